@@ -1,0 +1,222 @@
+//! The matrix: egresses, clients, credentials, and a cell, one combination of them under a probe.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::secret::Secret;
+
+/// A name that the operator gave in `probes.yaml`; cheap to clone, compared as text.
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            #[must_use]
+            pub fn new(name: &str) -> Self {
+                Self(Arc::from(name))
+            }
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+        impl From<&str> for $type {
+            fn from(name: &str) -> Self {
+                Self::new(name)
+            }
+        }
+    };
+}
+
+name!(
+    /// Name of a probe.
+    ProbeName
+);
+name!(
+    /// Name of an egress.
+    EgressName
+);
+name!(
+    /// Name of a client.
+    ClientName
+);
+name!(
+    /// Name of a credential; `anonymous` means none.
+    CredentialName
+);
+name!(
+    /// Name of a receiver of notifications.
+    ReceiverName
+);
+
+impl CredentialName {
+    /// The credential that every probe may use: no secrets at all.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::new("anonymous")
+    }
+
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.as_str() == "anonymous"
+    }
+}
+
+/// A named way out to the internet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Egress {
+    pub name: EgressName,
+    pub way: Way,
+    /// The address that the partner sees and has allow-listed, as the operator says; never used to connect.
+    pub public: Option<IpAddr>,
+    /// Which IP versions of the target may be used.
+    pub family: IpFamily,
+}
+
+/// How packets of an egress leave this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// Whatever the operating system's routes choose.
+    Routes,
+    /// Bound to this local source address; a run fails when this host does not have it.
+    Address(IpAddr),
+    /// Bound to this network interface (`SO_BINDTODEVICE`).
+    Interface(String),
+    Proxy(Proxy),
+}
+
+/// A forward proxy that the operator runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    pub kind: ProxyKind,
+    pub host: String,
+    pub port: u16,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyKind {
+    /// HTTP `CONNECT`, RFC 9110 section 9.3.6.
+    HttpConnect,
+    /// SOCKS version 5, RFC 1928; names are resolved by this host, not by the proxy.
+    Socks5,
+    /// SOCKS version 5 where the proxy resolves the name (`socks5h://`).
+    Socks5Hostname,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IpFamily {
+    #[default]
+    Any,
+    V4,
+    V6,
+}
+
+/// A named way for a request to present itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    pub name: ClientName,
+    /// Sent as it stands; empty means that no `User-Agent` header is sent.
+    pub user_agent: String,
+    pub http: HttpOffer,
+    pub tls: TlsRange,
+    /// Sent in this order, before the probe's own headers; a probe's header of the same name replaces the value in place.
+    pub headers: Vec<(String, String)>,
+    pub header_case: HeaderCase,
+    /// Honest and expected to pass everywhere: tells "they block our client" from "they block us".
+    pub control: bool,
+}
+
+/// Which HTTP versions a client offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpOffer {
+    #[default]
+    Http1,
+    Http2,
+    /// Both by ALPN, HTTP/2 first.
+    Either,
+}
+
+/// Which TLS versions a client offers; both ends inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TlsRange {
+    pub min: TlsVersion,
+    pub max: TlsVersion,
+}
+
+impl Default for TlsRange {
+    fn default() -> Self {
+        Self {
+            min: TlsVersion::V1_2,
+            max: TlsVersion::V1_3,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
+}
+
+impl TlsVersion {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_2 => "1.2",
+            Self::V1_3 => "1.3",
+        }
+    }
+}
+
+/// How HTTP/1.1 header names are written on the wire; HTTP/2 is always lower case (RFC 9113 section 8.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HeaderCase {
+    #[default]
+    Title,
+    Lower,
+}
+
+/// A named set of secrets, or the reason why it can't be used now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    pub name: CredentialName,
+    /// What `{{ credential.<key> }}` stands for.
+    pub fields: BTreeMap<String, Secret>,
+    /// Why it is unusable (`GMC_USERNAME is not set`); its cells are not run until a reload finds it.
+    pub missing: Option<String>,
+}
+
+/// Names one cell. The order (probe, egress, client, credential) is the order of tables.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CellKey {
+    pub probe: ProbeName,
+    pub egress: EgressName,
+    pub client: ClientName,
+    pub credential: CredentialName,
+}
+
+impl fmt::Display for CellKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {} as {}", self.probe, self.egress, self.client)?;
+        if !self.credential.is_anonymous() {
+            write!(f, " with {}", self.credential)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! An incident: one problem with one cause, and the facts of its life.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::cell::{CellKey, ProbeName};
+use super::diagnosis::Diagnosis;
+use super::verdict::{Kind, Verdict};
+
+/// One problem with one cause, from its opening to its resolution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Incident {
+    /// Shown to people as `INC-12`; never used twice in one store.
+    pub number: u64,
+    pub state: State,
+    pub subject: Subject,
+    /// First failing run, UTC.
+    pub onset_at: Timestamp,
+    pub opened_at: Timestamp,
+    pub resolved_at: Option<Timestamp>,
+    /// How often it came back within the reopening time.
+    pub reopened: u32,
+    pub probes: Vec<ProbeName>,
+    /// The verdict that most of its failing cells have.
+    pub kind: Kind,
+    pub diagnosis: Diagnosis,
+    /// The cells it holds, failing or recovering.
+    pub cells: Vec<IncidentCell>,
+    /// One failing run as evidence; the clearest one seen.
+    pub failing: Option<Specimen>,
+    /// The run most like it that passed.
+    pub passing: Option<Specimen>,
+    /// Reference ids (Ray IDs and the like), newest last, at most 10.
+    pub reference_ids: Vec<String>,
+    pub failed_runs: u32,
+    /// Requests made beyond the schedule because of it.
+    pub extra_runs: u32,
+    /// Notifications so far, so that each has its place in the order.
+    pub told: u32,
+    /// Reminders so far.
+    pub reminded: u32,
+    pub last_told_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Open,
+    Resolved,
+}
+
+/// What an incident is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// Cells of this host (`host:port` when the port is not the scheme's own).
+    Host(String),
+    /// Our own network: controls fail.
+    OurNetwork,
+}
+
+/// A cell of an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentCell {
+    pub cell: CellKey,
+    pub kind: Kind,
+    pub failing: bool,
+    pub since: Timestamp,
+    pub last_at: Timestamp,
+}
+
+/// What is kept of one run as evidence: no secrets, bounded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Specimen {
+    pub cell: CellKey,
+    pub at: Timestamp,
+    pub method: String,
+    /// Without query values that came from credentials.
+    pub url: String,
+    /// Request headers as sent, `User-Agent` among them; placeholders in place of secrets.
+    pub request_headers: Vec<(String, String)>,
+    /// The request body with placeholders in place of secrets; at most 4 KiB.
+    pub request_body: Option<String>,
+    pub local: Option<String>,
+    pub public: Option<String>,
+    pub remote: Option<String>,
+    pub resolved: Vec<String>,
+    pub status: Option<u16>,
+    pub http: Option<String>,
+    /// Only headers from the allow-list of `decide/evidence.rs`.
+    pub response_headers: Vec<(String, String)>,
+    /// At most 300 characters of the page's own words, control characters removed.
+    pub excerpt: Option<String>,
+    pub body_sha256: Option<String>,
+    pub failure: Option<String>,
+    pub took: Duration,
+    /// `(phase, time)` in the order of the phases reached.
+    pub phases: Vec<(String, Duration)>,
+    pub certificate: Option<String>,
+    pub verdict: Verdict,
+}
+
+/// A fact in the life of an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineEntry {
+    pub at: Timestamp,
+    pub what: Happening,
+    /// A plain sentence.
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Happening {
+    Opened,
+    Changed,
+    Resolved,
+    Reopened,
+    /// A cell joined or left.
+    Cells,
+    ExtraRun,
+    /// Closed because the plan no longer has its probes.
+    Removed,
+}
+
+impl Happening {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Changed => "changed",
+            Self::Resolved => "resolved",
+            Self::Reopened => "reopened",
+            Self::Cells => "cells",
+            Self::ExtraRun => "extra_run",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// What one step changed of one incident; stored together or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// As it is after the change.
+    pub incident: Incident,
+    pub timeline: Vec<TimelineEntry>,
+    pub notifications: Vec<super::notification::Notification>,
+}
+
+/// A cell's verdict turned from one kind to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictChange {
+    pub cell: CellKey,
+    pub at: Timestamp,
+    /// `None` for the first verdict ever.
+    pub from: Option<Kind>,
+    pub to: Kind,
+}

@@ -1,0 +1,17 @@
+//! The nouns of the field: plain data, and what always holds of it.
+//!
+//! Nothing here reads a clock, a file or a socket, and nothing here decides. Domain values are not
+//! serialised: each boundary (YAML, SQL, JSON) has its own mirror.
+
+pub mod cell;
+pub mod condition;
+pub mod cron;
+pub mod diagnosis;
+pub mod incident;
+pub mod notification;
+pub mod observation;
+pub mod plan;
+pub mod probe;
+pub mod secret;
+pub mod verdict;
+pub mod xpath;

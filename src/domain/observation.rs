@@ -1,0 +1,262 @@
+//! What one run saw: facts only, no judgement.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::cell::{CellKey, TlsVersion};
+
+/// What one run of one cell saw.
+///
+/// At least one of `answer` and `failure` is there; both when a body broke off after the headers.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    pub cell: CellKey,
+    pub purpose: Purpose,
+    /// When the schedule wanted it, UTC.
+    pub due_at: Timestamp,
+    /// When the run began, UTC; later than `due_at` by our own lateness, never the partner's.
+    pub started_at: Timestamp,
+    /// From start to last byte or failure.
+    pub took: Duration,
+    pub phases: Phases,
+    pub route: Route,
+    pub tls: Option<TlsFacts>,
+    /// Redirects that were followed, in order; the last answer is in `answer`.
+    pub hops: Vec<Hop>,
+    pub answer: Option<Answer>,
+    pub failure: Option<Failure>,
+}
+
+/// Why a run was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Schedule,
+    /// The same cell again, to tell weather from fault.
+    Confirm,
+    /// Another cell early, to tell which factor it is.
+    Counter,
+    /// A person asked (`edgewatch once`).
+    Asked,
+}
+
+impl Purpose {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Confirm => "confirm",
+            Self::Counter => "counter",
+            Self::Asked => "asked",
+        }
+    }
+}
+
+/// Time spent in each phase of the last hop; `None`: the phase was not reached or does not apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Phases {
+    pub dns: Option<Duration>,
+    /// TCP handshake, and the proxy's when there is one.
+    pub connect: Option<Duration>,
+    pub tls: Option<Duration>,
+    /// From the request written to the first byte of the answer.
+    pub first_byte: Option<Duration>,
+    /// From the first byte to the last.
+    pub transfer: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    Dns,
+    Connect,
+    Tls,
+    FirstByte,
+    Transfer,
+}
+
+impl Phase {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::FirstByte => "first_byte",
+            Self::Transfer => "transfer",
+        }
+    }
+}
+
+/// Which addresses were involved.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Route {
+    /// What the name resolved to, in the order tried.
+    pub resolved: Vec<IpAddr>,
+    /// How long the resolver may keep that; `None` from the system resolver or for a literal address.
+    pub ttl: Option<Duration>,
+    pub local: Option<SocketAddr>,
+    /// The peer of the TCP connection: the proxy's address when there is one.
+    pub remote: Option<SocketAddr>,
+    /// `host:port` of the proxy in between.
+    pub proxy: Option<String>,
+    /// Connection attempts that failed before one succeeded, with the reason.
+    pub failed: Vec<(SocketAddr, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFacts {
+    pub version: Option<TlsVersion>,
+    /// What ALPN agreed on: `h2`, `http/1.1`, or nothing.
+    pub alpn: Option<String>,
+    pub cipher: Option<String>,
+    /// The leaf certificate; kept also when verification refused it.
+    pub certificate: Option<Certificate>,
+}
+
+/// A summary of the leaf certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    pub subject: String,
+    pub issuer: String,
+    /// DNS names and addresses it is valid for; at most 50 are kept.
+    pub names: Vec<String>,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    /// SHA-256 of the DER, lower-case hex.
+    pub sha256: String,
+}
+
+/// A redirect that was followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    /// Where the request went, without query.
+    pub url: String,
+    pub status: u16,
+    /// The `Location` it was sent to, as it stood.
+    pub location: String,
+    pub took: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HttpVersion {
+    H1_0,
+    H1_1,
+    H2,
+}
+
+impl HttpVersion {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::H1_0 => "1.0",
+            Self::H1_1 => "1.1",
+            Self::H2 => "2",
+        }
+    }
+}
+
+/// An HTTP answer, as far as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub http: HttpVersion,
+    pub status: u16,
+    /// Names in lower case, values as they came (bytes outside UTF-8 replaced), in their order.
+    pub headers: Vec<(String, String)>,
+    pub body: Body,
+}
+
+impl Answer {
+    /// The first value of a header; `name` in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+    }
+
+    /// All values of a header; `name` in lower case.
+    pub fn header_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers
+            .iter()
+            .filter(move |(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+    }
+}
+
+/// A body: decoded, bounded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Body {
+    /// Decoded bytes, at most the probe's `body_bytes_max`.
+    pub bytes: Bytes,
+    /// Bytes read from the wire before decoding.
+    pub wire_bytes: u64,
+    /// There was more than `bytes` holds.
+    pub truncated: bool,
+    /// SHA-256 of `bytes`, lower-case hex; empty for no body.
+    pub sha256: String,
+    /// Why the content coding could not be undone; `bytes` are then as they came.
+    pub decode_error: Option<String>,
+}
+
+/// How a run failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub phase: Phase,
+    pub kind: FailureKind,
+    /// A plain sentence with peer and limit ("192.0.2.7:443 did not finish the TLS handshake within 20 s").
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The name does not exist or has no address of the wanted family.
+    NameNotFound,
+    /// The name servers failed or did not answer.
+    NameServer,
+    Refused,
+    Reset,
+    Unreachable,
+    /// The certificate was refused: name, date or chain.
+    Certificate,
+    /// The handshake failed for another reason.
+    Handshake,
+    /// The whole run's time was over in `phase`.
+    Timeout,
+    /// The peer closed before the answer was complete.
+    Closed,
+    /// The answer was not HTTP, or beyond a bound (headers, chunks).
+    Protocol,
+    /// More redirects than allowed.
+    Redirects,
+    /// This host does not have the egress address or interface.
+    EgressMissing,
+    /// The proxy could not be reached or refused.
+    Proxy,
+    /// Anything else on our side: no file descriptors, no route, permission.
+    Local,
+}
+
+impl FailureKind {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NameNotFound => "name_not_found",
+            Self::NameServer => "name_server",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::Unreachable => "unreachable",
+            Self::Certificate => "certificate",
+            Self::Handshake => "handshake",
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Protocol => "protocol",
+            Self::Redirects => "redirects",
+            Self::EgressMissing => "egress_missing",
+            Self::Proxy => "proxy",
+            Self::Local => "local",
+        }
+    }
+}

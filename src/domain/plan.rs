@@ -1,0 +1,185 @@
+//! The checked configuration: what `probes.yaml` says, in types that can't be wrong.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::cell::{
+    CellKey, Client, ClientName, Credential, CredentialName, Egress, EgressName, ProbeName,
+};
+use super::condition::Conditions;
+use super::notification::{Receiver, Route};
+use super::probe::Probe;
+use super::secret::Secret;
+use super::verdict::{Kind, Maker, Rule};
+
+/// Everything the daemon was asked to do.
+///
+/// Every name that a probe, route or receiver mentions is in the plan.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The partner's name for people ("GMC").
+    pub service: String,
+    /// IANA name and rules of the zone in which cron runs and times are told.
+    pub zone: TimeZone,
+    pub egresses: Vec<Egress>,
+    pub clients: Vec<Client>,
+    /// Without `anonymous`, which always exists.
+    pub credentials: Vec<Credential>,
+    /// Probes in the order of the file, then controls (`control` is set on those).
+    pub probes: Vec<Probe>,
+    pub politeness: Politeness,
+    pub incidents: IncidentPolicy,
+    pub signatures: Vec<OwnSignature>,
+    pub receivers: Vec<Receiver>,
+    pub routes: Vec<Route>,
+    pub store: StorePolicy,
+    /// PEM texts of further roots that probes trust, besides the system's.
+    pub trust: Vec<String>,
+    /// Name servers to ask instead of those of `/etc/resolv.conf`.
+    pub name_servers: Vec<std::net::SocketAddr>,
+    /// Runs in flight at once over all hosts.
+    pub runs_in_flight_max: usize,
+}
+
+/// How hard partners may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Politeness {
+    /// Per host over all cells, extra runs included.
+    pub requests_per_minute: u32,
+    /// Between the starts of two runs to one host.
+    pub gap: Duration,
+    /// Requests beyond the schedule for one incident.
+    pub extra_per_incident: u32,
+}
+
+impl Default for Politeness {
+    fn default() -> Self {
+        Self {
+            requests_per_minute: 60,
+            gap: Duration::from_millis(500),
+            extra_per_incident: 12,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentPolicy {
+    /// Reminders after these times since the opening; the last one repeats.
+    pub remind: Vec<Duration>,
+    /// A return within this time after the resolution keeps the number.
+    pub reopen_within: Duration,
+}
+
+impl Default for IncidentPolicy {
+    fn default() -> Self {
+        let hour = Duration::from_secs(3600);
+        Self {
+            remind: vec![hour, 4 * hour, 24 * hour],
+            reopen_within: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// A block page that the operator taught us.
+#[derive(Debug, Clone)]
+pub struct OwnSignature {
+    pub name: String,
+    pub when: Conditions,
+    pub verdict: Kind,
+    pub maker: Maker,
+    pub vendor: String,
+    pub rule: Rule,
+    /// The first capture group is the reference id.
+    pub reference_id: Option<regex::Regex>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorePolicy {
+    pub path: PathBuf,
+    /// Observations older than this are dropped.
+    pub keep_for: Duration,
+    /// The file is kept below this, oldest observations first.
+    pub bytes_max: u64,
+}
+
+impl Plan {
+    #[must_use]
+    pub fn probe(&self, name: &ProbeName) -> Option<&Probe> {
+        self.probes.iter().find(|p| p.name == *name)
+    }
+
+    #[must_use]
+    pub fn egress(&self, name: &EgressName) -> Option<&Egress> {
+        self.egresses.iter().find(|e| e.name == *name)
+    }
+
+    #[must_use]
+    pub fn client(&self, name: &ClientName) -> Option<&Client> {
+        self.clients.iter().find(|c| c.name == *name)
+    }
+
+    #[must_use]
+    pub fn credential(&self, name: &CredentialName) -> Option<&Credential> {
+        self.credentials.iter().find(|c| c.name == *name)
+    }
+
+    /// Every cell that can run, in the order of the file; cells of a credential that is missing are left out.
+    pub fn cells(&self) -> impl Iterator<Item = (&Probe, CellKey)> {
+        self.probes.iter().flat_map(move |probe| {
+            probe.from.iter().flat_map(move |egress| {
+                probe.as_clients.iter().flat_map(move |client| {
+                    probe
+                        .with
+                        .iter()
+                        .filter(move |name| {
+                            self.credential(name).is_none_or(|c| c.missing.is_none())
+                        })
+                        .map(move |credential| {
+                            let cell = CellKey {
+                                probe: probe.name.clone(),
+                                egress: egress.clone(),
+                                client: client.clone(),
+                                credential: credential.clone(),
+                            };
+                            (probe, cell)
+                        })
+                })
+            })
+        })
+    }
+
+    /// Every secret the plan holds, for masking what comes back from outside.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Secret> {
+        use super::cell::Way;
+        use super::notification::Channel;
+        let credentials = self
+            .credentials
+            .iter()
+            .flat_map(|c| c.fields.values().cloned());
+        let proxies = self.egresses.iter().filter_map(|e| match &e.way {
+            Way::Proxy(proxy) => proxy.password.clone(),
+            _ => None,
+        });
+        let channels = self.receivers.iter().filter_map(|r| match &r.channel {
+            Channel::Slack { token, .. } => token.clone().ok(),
+            Channel::Teams { webhook } => webhook.clone().ok(),
+            Channel::Log => None,
+        });
+        credentials.chain(proxies).chain(channels).collect()
+    }
+}
+
+impl Probe {
+    /// `host`, or `host:port` when the port is not the scheme's own: what politeness and incidents count by.
+    #[must_use]
+    pub fn host(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        match self.url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A probe: a request, what a good answer looks like, a schedule, and the matrix it runs over.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::Method;
+use url::Url;
+
+use super::cell::{ClientName, CredentialName, EgressName, ProbeName};
+use super::condition::Conditions;
+use super::cron::Cron;
+use super::verdict::{Factor, Kind};
+
+/// A configured check.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    pub name: ProbeName,
+    /// `http` or `https`, with a host; without user name, password or fragment.
+    pub url: Url,
+    pub method: Method,
+    /// In the order of the file; values may hold `{{ credential.<key> }}`.
+    pub headers: Vec<(String, Template)>,
+    pub body: Option<Template>,
+    /// Never empty; each name is in the plan.
+    pub from: Vec<EgressName>,
+    pub as_clients: Vec<ClientName>,
+    pub with: Vec<CredentialName>,
+    pub schedule: Schedule,
+    /// For the whole run, name resolution to last byte.
+    pub timeout: Duration,
+    pub expect: Expect,
+    /// Proof that the partner's application made the answer.
+    pub origin: Conditions,
+    pub meanings: Vec<Meaning>,
+    pub words: Words,
+    pub redirects: Redirects,
+    /// Decoded body bytes kept for classification; more are counted, up to a bound, and dropped.
+    pub body_bytes_max: usize,
+    pub resolver: Resolver,
+    /// Connect here whatever the name resolves to; SNI and `Host` stay those of the URL.
+    pub connect_to: Option<IpAddr>,
+    pub tags: Vec<String>,
+    /// Should always pass, and so tells "they block us" from "we are offline".
+    pub control: bool,
+}
+
+/// When a probe's cells run.
+#[derive(Debug, Clone)]
+pub enum Schedule {
+    /// Each cell once an interval, spread over it by a hash.
+    Every(Duration),
+    /// Each cell once an occurrence, spread over the seconds after it.
+    Cron(Cron),
+}
+
+/// A text with `{{ credential.<key> }}` placeholders, split when the file was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Template {
+    pub parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    Text(String),
+    /// A field of the cell's credential; empty for `anonymous`.
+    Credential(String),
+}
+
+impl Template {
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self {
+            parts: vec![Part::Text(text.into())],
+        }
+    }
+
+    /// The text with placeholders filled; a field that the credential lacks becomes empty.
+    #[must_use]
+    pub fn fill(&self, field: impl Fn(&str) -> Option<String>) -> String {
+        let mut filled = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => filled.push_str(text),
+                Part::Credential(key) => filled.push_str(&field(key).unwrap_or_default()),
+            }
+        }
+        filled
+    }
+
+    /// The text with placeholders as they stand in the file, for people.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let mut masked = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => masked.push_str(text),
+                Part::Credential(key) => {
+                    masked.push_str("{{ credential.");
+                    masked.push_str(key);
+                    masked.push_str(" }}");
+                }
+            }
+        }
+        masked
+    }
+}
+
+/// What a good answer looks like.
+#[derive(Debug, Clone, Default)]
+pub struct Expect {
+    /// All must hold; when no status is asked for, 200 to 299 is.
+    pub conditions: Conditions,
+    /// The verdict that is normal here: a block that is watched rather than regretted.
+    pub verdict: Option<Kind>,
+}
+
+/// The partner's own code: when the conditions hold, the answer means this.
+#[derive(Debug, Clone)]
+pub struct Meaning {
+    pub when: Conditions,
+    pub verdict: Kind,
+    /// Factors that may be behind it, as the partner documents them.
+    pub factors: Vec<Factor>,
+    pub note: Option<String>,
+}
+
+/// Plain words for support staff.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// What does not work, as its users call it ("Submitting recommendations to the GMC").
+    pub what: Option<String>,
+    /// Who is affected.
+    pub affects: Option<String>,
+    /// What works meanwhile.
+    pub workaround: Option<String>,
+    /// What users may be told.
+    pub tell: Option<String>,
+}
+
+/// How far redirects are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirects {
+    No,
+    /// To the same host and port, at most this many.
+    SameHost(u8),
+    /// To any host, at most this many; credentials and own headers go only to the first host.
+    Any(u8),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resolver {
+    /// hickory over the name servers of `/etc/resolv.conf`, with TTLs.
+    #[default]
+    Own,
+    /// `getaddrinfo`: `/etc/hosts`, nsswitch and all.
+    System,
+}

@@ -1,0 +1,81 @@
+//! Values that must never be printed: tokens, passwords, webhook URLs.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// A text that prints as `[secret]`, whatever asks for it.
+///
+/// The bytes are wiped from memory when the last copy is dropped.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(SecretString::from(text.into()))
+    }
+
+    /// The text itself, for the one place that sends it to whom it belongs.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Two secrets are equal when their texts are; needed to tell whether a reload changed one.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for Secret {}
+
+/// Replaces every occurrence of the secrets in `text` by `[secret]`.
+///
+/// Used on what comes back from outside (a page that echoes the password, an error that quotes the
+/// URL) before it is kept or shown. Secrets shorter than four characters are left, because they would
+/// blot out ordinary words.
+#[must_use]
+pub fn mask(text: &str, secrets: &[Secret]) -> String {
+    let mut masked = text.to_owned();
+    for secret in secrets {
+        if secret.expose().len() >= 4 && masked.contains(secret.expose()) {
+            masked = masked.replace(secret.expose(), "[secret]");
+        }
+    }
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_nothing_of_itself() {
+        let secret = Secret::new("hunter22");
+        assert_eq!(format!("{secret} {secret:?}"), "[secret] [secret]");
+    }
+
+    #[test]
+    fn masks_every_occurrence() {
+        let secrets = [Secret::new("hunter22"), Secret::new("ab")];
+        assert_eq!(
+            mask("ab hunter22 hunter22", &secrets),
+            "ab [secret] [secret]"
+        );
+    }
+}

@@ -1,0 +1,234 @@
+//! What an observation means, with the evidence that decided it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+/// Declares a closed enum with its one spelling, the same in YAML, JSON, tables and the store.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The value with this spelling, if there is one.
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|v| v.as_str() == word)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+words!(
+    /// What happened to a run.
+    Kind {
+        Pass = "pass",
+        /// A security layer in front of the partner refused the request.
+        EdgeBlock = "edge_block",
+        /// Bot check, captcha or proof of work.
+        EdgeChallenge = "edge_challenge",
+        RateLimited = "rate_limited",
+        /// The edge could not reach or find the origin.
+        EdgeError = "edge_error",
+        /// The application refused.
+        OriginDenied = "origin_denied",
+        /// The application failed.
+        OriginError = "origin_error",
+        /// A login, consent or denial page in place of the content.
+        SoftBlock = "soft_block",
+        /// Answered, but not as `expect` asks.
+        Unexpected = "unexpected",
+        DnsError = "dns_error",
+        ConnectError = "connect_error",
+        TlsError = "tls_error",
+        Timeout = "timeout",
+        /// Our side: no such address here, the proxy refuses, no route.
+        LocalError = "local_error",
+    }
+);
+
+words!(
+    /// Who made the answer.
+    Maker { Edge = "edge", Origin = "origin", OurSide = "our_side", Unknown = "unknown" }
+);
+
+words!(
+    /// What kind of rule refused, where it can be known.
+    Rule {
+        UserAgent = "user_agent",
+        Ip = "ip",
+        Asn = "asn",
+        Geo = "geo",
+        FirewallRule = "firewall_rule",
+        RateLimit = "rate_limit",
+        BotChallenge = "bot_challenge",
+        AccessPolicy = "access_policy",
+        EdgeAuth = "edge_auth",
+        HostMisconfig = "host_misconfig",
+        OriginDns = "origin_dns",
+        OriginDown = "origin_down",
+        OriginTls = "origin_tls",
+        EdgeCompute = "edge_compute",
+        ClientSideProxy = "client_side_proxy",
+        Auth = "auth",
+        Csrf = "csrf",
+        Login = "login",
+        Consent = "consent",
+        Legal = "legal",
+        /// One response can't tell.
+        Unknown = "unknown",
+        /// No rule is involved.
+        None = "none",
+    }
+);
+
+words!(
+    /// Who can end it.
+    WhoActs {
+        SiteOwner = "site_owner",
+        Visitor = "visitor",
+        VisitorOrSiteOwner = "visitor_or_site_owner",
+        NobodyWait = "nobody_wait",
+        None = "none",
+    }
+);
+
+words!(
+    /// A dimension of the matrix that a refusal may hang on.
+    Factor {
+        Egress = "egress",
+        Client = "client",
+        Credential = "credential",
+        Endpoint = "endpoint",
+        Host = "host",
+        Rate = "rate",
+        Http = "http",
+        Method = "method",
+    }
+);
+
+words!(
+    /// How much one sign says, strongest first.
+    Strength { Proof = "proof", Strong = "strong", Weak = "weak", Presence = "presence" }
+);
+
+impl Kind {
+    /// Whether the edge itself turned the request away.
+    #[must_use]
+    pub fn is_edge_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::EdgeBlock | Self::EdgeChallenge | Self::RateLimited
+        )
+    }
+
+    /// Whether somebody deliberately refused, as opposed to something being broken.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        self.is_edge_refusal() || matches!(self, Self::OriginDenied | Self::SoftBlock)
+    }
+
+    /// Whether no usable HTTP answer arrived at all.
+    #[must_use]
+    pub fn is_network(self) -> bool {
+        matches!(
+            self,
+            Self::DnsError | Self::ConnectError | Self::Timeout | Self::LocalError
+        )
+    }
+
+    /// A short word for a person, as it stands in the matrix of the terminal.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::EdgeBlock => "BLOCKED",
+            Self::EdgeChallenge => "CHALLENGE",
+            Self::RateLimited => "RATE LIMITED",
+            Self::EdgeError => "EDGE ERROR",
+            Self::OriginDenied => "DENIED",
+            Self::OriginError => "ORIGIN ERROR",
+            Self::SoftBlock => "SOFT BLOCK",
+            Self::Unexpected => "UNEXPECTED",
+            Self::DnsError => "DNS ERROR",
+            Self::ConnectError => "NO CONNECTION",
+            Self::TlsError => "TLS ERROR",
+            Self::Timeout => "TIMEOUT",
+            Self::LocalError => "OUR SIDE",
+        }
+    }
+}
+
+/// One sign, in words a person can check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    pub strength: Strength,
+    /// For example `header cf-mitigated: challenge`.
+    pub text: String,
+}
+
+/// What an observation means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    pub kind: Kind,
+    pub maker: Maker,
+    /// Who made the page (`cloudflare`, `akamai`, …); `none` for the origin.
+    pub vendor: Cow<'static, str>,
+    /// The CDN or proxy that relayed the answer; `none` when none shows itself.
+    pub fronted_by: Cow<'static, str>,
+    pub rule: Rule,
+    /// The vendor's own number or word (`1020`, `edet=16`).
+    pub code: Option<String>,
+    /// What to hand to the vendor or the owner (Ray ID, support id).
+    pub reference_id: Option<String>,
+    pub who_acts: WhoActs,
+    /// Strongest first.
+    pub evidence: Vec<Evidence>,
+    /// Factors that this answer or the partner's documentation points at.
+    pub hints: Vec<Factor>,
+    /// Where the edge answered, if it says (`LHR`).
+    pub pop: Option<String>,
+    /// How long the answer asked us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl Verdict {
+    /// A verdict with nothing known but its kind and maker.
+    #[must_use]
+    pub fn new(kind: Kind, maker: Maker) -> Self {
+        Self {
+            kind,
+            maker,
+            vendor: Cow::Borrowed("none"),
+            fronted_by: Cow::Borrowed("none"),
+            rule: Rule::None,
+            code: None,
+            reference_id: None,
+            who_acts: WhoActs::None,
+            evidence: Vec::new(),
+            hints: Vec::new(),
+            pop: None,
+            retry_after: None,
+        }
+    }
+
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.kind == Kind::Pass
+    }
+}

@@ -1,0 +1,3 @@
+//! Arguments to [`edgewatch::cli`], result to exit code; nothing else.
+
+fn main() {}
