@@ -1,3 +1,5 @@
 //! Arguments to [`edgewatch::cli`], result to exit code; nothing else.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    edgewatch::cli::main()
+}

@@ -1,0 +1,313 @@
+//! Measures what the design sets numbers for, as ratios within one run.
+//!
+//! `cargo bench` runs it all in about two minutes. CPU time is user + system of this process; the server
+//! is a child process, so that its work is not counted; rounds of the two clients are interleaved and
+//! the ratio is taken round by round. Absolute times depend on the machine, ratios hardly.
+
+mod bare;
+mod server;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use edgewatch::config::{self, Inputs};
+use edgewatch::decide::schedule::Timetable;
+use edgewatch::decide::{classify, saved};
+use edgewatch::domain::observation::{Observation, Purpose};
+use edgewatch::domain::plan::Plan;
+use edgewatch::domain::verdict::Verdict;
+use edgewatch::probe::Prober;
+use edgewatch::store::Store;
+use jiff::Timestamp;
+
+/// Runs of one client in one round; enough for a stable ratio, short enough for CI by hand.
+const RUNS: u64 = 2_000;
+const ROUNDS: usize = 5;
+const AT_ONCE: u64 = 64;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).is_some_and(|a| a == "--serve") {
+        return server::serve();
+    }
+    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("one provider");
+    let only = arguments.iter().skip(1).find(|a| !a.starts_with("--")).cloned().unwrap_or_default();
+    let wanted = |name: &str| only.is_empty() || name.contains(&only);
+    if wanted("probe") {
+        probing();
+    }
+    if wanted("classify") {
+        classifying();
+    }
+    if wanted("schedule") {
+        scheduling();
+    }
+    if wanted("config") {
+        checking();
+    }
+    if wanted("store") {
+        storing();
+    }
+}
+
+struct NoInputs;
+
+impl Inputs for NoInputs {
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn file(&self, path: &std::path::Path) -> std::io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+}
+
+fn plan(text: &str) -> Plan {
+    match config::read(text, "bench.yaml", &NoInputs) {
+        Ok(checked) => checked.plan,
+        Err(findings) => panic!("{findings}"),
+    }
+}
+
+/// User and system time of this process.
+fn cpu() -> Duration {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage");
+    let one = |t: nix::sys::time::TimeVal| Duration::new(t.tv_sec() as u64, t.tv_usec() as u32 * 1000);
+    one(usage.user_time()) + one(usage.system_time())
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
+    let line = status.lines().find(|l| l.starts_with("VmRSS")).expect("VmRSS");
+    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * share) as usize]
+}
+
+/// The whole way of a run (probe, classify, store) against a bare rustls or TCP client doing the same GET.
+fn probing() {
+    let server = server::Child::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let ca = directory.path().join("ca.pem");
+    std::fs::write(&ca, &server.ca_pem).expect("ca.pem");
+    for (name, url) in [("HTTPS", &server.https), ("plain HTTP", &server.http)] {
+        let text = format!(
+            "version: 1\nservice: bench\nstore: {{ path: {0}/{1}.sqlite }}\ntrust: [{2}]\nclients: {{ bench: \"edgewatch-bench\" }}\n\
+             probes:\n  page:\n    url: \"{url}/page\"\n    connect_to: 127.0.0.1\n    every: 1m\n\
+             politeness: {{ per_host: {{ requests_per_minute: 100000, gap: 0ms }} }}\n",
+            directory.path().display(),
+            name.replace(' ', "-"),
+            ca.display(),
+        );
+        let plan = Arc::new(plan(&text));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (mut ratios, mut ours, mut floors) = (Vec::new(), Vec::new(), Vec::new());
+        runtime.block_on(async {
+            let prober = Arc::new(Prober::new(&plan).expect("a prober"));
+            let opened = Store::open(&plan.store).expect("a store");
+            let store = Arc::new(opened.store);
+            let floor = Arc::new(bare::Bare::new(url, &server.ca_pem));
+            for round in 0..=ROUNDS {
+                let before = cpu();
+                in_parallel(|| {
+                    let (plan, prober, store) = (plan.clone(), prober.clone(), store.clone());
+                    async move {
+                        let (probe, cell) = plan.cells().next().expect("a cell");
+                        let now = edgewatch::clock::now();
+                        let observation = prober.run(&cell, Purpose::Schedule, now, now).await;
+                        let verdict = classify::classify(probe, &plan.signatures, &observation);
+                        assert!(verdict.passed(), "{verdict:?} {observation:?}");
+                        store.record(&observation, &verdict);
+                    }
+                })
+                .await;
+                let own = cpu() - before;
+                let before = cpu();
+                in_parallel(|| {
+                    let floor = floor.clone();
+                    async move { floor.get().await }
+                })
+                .await;
+                let bare = cpu() - before;
+                if round > 0 {
+                    ratios.push(own.as_secs_f64() / bare.as_secs_f64());
+                    ours.push(own.as_secs_f64() * 1e6 / RUNS as f64);
+                    floors.push(bare.as_secs_f64() * 1e6 / RUNS as f64);
+                }
+            }
+            store.close();
+        });
+        println!(
+            "{name}: whole pipeline {:.2} x the bare client ({:.0} us against {:.0} us of CPU a run; rounds {:?})",
+            median(ratios.clone()),
+            median(ours),
+            median(floors),
+            ratios.iter().map(|r| (r * 100.0).round() / 100.0).collect::<Vec<_>>(),
+        );
+    }
+}
+
+async fn in_parallel<F, T>(make: F)
+where
+    F: Fn() -> T,
+    T: Future<Output = ()> + Send + 'static,
+{
+    let mut set = tokio::task::JoinSet::new();
+    for nth in 0..RUNS {
+        if nth >= AT_ONCE {
+            set.join_next().await.expect("one in flight").expect("no panic");
+        }
+        set.spawn(make());
+    }
+    while let Some(result) = set.join_next().await {
+        result.expect("no panic");
+    }
+}
+
+/// Reading one answer into a verdict.
+fn classifying() {
+    let block = b"HTTP/1.1 403 Forbidden\r\nServer: cloudflare\r\nCF-RAY: 5da5cc3358641e89-LHR\r\nContent-Type: text/plain\r\n\r\nerror code: 1010";
+    let mut soap = b"HTTP/1.1 200 OK\r\nServer: cloudflare\r\nCF-RAY: 5da5cc3358641e89-LHR\r\ncf-cache-status: DYNAMIC\r\nContent-Type: text/xml\r\n\r\n".to_vec();
+    soap.extend_from_slice(b"<Envelope><Body><Response><ReturnCode>0</ReturnCode><GMCRequestID>1</GMCRequestID></Response></Body></Envelope>");
+    let mut page = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/html\r\n\r\n<html><title>Doctors</title>".to_vec();
+    while page.len() < 256 * 1024 {
+        page.extend_from_slice(b"<p class=\"row\">An ordinary paragraph about registration, access and requests.</p>\n");
+    }
+    let mut page_403 = page.clone();
+    page_403[9..12].copy_from_slice(b"403");
+    for (name, bytes, times) in [
+        ("a Cloudflare block", block.to_vec(), 20_000u32),
+        ("a SOAP answer", soap, 20_000),
+        ("256 KiB, status 200", page, 500),
+        ("256 KiB, status 403", page_403, 500),
+    ] {
+        let answer = saved::parse(&bytes).expect("an answer");
+        let begin = Instant::now();
+        for _ in 0..times {
+            std::hint::black_box(classify::classify_answer(std::hint::black_box(&answer)));
+        }
+        println!("classify {name}: {:.1} us", begin.elapsed().as_secs_f64() * 1e6 / f64::from(times));
+    }
+}
+
+/// 100,000 cells at 60 s: memory a cell, and how late starts are.
+fn scheduling() {
+    let mut text = String::from("version: 1\nservice: bench\n");
+    text.push_str("runs_in_flight: 4000\npoliteness: { per_host: { requests_per_minute: 100000, gap: 0ms } }\negresses:\n");
+    for n in 0..10 {
+        text.push_str(&format!("  e{n}: 127.0.0.{}\n", n + 2));
+    }
+    text.push_str("clients:\n");
+    for n in 0..10 {
+        text.push_str(&format!("  c{n}: \"bench/{n}\"\n"));
+    }
+    text.push_str("probes:\n");
+    for n in 0..1000 {
+        text.push_str(&format!("  p{n}: {{ url: \"http://host{n}.example/\", every: 1m }}\n"));
+    }
+    let plan = plan(&text);
+    let cells = plan.cells().count();
+    let before = resident_kib();
+    let now = edgewatch::clock::now();
+    let mut timetable = Timetable::new(&plan, now);
+    let kib = resident_kib().saturating_sub(before);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let seconds = 12;
+    let mut late = runtime.block_on(async move {
+        let (mut late, mut starts) = (Vec::new(), Vec::new());
+        let (done, mut ended) = tokio::sync::mpsc::unbounded_channel();
+        let stop = Instant::now() + Duration::from_secs(seconds);
+        while Instant::now() < stop {
+            let now = edgewatch::clock::now();
+            while let Ok(cell) = ended.try_recv() {
+                timetable.finished(&cell);
+            }
+            timetable.due(now, 4000, &mut starts);
+            for start in starts.drain(..) {
+                let done = done.clone();
+                let due = start.due_at;
+                late.push(now.duration_since(due).as_secs_f64() * 1e3);
+                tokio::spawn(async move { done.send(start.cell) });
+            }
+            let next = timetable.next_wake().map_or(Duration::from_millis(10), |at: Timestamp| {
+                Duration::try_from(at.duration_since(edgewatch::clock::now())).unwrap_or_default()
+            });
+            tokio::time::sleep(next.min(Duration::from_millis(50))).await;
+        }
+        late
+    });
+    late.sort_by(f64::total_cmp);
+    println!(
+        "schedule {cells} cells at 60 s: {:.0} bytes a cell; {} starts in {seconds} s, late p50 {:.1} ms, p99 {:.1} ms",
+        kib as f64 * 1024.0 / cells as f64,
+        late.len(),
+        percentile(&late, 0.5),
+        percentile(&late, 0.99),
+    );
+}
+
+/// `check` of a file whose matrix has 10,000 cells.
+fn checking() {
+    let mut text = String::from("version: 1\nservice: bench\nclients: { a: \"a/1\", b: \"b/1\" }\negresses: { x: 127.0.0.2, y: 127.0.0.3 }\nprobes:\n");
+    for n in 0..2500 {
+        text.push_str(&format!(
+            "  probe-{n}:\n    url: \"https://host{n}.example/path\"\n    every: 5m\n    expect: {{ status: 200, body: \"ok\" }}\n"
+        ));
+    }
+    let times: Vec<f64> = (0..7)
+        .map(|_| {
+            let begin = Instant::now();
+            let plan = plan(&text);
+            assert_eq!(plan.cells().count(), 10_000);
+            begin.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    println!("config 10,000 cells ({} KiB): {:.0} ms", text.len() / 1024, median(times));
+}
+
+/// Observations to disk.
+fn storing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plan = plan(&format!(
+        "version: 1\nservice: bench\nstore: {{ path: {}/bench.sqlite }}\nclients: {{ a: \"a/1\" }}\nprobes: {{ p: {{ url: \"http://h.example/\", every: 1m }} }}\n",
+        directory.path().display()
+    ));
+    let opened = Store::open(&plan.store).expect("a store");
+    let (_, cell) = plan.cells().next().expect("a cell");
+    let now = edgewatch::clock::now();
+    let observation = Observation {
+        cell,
+        purpose: Purpose::Schedule,
+        due_at: now,
+        started_at: now,
+        took: Duration::from_millis(31),
+        phases: edgewatch::domain::observation::Phases::default(),
+        route: edgewatch::domain::observation::Route::default(),
+        tls: None,
+        hops: Vec::new(),
+        answer: None,
+        failure: None,
+    };
+    let verdict = Verdict::new(edgewatch::domain::verdict::Kind::Pass, edgewatch::domain::verdict::Maker::Origin);
+    let rows = 200_000u32;
+    let (begin, before) = (Instant::now(), cpu());
+    for _ in 0..rows {
+        while !opened.store.record(&observation, &verdict) {
+            std::thread::yield_now();
+        }
+    }
+    opened.store.close();
+    println!(
+        "store {:.0} observations/s, {:.1} us of CPU each",
+        f64::from(rows) / begin.elapsed().as_secs_f64(),
+        (cpu() - before).as_secs_f64() * 1e6 / f64::from(rows),
+    );
+}

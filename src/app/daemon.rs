@@ -1,0 +1,237 @@
+//! The daemon: starts in one straight line, runs one loop, stops in reverse.
+
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::deliver::Deliver;
+use super::keeper::Keeper;
+use super::{load, round};
+use crate::clock;
+use crate::decide::monitor::{Effect, Event, Judged, Monitor};
+use crate::decide::schedule::{Asked, Start, Timetable};
+use crate::domain::cell::CellKey;
+use crate::domain::plan::Plan;
+use crate::probe::Prober;
+use crate::store::Store;
+
+/// The longest sleep: after it the loop looks at the wall clock again, so that a machine that slept
+/// or a clock that was set is noticed.
+const NAP_MAX: Duration = Duration::from_secs(10);
+
+/// How long stopping may take, each step.
+const STOP_STEP: Duration = Duration::from_secs(5);
+
+/// What the daemon tells whoever runs it in the foreground.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// A run ended.
+    Judged(&'a Judged),
+    /// An incident opened, changed or ended; the change is on its way to the store.
+    Changed(&'a crate::domain::incident::Change),
+}
+
+/// A listener in the foreground; called from the loop, so it must be quick.
+pub type Listener = Box<dyn FnMut(News<'_>) + Send>;
+
+/// How to start.
+pub struct Options {
+    pub plan: Plan,
+    /// The file to read again on SIGHUP; `None` for a plan that has no file.
+    pub config: Option<PathBuf>,
+    /// Told of every run and change; the demo draws from it.
+    pub listener: Option<Listener>,
+    /// Where messages go that have no channel (no token, or a `log` receiver).
+    pub messages: super::deliver::Printer,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Asks the loop for something from outside.
+#[derive(Debug)]
+pub enum Command {
+    Reload,
+    Stop,
+}
+
+/// Starts everything, runs until told to stop, and stops in reverse.
+///
+/// # Errors
+/// A sentence when something needed at the start is not to be had: the store, the roots.
+pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Result<(), String> {
+    let plan = Arc::new(options.plan);
+    let opened = Store::open(&plan.store.path, &plan.store).map_err(|e| e.to_string())?;
+    let store = opened.store;
+    store.mask(plan.secrets());
+    let known = store.load_open().await.map_err(|e| e.to_string())?;
+    for warning in opened.warnings.iter().chain(&known.warnings) {
+        tracing::warn!("{warning}");
+    }
+    let prober = Arc::new(Prober::new(&plan)?);
+    let deliver = Deliver::start(store.clone(), &plan, options.messages);
+    let keeper = Keeper::start(store.clone());
+
+    let now = clock::now();
+    let mut state = Loop {
+        monitor: Monitor::new(plan.clone(), known.incidents, known.next_number),
+        timetable: Timetable::new(&plan, now),
+        plan,
+        prober,
+        store: store.clone(),
+        keeper,
+        listener: options.listener,
+        runs: JoinSet::new(),
+        starts: Vec::new(),
+    };
+    tracing::info!(
+        cells = state.plan.cells().count(),
+        store = %state.plan.store.path.display(),
+        "edgewatch {} is probing",
+        env!("CARGO_PKG_VERSION"),
+    );
+    for credential in &state.plan.credentials {
+        if let Some(why) = &credential.missing {
+            tracing::warn!(credential = %credential.name, "{why}; its cells are not run");
+        }
+    }
+
+    loop {
+        state.start_due(clock::now());
+        let nap = state.nap(clock::now());
+        tokio::select! {
+            biased;
+            command = commands.recv() => match command {
+                Some(Command::Reload) => state.reload(options.config.as_deref()),
+                Some(Command::Stop) | None => break,
+            },
+            Some(ended) = state.runs.join_next(), if !state.runs.is_empty() => state.ended(ended),
+            () = tokio::time::sleep(nap) => state.step(Event::Tick, clock::now()),
+        }
+    }
+
+    tracing::info!("stopping");
+    state.runs.shutdown().await;
+    state.keeper.stop(STOP_STEP).await;
+    deliver.stop(STOP_STEP).await;
+    store.close().await;
+    Ok(())
+}
+
+struct Loop {
+    plan: Arc<Plan>,
+    monitor: Monitor,
+    timetable: Timetable,
+    prober: Arc<Prober>,
+    store: Store,
+    keeper: Keeper,
+    listener: Option<Listener>,
+    /// Runs in flight; a panic in one stays in its task and gives the cell back without a verdict.
+    runs: JoinSet<(CellKey, Option<Judged>)>,
+    /// Kept between rounds so that starting cells allocates nothing.
+    starts: Vec<Start>,
+}
+
+impl Loop {
+    fn start_due(&mut self, now: Timestamp) {
+        let room = self.plan.runs_in_flight_max.saturating_sub(self.runs.len());
+        self.timetable.due(now, room, &mut self.starts);
+        for start in self.starts.drain(..) {
+            let (plan, prober) = (self.plan.clone(), self.prober.clone());
+            self.runs.spawn(async move {
+                let run = round::run(&plan, &prober, &start.cell, start.purpose, start.due_at);
+                let judged = AssertUnwindSafe(run).catch_unwind().await.ok();
+                (start.cell, judged)
+            });
+        }
+    }
+
+    /// Until the next thing that is due.
+    fn nap(&self, now: Timestamp) -> Duration {
+        let next = [self.timetable.next_wake(), self.monitor.next_wake()].into_iter().flatten().min();
+        match next {
+            Some(at) => Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO).min(NAP_MAX),
+            None => NAP_MAX,
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(CellKey, Option<Judged>), tokio::task::JoinError>) {
+        let Ok((cell, judged)) = ended else { return };
+        self.timetable.finished(&cell);
+        match judged {
+            Some(judged) => {
+                self.store.record(&judged.observation, &judged.verdict);
+                tracing::debug!(
+                    probe = %judged.observation.cell.probe,
+                    egress = %judged.observation.cell.egress,
+                    client = %judged.observation.cell.client,
+                    verdict = %judged.verdict.kind,
+                    took_ms = judged.observation.took.as_millis() as u64,
+                    "run"
+                );
+                if let Some(listener) = &mut self.listener {
+                    listener(News::Judged(&judged));
+                }
+                self.step(Event::Observed(Box::new(judged)), clock::now());
+            }
+            None => tracing::error!(%cell, "a run panicked; please report this, with the message above"),
+        }
+    }
+
+    fn step(&mut self, event: Event, now: Timestamp) {
+        for effect in self.monitor.step(event, now) {
+            match effect {
+                Effect::Run { cell, at, purpose, why, .. } => {
+                    tracing::debug!(%cell, purpose = purpose.as_str(), "extra run: {why}");
+                    if self.timetable.ask(&cell, at, purpose, &why) == Asked::Unknown {
+                        tracing::debug!(%cell, "an extra run was asked of a cell that the plan no longer has");
+                    }
+                }
+                Effect::VerdictChanged(change) => self.keeper.verdict(change),
+                Effect::Save(change) => {
+                    for entry in &change.timeline {
+                        tracing::info!(incident = change.incident.number, what = entry.what.as_str(), "{}", entry.text);
+                    }
+                    if let Some(listener) = &mut self.listener {
+                        listener(News::Changed(&change));
+                    }
+                    self.keeper.change(change);
+                }
+            }
+        }
+    }
+
+    /// Reads the file again; a faulty one leaves everything as it is.
+    fn reload(&mut self, config: Option<&std::path::Path>) {
+        let Some(path) = config else { return };
+        let checked = match load::load(path) {
+            Ok(checked) => checked,
+            Err(error) => {
+                tracing::error!("{} was not taken, the old one stays in force:\n{error}", path.display());
+                return;
+            }
+        };
+        let prober = match Prober::new(&checked.plan) {
+            Ok(prober) => prober,
+            Err(error) => {
+                tracing::error!("{} was not taken, the old one stays in force: {error}", path.display());
+                return;
+            }
+        };
+        let now = clock::now();
+        self.plan = Arc::new(checked.plan);
+        self.prober = Arc::new(prober);
+        self.timetable.replace(&self.plan, now);
+        self.step(Event::PlanReplaced(self.plan.clone()), now);
+        tracing::info!(cells = self.plan.cells().count(), "{} is in force", path.display());
+    }
+}

@@ -1,0 +1,87 @@
+//! Keeps what the loop decided: commits changes in their order, off the loop's path.
+//!
+//! The loop must go on probing while a disk is full or slow. So changes wait here in a bounded queue,
+//! each is tried until the store has it; the store wakes delivery. What is still waiting when
+//! the process dies was never told to anybody, and is found again after the restart.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::domain::incident::{Change, VerdictChange};
+use crate::store::Store;
+
+/// Changes that may wait; an incident makes a handful, so this is hours of a full disk.
+const WAITING_MAX: usize = 4_096;
+
+/// Between two tries of a commit that failed.
+const AGAIN: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+enum Work {
+    Change(Box<Change>),
+    Verdict(VerdictChange),
+}
+
+/// The loop's handle to the task that commits.
+#[derive(Debug)]
+pub struct Keeper {
+    work: mpsc::Sender<Work>,
+    task: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Starts the task.
+    #[must_use]
+    pub fn start(store: Store) -> Self {
+        let (work, waiting) = mpsc::channel(WAITING_MAX);
+        Self { work, task: tokio::spawn(keep(store, waiting)) }
+    }
+
+    /// Hands a change over; says so when even the queue is full.
+    pub fn change(&self, change: Box<Change>) {
+        let number = change.incident.number;
+        if self.work.try_send(Work::Change(change)).is_err() {
+            tracing::error!(incident = number, "a change is lost: {WAITING_MAX} already wait for the store");
+        }
+    }
+
+    /// Hands a verdict change over; the first thing to be dropped when the store is behind.
+    pub fn verdict(&self, change: VerdictChange) {
+        let _ = self.work.try_send(Work::Verdict(change));
+    }
+
+    /// Waits until everything handed over is kept, at most `deadline`.
+    pub async fn stop(self, deadline: Duration) {
+        drop(self.work);
+        if tokio::time::timeout(deadline, self.task).await.is_err() {
+            tracing::warn!("stopped with changes that the store did not take within {deadline:?}");
+        }
+    }
+}
+
+async fn keep(store: Store, mut waiting: mpsc::Receiver<Work>) {
+    let mut told = false;
+    while let Some(work) = waiting.recv().await {
+        match work {
+            Work::Verdict(change) => store.note_verdict(&change),
+            Work::Change(change) => loop {
+                match store.commit((*change).clone()).await {
+                    Ok(()) => {
+                        if std::mem::take(&mut told) {
+                            tracing::warn!("the store takes changes again");
+                        }
+                        break;
+                    }
+                    Err(error) => {
+                        if !std::mem::replace(&mut told, true) {
+                            tracing::error!(incident = change.incident.number, "{error}; probing goes on, the change is tried again");
+                        }
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                }
+            },
+        }
+    }
+}

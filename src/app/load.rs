@@ -1,0 +1,68 @@
+//! `probes.yaml` from the disk, with the files and environment it refers to.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Checked, Findings, Inputs};
+
+/// A configuration file is refused above this, bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub enum Error {
+    /// The file itself can't be read; a sentence.
+    Unreadable(String),
+    /// It was read and is wrong.
+    Faulty(Findings),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable(text) => f.write_str(text),
+            Self::Faulty(findings) => findings.fmt(f),
+        }
+    }
+}
+
+/// Reads and checks the file at `path`; files it names are looked up beside it.
+///
+/// # Errors
+/// [`Error::Unreadable`] when the file can't be read, [`Error::Faulty`] with every fault when it is wrong.
+pub fn load(path: &Path) -> Result<Checked, Error> {
+    let text = read_bounded(path).map_err(|e| {
+        let mend = match e.kind() {
+            std::io::ErrorKind::NotFound => "; name the file with --config, or see `edgewatch demo`",
+            _ => "",
+        };
+        Error::Unreadable(format!("can't read {}: {e}{mend}", path.display()))
+    })?;
+    let beside = path.parent().map(Path::to_owned).unwrap_or_default();
+    config::read(&text, &path.display().to_string(), &Surroundings { beside }).map_err(Error::Faulty)
+}
+
+/// One byte more than allowed is read, so that the reader of the text can say that it is too long.
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|e| {
+        let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+        std::io::Error::new(std::io::ErrorKind::InvalidData, format!("not UTF-8 in line {line}; save the file as UTF-8"))
+    })
+}
+
+/// The environment of this process and the directory of the file.
+struct Surroundings {
+    beside: PathBuf,
+}
+
+impl Inputs for Surroundings {
+    fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    fn file(&self, path: &Path) -> std::io::Result<String> {
+        read_bounded(&self.beside.join(path))
+    }
+}

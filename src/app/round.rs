@@ -1,0 +1,90 @@
+//! One round now: every cell once, politely, without the daemon.
+//!
+//! Hosts are asked side by side; the cells of one host start one after the other with the plan's gap,
+//! so that asking by hand can't look like an attack.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::decide::classify;
+use crate::decide::monitor::Judged;
+use crate::domain::cell::CellKey;
+use crate::domain::observation::Purpose;
+use crate::domain::plan::Plan;
+use crate::probe::Prober;
+
+/// Runs `cells` once each and reports each through `seen` as it ends; returns them in the order given.
+///
+/// # Errors
+/// A sentence when the prober can't be built from the plan (no usable roots, a bad certificate file).
+pub async fn round(plan: Arc<Plan>, cells: Vec<CellKey>, mut seen: impl FnMut(&Judged)) -> Result<Vec<Judged>, String> {
+    let prober = Arc::new(Prober::new(&plan)?);
+    let room = Arc::new(Semaphore::new(plan.runs_in_flight_max.max(1)));
+    let (done, mut results) = mpsc::channel(64);
+
+    let mut by_host: BTreeMap<String, Vec<(usize, CellKey)>> = BTreeMap::new();
+    for (index, cell) in cells.iter().enumerate() {
+        if let Some(probe) = plan.probe(&cell.probe) {
+            by_host.entry(probe.host()).or_default().push((index, cell.clone()));
+        }
+    }
+    let mut hosts = JoinSet::new();
+    for cells in by_host.into_values() {
+        let (plan, prober, room, done) = (plan.clone(), prober.clone(), room.clone(), done.clone());
+        hosts.spawn(one_host(plan, prober, room, done, cells));
+    }
+    drop(done);
+
+    let mut judged: Vec<Option<Judged>> = cells.iter().map(|_| None).collect();
+    while let Some((index, result)) = results.recv().await {
+        seen(&result);
+        judged[index] = Some(result);
+    }
+    Ok(judged.into_iter().flatten().collect())
+}
+
+async fn one_host(
+    plan: Arc<Plan>,
+    prober: Arc<Prober>,
+    room: Arc<Semaphore>,
+    done: mpsc::Sender<(usize, Judged)>,
+    cells: Vec<(usize, CellKey)>,
+) {
+    // The slower of the two limits: the gap, and the share of a minute that the budget leaves each request.
+    let share = std::time::Duration::from_secs(60) / plan.politeness.requests_per_minute.max(1);
+    let burst = plan.politeness.requests_per_minute as usize;
+    let mut runs = JoinSet::new();
+    for (nth, (index, cell)) in cells.into_iter().enumerate() {
+        if nth > 0 {
+            tokio::time::sleep(if nth < burst { plan.politeness.gap } else { plan.politeness.gap.max(share) }).await;
+        }
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let (plan, prober, done) = (plan.clone(), prober.clone(), done.clone());
+        runs.spawn(async move {
+            let due = clock::now();
+            let judged = run(&plan, &prober, &cell, Purpose::Asked, due).await;
+            drop(permit);
+            // The receiver is gone only when nobody wants the round any more.
+            let _ = done.send((index, judged)).await;
+        });
+    }
+    while runs.join_next().await.is_some() {}
+}
+
+/// Runs one cell and reads its answer: the way from a due cell to a verdict, for daemon and round alike.
+pub async fn run(plan: &Plan, prober: &Prober, cell: &CellKey, purpose: Purpose, due_at: jiff::Timestamp) -> Judged {
+    let observation = prober.run(cell, purpose, due_at, clock::now()).await;
+    let verdict = match plan.probe(&cell.probe) {
+        Some(probe) => classify::classify(probe, &plan.signatures, &observation),
+        // The prober knows the same plan, so a cell without a probe never gets here.
+        None => crate::domain::verdict::Verdict::new(
+            crate::domain::verdict::Kind::LocalError,
+            crate::domain::verdict::Maker::OurSide,
+        ),
+    };
+    Judged { observation, verdict }
+}

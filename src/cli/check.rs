@@ -1,0 +1,49 @@
+//! `edgewatch check`: validates the file without touching the network.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{Format, exit};
+use crate::app::load;
+
+/// Check probes.yaml: every error with its line, its place and how to mend it
+///
+/// Exit code 0 when it can be used, 1 when not, 2 when it can't be read at all. Touches no network.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// How the findings are written.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
+    let checked = match load::load(config) {
+        Ok(checked) => checked,
+        Err(load::Error::Unreadable(text)) => return super::complain(&text),
+        Err(load::Error::Faulty(findings)) => {
+            match arguments.format {
+                Format::Json => super::print(&format!("{:#}\n", findings.to_json(false))),
+                Format::Text => super::print(&format!("{findings}\n")),
+            }
+            return exit::problem();
+        }
+    };
+    match arguments.format {
+        Format::Json => super::print(&format!("{:#}\n", checked.warnings.to_json(true))),
+        Format::Text => {
+            if !checked.warnings.is_empty() {
+                super::print(&format!("{}\n\n", checked.warnings));
+            }
+            let plan = &checked.plan;
+            super::print(&format!(
+                "{} is right: {} probes and controls, {} egresses, {} clients, {} cells\n",
+                config.display(),
+                plan.probes.len(),
+                plan.egresses.len(),
+                plan.clients.len(),
+                plan.cells().count(),
+            ));
+        }
+    }
+    exit::OK
+}

@@ -1,0 +1,69 @@
+//! `edgewatch run`: the daemon in the foreground.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::exit;
+use crate::app::daemon::{self, Command, Options};
+use crate::app::load;
+
+/// Probe on schedule, keep history, open incidents and tell people (the default)
+///
+/// Runs in the foreground until SIGINT or SIGTERM; SIGHUP reads the file again, and keeps the old one
+/// when the new one is faulty. Messages for receivers without a token are printed.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Arguments {}
+
+pub(super) fn run(config: &Path, log: &str, _: &Arguments) -> ExitCode {
+    if let Err(error) = super::start_log(log) {
+        return super::complain(&error);
+    }
+    let checked = match load::load(config) {
+        Ok(checked) => checked,
+        Err(load::Error::Unreadable(text)) => return super::complain(&text),
+        Err(load::Error::Faulty(findings)) => {
+            eprintln!("{findings}");
+            return exit::problem();
+        }
+    };
+    for warning in checked.warnings.iter() {
+        tracing::warn!("{}", warning.line());
+    }
+    let options = Options {
+        plan: checked.plan,
+        config: Some(config.to_owned()),
+        listener: None,
+        messages: std::sync::Arc::new(|text: &str| super::print(text)),
+    };
+    let runtime = match super::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return super::complain(&error),
+    };
+    match runtime.block_on(until_signalled(options)) {
+        Ok(()) => exit::OK,
+        Err(error) => super::complain(&error),
+    }
+}
+
+async fn until_signalled(options: Options) -> Result<(), String> {
+    let (commands, wanted) = mpsc::channel(4);
+    let listen = |kind| signal(kind).map_err(|e| format!("can't listen for signals: {e}"));
+    let (mut hangup, mut interrupt, mut terminate) =
+        (listen(SignalKind::hangup())?, listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        loop {
+            let command = tokio::select! {
+                _ = hangup.recv() => Command::Reload,
+                _ = interrupt.recv() => Command::Stop,
+                _ = terminate.recv() => Command::Stop,
+            };
+            if commands.send(command).await.is_err() {
+                return;
+            }
+        }
+    });
+    daemon::run(options, wanted).await
+}

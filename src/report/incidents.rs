@@ -1,0 +1,223 @@
+//! Incidents for people and for scripts: the list, and the story of one.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::matrix::duration;
+use super::verdict;
+use crate::domain::incident::{Incident, Specimen, State, TimelineEntry};
+use crate::domain::notification::Briefing;
+
+/// A table of incidents, newest first as they come; `now` gives the age of those still open.
+#[must_use]
+pub fn list(briefings: &[Briefing], zone: &TimeZone, now: Timestamp) -> String {
+    if briefings.is_empty() {
+        return "no incidents\n".to_owned();
+    }
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
+    table.set_header(["incident", "state", "since", "lasted", "what"]);
+    for briefing in briefings {
+        let end = briefing.resolved_at.unwrap_or(now);
+        table.add_row([
+            format!("INC-{}", briefing.incident),
+            if briefing.resolved { "resolved".to_owned() } else { "OPEN".to_owned() },
+            local(briefing.onset_at, zone),
+            lasted(briefing.onset_at, end),
+            briefing.headline.clone(),
+        ]);
+    }
+    let mut text = String::new();
+    for line in table.lines() {
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// The story of one incident: what, why, what it is not, what to do, the matrix, the evidence, the timeline.
+#[must_use]
+pub fn story(briefing: &Briefing, timeline: &[TimelineEntry], zone: &TimeZone, now: Timestamp, colour: bool) -> String {
+    let mut text = String::new();
+    let bold = if colour { Style::new().bold() } else { Style::new() };
+    let state = if briefing.resolved { AnsiColor::Green } else { AnsiColor::Red };
+    let state_style = if colour { Style::new().bold().fg_color(Some(state.into())) } else { Style::new() };
+    let word = if briefing.resolved { "RESOLVED" } else { "OPEN" };
+    let _ = writeln!(text, "INC-{} {state_style}{word}{state_style:#}  {bold}{}{bold:#}", briefing.incident, briefing.headline);
+
+    let end = briefing.resolved_at.unwrap_or(now);
+    let _ = write!(text, "  since      {} ({})", local(briefing.onset_at, zone), lasted(briefing.onset_at, end));
+    if let Some(resolved_at) = briefing.resolved_at {
+        let _ = write!(text, ", until {}", local(resolved_at, zone));
+    }
+    text.push('\n');
+    if briefing.reopened > 0 {
+        let _ = writeln!(text, "  reopened   {} times", briefing.reopened);
+    }
+    if briefing.cause_known {
+        let _ = writeln!(text, "  confidence {:.0} %", (briefing.confidence * 100.0).floor());
+    }
+    lines(&mut text, "because", &briefing.because);
+    lines(&mut text, "ruled out", &briefing.ruled_out);
+    if let Some(step) = &briefing.next_step {
+        let _ = writeln!(text, "  next       {step}");
+    }
+    if !briefing.reference_ids.is_empty() {
+        let _ = writeln!(text, "  reference  {}", briefing.reference_ids.join(", "));
+    }
+    if !briefing.cells.is_empty() {
+        let _ = writeln!(text, "\n{bold}Cells{bold:#}");
+        for line in &briefing.cells {
+            let style = if colour { verdict::style_of(line.kind) } else { Style::new() };
+            let _ = writeln!(text, "  {style}{:<14}{style:#} {}", line.kind.label(), line.cell);
+        }
+    }
+    if let Some(run) = &briefing.failing {
+        let _ = writeln!(text, "\n{bold}A failing run{bold:#}");
+        specimen(&mut text, run, zone);
+    }
+    if let Some(run) = &briefing.passing {
+        let _ = writeln!(text, "\n{bold}A passing run{bold:#}");
+        specimen(&mut text, run, zone);
+    }
+    if !timeline.is_empty() {
+        let _ = writeln!(text, "\n{bold}Timeline{bold:#}");
+        for entry in timeline {
+            let _ = writeln!(text, "  {}  {:<9} {}", clock_time(entry.at, zone), entry.what.as_str(), entry.text);
+        }
+    }
+    text
+}
+
+fn lines(text: &mut String, name: &str, lines: &[String]) {
+    for (index, line) in lines.iter().enumerate() {
+        let _ = writeln!(text, "  {:<10} {line}", if index == 0 { name } else { "" });
+    }
+}
+
+fn specimen(text: &mut String, run: &Specimen, zone: &TimeZone) {
+    let _ = writeln!(text, "  {}  {} {}", clock_time(run.at, zone), run.method, run.url);
+    let _ = writeln!(text, "  cell       {}", run.cell);
+    for (name, value) in &run.request_headers {
+        let _ = writeln!(text, "  > {name}: {value}");
+    }
+    if let (Some(local), Some(remote)) = (&run.local, &run.remote) {
+        let public = run.public.as_ref().map(|p| format!(" (the partner sees {p})")).unwrap_or_default();
+        let _ = writeln!(text, "  from       {local}{public} to {remote}");
+    }
+    match (&run.failure, run.status) {
+        (Some(failure), _) => {
+            let _ = writeln!(text, "  failed     {failure}");
+        }
+        (None, Some(status)) => {
+            let _ = writeln!(text, "  answer     HTTP {status}, {} after {}", run.verdict.kind, duration(run.took));
+        }
+        (None, None) => {}
+    }
+    for (name, value) in &run.response_headers {
+        let _ = writeln!(text, "  < {name}: {value}");
+    }
+    if let Some(excerpt) = &run.excerpt {
+        let _ = writeln!(text, "  page says  {excerpt}");
+    }
+    let signs: Vec<String> = run.verdict.evidence.iter().map(|e| format!("{}: {}", e.strength, e.text)).collect();
+    lines(text, "evidence", &signs);
+}
+
+/// One incident for scripts; keys are stable, times are RFC 3339 in UTC.
+#[must_use]
+pub fn json(incident: &Incident, briefing: &Briefing, timeline: &[TimelineEntry]) -> Value {
+    json!({
+        "incident": incident.number,
+        "state": match incident.state { State::Open => "open", State::Resolved => "resolved" },
+        "subject": briefing.subject,
+        "our_side": briefing.our_side,
+        "kind": incident.kind.as_str(),
+        "headline": briefing.headline,
+        "because": briefing.because,
+        "ruled_out": briefing.ruled_out,
+        "next_step": briefing.next_step,
+        "cause_known": briefing.cause_known,
+        "confidence": briefing.confidence,
+        "onset_at": incident.onset_at.to_string(),
+        "opened_at": incident.opened_at.to_string(),
+        "resolved_at": incident.resolved_at.map(|t| t.to_string()),
+        "reopened": incident.reopened,
+        "failed_runs": incident.failed_runs,
+        "extra_runs": incident.extra_runs,
+        "reference_ids": incident.reference_ids,
+        "probes": incident.probes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "cells": incident.cells.iter().map(|c| json!({
+            "probe": c.cell.probe.as_str(),
+            "egress": c.cell.egress.as_str(),
+            "client": c.cell.client.as_str(),
+            "credential": c.cell.credential.as_str(),
+            "kind": c.kind.as_str(),
+            "failing": c.failing,
+            "since": c.since.to_string(),
+            "last_at": c.last_at.to_string(),
+        })).collect::<Vec<_>>(),
+        "failing": incident.failing.as_ref().map(specimen_json),
+        "passing": incident.passing.as_ref().map(specimen_json),
+        "timeline": timeline.iter().map(|e| json!({
+            "at": e.at.to_string(),
+            "what": e.what.as_str(),
+            "text": e.text,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn specimen_json(run: &Specimen) -> Value {
+    let pairs = |pairs: &[(String, String)]| pairs.iter().map(|(n, v)| json!([n, v])).collect::<Vec<_>>();
+    json!({
+        "at": run.at.to_string(),
+        "cell": run.cell.to_string(),
+        "method": run.method,
+        "url": run.url,
+        "request_headers": pairs(&run.request_headers),
+        "local": run.local,
+        "public": run.public,
+        "remote": run.remote,
+        "resolved": run.resolved,
+        "status": run.status,
+        "http": run.http,
+        "response_headers": pairs(&run.response_headers),
+        "excerpt": run.excerpt,
+        "failure": run.failure,
+        "took_ms": run.took.as_millis() as u64,
+        "verdict": verdict::json(&run.verdict),
+    })
+}
+
+/// `Sun 28 Feb 2021 02:14 GMT`: the zone of the file, with its abbreviation.
+#[must_use]
+pub fn local(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%a %-d %b %Y %H:%M %Z").to_string()
+}
+
+fn clock_time(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%-d %b %H:%M:%S %Z").to_string()
+}
+
+fn lasted(from: Timestamp, to: Timestamp) -> String {
+    duration(std::time::Duration::try_from(to.duration_since(from)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_the_zone_of_the_file() {
+        let zone = TimeZone::get("Europe/London").unwrap();
+        let check = |utc: &str, text: &str| assert_eq!(local(utc.parse().unwrap(), &zone), text);
+        check("2021-02-28T02:14:09Z", "Sun 28 Feb 2021 02:14 GMT");
+        check("2021-03-28T00:59:59Z", "Sun 28 Mar 2021 00:59 GMT");
+        check("2021-03-28T01:00:00Z", "Sun 28 Mar 2021 02:00 BST");
+    }
+}

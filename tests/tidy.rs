@@ -1,0 +1,204 @@
+//! Holds the shape of the source: which module may import which, who reads the clock, what a file begins with.
+//!
+//! Checks on the code are tests: they fail with the place, the rule and what to do instead.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// What each module may import, lowest layer first. `lib.rs` shows the same table to readers.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("decide", &["domain"]),
+    ("config", &["domain"]),
+    ("clock", &[]),
+    ("probe", &["domain"]),
+    ("store", &["domain"]),
+    ("notify", &["domain"]),
+    ("report", &["domain"]),
+    ("simulate", &["domain"]),
+    ("app", &["domain", "decide", "config", "clock", "probe", "store", "notify", "report", "simulate"]),
+    ("cli", &["domain", "decide", "config", "clock", "probe", "store", "notify", "report", "simulate", "app"]),
+];
+
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// First directory or file name under `src/`: the module that the arrows are about.
+    fn module(&self) -> String {
+        let below = self.path.strip_prefix(root().join("src")).expect("a file under src");
+        let first = below.components().next().expect("a file name").as_os_str().to_string_lossy();
+        first.trim_end_matches(".rs").to_owned()
+    }
+
+    fn name(&self) -> String {
+        self.path.strip_prefix(root()).expect("a file of the repository").display().to_string()
+    }
+
+    /// Lines of code with their numbers: no comments, nothing after the tests begin.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text
+            .lines()
+            .enumerate()
+            .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+            .filter(|(_, line)| !line.trim_start().starts_with("//"))
+            .map(|(index, line)| (index + 1, line))
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<Source> {
+    fn walk(dir: &Path, found: &mut Vec<Source>) {
+        for entry in std::fs::read_dir(dir).expect("a readable directory") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).expect("UTF-8 source");
+                found.push(Source { path, text });
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join("src"), &mut found);
+    assert!(found.len() > 20, "the walk found only {} files", found.len());
+    found
+}
+
+/// Modules of ours that a line of code names through `crate::`.
+fn imports(line: &str) -> Vec<&str> {
+    line.match_indices("crate::")
+        .map(|(at, prefix)| {
+            let rest = &line[at + prefix.len()..];
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            &rest[..end]
+        })
+        .collect()
+}
+
+fn fail_with(rule: &str, broken: &[String]) {
+    assert!(broken.is_empty(), "{rule}\n{}", broken.join("\n"));
+}
+
+#[test]
+fn arrows_point_one_way() {
+    let allowed: BTreeMap<&str, BTreeSet<&str>> =
+        ARROWS.iter().map(|(from, to)| (*from, to.iter().copied().collect())).collect();
+    let mut broken = Vec::new();
+    for source in sources() {
+        let module = source.module();
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let Some(may) = allowed.get(module.as_str()) else {
+            broken.push(format!("{}: module `{module}` has no line in ARROWS", source.name()));
+            continue;
+        };
+        for (number, line) in source.code() {
+            for target in imports(line) {
+                if allowed.contains_key(target) && target != module && !may.contains(target) {
+                    broken.push(format!("{}:{number}: `{module}` may not import `{target}`", source.name()));
+                }
+            }
+        }
+    }
+    fail_with("move the code to the layer that may know both, or pass a value in:", &broken);
+}
+
+#[test]
+fn decide_has_no_ring_of_imports() {
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources().iter().filter(|s| s.module() == "decide") {
+        let below = source.path.strip_prefix(root().join("src/decide")).expect("under decide");
+        let from = below.components().next().expect("a name").as_os_str().to_string_lossy();
+        let from = from.trim_end_matches(".rs").to_owned();
+        if from == "mod" {
+            continue;
+        }
+        for (_, line) in source.code() {
+            for (at, prefix) in line.match_indices("crate::decide::").chain(line.match_indices("super::")) {
+                let rest = &line[at + prefix.len()..];
+                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+                let nested = below.components().count() > 1 && prefix == "super::";
+                if !nested && rest[..end] != from {
+                    edges.entry(from.clone()).or_default().insert(rest[..end].to_owned());
+                }
+            }
+        }
+    }
+    // Take away modules that import none of the rest until nothing changes; what stays is a ring.
+    let mut left: BTreeSet<String> = edges.keys().cloned().collect();
+    loop {
+        let free: Vec<String> = left
+            .iter()
+            .filter(|m| edges[*m].iter().all(|to| !left.contains(to)))
+            .cloned()
+            .collect();
+        if free.is_empty() {
+            break;
+        }
+        for module in free {
+            left.remove(&module);
+        }
+    }
+    assert!(left.is_empty(), "modules of decide import each other in a ring: {left:?}");
+}
+
+#[test]
+fn only_the_clock_reads_the_clock() {
+    let words = ["Timestamp::now(", "SystemTime::now(", "Zoned::now(", "Utc::now(", "Local::now("];
+    let mut broken = Vec::new();
+    for source in sources() {
+        if source.module() == "clock" {
+            continue;
+        }
+        for (number, line) in source.code() {
+            if words.iter().any(|word| line.contains(word)) {
+                broken.push(format!("{}:{number}: {}", source.name(), line.trim()));
+            }
+        }
+    }
+    fail_with("call `crate::clock::now()`, or take `now` as an argument:", &broken);
+}
+
+#[test]
+fn the_core_is_pure() {
+    let words = [
+        "async fn", ".await", "tokio::", "tracing::", "std::fs", "std::net::Tcp", "std::env", "Instant::now", "println!",
+        "eprintln!", "std::thread", "fastrand::",
+    ];
+    let mut broken = Vec::new();
+    for source in sources().iter().filter(|s| ["domain", "decide"].contains(&s.module().as_str())) {
+        for (number, line) in source.code() {
+            if let Some(word) = words.iter().find(|word| line.contains(**word)) {
+                broken.push(format!("{}:{number}: `{word}` in the core", source.name()));
+            }
+        }
+    }
+    fail_with("the core decides, the shell acts; pass facts in and give effects out:", &broken);
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let silent: Vec<String> =
+        sources().iter().filter(|s| !s.text.starts_with("//! ")).map(Source::name).collect();
+    fail_with("begin with `//!` and a sentence that says what the file is for:", &silent);
+}
+
+#[test]
+fn the_top_level_stays_small() {
+    let known = [
+        "Cargo.toml", "Cargo.lock", "src", "probes.yaml", "tests", "deploy", "README.md", "LICENSE", "benches", "docs", "target",
+    ];
+    let extra: Vec<String> = std::fs::read_dir(root())
+        .expect("a readable root")
+        .map(|e| e.expect("a readable entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.') && !known.contains(&name.as_str()) && !name.contains(".sqlite"))
+        .collect();
+    fail_with("these belong below one of the known directories:", &extra);
+}
