@@ -117,9 +117,9 @@ impl Stretch {
             .ok()
             .and_then(|next| zone.preceding(next).next())
             .map(|change| change.timestamp().as_second());
-        let repeats_until = changed
-            .map(|changed| changed + repeated(offset_before(zone, changed), offset))
-            .unwrap_or(start);
+        let repeats_until = changed.map_or(start, |changed| {
+            changed + repeated(offset_before(zone, changed), offset)
+        });
         Self {
             start,
             offset,
