@@ -1,1 +1,86 @@
-//! (to be written)
+//! The text of `probes.yaml` into a checked [`Plan`].
+//!
+//! In order of the data: `yaml` makes a tree with positions, `raw` mirrors the file's keys, `read`
+//! and `leaf` read the tree into the mirror, `check` makes the plan of it, and `desk` gathers what
+//! any of them finds, so that one reading reports every error.
+//! Nothing here touches the file system or the environment: both come in through [`Inputs`].
+
+mod check;
+mod desk;
+mod finding;
+mod leaf;
+mod mask;
+mod raw;
+mod read;
+mod schema;
+mod yaml;
+
+use std::io;
+use std::path::Path;
+
+pub use self::finding::{Finding, Findings, Severity};
+pub use self::schema::schema;
+use crate::domain::plan::Plan;
+
+/// Where the file's references lead: the environment, and files beside it.
+pub trait Inputs {
+    /// The value of an environment variable; `None` when it is not set.
+    fn env(&self, name: &str) -> Option<String>;
+
+    /// The text of a file; `path` is as written, relative to the directory of `probes.yaml`.
+    ///
+    /// # Errors
+    /// What the system says, or `InvalidData` when it is not UTF-8.
+    fn file(&self, path: &Path) -> io::Result<String>;
+}
+
+/// A file that can be used.
+#[derive(Debug)]
+pub struct Checked {
+    pub plan: Plan,
+    /// What may not be meant; never an error.
+    pub warnings: Findings,
+}
+
+/// Reads and checks `text`; `file` is its name in messages.
+///
+/// # Errors
+/// Everything that is wrong with the file, warnings among it, in the order of its lines.
+pub fn read(text: &str, file: &str, inputs: &dyn Inputs) -> Result<Checked, Findings> {
+    let mut desk = desk::Desk::new(file, text);
+    if text.len() > yaml::BYTES_MAX {
+        desk.error(
+            desk::Place::default(),
+            format!("holds {} bytes, more than 1 MiB", text.len()),
+            "split it, or write less",
+        );
+        return Err(desk.finish());
+    }
+    let plan = match yaml::parse(text) {
+        Err(broken) => {
+            desk.broken(broken);
+            None
+        }
+        Ok(None) => {
+            desk.error(
+                desk::Place::default(),
+                "the file is empty",
+                "it needs \"version: 1\", \"service\", \"clients\" and \"probes\"",
+            );
+            None
+        }
+        Ok(Some(mut root)) => {
+            yaml::drop_extensions(&mut root);
+            let place = desk::Desk::root(&root);
+            read::read_at::<raw::File>(&root, place, &mut desk)
+                .and_then(|raw| check::plan(raw.value, place, inputs, &mut desk))
+        }
+    };
+    match plan {
+        Some(plan) if !desk.has_errors() => Ok(Checked {
+            plan,
+            warnings: desk.finish(),
+        }),
+        _ => Err(desk.finish()),
+    }
+}

@@ -6,3 +6,7 @@
 
 /// The simulated partner and its edge, through a real client and raw sockets.
 mod simulate;
+//! Tests from outside: real files, real sockets on loopback, one binary.
+
+/// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.
+mod config;

@@ -1,0 +1,398 @@
+//! The dimensions of the matrix: egresses, clients, credentials.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use url::Url;
+
+use super::headers;
+use super::secrets;
+use crate::config::Inputs;
+use crate::config::desk::{At, Desk, Place, quote};
+use crate::config::leaf::{Address, UserAgent};
+use crate::config::raw;
+use crate::config::read::{Form, Named};
+use crate::domain::cell::{
+    Client, ClientName, Credential, CredentialName, Egress, EgressName, HeaderCase, HttpOffer,
+    IpFamily, Proxy, ProxyKind, TlsRange, Way,
+};
+
+/// The egresses that could be read; one by the system's routes when the file has no such section.
+pub(super) fn egresses(
+    raw: Option<At<Named<Form<Address, raw::Egress>>>>,
+    inputs: &dyn Inputs,
+    desk: &mut Desk<'_>,
+) -> Vec<Egress> {
+    let Some(raw) = raw else {
+        return vec![routes("default")];
+    };
+    if raw.value.0.is_empty() {
+        desk.error(
+            raw.place,
+            "names no egress",
+            "name one, or remove the key for the system's routes",
+        );
+    }
+    raw.value
+        .0
+        .into_iter()
+        .filter_map(|(name, egress)| {
+            let egress = egress?;
+            match egress.value {
+                Form::Short(address) => Some(Egress {
+                    way: Way::Address(address.0),
+                    ..routes(&name.value)
+                }),
+                Form::Full(full) => self::egress(&name.value, full, egress.place, inputs, desk),
+            }
+        })
+        .collect()
+}
+
+fn routes(name: &str) -> Egress {
+    Egress {
+        name: EgressName::new(name),
+        way: Way::Routes,
+        public: None,
+        family: IpFamily::Any,
+    }
+}
+
+fn egress(
+    name: &str,
+    raw: raw::Egress,
+    place: Place,
+    inputs: &dyn Inputs,
+    desk: &mut Desk<'_>,
+) -> Option<Egress> {
+    let ways = [
+        raw.address.is_some(),
+        raw.interface.is_some(),
+        raw.proxy.is_some(),
+    ];
+    if ways.into_iter().filter(|way| *way).count() > 1 {
+        desk.error(
+            place,
+            "goes out in more than one way",
+            "keep one of \"address\", \"interface\" and \"proxy\"",
+        );
+        return None;
+    }
+    if raw.proxy.is_none() {
+        for place in [
+            raw.username.map(|u| u.place),
+            raw.password.as_ref().map(|p| p.place),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            desk.error(
+                place,
+                "belongs to a proxy, and there is none here",
+                "add \"proxy\"",
+            );
+        }
+        return finish(
+            name,
+            raw.address,
+            raw.interface,
+            None,
+            raw.public,
+            raw.family,
+            desk,
+        );
+    }
+    let proxy = raw.proxy?;
+    let password = raw.password.and_then(|source| {
+        secrets::fetch(&source.value, inputs)
+            .map_err(|reason| {
+                desk.error(
+                    source.place,
+                    reason,
+                    "without it the proxy would refuse every run",
+                );
+            })
+            .ok()
+    });
+    let username = raw.username.map(|u| u.value);
+    if password.is_some() && username.is_none() {
+        desk.error(place, "has a password but no \"username\"", "add it");
+    }
+    let (kind, host, port) = proxy_parts(&proxy, desk)?;
+    let proxy = Proxy {
+        kind,
+        host,
+        port,
+        username,
+        password,
+    };
+    finish(name, None, None, Some(proxy), raw.public, raw.family, desk)
+}
+
+fn finish(
+    name: &str,
+    address: Option<At<Address>>,
+    interface: Option<At<String>>,
+    proxy: Option<Proxy>,
+    public: Option<At<Address>>,
+    family: Option<At<crate::config::leaf::Word<IpFamily>>>,
+    desk: &mut Desk<'_>,
+) -> Option<Egress> {
+    if let (Some(address), Some(family)) = (&address, &family) {
+        let fits = match family.value.0 {
+            IpFamily::Any => true,
+            IpFamily::V4 => address.value.0.is_ipv4(),
+            IpFamily::V6 => address.value.0.is_ipv6(),
+        };
+        if !fits {
+            desk.error(
+                family.place,
+                format!("{} is an address of the other IP version", address.value.0),
+                "remove \"family\", which the address decides",
+            );
+        }
+    }
+    if let Some(address) = &address
+        && (address.value.0.is_unspecified() || address.value.0.is_multicast())
+    {
+        desk.error(
+            address.place,
+            format!("{} is no address to send from", address.value.0),
+            "name one that this host has",
+        );
+    }
+    if let Some(interface) = &interface {
+        // IFNAMSIZ is 16 with the closing NUL: https://man7.org/linux/man-pages/man7/netdevice.7.html
+        // (read 2026-11-22).
+        let valid = (1..=15).contains(&interface.value.len())
+            && !interface
+                .value
+                .contains(|c: char| c == '/' || c.is_whitespace() || c.is_control());
+        if !valid {
+            desk.error(
+                interface.place,
+                format!(
+                    "{} can't be the name of an interface",
+                    quote(&interface.value)
+                ),
+                "\"ip link\" lists them",
+            );
+            return None;
+        }
+    }
+    let way = match (address, interface, proxy) {
+        (Some(address), ..) => Way::Address(address.value.0),
+        (_, Some(interface), _) => Way::Interface(interface.value),
+        (_, _, Some(proxy)) => Way::Proxy(proxy),
+        _ => Way::Routes,
+    };
+    Some(Egress {
+        name: EgressName::new(name),
+        way,
+        public: public.map(|p| p.value.0),
+        family: family.map_or(IpFamily::Any, |f| f.value.0),
+    })
+}
+
+fn proxy_parts(url: &At<raw::ProxyUrl>, desk: &mut Desk<'_>) -> Option<(ProxyKind, String, u16)> {
+    const FORM: &str =
+        "write \"http://host:port\", \"socks5://host:port\" or \"socks5h://host:port\"";
+    let text = &url.value.0;
+    if text.contains('@') {
+        desk.error(
+            url.place,
+            "a user name and password can't stand in the URL of a proxy",
+            "write them beside it: \"username: …\", \"password: { env: NAME }\"",
+        );
+        return None;
+    }
+    let Ok(parsed) = Url::parse(text) else {
+        desk.error(
+            url.place,
+            format!("{} is no URL of a proxy", quote(text)),
+            FORM,
+        );
+        return None;
+    };
+    let kind = match parsed.scheme() {
+        "http" => ProxyKind::HttpConnect,
+        "socks5" => ProxyKind::Socks5,
+        "socks5h" => ProxyKind::Socks5Hostname,
+        other => {
+            desk.error(
+                url.place,
+                format!("{} is no kind of proxy", quote(other)),
+                FORM,
+            );
+            return None;
+        }
+    };
+    // `Url` drops a port that is the scheme's own, so an explicit ":80" is looked for in the text.
+    let port = parsed
+        .port()
+        .or_else(|| text.trim_end_matches('/').ends_with(":80").then_some(80));
+    let (Some(host), Some(port)) = (parsed.host_str().filter(|h| !h.is_empty()), port) else {
+        desk.error(url.place, format!("{} has no port", quote(text)), FORM);
+        return None;
+    };
+    if !matches!(parsed.path(), "" | "/") || parsed.query().is_some() || parsed.fragment().is_some()
+    {
+        desk.error(url.place, format!("{} has a path", quote(text)), FORM);
+        return None;
+    }
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    Some((kind, host, port))
+}
+
+pub(super) fn clients(
+    raw: Option<At<Named<Form<UserAgent, raw::Client>>>>,
+    desk: &mut Desk<'_>,
+) -> Vec<Client> {
+    let Some(raw) = raw else {
+        return Vec::new();
+    };
+    if raw.value.0.is_empty() {
+        desk.error(
+            raw.place,
+            "names no client",
+            "name one, like \"plain: \\\"my-monitor (ops@example.org)\\\"\"",
+        );
+    }
+    raw.value
+        .0
+        .into_iter()
+        .filter_map(|(name, client)| match client?.value {
+            Form::Short(user_agent) => Some(plain(&name.value, user_agent.0)),
+            Form::Full(full) => Some(self::client(&name.value, full, desk)),
+        })
+        .collect()
+}
+
+fn plain(name: &str, user_agent: String) -> Client {
+    Client {
+        name: ClientName::new(name),
+        user_agent,
+        http: HttpOffer::default(),
+        tls: TlsRange::default(),
+        headers: Vec::new(),
+        header_case: HeaderCase::default(),
+        control: false,
+    }
+}
+
+fn client(name: &str, raw: raw::Client, desk: &mut Desk<'_>) -> Client {
+    let mut tls = TlsRange::default();
+    if let Some(range) = raw.tls {
+        let place = range.place;
+        tls.min = range.value.min.map_or(tls.min, |m| m.value.0);
+        tls.max = range.value.max.map_or(tls.max, |m| m.value.0);
+        if tls.min > tls.max {
+            desk.error(
+                place,
+                format!(
+                    "\"min\" is {}, above \"max\", which is {}",
+                    tls.min.as_str(),
+                    tls.max.as_str()
+                ),
+                "swap them",
+            );
+        }
+    }
+    let mut headers = Vec::new();
+    for (name, value) in headers::sendable(raw.headers, desk) {
+        if value.value.contains("{{") {
+            desk.error(
+                value.place,
+                "placeholders are not filled in headers of a client",
+                "move the header to the probe",
+            );
+        }
+        headers.push((name, value.value));
+    }
+    Client {
+        http: raw.http.map_or_else(HttpOffer::default, |h| h.value.0),
+        tls,
+        headers,
+        header_case: raw
+            .header_case
+            .map_or_else(HeaderCase::default, |c| c.value.0),
+        control: raw.control.is_some_and(|c| c.value.0),
+        ..plain(name, raw.user_agent.map(|u| u.value.0).unwrap_or_default())
+    }
+}
+
+/// The credentials; one whose secrets are not there is kept with the reason, and reported as a warning.
+pub(super) fn credentials(
+    raw: Option<At<Named<Named<raw::Source>>>>,
+    inputs: &dyn Inputs,
+    desk: &mut Desk<'_>,
+) -> Vec<Credential> {
+    let mut credentials = Vec::new();
+    for (name, fields) in raw.map(|r| r.value.0).unwrap_or_default() {
+        if name.value == "anonymous" {
+            desk.error(
+                name.place,
+                "\"anonymous\" always exists and means no credential",
+                "choose another name",
+            );
+            continue;
+        }
+        let Some(fields) = fields else { continue };
+        if fields.value.0.is_empty() {
+            desk.error(
+                fields.place,
+                "has no fields",
+                "add one, like \"username: { env: NAME }\"",
+            );
+            continue;
+        }
+        let mut credential = Credential {
+            name: CredentialName::new(&name.value),
+            fields: BTreeMap::new(),
+            missing: None,
+        };
+        let mut reasons = Vec::new();
+        for (field, source) in fields.value.0 {
+            let Some(source) = source else { continue };
+            match secrets::fetch(&source.value, inputs) {
+                Ok(secret) => {
+                    credential.fields.insert(field.value, secret);
+                }
+                Err(reason) => {
+                    desk.warning(
+                        source.place,
+                        reason.clone(),
+                        format!("cells with \"{}\" do not run until it is there", name.value),
+                    );
+                    reasons.push(reason);
+                }
+            }
+        }
+        if !reasons.is_empty() {
+            credential.missing = Some(reasons.join(", "));
+        }
+        credentials.push(credential);
+    }
+    credentials
+}
+
+/// `192.0.2.53` or `192.0.2.53:5353`, `[2001:db8::1]:5353`.
+pub(super) fn name_server(text: &At<String>, desk: &mut Desk<'_>) -> Option<std::net::SocketAddr> {
+    const DNS: u16 = 53;
+    let address = text
+        .value
+        .parse::<IpAddr>()
+        .map(|ip| (ip, DNS).into())
+        .or_else(|_| text.value.parse());
+    if address.is_err() {
+        desk.error(
+            text.place,
+            format!("{} is no address of a name server", quote(&text.value)),
+            "write \"192.0.2.53\" or \"192.0.2.53:5353\"",
+        );
+    }
+    address.ok()
+}

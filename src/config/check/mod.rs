@@ -1,0 +1,394 @@
+//! The mirror into the plan: names are resolved, defaults filled in, limits held.
+//!
+//! Every part is checked whether or not the ones before it were sound, so that one reading tells all.
+
+mod budget;
+mod conditions;
+mod forbid;
+mod headers;
+mod matrix;
+mod names;
+mod notify;
+mod probes;
+mod secrets;
+mod template;
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use self::budget::Budget;
+use self::forbid::Forbidden;
+use self::names::Names;
+use self::probes::Around;
+use super::Inputs;
+use super::desk::{At, Desk, Place, quote};
+use super::raw;
+use super::read::{Form, List, Many};
+use crate::domain::cell::{Client, Credential};
+use crate::domain::plan::{IncidentPolicy, OwnSignature, Plan, Politeness, StorePolicy};
+use crate::domain::probe::Probe;
+use crate::domain::verdict::{Kind, Maker, Rule};
+
+/// The plan; `None` when there were errors.
+pub(super) fn plan(
+    raw: raw::File,
+    place: Place,
+    inputs: &dyn Inputs,
+    desk: &mut Desk<'_>,
+) -> Option<Plan> {
+    let zone = zone(raw.timezone.as_ref(), desk);
+    let service = raw.service.and_then(|service| {
+        if service.value.trim().is_empty() {
+            desk.error(
+                service.place,
+                "is empty",
+                "name the partner, as people call it",
+            );
+        }
+        (!service.value.trim().is_empty()).then_some(service.value)
+    });
+
+    let egress_names = match &raw.egresses {
+        Some(named) => Names::new("egress", named.value.0.iter().map(|(n, _)| n.value.clone())),
+        None => Names::new("egress", ["default".to_owned()]),
+    };
+    let client_names = Names::new(
+        "client",
+        raw.clients
+            .iter()
+            .flat_map(|named| named.value.0.iter().map(|(n, _)| n.value.clone())),
+    );
+    let credential_names = Names::new(
+        "credential",
+        std::iter::once("anonymous".to_owned()).chain(
+            raw.credentials
+                .iter()
+                .flat_map(|named| named.value.0.iter().map(|(n, _)| n.value.clone())),
+        ),
+    );
+    let egresses = matrix::egresses(raw.egresses, inputs, desk);
+    let clients = matrix::clients(raw.clients, desk);
+    let credentials = matrix::credentials(raw.credentials, inputs, desk);
+    let politeness = politeness(raw.politeness.map(|p| p.value));
+
+    let forbidden = Forbidden::new(raw.forbid.map(|f| f.value));
+    let by_name: HashMap<&str, &Credential> =
+        credentials.iter().map(|c| (c.name.as_str(), c)).collect();
+    let around = Around {
+        inputs,
+        zone: &zone,
+        egresses: &egress_names,
+        clients: &client_names,
+        credential_names: &credential_names,
+        credentials: &by_name,
+        forbidden: &forbidden,
+        control_client: control_client(&clients),
+    };
+    let mut budget = Budget::default();
+    if let Some(probes) = raw.probes.as_ref().filter(|p| p.value.0.is_empty()) {
+        desk.error(probes.place, "names no probe", "name what is to be probed");
+    }
+    let named_probes = raw.probes.map(|p| p.value.0).unwrap_or_default();
+    let mut probe_names: Vec<String> = named_probes.iter().map(|(n, _)| n.value.clone()).collect();
+    let mut probes: Vec<Probe> = Vec::with_capacity(named_probes.len());
+    for (name, probe) in named_probes {
+        let Some(probe) = probe else { continue };
+        probes.extend(probes::probe(
+            &name.value,
+            probe,
+            false,
+            &around,
+            &mut budget,
+            desk,
+        ));
+    }
+    let mut taken: HashSet<String> = probe_names.iter().cloned().collect();
+    for (name, control) in controls(raw.controls.map(|c| c.value), desk) {
+        if !taken.insert(name.value.clone()) {
+            desk.error(
+                name.place,
+                format!("there is a probe or control \"{}\" already", name.value),
+                "name this one differently",
+            );
+            continue;
+        }
+        probe_names.push(name.value.clone());
+        probes.extend(probes::probe(
+            &name.value,
+            control,
+            true,
+            &around,
+            &mut budget,
+            desk,
+        ));
+    }
+    budget.warn(&politeness, desk);
+
+    let signatures = signatures(raw.signatures, desk);
+    let tags: HashSet<String> = probes.iter().flat_map(|p| p.tags.iter().cloned()).collect();
+    let probe_names = Names::new("probe", probe_names);
+    let mentionable = notify::Probes {
+        names: &probe_names,
+        tags: &tags,
+    };
+    let (receivers, routes) = notify::notify(raw.notify, &mentionable, inputs, desk);
+    let incidents = incidents(raw.incidents.map(|i| i.value), desk);
+    let store = store(raw.store.map(|s| s.value).unwrap_or_default());
+    let trust = trust(raw.trust, inputs, desk);
+    let name_servers = raw
+        .name_servers
+        .map(|many| many.value.0)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|server| matrix::name_server(server, desk))
+        .collect();
+    if desk.has_errors() {
+        return None;
+    }
+    let Some(service) = service else {
+        desk.error(place, "\"service\" is missing", "");
+        return None;
+    };
+    Some(Plan {
+        service,
+        zone,
+        egresses,
+        clients,
+        credentials,
+        probes,
+        politeness,
+        incidents,
+        signatures,
+        receivers,
+        routes,
+        store,
+        trust,
+        name_servers,
+        runs_in_flight_max: raw.runs_in_flight.map_or(256, |n| n.value.0 as usize),
+    })
+}
+
+fn zone(raw: Option<&At<String>>, desk: &mut Desk<'_>) -> TimeZone {
+    let Some(name) = raw else {
+        return TimeZone::UTC;
+    };
+    if let Ok(zone) = TimeZone::get(&name.value) {
+        return zone;
+    }
+    let known: Vec<String> = jiff::tz::db()
+        .available()
+        .map(|name| name.to_string())
+        .collect();
+    // Some six hundred names: listing them would help nobody.
+    let hint = super::desk::nearest(&name.value, known.iter().map(String::as_str)).map_or_else(
+        || "use a name like \"Europe/London\"".to_owned(),
+        |near| format!("did you mean \"{near}\"?"),
+    );
+    desk.error(
+        name.place,
+        format!("{} is no time zone", quote(&name.value)),
+        hint,
+    );
+    TimeZone::UTC
+}
+
+fn control_client(clients: &[Client]) -> Option<&str> {
+    clients
+        .iter()
+        .find(|c| c.control)
+        .or_else(|| clients.first())
+        .map(|c| c.name.as_str())
+}
+
+fn politeness(raw: Option<raw::Politeness>) -> Politeness {
+    let mut politeness = Politeness::default();
+    let Some(raw) = raw else {
+        return politeness;
+    };
+    if let Some(per_host) = raw.per_host.map(|p| p.value) {
+        if let Some(count) = per_host.requests_per_minute {
+            politeness.requests_per_minute = count.value.0 as u32;
+        }
+        if let Some(gap) = per_host.gap {
+            politeness.gap = gap.value.0;
+        }
+    }
+    if let Some(extra) = raw.extra_per_incident {
+        politeness.extra_per_incident = extra.value.0 as u32;
+    }
+    politeness
+}
+
+/// Controls with their names; in a list the name may be left out and is then the host.
+fn controls(raw: Option<raw::Controls>, desk: &mut Desk<'_>) -> Vec<(At<String>, At<raw::Probe>)> {
+    let full = |form: At<Form<String, raw::Probe>>| match form.value {
+        Form::Short(url) => probes::short(At {
+            value: url,
+            place: form.place,
+        }),
+        Form::Full(probe) => At {
+            value: probe,
+            place: form.place,
+        },
+    };
+    match raw {
+        None => Vec::new(),
+        Some(raw::Controls::Named(named)) => named
+            .0
+            .into_iter()
+            .filter_map(|(name, control)| {
+                let control = full(control?);
+                if let Some(second) = &control.value.name {
+                    desk.error(
+                        second.place,
+                        "a control is named by its key",
+                        "remove this one",
+                    );
+                }
+                Some((name, control))
+            })
+            .collect(),
+        Some(raw::Controls::List(List(list))) => list
+            .into_iter()
+            .map(|item| {
+                let control = full(item);
+                let name = match &control.value.name {
+                    Some(name) => At {
+                        value: name.value.0.clone(),
+                        place: name.place,
+                    },
+                    None => At {
+                        value: control
+                            .value
+                            .url
+                            .as_ref()
+                            .and_then(|url| url::Url::parse(&url.value).ok())
+                            .and_then(|url| url.host_str().map(str::to_owned))
+                            .unwrap_or_else(|| "control".to_owned()),
+                        place: control.place,
+                    },
+                };
+                (name, control)
+            })
+            .collect(),
+    }
+}
+
+fn signatures(raw: Option<At<List<raw::Signature>>>, desk: &mut Desk<'_>) -> Vec<OwnSignature> {
+    let mut names = HashSet::new();
+    let mut signatures = Vec::new();
+    for signature in raw.map(|r| r.value.0).unwrap_or_default() {
+        let raw = signature.value;
+        let when = raw.when.map(|when| conditions::conditions(when, desk));
+        let verdict = raw
+            .verdict
+            .and_then(|v| conditions::verdict_of_an_answer(&v, desk));
+        if let Some(id) = &raw.reference_id
+            && id.value.0.captures_len() < 2
+        {
+            desk.error(
+                id.place,
+                "has no group",
+                "put \"( )\" around the reference id itself",
+            );
+        }
+        if let Some(name) = &raw.name
+            && !names.insert(name.value.0.clone())
+        {
+            desk.error(
+                name.place,
+                format!("there is a signature \"{}\" already", name.value.0),
+                "name this one differently",
+            );
+        }
+        let (Some(name), Some(when), Some(verdict)) = (raw.name, when, verdict) else {
+            continue;
+        };
+        signatures.push(OwnSignature {
+            name: name.value.0,
+            when,
+            verdict,
+            maker: raw
+                .maker
+                .map_or_else(|| usual_maker(verdict), |m| m.value.0),
+            vendor: raw
+                .vendor
+                .map_or_else(|| "unknown".to_owned(), |v| v.value.0),
+            rule: raw.rule.map_or(Rule::Unknown, |r| r.value.0),
+            reference_id: raw.reference_id.map(|p| p.value.0),
+        });
+    }
+    signatures
+}
+
+fn usual_maker(verdict: Kind) -> Maker {
+    match verdict {
+        Kind::EdgeBlock | Kind::EdgeChallenge | Kind::RateLimited | Kind::EdgeError => Maker::Edge,
+        Kind::Pass | Kind::OriginDenied | Kind::OriginError => Maker::Origin,
+        _ => Maker::Unknown,
+    }
+}
+
+fn incidents(raw: Option<raw::Incidents>, desk: &mut Desk<'_>) -> IncidentPolicy {
+    let mut policy = IncidentPolicy::default();
+    let Some(raw) = raw else {
+        return policy;
+    };
+    if let Some(remind) = raw.remind {
+        let mut last = Duration::ZERO;
+        for at in &remind.value.0 {
+            if at.value.0 <= last {
+                desk.error(
+                    at.place,
+                    "reminders come in rising order",
+                    "each is the time since the opening",
+                );
+            }
+            last = at.value.0;
+        }
+        policy.remind = remind.value.0.into_iter().map(|at| at.value.0).collect();
+    }
+    if let Some(within) = raw.reopen_within {
+        policy.reopen_within = within.value.0;
+    }
+    policy
+}
+
+fn store(raw: raw::Store) -> StorePolicy {
+    StorePolicy {
+        path: raw
+            .path
+            .map_or_else(|| "edgewatch.db".into(), |path| path.value.0),
+        keep_for: raw
+            .keep
+            .map_or(Duration::from_secs(30 * 24 * 3600), |keep| keep.value.0),
+        bytes_max: raw.max_size.map_or(2 << 30, |size| size.value.0),
+    }
+}
+
+fn trust(raw: Option<At<Many<String>>>, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Vec<String> {
+    let mut pems = Vec::new();
+    for path in raw.map(|r| r.value.0).unwrap_or_default() {
+        match inputs.file(path.value.as_ref()) {
+            Err(error) => desk.error(
+                path.place,
+                secrets::unreadable(&path.value, &error),
+                "paths start at the directory of this file",
+            ),
+            Ok(pem) if pem.contains("PRIVATE KEY-----") => desk.error(
+                path.place,
+                format!("{} holds a private key", quote(&path.value)),
+                "only certificates are needed here; remove the key from the file",
+            ),
+            Ok(pem) if !pem.contains("-----BEGIN CERTIFICATE-----") => desk.error(
+                path.place,
+                format!("{} holds no certificate", quote(&path.value)),
+                "a PEM file begins with \"-----BEGIN CERTIFICATE-----\"",
+            ),
+            Ok(pem) => pems.push(pem),
+        }
+    }
+    pems
+}

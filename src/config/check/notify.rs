@@ -1,0 +1,401 @@
+//! Who is told: receivers, their secrets, fallbacks, routes.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::names::Names;
+use super::secrets;
+use crate::config::Inputs;
+use crate::config::desk::{At, Desk, Place, quote, suggest};
+use crate::config::leaf::Name;
+use crate::config::raw;
+use crate::domain::cell::{ProbeName, ReceiverName};
+use crate::domain::notification::{Channel, Receiver, Route};
+use crate::domain::secret::Secret;
+
+/// Support staff are told a cause only above this, unless the route says otherwise.
+const TEAMS_CONFIDENCE: f64 = 0.9;
+
+/// What routes may mention besides receivers.
+pub(super) struct Probes<'a> {
+    pub(super) names: &'a Names,
+    pub(super) tags: &'a HashSet<String>,
+}
+
+pub(super) fn notify(
+    raw: Option<At<raw::Notify>>,
+    probes: &Probes<'_>,
+    inputs: &dyn Inputs,
+    desk: &mut Desk<'_>,
+) -> (Vec<Receiver>, Vec<Route>) {
+    let raw = raw.map(|r| r.value).unwrap_or_default();
+    let named = raw.receivers.map(|r| r.value.0).unwrap_or_default();
+    let names = Names::new("receiver", named.iter().map(|(name, _)| name.value.clone()));
+    let places: HashMap<String, Place> = named
+        .iter()
+        .map(|(name, _)| (name.value.clone(), name.place))
+        .collect();
+    let mut receivers = Vec::new();
+    for (name, receiver) in named {
+        let Some(receiver) = receiver else { continue };
+        receivers.extend(self::receiver(&name.value, receiver, &names, inputs, desk));
+    }
+    refuse_rings(&receivers, &places, desk);
+
+    let fallbacks: HashSet<&str> = receivers
+        .iter()
+        .filter_map(|r| r.fallback.as_ref().map(ReceiverName::as_str))
+        .collect();
+    let routes: Vec<Route> = match raw.routes {
+        Some(routes) => routes
+            .value
+            .0
+            .into_iter()
+            .filter_map(|route| self::route(route.value, &names, &receivers, probes, desk))
+            .collect(),
+        None => receivers
+            .iter()
+            .filter(|r| !fallbacks.contains(r.name.as_str()))
+            .map(|r| plain_route(&r.name, &receivers))
+            .collect(),
+    };
+    for receiver in &receivers {
+        let used = fallbacks.contains(receiver.name.as_str())
+            || routes.iter().any(|route| route.to == receiver.name);
+        if let Some(place) = places.get(receiver.name.as_str()).filter(|_| !used) {
+            desk.warning(
+                *place,
+                "no route leads here and no receiver falls back on it",
+                "add a route",
+            );
+        }
+    }
+    if receivers.is_empty() && names.iter().next().is_none() && routes.is_empty() {
+        let log = Receiver {
+            name: ReceiverName::new("log"),
+            channel: Channel::Log,
+            fallback: None,
+        };
+        let routes = vec![plain_route(&log.name, &[])];
+        return (vec![log], routes);
+    }
+    (receivers, routes)
+}
+
+fn plain_route(to: &ReceiverName, receivers: &[Receiver]) -> Route {
+    Route {
+        to: to.clone(),
+        after: Duration::ZERO,
+        min_confidence: default_confidence(to, receivers),
+        probes: Vec::new(),
+        tags: Vec::new(),
+    }
+}
+
+fn default_confidence(to: &ReceiverName, receivers: &[Receiver]) -> f64 {
+    let teams = receivers
+        .iter()
+        .any(|r| r.name == *to && matches!(r.channel, Channel::Teams { .. }));
+    if teams { TEAMS_CONFIDENCE } else { 0.0 }
+}
+
+fn route(
+    raw: raw::Route,
+    names: &Names,
+    receivers: &[Receiver],
+    probes: &Probes<'_>,
+    desk: &mut Desk<'_>,
+) -> Option<Route> {
+    let of = raw
+        .probes
+        .map(|many| probes.names.mentioned(many, desk))
+        .unwrap_or_default();
+    let mut tags = Vec::new();
+    for tag in raw.tags.map(|t| t.value.0).unwrap_or_default() {
+        if probes.tags.contains(&tag.value.0) {
+            tags.push(tag.value.0);
+            continue;
+        }
+        let mut known: Vec<&str> = probes.tags.iter().map(String::as_str).collect();
+        known.sort_unstable();
+        let hint = suggest(&tag.value.0, known.into_iter(), "tags");
+        desk.error(
+            tag.place,
+            format!("no probe has the tag \"{}\"", tag.value.0),
+            hint,
+        );
+    }
+    let to = raw.to.filter(|to| names.check(to, desk))?;
+    let to = ReceiverName::new(&to.value.0);
+    Some(Route {
+        after: raw.after.map_or(Duration::ZERO, |a| a.value.0),
+        min_confidence: raw
+            .min_confidence
+            .map_or_else(|| default_confidence(&to, receivers), |c| c.value.0),
+        probes: of.iter().map(|name| ProbeName::new(name)).collect(),
+        tags,
+        to,
+    })
+}
+
+fn receiver(
+    name: &str,
+    raw: At<raw::Receiver>,
+    names: &Names,
+    inputs: &dyn Inputs,
+    desk: &mut Desk<'_>,
+) -> Option<Receiver> {
+    let At { value: raw, place } = raw;
+    let fallback = raw.fallback.and_then(|f| fallback(name, &f, names, desk));
+    let channel = match (raw.slack, raw.teams, raw.log) {
+        (Some(slack), None, None) => self::slack(slack.value, inputs, desk)?,
+        (None, Some(teams), None) => self::teams(teams.value, inputs, desk)?,
+        (None, None, Some(_)) => Channel::Log,
+        (None, None, None) => {
+            // A channel that could not be read has had its error already.
+            if raw.entries == usize::from(fallback.is_some()) {
+                desk.error(
+                    place,
+                    "has no channel",
+                    "add \"slack\", \"teams\" or \"log\"",
+                );
+            }
+            return None;
+        }
+        _ => {
+            desk.error(place, "has more than one channel", "make it two receivers");
+            return None;
+        }
+    };
+    Some(Receiver {
+        name: ReceiverName::new(name),
+        channel,
+        fallback,
+    })
+}
+
+fn fallback(
+    name: &str,
+    fallback: &At<Name>,
+    names: &Names,
+    desk: &mut Desk<'_>,
+) -> Option<ReceiverName> {
+    if fallback.value.0 == name {
+        desk.error(
+            fallback.place,
+            "a receiver can't be its own fallback",
+            "name another",
+        );
+        return None;
+    }
+    names
+        .check(fallback, desk)
+        .then(|| ReceiverName::new(&fallback.value.0))
+}
+
+/// A message that can't be delivered must come to an end.
+fn refuse_rings(receivers: &[Receiver], places: &HashMap<String, Place>, desk: &mut Desk<'_>) {
+    let next: HashMap<&str, &str> = receivers
+        .iter()
+        .filter_map(|r| Some((r.name.as_str(), r.fallback.as_ref()?.as_str())))
+        .collect();
+    let mut cleared: HashSet<&str> = HashSet::new();
+    for receiver in receivers {
+        let mut path: Vec<&str> = Vec::new();
+        let mut on_path: HashSet<&str> = HashSet::new();
+        let mut at = Some(receiver.name.as_str());
+        while let Some(name) = at.filter(|name| !cleared.contains(name)) {
+            if !on_path.insert(name) {
+                path.push(name);
+                let start = path.iter().position(|n| *n == name).unwrap_or(0);
+                let place = places.get(name).copied().unwrap_or_default();
+                desk.error(
+                    place,
+                    format!("fallbacks go round in a ring: {}", path[start..].join(", ")),
+                    "remove one of them",
+                );
+                break;
+            }
+            path.push(name);
+            at = next.get(name).copied();
+        }
+        cleared.extend(path);
+    }
+}
+
+/// Fetches a channel's secret; a missing one is a warning, for the log then takes its messages.
+fn channel_secret(
+    source: &At<raw::Source>,
+    inputs: &dyn Inputs,
+    desk: &mut Desk<'_>,
+) -> Result<Secret, String> {
+    secrets::fetch(&source.value, inputs).inspect_err(|reason| {
+        desk.warning(
+            source.place,
+            reason.clone(),
+            "messages go to the log until it is there",
+        );
+    })
+}
+
+fn slack(raw: raw::Slack, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Channel> {
+    let token = raw.token.as_ref().map(|source| {
+        let token = channel_secret(source, inputs, desk);
+        if let Ok(token) = &token
+            && !token.expose().starts_with("xoxb-")
+        {
+            desk.warning(
+                source.place,
+                "does not look like the token of a bot",
+                "in the Slack app: OAuth & Permissions, Bot User OAuth Token (xoxb-…)",
+            );
+        }
+        token
+    });
+    let channel = raw.channel.and_then(|channel| {
+        let text = &channel.value;
+        // Channel, group and direct-message IDs: https://docs.slack.dev/reference/objects/conversation-object
+        // (read 2026-11-22).
+        let valid = text.len() >= 9
+            && text.starts_with(['C', 'G', 'D'])
+            && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+        if !valid {
+            desk.error(
+                channel.place,
+                format!("{} is no channel ID", quote(text)),
+                "names change, IDs stay: in Slack, the channel's name, About, Channel ID (C0123456789)",
+            );
+        }
+        valid.then_some(channel.value)
+    });
+    let mention = raw.mention.and_then(|mention| {
+        let text = &mention.value;
+        let valid = matches!(text.as_str(), "<!here>" | "<!channel>" | "<!everyone>")
+            || (["<@U", "<@W", "<!subteam^S"]
+                .iter()
+                .any(|p| text.starts_with(p))
+                && text.ends_with('>')
+                && !text[1..text.len() - 1].contains(['<', '>', ' ']));
+        if !valid {
+            desk.error(
+                mention.place,
+                format!("{} is no mention", quote(text)),
+                "write \"<!subteam^S0123>\", \"<@U0123>\", \"<!here>\" or \"<!channel>\"",
+            );
+        }
+        valid.then_some(mention.value)
+    });
+    let api = match raw.api {
+        None => Some("https://slack.com/api".to_owned()),
+        Some(api) => base(&api, desk),
+    };
+    Some(Channel::Slack {
+        token: token?,
+        channel: channel?,
+        mention,
+        api: api?,
+    })
+}
+
+/// The base of an API without a trailing slash.
+fn base(api: &At<String>, desk: &mut Desk<'_>) -> Option<String> {
+    let parsed = Url::parse(&api.value).ok().filter(|url| {
+        url.has_host()
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+    });
+    match parsed {
+        Some(url) if url.scheme() == "https" || url.scheme() == "http" && is_local(&url) => {
+            Some(api.value.trim_end_matches('/').to_owned())
+        }
+        Some(url) if url.scheme() == "http" => {
+            desk.error(
+                api.place,
+                "the token would be sent in the clear",
+                "use https",
+            );
+            None
+        }
+        _ => {
+            desk.hide_rest(api.place);
+            desk.error(
+                api.place,
+                "is no base of an API",
+                "write it like \"https://slack.com/api\"",
+            );
+            None
+        }
+    }
+}
+
+fn teams(raw: raw::Teams, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Channel> {
+    let source = raw.webhook?;
+    let webhook = match channel_secret(&source, inputs, desk) {
+        Ok(webhook) => webhook,
+        Err(reason) => {
+            return Some(Channel::Teams {
+                webhook: Err(reason),
+            });
+        }
+    };
+    let place = source.place;
+    let Ok(url) = Url::parse(webhook.expose().trim()) else {
+        desk.error(
+            place,
+            "what it holds is no URL",
+            "copy the URL that the workflow shows after saving",
+        );
+        return None;
+    };
+    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+    let below = |domain: &str| host == domain || host.ends_with(&format!(".{domain}"));
+    // Retired in May 2026: https://devblogs.microsoft.com/microsoft365dev/retirement-of-office-365-connectors-within-microsoft-teams/
+    // (read 2026-11-22).
+    if below("webhook.office.com") || below("outlook.office.com") || below("outlook.office365.com")
+    {
+        desk.error(
+            place,
+            "this is the URL of an Office 365 connector, which Microsoft has switched off",
+            "in Teams add the workflow \"Post to a channel when a webhook request is received\" and use its URL",
+        );
+        return None;
+    }
+    if url.scheme() != "https" && !is_local(&url) {
+        desk.error(
+            place,
+            "the webhook would be called in the clear",
+            "use https",
+        );
+        return None;
+    }
+    // Stopped on 30 November 2025: https://learn.microsoft.com/troubleshoot/power-platform/power-automate/flow-run-issues/triggers-troubleshoot
+    // (read 2026-11-22).
+    if below("logic.azure.com") {
+        desk.warning(
+            place,
+            "this is the old form of a workflow's URL, which Microsoft stopped on 30 November 2025",
+            "open the workflow and copy its new URL (…api.powerplatform.com…)",
+        );
+    } else if !below("api.powerplatform.com") && !is_local(&url) {
+        desk.warning(
+            place,
+            "this does not look like the URL of a Teams workflow",
+            "it usually ends in \"api.powerplatform.com\" before the path",
+        );
+    }
+    Some(Channel::Teams {
+        webhook: Ok(Secret::new(webhook.expose().trim())),
+    })
+}
+
+fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}

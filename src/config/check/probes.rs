@@ -1,0 +1,500 @@
+//! Probes and controls: the request, what a good answer looks like, the schedule, the matrix.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use url::Url;
+
+use super::budget::Budget;
+use super::conditions::{conditions, expected, verdict_of_an_answer};
+use super::forbid::{Forbidden, Request};
+use super::headers;
+use super::names::Names;
+use super::secrets::unreadable;
+use super::template::{self, Within};
+use crate::config::Inputs;
+use crate::config::desk::{At, Desk, Place, quote};
+use crate::config::leaf::{Name, show_duration};
+use crate::config::raw::{self, Follow, Method};
+use crate::config::read::{Form, Many};
+use crate::domain::cell::{ClientName, Credential, CredentialName, EgressName, ProbeName};
+use crate::domain::condition::{Condition, Conditions};
+use crate::domain::cron::Cron;
+use crate::domain::probe::{
+    Expect, Meaning, Probe, Redirects, Resolver, Schedule, Template, Words,
+};
+
+/// How long a run may take when the file does not say.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a control runs when the file does not say.
+const CONTROL_EVERY: Duration = Duration::from_secs(60);
+const BODY_BYTES_MAX: usize = 256 * 1024;
+const REDIRECTS_MAX: u8 = 5;
+/// A request body larger than this is no health check.
+const REQUEST_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// What every probe is held against.
+pub(super) struct Around<'a> {
+    pub(super) inputs: &'a dyn Inputs,
+    pub(super) zone: &'a TimeZone,
+    pub(super) egresses: &'a Names,
+    pub(super) clients: &'a Names,
+    /// With `anonymous`.
+    pub(super) credential_names: &'a Names,
+    pub(super) credentials: &'a HashMap<&'a str, &'a Credential>,
+    pub(super) forbidden: &'a Forbidden,
+    /// As whom controls run when they do not say.
+    pub(super) control_client: Option<&'a str>,
+}
+
+/// Reads one probe; `in_controls` says in which section it stands.
+pub(super) fn probe(
+    name: &str,
+    raw: At<raw::Probe>,
+    in_controls: bool,
+    around: &Around<'_>,
+    budget: &mut Budget,
+    desk: &mut Desk<'_>,
+) -> Option<Probe> {
+    let At { value: raw, place } = raw;
+    if let Some(second) = raw.name.as_ref().filter(|_| !in_controls) {
+        desk.error(
+            second.place,
+            "a probe is named by its key",
+            "remove this one",
+        );
+    }
+    let url = raw.url.as_ref().and_then(|url| self::url(url, desk));
+    let timeout = raw.timeout.as_ref().map_or(TIMEOUT, |t| t.value.0);
+    let with = with(raw.with, around, desk);
+    let credentials: Vec<&Credential> = with
+        .iter()
+        .filter_map(|name| around.credentials.get(name.as_str()).copied())
+        .collect();
+    // A credential whose definition is broken has had its error; its fields are not known.
+    let known = with.iter().any(|name| name == "anonymous") || credentials.len() == with.len();
+
+    let mut headers = Vec::new();
+    let mut shown_headers = Vec::new();
+    for (name, value) in headers::sendable(raw.headers, desk) {
+        if let Some(template) = template(&value.value, value.place, "", desk) {
+            if known {
+                template::check(&template, Within::Header, &credentials, value.place, desk);
+            }
+            shown_headers.push((name.clone(), template.masked()));
+            headers.push((name, template));
+        }
+    }
+    let body_place = raw.body.as_ref().map(|body| body.place);
+    let body = raw
+        .body
+        .and_then(|body| self::body(body, around.inputs, desk));
+    if let (Some(body), Some(place), true) = (&body, body_place, known) {
+        template::check(body, Within::body(body), &credentials, place, desk);
+    }
+    let method = method(raw.method.as_ref(), body_place, desk);
+
+    let schedule = schedule(
+        raw.every,
+        raw.cron,
+        place,
+        timeout,
+        in_controls,
+        around,
+        desk,
+    );
+    let expect = expect(raw.expect, timeout, url.as_ref(), in_controls, desk);
+    let meanings = raw
+        .meanings
+        .map(|list| list.value.0)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|meaning| self::meaning(meaning.value, desk))
+        .collect();
+    let origin = raw
+        .origin
+        .map(|origin| conditions(origin, desk))
+        .unwrap_or_default();
+
+    let from: Vec<String> = match raw.from {
+        Some(from) => around.egresses.mentioned(from, desk),
+        None => Vec::new(),
+    };
+    let from_all = from.is_empty();
+    let as_clients: Vec<String> = match (raw.as_clients, around.control_client) {
+        (Some(clients), _) => around.clients.mentioned(clients, desk),
+        (None, Some(client)) if in_controls => vec![client.to_owned()],
+        (None, _) => Vec::new(),
+    };
+    let clients_all = as_clients.is_empty();
+
+    let url = url?;
+    let request = Request {
+        method,
+        path: &url[url::Position::BeforePath..],
+        headers: &shown_headers,
+        body: &body.as_ref().map(Template::masked).unwrap_or_default(),
+    };
+    let own = Forbidden::new(raw.forbid.map(|f| f.value));
+    for (rules, whose) in [(around.forbidden, "forbid"), (&own, "its own forbid")] {
+        if let Some(reason) = rules.broken_by(&request) {
+            desk.error(
+                place,
+                format!("{whose} does not allow this request: {reason}"),
+                "probe with an operation that changes nothing",
+            );
+        }
+    }
+
+    let (schedule, schedule_place) = schedule?;
+    let count = |all: bool, some: usize, names: &Names| {
+        (if all { names.iter().count() } else { some }) as u64
+    };
+    let cells = count(from_all, from.len(), around.egresses)
+        .saturating_mul(count(clients_all, as_clients.len(), around.clients))
+        .saturating_mul(with.len() as u64);
+    let host = match (url.host_str().unwrap_or_default(), url.port()) {
+        (host, Some(port)) => format!("{host}:{port}"),
+        (host, None) => host.to_owned(),
+    };
+    if !budget.add(host, cells, &schedule, schedule_place, desk) {
+        return None;
+    }
+    let (words, tags) = (raw.words.map(|w| w.value), raw.tags);
+    Some(Probe {
+        name: ProbeName::new(name),
+        url,
+        method: method.into(),
+        headers,
+        body,
+        from: or_all(&from, around.egresses, EgressName::new),
+        as_clients: or_all(&as_clients, around.clients, ClientName::new),
+        with: with.iter().map(|name| CredentialName::new(name)).collect(),
+        schedule,
+        timeout,
+        expect,
+        origin,
+        meanings,
+        words: words.map(self::words).unwrap_or_default(),
+        redirects: redirects(raw.redirects.map(|r| r.value), in_controls),
+        body_bytes_max: raw
+            .body_limit
+            .map_or(BODY_BYTES_MAX, |limit| limit.value.0 as usize),
+        resolver: raw.resolver.map_or_else(Resolver::default, |r| r.value.0),
+        connect_to: raw.connect_to.map(|a| a.value.0),
+        tags: plain_names(tags),
+        control: in_controls || raw.control.is_some_and(|c| c.value.0),
+    })
+}
+
+/// A control that is only a URL.
+pub(super) fn short(url: At<String>) -> At<raw::Probe> {
+    At {
+        place: url.place,
+        value: raw::Probe {
+            url: Some(url),
+            ..raw::Probe::default()
+        },
+    }
+}
+
+fn or_all<T>(names: &[String], all: &Names, make: impl Fn(&str) -> T) -> Vec<T> {
+    if names.is_empty() {
+        all.iter().map(make).collect()
+    } else {
+        names.iter().map(|name| make(name)).collect()
+    }
+}
+
+pub(super) fn plain_names(names: Option<At<Many<Name>>>) -> Vec<String> {
+    names
+        .map(|n| n.value.0)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|name| name.value.0)
+        .collect()
+}
+
+fn url(text: &At<String>, desk: &mut Desk<'_>) -> Option<Url> {
+    let place = text.place;
+    let text = &text.value;
+    if text.contains("{{") {
+        desk.error(
+            place,
+            "placeholders are filled in headers and the body only",
+            "a secret in a URL would stand in every log on the way",
+        );
+        return None;
+    }
+    let parsed = match Url::parse(text) {
+        Ok(url) => url,
+        Err(_) if text.contains('@') => {
+            desk.hide_rest(place);
+            desk.error(
+                place,
+                "is no URL",
+                "write it like \"https://partner.example/path\"",
+            );
+            return None;
+        }
+        Err(url::ParseError::RelativeUrlWithoutBase) => {
+            let message = format!("{} is no URL", quote(text));
+            desk.error(place, message, "begin it with \"https://\"");
+            return None;
+        }
+        Err(error) => {
+            desk.error(
+                place,
+                format!("{} is no URL", quote(text)),
+                error.to_string(),
+            );
+            return None;
+        }
+    };
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        desk.hide_rest(place);
+        desk.error(
+            place,
+            "a user name and password can't stand in a URL",
+            "put them under \"credentials\" and send a header: \"Authorization: Basic {{ credential.basic }}\"",
+        );
+        return None;
+    }
+    if !matches!(parsed.scheme(), "http" | "https") {
+        desk.error(
+            place,
+            format!("{} can't be probed", quote(parsed.scheme())),
+            "use http or https",
+        );
+        return None;
+    }
+    if parsed.fragment().is_some() {
+        desk.error(
+            place,
+            "what follows \"#\" is never sent",
+            "remove it, or write \"%23\" if it belongs to the path",
+        );
+        return None;
+    }
+    Some(parsed)
+}
+
+fn template(text: &str, place: Place, inside: &str, desk: &mut Desk<'_>) -> Option<Template> {
+    template::parse(text)
+        .map_err(|(message, hint)| desk.error(place, format!("{inside}{message}"), hint))
+        .ok()
+}
+
+fn body(
+    raw: At<Form<String, raw::BodyFile>>,
+    inputs: &dyn Inputs,
+    desk: &mut Desk<'_>,
+) -> Option<Template> {
+    let file = match raw.value {
+        Form::Short(text) => return template(&text, raw.place, "", desk),
+        Form::Full(full) => full.file?,
+    };
+    let path: &Path = &file.value.0;
+    let shown = path.display().to_string();
+    let text = match inputs.file(path) {
+        Ok(text) => text,
+        Err(error) => {
+            desk.error(
+                file.place,
+                unreadable(&shown, &error),
+                "paths start at the directory of this file",
+            );
+            return None;
+        }
+    };
+    if text.len() > REQUEST_BODY_BYTES_MAX {
+        desk.error(
+            file.place,
+            format!("{shown} holds more than 1 MiB"),
+            "send less",
+        );
+        return None;
+    }
+    template(&text, file.place, &format!("in {shown}: "), desk)
+}
+
+fn method(
+    raw: Option<&At<crate::config::leaf::Word<Method>>>,
+    body: Option<Place>,
+    desk: &mut Desk<'_>,
+) -> Method {
+    match (raw, body) {
+        (None, Some(place)) => {
+            desk.error(place, "a body needs a method", "add \"method: POST\"");
+            Method::Post
+        }
+        (Some(method), Some(place)) if matches!(method.value.0, Method::Get | Method::Head) => {
+            desk.warning(
+                place,
+                "a GET or HEAD with a body is refused by many servers and edges",
+                "did you mean \"method: POST\"?",
+            );
+            method.value.0
+        }
+        (method, _) => method.map_or(Method::Get, |m| m.value.0),
+    }
+}
+
+impl From<Method> for http::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Get => Self::GET,
+            Method::Head => Self::HEAD,
+            Method::Post => Self::POST,
+            Method::Put => Self::PUT,
+            Method::Patch => Self::PATCH,
+            Method::Delete => Self::DELETE,
+            Method::Options => Self::OPTIONS,
+        }
+    }
+}
+
+fn with(raw: Option<At<Many<Name>>>, around: &Around<'_>, desk: &mut Desk<'_>) -> Vec<String> {
+    match raw {
+        Some(with) => around.credential_names.mentioned(with, desk),
+        None => vec!["anonymous".to_owned()],
+    }
+}
+
+fn schedule(
+    every: Option<At<raw::Interval>>,
+    cron: Option<At<String>>,
+    place: Place,
+    timeout: Duration,
+    in_controls: bool,
+    around: &Around<'_>,
+    desk: &mut Desk<'_>,
+) -> Option<(Schedule, Place)> {
+    match (every, cron) {
+        (Some(_), Some(cron)) => {
+            desk.error(
+                cron.place,
+                "the schedule is given twice",
+                "keep one of \"every\" and \"cron\"",
+            );
+            None
+        }
+        (Some(every), None) => {
+            let interval = every.value.0;
+            if interval < timeout {
+                desk.warning(
+                    every.place,
+                    format!(
+                        "a run may take up to {}, longer than this",
+                        show_duration(timeout)
+                    ),
+                    "late runs are skipped; shorten \"timeout\" or ask less often",
+                );
+            }
+            Some((Schedule::Every(interval), every.place))
+        }
+        (None, Some(cron)) => match Cron::new(&cron.value, around.zone.clone()) {
+            Ok(schedule) => Some((Schedule::Cron(schedule), cron.place)),
+            Err(error) => {
+                desk.error(
+                    cron.place,
+                    format!("{} is no cron expression", quote(&cron.value)),
+                    error,
+                );
+                None
+            }
+        },
+        (None, None) if in_controls => Some((Schedule::Every(CONTROL_EVERY), place)),
+        (None, None) => {
+            desk.error(place, "has no schedule", "add \"every: 5m\" or \"cron: …\"");
+            None
+        }
+    }
+}
+
+fn expect(
+    raw: Option<At<raw::Expect>>,
+    timeout: Duration,
+    url: Option<&Url>,
+    in_controls: bool,
+    desk: &mut Desk<'_>,
+) -> Expect {
+    let raw = raw.map(|e| e.value).unwrap_or_default();
+    if let Some(latency) = raw.latency.as_ref().filter(|l| l.value.0 > timeout) {
+        desk.warning(
+            latency.place,
+            format!("a run ends after {} anyway", show_duration(timeout)),
+            "expect less, or raise \"timeout\"",
+        );
+    }
+    if let Some(days) = raw
+        .certificate_days
+        .as_ref()
+        .filter(|_| url.is_some_and(|url| url.scheme() == "http"))
+    {
+        desk.error(
+            days.place,
+            "there is no certificate over http",
+            "remove it, or use https",
+        );
+    }
+    let verdict = raw.verdict.as_ref().map(|v| v.value.0);
+    let mut conditions = expected(raw, desk);
+    let says_status = conditions
+        .0
+        .iter()
+        .any(|condition| matches!(condition, Condition::Status(_)));
+    if in_controls && !says_status {
+        // A control shows that the network works; a redirect shows that as well.
+        conditions.0.insert(0, Condition::Status(vec![(200, 399)]));
+    }
+    Expect {
+        conditions,
+        verdict,
+    }
+}
+
+fn meaning(raw: raw::Meaning, desk: &mut Desk<'_>) -> Option<Meaning> {
+    let when: Option<Conditions> = raw.when.map(|when| conditions(when, desk));
+    let verdict = raw.verdict.and_then(|v| verdict_of_an_answer(&v, desk));
+    let factors = raw.factors.map(|f| f.value.0).unwrap_or_default();
+    Some(Meaning {
+        when: when?,
+        verdict: verdict?,
+        factors: factors.into_iter().map(|f| f.value.0).collect(),
+        note: raw.note.map(|n| n.value),
+    })
+}
+
+fn words(raw: raw::PlainWords) -> Words {
+    let text = |at: Option<At<String>>| at.map(|t| t.value);
+    Words {
+        what: text(raw.what),
+        affects: text(raw.affects),
+        workaround: text(raw.workaround),
+        tell: text(raw.tell),
+    }
+}
+
+fn redirects(
+    raw: Option<Form<crate::config::leaf::Word<Follow>, raw::Redirects>>,
+    in_controls: bool,
+) -> Redirects {
+    let (follow, limit) = match raw {
+        // A control accepts a redirect as an answer, so there is nothing to follow.
+        None if in_controls => (Follow::No, REDIRECTS_MAX),
+        None => (Follow::SameHost, REDIRECTS_MAX),
+        Some(Form::Short(follow)) => (follow.0, REDIRECTS_MAX),
+        Some(Form::Full(full)) => (
+            full.follow.map_or(Follow::SameHost, |f| f.value.0),
+            full.limit.map_or(REDIRECTS_MAX, |l| l.value.0 as u8),
+        ),
+    };
+    match follow {
+        Follow::No => Redirects::No,
+        Follow::SameHost => Redirects::SameHost(limit),
+        Follow::Any => Redirects::Any(limit),
+    }
+}

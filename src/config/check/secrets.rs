@@ -1,0 +1,51 @@
+//! A reference to a secret into the secret, or the reason why it is not there.
+
+use crate::config::Inputs;
+use crate::config::desk::clean;
+use crate::config::raw::Source;
+use crate::domain::secret::Secret;
+
+/// A token or password is short; a file larger than this is the wrong one.
+const BYTES_MAX: usize = 64 * 1024;
+
+/// Fetches the secret. The error is a plain reason ("`GMC_USERNAME` is not set"), without the secret.
+pub(super) fn fetch(source: &Source, inputs: &dyn Inputs) -> Result<Secret, String> {
+    let (name, text) = match source {
+        Source::Env(name) => {
+            let name = &name.value;
+            let text = inputs
+                .env(name)
+                .ok_or_else(|| format!("{name} is not set"))?;
+            (name.clone(), text)
+        }
+        Source::File(path) => {
+            let name = clean(&path.value.display().to_string());
+            let text = inputs
+                .file(&path.value)
+                .map_err(|error| unreadable(&name, &error))?;
+            // An editor ends a file with a line break; no password does.
+            let text = text.trim_end_matches(['\n', '\r']).to_owned();
+            (name, text)
+        }
+    };
+    if text.is_empty() {
+        return Err(format!("{name} is empty"));
+    }
+    if text.len() > BYTES_MAX {
+        return Err(format!("{name} holds more than 64 KiB"));
+    }
+    Ok(Secret::new(text))
+}
+
+/// Why a file can't be read, in words that do not depend on the system.
+pub(super) fn unreadable(path: &str, error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let reason = match error.kind() {
+        ErrorKind::NotFound => "there is no such file".to_owned(),
+        ErrorKind::PermissionDenied => "edgewatch may not read it".to_owned(),
+        ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
+        ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("can't read {path}: {reason}")
+}

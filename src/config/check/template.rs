@@ -1,0 +1,176 @@
+//! Texts with `{{ credential.<field> }}`: read once, and held against the credentials they are for.
+
+use crate::config::desk::{Desk, Place, quote, suggest};
+use crate::domain::cell::Credential;
+use crate::domain::probe::{Part, Template};
+
+/// Splits `text` at its placeholders.
+///
+/// # Errors
+/// What is wrong, and how to mend it.
+pub(super) fn parse(text: &str) -> Result<Template, (String, String)> {
+    const MEND: &str = "write \"{{ credential.<field> }}\"";
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("{{") {
+        let Some((inside, after)) = behind.split_once("}}") else {
+            return Err(("a \"{{\" is never closed".to_owned(), MEND.to_owned()));
+        };
+        if !before.is_empty() {
+            parts.push(Part::Text(before.to_owned()));
+        }
+        let inside = inside.trim();
+        let field = inside.strip_prefix("credential.").filter(|f| {
+            !f.is_empty()
+                && f.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        });
+        let Some(field) = field else {
+            let message = format!(
+                "{} is no placeholder",
+                quote(&format!("{{{{ {inside} }}}}"))
+            );
+            return Err((message, MEND.to_owned()));
+        };
+        parts.push(Part::Credential(field.to_owned()));
+        rest = after;
+    }
+    if !rest.is_empty() || parts.is_empty() {
+        parts.push(Part::Text(rest.to_owned()));
+    }
+    Ok(Template { parts })
+}
+
+/// What a template is put into, and so which characters of a secret would break it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Within {
+    Header,
+    Xml,
+    Json,
+    Other,
+}
+
+impl Within {
+    pub(super) fn body(template: &Template) -> Self {
+        let Some(Part::Text(start)) = template.parts.first() else {
+            return Self::Other;
+        };
+        match start
+            .trim_start_matches('\u{feff}')
+            .trim_start()
+            .chars()
+            .next()
+        {
+            Some('<') => Self::Xml,
+            Some('{' | '[') => Self::Json,
+            _ => Self::Other,
+        }
+    }
+
+    fn breaks(self, secret: &str) -> Option<&'static str> {
+        match self {
+            Self::Header if secret.chars().any(|c| !matches!(c, '\t' | ' '..='~')) => {
+                Some("a character that can't stand in a header")
+            }
+            Self::Xml if secret.contains(['<', '&']) => {
+                Some("a character that XML reserves; keep it escaped (\"&amp;\", \"&lt;\")")
+            }
+            Self::Json if secret.contains(['"', '\\']) => {
+                Some("a character that JSON reserves; keep it escaped (\"\\\\\", \"\\\"\")")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Reports placeholders that no credential of the probe fills.
+pub(super) fn check(
+    template: &Template,
+    within: Within,
+    credentials: &[&Credential],
+    place: Place,
+    desk: &mut Desk<'_>,
+) {
+    for part in &template.parts {
+        let Part::Credential(field) = part else {
+            continue;
+        };
+        if credentials.is_empty() {
+            desk.warning(
+                place,
+                format!("\"{{{{ credential.{field} }}}}\" stays empty, for this probe runs without credentials"),
+                "name one under \"with\"",
+            );
+            return;
+        }
+        for credential in credentials {
+            match credential.fields.get(field) {
+                None if credential.missing.is_none() => {
+                    let hint = suggest(
+                        field,
+                        credential.fields.keys().map(String::as_str),
+                        "its fields",
+                    );
+                    desk.error(
+                        place,
+                        format!(
+                            "credential \"{}\" has no field \"{field}\"",
+                            credential.name
+                        ),
+                        hint,
+                    );
+                }
+                None => {}
+                Some(secret) => {
+                    if let Some(what) = within.breaks(secret.expose()) {
+                        let message = format!(
+                            "field \"{field}\" of credential \"{}\" holds {what}",
+                            credential.name
+                        );
+                        if within == Within::Header {
+                            desk.error(place, message, "");
+                        } else {
+                            desk.warning(place, message, "");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_at_placeholders() {
+        for text in [
+            "",
+            "plain",
+            "{{ credential.a }}",
+            "<U>{{ credential.user_name }}</U><P>{{ credential.p-1 }}</P>",
+        ] {
+            assert_eq!(parse(text).unwrap().masked(), text);
+        }
+        assert_eq!(parse("a{{credential.x}}b").unwrap().parts.len(), 3);
+    }
+
+    #[test]
+    fn says_what_is_no_placeholder() {
+        for (text, message) in [
+            ("{{ x", "a \"{{\" is never closed"),
+            (
+                "{{ credentials.x }}",
+                "\"{{ credentials.x }}\" is no placeholder",
+            ),
+            (
+                "{{ credential. }}",
+                "\"{{ credential. }}\" is no placeholder",
+            ),
+            ("{{ env.X }}", "\"{{ env.X }}\" is no placeholder"),
+        ] {
+            assert_eq!(parse(text).unwrap_err().0, message, "{text}");
+        }
+    }
+}

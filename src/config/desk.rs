@@ -1,0 +1,323 @@
+//! Where one reading of the file gathers what it finds, and knows where in the file it is.
+//!
+//! Nothing stops at the first error: readers report here and go on, so that one run tells all.
+//! A [`Place`] is small and copied freely; paths are put together only for what is reported.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use super::finding::{Finding, Findings, Severity};
+use super::mask::{self, Hidden};
+use super::yaml::{Broken, Key, Mark, Node, Value};
+
+/// A node of the file: its position, and the number of its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Place {
+    pub(super) mark: Mark,
+    path: u32,
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) place: Place,
+}
+
+#[derive(Debug)]
+enum Step<'t> {
+    Root,
+    Key(Cow<'t, str>),
+    Item(usize),
+}
+
+#[derive(Debug)]
+pub(super) struct Desk<'t> {
+    file: &'t str,
+    text: &'t str,
+    /// Each path as its parent's number and the last step.
+    paths: Vec<(u32, Step<'t>)>,
+    hidden: Vec<Hidden>,
+    found: Vec<Finding>,
+    omitted: usize,
+    errors: usize,
+}
+
+impl<'t> Desk<'t> {
+    pub(super) fn new(file: &'t str, text: &'t str) -> Self {
+        Self {
+            file,
+            text,
+            paths: vec![(0, Step::Root)],
+            hidden: Vec::new(),
+            found: Vec::new(),
+            omitted: 0,
+            errors: 0,
+        }
+    }
+
+    pub(super) fn root(node: &Node<'_>) -> Place {
+        Place {
+            mark: node.mark,
+            path: 0,
+        }
+    }
+
+    /// The place of `node` under `key`.
+    ///
+    /// A collection that begins on a later line is shown at its key: its own position is that of its
+    /// first key, which is not what an error about the whole is about.
+    pub(super) fn under(&mut self, parent: Place, key: &Key<'t>, node: &Node<'_>) -> Place {
+        let collection = !matches!(node.value, Value::Scalar { .. });
+        let empty = matches!(&node.value, Value::Scalar { text, .. } if text.is_empty());
+        let mark = if empty || collection && node.mark.line != key.mark.line {
+            key.mark
+        } else {
+            node.mark
+        };
+        Place {
+            mark,
+            ..self.at_key(parent, key)
+        }
+    }
+
+    /// The place of `key` itself.
+    pub(super) fn at_key(&mut self, parent: Place, key: &Key<'t>) -> Place {
+        Place {
+            mark: key.mark,
+            path: self.path(parent, Step::Key(key.text.clone())),
+        }
+    }
+
+    pub(super) fn item(&mut self, parent: Place, index: usize, node: &Node<'_>) -> Place {
+        Place {
+            mark: node.mark,
+            path: self.path(parent, Step::Item(index)),
+        }
+    }
+
+    fn path(&mut self, parent: Place, step: Step<'t>) -> u32 {
+        let number = u32::try_from(self.paths.len()).unwrap_or(u32::MAX);
+        self.paths.push((parent.path, step));
+        number
+    }
+
+    pub(super) fn error(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.errors += 1;
+        self.add(Severity::Error, place, message.into(), hint.into());
+    }
+
+    pub(super) fn warning(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.add(Severity::Warning, place, message.into(), hint.into());
+    }
+
+    fn add(&mut self, severity: Severity, place: Place, message: String, hint: String) {
+        if self.found.len() >= Findings::KEPT_MAX {
+            self.omitted += 1;
+            return;
+        }
+        let path = self.path_text(place);
+        self.found.push(Finding {
+            severity,
+            file: self.file.to_owned(),
+            line: place.mark.line,
+            column: place.mark.column,
+            path,
+            message,
+            hint,
+            source_line: String::new(),
+            caret: 0,
+        });
+    }
+
+    /// Whether a further finding would only be counted, so that looking for its mend is in vain.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.len() >= Findings::KEPT_MAX
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    pub(super) fn broken(&mut self, broken: Broken) {
+        let place = Place {
+            mark: broken.mark,
+            path: 0,
+        };
+        self.error(place, broken.message, broken.hint);
+    }
+
+    /// Keeps the text of `node` out of every line that is shown.
+    pub(super) fn hide(&mut self, node: &Node<'_>) {
+        match &node.value {
+            Value::Scalar { .. } => self.hidden.push(Hidden {
+                start: node.mark,
+                end: node.end,
+            }),
+            Value::List(items) => items.iter().for_each(|item| self.hide(item)),
+            Value::Map(entries) => entries.iter().for_each(|(_, value)| self.hide(value)),
+        }
+    }
+
+    pub(super) fn hides(&self, node: &Node<'_>) -> bool {
+        self.hidden.iter().any(|hidden| hidden.start == node.mark)
+    }
+
+    /// Keeps whatever stands at `place` up to the end of its line out of sight.
+    pub(super) fn hide_rest(&mut self, place: Place) {
+        self.hidden.push(Hidden {
+            start: place.mark,
+            end: Mark {
+                line: place.mark.line,
+                column: u32::MAX,
+            },
+        });
+    }
+
+    fn path_text(&self, place: Place) -> String {
+        let mut steps = Vec::new();
+        let mut number = place.path;
+        while let Some((parent, step)) = self.paths.get(number as usize) {
+            if matches!(step, Step::Root) {
+                break;
+            }
+            steps.push(step);
+            number = *parent;
+        }
+        let mut path = String::new();
+        for step in steps.into_iter().rev() {
+            match step {
+                Step::Root => {}
+                Step::Key(key) => {
+                    if !path.is_empty() {
+                        path.push('.');
+                    }
+                    path.push_str(&clean(key));
+                }
+                Step::Item(index) => {
+                    // Writing to a string can't fail.
+                    let _ = write!(path, "[{index}]");
+                }
+            }
+        }
+        path
+    }
+
+    /// Everything found, in the order of the file, with the lines it is about.
+    pub(super) fn finish(self) -> Findings {
+        let mut findings = self.found;
+        findings.sort_by_key(|f| (f.line, f.column));
+        let lines: Vec<&str> = self.text.lines().collect();
+        for finding in &mut findings {
+            if let Some(line) = (finding.line as usize)
+                .checked_sub(1)
+                .and_then(|index| lines.get(index))
+            {
+                (finding.source_line, finding.caret) =
+                    mask::show(line, finding.line, finding.column, &self.hidden);
+            }
+        }
+        Findings {
+            findings,
+            omitted: self.omitted,
+        }
+    }
+}
+
+/// Text from the file in quotes, cut and without control characters.
+pub(super) fn quote(text: &str) -> String {
+    format!("\"{}\"", clean(text))
+}
+
+/// Text from the file, cut to what a message can bear and without control characters.
+pub(super) fn clean(text: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    let mut cleaned: String = text
+        .chars()
+        .take(CHARS_MAX)
+        .flat_map(|c| {
+            let escape = c.is_control();
+            let escaped = escape.then(|| c.escape_default());
+            escaped.into_iter().flatten().chain((!escape).then_some(c))
+        })
+        .collect();
+    if text.chars().nth(CHARS_MAX).is_some() {
+        cleaned.push('…');
+    }
+    cleaned
+}
+
+/// The name in `known` that `name` most likely stands for.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    /// Below this two names have little more than letters in common.
+    const LIKENESS_MIN: f64 = 0.84;
+    let lower = name.to_lowercase();
+    known
+        .map(|candidate| {
+            let likeness = strsim::jaro_winkler(&lower, &candidate.to_lowercase());
+            (candidate, likeness)
+        })
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .filter(|(_, likeness)| *likeness >= LIKENESS_MIN)
+        .map(|(candidate, _)| candidate)
+}
+
+/// `did you mean "…"?` for the nearest of `known`, or what there is to choose from.
+pub(super) fn suggest<'a>(
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+    what: &str,
+) -> String {
+    const LISTED_MAX: usize = 30;
+    if let Some(candidate) = nearest(name, known.clone()) {
+        return format!("did you mean \"{candidate}\"?");
+    }
+    let listed: Vec<&str> = known.clone().take(LISTED_MAX).collect();
+    if listed.is_empty() {
+        return format!("there is no {what} in this file");
+    }
+    let more = known.count() - listed.len();
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{what}: {}{more}", listed.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_the_nearest_or_lists_all() {
+        for (name, expected) in [
+            ("evry", "did you mean \"every\"?"),
+            ("Timeout", "did you mean \"timeout\"?"),
+            ("xyz", "keys: every, timeout"),
+        ] {
+            let hint = suggest(name, ["every", "timeout"].into_iter(), "keys");
+            assert_eq!(hint, expected, "{name}");
+        }
+        assert_eq!(
+            suggest("x", [].into_iter(), "client"),
+            "there is no client in this file"
+        );
+    }
+
+    #[test]
+    fn quotes_without_control_characters() {
+        assert_eq!(quote("a\u{1b}[31m\n"), "\"a\\u{1b}[31m\\n\"");
+        assert_eq!(quote(&"x".repeat(100)).chars().count(), 83);
+    }
+}

@@ -1,0 +1,208 @@
+//! Blanks secrets in lines of the file before they are shown.
+//!
+//! Two nets. The reader marks every literal that it meets where a secret belongs; and because a
+//! misspelt key or broken YAML hides such a place from the reader, whatever looks like a secret on a
+//! line that is shown is blanked as well. A word too much is no harm, a token too many is.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::yaml::Mark;
+
+/// A stretch of the file that must not be shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hidden {
+    pub(super) start: Mark,
+    /// Just behind.
+    pub(super) end: Mark,
+}
+
+/// Stands where a secret stood.
+const BLANK: &str = "[secret]";
+/// The longest line that is shown whole.
+const WIDTH_MAX: usize = 160;
+
+/// The first group, or the whole match, is the secret.
+static LOOKS_SECRET: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    [
+        // Slack tokens: https://docs.slack.dev/authentication/tokens (read 2026-11-22).
+        r"\bx(?:ox[a-z]|app)-[\w.-]+",
+        // User name and password of a URL.
+        r"://([^/\s@]+)@",
+        // Where the whole URL is the secret.
+        r#"https?://[^\s"'/]*(?:webhook\.office\.com|outlook\.office\.com|logic\.azure\.com|powerplatform\.com|hooks\.slack\.com)[^\s"']*"#,
+        r#"[?&](?:sig|key|api_?key|token|access_token|password)=([^&\s"']+)"#,
+        r"(?i)\b(?:Bearer|Basic)\s+([\w.~+/=-]+)",
+        // A literal behind a key that names a secret; `{` begins a reference.
+        r#"(?i)(?:password|passwd|passphrase|secret|token|webhook|api_?key|authorization|cookie)["']?\s*:\s*([^\s{#][^#]*)"#,
+    ]
+    .iter()
+    .filter_map(|pattern| Regex::new(pattern).ok())
+    .collect()
+});
+
+/// The line as it may be shown, and where the character at `column` (from 1) stands in it.
+pub(super) fn show(line: &str, number: u32, column: u32, hidden: &[Hidden]) -> (String, u32) {
+    let line = line.trim_end();
+    let ranges = secrets(line, number, hidden);
+    let target = byte_of(line, column);
+    let mut shown = String::new();
+    let mut caret = None;
+    let mut at = 0;
+    for range in ranges {
+        push(&mut shown, &mut caret, &line[at..range.start], at, target);
+        if caret.is_none() && target < range.end {
+            caret = Some(shown.chars().count());
+        }
+        shown.push_str(BLANK);
+        at = range.end;
+    }
+    push(&mut shown, &mut caret, &line[at..], at, target);
+    let caret = caret.unwrap_or_else(|| shown.chars().count());
+    crop(&shown, caret)
+}
+
+fn push(shown: &mut String, caret: &mut Option<usize>, text: &str, at: usize, target: usize) {
+    for (offset, c) in text.char_indices() {
+        if caret.is_none() && at + offset >= target {
+            *caret = Some(shown.chars().count());
+        }
+        // A control character in the file must not reach somebody's terminal.
+        shown.push(if c.is_control() && c != '\t' {
+            '\u{fffd}'
+        } else {
+            c
+        });
+    }
+}
+
+/// Byte ranges to blank, in order and apart from each other.
+fn secrets(line: &str, number: u32, hidden: &[Hidden]) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = hidden
+        .iter()
+        .filter(|h| h.start.line <= number && number <= h.end.line)
+        .map(|h| {
+            let start = if h.start.line == number {
+                byte_of(line, h.start.column)
+            } else {
+                0
+            };
+            let end = if h.end.line == number {
+                byte_of(line, h.end.column)
+            } else {
+                line.len()
+            };
+            start..end
+        })
+        .collect();
+    for regex in LOOKS_SECRET.iter() {
+        for found in regex.captures_iter(line) {
+            if let Some(found) = found.get(1).or_else(|| found.get(0)) {
+                ranges.push(found.range());
+            }
+        }
+    }
+    ranges.retain(|r| !r.is_empty());
+    ranges.sort_by_key(|r| (r.start, r.end));
+    let mut apart: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match apart.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => apart.push(range),
+        }
+    }
+    apart
+}
+
+fn byte_of(line: &str, column: u32) -> usize {
+    line.char_indices()
+        .nth(column.saturating_sub(1) as usize)
+        .map_or(line.len(), |(at, _)| at)
+}
+
+/// Cuts a long line to a window around the caret; both count characters, the answer from 1.
+fn crop(line: &str, caret: usize) -> (String, u32) {
+    let length = line.chars().count();
+    if length <= WIDTH_MAX {
+        return (line.to_owned(), caret as u32 + 1);
+    }
+    let start = caret.saturating_sub(WIDTH_MAX / 2).min(length - WIDTH_MAX);
+    let mut window: String = line.chars().skip(start).take(WIDTH_MAX).collect();
+    let mut caret = caret - start;
+    if start > 0 {
+        window.insert_str(0, "… ");
+        caret += 2;
+    }
+    if start + WIDTH_MAX < length {
+        window.push_str(" …");
+    }
+    (window, caret as u32 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_what_looks_like_a_secret() {
+        for (name, line, expected) in [
+            ("a plain line", "  every: 30", "  every: 30"),
+            ("a Slack token", "t: [xoxb-1-abc.d, 2]", "t: [[secret], 2]"),
+            (
+                "a proxy",
+                "proxy: http://bob:pw@h:1",
+                "proxy: http://[secret]@h:1",
+            ),
+            (
+                "a reference",
+                "password: { env: X }",
+                "password: { env: X }",
+            ),
+            ("a literal", "pasword: hunter22", "pasword: hunter22"),
+            (
+                "a literal behind its key",
+                "  password: hunter22",
+                "  password: [secret]",
+            ),
+            (
+                "a header",
+                "Authorization: Bearer abc",
+                "Authorization: [secret]",
+            ),
+            (
+                "a bearer anywhere",
+                "X-A: Bearer abc.def",
+                "X-A: Bearer [secret]",
+            ),
+            (
+                "a webhook",
+                "x: \"https://a.webhook.office.com/b?c\"",
+                "x: \"[secret]\"",
+            ),
+        ] {
+            assert_eq!(show(line, 1, 1, &[]).0, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_caret_follows_the_text() {
+        let hidden = [Hidden {
+            start: Mark { line: 1, column: 4 },
+            end: Mark { line: 1, column: 7 },
+        }];
+        let (line, caret) = show("a: xyz, b", 1, 9, &hidden);
+        assert_eq!((line.as_str(), caret), ("a: [secret], b", 14));
+        let (line, caret) = show("a: xyz, b", 1, 5, &hidden);
+        assert_eq!((line.as_str(), caret), ("a: [secret], b", 4));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_caret() {
+        let line = format!("{}!{}", "a".repeat(500), "b".repeat(500));
+        let (shown, caret) = show(&line, 1, 501, &[]);
+        assert_eq!(shown.chars().nth(caret as usize - 1), Some('!'));
+        assert_eq!(shown.chars().count(), WIDTH_MAX + 4);
+    }
+}

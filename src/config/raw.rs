@@ -1,0 +1,658 @@
+//! The mirror of `probes.yaml`: every key, what it is for, and what may stand there.
+//!
+//! Nothing here is checked against anything else; that is `check`. The sentences are what an editor
+//! shows beside a key, so they are written for the one who edits the file.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "editors show these sentences as they stand"
+)]
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::desk::{At, Desk, Place, suggest};
+use super::leaf::{
+    Address, Flag, HeaderText, Name, Pattern, Share, Size, Span, Status, UserAgent, Whole, Word,
+    Words,
+};
+use super::read::{Form, List, Many, Named, Pairs, Read, keys, mirror, read_at, wrong_type};
+use super::yaml::{Node, Value};
+use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
+use crate::domain::observation::HttpVersion;
+use crate::domain::probe::Resolver;
+use crate::domain::verdict::{Factor, Kind, Maker, Rule};
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+/// Time between two runs of a cell.
+pub(super) type Interval = Span<SECOND, { 7 * DAY }>;
+/// Time allowed for one run.
+pub(super) type Patience = Span<100, { 5 * MINUTE }>;
+
+mirror! {
+    /// What edgewatch probes, from where, as whom, and whom it tells.
+    File {
+        /// Version of this format.
+        required "version" version: Whole<1, 1>,
+        /// The partner's name for people ("GMC").
+        required "service" service: String,
+        /// Time zone in which cron runs and times are told ("Europe/London"); UTC when left out.
+        "timezone" timezone: String,
+        /// Named ways out to the internet. When left out: one, "default", by the system's routes.
+        "egresses" egresses: Named<Form<Address, Egress>>,
+        /// Named ways for a request to present itself; a plain text is the user agent.
+        required "clients" clients: Named<Form<UserAgent, Client>>,
+        /// Named sets of secrets, each from the environment or a file.
+        "credentials" credentials: Named<Named<Source>>,
+        /// What is probed.
+        required "probes" probes: Named<Probe>,
+        /// Probes that should always pass, and so tell "they block us" from "we are offline".
+        "controls" controls: Controls,
+        /// How hard partners may be asked.
+        "politeness" politeness: Politeness,
+        /// When people are reminded, and when a return is the same incident.
+        "incidents" incidents: Incidents,
+        /// Block pages that edgewatch does not know by itself; the first that matches wins.
+        "signatures" signatures: List<Signature>,
+        /// Requests that no probe may make, such as write operations.
+        "forbid" forbid: Forbid,
+        /// Who is told, and when.
+        "notify" notify: Notify,
+        /// Where history and incidents are kept.
+        "store" store: Store,
+        /// PEM files with further roots that probes trust, besides the system's.
+        "trust" trust: Many<String>,
+        /// Name servers to ask ("192.0.2.53" or "192.0.2.53:5353") instead of those of this host.
+        "name_servers" name_servers: Many<String>,
+        /// Runs in flight at once over all hosts; 256 when left out.
+        "runs_in_flight" runs_in_flight: Whole<1, 10_000>,
+    }
+
+    /// A way out to the internet; `{}` leaves the choice to the system's routes.
+    Egress {
+        /// Local source address; a run fails when this host does not have it.
+        "address" address: Address,
+        /// Network interface to bind to ("ens6").
+        "interface" interface: String,
+        /// Forward proxy: "http://host:port", "socks5://host:port", or "socks5h://host:port" where the proxy resolves names.
+        "proxy" proxy: ProxyUrl,
+        /// User name for the proxy.
+        "username" username: String,
+        /// Password for the proxy.
+        "password" password: Source,
+        /// The address that the partner sees and has allow-listed; for people, never used to connect.
+        "public" public: Address,
+        /// Which IP versions of the target may be used; any when left out.
+        "family" family: Word<IpFamily>,
+    }
+
+    /// How requests present themselves.
+    Client {
+        /// Sent as it stands; "" sends no User-Agent at all.
+        required "user_agent" user_agent: UserAgent,
+        /// HTTP version to offer; 1.1 when left out.
+        "http" http: Word<HttpOffer>,
+        /// TLS versions to offer.
+        "tls" tls: Tls,
+        /// Headers in this order, before those of the probe.
+        "headers" headers: Pairs<HeaderText>,
+        /// How HTTP/1.1 header names are written on the wire; title when left out.
+        "header_case" header_case: Word<HeaderCase>,
+        /// Honest and expected to pass everywhere: tells "they block our client" from "they block us".
+        "control" control: Flag,
+    }
+
+    /// TLS versions to offer, both ends inclusive.
+    Tls {
+        /// Lowest version; 1.2 when left out.
+        "min" min: Word<TlsVersion>,
+        /// Highest version; 1.3 when left out.
+        "max" max: Word<TlsVersion>,
+    }
+
+    /// A request, what a good answer looks like, a schedule, and the matrix it runs over.
+    Probe {
+        /// Only for controls that are written as a list; elsewhere the name is the key.
+        "name" name: Name,
+        /// What to ask; http or https.
+        required "url" url: String,
+        /// GET when left out.
+        "method" method: Word<Method>,
+        /// Headers in this order; values may hold {{ credential.<field> }}.
+        "headers" headers: Pairs<HeaderText>,
+        /// Request body, or the file that holds it; may hold {{ credential.<field> }}.
+        "body" body: Form<String, BodyFile>,
+        /// Egresses to run from; every egress when left out.
+        "from" from: Many<Name>,
+        /// Clients to run as; every client when left out.
+        "as" as_clients: Many<Name>,
+        /// Credentials to run with; "anonymous", which means none, when left out.
+        "with" with: Many<Name>,
+        /// Each cell runs once in this time, spread evenly.
+        "every" every: Interval,
+        /// Each cell runs once an occurrence: "minute hour day month weekday", optionally with seconds before them, in the file's time zone.
+        "cron" cron: String,
+        /// For the whole run, name resolution to last byte; 20s when left out.
+        "timeout" timeout: Patience,
+        /// What a good answer looks like; a status of 2xx when no status is asked for.
+        "expect" expect: Expect,
+        /// Proof that the partner's application made the answer.
+        "origin" origin: Conditions,
+        /// The partner's own codes; the first whose conditions hold wins.
+        "meanings" meanings: List<Meaning>,
+        /// Plain words for support staff.
+        "words" words: PlainWords,
+        /// How far redirects are followed; same_host when left out.
+        "redirects" redirects: Form<Word<Follow>, Redirects>,
+        /// Body kept for classification; 256KiB when left out.
+        "body_limit" body_limit: Size<{ KIB }, { 16 * MIB }>,
+        /// Who resolves names: edgewatch itself, or the system; own when left out.
+        "resolver" resolver: Word<Resolver>,
+        /// Connect to this address whatever the name resolves to; SNI and Host stay those of the URL.
+        "connect_to" connect_to: Address,
+        /// Words to route notifications by.
+        "tags" tags: Many<Name>,
+        /// Should always pass, like those under `controls`.
+        "control" control: Flag,
+        /// Further requests that this probe may not make.
+        "forbid" forbid: Forbid,
+    }
+
+    /// A request body from a file.
+    BodyFile {
+        /// Path, from the directory of this file.
+        required "file" file: PathText,
+    }
+
+    /// How far redirects are followed, with a bound.
+    Redirects {
+        /// Whereto.
+        required "follow" follow: Word<Follow>,
+        /// At most so many; 5 when left out.
+        "limit" limit: Whole<1, 20>,
+    }
+
+    /// The partner's own code.
+    Meaning {
+        /// All of these must hold.
+        required "when" when: Conditions,
+        /// What the answer then means.
+        required "verdict" verdict: Word<Kind>,
+        /// Factors that may be behind it, as the partner documents them.
+        "factors" factors: Many<Word<Factor>>,
+        /// The partner's words for it.
+        "note" note: String,
+    }
+
+    /// Plain words for support staff: no codes, no guesses.
+    PlainWords {
+        /// What does not work, as its users call it.
+        "what" what: String,
+        /// Who is affected.
+        "affects" affects: String,
+        /// What works meanwhile.
+        "workaround" workaround: String,
+        /// What users may be told.
+        "tell" tell: String,
+    }
+
+    /// How hard partners may be asked.
+    Politeness {
+        /// Limits for each host, over all cells.
+        "per_host" per_host: PerHost,
+        /// Requests beyond the schedule for one incident; 12 when left out.
+        "extra_per_incident" extra_per_incident: Whole<0, 100>,
+    }
+
+    /// Limits for each host, over all cells, extra runs included.
+    PerHost {
+        /// 60 when left out.
+        "requests_per_minute" requests_per_minute: Whole<1, 6000>,
+        /// Between the starts of two runs; 500ms when left out.
+        "gap" gap: Span<0, { MINUTE }>,
+    }
+
+    /// When people are reminded, and when a return is the same incident.
+    Incidents {
+        /// Times since the opening, the last one repeats; 1h, 4h and 24h when left out, [] for never.
+        "remind" remind: Many<Span<{ MINUTE }, { 30 * DAY }>>,
+        /// A return within this time after the resolution keeps the number; 15m when left out.
+        "reopen_within" reopen_within: Span<0, { 7 * DAY }>,
+    }
+
+    /// A block page that edgewatch does not know by itself.
+    Signature {
+        /// Shown as evidence.
+        required "name" name: Name,
+        /// All of these must hold.
+        required "when" when: Conditions,
+        /// What the answer then means.
+        required "verdict" verdict: Word<Kind>,
+        /// Who made the answer; by the verdict when left out.
+        "maker" maker: Word<Maker>,
+        /// Who made the product ("f5"); "unknown" when left out.
+        "vendor" vendor: Name,
+        /// What kind of rule refused; unknown when left out.
+        "rule" rule: Word<Rule>,
+        /// Regular expression over the body whose first group is the reference id.
+        "reference_id" reference_id: Pattern,
+    }
+
+    /// Requests that no probe may make. One match is enough to refuse the probe.
+    Forbid {
+        /// Texts that no body may hold, any case; "<Name" also forbids the operation with a namespace prefix and in SOAPAction.
+        "body" body: Many<Form<String, RegexText>>,
+        /// Methods that no probe may use.
+        "method" method: Many<Word<Method>>,
+        /// Texts that no path (with its query) may hold.
+        "path" path: Many<Form<String, RegexText>>,
+        /// Headers and the texts that they may not hold.
+        "headers" headers: Pairs<Many<Form<String, RegexText>>>,
+    }
+
+    /// A regular expression in place of a plain text.
+    RegexText {
+        /// The expression.
+        required "regex" regex: Pattern,
+    }
+
+    /// Who is told, and when.
+    Notify {
+        /// Named channels.
+        "receivers" receivers: Named<Receiver>,
+        /// Who gets what. When left out, every receiver gets everything, but for those that are only a fallback.
+        "routes" routes: List<Route>,
+    }
+
+    /// A channel; exactly one of slack, teams and log.
+    Receiver (hide_text) {
+        /// A Slack channel, through a bot.
+        "slack" slack: Slack,
+        /// A Teams channel, through a Workflows webhook.
+        "teams" teams: Teams,
+        /// The log and, in the foreground, the terminal.
+        "log" log: Log,
+        /// Who gets it when this one can't.
+        "fallback" fallback: Name,
+    }
+
+    /// A Slack channel, through a bot.
+    Slack (hide_text) {
+        /// The bot's token (xoxb-…).
+        required "token" token: Source,
+        /// The channel's ID (C0123456789), not its name.
+        required "channel" channel: String,
+        /// Written once when an incident opens ("<!subteam^S0123>").
+        "mention" mention: String,
+        /// Base of the Web API, for a relay; Slack's own when left out.
+        "api" api: String,
+    }
+
+    /// A Teams channel, through a Workflows webhook.
+    Teams (hide_text) {
+        /// The whole URL is the secret.
+        required "webhook" webhook: Source,
+    }
+
+    /// Which incidents a receiver hears of.
+    Route {
+        /// The receiver.
+        required "to" to: Name,
+        /// Only when the incident is still open this long after it opened.
+        "after" after: Span<0, { 7 * DAY }>,
+        /// No cause is named below this confidence; 0.9 for Teams and 0 for others when left out.
+        "min_confidence" min_confidence: Share,
+        /// Only incidents with one of these probes.
+        "probes" probes: Many<Name>,
+        /// Only incidents with a probe of one of these tags.
+        "tags" tags: Many<Name>,
+    }
+
+    /// Where history and incidents are kept.
+    Store {
+        /// The SQLite file; "edgewatch.db" when left out.
+        "path" path: PathText,
+        /// Observations older than this are dropped; 30d when left out.
+        "keep" keep: Span<{ HOUR }, { 3650 * DAY }>,
+        /// The file is kept below this, oldest observations first; 2GiB when left out.
+        "max_size" max_size: Size<{ 16 * MIB }, { 1024 * GIB }>,
+    }
+}
+
+/// The vocabulary of `expect`, `origin`, `when`: the same keys, and for `expect` one more.
+macro_rules! conditions {
+    ($( $(#[doc = $doc:literal])* $name:ident { $($more:tt)* } )+) => { mirror! { $(
+        $(#[doc = $doc])*
+        $name {
+            /// Status: 200, "2xx", "200-299", or a list of these.
+            "status" status: Many<Status>,
+            /// Headers that must be there, whatever their value.
+            "header" header: Many<String>,
+            /// Headers and the text that each must hold.
+            "headers" headers: Pairs<Form<HeaderText, RegexText>>,
+            /// Texts that the body must hold.
+            "body" body: Many<String>,
+            /// Regular expressions that the body must match.
+            "regex" regex: Many<Pattern>,
+            /// JSONPath that must select something, or compare: "$.a.b == 'x'", "$.n != 3".
+            "jsonpath" jsonpath: Many<String>,
+            /// XPath that must hold of the body.
+            "xpath" xpath: Many<String>,
+            /// Prefixes that the XPath uses, and their namespaces.
+            "namespaces" namespaces: Pairs<String>,
+            /// The run took no longer.
+            "latency" latency: Span<1, { 5 * MINUTE }>,
+            /// The certificate stays valid for so many days.
+            "certificate_days" certificate_days: Whole<1, 3650>,
+            /// The answer came over this HTTP version.
+            "http" http: Word<HttpVersion>,
+            $($more)*
+        }
+    )+ } };
+}
+
+conditions! {
+    /// Conditions on an answer; all must hold.
+    Conditions {}
+    /// What a good answer looks like; all must hold.
+    Expect {
+        /// The verdict that is normal here: a block that is watched rather than regretted.
+        "verdict" verdict: Word<Kind>,
+    }
+}
+
+/// Where a secret comes from; never the secret itself.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    Env(At<String>),
+    File(At<PathBuf>),
+}
+
+impl Read for Source {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        const MEND: &str = "write { env: NAME } or { file: PATH }";
+        let entries = match &node.value {
+            Value::Map(entries) => entries,
+            Value::Scalar { .. } => {
+                desk.error(place, "a secret can't stand in this file", MEND);
+                return None;
+            }
+            Value::List(_) => {
+                wrong_type(node, place, "a mapping", MEND, desk);
+                return None;
+            }
+        };
+        let [(key, value)] = entries.as_slice() else {
+            desk.error(place, "needs exactly one of \"env\" and \"file\"", MEND);
+            return None;
+        };
+        let at = desk.under(place, key, value);
+        match &*key.text {
+            "env" => {
+                let name = read_at::<String>(value, at, desk)?;
+                let valid = name
+                    .value
+                    .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                    && name
+                        .value
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || c == '_');
+                if !valid {
+                    // Perhaps the secret itself: not for showing.
+                    desk.hide(value);
+                    desk.error(
+                        at,
+                        "this is no name of an environment variable",
+                        "use letters, digits and \"_\"; the secret itself can't stand in this file",
+                    );
+                    return None;
+                }
+                Some(Self::Env(name))
+            }
+            "file" => {
+                let path = read_at::<PathText>(value, at, desk)?;
+                Some(Self::File(At {
+                    value: path.value.0,
+                    place: path.place,
+                }))
+            }
+            other => {
+                let at = desk.at_key(place, key);
+                let hint = suggest(other, ["env", "file"].into_iter(), "known here");
+                desk.error(
+                    at,
+                    format!("unknown key {}", super::desk::quote(other)),
+                    hint,
+                );
+                None
+            }
+        }
+    }
+
+    fn hide(node: &Node<'_>, desk: &mut Desk<'_>) {
+        match &node.value {
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    if key.text != "env" && key.text != "file" {
+                        desk.hide(value);
+                    }
+                }
+            }
+            _ => desk.hide(node),
+        }
+    }
+}
+
+impl JsonSchema for Source {
+    fn schema_name() -> Cow<'static, str> {
+        "Source".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Where a secret comes from; the secret itself can't stand in this file.",
+            "type": "object",
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1,
+            "properties": {
+                "env": {
+                    "description": "Environment variable that holds it.",
+                    "type": "string",
+                    "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"
+                },
+                "file": {
+                    "description": "File that holds it, from the directory of this file; a line break at its end is dropped.",
+                    "type": "string"
+                }
+            }
+        })
+    }
+}
+
+/// A path, relative to the directory of the file.
+#[derive(Debug, Clone)]
+pub(super) struct PathText(pub(super) PathBuf);
+
+impl Read for PathText {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        let text = String::read(node, place, desk)?;
+        if text.is_empty() || text.contains('\0') {
+            desk.error(
+                place,
+                format!("{} is no path", super::desk::quote(&text)),
+                "",
+            );
+            return None;
+        }
+        Some(Self(PathBuf::from(text)))
+    }
+}
+
+impl JsonSchema for PathText {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Path".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1 })
+    }
+}
+
+/// The URL of a proxy; its own type because people write passwords into it.
+#[derive(Debug, Clone)]
+pub(super) struct ProxyUrl(pub(super) String);
+
+impl Read for ProxyUrl {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        String::read(node, place, desk).map(Self)
+    }
+
+    fn hide(node: &Node<'_>, desk: &mut Desk<'_>) {
+        if let Value::Scalar { text, .. } = &node.value
+            && text.contains('@')
+        {
+            desk.hide(node);
+        }
+    }
+}
+
+impl JsonSchema for ProxyUrl {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "ProxyUrl".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(http|socks5h?)://[^@/]+:[0-9]+/?$" })
+    }
+}
+
+/// The log; takes no keys.
+#[derive(Debug, Clone)]
+pub(super) struct Log;
+
+impl Read for Log {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        keys(node, place, desk, &[]).map(|_| Self)
+    }
+}
+
+impl JsonSchema for Log {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Log".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "maxProperties": 0 })
+    }
+}
+
+/// Controls by name, or as a list where the name is optional.
+#[derive(Debug, Clone)]
+pub(super) enum Controls {
+    Named(Named<Form<String, Probe>>),
+    List(List<Form<String, Probe>>),
+}
+
+impl Read for Controls {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        match &node.value {
+            Value::List(_) => List::read(node, place, desk).map(Self::List),
+            _ => Named::read(node, place, desk).map(Self::Named),
+        }
+    }
+}
+
+impl JsonSchema for Controls {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Controls".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let named = Named::<Form<String, Probe>>::json_schema(generator);
+        let list = List::<Form<String, Probe>>::json_schema(generator);
+        json_schema!({ "anyOf": [named, list] })
+    }
+}
+
+/// The methods that a probe may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+}
+
+/// Whereto redirects are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Follow {
+    No,
+    SameHost,
+    Any,
+}
+
+macro_rules! words {
+    ($($type:ty, $name:literal, [$($word:literal = $value:expr),+ $(,)?];)+) => {$(
+        impl Words for $type {
+            const NAME: &'static str = $name;
+            fn all() -> &'static [(&'static str, Self)] {
+                &[$(($word, $value)),+]
+            }
+        }
+    )+};
+}
+
+words! {
+    Method, "a method", [
+        "GET" = Method::Get, "HEAD" = Method::Head, "POST" = Method::Post, "PUT" = Method::Put,
+        "PATCH" = Method::Patch, "DELETE" = Method::Delete, "OPTIONS" = Method::Options,
+    ];
+    Follow, "a rule for redirects", ["no" = Follow::No, "same_host" = Follow::SameHost, "any" = Follow::Any];
+    IpFamily, "an IP version", ["any" = IpFamily::Any, "v4" = IpFamily::V4, "v6" = IpFamily::V6];
+    HttpOffer, "an HTTP version to offer", ["1.1" = HttpOffer::Http1, "2" = HttpOffer::Http2, "either" = HttpOffer::Either];
+    HttpVersion, "an HTTP version", ["1.0" = HttpVersion::H1_0, "1.1" = HttpVersion::H1_1, "2" = HttpVersion::H2];
+    TlsVersion, "a TLS version", ["1.2" = TlsVersion::V1_2, "1.3" = TlsVersion::V1_3];
+    HeaderCase, "a way to write header names", ["title" = HeaderCase::Title, "lower" = HeaderCase::Lower];
+    Resolver, "a resolver", ["own" = Resolver::Own, "system" = Resolver::System];
+}
+
+/// Words whose one spelling the domain knows.
+macro_rules! domain_words {
+    ($($type:ty, $name:literal;)+) => {$(
+        impl Words for $type {
+            const NAME: &'static str = $name;
+            fn all() -> &'static [(&'static str, Self)] {
+                static ALL: std::sync::LazyLock<Vec<(&'static str, $type)>> =
+                    std::sync::LazyLock::new(|| <$type>::ALL.iter().map(|v| (v.as_str(), *v)).collect());
+                &ALL
+            }
+        }
+    )+};
+}
+
+domain_words! {
+    Kind, "a verdict";
+    Maker, "a maker";
+    Rule, "a rule";
+    Factor, "a factor";
+}

@@ -1,0 +1,493 @@
+//! How a node becomes a value: the trait, the collections, and the macro that declares the mirror.
+//!
+//! [`mirror!`] is the one definition of a mapping of `probes.yaml`. It makes the struct, the reader
+//! that knows its keys, and, through the derived [`JsonSchema`], the description that editors use; so
+//! a key can't be read and not described, or the other way round.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::desk::{At, Desk, Place, clean, quote, suggest};
+use super::leaf::Name;
+use super::yaml::{Key, Node, Value};
+
+/// Reads a node; `None` when an error was reported instead.
+pub(super) trait Read: Sized {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self>;
+
+    /// Called for whatever stands where this type is expected, before anything can be shown of it.
+    fn hide(_node: &Node<'_>, _desk: &mut Desk<'_>) {}
+}
+
+/// Declares a mapping with fixed keys.
+///
+/// `required` before a key makes its absence an error. All fields are options even so: after an error
+/// the rest is still checked. `(hide_text)` behind the name keeps out of sight what somebody wrote
+/// there instead of the mapping: most likely the secret itself.
+macro_rules! mirror {
+    ($(
+        $(#[doc = $doc:literal])*
+        $name:ident $(($secret:ident))? {
+            $( $(#[doc = $key_doc:literal])* $($required:ident)? $key:literal $field:ident : $type:ty, )+
+        }
+    )+) => {$(
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone, Default, schemars::JsonSchema)]
+        #[schemars(deny_unknown_fields)]
+        pub(super) struct $name {
+            $( $(#[doc = $key_doc])* #[schemars(rename = $key $(, $required)?)]
+            pub(super) $field: Option<$crate::config::desk::At<$type>>, )+
+            /// How many keys stand there, known or not.
+            #[schemars(skip)]
+            #[allow(dead_code, reason = "few ask how many there were")]
+            pub(super) entries: usize,
+        }
+
+        impl $crate::config::read::Read for $name {
+            fn read<'t>(
+                node: &$crate::config::yaml::Node<'t>,
+                place: $crate::config::desk::Place,
+                desk: &mut $crate::config::desk::Desk<'t>,
+            ) -> Option<Self> {
+                const KEYS: &[(&str, bool)] =
+                    &[$(($key, !<[&str]>::is_empty(&[$(stringify!($required))?])),)+];
+                let entries = $crate::config::read::keys(node, place, desk, KEYS)?;
+                let mut read = Self {
+                    entries: $crate::config::read::len(node),
+                    ..Self::default()
+                };
+                for (key, value) in entries {
+                    match &*key.text {
+                        $( $key => read.$field = $crate::config::read::field(key, value, place, desk), )+
+                        _ => {}
+                    }
+                }
+                Some(read)
+            }
+
+            $(
+                fn hide(
+                    node: &$crate::config::yaml::Node<'_>,
+                    desk: &mut $crate::config::desk::Desk<'_>,
+                ) {
+                    $crate::config::read::$secret(node, desk);
+                }
+            )?
+        }
+    )+};
+}
+pub(super) use mirror;
+
+pub(super) fn len(node: &Node<'_>) -> usize {
+    match &node.value {
+        Value::Map(entries) => entries.len(),
+        _ => 0,
+    }
+}
+
+/// Hides a text that stands where a mapping with secrets belongs.
+pub(super) fn hide_text(node: &Node<'_>, desk: &mut Desk<'_>) {
+    if !matches!(node.value, Value::Map(_)) {
+        desk.hide(node);
+    }
+}
+
+/// Reads the value of `key`.
+pub(super) fn field<'t, T: Read>(
+    key: &Key<'t>,
+    node: &Node<'t>,
+    parent: Place,
+    desk: &mut Desk<'t>,
+) -> Option<At<T>> {
+    let place = desk.under(parent, key, node);
+    read_at(node, place, desk)
+}
+
+pub(super) fn read_at<'t, T: Read>(
+    node: &Node<'t>,
+    place: Place,
+    desk: &mut Desk<'t>,
+) -> Option<At<T>> {
+    T::hide(node, desk);
+    if is_null(node) {
+        desk.error(place, "has no value", "write one, or remove the key");
+        return None;
+    }
+    T::read(node, place, desk).map(|value| At { value, place })
+}
+
+/// The entries of a mapping whose keys are fixed; reports strange, repeated and missing ones.
+pub(super) fn keys<'n, 't>(
+    node: &'n Node<'t>,
+    place: Place,
+    desk: &mut Desk<'t>,
+    known: &[(&str, bool)],
+) -> Option<Vec<&'n (Key<'t>, Node<'t>)>> {
+    let mut entries = entries(node, place, desk)?;
+    entries.retain(|(key, value)| {
+        let strange = !known.iter().any(|(name, _)| *name == key.text);
+        if strange {
+            let at = desk.at_key(place, key);
+            let hint = if desk.is_full() {
+                String::new()
+            } else {
+                suggest(&key.text, known.iter().map(|(name, _)| *name), "known here")
+            };
+            hide_behind(key, value, desk);
+            desk.error(at, format!("unknown key {}", quote(&key.text)), hint);
+        }
+        !strange
+    });
+    for (name, required) in known {
+        if *required && !entries.iter().any(|(key, _)| key.text == *name) {
+            desk.error(place, format!("\"{name}\" is missing"), "");
+        }
+    }
+    Some(entries)
+}
+
+/// The entries of any mapping, without those whose key was there before.
+fn entries<'n, 't>(
+    node: &'n Node<'t>,
+    place: Place,
+    desk: &mut Desk<'t>,
+) -> Option<Vec<&'n (Key<'t>, Node<'t>)>> {
+    let Value::Map(entries) = &node.value else {
+        wrong_type(node, place, "a mapping (\"key: value\")", "", desk);
+        return None;
+    };
+    let mut seen = HashSet::with_capacity(entries.len());
+    let mut kept = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if seen.insert(&entry.0.text) {
+            kept.push(entry);
+        } else {
+            let at = desk.at_key(place, &entry.0);
+            let first = entries
+                .iter()
+                .find(|(key, _)| key.text == entry.0.text)
+                .map_or(0, |(key, _)| key.mark.line);
+            hide_behind(&entry.0, &entry.1, desk);
+            desk.error(
+                at,
+                format!("the key {} stands here twice", quote(&entry.0.text)),
+                format!("the first is on line {first}"),
+            );
+        }
+    }
+    Some(kept)
+}
+
+/// Keeps what stands behind a misspelt or repeated `password` out of sight, too.
+fn hide_behind(key: &Key<'_>, value: &Node<'_>, desk: &mut Desk<'_>) {
+    let secret = ["password", "username", "token", "webhook", "credentials"]
+        .iter()
+        .any(|word| strsim::jaro_winkler(word, &key.text.to_lowercase()) >= 0.75);
+    if secret {
+        desk.hide(value);
+    }
+}
+
+pub(super) fn is_null(node: &Node<'_>) -> bool {
+    matches!(&node.value, Value::Scalar { text, plain: true }
+        if matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
+}
+
+/// Reports that something else was expected than what stands there.
+pub(super) fn wrong_type(
+    node: &Node<'_>,
+    place: Place,
+    expected: &str,
+    hint: &str,
+    desk: &mut Desk<'_>,
+) {
+    let found = match &node.value {
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a mapping".to_owned(),
+        Value::Scalar { .. } if desk.hides(node) => "a text".to_owned(),
+        Value::Scalar { text, .. } => quote(text),
+    };
+    desk.error(place, format!("must be {expected}, not {found}"), hint);
+}
+
+/// A name and what it stands for, in the order of the file.
+///
+/// A value that could not be read keeps its name, so that those who mention it are not told that it
+/// does not exist.
+#[derive(Debug, Clone)]
+pub(super) struct Named<T>(pub(super) Vec<(At<String>, Option<At<T>>)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Read> Read for Named<T> {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        let mut named = Vec::new();
+        for (key, value) in entries(node, place, desk)? {
+            let at = desk.at_key(place, key);
+            Name::check(&key.text, key.plain, at, desk);
+            let name = At {
+                value: key.text.to_string(),
+                place: at,
+            };
+            named.push((name, field(key, value, place, desk)));
+        }
+        Some(Self(named))
+    }
+
+    fn hide(node: &Node<'_>, desk: &mut Desk<'_>) {
+        if !matches!(node.value, Value::Map(_)) {
+            T::hide(node, desk);
+        }
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Named<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("Named_{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = generator.subschema_for::<T>();
+        json_schema!({
+            "type": "object",
+            "propertyNames": { "pattern": Name::PATTERN },
+            "additionalProperties": value
+        })
+    }
+}
+
+/// Any keys, each with a value, in the order of the file: headers, namespaces.
+#[derive(Debug, Clone)]
+pub(super) struct Pairs<T>(pub(super) Vec<(At<String>, At<T>)>);
+
+impl<T: Read> Read for Pairs<T> {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        let mut pairs = Vec::new();
+        for (key, value) in entries(node, place, desk)? {
+            let name = At {
+                value: key.text.to_string(),
+                place: desk.at_key(place, key),
+            };
+            if let Some(value) = field(key, value, place, desk) {
+                pairs.push((name, value));
+            }
+        }
+        Some(Self(pairs))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Pairs<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("Pairs_{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = generator.subschema_for::<T>();
+        json_schema!({ "type": "object", "additionalProperties": value })
+    }
+}
+
+/// One value, or a list of them.
+#[derive(Debug, Clone)]
+pub(super) struct Many<T>(pub(super) Vec<At<T>>);
+
+impl<T: Read> Read for Many<T> {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        match &node.value {
+            Value::List(items) => {
+                let mut many = Vec::with_capacity(items.len());
+                for (index, item) in items.iter().enumerate() {
+                    let at = desk.item(place, index, item);
+                    many.extend(read_at(item, at, desk));
+                }
+                Some(Self(many))
+            }
+            _ => read_at(node, place, desk).map(|one| Self(vec![one])),
+        }
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Many<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("Many_{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [one.clone(), { "type": "array", "items": one }] })
+    }
+}
+
+/// A list; a single value is refused, because a list of mappings shows its missing `-` late.
+#[derive(Debug, Clone)]
+pub(super) struct List<T>(pub(super) Vec<At<T>>);
+
+impl<T: Read> Read for List<T> {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        if !matches!(node.value, Value::List(_)) {
+            wrong_type(node, place, "a list (\"- …\" or \"[…]\")", "", desk);
+            return None;
+        }
+        Many::read(node, place, desk).map(|Many(items)| Self(items))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for List<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("List_{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let item = generator.subschema_for::<T>();
+        json_schema!({ "type": "array", "items": item })
+    }
+}
+
+/// A short form that is a single text, or the full mapping.
+#[derive(Debug, Clone)]
+pub(super) enum Form<S, F> {
+    Short(S),
+    Full(F),
+}
+
+impl<S: Read, F: Read> Read for Form<S, F> {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        match &node.value {
+            Value::Scalar { .. } => S::read(node, place, desk).map(Self::Short),
+            _ => F::read(node, place, desk).map(Self::Full),
+        }
+    }
+}
+
+impl<S: JsonSchema, F: JsonSchema> JsonSchema for Form<S, F> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("Form_{}_{}", S::schema_name(), F::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let short = generator.subschema_for::<S>();
+        let full = generator.subschema_for::<F>();
+        json_schema!({ "anyOf": [short, full] })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A text that YAML readers see as something else when it is not quoted, and as what.
+pub(super) fn trap(text: &str) -> Option<String> {
+    let what = match text.to_ascii_lowercase().as_str() {
+        "" | "~" | "null" => "nothing",
+        "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n" => "a boolean",
+        _ if is_numeric(text) => "a number",
+        _ => return None,
+    };
+    Some(format!(
+        "{} without quotes is {what} to other readers of YAML",
+        quote(text)
+    ))
+}
+
+/// Whether some YAML reader takes `text` for a number: decimal, float, `0x`, `0o`, `1_000`.
+fn is_numeric(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return false;
+    }
+    if let Some(rest) = digits.strip_prefix("0x") {
+        return !rest.is_empty() && rest.chars().all(|c| c.is_ascii_hexdigit() || c == '_');
+    }
+    if let Some(rest) = digits
+        .strip_prefix("0o")
+        .or_else(|| digits.strip_prefix("0b"))
+    {
+        return !rest.is_empty() && rest.chars().all(|c| c.is_ascii_digit() || c == '_');
+    }
+    matches!(digits.to_ascii_lowercase().as_str(), ".inf" | ".nan")
+        || digits.replace('_', "").parse::<f64>().is_ok()
+}
+
+/// The text of a scalar; reports anything else.
+pub(super) fn scalar<'n>(
+    node: &'n Node<'_>,
+    place: Place,
+    expected: &str,
+    desk: &mut Desk<'_>,
+) -> Option<(&'n str, bool)> {
+    if let Value::Scalar { text, plain } = &node.value {
+        Some((text, *plain))
+    } else {
+        wrong_type(node, place, expected, "", desk);
+        None
+    }
+}
+
+impl Read for String {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        let (text, plain) = scalar(node, place, "a text", desk)?;
+        if let Some(trap) = trap(text).filter(|_| plain) {
+            desk.error(place, trap, format!("write \"{}\" in quotes", clean(text)));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_what_other_readers_see() {
+        for (text, numeric) in [
+            ("1", true),
+            ("1.10", true),
+            ("010", true),
+            ("0o17", true),
+            ("0xff", true),
+            ("1_000", true),
+            ("1e3", true),
+            ("-2", true),
+            (".5", true),
+            (".inf", true),
+            ("1.2.3", false),
+            ("10.20.1.15", false),
+            ("30s", false),
+            ("Java/1.8", false),
+            ("inf", false),
+            ("nan", false),
+            ("-", false),
+            ("0x", false),
+        ] {
+            assert_eq!(is_numeric(text), numeric, "{text}");
+        }
+    }
+}
