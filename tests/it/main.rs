@@ -10,3 +10,11 @@ mod simulate;
 
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.
 mod config;
+//! Everything that needs real sockets, files or processes, in one binary.
+
+/// A plan in code, for tests that do not read `probes.yaml`.
+mod plan;
+/// One run against servers that behave, misbehave, refuse and lie.
+mod probe;
+/// Servers on loopback that note what they saw.
+mod server;

@@ -1,0 +1,301 @@
+//! The request of one hop, exactly as the operator wrote it.
+//!
+//! Edges judge which headers come, in which order and spelling, so nothing is added but `Host`,
+//! `User-Agent`, `Accept` and, with a body, `Content-Length`; and HTTP/1.1 requests are written as
+//! bytes here, because header maps group repeated names and so lose the order.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{Method, Uri, Version};
+use hyper::body::{Body, Frame};
+use url::{Position, Url};
+
+use super::failure::local;
+use crate::domain::cell::{Client, Credential, HeaderCase};
+use crate::domain::observation::{Failure, Phase};
+use crate::domain::probe::{Probe, Template};
+
+/// What may go along on this hop.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Carry {
+    /// The probe's own headers, and a client's that may hold secrets; only for the probe's own host.
+    pub(super) own_headers: bool,
+    pub(super) body: bool,
+}
+
+/// What to ask for next.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) url: Url,
+    pub(super) method: Method,
+    pub(super) carry: Carry,
+}
+
+/// One request, ready to be written in either HTTP version.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// Names spelled for HTTP/1.1, in the order of the wire.
+    headers: Vec<(String, String)>,
+    body: Option<Bytes>,
+}
+
+impl Request {
+    /// Puts the request of one hop together.
+    ///
+    /// # Errors
+    /// A header that can't be sent; its value is never quoted.
+    pub(super) fn build(
+        probe: &Probe,
+        client: &Client,
+        credential: Option<&Credential>,
+        step: Step,
+    ) -> Result<Self, Failure> {
+        let Step { url, method, carry } = step;
+        let fill = |template: &Template| {
+            template.fill(|key| {
+                let secret = credential.and_then(|c| c.fields.get(key));
+                secret.map(|s| s.expose().to_owned())
+            })
+        };
+        let body = probe
+            .body
+            .as_ref()
+            .filter(|_| carry.body)
+            .map(|template| Bytes::from(fill(template)));
+        let listed = listed(probe, client, carry, fill);
+        let headers = complete(listed, client, &url, body.as_ref());
+        let headers = headers
+            .into_iter()
+            .map(|(name, value)| (spelled(&name, client.header_case), value))
+            .collect();
+        let request = Self {
+            method,
+            url,
+            headers,
+            body,
+        };
+        request.check()?;
+        Ok(request)
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        if self.method == Method::CONNECT {
+            let message = "method CONNECT can't be probed; name a proxy as an egress";
+            return Err(local(Phase::FirstByte, message));
+        }
+        for (name, value) in &self.headers {
+            let wrong = if HeaderName::from_bytes(name.as_bytes()).is_err() {
+                "its name holds characters that HTTP forbids"
+            } else if HeaderValue::from_bytes(value.as_bytes()).is_err() {
+                "its value holds a line break or another control character"
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                "bodies are sent with Content-Length"
+            } else {
+                continue;
+            };
+            let message = format!("header {name:?} can't be sent: {wrong}");
+            return Err(local(Phase::FirstByte, message));
+        }
+        Ok(())
+    }
+
+    /// The bytes of the request in HTTP/1.1.
+    pub(super) fn http1(&self) -> Bytes {
+        let target = &self.url[Position::BeforePath..Position::AfterQuery];
+        let mut text = String::with_capacity(512);
+        // Writing to a string can't fail.
+        let _ = write!(text, "{} {target} HTTP/1.1\r\n", self.method);
+        for (name, value) in &self.headers {
+            let _ = write!(text, "{name}: {value}\r\n");
+        }
+        text.push_str("\r\n");
+        let mut bytes = text.into_bytes();
+        if let Some(body) = &self.body {
+            bytes.extend_from_slice(body);
+        }
+        Bytes::from(bytes)
+    }
+
+    /// The request for HTTP/2, where `Host` becomes `:authority` and names are lower case.
+    ///
+    /// Repeated names come together at the first one's place. What RFC 9113 section 8.2.2 forbids is
+    /// left out.
+    pub(super) fn http2(&self) -> Result<http::Request<Payload>, Failure> {
+        const FORBIDDEN: [&str; 6] = [
+            "host",
+            "connection",
+            "keep-alive",
+            "proxy-connection",
+            "transfer-encoding",
+            "upgrade",
+        ];
+        let unfit = |what: &str| {
+            let message = format!("{what} can't be sent over HTTP/2");
+            local(Phase::FirstByte, message)
+        };
+        let host = self
+            .headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("host"))
+            .map_or("", |(_, value)| value.as_str());
+        let uri = Uri::builder()
+            .scheme(self.url.scheme())
+            .authority(host)
+            .path_and_query(&self.url[Position::BeforePath..Position::AfterQuery])
+            .build()
+            .map_err(|_| unfit("the URL or the Host header"))?;
+        let mut request = http::Request::new(Payload(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.version_mut() = Version::HTTP_2;
+        for (name, value) in &self.headers {
+            let name = name.to_ascii_lowercase();
+            if FORBIDDEN.contains(&name.as_str()) || (name == "te" && value != "trailers") {
+                continue;
+            }
+            let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_bytes(value.as_bytes()),
+            ) else {
+                return Err(unfit("a header"));
+            };
+            request.headers_mut().append(name, value);
+        }
+        Ok(request)
+    }
+}
+
+type Header<'a> = (Cow<'a, str>, String);
+
+/// What the operator listed: the client's headers, the probe's in their place or behind them.
+fn listed<'a>(
+    probe: &'a Probe,
+    client: &'a Client,
+    carry: Carry,
+    fill: impl Fn(&Template) -> String,
+) -> Vec<Header<'a>> {
+    let mut list: Vec<Header<'a>> = client
+        .headers
+        .iter()
+        .filter(|(name, _)| carry.own_headers || !is_private(name))
+        .map(|(name, value)| (Cow::from(name.as_str()), value.clone()))
+        .collect();
+    if carry.own_headers {
+        // Those of the client that no header of the probe has replaced yet.
+        let mut open: Vec<String> = client
+            .headers
+            .iter()
+            .map(|(name, _)| name.to_ascii_lowercase())
+            .collect();
+        for (name, template) in &probe.headers {
+            let lower = name.to_ascii_lowercase();
+            let header = (Cow::from(name.as_str()), fill(template));
+            if open.contains(&lower) {
+                open.retain(|n| *n != lower);
+                replace(&mut list, header);
+            } else {
+                list.push(header);
+            }
+        }
+    }
+    if probe.body.is_some() && !carry.body {
+        // They describe a body that does not go along.
+        list.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("content-"));
+    }
+    list
+}
+
+/// Puts `header` in the place of its first namesake, and removes the others.
+fn replace<'a>(list: &mut Vec<Header<'a>>, header: Header<'a>) {
+    let namesake = |(name, _): &Header<'a>| name.eq_ignore_ascii_case(&header.0);
+    let Some(place) = list.iter().position(namesake) else {
+        return list.push(header);
+    };
+    let tail = list.split_off(place + 1);
+    list.extend(tail.into_iter().filter(|other| !namesake(other)));
+    list[place] = header;
+}
+
+/// Adds the few headers that were not listed: the first three in front, `Content-Length` at the end.
+fn complete<'a>(
+    mut listed: Vec<Header<'a>>,
+    client: &'a Client,
+    url: &Url,
+    body: Option<&Bytes>,
+) -> Vec<Header<'a>> {
+    let place = |list: &[Header<'a>], name: &str| {
+        list.iter().position(|(n, _)| n.eq_ignore_ascii_case(name))
+    };
+    if let Some(body) = body {
+        let length = body.len().to_string();
+        match place(&listed, "content-length") {
+            Some(index) => listed[index].1 = length,
+            None => listed.push((Cow::from("Content-Length"), length)),
+        }
+    }
+    let mut front: Vec<Header<'a>> = Vec::with_capacity(listed.len() + 3);
+    if place(&listed, "host").is_none() {
+        let host = &url[Position::BeforeHost..Position::AfterPort];
+        front.push((Cow::from("Host"), host.to_owned()));
+    }
+    if place(&listed, "user-agent").is_none() && !client.user_agent.is_empty() {
+        front.push((Cow::from("User-Agent"), client.user_agent.clone()));
+    }
+    if place(&listed, "accept").is_none() {
+        front.push((Cow::from("Accept"), "*/*".to_owned()));
+    }
+    front.append(&mut listed);
+    front
+}
+
+/// Headers that may hold secrets or name the host, and so stay with the host they were written for.
+fn is_private(name: &str) -> bool {
+    const PRIVATE: [&str; 4] = ["host", "authorization", "proxy-authorization", "cookie"];
+    PRIVATE.iter().any(|p| name.eq_ignore_ascii_case(p))
+}
+
+/// A header name as it goes on an HTTP/1.1 wire.
+///
+/// Title case raises the first letter of each word and leaves the others as the operator wrote them,
+/// so that `SOAPAction` stays what it is.
+fn spelled(name: &str, case: HeaderCase) -> String {
+    match case {
+        HeaderCase::Lower => name.to_ascii_lowercase(),
+        HeaderCase::Title => {
+            let mut start = true;
+            name.chars()
+                .map(|c| {
+                    let letter = if start { c.to_ascii_uppercase() } else { c };
+                    start = c == '-';
+                    letter
+                })
+                .collect()
+        }
+    }
+}
+
+/// A body that is all there; unlike the ready-made one it never makes hyper add a `content-length`.
+#[derive(Debug)]
+pub(super) struct Payload(Option<Bytes>);
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let rest = self.0.take().filter(|bytes| !bytes.is_empty());
+        std::task::Poll::Ready(rest.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(Bytes::is_empty)
+    }
+}

@@ -1,0 +1,301 @@
+//! Names into addresses: `/etc/hosts`, then the name servers, with their TTL.
+//!
+//! Nothing is cached, because a probe wants to see what a fresh client would see. The resolver is
+//! built at its first use, so that a host without a readable `/etc/resolv.conf` fails runs and not
+//! the start.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::{Hosts, TokioResolver};
+
+use super::failure::{failure, limit};
+use crate::domain::cell::IpFamily;
+use crate::domain::observation::{Failure, FailureKind, Phase};
+use crate::domain::probe::Resolver;
+
+/// Addresses of one name that are kept and tried.
+const ADDRESSES_MAX: usize = 16;
+/// One try at one name server.
+const TRY: Duration = Duration::from_secs(2);
+/// Tries after the first.
+const RETRIES: usize = 2;
+/// How long a whole set of IPv4 addresses waits for IPv6's.
+const OTHER_FAMILY: Duration = Duration::from_millis(250);
+
+/// What a name resolved to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Resolved {
+    /// IPv4 first, as the JVM and most job hosts prefer it; otherwise as answered.
+    pub(super) addresses: Vec<IpAddr>,
+    /// The least TTL of the answer; `None` when it came from `/etc/hosts` or the system.
+    pub(super) ttl: Option<Duration>,
+}
+
+/// Looks names up.
+pub(super) struct Names {
+    /// Asked in place of those of `/etc/resolv.conf`; empty: those.
+    servers: Vec<SocketAddr>,
+    own: OnceLock<Own>,
+}
+
+struct Own {
+    hosts: Hosts,
+    resolver: TokioResolver,
+}
+
+impl Names {
+    pub(super) fn new(servers: Vec<SocketAddr>) -> Self {
+        Self {
+            servers,
+            own: OnceLock::new(),
+        }
+    }
+
+    /// Resolves `name`, giving up after `within`.
+    pub(super) async fn look_up(
+        &self,
+        name: &str,
+        family: IpFamily,
+        resolver: Resolver,
+        within: Duration,
+    ) -> Result<Resolved, Failure> {
+        let lookup = async {
+            match resolver {
+                Resolver::Own => self.ask(name, family).await,
+                Resolver::System => ask_system(name, family).await,
+            }
+        };
+        match tokio::time::timeout(within, lookup).await {
+            Ok(found) => found,
+            Err(_) => Err(name_server(format!(
+                "{} did not answer for {name} within {}",
+                self.whom(resolver),
+                limit(within)
+            ))),
+        }
+    }
+
+    fn whom(&self, resolver: Resolver) -> String {
+        match (resolver, self.servers.as_slice()) {
+            (Resolver::System, _) => "the system's resolver".to_owned(),
+            (Resolver::Own, []) => "the name servers of /etc/resolv.conf".to_owned(),
+            (Resolver::Own, [one]) => format!("name server {one}"),
+            (Resolver::Own, more) => {
+                let names: Vec<String> = more.iter().map(ToString::to_string).collect();
+                format!("name servers {}", names.join(", "))
+            }
+        }
+    }
+
+    async fn ask(&self, name: &str, family: IpFamily) -> Result<Resolved, Failure> {
+        let own = self.own()?;
+        let parsed = Name::from_utf8(name).map_err(|_| {
+            let message = format!("{name} is not a name that DNS could hold");
+            failure(Phase::Dns, FailureKind::NameNotFound, message)
+        })?;
+        let one = |kind: RecordType| own.look_up(&parsed, kind);
+        let (v4, v6) = match family {
+            IpFamily::V4 => (Some(one(RecordType::A).await), None),
+            IpFamily::V6 => (None, Some(one(RecordType::AAAA).await)),
+            IpFamily::Any => both(one(RecordType::A), one(RecordType::AAAA)).await,
+        };
+        let mut found = Resolved {
+            addresses: Vec::new(),
+            ttl: None,
+        };
+        let mut wrong = None;
+        for answer in [v4, v6].into_iter().flatten() {
+            match answer {
+                Ok(part) => {
+                    found.addresses.extend(part.addresses);
+                    found.ttl = [found.ttl, part.ttl].into_iter().flatten().min();
+                }
+                // A name that exists without an address of one family says less than a broken server.
+                Err(error) if wrong.is_none() || !error.is_no_records_found() => {
+                    wrong = Some(error);
+                }
+                Err(_) => {}
+            }
+        }
+        found.addresses.truncate(ADDRESSES_MAX);
+        if !found.addresses.is_empty() {
+            return Ok(found);
+        }
+        Err(match wrong {
+            None => no_address(name, family),
+            Some(error) => self.explain(name, family, &error),
+        })
+    }
+
+    fn own(&self) -> Result<&Own, Failure> {
+        if let Some(own) = self.own.get() {
+            return Ok(own);
+        }
+        let built = self
+            .build()
+            .map_err(|e| name_server(format!("no resolver from /etc/resolv.conf: {e}")))?;
+        Ok(self.own.get_or_init(|| built))
+    }
+
+    fn build(&self) -> Result<Own, NetError> {
+        let mut builder = if self.servers.is_empty() {
+            TokioResolver::builder_tokio()?
+        } else {
+            let servers = self.servers.iter().map(|server| {
+                let mut ways = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+                for way in &mut ways {
+                    way.port = server.port();
+                }
+                NameServerConfig::new(server.ip(), true, ways)
+            });
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        let options = builder.options_mut();
+        options.timeout = TRY;
+        options.attempts = RETRIES;
+        options.cache_size = 0;
+        // Looked up here, so that a TTL is never invented for it.
+        options.use_hosts_file = ResolveHosts::Never;
+        Ok(Own {
+            hosts: Hosts::from_system().unwrap_or_default(),
+            resolver: builder.build()?,
+        })
+    }
+
+    fn explain(&self, name: &str, family: IpFamily, error: &NetError) -> Failure {
+        if error.is_nx_domain() {
+            let message = format!("there is no name {name} (NXDOMAIN)");
+            return failure(Phase::Dns, FailureKind::NameNotFound, message);
+        }
+        if error.is_no_records_found() {
+            return no_address(name, family);
+        }
+        let whom = self.whom(Resolver::Own);
+        name_server(match error {
+            NetError::Timeout => format!("{whom} did not answer for {name}"),
+            NetError::Dns(DnsError::ResponseCode(code)) => {
+                format!("{whom} answered {code} for {name}")
+            }
+            other => format!("{whom} could not be asked for {name}: {other}"),
+        })
+    }
+}
+
+impl Own {
+    async fn look_up(&self, name: &Name, kind: RecordType) -> Result<Resolved, NetError> {
+        let query = Query::query(name.clone(), kind);
+        if let Some(listed) = self.hosts.lookup_static_host(&query) {
+            return Ok(Resolved {
+                addresses: addresses(&listed),
+                ttl: None,
+            });
+        }
+        let answer = self.resolver.lookup(name.clone(), kind).await?;
+        let ttl = answer.answers().iter().map(|r| r.ttl).min();
+        Ok(Resolved {
+            addresses: addresses(&answer),
+            ttl: ttl.map(|s| Duration::from_secs(u64::from(s))),
+        })
+    }
+}
+
+fn addresses(answer: &Lookup) -> Vec<IpAddr> {
+    answer
+        .answers()
+        .iter()
+        .filter_map(|r| r.data.ip_addr())
+        .collect()
+}
+
+type Answer = Result<Resolved, NetError>;
+
+/// Both families at once; a slow IPv6 answer holds up a good IPv4 one only shortly.
+async fn both(
+    v4: impl Future<Output = Answer>,
+    v6: impl Future<Output = Answer>,
+) -> (Option<Answer>, Option<Answer>) {
+    let (mut v4, mut v6) = (std::pin::pin!(v4), std::pin::pin!(v6));
+    tokio::select! {
+        other = &mut v6 => (Some(v4.await), Some(other)),
+        first = &mut v4 => match first {
+            Ok(found) => {
+                let other = tokio::time::timeout(OTHER_FAMILY, v6).await.ok();
+                (Some(Ok(found)), other)
+            }
+            Err(error) => (Some(Err(error)), Some(v6.await)),
+        },
+    }
+}
+
+/// Asks `getaddrinfo`, on a thread that may block.
+async fn ask_system(name: &str, family: IpFamily) -> Result<Resolved, Failure> {
+    let found = tokio::net::lookup_host((name, 0))
+        .await
+        .map_err(|e| system_error(name, &e))?;
+    let wanted = |ip: &IpAddr| match family {
+        IpFamily::Any => true,
+        IpFamily::V4 => ip.is_ipv4(),
+        IpFamily::V6 => ip.is_ipv6(),
+    };
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for ip in found.map(|a| a.ip()).filter(wanted) {
+        if !addresses.contains(&ip) {
+            addresses.push(ip);
+        }
+    }
+    addresses.sort_by_key(IpAddr::is_ipv6);
+    addresses.truncate(ADDRESSES_MAX);
+    if addresses.is_empty() {
+        return Err(no_address(name, family));
+    }
+    Ok(Resolved {
+        addresses,
+        ttl: None,
+    })
+}
+
+/// Tells a missing name from a broken resolver.
+///
+/// The standard library gives the text of `gai_strerror` and no code; these are glibc's and musl's
+/// texts of `EAI_NONAME` and `EAI_NODATA`.
+fn system_error(name: &str, error: &io::Error) -> Failure {
+    const MISSING: [&str; 4] = [
+        "Name or service not known",
+        "No address associated with hostname",
+        "Name does not resolve",
+        "Name has no usable address",
+    ];
+    let text = error.to_string();
+    if MISSING.iter().any(|m| text.contains(m)) {
+        let message = format!("the system's resolver knows no address of {name}");
+        return failure(Phase::Dns, FailureKind::NameNotFound, message);
+    }
+    name_server(format!("the system's resolver failed for {name}: {text}"))
+}
+
+fn no_address(name: &str, family: IpFamily) -> Failure {
+    let what = match family {
+        IpFamily::Any => "no address",
+        IpFamily::V4 => "no IPv4 address",
+        IpFamily::V6 => "no IPv6 address",
+    };
+    failure(
+        Phase::Dns,
+        FailureKind::NameNotFound,
+        format!("{name} has {what}"),
+    )
+}
+
+fn name_server(message: String) -> Failure {
+    failure(Phase::Dns, FailureKind::NameServer, message)
+}

@@ -1,0 +1,396 @@
+//! TLS: one configuration for each kind of client, and the certificate whatever becomes of it.
+//!
+//! A refused certificate is the most telling one, so the verifier notes what it was shown before it
+//! judges. Resumption is off: a resumed handshake shows no certificate.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion,
+    RootCertStore, SignatureScheme, SupportedProtocolVersion,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use url::Host;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::body::sha256;
+use super::failure::{failure, from_io, local, one_line};
+use super::progress::Progress;
+use crate::domain::cell::{Client, HttpOffer, TlsRange, TlsVersion};
+use crate::domain::observation::{Certificate, Failure, FailureKind, Phase, TlsFacts};
+
+/// Names kept of a certificate; some list hundreds.
+const NAMES_MAX: usize = 50;
+/// Characters kept of a subject, an issuer and a name.
+const NAME_CHARS_MAX: usize = 300;
+
+/// The configurations, one for each TLS range and HTTP offer that a client has.
+pub(super) struct Tls {
+    verifier: Arc<Noting>,
+    provider: Arc<CryptoProvider>,
+    /// A handful at most, so a list will do.
+    configs: Vec<(TlsRange, HttpOffer, Arc<ClientConfig>)>,
+}
+
+impl Tls {
+    /// Trusts the roots of the system and those in the PEM texts.
+    ///
+    /// # Errors
+    /// A sentence on what is wrong with the PEM texts or the roots.
+    pub(super) fn new(trust: &[String]) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        // A store with some unreadable files is still a store; what matters is whether any root is left.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        for (index, pem) in trust.iter().enumerate() {
+            let mut found = 0;
+            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+                let wrong = |e: &dyn std::fmt::Display| format!("trust[{index}]: {e}");
+                roots
+                    .add(certificate.map_err(|e| wrong(&e))?)
+                    .map_err(|e| wrong(&e))?;
+                found += 1;
+            }
+            if found == 0 {
+                return Err(format!("trust[{index}]: no certificate in the PEM text"));
+            }
+        }
+        // Passed explicitly, so that it does not matter whether a default was installed in time.
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let inner = WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone())
+            .build()
+            .map_err(|e| format!("no certificate can be verified: {e}"))?;
+        Ok(Self {
+            verifier: Arc::new(Noting { inner }),
+            provider,
+            configs: Vec::new(),
+        })
+    }
+
+    /// Makes the configuration of a client ready.
+    pub(super) fn prepare(&mut self, client: &Client) -> Result<(), String> {
+        if self.config(client).is_some() {
+            return Ok(());
+        }
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(versions(client.tls))
+            .map_err(|e| format!("client {}: {e}", client.name))?
+            .dangerous()
+            .with_custom_certificate_verifier(self.verifier.clone())
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = match client.http {
+            HttpOffer::Http1 => vec![b"http/1.1".to_vec()],
+            HttpOffer::Http2 => vec![b"h2".to_vec()],
+            HttpOffer::Either => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        };
+        self.configs
+            .push((client.tls, client.http, Arc::new(config)));
+        Ok(())
+    }
+
+    fn config(&self, client: &Client) -> Option<Arc<ClientConfig>> {
+        self.configs
+            .iter()
+            .find(|(tls, http, _)| (*tls, *http) == (client.tls, client.http))
+            .map(|(_, _, config)| config.clone())
+    }
+
+    /// Does the handshake with `host`, as `client`; notes the facts in `now`.
+    pub(super) async fn handshake(
+        &self,
+        client: &Client,
+        host: &Host<&str>,
+        stream: TcpStream,
+        now: &mut Progress,
+    ) -> Result<TlsStream<TcpStream>, Failure> {
+        let Some(config) = self.config(client) else {
+            return Err(local(Phase::Tls, "this client has no TLS configuration"));
+        };
+        let name = match host {
+            Host::Domain(name) => ServerName::try_from(name.trim_end_matches('.').to_owned())
+                .map_err(|_| {
+                    let message = format!("{name} is not a name that a certificate could hold");
+                    local(Phase::Tls, message)
+                })?,
+            Host::Ipv4(ip) => ServerName::from(IpAddr::V4(*ip)),
+            Host::Ipv6(ip) => ServerName::from(IpAddr::V6(*ip)),
+        };
+        let connector = TlsConnector::from(config);
+        let handshake = async {
+            let outcome = connector.connect(name, stream).await;
+            (outcome, SHOWN.with(RefCell::take))
+        };
+        let (outcome, shown) = SHOWN.scope(RefCell::default(), handshake).await;
+        let certificate = shown.as_ref().and_then(summary);
+        match outcome {
+            Ok(stream) => {
+                let connection = stream.get_ref().1;
+                now.tls = Some(TlsFacts {
+                    version: match connection.protocol_version() {
+                        Some(ProtocolVersion::TLSv1_2) => Some(TlsVersion::V1_2),
+                        Some(ProtocolVersion::TLSv1_3) => Some(TlsVersion::V1_3),
+                        _ => None,
+                    },
+                    alpn: connection
+                        .alpn_protocol()
+                        .map(|p| String::from_utf8_lossy(p).into_owned()),
+                    cipher: connection
+                        .negotiated_cipher_suite()
+                        .and_then(|s| s.suite().as_str())
+                        .map(str::to_owned),
+                    certificate,
+                });
+                Ok(stream)
+            }
+            Err(error) => {
+                let told = explain(&error, client, host, certificate.as_ref(), &now.peer);
+                now.tls = certificate.map(|certificate| TlsFacts {
+                    version: None,
+                    alpn: None,
+                    cipher: None,
+                    certificate: Some(certificate),
+                });
+                Err(told)
+            }
+        }
+    }
+}
+
+fn versions(range: TlsRange) -> &'static [&'static SupportedProtocolVersion] {
+    use rustls::version::{TLS12, TLS13};
+    static ONLY_12: [&SupportedProtocolVersion; 1] = [&TLS12];
+    static ONLY_13: [&SupportedProtocolVersion; 1] = [&TLS13];
+    static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    match (range.min, range.max) {
+        (TlsVersion::V1_2, TlsVersion::V1_2) => &ONLY_12,
+        (TlsVersion::V1_2, TlsVersion::V1_3) => &BOTH,
+        (TlsVersion::V1_3, _) => &ONLY_13,
+    }
+}
+
+tokio::task_local! {
+    /// The leaf certificate of the handshake that this task is in.
+    static SHOWN: RefCell<Option<CertificateDer<'static>>>;
+}
+
+/// Verifies as webpki does, and notes the leaf first.
+///
+/// The configurations are shared by all runs, so the note goes to the task that polls the handshake.
+#[derive(Debug)]
+struct Noting {
+    inner: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for Noting {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        // Fails outside a run's task only, and there is none to note it for.
+        let _ = SHOWN.try_with(|shown| shown.replace(Some(end_entity.clone().into_owned())));
+        self.inner
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// What a person wants to know of a certificate; `None` when it can't be read.
+fn summary(der: &CertificateDer<'_>) -> Option<Certificate> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let names = match certificate.subject_alternative_name() {
+        Ok(Some(extension)) => extension
+            .value
+            .general_names
+            .iter()
+            .filter_map(alternative_name)
+            .take(NAMES_MAX)
+            .collect(),
+        _ => Vec::new(),
+    };
+    let validity = certificate.validity();
+    Some(Certificate {
+        subject: one_line(&certificate.subject().to_string(), NAME_CHARS_MAX),
+        issuer: one_line(&certificate.issuer().to_string(), NAME_CHARS_MAX),
+        names,
+        not_before: Timestamp::from_second(validity.not_before.timestamp()).ok()?,
+        not_after: Timestamp::from_second(validity.not_after.timestamp()).ok()?,
+        sha256: sha256(der),
+    })
+}
+
+fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some(one_line(name, NAME_CHARS_MAX)),
+        GeneralName::IPAddress(bytes) => {
+            let ip = <[u8; 4]>::try_from(*bytes)
+                .map(IpAddr::from)
+                .or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
+            ip.ok().map(|ip| ip.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// Why a handshake failed, in words.
+fn explain(
+    error: &std::io::Error,
+    client: &Client,
+    host: &Host<&str>,
+    certificate: Option<&Certificate>,
+    peer: &str,
+) -> Failure {
+    let fail = |kind, message| failure(Phase::Tls, kind, format!("{peer} {message}"));
+    let inner = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>());
+    let offered = if client.tls.min == client.tls.max {
+        client.tls.min.as_str().to_owned()
+    } else {
+        format!("{} to {}", client.tls.min.as_str(), client.tls.max.as_str())
+    };
+    match inner {
+        None if error.kind() == std::io::ErrorKind::UnexpectedEof => fail(
+            FailureKind::Closed,
+            "closed the connection during the TLS handshake".to_owned(),
+        ),
+        None => {
+            let told = from_io(Phase::Tls, peer, error);
+            let message = format!("{} during the TLS handshake", told.message);
+            failure(Phase::Tls, told.kind, message)
+        }
+        Some(rustls::Error::InvalidCertificate(why)) => failure(
+            Phase::Tls,
+            FailureKind::Certificate,
+            format!("{peer}: {}", refusal(why, host, certificate)),
+        ),
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => fail(
+            FailureKind::Handshake,
+            match client.http {
+                HttpOffer::Http2 => "does not speak HTTP/2 (TLS alert no_application_protocol)",
+                HttpOffer::Http1 => "does not speak HTTP/1.1 (TLS alert no_application_protocol)",
+                HttpOffer::Either => {
+                    "speaks neither HTTP/2 nor HTTP/1.1 (TLS alert no_application_protocol)"
+                }
+            }
+            .to_owned(),
+        ),
+        Some(rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)) => fail(
+            FailureKind::Handshake,
+            format!("does not speak TLS {offered} (TLS alert protocol_version)"),
+        ),
+        Some(rustls::Error::AlertReceived(alert)) => fail(
+            FailureKind::Handshake,
+            format!("ended the TLS handshake with alert {}", alert_name(*alert)),
+        ),
+        Some(rustls::Error::PeerIncompatible(why)) => fail(
+            FailureKind::Handshake,
+            format!("and this client, which offers TLS {offered}, have no TLS in common: {why:?}"),
+        ),
+        Some(rustls::Error::InvalidMessage(_)) => fail(
+            FailureKind::Handshake,
+            "did not answer the TLS handshake with TLS".to_owned(),
+        ),
+        Some(other) => fail(
+            FailureKind::Handshake,
+            format!(
+                "broke the TLS handshake: {}",
+                one_line(&other.to_string(), 200)
+            ),
+        ),
+    }
+}
+
+/// The name of an alert as RFC 8446 section 6 spells it.
+fn alert_name(alert: AlertDescription) -> String {
+    let mut name = String::new();
+    let mut after_small = false;
+    for c in format!("{alert:?}").chars() {
+        if c.is_ascii_uppercase() && after_small {
+            name.push('_');
+        }
+        after_small = c.is_ascii_lowercase();
+        name.push(c.to_ascii_lowercase());
+    }
+    name
+}
+
+/// Why a certificate was refused.
+fn refusal(why: &CertificateError, host: &Host<&str>, certificate: Option<&Certificate>) -> String {
+    match (why, certificate) {
+        (
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            Some(shown),
+        ) => {
+            let names = match shown.names.as_slice() {
+                [] => "no name at all".to_owned(),
+                [first, second, third, rest @ ..] if !rest.is_empty() => {
+                    format!("{first}, {second}, {third} and others")
+                }
+                all => all.join(", "),
+            };
+            format!("certificate is for {names}, not for {host}")
+        }
+        (CertificateError::Expired | CertificateError::ExpiredContext { .. }, Some(shown)) => {
+            format!("certificate for {host} expired at {}", shown.not_after)
+        }
+        (
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+            Some(shown),
+        ) => format!(
+            "certificate for {host} is not valid before {}",
+            shown.not_before
+        ),
+        (CertificateError::UnknownIssuer, Some(shown)) if shown.issuer == shown.subject => {
+            format!("certificate is self-signed ({:?})", shown.subject)
+        }
+        (CertificateError::UnknownIssuer, Some(shown)) => format!(
+            "certificate for {host} has an unknown issuer ({:?}): no trusted root vouches for it, \
+             or an intermediate certificate is missing",
+            shown.issuer
+        ),
+        (CertificateError::Revoked, _) => format!("certificate for {host} is revoked"),
+        (other, _) => format!(
+            "certificate for {host} is not valid: {}",
+            one_line(&other.to_string(), 200)
+        ),
+    }
+}

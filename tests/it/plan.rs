@@ -1,0 +1,82 @@
+//! A plan in code: the smallest one that holds a probe, to be changed field by field.
+
+use std::time::Duration;
+
+use edgewatch::domain::cell::{
+    Client, CredentialName, Egress, HeaderCase, HttpOffer, IpFamily, TlsRange, Way,
+};
+use edgewatch::domain::condition::Conditions;
+use edgewatch::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
+use edgewatch::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
+
+/// One probe of `url` from egress `here` as client `plain` without a credential.
+pub fn plan(url: &str) -> Plan {
+    Plan {
+        service: "TEST".to_owned(),
+        zone: jiff::tz::TimeZone::UTC,
+        egresses: vec![egress("here", Way::Routes)],
+        clients: vec![client("plain", "edgewatch-test")],
+        credentials: Vec::new(),
+        probes: vec![probe("page", url)],
+        politeness: Politeness::default(),
+        incidents: IncidentPolicy::default(),
+        signatures: Vec::new(),
+        receivers: Vec::new(),
+        routes: Vec::new(),
+        store: StorePolicy {
+            path: "unused.db".into(),
+            keep_for: Duration::from_secs(86_400),
+            bytes_max: 1 << 30,
+        },
+        trust: Vec::new(),
+        name_servers: Vec::new(),
+        runs_in_flight_max: 64,
+    }
+}
+
+pub fn egress(name: &str, way: Way) -> Egress {
+    Egress {
+        name: name.into(),
+        way,
+        public: None,
+        family: IpFamily::Any,
+    }
+}
+
+pub fn client(name: &str, user_agent: &str) -> Client {
+    Client {
+        name: name.into(),
+        user_agent: user_agent.to_owned(),
+        http: HttpOffer::Http1,
+        tls: TlsRange::default(),
+        headers: Vec::new(),
+        header_case: HeaderCase::Title,
+        control: false,
+    }
+}
+
+/// A GET of `url` every minute with a timeout of ten seconds.
+pub fn probe(name: &str, url: &str) -> Probe {
+    Probe {
+        name: name.into(),
+        url: url.parse().unwrap(),
+        method: http::Method::GET,
+        headers: Vec::new(),
+        body: None,
+        from: vec!["here".into()],
+        as_clients: vec!["plain".into()],
+        with: vec![CredentialName::anonymous()],
+        schedule: Schedule::Every(Duration::from_secs(60)),
+        timeout: Duration::from_secs(10),
+        expect: Expect::default(),
+        origin: Conditions::default(),
+        meanings: Vec::new(),
+        words: Words::default(),
+        redirects: Redirects::No,
+        body_bytes_max: 256 * 1024,
+        resolver: Resolver::Own,
+        connect_to: None,
+        tags: Vec::new(),
+        control: false,
+    }
+}

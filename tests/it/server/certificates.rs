@@ -1,0 +1,86 @@
+//! Certificates made in the test: an authority, and what it issues.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A root of our own.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A certificate with its key.
+pub struct Identity {
+    pub certificate: CertificateDer<'static>,
+    key: KeyPair,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        Self::named("Test Root")
+    }
+
+    pub fn named(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let pem = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        Self { issuer, pem }
+    }
+
+    /// What a plan's `trust` takes.
+    pub fn pem(&self) -> String {
+        self.pem.clone()
+    }
+
+    /// Valid for these names or addresses from 2020 to 2120.
+    pub fn issue(&self, names: &[&str]) -> Identity {
+        self.issue_between(names, 2020, 2120)
+    }
+
+    /// Valid from the first of January of one year to that of another.
+    pub fn issue_between(&self, names: &[&str], from: i32, to: i32) -> Identity {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "test leaf");
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Identity {
+            certificate: certificate.der().clone(),
+            key,
+        }
+    }
+}
+
+impl Identity {
+    /// TLS 1.2 and 1.3; HTTP/2 and HTTP/1.1 by ALPN.
+    pub fn tls(&self) -> Arc<ServerConfig> {
+        self.tls_with(rustls::ALL_VERSIONS, &["h2", "http/1.1"])
+    }
+
+    pub fn tls_with(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        alpn: &[&str],
+    ) -> Arc<ServerConfig> {
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.clone()], key)
+            .unwrap();
+        config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    }
+}
