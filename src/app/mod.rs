@@ -1,1 +1,3 @@
-//! (to be written)
+//! Wiring: what joins the pure rules to files, sockets and clocks.
+
+pub mod deliver;
