@@ -5,3 +5,6 @@ pub mod deliver;
 pub mod keeper;
 pub mod load;
 pub mod round;
+//! Wiring: what joins the pure rules to files, sockets and clocks.
+
+pub mod deliver;

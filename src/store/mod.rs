@@ -1,1 +1,244 @@
-//! (to be written)
+//! What is kept: one `SQLite` file, one thread that writes it.
+//!
+//! Three kinds of data, three bargains. **History** (observations, bodies of failures, verdict changes) is
+//! recorded without waiting, in batches, and may lose its last fifth of a second in a power cut.
+//! **Incidents** and the **outbox** change together in one transaction that is on the disk before `commit`
+//! returns: what was decided is never told without being kept, nor kept without being told. When the disk
+//! is full or broken the error comes back to the caller and shows in [`Store::health`]; probing goes on,
+//! history waits in a bounded queue, and writing resumes by itself.
+//!
+//! Domain values are not serialised: `document` holds the stored shapes.
+
+mod document;
+mod error;
+mod history;
+mod incidents;
+mod open;
+mod outbox;
+mod reader;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use crate::domain::incident::{Change, VerdictChange};
+use crate::domain::observation::Observation;
+use crate::domain::plan::StorePolicy;
+use crate::domain::secret::Secret;
+use crate::domain::verdict::Verdict;
+
+pub use error::StoreError;
+pub use incidents::{Open, Shown};
+pub use outbox::{Delivery, Divert, Outcome, Progress, Thread};
+pub use reader::Reader;
+pub use writer::Health;
+
+use writer::{Note, Queue};
+
+/// A store that was opened, and what a person should know about how that went.
+#[derive(Debug)]
+pub struct Opened {
+    pub store: Store,
+    /// For the log, at level warn; for example that a damaged file was moved aside.
+    pub warnings: Vec<String>,
+}
+
+/// A handle to the one writer; cheap to clone.
+///
+/// The thread ends when the last handle is dropped, or when [`Store::close`] is called.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    queue: Arc<Queue>,
+    /// Counts the commits that put something into the outbox.
+    outbox: watch::Sender<u64>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.stop();
+    }
+}
+
+impl Store {
+    /// Opens the file, or makes it; brings an older one up to date; starts the writer.
+    ///
+    /// A damaged store is renamed to `<name>.corrupt-<time>` and a new one begun, so that probing goes on;
+    /// a file that was never ours is refused and left alone.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the folder can't be written, another process has the file, a newer version wrote it,
+    /// it is something else altogether.
+    pub fn open(path: &Path, policy: &StorePolicy) -> Result<Opened, StoreError> {
+        let opened = open::open(path)?;
+        let queue = Arc::new(Queue::new());
+        writer::start(
+            opened.connection,
+            opened.lock,
+            path.to_owned(),
+            policy.clone(),
+            Arc::clone(&queue),
+        )?;
+        let inner = Inner {
+            path: path.to_owned(),
+            queue,
+            outbox: watch::Sender::new(0),
+        };
+        Ok(Opened {
+            store: Self {
+                inner: Arc::new(inner),
+            },
+            warnings: opened.warnings,
+        })
+    }
+
+    /// Opens the file to read only; the daemon may be running.
+    ///
+    /// # Errors
+    /// [`StoreError`]: there is no such file, or it has another format than this program reads.
+    pub fn read_only(path: &Path) -> Result<Reader, StoreError> {
+        Reader::open(path)
+    }
+
+    /// Keeps one run; never waits. When the queue is full the run is dropped and counted.
+    pub fn record(&self, observation: &Observation, verdict: &Verdict) {
+        self.inner.queue.note(
+            Note::run(observation, verdict),
+            history::body(observation, verdict),
+        );
+    }
+
+    /// Keeps a change of verdict; never waits.
+    pub fn note_verdict(&self, change: &VerdictChange) {
+        self.inner
+            .queue
+            .note(Note::VerdictChange(change.clone()), None);
+    }
+
+    /// Sets what is masked in bodies before they are kept; for a start and after each reload.
+    pub fn mask(&self, secrets: Vec<Secret>) {
+        self.inner.queue.mask(secrets);
+    }
+
+    /// Keeps what one step changed: incident, timeline and outbox, together or not at all.
+    ///
+    /// Returns when it is on the disk. Committing the same change again is harmless, so a caller may retry
+    /// after any error.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was changed then.
+    pub async fn commit(&self, change: Change) -> Result<(), StoreError> {
+        let due = !change.notifications.is_empty();
+        self.write("keep an incident", move |transaction, path| {
+            incidents::put(transaction, path, &change)
+        })
+        .await?;
+        if due {
+            self.outbox_changed();
+        }
+        Ok(())
+    }
+
+    /// Open incidents, those resolved within the last day, and the next free number.
+    pub async fn load_open(&self) -> Result<Open, StoreError> {
+        let path = self.inner.path.clone();
+        self.call(move |connection| incidents::load_open(connection, &path, crate::clock::now()))
+            .await
+    }
+
+    /// The newest incidents, newest first.
+    pub async fn list(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<crate::domain::incident::Incident>, StoreError> {
+        let path = self.inner.path.clone();
+        self.call(move |connection| incidents::list(connection, &path, limit))
+            .await
+    }
+
+    /// One incident with its timeline and what became of its notifications.
+    pub async fn show(&self, number: u64) -> Result<Option<Shown>, StoreError> {
+        let path = self.inner.path.clone();
+        self.call(move |connection| incidents::show(connection, &path, number))
+            .await
+    }
+
+    /// How writing goes.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.inner.queue.health()
+    }
+
+    /// Writes the history that waits, at once.
+    ///
+    /// # Errors
+    /// Why writing fails; the history goes on waiting then.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.inner
+            .queue
+            .flushed()
+            .await
+            .map_err(|why| StoreError::Io {
+                path: self.inner.path.clone(),
+                doing: "keep the history",
+                why,
+            })
+    }
+
+    /// Writes what waits and ends the writer; the file is free for another process when this returns.
+    pub async fn close(&self) {
+        self.inner.queue.stop();
+        self.inner.queue.ended().await;
+    }
+
+    /// Changes whenever the outbox got something new to send.
+    #[must_use]
+    pub fn outbox_version(&self) -> watch::Receiver<u64> {
+        self.inner.outbox.subscribe()
+    }
+
+    fn outbox_changed(&self) {
+        self.inner.outbox.send_modify(|version| *version += 1);
+    }
+
+    /// Runs `work` in one transaction that is on the disk when this returns.
+    async fn write<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&rusqlite::Transaction<'_>, &Path) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let path = self.inner.path.clone();
+        let queue = Arc::clone(&self.inner.queue);
+        self.call(move |connection| {
+            let result = writer::durably(connection, &path, doing, work);
+            queue.wrote(result.as_ref().err());
+            result
+        })
+        .await
+    }
+
+    /// Runs `work` on the writer's thread, after what was asked before.
+    async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        self.inner.queue.job(Box::new(move |connection| {
+            // The caller may have gone away; the work is done all the same.
+            let _ = sender.send(work(connection));
+        }))?;
+        receiver.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+#[cfg(test)]
+mod tests;

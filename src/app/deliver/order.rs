@@ -1,0 +1,178 @@
+//! Which message a receiver gets next, as a plain function of its outbox and the time.
+//!
+//! Order is strict within an incident and free between incidents. What waited too long is told as it is
+//! now: an opening and its end that are both still here become one message, a change goes into the opening
+//! that was not sent yet, a reminder that something newer follows is dropped. Openings and ends are never
+//! dropped, but for one that was over before it was due (a route with `after`).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::domain::notification::{Briefing, Reason};
+use crate::store::{Delivery, Progress};
+
+/// What to do next.
+#[derive(Debug, PartialEq)]
+pub(super) enum Step<'a> {
+    /// Nothing before this time; `None`: nothing at all.
+    Wait(Option<Timestamp>),
+    /// These are not to be sent.
+    Overtake {
+        deliveries: Vec<&'a Delivery>,
+        why: &'static str,
+    },
+    Send(Send<'a>),
+}
+
+/// One message to send.
+#[derive(Debug, PartialEq)]
+pub(super) struct Send<'a> {
+    /// The row whose turn it is; its reason and id go with the message.
+    pub(super) delivery: &'a Delivery,
+    /// The newest facts.
+    pub(super) briefing: &'a Briefing,
+    /// Rows that this message tells as well.
+    pub(super) merged: Vec<Uuid>,
+    /// Tells an incident from beginning to end, because nothing was told before.
+    pub(super) whole: bool,
+}
+
+/// What the order depends on besides the rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub(super) now: Timestamp,
+    /// An unclear try can be looked up, so it must be settled before it is merged into another.
+    pub(super) looks: bool,
+    /// No row waits longer than this between tries; a later time means that the clock was set.
+    pub(super) wait_max: Duration,
+}
+
+/// The next step; `rows` are those of one receiver, by incident, lane and sequence.
+pub(super) fn next<'a>(rows: &'a [Delivery], rules: Rules) -> Step<'a> {
+    let mut wait: Option<Timestamp> = None;
+    let mut chosen: Option<Send<'a>> = None;
+    let same = |a: &Delivery, b: &Delivery| {
+        a.notification.incident == b.notification.incident && a.lane == b.lane
+    };
+    for group in rows.chunk_by(same) {
+        match next_of(group, rules) {
+            Step::Overtake { deliveries, why } => return Step::Overtake { deliveries, why },
+            Step::Wait(at) => wait = earlier(wait, at),
+            Step::Send(send) => {
+                let older = chosen
+                    .as_ref()
+                    .is_none_or(|c| created(send.delivery) < created(c.delivery));
+                if older {
+                    chosen = Some(send);
+                }
+            }
+        }
+    }
+    chosen.map_or(Step::Wait(wait), Step::Send)
+}
+
+fn created(delivery: &Delivery) -> Timestamp {
+    delivery.notification.created_at
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// The next step of one incident.
+fn next_of(rows: &[Delivery], rules: Rules) -> Step<'_> {
+    let Some((first, later)) = rows.split_first() else {
+        return Step::Wait(None);
+    };
+    let reason = first.notification.reason;
+    let unclear = uncertain(first) && rules.looks;
+    let end = later
+        .iter()
+        .position(|d| d.notification.reason == Reason::Resolved)
+        .map(|at| at + 1);
+    match (reason, end) {
+        (Reason::Reminder, _) if !later.is_empty() => overtake(&rows[..1], "overtaken"),
+        (Reason::Changed, Some(_)) if !unclear => overtake(&rows[..1], "overtaken"),
+        (Reason::Opened | Reason::Reopened, Some(end)) if !unclear => {
+            let last = &rows[end];
+            if !uncertain(first)
+                && first.attempts == 0
+                && first.notification.not_before > created(last)
+            {
+                return overtake(&rows[..=end], "over before it was due");
+            }
+            let ready = ready_at(first, rules).max(ready_at(last, rules));
+            let whole = reason == Reason::Opened;
+            send_at(ready, last, last, &rows[..end], whole, rules)
+        }
+        (Reason::Opened | Reason::Reopened | Reason::Changed, None) if !uncertain(first) => {
+            let merged = later
+                .iter()
+                .take_while(|d| {
+                    matches!(d.notification.reason, Reason::Changed | Reason::Reminder)
+                        && !uncertain(d)
+                        && ready_at(d, rules) <= rules.now
+                })
+                .count();
+            let newest = &rows[merged];
+            send_at(
+                ready_at(first, rules),
+                first,
+                newest,
+                &rows[1..=merged],
+                false,
+                rules,
+            )
+        }
+        _ => send_at(ready_at(first, rules), first, first, &[], false, rules),
+    }
+}
+
+fn overtake<'a>(rows: &'a [Delivery], why: &'static str) -> Step<'a> {
+    Step::Overtake {
+        deliveries: rows.iter().collect(),
+        why,
+    }
+}
+
+fn send_at<'a>(
+    ready: Timestamp,
+    delivery: &'a Delivery,
+    newest: &'a Delivery,
+    merged: &'a [Delivery],
+    whole: bool,
+    rules: Rules,
+) -> Step<'a> {
+    if ready > rules.now {
+        return Step::Wait(Some(ready));
+    }
+    Step::Send(Send {
+        delivery,
+        briefing: &newest.notification.briefing,
+        merged: merged.iter().map(|d| d.notification.delivery).collect(),
+        whole,
+    })
+}
+
+/// A try may have arrived: said so, or cut off in the middle.
+pub(super) fn uncertain(delivery: &Delivery) -> bool {
+    delivery.uncertain || delivery.progress == Progress::Sending
+}
+
+/// When the row may be tried.
+fn ready_at(delivery: &Delivery, rules: Rules) -> Timestamp {
+    let not_before = delivery.notification.not_before;
+    let far = rules
+        .now
+        .checked_add(rules.wait_max)
+        .unwrap_or(Timestamp::MAX);
+    match delivery.next_at {
+        Some(at) if at <= far => at.max(not_before),
+        _ => not_before,
+    }
+}

@@ -1,0 +1,189 @@
+//! When a failed delivery is tried again, as plain functions.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::notification::Reason;
+use crate::notify::{Class, SendError};
+use crate::store::Delivery;
+
+/// The waiting times of delivery; tests shorten them.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// First pause after a transient failure; doubles with each try.
+    pub backoff_min: Duration,
+    pub backoff_max: Duration,
+    /// Where a receiver asks to slow down and does not say for how long.
+    pub slow_down: Duration,
+    /// A receiver that asks for more gets a try after this all the same.
+    pub slow_down_max: Duration,
+    /// Between tries while the receiver's set-up is wrong: a person may mend it.
+    pub setup: Duration,
+    /// Before an unclear try is looked up: it may still be on its way.
+    pub look: Duration,
+    /// Before an unclear try is repeated where nothing can be looked up; the first time and later.
+    pub blind_first: Duration,
+    pub blind: Duration,
+    /// Tries where each may have arrived and none can be looked up.
+    pub blind_tries: u32,
+    /// From then on a message says that it is late.
+    pub late: Duration,
+    /// Without success for so long, the fallback is told.
+    pub divert: Duration,
+    /// Given up, as a dead letter, after this.
+    pub give_up: Duration,
+    /// Between two messages to one receiver.
+    pub gap_slack: Duration,
+    pub gap_teams: Duration,
+    /// After the store could not be asked.
+    pub store: Duration,
+    /// For one request; connecting has half of it at most.
+    pub request: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(300),
+            slow_down: Duration::from_secs(30),
+            slow_down_max: Duration::from_secs(900),
+            setup: Duration::from_secs(600),
+            look: Duration::from_secs(5),
+            blind_first: Duration::from_secs(60),
+            blind: Duration::from_secs(600),
+            blind_tries: 5,
+            late: Duration::from_secs(120),
+            divert: Duration::from_secs(180),
+            give_up: Duration::from_secs(24 * 3600),
+            // About one message a second is allowed: <https://docs.slack.dev/apis/web-api/rate-limits> (2026-11-22).
+            gap_slack: Duration::from_millis(1_100),
+            // 100 cards an hour was the connectors' limit, 4 requests a second Teams': well inside both.
+            gap_teams: Duration::from_secs(5),
+            store: Duration::from_secs(5),
+            request: crate::notify::REQUEST_TIMEOUT,
+        }
+    }
+}
+
+/// What a failure asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Again after this time; `pause` holds for the whole receiver.
+    Again {
+        wait: Duration,
+        pause: bool,
+        uncertain: bool,
+        plain: bool,
+    },
+    Dead,
+}
+
+/// What follows from a failed try, and whether the fallback is to be told now.
+///
+/// `random` is in 0..1. `delivery` is as it was before the try.
+pub(super) fn after_failure(
+    timing: &Timing,
+    delivery: &Delivery,
+    error: &SendError,
+    now: Timestamp,
+    random: f64,
+) -> (Verdict, bool) {
+    let tries = delivery.attempts + 1;
+    let since_first = elapsed(delivery.first_attempt_at.unwrap_or(now), now);
+    let verdict = if since_first >= timing.give_up {
+        Verdict::Dead
+    } else {
+        by_class(timing, delivery, error, tries, random)
+    };
+    let told = divertible(delivery);
+    let divert = told
+        && (verdict == Verdict::Dead
+            || error.class == Class::Setup
+            || since_first >= timing.divert);
+    (verdict, divert)
+}
+
+fn by_class(
+    timing: &Timing,
+    delivery: &Delivery,
+    error: &SendError,
+    tries: u32,
+    random: f64,
+) -> Verdict {
+    let again = |wait: Duration| Verdict::Again {
+        wait: error
+            .retry_after
+            .map_or(wait, |asked| asked.min(timing.slow_down_max)),
+        pause: false,
+        uncertain: false,
+        plain: false,
+    };
+    let backoff = backoff(timing.backoff_min, timing.backoff_max, tries, random);
+    match error.class {
+        Class::SlowDown(asked) => Verdict::Again {
+            wait: asked.unwrap_or(timing.slow_down).min(timing.slow_down_max),
+            pause: true,
+            uncertain: false,
+            plain: false,
+        },
+        Class::Transient => again(backoff),
+        Class::Gone => again(timing.backoff_min),
+        Class::Ambiguous if error.blind && tries >= timing.blind_tries => Verdict::Dead,
+        Class::Ambiguous => {
+            let wait = match (error.blind, tries) {
+                (true, 0 | 1) => timing.blind_first,
+                (true, _) => timing.blind,
+                (false, _) => backoff.max(timing.look),
+            };
+            with_uncertain(again(wait))
+        }
+        Class::Payload if delivery.plain => Verdict::Dead,
+        Class::Payload => Verdict::Again {
+            wait: Duration::ZERO,
+            pause: false,
+            uncertain: false,
+            plain: true,
+        },
+        Class::Setup => Verdict::Again {
+            wait: timing.setup,
+            pause: true,
+            uncertain: false,
+            plain: false,
+        },
+    }
+}
+
+fn with_uncertain(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Again {
+            wait, pause, plain, ..
+        } => Verdict::Again {
+            wait,
+            pause,
+            plain,
+            uncertain: true,
+        },
+        Verdict::Dead => Verdict::Dead,
+    }
+}
+
+/// Whether a fallback should hear of it: openings and ends, once.
+pub(super) fn divertible(delivery: &Delivery) -> bool {
+    !delivery.diverted
+        && matches!(
+            delivery.notification.reason,
+            Reason::Opened | Reason::Reopened | Reason::Resolved
+        )
+}
+
+/// Full jitter: anything between nothing and `min · 2^(tries − 1)`, at most `max`; `random` in 0..1.
+pub(super) fn backoff(min: Duration, max: Duration, tries: u32, random: f64) -> Duration {
+    let doubled = min.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
+    doubled.min(max).mul_f64(random.clamp(0.0, 1.0))
+}
+
+pub(super) fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}

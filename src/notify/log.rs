@@ -1,0 +1,74 @@
+//! The message as plain text, for the log, the terminal, and wherever a layout was refused.
+
+use super::Message;
+use super::evidence;
+use super::text::{Clock, line, percent, reference, remarks, summary};
+use crate::domain::notification::Reason;
+
+/// The message as plain lines, the first of which makes sense alone; colour is left to the caller.
+#[must_use]
+pub fn text(message: &Message<'_>) -> String {
+    body(message, &Clock::new(message))
+}
+
+pub(super) fn body(message: &Message<'_>, clock: &Clock) -> String {
+    let briefing = message.briefing;
+    let mut text = vec![format!(
+        "{} · {}",
+        summary(message, clock),
+        reference(briefing)
+    )];
+    text.extend(remarks(message, clock));
+    if message.reason == Reason::Resolved {
+        return text.join("\n");
+    }
+    if briefing.cause_known {
+        text.push(format!("Confidence {}", percent(briefing.confidence)));
+    }
+    text.extend(briefing.because.iter().map(|b| format!("  - {}", line(b))));
+    for (title, value) in [("Expected", &briefing.expected), ("Got", &briefing.got)] {
+        if !value.is_empty() {
+            text.push(format!("{title}: {}", line(value)));
+        }
+    }
+    if let Some(at) = briefing.last_good_at {
+        text.push(format!("Last good run: {}", clock.time_and_zone(at)));
+    }
+    text.extend(
+        briefing
+            .ruled_out
+            .iter()
+            .map(|r| format!("Ruled out: {}", line(r))),
+    );
+    if let Some(step) = &briefing.next_step {
+        text.push(format!("What to do: {}", line(step)));
+    }
+    if !briefing.reference_ids.is_empty() {
+        let ids: Vec<String> = briefing.reference_ids.iter().map(|id| line(id)).collect();
+        text.push(format!("Reference ids: {}", ids.join(", ")));
+    }
+    if let Some(at) = briefing.next_update_at {
+        text.push(format!("Next update: {}", clock.time_and_zone(at)));
+    }
+    text.join("\n")
+}
+
+/// The message and its full evidence.
+#[must_use]
+pub fn text_with_evidence(message: &Message<'_>) -> String {
+    let clock = Clock::new(message);
+    let mut text = body(message, &clock);
+    if matches!(message.reason, Reason::Opened | Reason::Reopened) {
+        for part in evidence::parts(message.briefing, &clock) {
+            if part.title == "Why" {
+                continue;
+            }
+            text.push_str(&format!(
+                "\n\n{}:\n  {}",
+                part.title,
+                part.text.replace('\n', "\n  ")
+            ));
+        }
+    }
+    text
+}

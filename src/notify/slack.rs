@@ -1,0 +1,521 @@
+//! Tells Slack: one message for each incident, always edited to the present state, facts in its thread.
+//!
+//! Every post carries the delivery's id in its metadata. After an unclear outcome the id is looked for
+//! before anything is posted again, so that an engineer reads each thing once; edits are harmless to repeat.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use slack_morphism::errors::SlackClientError;
+use slack_morphism::prelude::{SlackApiChatPostMessageRequest, SlackApiChatUpdateRequest};
+use slack_morphism::{
+    SlackApiToken, SlackApiTokenValue, SlackChannelId, SlackClient, SlackMessageContent, SlackTs,
+};
+use tokio::sync::OnceCell;
+
+use super::error::{Class, SendError};
+use super::slack_connector::{Connector, HTTP_503, NO_ERROR_CODE, Transport};
+use super::slack_message::{self, EVENT_TYPE, Part};
+use super::{Message, REQUEST_TIMEOUT};
+use crate::domain::notification::Reason;
+use crate::domain::secret::Secret;
+
+/// Slack's own API.
+pub const API: &str = "https://slack.com/api";
+
+/// How far before the first try a message is looked for: clocks differ.
+const LOOK_BACK: Duration = Duration::from_secs(60);
+/// Messages on one page of history; 15 to 999 are allowed: <https://docs.slack.dev/reference/methods/conversations.history> (2026-11-22).
+const LOOK_PAGE: &str = "100";
+/// Pages looked through; a channel with more messages since the try is not ours alone.
+const LOOK_PAGES: usize = 10;
+/// Waiting time after 429 without a header, by the class of limit (see `classify`).
+const MESSAGE_LIMIT_WAIT: Duration = Duration::from_secs(600);
+
+/// The parent message of an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// Channel id as Slack answered it.
+    pub channel: String,
+    pub ts: String,
+}
+
+/// How far a delivery got; the parent is set as soon as it is there, also when the rest failed.
+#[derive(Debug)]
+pub struct Sent {
+    pub parent: Option<Parent>,
+    pub result: Result<(), SendError>,
+}
+
+/// One Slack channel.
+#[derive(Debug)]
+pub struct Slack {
+    client: SlackClient<Connector>,
+    token: Secret,
+    channel: String,
+    mention: Option<String>,
+    /// Our own bot, asked for once; `None` when Slack does not say.
+    bot: OnceCell<Option<String>>,
+}
+
+#[derive(Deserialize)]
+struct Posted {
+    channel: String,
+    ts: String,
+}
+
+/// What a search for an earlier try found.
+enum Found {
+    At(Parent),
+    Nothing,
+    /// We may not look (a scope is missing).
+    Forbidden,
+}
+
+impl Slack {
+    /// A sender to `channel`; `api` is [`API`] unless the operator has a relay.
+    ///
+    /// # Errors
+    /// [`Class::Setup`] when no HTTP client can be made.
+    pub fn new(
+        api: &str,
+        token: Secret,
+        channel: &str,
+        mention: Option<&str>,
+    ) -> Result<Self, SendError> {
+        Self::with_timeout(api, token, channel, mention, REQUEST_TIMEOUT)
+    }
+
+    /// As [`Slack::new`], with another time for a whole request.
+    pub fn with_timeout(
+        api: &str,
+        token: Secret,
+        channel: &str,
+        mention: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Self, SendError> {
+        Ok(Self {
+            client: SlackClient::new(Connector::new(api, timeout)?),
+            token,
+            channel: channel.to_owned(),
+            mention: mention.map(ToOwned::to_owned),
+            bot: OnceCell::new(),
+        })
+    }
+
+    /// Asks Slack whether the token is good; posts nothing. Returns workspace and bot name.
+    pub async fn check(&self) -> Result<String, SendError> {
+        let answer = self.get("auth.test", &[]).await?;
+        let text = |key: &str| answer[key].as_str().unwrap_or("?").to_owned();
+        Ok(format!("{} as {}", text("team"), text("user")))
+    }
+
+    /// Tells one thing.
+    ///
+    /// `parent` is where messages of this incident hang, if they do. `look_since` is set when an earlier try
+    /// may have arrived: its posts are then looked for from that time on.
+    pub async fn tell(
+        &self,
+        message: &Message<'_>,
+        parent: Option<Parent>,
+        look_since: Option<Timestamp>,
+    ) -> Sent {
+        let mut sent = Sent {
+            parent,
+            result: Ok(()),
+        };
+        sent.result = self.try_tell(message, &mut sent.parent, look_since).await;
+        sent
+    }
+
+    async fn try_tell(
+        &self,
+        message: &Message<'_>,
+        parent: &mut Option<Parent>,
+        look_since: Option<Timestamp>,
+    ) -> Result<(), SendError> {
+        let edited = self.tell_parent(message, parent, look_since).await?;
+        // A message just posted says it all; only an opening has more to show.
+        if !edited && message.reason != Reason::Opened {
+            return Ok(());
+        }
+        let Some(parent) = parent.as_ref() else {
+            return Ok(());
+        };
+        let found = self
+            .look(message, Part::Reply, Some(parent), look_since)
+            .await?;
+        if matches!(found, Found::At(_)) {
+            return Ok(());
+        }
+        let forbidden = matches!(found, Found::Forbidden);
+        let broadcast = matches!(message.reason, Reason::Resolved | Reason::Reopened);
+        let request = self
+            .request(&parent.channel, message, Part::Reply, forbidden)
+            .with_thread_ts(SlackTs(parent.ts.clone()))
+            .opt_reply_broadcast(broadcast.then_some(true));
+        self.post(&request, forbidden).await.map(drop)
+    }
+
+    /// Brings the parent to the present state, posting it where there is none; `true` when it was there before.
+    async fn tell_parent(
+        &self,
+        message: &Message<'_>,
+        parent: &mut Option<Parent>,
+        look_since: Option<Timestamp>,
+    ) -> Result<bool, SendError> {
+        if let Some(there) = parent.clone() {
+            match self.update(message, &there).await {
+                Ok(()) => return Ok(true),
+                Err(error) if error.class == Class::Gone => *parent = None,
+                Err(error) => return Err(error),
+            }
+        }
+        let found = self.look(message, Part::Parent, None, look_since).await?;
+        let forbidden = matches!(found, Found::Forbidden);
+        if let Found::At(found) = found {
+            // It is as this very delivery posted it.
+            *parent = Some(found);
+            return Ok(false);
+        }
+        let request = self.request(&self.channel, message, Part::Parent, forbidden);
+        let posted = self.post(&request, forbidden).await?;
+        *parent = Some(Parent {
+            channel: posted.channel,
+            ts: posted.ts,
+        });
+        Ok(false)
+    }
+
+    fn request(
+        &self,
+        channel: &str,
+        message: &Message<'_>,
+        part: Part,
+        repeat: bool,
+    ) -> SlackApiChatPostMessageRequest {
+        let message = &Message {
+            repeat: message.repeat || repeat,
+            ..message.clone()
+        };
+        let content = match part {
+            Part::Parent => {
+                let opening = message.reason == Reason::Opened;
+                let mention = self.mention.as_deref().filter(|_| opening);
+                slack_message::parent(message, mention)
+            }
+            Part::Reply => slack_message::reply(message),
+        };
+        let metadata = slack_message::metadata(message.delivery, part, message.briefing.incident);
+        SlackApiChatPostMessageRequest::new(
+            SlackChannelId(channel.to_owned()),
+            content.with_metadata(metadata),
+        )
+        .with_unfurl_links(false)
+        .with_unfurl_media(false)
+    }
+
+    async fn update(&self, message: &Message<'_>, parent: &Parent) -> Result<(), SendError> {
+        let mut content: SlackMessageContent = slack_message::parent(message, None);
+        if message.plain {
+            // Left out, the old ones would stay.
+            content = content.with_blocks(Vec::new()).with_attachments(Vec::new());
+        }
+        let request = SlackApiChatUpdateRequest::new(
+            SlackChannelId(parent.channel.clone()),
+            content,
+            SlackTs(parent.ts.clone()),
+        );
+        let token = self.token();
+        let session = self.client.open_session(&token);
+        session
+            .http_session_api
+            .http_post::<_, Value>("chat.update", &request, None)
+            .await
+            .map(drop)
+            .map_err(|e| classify(&e))
+    }
+
+    /// Posts; of the answer only what we need is read, as a strange rest must not make a sent message look failed.
+    ///
+    /// `blind`: we may not look for this post if its outcome is unclear.
+    async fn post(
+        &self,
+        request: &SlackApiChatPostMessageRequest,
+        blind: bool,
+    ) -> Result<Posted, SendError> {
+        let token = self.token();
+        let session = self.client.open_session(&token);
+        session
+            .http_session_api
+            .http_post("chat.postMessage", request, None)
+            .await
+            .map_err(|e| {
+                let error = classify(&e);
+                if blind { error.blind() } else { error }
+            })
+    }
+
+    async fn get(
+        &self,
+        method: &str,
+        parameters: &[(&'static str, String)],
+    ) -> Result<Value, SendError> {
+        let token = self.token();
+        let session = self.client.open_session(&token);
+        let parameters: Vec<(&str, Option<&str>)> = parameters
+            .iter()
+            .map(|(name, value)| (*name, Some(value.as_str())))
+            .collect();
+        session
+            .http_session_api
+            .http_get(method, &parameters, None)
+            .await
+            .map_err(|e| classify(&e))
+    }
+
+    fn token(&self) -> SlackApiToken {
+        SlackApiToken::new(SlackApiTokenValue(self.token.expose().to_owned()))
+    }
+
+    /// Looks for what an earlier try of this delivery posted, if there was one that may have arrived.
+    async fn look(
+        &self,
+        message: &Message<'_>,
+        part: Part,
+        parent: Option<&Parent>,
+        since: Option<Timestamp>,
+    ) -> Result<Found, SendError> {
+        let Some(since) = since else {
+            return Ok(Found::Nothing);
+        };
+        match self.find(message, part, parent, since).await {
+            Err(error) if error.class == Class::Setup => {
+                tracing::warn!(
+                    "can't look for an earlier try in Slack, so a message may come twice: {error}"
+                );
+                Ok(Found::Forbidden)
+            }
+            other => other,
+        }
+    }
+
+    async fn find(
+        &self,
+        message: &Message<'_>,
+        part: Part,
+        parent: Option<&Parent>,
+        since: Timestamp,
+    ) -> Result<Found, SendError> {
+        let oldest = since.checked_sub(LOOK_BACK).unwrap_or(since).as_second();
+        let channel = parent.map_or(&self.channel, |p| &p.channel);
+        let mut parameters = vec![
+            ("channel", channel.clone()),
+            ("oldest", format!("{oldest}.000000")),
+            ("limit", LOOK_PAGE.to_owned()),
+            ("include_all_metadata", "true".to_owned()),
+        ];
+        let method = if let Some(parent) = parent {
+            parameters.push(("ts", parent.ts.clone()));
+            "conversations.replies"
+        } else {
+            "conversations.history"
+        };
+        let bot = self.bot().await;
+        for _ in 0..LOOK_PAGES {
+            let page = self.get(method, &parameters).await?;
+            let ours = page["messages"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|m| is_ours(m, message, part, bot.as_deref()));
+            if let Some(ts) = ours.and_then(|m| m["ts"].as_str()) {
+                return Ok(Found::At(Parent {
+                    channel: channel.clone(),
+                    ts: ts.to_owned(),
+                }));
+            }
+            match page["response_metadata"]["next_cursor"].as_str() {
+                Some(cursor) if !cursor.is_empty() => {
+                    parameters.retain(|(name, _)| *name != "cursor");
+                    parameters.push(("cursor", cursor.to_owned()));
+                }
+                _ => return Ok(Found::Nothing),
+            }
+        }
+        Ok(Found::Nothing)
+    }
+
+    /// Our own bot id; without it, the delivery's id alone is trusted.
+    async fn bot(&self) -> Option<String> {
+        self.bot
+            .get_or_try_init(|| async {
+                let answer = self.get("auth.test", &[]).await?;
+                Ok::<_, SendError>(answer["bot_id"].as_str().map(ToOwned::to_owned))
+            })
+            .await
+            .cloned()
+            .unwrap_or_default()
+    }
+}
+
+fn is_ours(found: &Value, message: &Message<'_>, part: Part, bot: Option<&str>) -> bool {
+    let metadata = &found["metadata"];
+    let payload = &metadata["event_payload"];
+    let by_us = match (bot, found["bot_id"].as_str()) {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        _ => true,
+    };
+    by_us
+        && metadata["event_type"] == EVENT_TYPE
+        && payload["delivery_id"] == message.delivery.to_string()
+        && payload["part"] == part.as_str()
+}
+
+/// Codes of `chat.postMessage`, `chat.update` and `conversations.*`, and what they ask for:
+/// <https://docs.slack.dev/reference/methods/chat.postMessage#errors> (2026-11-22). What is not here is ambiguous.
+const CODES: &[(&str, Class)] = &[
+    ("ratelimited", Class::SlowDown(None)),
+    ("rate_limited", Class::SlowDown(None)),
+    (
+        "message_limit_exceeded",
+        Class::SlowDown(Some(MESSAGE_LIMIT_WAIT)),
+    ),
+    ("service_unavailable", Class::Transient),
+    ("team_added_to_org", Class::Transient),
+    ("org_login_required", Class::Transient),
+    ("invalid_blocks", Class::Payload),
+    ("invalid_blocks_format", Class::Payload),
+    ("msg_blocks_too_long", Class::Payload),
+    ("msg_too_long", Class::Payload),
+    ("no_text", Class::Payload),
+    ("invalid_attachments", Class::Payload),
+    ("too_many_attachments", Class::Payload),
+    ("attachment_payload_limit_exceeded", Class::Payload),
+    ("metadata_too_large", Class::Payload),
+    ("metadata_must_be_sent_from_app", Class::Payload),
+    ("invalid_metadata_format", Class::Payload),
+    ("invalid_metadata_schema", Class::Payload),
+    ("invalid_auth", Class::Setup),
+    ("not_authed", Class::Setup),
+    ("account_inactive", Class::Setup),
+    ("token_revoked", Class::Setup),
+    ("token_expired", Class::Setup),
+    ("missing_scope", Class::Setup),
+    ("not_allowed_token_type", Class::Setup),
+    ("no_permission", Class::Setup),
+    ("channel_not_found", Class::Setup),
+    ("not_in_channel", Class::Setup),
+    ("is_archived", Class::Setup),
+    ("restricted_action", Class::Setup),
+    ("restricted_action_read_only_channel", Class::Setup),
+    ("restricted_action_thread_only_channel", Class::Setup),
+    ("restricted_action_non_threadable_channel", Class::Setup),
+    ("restricted_action_thread_locked", Class::Setup),
+    ("ekm_access_denied", Class::Setup),
+    ("access_denied", Class::Setup),
+    ("accesslimited", Class::Setup),
+    ("team_access_not_granted", Class::Setup),
+    ("message_not_found", Class::Gone),
+    ("cant_update_message", Class::Gone),
+    ("edit_window_closed", Class::Gone),
+    ("is_inactive", Class::Gone),
+    ("thread_not_found", Class::Gone),
+];
+
+fn classify(error: &SlackClientError) -> SendError {
+    match error {
+        SlackClientError::ApiError(error) => api(&error.code, error.errors.as_deref()),
+        SlackClientError::RateLimitError(error) if error.code.as_deref() == Some(HTTP_503) => {
+            SendError {
+                retry_after: error.retry_after,
+                ..http(503)
+            }
+        }
+        SlackClientError::RateLimitError(error) => SendError::new(
+            Class::SlowDown(error.retry_after),
+            "Slack asked us to slow down (HTTP 429)",
+        ),
+        SlackClientError::HttpError(error) => http(error.status_code.as_u16()),
+        SlackClientError::HttpProtocolError(error) => {
+            let transport = error
+                .cause
+                .as_ref()
+                .and_then(|cause| cause.downcast_ref::<Transport>());
+            match transport {
+                Some(why @ Transport::NotConnected) => {
+                    SendError::new(Class::Transient, why.to_string())
+                }
+                Some(why) => SendError::new(Class::Ambiguous, why.to_string()),
+                None => SendError::new(Class::Setup, "the address of Slack's API is no URL"),
+            }
+        }
+        SlackClientError::ProtocolError(_) => SendError::new(
+            Class::Ambiguous,
+            "Slack's answer can't be read (cut off, or a page of something in between)",
+        ),
+        _ => SendError::new(Class::Ambiguous, "Slack can't be asked"),
+    }
+}
+
+fn http(status: u16) -> SendError {
+    let text = format!("Slack answered HTTP {status}");
+    match status {
+        300..=399 => SendError::new(
+            Class::Setup,
+            format!("{text}, a redirect: something in between does not let us through"),
+        ),
+        500..=599 => SendError::new(Class::Ambiguous, text),
+        _ => SendError::new(Class::Setup, text),
+    }
+}
+
+fn api(code: &str, errors: Option<&[String]>) -> SendError {
+    let class = CODES
+        .iter()
+        .find(|(known, _)| *known == code)
+        .map_or(Class::Ambiguous, |(_, class)| *class);
+    // A code is a word; anything else came from somewhere else and is not repeated.
+    let word = code.len() <= 60 && code.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let mut text = match code {
+        NO_ERROR_CODE => "Slack refused without saying why".to_owned(),
+        _ if word => format!("Slack refused: {code}"),
+        _ => "Slack refused with a code of another shape".to_owned(),
+    };
+    if class == Class::Payload
+        && let Some(errors) = errors
+    {
+        // Pointers into our own layout, which holds no secrets.
+        text.push_str(&format!(" ({})", super::text::cut(&errors.join("; "), 300)));
+    }
+    SendError::new(class, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_their_class() {
+        for (code, class) in [
+            ("ratelimited", Class::SlowDown(None)),
+            ("invalid_blocks", Class::Payload),
+            ("not_in_channel", Class::Setup),
+            ("message_not_found", Class::Gone),
+            ("fatal_error", Class::Ambiguous),
+            ("internal_error", Class::Ambiguous),
+            ("something_new", Class::Ambiguous),
+            (NO_ERROR_CODE, Class::Ambiguous),
+        ] {
+            assert_eq!(api(code, None).class, class, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_is_no_word_is_not_repeated() {
+        let error = api("xoxb-123 was wrong", None);
+        assert_eq!(error.text, "Slack refused with a code of another shape");
+    }
+}

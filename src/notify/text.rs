@@ -1,0 +1,315 @@
+//! Times, lengths and clean text: the small words all receivers share.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::Message;
+use crate::domain::notification::{Briefing, Reason};
+
+/// `text` on one line, without characters that move the cursor, turn the direction or hide.
+pub(super) fn line(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut gap = false;
+    for character in text.chars() {
+        if character.is_whitespace() || character.is_control() {
+            gap = true;
+        } else if !is_hidden(character) {
+            if gap && !clean.is_empty() {
+                clean.push(' ');
+            }
+            gap = false;
+            clean.push(character);
+        }
+    }
+    clean
+}
+
+/// `text` with its line breaks, otherwise as [`line`].
+pub(super) fn lines(text: &str) -> String {
+    let cleaned: Vec<String> = text
+        .lines()
+        .map(|l| {
+            l.chars()
+                .map(|c| if c == '\t' { ' ' } else { c })
+                .filter(|c| {
+                    !c.is_control() && !is_hidden(*c) && !matches!(c, '\u{2028}' | '\u{2029}')
+                })
+                .collect::<String>()
+                .trim_end()
+                .to_owned()
+        })
+        .collect();
+    cleaned.join("\n").trim_end().to_owned()
+}
+
+/// Marks of direction, joiners, tags and other characters that show nothing of themselves.
+fn is_hidden(character: char) -> bool {
+    matches!(character,
+        '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `text` in at most `max` UTF-16 units as `cost` counts them; says how much is missing.
+pub(super) fn cut_by(text: &str, max: usize, cost: impl Fn(char) -> usize) -> String {
+    let total: usize = text.chars().map(&cost).sum();
+    if total <= max {
+        return text.to_owned();
+    }
+    let all = text.chars().count();
+    let room = max.saturating_sub(cut_mark(all).encode_utf16().count());
+    let mut used = 0;
+    let kept: String = text
+        .chars()
+        .take_while(|c| {
+            used += cost(*c);
+            used <= room
+        })
+        .collect();
+    let missing = all - kept.chars().count();
+    format!("{kept}{}", cut_mark(missing))
+}
+
+/// `text` in at most `max` UTF-16 units.
+pub(super) fn cut(text: &str, max: usize) -> String {
+    cut_by(text, max, char::len_utf16)
+}
+
+fn cut_mark(missing: usize) -> String {
+    format!("… cut, {missing} characters more")
+}
+
+/// `52 min`, `2 h 5 min`, `3 d 4 h`.
+pub(super) fn duration(duration: Duration) -> String {
+    let minutes = duration.as_secs() / 60;
+    let (hours, days) = (minutes / 60, minutes / (24 * 60));
+    match (days, hours, minutes) {
+        (0, 0, 0) => "less than a minute".to_owned(),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, _) if minutes % 60 == 0 => format!("{hours} h"),
+        (0, hours, _) => format!("{hours} h {} min", minutes % 60),
+        (days, _, _) if hours % 24 == 0 => format!("{days} d"),
+        (days, _, _) => format!("{days} d {} h", hours % 24),
+    }
+}
+
+/// From `from` to `to`; nothing when it would be negative.
+pub(super) fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}
+
+/// A place's time for people: the zone of the briefing, UTC when its name is not known here.
+pub(super) struct Clock {
+    zone: TimeZone,
+    /// `London time`.
+    pub(super) place: String,
+    now: Timestamp,
+}
+
+impl Clock {
+    pub(super) fn new(message: &Message<'_>) -> Self {
+        let name = message.briefing.zone.as_str();
+        let (zone, place) = match TimeZone::get(name) {
+            Ok(zone) if name != "UTC" => {
+                let city = name.rsplit('/').next().unwrap_or(name).replace('_', " ");
+                (zone, format!("{city} time"))
+            }
+            _ => (TimeZone::UTC, "UTC".to_owned()),
+        };
+        Self {
+            zone,
+            place,
+            now: message.now,
+        }
+    }
+
+    /// `14:05`, with the date when that is not today's.
+    pub(super) fn time(&self, at: Timestamp) -> String {
+        let (then, now) = (
+            at.to_zoned(self.zone.clone()),
+            self.now.to_zoned(self.zone.clone()),
+        );
+        let pattern = if then.date() == now.date() {
+            "%H:%M"
+        } else if then.year() == now.year() {
+            "%a %-d %b %H:%M"
+        } else {
+            "%a %-d %b %Y %H:%M"
+        };
+        then.strftime(pattern).to_string()
+    }
+
+    /// [`Clock::time`] and the zone's short name (`14:05 GMT`).
+    pub(super) fn time_and_zone(&self, at: Timestamp) -> String {
+        format!(
+            "{} {}",
+            self.time(at),
+            at.to_zoned(self.zone.clone()).strftime("%Z")
+        )
+    }
+}
+
+/// How the incident stands, word first: `DOWN`, `STILL DOWN 45 min`, `FIXED after 52 min`.
+pub(super) fn state(message: &Message<'_>) -> String {
+    let briefing = message.briefing;
+    let thing = if briefing.our_side {
+        "MONITOR PROBLEM"
+    } else {
+        "DOWN"
+    };
+    if message.reason == Reason::Resolved {
+        let word = if briefing.our_side {
+            "MONITOR PROBLEM OVER"
+        } else {
+            "FIXED"
+        };
+        return format!("{word} after {}", lasted(briefing, message.happened_at));
+    }
+    match message.reason {
+        Reason::Reopened => {
+            format!("{thing} AGAIN ({} time)", ordinal(briefing.reopened + 1))
+        }
+        Reason::Changed | Reason::Reminder => {
+            let so_far = between(briefing.onset_at, message.happened_at);
+            format!("STILL {thing} {}", duration(so_far))
+        }
+        Reason::Opened | Reason::Resolved => thing.to_owned(),
+    }
+}
+
+/// From the first failing run to the resolution.
+pub(super) fn lasted(briefing: &Briefing, happened_at: Timestamp) -> String {
+    let end = briefing.resolved_at.unwrap_or(happened_at);
+    duration(between(briefing.onset_at, end))
+}
+
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
+/// `DOWN · GMC · <headline> · since 14:05 GMT`: the first line everywhere, and the push message.
+pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
+    let briefing = message.briefing;
+    let when = if message.reason == Reason::Resolved {
+        let end = briefing.resolved_at.unwrap_or(message.happened_at);
+        if message.whole {
+            format!(
+                "was down from {} to {}",
+                clock.time(briefing.onset_at),
+                clock.time_and_zone(end)
+            )
+        } else {
+            format!("at {}", clock.time_and_zone(end))
+        }
+    } else {
+        format!("since {}", clock.time_and_zone(briefing.onset_at))
+    };
+    let parts = [
+        state(message),
+        line(&briefing.service),
+        line(&briefing.headline),
+        when,
+    ];
+    parts.join(" · ")
+}
+
+/// What must be said of the delivery itself: that it is late, that it stands in for another.
+pub(super) fn remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if message.late {
+        remarks.push(format!(
+            "Delivered late, happened at {}",
+            clock.time_and_zone(message.happened_at)
+        ));
+    }
+    if message.repeat {
+        remarks.push("May be a repeat".to_owned());
+    }
+    if let Some(note) = message.note {
+        remarks.push(line(note));
+    }
+    remarks
+}
+
+/// `99 %`; never 100, as nothing is that sure.
+pub(super) fn percent(confidence: f64) -> String {
+    let percent = (confidence * 100.0).floor().clamp(0.0, 99.0);
+    format!("{percent:.0} %")
+}
+
+/// `INC-42`.
+pub(super) fn reference(briefing: &Briefing) -> String {
+    format!("INC-{}", briefing.incident)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        for (seconds, expected) in [
+            (0, "less than a minute"),
+            (59, "less than a minute"),
+            (60, "1 min"),
+            (52 * 60, "52 min"),
+            (3600, "1 h"),
+            (3600 * 2 + 300, "2 h 5 min"),
+            (86_399, "23 h 59 min"),
+            (86_400, "1 d"),
+            (86_400 * 3 + 3600 * 4 + 59, "3 d 4 h"),
+        ] {
+            assert_eq!(
+                duration(Duration::from_secs(seconds)),
+                expected,
+                "{seconds} s"
+            );
+        }
+    }
+
+    #[test]
+    fn ordinals() {
+        for (number, expected) in [
+            (1, "1st"),
+            (2, "2nd"),
+            (3, "3rd"),
+            (4, "4th"),
+            (11, "11th"),
+            (12, "12th"),
+            (22, "22nd"),
+            (113, "113th"),
+            (121, "121st"),
+        ] {
+            assert_eq!(ordinal(number), expected);
+        }
+    }
+
+    #[test]
+    fn one_line_without_hidden_characters() {
+        assert_eq!(line("  a\tb\r\n\u{202e}c\u{200b}d\u{7}  e "), "a b cd e");
+        assert_eq!(lines("a\u{202e}b \nc\u{0}\td\n\n"), "ab\nc d");
+    }
+
+    #[test]
+    fn cuts_say_what_is_missing() {
+        assert_eq!(cut("abc", 3), "abc");
+        let long = "é".repeat(100);
+        let short = cut(&long, 40);
+        assert_eq!(
+            short,
+            format!("{}… cut, 86 characters more", "é".repeat(14))
+        );
+        // A pair of UTF-16 units is never split.
+        let short = cut(&"😀".repeat(100), 41);
+        assert!(short.encode_utf16().count() <= 41, "{short}");
+        assert!(short.starts_with("😀😀😀😀😀😀😀…"), "{short}");
+    }
+}

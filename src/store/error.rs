@@ -1,0 +1,80 @@
+//! What can go wrong with the store, told to the one who must mend it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// Why the store can't be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("there is no store at {}: the daemon has not run with this file yet", .path.display())]
+    Missing { path: PathBuf },
+    #[error(
+        "can't write in {}: {why}; create the folder, give this user the right to write in it, or set another `store.path`",
+        .folder.display()
+    )]
+    Folder { folder: PathBuf, why: String },
+    #[error(
+        "{} is in use by another edgewatch process; stop that one, or give this one another `store.path`",
+        .path.display()
+    )]
+    Locked { path: PathBuf },
+    #[error(
+        "{} was written by a newer edgewatch (format {found}, this one knows up to {known}); run that version, or set another `store.path`",
+        .path.display()
+    )]
+    Newer {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
+    #[error(
+        "{} has the older format {found} (this edgewatch wants {known}); start the daemon once, it brings the file up to date",
+        .path.display()
+    )]
+    Older {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
+    #[error("{} is not a store of edgewatch and is left as it is; set another `store.path`", .path.display())]
+    NotOurs { path: PathBuf },
+    #[error("{} is damaged: {why}", .path.display())]
+    Damaged { path: PathBuf, why: String },
+    #[error("the disk with {} is full; free some space, writing goes on by itself then", .path.display())]
+    Full { path: PathBuf },
+    #[error("can't {doing} in {}: {why}", .path.display())]
+    Io {
+        path: PathBuf,
+        doing: &'static str,
+        why: String,
+    },
+    /// A stored document that this version can't read.
+    #[error("{what} in {} can't be read: {why}", .path.display())]
+    Unreadable {
+        path: PathBuf,
+        what: String,
+        why: String,
+    },
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// Puts an error of `SQLite` into the words of its cause.
+    pub(super) fn from_sqlite(path: &Path, doing: &'static str, error: &rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full { path },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged {
+                path,
+                why: error.to_string(),
+            },
+            _ => Self::Io {
+                path,
+                doing,
+                why: error.to_string(),
+            },
+        }
+    }
+}

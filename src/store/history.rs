@@ -1,0 +1,477 @@
+//! Observations, one table for each UTC day, and how long they are kept.
+//!
+//! Rows are appended in the order of time without a secondary index, because an index whose first column
+//! is the cell touches a page for each cell and batch (measured: 20 times the bytes written). A day that is
+//! over gets its index once; an old day is dropped whole. The body of a failure is kept once for each hash.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+
+use super::writer::Note;
+use crate::domain::cell::CellKey;
+use crate::domain::observation::{FailureKind, Observation, Phases, Purpose};
+use crate::domain::plan::StorePolicy;
+use crate::domain::secret::{Secret, mask};
+use crate::domain::verdict::{Kind, Maker, Rule, Verdict};
+
+/// Kept of one body; the marks of every known block page are well inside.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// Part of the file's bound that bodies may fill.
+const BODIES_SHARE: u64 = 4;
+/// A day with more rows gets no index: building it holds up the writer (0.55 µs a row, measured).
+const INDEX_ROWS_MAX: i64 = 3_000_000;
+/// Rows deleted at once when a single day fills the file.
+const DELETE_ROWS: i64 = 50_000;
+/// Pages given back to the disk at once.
+const VACUUM_PAGES: i64 = 2_048;
+/// Batches between two looks at ages, within one day.
+const TIDY_BATCHES: u32 = 1_024;
+/// Notifications that are done are kept this long.
+const OUTBOX_KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Resolved incidents beyond this many are forgotten, oldest first.
+const INCIDENTS_MAX: i64 = 10_000;
+
+/// What is kept of one run.
+#[derive(Debug)]
+pub(super) struct Run {
+    cell: CellKey,
+    at: Timestamp,
+    purpose: Purpose,
+    late: Duration,
+    took: Duration,
+    phases: Phases,
+    kind: Kind,
+    maker: Maker,
+    status: Option<u16>,
+    remote: Option<SocketAddr>,
+    failure: Option<FailureKind>,
+    vendor: Option<String>,
+    rule: Option<Rule>,
+    code: Option<String>,
+    reference_id: Option<String>,
+    /// Of the body, when it is that of a failure.
+    pub(super) body_sha256: Option<String>,
+}
+
+/// A failure's body on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) sha256: String,
+    pub(super) bytes: Bytes,
+    at: Timestamp,
+}
+
+impl Note {
+    pub(super) fn run(observation: &Observation, verdict: &Verdict) -> Self {
+        let late = observation.started_at.duration_since(observation.due_at);
+        Self::Run(Box::new(Run {
+            cell: observation.cell.clone(),
+            at: observation.started_at,
+            purpose: observation.purpose,
+            late: Duration::try_from(late).unwrap_or_default(),
+            took: observation.took,
+            phases: observation.phases,
+            kind: verdict.kind,
+            maker: verdict.maker,
+            status: observation.answer.as_ref().map(|a| a.status),
+            remote: observation.route.remote,
+            failure: observation.failure.as_ref().map(|f| f.kind),
+            vendor: (verdict.vendor != "none").then(|| verdict.vendor.to_string()),
+            rule: (verdict.rule != Rule::None).then_some(verdict.rule),
+            code: verdict.code.clone(),
+            reference_id: verdict.reference_id.clone(),
+            body_sha256: body(observation, verdict).map(|b| b.sha256),
+        }))
+    }
+}
+
+/// The body worth keeping, if there is one: that of a failure.
+pub(super) fn body(observation: &Observation, verdict: &Verdict) -> Option<Body> {
+    let answer = observation.answer.as_ref()?;
+    if verdict.passed() || answer.body.bytes.is_empty() {
+        return None;
+    }
+    Some(Body {
+        sha256: answer.body.sha256.clone(),
+        bytes: answer.body.bytes.clone(),
+        at: observation.started_at,
+    })
+}
+
+/// What the writer remembers between batches.
+pub(super) struct History {
+    policy: StorePolicy,
+    cells: HashMap<CellKey, i64>,
+    days: HashSet<String>,
+    /// Bytes in `bodies`; `None` until counted.
+    body_bytes: Option<u64>,
+    /// Day and batches since ages were looked at.
+    tidied: Option<(String, u32)>,
+}
+
+impl History {
+    pub(super) fn new(policy: StorePolicy) -> Self {
+        Self {
+            policy,
+            cells: HashMap::new(),
+            days: HashSet::new(),
+            body_bytes: None,
+            tidied: None,
+        }
+    }
+
+    /// Writes a batch in one transaction, all or none.
+    pub(super) fn write(
+        &mut self,
+        connection: &mut Connection,
+        batch: &[(Note, Option<Body>)],
+        secrets: &[Secret],
+    ) -> rusqlite::Result<()> {
+        let result = self.try_write(connection, batch, secrets);
+        if result.is_err() {
+            // Ids and tables made in the failed transaction do not exist.
+            self.cells.clear();
+            self.days.clear();
+            self.body_bytes = None;
+        }
+        result
+    }
+
+    fn try_write(
+        &mut self,
+        connection: &mut Connection,
+        batch: &[(Note, Option<Body>)],
+        secrets: &[Secret],
+    ) -> rusqlite::Result<()> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for (note, body) in batch {
+            match note {
+                Note::Run(run) => self.insert_run(&transaction, run)?,
+                Note::VerdictChange(change) => {
+                    let cell = self.cell_id(&transaction, &change.cell)?;
+                    transaction
+                        .prepare_cached(
+                            "INSERT INTO verdict_changes (at_us, cell, from_kind, to_kind) VALUES (?, ?, ?, ?)",
+                        )?
+                        .execute(params![
+                            change.at.as_microsecond(),
+                            cell,
+                            change.from.map(Kind::as_str),
+                            change.to.as_str()
+                        ])?;
+                }
+            }
+            if let Some(body) = body {
+                self.insert_body(&transaction, body, secrets)?;
+            }
+        }
+        transaction.commit()
+    }
+
+    fn insert_run(&mut self, transaction: &Transaction<'_>, run: &Run) -> rusqlite::Result<()> {
+        let cell = self.cell_id(transaction, &run.cell)?;
+        let table = table(run.at);
+        if !self.days.contains(&table) {
+            transaction.execute_batch(&format!(
+                "CREATE TABLE IF NOT EXISTS {table} (
+                    at_us INTEGER NOT NULL, cell INTEGER NOT NULL, purpose TEXT NOT NULL,
+                    late_us INTEGER NOT NULL, took_us INTEGER NOT NULL,
+                    dns_us INTEGER, connect_us INTEGER, tls_us INTEGER, first_byte_us INTEGER, transfer_us INTEGER,
+                    kind TEXT NOT NULL, maker TEXT NOT NULL, status INTEGER, remote TEXT, failure TEXT,
+                    vendor TEXT, rule TEXT, code TEXT, reference_id TEXT, body_sha256 TEXT
+                ) STRICT"
+            ))?;
+            self.days.insert(table.clone());
+        }
+        let phases = run.phases;
+        transaction
+            .prepare_cached(&format!(
+                "INSERT INTO {table} VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+            ))?
+            .execute(params![
+                run.at.as_microsecond(),
+                cell,
+                run.purpose.as_str(),
+                micros(run.late),
+                micros(run.took),
+                phases.dns.map(micros),
+                phases.connect.map(micros),
+                phases.tls.map(micros),
+                phases.first_byte.map(micros),
+                phases.transfer.map(micros),
+                run.kind.as_str(),
+                run.maker.as_str(),
+                run.status,
+                run.remote.map(|r| r.to_string()),
+                run.failure.map(FailureKind::as_str),
+                run.vendor,
+                run.rule.map(Rule::as_str),
+                run.code,
+                run.reference_id,
+                run.body_sha256,
+            ])?;
+        Ok(())
+    }
+
+    fn cell_id(&mut self, transaction: &Transaction<'_>, cell: &CellKey) -> rusqlite::Result<i64> {
+        if let Some(id) = self.cells.get(cell) {
+            return Ok(*id);
+        }
+        let key = params![
+            cell.probe.as_str(),
+            cell.egress.as_str(),
+            cell.client.as_str(),
+            cell.credential.as_str()
+        ];
+        transaction
+            .prepare_cached(
+                "INSERT OR IGNORE INTO cells (probe, egress, client, credential) VALUES (?, ?, ?, ?)",
+            )?
+            .execute(key)?;
+        let id = transaction
+            .prepare_cached(
+                "SELECT id FROM cells WHERE probe = ? AND egress = ? AND client = ? AND credential = ?",
+            )?
+            .query_row(key, |row| row.get(0))?;
+        self.cells.insert(cell.clone(), id);
+        Ok(id)
+    }
+
+    fn insert_body(
+        &mut self,
+        transaction: &Transaction<'_>,
+        body: &Body,
+        secrets: &[Secret],
+    ) -> rusqlite::Result<()> {
+        let known = transaction
+            .prepare_cached("SELECT 1 FROM bodies WHERE sha256 = ?")?
+            .exists([&body.sha256])?;
+        if known {
+            return Ok(());
+        }
+        let kept = masked(&body.bytes, secrets);
+        let deflated = deflate(&kept);
+        transaction
+            .prepare_cached(
+                "INSERT INTO bodies (sha256, at_us, bytes, deflated) VALUES (?, ?, ?, ?)",
+            )?
+            .execute(params![
+                body.sha256,
+                body.at.as_microsecond(),
+                kept.len() as i64,
+                deflated
+            ])?;
+        if let Some(bytes) = &mut self.body_bytes {
+            *bytes += deflated.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Drops what is too old or too much; closes days that are over. `now` is the wall clock, UTC.
+    pub(super) fn tidy(
+        &mut self,
+        connection: &mut Connection,
+        now: Timestamp,
+    ) -> rusqlite::Result<()> {
+        let today = table(now);
+        let due = match &mut self.tidied {
+            Some((day, batches)) if *day == today => {
+                *batches += 1;
+                *batches >= TIDY_BATCHES
+            }
+            _ => true,
+        };
+        if due {
+            self.tidy_ages(connection, now, &today)?;
+            self.tidied = Some((today.clone(), 0));
+        }
+        self.tidy_bodies(connection)?;
+        self.tidy_size(connection)
+    }
+
+    fn tidy_ages(
+        &mut self,
+        connection: &Connection,
+        now: Timestamp,
+        today: &str,
+    ) -> rusqlite::Result<()> {
+        let oldest = now
+            .checked_sub(self.policy.keep_for)
+            .unwrap_or(Timestamp::MIN);
+        let oldest_table = table(oldest);
+        for day in days(connection)? {
+            if day < oldest_table {
+                self.drop_day(connection, &day)?;
+            } else if day.as_str() < today {
+                let rows: i64 = connection.query_row(
+                    &format!("SELECT coalesce(max(rowid), 0) FROM {day}"),
+                    [],
+                    |row| row.get(0),
+                )?;
+                if rows <= INDEX_ROWS_MAX {
+                    connection.execute_batch(&format!(
+                        "CREATE INDEX IF NOT EXISTS {day}_cell ON {day} (cell, at_us)"
+                    ))?;
+                }
+            }
+        }
+        let oldest = oldest.as_microsecond();
+        connection.execute("DELETE FROM bodies WHERE at_us < ?", [oldest])?;
+        connection.execute("DELETE FROM verdict_changes WHERE at_us < ?", [oldest])?;
+        self.body_bytes = None;
+        let done = now.checked_sub(OUTBOX_KEEP).unwrap_or(Timestamp::MIN);
+        connection.execute(
+            "DELETE FROM outbox WHERE state NOT IN ('pending', 'sending') AND done_us < ?",
+            [done.as_microsecond()],
+        )?;
+        forget_incidents(connection)
+    }
+
+    /// Holds the bodies below their share, oldest first.
+    fn tidy_bodies(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let bytes = match self.body_bytes {
+            Some(bytes) => bytes,
+            None => connection.query_row(
+                "SELECT coalesce(sum(length(deflated)), 0) FROM bodies",
+                [],
+                |row| row.get::<_, i64>(0),
+            )? as u64,
+        };
+        self.body_bytes = Some(bytes);
+        if bytes > self.policy.bytes_max / BODIES_SHARE {
+            connection.execute(
+                "DELETE FROM bodies WHERE id <= (SELECT (min(id) + max(id)) / 2 FROM bodies)",
+                [],
+            )?;
+            self.body_bytes = None;
+        }
+        Ok(())
+    }
+
+    /// Holds the file below its bound: whole days first, then the oldest rows of the only day.
+    fn tidy_size(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        // Room is made before the bound, because dropped pages are used again but the file does not shrink at once.
+        let high = self.policy.bytes_max / 10 * 9;
+        for _ in 0..16 {
+            if used_bytes(connection)? <= high {
+                break;
+            }
+            let days = days(connection)?;
+            let Some(oldest) = days.first() else {
+                break;
+            };
+            if days.len() > 1 {
+                self.drop_day(connection, oldest)?;
+                continue;
+            }
+            let deleted = connection.execute(
+                &format!(
+                    "DELETE FROM {oldest} WHERE rowid <= (SELECT min(rowid) + min(?, (max(rowid) - min(rowid)) / 5) FROM {oldest})"
+                ),
+                [DELETE_ROWS],
+            )?;
+            if deleted == 0 {
+                self.drop_day(connection, oldest)?;
+            }
+        }
+        if file_bytes(connection)? > self.policy.bytes_max {
+            connection.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+        }
+        Ok(())
+    }
+
+    fn drop_day(&mut self, connection: &Connection, day: &str) -> rusqlite::Result<()> {
+        connection.execute_batch(&format!("DROP TABLE {day}"))?;
+        self.days.remove(day);
+        connection.flush_prepared_statement_cache();
+        Ok(())
+    }
+}
+
+fn forget_incidents(connection: &Connection) -> rusqlite::Result<()> {
+    let last: Option<i64> = connection
+        .query_row(
+            "SELECT number FROM incidents WHERE state = 'resolved' ORDER BY number DESC LIMIT 1 OFFSET ?",
+            [INCIDENTS_MAX],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let Some(last) = last else {
+        return Ok(());
+    };
+    let gone = "SELECT number FROM incidents WHERE state = 'resolved' AND number <= ?";
+    for (table, column) in [
+        ("timeline", "incident"),
+        ("threads", "incident"),
+        ("incidents", "number"),
+    ] {
+        connection.execute(
+            &format!("DELETE FROM {table} WHERE {column} IN ({gone})"),
+            [last],
+        )?;
+    }
+    Ok(())
+}
+
+/// `observations_20261122`.
+fn table(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC)
+        .strftime("observations_%Y%m%d")
+        .to_string()
+}
+
+/// The tables of observations, oldest first.
+fn days(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare_cached(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'observations_[0-9]*' ORDER BY name",
+        )?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
+    connection
+        .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
+        .map(|value| value as u64)
+}
+
+fn file_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    Ok(pragma(connection, "page_count")? * pragma(connection, "page_size")?)
+}
+
+fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let free = pragma(connection, "freelist_count")? * pragma(connection, "page_size")?;
+    Ok(file_bytes(connection)?.saturating_sub(free))
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The kept part of a body, without secrets that it may echo.
+fn masked(bytes: &[u8], secrets: &[Secret]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut kept = mask(&text, secrets).into_bytes();
+    // Cut after masking: a secret cut in two would not be found.
+    kept.truncate(BODY_BYTES_MAX);
+    kept
+}
+
+fn deflate(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    // Writing into memory can't fail; if it did, an empty body is kept rather than none of the batch.
+    match encoder.write_all(bytes).and_then(|()| encoder.finish()) {
+        Ok(deflated) => deflated,
+        Err(_) => Vec::new(),
+    }
+}

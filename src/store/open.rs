@@ -1,0 +1,230 @@
+//! Opening the file: is it there, is it ours, is it whole, is it free.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+use super::schema;
+
+/// The first bytes of every `SQLite` file: <https://www.sqlite.org/fileformat.html#the_database_header> (read 2026-11-22).
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// The write-ahead log is cut back to this after a checkpoint.
+const JOURNAL_BYTES_MAX: i64 = 64 << 20;
+
+/// Tables worth more than any history: checked for damage at each start.
+const PRECIOUS: [&str; 5] = ["cells", "incidents", "timeline", "outbox", "threads"];
+
+/// An open file, and the lock that keeps other daemons out for as long as it lives.
+pub(super) struct OpenFile {
+    pub(super) connection: Connection,
+    pub(super) lock: File,
+    pub(super) warnings: Vec<String>,
+}
+
+pub(super) fn open(path: &Path) -> Result<OpenFile, StoreError> {
+    check_folder(path)?;
+    let lock = take_lock(path)?;
+    refuse_foreign(path)?;
+    let mut warnings = Vec::new();
+    let connection = match connect(path) {
+        Err(StoreError::Damaged { why, .. }) => {
+            let aside = move_aside(path)?;
+            warnings.push(format!(
+                "{} is damaged ({why}); it was moved to {} and a new one begun: earlier incidents and history are only in the old file",
+                path.display(),
+                aside.display()
+            ));
+            connect(path)?
+        }
+        other => other?,
+    };
+    Ok(OpenFile {
+        connection,
+        lock,
+        warnings,
+    })
+}
+
+fn check_folder(path: &Path) -> Result<(), StoreError> {
+    let folder = folder(path);
+    let refuse = |why: String| StoreError::Folder {
+        folder: folder.clone(),
+        why,
+    };
+    match std::fs::metadata(&folder) {
+        Err(error) => return Err(refuse(error.to_string())),
+        Ok(found) if !found.is_dir() => return Err(refuse("it is no folder".to_owned())),
+        Ok(_) => {}
+    }
+    if path.is_dir() {
+        return Err(StoreError::NotOurs {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn folder(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// `name` with `ending` put after it.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// An advisory lock on a file beside the store; the system drops it when the process ends, however it ends.
+fn take_lock(path: &Path) -> Result<File, StoreError> {
+    let lock_path = beside(path, ".lock");
+    let refuse = |error: std::io::Error| StoreError::Folder {
+        folder: folder(path),
+        why: error.to_string(),
+    };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(refuse)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(refuse(error)),
+    }
+}
+
+/// Refuses what does not begin like a `SQLite` file: whatever it is, it is somebody's.
+fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(path, "open the store", &error)),
+    };
+    let mut start = [0; MAGIC.len()];
+    let mut read = 0;
+    while read < start.len() {
+        match file.read(&mut start[read..]) {
+            Ok(0) => break,
+            Ok(count) => read += count,
+            Err(error) => return Err(io(path, "read the store", &error)),
+        }
+    }
+    // An empty file is what a crash right after its creation leaves.
+    if read == 0 || &start == MAGIC {
+        return Ok(());
+    }
+    Err(StoreError::NotOurs {
+        path: path.to_owned(),
+    })
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "open the store", &e);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(error)?;
+    connection
+        .busy_timeout(Duration::from_secs(5))
+        .map_err(error)?;
+    check_ours(&connection, path)?;
+    // The first takes effect only on a new file, and only before anything else is written.
+    for (name, value) in [
+        ("auto_vacuum", "INCREMENTAL"),
+        ("journal_mode", "WAL"),
+        ("synchronous", "NORMAL"),
+    ] {
+        connection.pragma_update(None, name, value).map_err(error)?;
+    }
+    for (name, value) in [
+        ("journal_size_limit", JOURNAL_BYTES_MAX),
+        ("wal_autocheckpoint", 4_000),
+        ("cache_size", -8_192),
+    ] {
+        connection.pragma_update(None, name, value).map_err(error)?;
+    }
+    schema::migrate(&mut connection).map_err(error)?;
+    check_whole(&connection, path)?;
+    Ok(connection)
+}
+
+/// Refuses a file of a newer version, and one of another program.
+pub(super) fn check_ours(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "read the store", &e);
+    let found = schema::version(connection).map_err(error)?;
+    let application: i32 = connection
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(error)?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(error)?;
+    if application != schema::APPLICATION_ID && (tables > 0 || found != 0 || application != 0) {
+        return Err(StoreError::NotOurs {
+            path: path.to_owned(),
+        });
+    }
+    if found > schema::KNOWN {
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            found,
+            known: schema::KNOWN,
+        });
+    }
+    Ok(found)
+}
+
+fn check_whole(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    for table in PRECIOUS {
+        let told: String = connection
+            .query_row(&format!("PRAGMA quick_check({table})"), [], |row| {
+                row.get(0)
+            })
+            .map_err(|e| StoreError::from_sqlite(path, "check the store", &e))?;
+        if told != "ok" {
+            return Err(StoreError::Damaged {
+                path: path.to_owned(),
+                why: format!("table {table}: {}", told.lines().next().unwrap_or_default()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Renames the file and what `SQLite` keeps beside it.
+fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let ending = format!(
+        ".corrupt-{}",
+        crate::clock::now().strftime("%Y%m%dT%H%M%SZ")
+    );
+    let aside = beside(path, &ending);
+    std::fs::rename(path, &aside).map_err(|e| io(path, "move the damaged store aside", &e))?;
+    for part in ["-wal", "-shm"] {
+        match std::fs::rename(beside(path, part), beside(&aside, part)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io(path, "move the damaged store aside", &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+fn io(path: &Path, doing: &'static str, error: &std::io::Error) -> StoreError {
+    StoreError::Io {
+        path: path.to_owned(),
+        doing,
+        why: error.to_string(),
+    }
+}

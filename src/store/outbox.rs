@@ -1,0 +1,519 @@
+//! The outbox: what must be told to whom, and how far that got.
+//!
+//! A row is written with the change it tells of, marked `sending` before the first byte leaves, and marked
+//! `accepted` after the receiver said so. A row found in `sending` at a start may or may not have arrived:
+//! it is `uncertain`, and whoever sends it looks first.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::{Store, document};
+use crate::domain::cell::ReceiverName;
+use crate::domain::notification::{Notification, Reason};
+
+/// Rows read at once for one receiver; a worker comes back for the rest.
+const READ_MAX: i64 = 1_000;
+/// Rows given up are shown this long.
+const DEAD_SHOWN: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A notification and how far it got.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    pub notification: Notification,
+    /// Empty, or the receiver that this one stands in for.
+    pub lane: String,
+    /// Said with the message ("could not reach engineers: `not_in_channel`").
+    pub note: Option<String>,
+    pub progress: Progress,
+    /// Tries begun.
+    pub attempts: u32,
+    pub first_attempt_at: Option<Timestamp>,
+    pub last_attempt_at: Option<Timestamp>,
+    /// Not to be tried again before.
+    pub next_at: Option<Timestamp>,
+    /// A try may have arrived although nobody said so.
+    pub uncertain: bool,
+    /// The receiver refused the layout; only plain text from now on.
+    pub plain: bool,
+    /// The fallback was told instead.
+    pub diverted: bool,
+    /// Where it is now (Slack's time stamp, `log`).
+    pub reference: Option<String>,
+    pub error_class: Option<String>,
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    Pending,
+    Sending,
+    Accepted,
+    /// Given up.
+    Dead,
+    /// Not sent, because a later message says it all.
+    Overtaken,
+}
+
+impl Progress {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sending => "sending",
+            Self::Accepted => "accepted",
+            Self::Dead => "dead",
+            Self::Overtaken => "overtaken",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        [
+            Self::Pending,
+            Self::Sending,
+            Self::Accepted,
+            Self::Dead,
+            Self::Overtaken,
+        ]
+        .into_iter()
+        .find(|p| p.as_str() == word)
+    }
+}
+
+/// Where a receiver's messages about one incident hang.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thread {
+    /// The channel as the operator wrote it; another one means another thread.
+    pub configured: String,
+    /// The channel's id as the receiver knows it.
+    pub channel: String,
+    /// Slack: time stamp of the parent message. Teams: digest of the words told last.
+    pub ts: String,
+}
+
+/// How a try ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Accepted {
+        reference: String,
+        thread: Option<Thread>,
+        /// Deliveries that this message told as well.
+        merged: Vec<Uuid>,
+    },
+    Again {
+        next_at: Timestamp,
+        class: &'static str,
+        error: String,
+        uncertain: bool,
+        plain: bool,
+        /// Set when part of the message is already there.
+        thread: Option<Thread>,
+    },
+    Dead {
+        class: &'static str,
+        error: String,
+    },
+    /// Not to be sent at all; `why` becomes its reference.
+    Overtaken {
+        why: &'static str,
+    },
+}
+
+/// Who is told instead.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Divert {
+    /// Another receiver, with a note that says why.
+    To {
+        notification: Box<Notification>,
+        note: String,
+    },
+    /// The log was, by the caller.
+    Log,
+}
+
+impl Store {
+    /// Marks what a stopped or killed worker left in `sending` as uncertain; before workers start.
+    pub async fn recover_outbox(&self) -> Result<usize, StoreError> {
+        self.write("recover the outbox", |transaction, path| {
+            transaction
+                .execute(
+                    "UPDATE outbox SET state = 'pending', uncertain = 1 WHERE state = 'sending'",
+                    [],
+                )
+                .map_err(|e| StoreError::from_sqlite(path, "recover the outbox", &e))
+        })
+        .await
+    }
+
+    /// What a receiver must still be told, by incident and in order.
+    pub async fn due(&self, receiver: &ReceiverName) -> Result<Vec<Delivery>, StoreError> {
+        let path = self.inner.path.clone();
+        let receiver = receiver.as_str().to_owned();
+        self.call(move |connection| {
+            let (rows, unreadable) = read(
+                connection,
+                &path,
+                "receiver = ? AND state IN ('pending', 'sending') ORDER BY incident, lane, sequence, id",
+                &receiver,
+            )?;
+            for (delivery, why) in unreadable {
+                // It would block all that comes after it, for ever.
+                tracing::error!("a notification can't be read and is given up: {why}");
+                connection
+                    .execute(
+                        "UPDATE outbox SET state = 'dead', error_class = 'unreadable', error = ?, done_us = ? WHERE delivery = ?",
+                        params![why, crate::clock::now().as_microsecond(), delivery],
+                    )
+                    .map_err(|e| StoreError::from_sqlite(&path, "mark a notification", &e))?;
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// Receivers that have something undelivered, whether or not they still exist.
+    pub async fn due_receivers(&self) -> Result<Vec<ReceiverName>, StoreError> {
+        let path = self.inner.path.clone();
+        self.call(move |connection| {
+            let error = |e: rusqlite::Error| StoreError::from_sqlite(&path, "read the outbox", &e);
+            let mut statement = connection
+                .prepare_cached(
+                    "SELECT DISTINCT receiver FROM outbox WHERE state IN ('pending', 'sending')",
+                )
+                .map_err(error)?;
+            let rows = statement
+                .query_map([], |row| row.get::<_, String>(0))
+                .map_err(error)?;
+            rows.map(|r| r.map(|name| ReceiverName::new(&name)).map_err(error))
+                .collect()
+        })
+        .await
+    }
+
+    /// What still has to be sent, and what was given up within the last week.
+    pub async fn undelivered(&self) -> Result<Vec<Delivery>, StoreError> {
+        let path = self.inner.path.clone();
+        self.call(move |connection| undelivered(connection, &path, crate::clock::now()))
+            .await
+    }
+
+    /// Where messages about this incident hang, if any arrived yet.
+    pub async fn thread(&self, delivery: &Delivery) -> Result<Option<Thread>, StoreError> {
+        let path = self.inner.path.clone();
+        let incident = delivery.notification.incident as i64;
+        let receiver = delivery.notification.receiver.as_str().to_owned();
+        let lane = delivery.lane.clone();
+        self.call(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT configured, channel, ts FROM threads WHERE incident = ? AND receiver = ? AND lane = ?",
+                )
+                .and_then(|mut statement| {
+                    statement
+                        .query_row(params![incident, receiver, lane], |row| {
+                            Ok(Thread {
+                                configured: row.get(0)?,
+                                channel: row.get(1)?,
+                                ts: row.get(2)?,
+                            })
+                        })
+                        .optional()
+                })
+                .map_err(|e| StoreError::from_sqlite(&path, "read the outbox", &e))
+        })
+        .await
+    }
+
+    /// Notes that a try begins; nothing may be sent before this returned.
+    pub async fn sending(&self, delivery: Uuid, now: Timestamp) -> Result<(), StoreError> {
+        self.write("mark a notification", move |transaction, path| {
+            transaction
+                .execute(
+                    "UPDATE outbox SET state = 'sending', attempts = attempts + 1, last_attempt_us = ?1,
+                         first_attempt_us = coalesce(first_attempt_us, ?1) WHERE delivery = ?2",
+                    params![now.as_microsecond(), delivery.to_string()],
+                )
+                .map(drop)
+                .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))
+        })
+        .await
+    }
+
+    /// Notes how a try ended, and, in the same transaction, what the fallback is told instead.
+    pub async fn settle(
+        &self,
+        delivery: &Delivery,
+        outcome: Outcome,
+        divert: Option<Divert>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let diverted = matches!(divert, Some(Divert::To { .. }));
+        let key = Key::of(delivery);
+        self.write("mark a notification", move |transaction, path| {
+            settle(transaction, &key, &outcome, now)
+                .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))?;
+            if let Some(divert) = divert {
+                transaction
+                    .execute(
+                        "UPDATE outbox SET diverted = 1 WHERE delivery = ?",
+                        [&key.delivery],
+                    )
+                    .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))?;
+                if let Divert::To { notification, note } = divert {
+                    put(transaction, path, &notification, &key.receiver, Some(&note))?;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        if diverted {
+            self.outbox_changed();
+        }
+        Ok(())
+    }
+}
+
+/// What names a row and its thread.
+struct Key {
+    delivery: String,
+    incident: i64,
+    receiver: String,
+    lane: String,
+}
+
+impl Key {
+    fn of(delivery: &Delivery) -> Self {
+        Self {
+            delivery: delivery.notification.delivery.to_string(),
+            incident: delivery.notification.incident as i64,
+            receiver: delivery.notification.receiver.as_str().to_owned(),
+            lane: delivery.lane.clone(),
+        }
+    }
+}
+
+fn settle(
+    transaction: &Transaction<'_>,
+    key: &Key,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let now = now.as_microsecond();
+    let delivery = &key.delivery;
+    match outcome {
+        Outcome::Accepted {
+            reference,
+            thread,
+            merged,
+        } => {
+            transaction.execute(
+                "UPDATE outbox SET state = 'accepted', reference = ?, done_us = ?, next_us = NULL, uncertain = 0 WHERE delivery = ?",
+                params![reference, now, delivery],
+            )?;
+            for other in merged {
+                transaction.execute(
+                    "UPDATE outbox SET state = 'accepted', reference = ?, done_us = ? WHERE delivery = ?",
+                    params![reference, now, other.to_string()],
+                )?;
+            }
+            put_thread(transaction, key, thread.as_ref())
+        }
+        Outcome::Again {
+            next_at,
+            class,
+            error,
+            uncertain,
+            plain,
+            thread,
+        } => {
+            transaction.execute(
+                "UPDATE outbox SET state = 'pending', next_us = ?, error_class = ?, error = ?,
+                     uncertain = max(uncertain, ?), plain = max(plain, ?) WHERE delivery = ?",
+                params![next_at.as_microsecond(), class, error, uncertain, plain, delivery],
+            )?;
+            put_thread(transaction, key, thread.as_ref())
+        }
+        Outcome::Dead { class, error } => transaction
+            .execute(
+                "UPDATE outbox SET state = 'dead', error_class = ?, error = ?, done_us = ? WHERE delivery = ?",
+                params![class, error, now, delivery],
+            )
+            .map(drop),
+        Outcome::Overtaken { why } => transaction
+            .execute(
+                "UPDATE outbox SET state = 'overtaken', reference = ?, done_us = ? WHERE delivery = ?",
+                params![why, now, delivery],
+            )
+            .map(drop),
+    }
+}
+
+fn put_thread(
+    transaction: &Transaction<'_>,
+    key: &Key,
+    thread: Option<&Thread>,
+) -> rusqlite::Result<()> {
+    let Some(thread) = thread else {
+        return Ok(());
+    };
+    transaction
+        .execute(
+            "INSERT OR REPLACE INTO threads (incident, receiver, lane, configured, channel, ts) VALUES (?, ?, ?, ?, ?, ?)",
+            params![
+                key.incident,
+                key.receiver,
+                key.lane,
+                thread.configured,
+                thread.channel,
+                thread.ts
+            ],
+        )
+        .map(drop)
+}
+
+/// Adds a row; one that is already there stays as it is.
+pub(super) fn put(
+    transaction: &Transaction<'_>,
+    path: &Path,
+    notification: &Notification,
+    lane: &str,
+    note: Option<&str>,
+) -> Result<(), StoreError> {
+    let doing = "keep a notification";
+    let briefing =
+        document::write_briefing(&notification.briefing).map_err(|why| StoreError::Io {
+            path: path.to_owned(),
+            doing,
+            why,
+        })?;
+    transaction
+        .prepare_cached(
+            "INSERT OR IGNORE INTO outbox (delivery, incident, sequence, receiver, lane, note, reason, version, briefing, created_at, not_before)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                notification.delivery.to_string(),
+                notification.incident as i64,
+                notification.sequence,
+                notification.receiver.as_str(),
+                lane,
+                note,
+                notification.reason.as_str(),
+                document::VERSION,
+                briefing,
+                notification.created_at.to_string(),
+                notification.not_before.to_string(),
+            ])
+        })
+        .map(drop)
+        .map_err(|e| StoreError::from_sqlite(path, doing, &e))
+}
+
+pub(super) fn of_incident(
+    connection: &Connection,
+    path: &Path,
+    number: u64,
+) -> Result<Vec<Delivery>, StoreError> {
+    let (rows, _) = read(
+        connection,
+        path,
+        "incident = ? ORDER BY sequence, id",
+        number as i64,
+    )?;
+    Ok(rows)
+}
+
+pub(super) fn undelivered(
+    connection: &Connection,
+    path: &Path,
+    now: Timestamp,
+) -> Result<Vec<Delivery>, StoreError> {
+    let since = now.checked_sub(DEAD_SHOWN).unwrap_or(Timestamp::MIN);
+    let (rows, _) = read(
+        connection,
+        path,
+        "state IN ('pending', 'sending') OR (state = 'dead' AND done_us >= ?) ORDER BY id",
+        since.as_microsecond(),
+    )?;
+    Ok(rows)
+}
+
+/// Rows that can be read, and `(delivery, why)` of those that can't.
+type Rows = (Vec<Delivery>, Vec<(String, String)>);
+
+fn read(
+    connection: &Connection,
+    path: &Path,
+    filter: &str,
+    value: impl rusqlite::ToSql,
+) -> Result<Rows, StoreError> {
+    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "read the outbox", &e);
+    let sql = format!(
+        "SELECT delivery, incident, sequence, receiver, lane, note, reason, version, briefing, created_at, not_before,
+             state, attempts, first_attempt_us, last_attempt_us, next_us, uncertain, plain, diverted, reference,
+             error_class, error
+         FROM outbox WHERE {filter} LIMIT {READ_MAX}"
+    );
+    let mut statement = connection.prepare_cached(&sql).map_err(error)?;
+    let mut found = statement.query([value]).map_err(error)?;
+    let mut rows = Vec::new();
+    let mut unreadable = Vec::new();
+    while let Some(row) = found.next().map_err(error)? {
+        match delivery(row) {
+            Ok(delivery) => rows.push(delivery),
+            Err(why) => unreadable.push((row.get(0).map_err(error)?, why)),
+        }
+    }
+    Ok((rows, unreadable))
+}
+
+fn delivery(row: &Row<'_>) -> Result<Delivery, String> {
+    fn column<T: rusqlite::types::FromSql>(row: &Row<'_>, name: &str) -> Result<T, String> {
+        row.get(name).map_err(|e| e.to_string())
+    }
+    let text = |name: &str| column::<String>(row, name);
+    let instant = |name: &str| {
+        column::<Option<i64>>(row, name)?
+            .map(|us| Timestamp::from_microsecond(us).map_err(|e| e.to_string()))
+            .transpose()
+    };
+    let time = |name: &str| {
+        text(name)?
+            .parse::<Timestamp>()
+            .map_err(|e| format!("{name}: {e}"))
+    };
+    let reason = text("reason")?;
+    let state = text("state")?;
+    Ok(Delivery {
+        notification: Notification {
+            delivery: Uuid::parse_str(&text("delivery")?).map_err(|e| e.to_string())?,
+            incident: column::<i64>(row, "incident")? as u64,
+            sequence: column(row, "sequence")?,
+            reason: Reason::from_word(&reason)
+                .ok_or_else(|| format!("{reason:?} is no reason of this version"))?,
+            receiver: ReceiverName::new(&text("receiver")?),
+            created_at: time("created_at")?,
+            not_before: time("not_before")?,
+            briefing: document::read_briefing(column(row, "version")?, &text("briefing")?)?,
+        },
+        lane: text("lane")?,
+        note: column(row, "note")?,
+        progress: Progress::from_word(&state)
+            .ok_or_else(|| format!("{state:?} is no state of this version"))?,
+        attempts: column(row, "attempts")?,
+        first_attempt_at: instant("first_attempt_us")?,
+        last_attempt_at: instant("last_attempt_us")?,
+        next_at: instant("next_us")?,
+        uncertain: column(row, "uncertain")?,
+        plain: column(row, "plain")?,
+        diverted: column(row, "diverted")?,
+        reference: column(row, "reference")?,
+        error_class: column(row, "error_class")?,
+        error: column(row, "error")?,
+    })
+}

@@ -1,0 +1,94 @@
+//! Reading the file beside a daemon that writes it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+use super::incidents::{self, Open, Shown};
+use super::outbox::{self, Delivery};
+use super::{open, schema};
+use crate::domain::incident::Incident;
+
+/// An open file that can't be changed through it; for commands.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Reader {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing {
+                path: path.to_owned(),
+            });
+        }
+        let connection = connect(path)?;
+        let found = open::check_ours(&connection, path)?;
+        if found < schema::KNOWN {
+            return Err(StoreError::Older {
+                path: path.to_owned(),
+                found,
+                known: schema::KNOWN,
+            });
+        }
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Open incidents, those resolved within the last day, and the next free number.
+    pub fn load_open(&self) -> Result<Open, StoreError> {
+        incidents::load_open(&self.connection, &self.path, crate::clock::now())
+    }
+
+    /// The newest incidents, newest first.
+    pub fn list(&self, limit: usize) -> Result<Vec<Incident>, StoreError> {
+        incidents::list(&self.connection, &self.path, limit)
+    }
+
+    /// One incident with its timeline and what became of its notifications.
+    pub fn show(&self, number: u64) -> Result<Option<Shown>, StoreError> {
+        incidents::show(&self.connection, &self.path, number)
+    }
+
+    /// What still has to be sent, and what was given up within the last week.
+    pub fn undelivered(&self) -> Result<Vec<Delivery>, StoreError> {
+        outbox::undelivered(&self.connection, &self.path, crate::clock::now())
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "read the store", &e);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(error)?;
+    connection
+        .busy_timeout(Duration::from_secs(2))
+        .map_err(error)?;
+    match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
+        Ok(()) => Ok(connection),
+        // In a folder that this user can't write, the files beside a resting store can't be made; nobody
+        // writes it then, so it may be read as it lies.
+        Err(_) if !has_journal(path) => {
+            let uri = format!(
+                "file:{}?immutable=1",
+                path.display()
+                    .to_string()
+                    .replace('%', "%25")
+                    .replace('?', "%3f")
+                    .replace('#', "%23")
+            );
+            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).map_err(error)
+        }
+        Err(e) => Err(error(e)),
+    }
+}
+
+fn has_journal(path: &Path) -> bool {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    Path::new(&name).exists()
+}
