@@ -48,7 +48,7 @@ pub struct Options {
     /// Told of every run and change; the demo draws from it.
     pub listener: Option<Listener>,
     /// Where messages go that have no channel (no token, or a `log` receiver).
-    pub messages: super::deliver::Printer,
+    pub messages: super::deliver::Print,
 }
 
 impl std::fmt::Debug for Options {
