@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::deliver::Deliver;
+use super::deliver::{Deliver, Print, Timing};
 use super::keeper::Keeper;
 use super::{load, round};
 use crate::clock;
@@ -48,7 +48,7 @@ pub struct Options {
     /// Told of every run and change; the demo draws from it.
     pub listener: Option<Listener>,
     /// Where messages go that have no channel (no token, or a `log` receiver).
-    pub messages: super::deliver::Print,
+    pub messages: Print,
 }
 
 impl std::fmt::Debug for Options {
@@ -78,7 +78,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         tracing::warn!("{warning}");
     }
     let prober = Arc::new(Prober::new(&plan)?);
-    let deliver = Deliver::start(store.clone(), &plan, options.messages);
+    let deliver = Deliver::start(store.clone(), &plan.receivers, Timing::default(), options.messages.clone())
+        .await
+        .map_err(|e| e.to_string())?;
     let keeper = Keeper::start(store.clone());
 
     let now = clock::now();
@@ -90,6 +92,8 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         store: store.clone(),
         keeper,
         listener: options.listener,
+        deliver: Some(deliver),
+        messages: options.messages,
         runs: JoinSet::new(),
         starts: Vec::new(),
     };
@@ -111,7 +115,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         tokio::select! {
             biased;
             command = commands.recv() => match command {
-                Some(Command::Reload) => state.reload(options.config.as_deref()),
+                Some(Command::Reload) => state.reload(options.config.as_deref()).await,
                 Some(Command::Stop) | None => break,
             },
             Some(ended) = state.runs.join_next(), if !state.runs.is_empty() => state.ended(ended),
@@ -122,7 +126,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     tracing::info!("stopping");
     state.runs.shutdown().await;
     state.keeper.stop(STOP_STEP).await;
-    deliver.stop(STOP_STEP).await;
+    if let Some(deliver) = state.deliver {
+        deliver.stop(STOP_STEP).await;
+    }
     store.close().await;
     Ok(())
 }
@@ -135,6 +141,9 @@ struct Loop {
     store: Store,
     keeper: Keeper,
     listener: Option<Listener>,
+    /// `None` only when delivery could not be started again after a reload.
+    deliver: Option<Deliver>,
+    messages: Print,
     /// Runs in flight; a panic in one stays in its task and gives the cell back without a verdict.
     runs: JoinSet<(CellKey, Option<Judged>)>,
     /// Kept between rounds so that starting cells allocates nothing.
@@ -211,7 +220,7 @@ impl Loop {
     }
 
     /// Reads the file again; a faulty one leaves everything as it is.
-    fn reload(&mut self, config: Option<&std::path::Path>) {
+    async fn reload(&mut self, config: Option<&std::path::Path>) {
         let Some(path) = config else { return };
         let checked = match load::load(path) {
             Ok(checked) => checked,
@@ -228,10 +237,27 @@ impl Loop {
             }
         };
         let now = clock::now();
+        let receivers_changed = self.plan.receivers != checked.plan.receivers;
         self.plan = Arc::new(checked.plan);
+        self.store.mask(self.plan.secrets());
         self.prober = Arc::new(prober);
         self.timetable.replace(&self.plan, now);
         self.step(Event::PlanReplaced(self.plan.clone()), now);
+        if receivers_changed {
+            self.deliver_anew().await;
+        }
         tracing::info!(cells = self.plan.cells().count(), "{} is in force", path.display());
+    }
+
+    /// Stops the workers and starts those of the present plan; what was on its way is looked for first.
+    async fn deliver_anew(&mut self) {
+        if let Some(deliver) = self.deliver.take() {
+            deliver.stop(STOP_STEP).await;
+        }
+        let receivers = &self.plan.receivers;
+        match Deliver::start(self.store.clone(), receivers, Timing::default(), self.messages.clone()).await {
+            Ok(deliver) => self.deliver = Some(deliver),
+            Err(error) => tracing::error!("messages wait in the store until the next reload or start: {error}"),
+        }
     }
 }

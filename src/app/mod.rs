@@ -1,10 +1,12 @@
-//! Wiring: the plan from the disk, the daemon's start, its loop, delivery, and its stop in reverse.
-
-pub mod daemon;
-pub mod deliver;
-pub mod keeper;
-pub mod load;
-pub mod round;
 //! Wiring: what joins the pure rules to files, sockets and clocks.
 
+/// The daemon: starts in one straight line, runs one loop, stops in reverse.
+pub mod daemon;
+/// From the outbox to the receivers: one worker each.
 pub mod deliver;
+/// Commits what the loop decided, in order and off its path.
+pub mod keeper;
+/// `probes.yaml` from the disk.
+pub mod load;
+/// One round now, without the daemon.
+pub mod round;
