@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use super::{Format, exit};
 use crate::app::load;
 use crate::clock;
-use crate::decide::briefing;
+use crate::decide::briefing::{self, View};
+use crate::domain::incident::Incident;
 use crate::domain::notification::Briefing;
 use crate::domain::plan::Plan;
 use crate::report::incidents;
@@ -57,8 +58,8 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
 }
 
 fn list(store: &crate::store::Reader, plan: &Plan, limit: u32, format: Format) -> Result<ExitCode, String> {
-    let found = store.list(limit).map_err(|e| e.to_string())?;
-    let briefings: Vec<Briefing> = found.iter().map(|incident| briefing::brief(incident, plan)).collect();
+    let found = store.list(limit as usize).map_err(|e| e.to_string())?;
+    let briefings: Vec<Briefing> = found.iter().map(|incident| brief(plan, incident)).collect();
     match format {
         Format::Text => super::print(&incidents::list(&briefings, &plan.zone, clock::now())),
         Format::Json => {
@@ -77,7 +78,7 @@ fn show(store: &crate::store::Reader, plan: &Plan, number: &str, format: Format)
     let Some(told) = store.show(number).map_err(|e| e.to_string())? else {
         return Err(format!("there is no incident INC-{number}; see `edgewatch incidents list`"));
     };
-    let briefing = briefing::brief(&told.incident, plan);
+    let briefing = brief(plan, &told.incident);
     match format {
         Format::Text => {
             let colour = super::colour();
@@ -86,4 +87,9 @@ fn show(store: &crate::store::Reader, plan: &Plan, number: &str, format: Format)
         Format::Json => super::print(&format!("{:#}\n", incidents::json(&told.incident, &briefing, &told.timeline))),
     }
     Ok(if briefing.resolved { exit::OK } else { exit::problem() })
+}
+
+/// In words, with the cause however sure it is: the confidence stands beside it.
+fn brief(plan: &Plan, incident: &Incident) -> Briefing {
+    briefing::write(plan, incident, View { min_confidence: 0.0, removed: false, next_update_at: None })
 }

@@ -14,7 +14,7 @@ use crate::decide::conclude;
 use crate::decide::monitor::Judged;
 use crate::domain::cell::CellKey;
 use crate::domain::plan::Plan;
-use crate::report::{matrix, verdict};
+use crate::report::{conclusion, matrix, verdict};
 
 /// Run the whole matrix once, now, and show it with the conclusion
 ///
@@ -103,7 +103,7 @@ fn wanted(plan: &Plan, arguments: &Arguments) -> Result<Vec<CellKey>, String> {
     Ok(cells)
 }
 
-fn show(plan: &Plan, judged: &[Judged], format: Format) -> ExitCode {
+fn show(plan: &Arc<Plan>, judged: &[Judged], format: Format) -> ExitCode {
     let entries: Vec<matrix::Entry> = judged
         .iter()
         .map(|j| matrix::Entry {
@@ -113,22 +113,23 @@ fn show(plan: &Plan, judged: &[Judged], format: Format) -> ExitCode {
             took: j.observation.took,
         })
         .collect();
-    let conclusion = conclude::conclude(plan, judged, clock::now());
+    let found = conclude::conclude(plan, judged, clock::now());
+    let (outcome, code) = match found.outcome {
+        conclude::Outcome::AllPass => ("all_pass", exit::OK),
+        conclude::Outcome::Problem => ("problem", exit::problem()),
+        conclude::Outcome::OurSide => ("our_side", exit::our_side()),
+    };
     match format {
         Format::Text => {
             super::print(&matrix::matrix(&entries, super::colour()));
-            super::print(&conclusion.text());
+            super::print(&conclusion::text(&found.briefings, super::colour()));
         }
         Format::Json => {
             let cells: Vec<_> = judged.iter().map(cell_json).collect();
-            super::print(&format!("{:#}\n", json!({ "cells": cells, "conclusion": conclusion.json() })));
+            super::print(&format!("{:#}\n", json!({ "cells": cells, "conclusion": conclusion::json(outcome, &found.briefings) })));
         }
     }
-    match conclusion.outcome {
-        conclude::Outcome::AllPass => exit::OK,
-        conclude::Outcome::Problem => exit::problem(),
-        conclude::Outcome::OurSide => exit::our_side(),
-    }
+    code
 }
 
 fn cell_json(judged: &Judged) -> serde_json::Value {
