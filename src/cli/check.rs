@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::{Format, exit};
 use crate::app::load;
+use crate::config::Findings;
 
 /// Check probes.yaml: every error with its line, its place and how to mend it
 ///
@@ -22,14 +23,14 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
         Err(load::Error::Unreadable(text)) => return super::complain(&text),
         Err(load::Error::Faulty(findings)) => {
             match arguments.format {
-                Format::Json => super::print(&format!("{:#}\n", findings.to_json(false))),
+                Format::Json => super::print(&format!("{:#}\n", json(false, &findings))),
                 Format::Text => super::print(&format!("{findings}\n")),
             }
             return exit::problem();
         }
     };
     match arguments.format {
-        Format::Json => super::print(&format!("{:#}\n", checked.warnings.to_json(true))),
+        Format::Json => super::print(&format!("{:#}\n", json(true, &checked.warnings))),
         Format::Text => {
             if !checked.warnings.is_empty() {
                 super::print(&format!("{}\n\n", checked.warnings));
@@ -46,4 +47,9 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
         }
     }
     exit::OK
+}
+
+/// The findings for scripts; keys are stable.
+fn json(usable: bool, findings: &Findings) -> serde_json::Value {
+    serde_json::json!({ "usable": usable, "findings": findings.findings, "omitted": findings.omitted })
 }

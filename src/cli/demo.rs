@@ -121,14 +121,18 @@ async fn start_world() -> Result<(Edge, Edge), String> {
     )
     .off();
     let script = Script {
-        tls: Some(Certificate::for_name(PARTNER)),
+        tls: Some(certificate(PARTNER)),
         rules: vec![rule],
         ..Script::new(clock.clone())
     };
     let partner = Edge::start(Partner::gmc(vec![Account::new("demo", "demo-password")]), script).await?;
-    let script = Script { tls: Some(Certificate::for_name(CONTROL)), ..Script::new(clock) };
+    let script = Script { tls: Some(certificate(CONTROL)), ..Script::new(clock) };
     let control = Edge::start(Partner::control(), script).await?;
     Ok((partner, control))
+}
+
+fn certificate(name: &str) -> Certificate {
+    Certificate { names: vec![name.to_owned()], ..Certificate::default() }
 }
 
 /// The demo's file: what an operator would write, with shorter intervals.
@@ -147,7 +151,12 @@ clients:
   reports: "okhttp/4.9.1"
   plain: {{ user_agent: "edgewatch (demo)", control: true }}
 credentials:
-  gmc: {{ username: {{ env: DEMO_USERNAME }}, password: {{ env: DEMO_PASSWORD }} }}
+  gmc:
+    username: {{ env: DEMO_USERNAME }}
+    password: {{ env: DEMO_PASSWORD }}
+    gmc_number: {{ env: DEMO_NUMBER }}
+    recommendation_id: {{ env: DEMO_NUMBER }}
+    designated_body: {{ env: DEMO_NUMBER }}
 probes:
   gmc-connect:
     url: https://{PARTNER}:{partner_port}/GMCWebServices/WebService.asmx
@@ -212,6 +221,7 @@ impl Inputs for World {
     fn env(&self, name: &str) -> Option<String> {
         match name {
             "DEMO_USERNAME" => Some("demo".to_owned()),
+            "DEMO_NUMBER" => Some("0000000".to_owned()),
             "DEMO_PASSWORD" => Some("demo-password".to_owned()),
             _ => None,
         }

@@ -30,7 +30,7 @@ pub(super) fn run(config: &Path, log: &str, _: &Arguments) -> ExitCode {
         }
     };
     for warning in checked.warnings.iter() {
-        tracing::warn!("{}", warning.line());
+        tracing::warn!("{}: {}; {}", warning.path, warning.message, warning.hint);
     }
     let options = Options {
         plan: checked.plan,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName};
+use crate::domain::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName, ReceiverName};
 use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use crate::domain::incident::{Happening, Incident, IncidentCell, Specimen, State, Subject};
 use crate::domain::notification::{Briefing, CellLine};
@@ -107,6 +107,8 @@ struct IncidentDoc {
     opened_at: String,
     resolved_at: Option<String>,
     reopened: u32,
+    reopened_at: Option<String>,
+    last_good_at: Option<String>,
     probes: Vec<String>,
     kind: String,
     diagnosis: DiagnosisDoc,
@@ -119,6 +121,7 @@ struct IncidentDoc {
     told: u32,
     reminded: u32,
     last_told_at: Option<String>,
+    told_receivers: Vec<String>,
 }
 
 impl From<&Incident> for IncidentDoc {
@@ -134,6 +137,8 @@ impl From<&Incident> for IncidentDoc {
             opened_at: incident.opened_at.to_string(),
             resolved_at: incident.resolved_at.map(|t| t.to_string()),
             reopened: incident.reopened,
+            reopened_at: incident.reopened_at.map(|t| t.to_string()),
+            last_good_at: incident.last_good_at.map(|t| t.to_string()),
             probes: incident.probes.iter().map(ToString::to_string).collect(),
             kind: incident.kind.as_str().to_owned(),
             diagnosis: (&incident.diagnosis).into(),
@@ -146,6 +151,7 @@ impl From<&Incident> for IncidentDoc {
             told: incident.told,
             reminded: incident.reminded,
             last_told_at: incident.last_told_at.map(|t| t.to_string()),
+            told_receivers: incident.told_receivers.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -166,6 +172,8 @@ impl TryFrom<IncidentDoc> for Incident {
             opened_at: at(&doc.opened_at)?,
             resolved_at: at_option(doc.resolved_at.as_ref())?,
             reopened: doc.reopened,
+            reopened_at: at_option(doc.reopened_at.as_ref())?,
+            last_good_at: at_option(doc.last_good_at.as_ref())?,
             probes: doc.probes.iter().map(|p| ProbeName::new(p)).collect(),
             kind: word(&doc.kind, Kind::from_word)?,
             diagnosis: doc.diagnosis.try_into()?,
@@ -178,6 +186,7 @@ impl TryFrom<IncidentDoc> for Incident {
             told: doc.told,
             reminded: doc.reminded,
             last_told_at: at_option(doc.last_told_at.as_ref())?,
+            told_receivers: doc.told_receivers.iter().map(|r| ReceiverName::new(r)).collect(),
         })
     }
 }
