@@ -92,14 +92,14 @@ pub(super) async fn connect(
             }
         }
     }
-    Err(sum_up(tried))
+    Err(sum_up(&tried))
 }
 
 /// One failure out of one or several attempts.
 ///
 /// "No route" of one IP version hides what the other one said, so it names the kind only when
 /// nothing else does.
-pub(super) fn sum_up(tried: Vec<Failure>) -> Failure {
+pub(super) fn sum_up(tried: &[Failure]) -> Failure {
     let telling = tried
         .iter()
         .find(|f| !matches!(f.kind, FailureKind::Unreachable | FailureKind::Local))

@@ -267,20 +267,17 @@ fn explain(error: &hyper::Error, now: &Progress) -> Failure {
     if over || error.is_parse_too_large() {
         return too_many_headers(now);
     }
-    let when = match (phase, read) {
-        (Phase::Transfer, _) => {
-            let n = now.reading.as_ref().map_or(0, |r| r.body.wire_bytes());
-            format!("after {n} bytes of the body, before its end")
-        }
-        (_, 0) => "without an answer".to_owned(),
-        (_, n) => format!("after {n} bytes, before the answer's headers were complete"),
+    let when = match (&now.reading, read) {
+        (Some(reading), _) => broken_body(reading),
+        (None, 0) => "without an answer".to_owned(),
+        (None, n) => format!("after {n} bytes, before the answer's headers were complete"),
     };
     if let Some(kind) = broke {
         let told = from_io(phase, peer, &io::Error::from(kind));
         return failure(phase, told.kind, format!("{} {when}", told.message));
     }
     if let Some(h2) = source::<h2::Error>(error) {
-        return explain_h2(h2, now, &when);
+        return explain_h2(h2, now);
     }
     let malformed = source::<io::Error>(error)
         .is_some_and(|e| !matches!(e.kind(), io::ErrorKind::UnexpectedEof));
@@ -303,8 +300,18 @@ fn explain(error: &hyper::Error, now: &Progress) -> Failure {
     )
 }
 
-fn explain_h2(error: &h2::Error, now: &Progress, when: &str) -> Failure {
+fn broken_body(reading: &Reading) -> String {
+    let n = reading.body.wire_bytes();
+    format!("after {n} bytes of the body, before its end")
+}
+
+fn explain_h2(error: &h2::Error, now: &Progress) -> Failure {
     let (phase, peer) = (now.phase(), now.peer.as_str());
+    // What was read before the answer is the connection's own chatter, so its size says nothing.
+    let when = match &now.reading {
+        Some(reading) => broken_body(reading),
+        None => "without an answer".to_owned(),
+    };
     let fail = |kind, message: String| failure(phase, kind, format!("{peer} {message}"));
     let reason = error
         .reason()

@@ -118,7 +118,7 @@ impl Prober {
                 }
                 body_bytes_max = cell.probe.body_bytes_max;
                 let timeout = cell.probe.timeout;
-                now.deadline = begun + timeout;
+                now.deadline = begun.checked_add(timeout).unwrap_or(begun);
                 let run = self.follow(&cell, &masks, &mut now);
                 match tokio::time::timeout(timeout, run).await {
                     Ok(outcome) => outcome,
@@ -367,7 +367,7 @@ impl Prober {
         let found = self
             .resolve(cell, &proxy_host, None, IpFamily::Any, now)
             .await
-            .map_err(|failed| proxy_failed(&proxy_name, failed))?;
+            .map_err(|failed| proxy_failed(&proxy_name, &failed))?;
         now.route.ttl = ttl;
         let proxies: Vec<SocketAddr> = found.iter().map(|&ip| (ip, proxy.port).into()).collect();
 
@@ -376,7 +376,7 @@ impl Prober {
         for goal in &goals {
             let mut stream = connect::connect(&cell.egress.way, &proxies, now)
                 .await
-                .map_err(|failed| proxy_failed(&proxy_name, failed))?;
+                .map_err(|failed| proxy_failed(&proxy_name, &failed))?;
             now.peer = format!("{goal} through proxy {proxy_name}");
             let opened = match proxy.kind {
                 ProxyKind::HttpConnect => proxy::connect_http(&mut stream, proxy, goal).await,
@@ -396,12 +396,12 @@ impl Prober {
                 }
             }
         }
-        Err(connect::sum_up(tried))
+        Err(connect::sum_up(&tried))
     }
 }
 
 /// A proxy that can't be found or reached is our side's matter, whatever stopped us.
-fn proxy_failed(proxy: &str, failed: Failure) -> Failure {
+fn proxy_failed(proxy: &str, failed: &Failure) -> Failure {
     let message = format!("proxy {proxy} can't be reached: {}", failed.message);
     failure(failed.phase, FailureKind::Proxy, message)
 }

@@ -4,6 +4,11 @@
     reason = "a helper that can't go on fails its test"
 )]
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a fixture that fails should fail the test"
+)]
+
 /// A plan in code, for tests that do not read `probes.yaml`.
 mod plan;
 /// Servers on loopback that note what they saw.

@@ -10,7 +10,7 @@ use edgewatch::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use edgewatch::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
 
 /// One probe of `url` from egress `here` as client `plain` without a credential.
-pub fn plan(url: &str) -> Plan {
+pub(crate) fn plan(url: &str) -> Plan {
     Plan {
         service: "TEST".to_owned(),
         zone: jiff::tz::TimeZone::UTC,
@@ -34,7 +34,7 @@ pub fn plan(url: &str) -> Plan {
     }
 }
 
-pub fn egress(name: &str, way: Way) -> Egress {
+pub(crate) fn egress(name: &str, way: Way) -> Egress {
     Egress {
         name: name.into(),
         way,
@@ -43,7 +43,7 @@ pub fn egress(name: &str, way: Way) -> Egress {
     }
 }
 
-pub fn client(name: &str, user_agent: &str) -> Client {
+pub(crate) fn client(name: &str, user_agent: &str) -> Client {
     Client {
         name: name.into(),
         user_agent: user_agent.to_owned(),
@@ -56,7 +56,7 @@ pub fn client(name: &str, user_agent: &str) -> Client {
 }
 
 /// A GET of `url` every minute with a timeout of ten seconds.
-pub fn probe(name: &str, url: &str) -> Probe {
+pub(crate) fn probe(name: &str, url: &str) -> Probe {
     Probe {
         name: name.into(),
         url: url.parse().unwrap(),

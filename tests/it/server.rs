@@ -4,9 +4,9 @@
 //! connection to a script that writes whatever bytes it likes. All listen on port 0 and stop when
 //! dropped.
 
-pub mod certificates;
-pub mod names;
-pub mod proxies;
+pub(crate) mod certificates;
+pub(crate) mod names;
+pub(crate) mod proxies;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -24,8 +24,8 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 /// A server on loopback; stops when dropped.
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     seen: Log,
     task: JoinHandle<()>,
 }
@@ -34,37 +34,37 @@ type Log = Arc<Mutex<Vec<Seen>>>;
 
 /// What a server saw of one request.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    pub peer: SocketAddr,
-    pub tls: Option<SeenTls>,
+pub(crate) struct Seen {
+    pub(crate) peer: SocketAddr,
+    pub(crate) tls: Option<SeenTls>,
     /// The request line and the headers as bytes on the wire; empty over HTTP/2.
-    pub head: String,
-    pub method: String,
+    pub(crate) head: String,
+    pub(crate) method: String,
     /// What stands in the request line; path and query over HTTP/2.
-    pub target: String,
+    pub(crate) target: String,
     /// Over HTTP/2 with `:authority` in front.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// What a server saw of a TLS handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeenTls {
-    pub version: String,
-    pub alpn: Option<String>,
-    pub sni: Option<String>,
+pub(crate) struct SeenTls {
+    pub(crate) version: String,
+    pub(crate) alpn: Option<String>,
+    pub(crate) sni: Option<String>,
 }
 
 /// What to answer.
 #[derive(Debug, Clone)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    pub fn new(status: u16) -> Self {
+    pub(crate) fn new(status: u16) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -72,12 +72,12 @@ impl Reply {
         }
     }
 
-    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
@@ -108,7 +108,7 @@ impl Seen {
     }
 
     /// The first value of a header; any case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter();
         found
             .find(|(n, _)| n.eq_ignore_ascii_case(name))
@@ -124,13 +124,13 @@ impl Drop for Server {
 
 impl Server {
     /// Answers plain HTTP/1.1, one request a connection.
-    pub async fn http(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn http(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let answer = Arc::new(answer);
         Self::start(None, move |connection| serve(connection, answer.clone())).await
     }
 
     /// Answers HTTP/2 or HTTP/1.1 over TLS, as ALPN agrees.
-    pub async fn https(
+    pub(crate) async fn https(
         tls: Arc<ServerConfig>,
         answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -142,7 +142,7 @@ impl Server {
     }
 
     /// Answers plain HTTP/2 with prior knowledge.
-    pub async fn http2(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn http2(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let answer = Arc::new(answer);
         Self::start(None, move |connection| {
             serve_http2(connection, answer.clone())
@@ -151,7 +151,7 @@ impl Server {
     }
 
     /// Hands each connection to `script`.
-    pub async fn raw<F>(script: impl Fn(Connection) -> F + Send + Sync + 'static) -> Self
+    pub(crate) async fn raw<F>(script: impl Fn(Connection) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -159,7 +159,7 @@ impl Server {
     }
 
     /// Hands each connection to `script` after the TLS handshake.
-    pub async fn raw_tls<F>(
+    pub(crate) async fn raw_tls<F>(
         tls: Arc<ServerConfig>,
         script: impl Fn(Connection) -> F + Send + Sync + 'static,
     ) -> Self
@@ -201,28 +201,28 @@ impl Server {
     }
 
     /// `http://127.0.0.1:<port><path>`.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// The same with another scheme and host.
-    pub fn url_as(&self, scheme: &str, host: &str, path: &str) -> String {
+    pub(crate) fn url_as(&self, scheme: &str, host: &str, path: &str) -> String {
         format!("{scheme}://{host}:{}{path}", self.address.port())
     }
 
     /// The requests so far, in order of their arrival.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }
 
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// One connection in the hands of a script.
-pub struct Connection {
-    pub stream: Box<dyn Stream>,
-    pub tls: Option<SeenTls>,
+pub(crate) struct Connection {
+    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) tls: Option<SeenTls>,
     peer: SocketAddr,
     /// The socket beneath, for breaking it.
     socket: socket2::Socket,
@@ -263,14 +263,14 @@ impl Connection {
     }
 
     /// Writes something to the log.
-    pub fn note(&self, fill: impl FnOnce(&mut Seen)) {
+    pub(crate) fn note(&self, fill: impl FnOnce(&mut Seen)) {
         let mut seen = Seen::new(self.peer, self.tls.clone());
         fill(&mut seen);
         self.log.lock().unwrap().push(seen);
     }
 
     /// Reads one HTTP/1.1 request to its end and notes it; `None` when the client leaves before that.
-    pub async fn request(&mut self) -> Option<Seen> {
+    pub(crate) async fn request(&mut self) -> Option<Seen> {
         let mut bytes = Vec::new();
         let end = loop {
             if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -307,30 +307,30 @@ impl Connection {
     }
 
     /// Sends bytes; a client that is gone is none of the server's business.
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let sent = self.stream.write_all(bytes.as_ref()).await;
         sent.is_ok() && self.stream.flush().await.is_ok()
     }
 
     /// Ends our side and waits for the client to end its own.
-    pub async fn finish(mut self) {
+    pub(crate) async fn finish(mut self) {
         let _ = self.stream.shutdown().await;
         self.hold().await;
     }
 
     /// Says nothing more until the client leaves.
-    pub async fn hold(mut self) {
+    pub(crate) async fn hold(mut self) {
         let mut sink = [0; 4096];
         while matches!(self.stream.read(&mut sink).await, Ok(n) if n > 0) {}
     }
 
     /// Ends the TCP connection beneath TLS, without a goodbye.
-    pub fn cut(self) {
+    pub(crate) fn cut(self) {
         self.socket.shutdown(std::net::Shutdown::Write).unwrap();
     }
 
     /// Ends the connection with a TCP reset.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         self.socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 }

@@ -16,6 +16,8 @@ use crate::server::{Reply, Server};
 const PAGE: &str = "a page that was packed, a page that was packed, a page that was packed, a page that was packed, ";
 /// [`PAGE`] by the reference encoder (Node's zlib, default quality).
 const PAGE_BR: &str = "1b5f00f81d89712c8537de23946170770dc252b636c7c8e64a1204eb849230cf802dbe02";
+/// Ten MiB of zeros by the same.
+const ZEROS_BR: &str = "cbffff3f002400e2b14072effff2ffff038004401c1680eefd07";
 
 async fn fetch(coding: &'static str, body: Vec<u8>, body_bytes_max: usize) -> Body {
     let server = Server::http(move |_| {
@@ -53,10 +55,10 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     compress_to_vec(bytes, CompressionLevel::Fastest)
 }
 
-fn brotli() -> Vec<u8> {
-    let digits = (0..PAGE_BR.len()).step_by(2);
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits = (0..hex.len()).step_by(2);
     digits
-        .map(|i| u8::from_str_radix(&PAGE_BR[i..i + 2], 16).unwrap())
+        .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
         .collect()
 }
 
@@ -70,11 +72,11 @@ async fn every_coding_is_undone() {
         ("gzip", [gzip(&page[..9]), gzip(&page[9..])].concat()),
         ("deflate", zlib(page)),
         ("deflate", deflate(page)),
-        ("br", brotli()),
+        ("br", bytes_of(PAGE_BR)),
         ("zstd", zstd(page)),
         ("zstd", [zstd(&page[..9]), zstd(&page[9..])].concat()),
         ("deflate, gzip", gzip(&zlib(page))),
-        (" , br , identity", brotli()),
+        (" , br , identity", bytes_of(PAGE_BR)),
     ];
     for (coding, packed) in cases {
         let wire_bytes = packed.len() as u64;
@@ -118,7 +120,12 @@ async fn what_can_not_be_undone_is_kept_as_it_came() {
     )
     .await;
     let short = gzip(page)[..30].to_vec();
-    check("gzip", short, "content coding gzip: unexpected end of file").await;
+    check(
+        "gzip",
+        short,
+        "content coding gzip: incomplete deflate stream",
+    )
+    .await;
     // The others only have to be errors, whatever their words.
     for coding in ["br", "zstd", "deflate"] {
         let body = fetch(coding, page.to_vec(), 256 * 1024).await;
@@ -129,12 +136,13 @@ async fn what_can_not_be_undone_is_kept_as_it_came() {
 
 #[tokio::test]
 async fn bombs_are_cut() {
-    let zeros = vec![0; 50_000_000];
+    let zeros = vec![0; 3_000_000];
     for (coding, packed) in [
         ("gzip", gzip(&zeros)),
         ("gzip, gzip", gzip(&gzip(&zeros))),
         ("deflate", zlib(&zeros)),
         ("zstd", zstd(&zeros)),
+        ("br", bytes_of(ZEROS_BR)),
     ] {
         let body = fetch(coding, packed, 1000).await;
         assert_eq!(body.bytes, vec![0; 1000], "{coding}");

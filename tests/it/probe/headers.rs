@@ -14,7 +14,7 @@ type Pair<'a> = (&'a str, &'a str);
 struct Case<'a> {
     name: &'a str,
     user_agent: &'a str,
-    case: HeaderCase,
+    spelling: HeaderCase,
     client: &'a [Pair<'a>],
     probe: &'a [Pair<'a>],
     body: Option<&'a str>,
@@ -25,7 +25,7 @@ struct Case<'a> {
 const PLAIN: Case<'_> = Case {
     name: "nothing is listed",
     user_agent: "Java/1.8.0_275",
-    case: HeaderCase::Title,
+    spelling: HeaderCase::Title,
     client: &[],
     probe: &[],
     body: None,
@@ -86,7 +86,7 @@ async fn requests_are_exactly_as_configured() {
         },
         Case {
             name: "lower case",
-            case: HeaderCase::Lower,
+            spelling: HeaderCase::Lower,
             probe: &[("X-Custom", "1"), ("Content-Length", "999")],
             body: Some(""),
             expected: "POST /x?y=1 HTTP/1.1\r\nhost: HOST\r\nuser-agent: Java/1.8.0_275\r\naccept: */*\r\n\
@@ -98,7 +98,7 @@ async fn requests_are_exactly_as_configured() {
     for (index, case) in cases.iter().enumerate() {
         let mut plan = plan(&server.url("/x?y=1"));
         plan.clients[0].user_agent = case.user_agent.to_owned();
-        plan.clients[0].header_case = case.case;
+        plan.clients[0].header_case = case.spelling;
         let listed = case.client.iter();
         plan.clients[0].headers = listed
             .map(|(n, v)| (n.to_string(), v.to_string()))

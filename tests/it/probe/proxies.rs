@@ -12,7 +12,7 @@ use crate::plan::{egress, plan};
 use crate::server::certificates::Authority;
 use crate::server::names::{NameServer, Records};
 use crate::server::proxies::{http_proxy, socks_proxy};
-use crate::server::{Reply, Server};
+use crate::server::{Connection, Reply, Server};
 
 const OPEN: &str = "HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n";
 
@@ -166,7 +166,7 @@ async fn by_socks(
     url: &str,
 ) -> Observation {
     let names =
-        NameServer::start(|_| Records::Addresses(60, vec!["127.0.0.1".parse().unwrap()])).await;
+        NameServer::start(|_, _| Records::Addresses(60, vec!["127.0.0.1".parse().unwrap()])).await;
     let mut plan = through(by(kind, proxy, login), url);
     plan.name_servers = vec![names.address];
     let seen = run(&plan).await;
@@ -239,9 +239,31 @@ async fn socks_proxies_that_refuse_are_quoted() {
         )
         .await;
     }
-    let web = http_proxy("").await;
-    let seen = by_socks(ProxyKind::Socks5Hostname, &web, None, "http://origin.test/").await;
-    assert_eq!(seen.failure.expect("a failure").kind, FailureKind::Timeout);
+    let web = Server::raw(|mut connection| async move {
+        connection.send("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        connection.hold().await;
+    })
+    .await;
+    refused(web, None, FailureKind::Proxy, "does not speak SOCKS 5").await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_opens_no_tunnel_in_time() {
+    for kind in [ProxyKind::HttpConnect, ProxyKind::Socks5Hostname] {
+        let proxy = Server::raw(Connection::hold).await;
+        let mut plan = through(by(kind, &proxy, None), "https://origin.test/");
+        plan.probes[0].timeout = Duration::from_millis(200);
+        let message = format!(
+            "origin.test:443 through proxy {} did not accept the connection within 200 ms",
+            proxy.address
+        );
+        assert_failed(
+            &run(&plan).await,
+            Phase::Connect,
+            FailureKind::Timeout,
+            &message,
+        );
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use edgewatch::domain::observation::{FailureKind, HttpVersion, Observation, Phas
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::probe::{Redirects, Template};
 use rustls::version::{TLS12, TLS13};
+use tokio::io::AsyncReadExt as _;
 
 use super::{assert_answered, assert_failed, run};
 use crate::plan::plan;
@@ -245,7 +246,7 @@ async fn servers_that_do_not_speak_tls() {
     let resetting = Server::raw(|mut connection| async move {
         // After the ClientHello, so that the connection is there.
         let mut byte = [0];
-        let _ = tokio::io::AsyncReadExt::read_exact(&mut connection.stream, &mut byte).await;
+        let _ = connection.stream.read_exact(&mut byte).await;
         connection.reset();
     })
     .await;
@@ -299,6 +300,28 @@ async fn a_missing_goodbye_is_forgiven_where_nothing_can_be_missing() {
 }
 
 #[tokio::test]
+async fn we_say_goodbye() {
+    let authority = Authority::new();
+    let tls = authority.issue(&["origin.test"]).tls();
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::raw_tls(tls, move |mut connection| {
+        let told = told.clone();
+        async move {
+            connection.request().await;
+            connection
+                .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                .await;
+            let end = connection.stream.read(&mut [0]).await;
+            told.send(end.map_err(|e| e.to_string())).unwrap();
+        }
+    })
+    .await;
+    assert_answered(&run(&trusting(&server, &authority)).await, 200, "ok");
+    // Without close_notify it would be an error.
+    assert_eq!(heard.recv().await, Some(Ok(0)));
+}
+
+#[tokio::test]
 async fn http2_that_breaks_off() {
     const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
     // RFC 9113 section 6.4 and 6.8.
@@ -309,8 +332,7 @@ async fn http2_that_breaks_off() {
             let answer = answer.clone();
             async move {
                 let mut preface = [0; 24];
-                let read =
-                    tokio::io::AsyncReadExt::read_exact(&mut connection.stream, &mut preface);
+                let read = connection.stream.read_exact(&mut preface);
                 read.await.unwrap();
                 connection.send(answer).await;
                 connection.hold().await;

@@ -7,23 +7,23 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A root of our own.
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 /// A certificate with its key.
-pub struct Identity {
-    pub certificate: CertificateDer<'static>,
+pub(crate) struct Identity {
+    pub(crate) certificate: CertificateDer<'static>,
     key: KeyPair,
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::named("Test Root")
     }
 
-    pub fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -34,17 +34,17 @@ impl Authority {
     }
 
     /// What a plan's `trust` takes.
-    pub fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.pem.clone()
     }
 
     /// Valid for these names or addresses from 2020 to 2120.
-    pub fn issue(&self, names: &[&str]) -> Identity {
+    pub(crate) fn issue(&self, names: &[&str]) -> Identity {
         self.issue_between(names, 2020, 2120)
     }
 
     /// Valid from the first of January of one year to that of another.
-    pub fn issue_between(&self, names: &[&str], from: i32, to: i32) -> Identity {
+    pub(crate) fn issue_between(&self, names: &[&str], from: i32, to: i32) -> Identity {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.not_before = date_time_ymd(from, 1, 1);
@@ -63,11 +63,11 @@ impl Authority {
 
 impl Identity {
     /// TLS 1.2 and 1.3; HTTP/2 and HTTP/1.1 by ALPN.
-    pub fn tls(&self) -> Arc<ServerConfig> {
+    pub(crate) fn tls(&self) -> Arc<ServerConfig> {
         self.tls_with(rustls::ALL_VERSIONS, &["h2", "http/1.1"])
     }
 
-    pub fn tls_with(
+    pub(crate) fn tls_with(
         &self,
         versions: &[&'static rustls::SupportedProtocolVersion],
         alpn: &[&str],

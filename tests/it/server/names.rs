@@ -7,7 +7,7 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 /// What to answer a question with.
-pub enum Records {
+pub(crate) enum Records {
     /// Addresses of the asked type, with their TTL in seconds.
     Addresses(u32, Vec<IpAddr>),
     /// The response code alone: 2 is `SERVFAIL`, 3 is `NXDOMAIN`.
@@ -16,8 +16,8 @@ pub enum Records {
 }
 
 /// A name server over UDP; stops when dropped.
-pub struct NameServer {
-    pub address: SocketAddr,
+pub(crate) struct NameServer {
+    pub(crate) address: SocketAddr,
     questions: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
@@ -29,8 +29,8 @@ impl Drop for NameServer {
 }
 
 impl NameServer {
-    /// Answers each question (`name`, without the last dot) by `answer`.
-    pub async fn start(answer: impl Fn(&str) -> Records + Send + 'static) -> Self {
+    /// Answers each question (`name` without the last dot, and its type) by `answer`.
+    pub(crate) async fn start(answer: impl Fn(&str, u16) -> Records + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let questions = Arc::new(Mutex::new(Vec::new()));
@@ -41,7 +41,7 @@ impl NameServer {
                 let (n, from) = socket.recv_from(&mut packet).await.unwrap();
                 let (name, kind, end) = question(&packet[..n]);
                 noted.lock().unwrap().push(format!("{name} {kind}"));
-                let records = answer(&name);
+                let records = answer(&name, kind);
                 if let Some(reply) = reply(&packet[..end], kind, &records) {
                     socket.send_to(&reply, from).await.unwrap();
                 }
@@ -55,7 +55,7 @@ impl NameServer {
     }
 
     /// `name type` of each question; type 1 is A, 28 is AAAA. Sorted.
-    pub fn questions(&self) -> Vec<String> {
+    pub(crate) fn questions(&self) -> Vec<String> {
         let mut questions = self.questions.lock().unwrap().clone();
         questions.sort();
         questions

@@ -10,7 +10,7 @@ use super::{Connection, Server};
 /// A proxy that answers every `CONNECT` with `answer`, and tunnels if that begins a 200.
 ///
 /// What it was asked is in [`Server::seen`].
-pub async fn http_proxy(answer: &'static str) -> Server {
+pub(crate) async fn http_proxy(answer: &'static str) -> Server {
     Server::raw(move |mut connection| async move {
         let Some(asked) = connection.request().await else {
             return;
@@ -25,12 +25,11 @@ pub async fn http_proxy(answer: &'static str) -> Server {
 }
 
 /// A SOCKS 5 proxy that wants `login` and gives `reply`; the goals it was asked for are in `seen` as targets.
-pub async fn socks_proxy(login: Option<(&'static str, &'static str)>, reply: u8) -> Server {
+pub(crate) async fn socks_proxy(login: Option<(&'static str, &'static str)>, reply: u8) -> Server {
     Server::raw(move |mut connection| async move {
-        let goal = match socks_handshake(&mut connection, login, reply).await {
-            Ok(goal) => goal,
-            // The client went away, as it should after a refusal.
-            Err(_) => return,
+        // An error is a client that went away, as it should after a refusal.
+        let Ok(goal) = socks_handshake(&mut connection, login, reply).await else {
+            return;
         };
         if let Some(port) = goal {
             tunnel(connection, port).await;
