@@ -1,0 +1,67 @@
+//! Every literal that is searched in bodies, in one list for one pass.
+
+use super::table::VENDORS;
+
+/// Literals that readers and the rules about origins and gates ask for beyond those of the table.
+pub(crate) const EXTRA: &[&str] = &[
+    // Cloudflare's pages, for the note about one that came from behind another front.
+    "hcaptcha",
+    // SOAP faults.
+    "faultcode",
+    "fault>",
+    "fault ",
+    // Gates in place of the content (`soft`).
+    "signed in",
+    "sign in",
+    "logged in",
+    "log in",
+    "login required",
+    "session has expired",
+    "session expired",
+    "session has timed out",
+    "authentication required",
+    "type=\"password\"",
+    "type='password'",
+    "name=\"samlrequest\"",
+    "name='samlrequest'",
+    "login.microsoftonline.com",
+    "consent.",
+    "before you continue",
+    "http-equiv=\"refresh\"",
+    "http-equiv='refresh'",
+    "http-equiv=refresh",
+    "visitor system",
+    // Web servers and platforms that make their own pages (`origin`).
+    "<hr><center>nginx",
+    "<hr><center>openresty",
+    "<hr><center>tengine",
+    "<address>apache",
+    "you don't have permission to access this resource",
+    "request forbidden by administrative rules",
+    "<h1>http status ",
+    "powered by jetty",
+    "jetty://",
+    "403 - forbidden: access is denied",
+    "http error 503. the service is unavailable",
+    "http error 40",
+    "guru meditation",
+    "herokucdn.com/error-pages",
+    "server error in '/",
+    "whitelabel error page",
+    "<code>accessdenied</code>",
+    "<code>nosuchkey</code>",
+    "<code>nosuchbucket</code>",
+];
+
+/// All literals, each once.
+pub(crate) fn all() -> Vec<&'static str> {
+    let signs = VENDORS.iter().copied().flatten().flat_map(|row| row.signs);
+    let mut literals: Vec<&'static str> = signs
+        .flat_map(|sign| sign.literals())
+        .chain(EXTRA)
+        .copied()
+        .collect();
+    literals.sort_unstable();
+    literals.dedup();
+    literals
+}
