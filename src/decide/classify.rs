@@ -393,21 +393,7 @@ fn refusal(page: &Page<'_>) -> Rule {
     if matches!(page.form, Form::Empty | Form::Other) || page.body().len() > 16 * 1024 {
         return Rule::None;
     }
-    let speaks = ["your ip address", "your country", "your region", "your location", "csrf"]
-        .iter()
-        .any(|words| page.has(words));
-    if !speaks && page.body().len() > 2048 {
-        return Rule::None;
-    }
-    let text = page.visible();
-    if let Some(rule) = origin::told_reason(text) {
-        return rule;
-    }
-    let csrf = super::page::has(text, "csrf")
-        && ["fail", "invalid", "mismatch", "missing", "verif", "expired"]
-            .iter()
-            .any(|word| super::page::has(text, word));
-    if csrf { Rule::Csrf } else { Rule::None }
+    origin::told_reason(page.visible()).unwrap_or(Rule::None)
 }
 
 fn without_answer(failure: Option<&Failure>) -> Verdict {
@@ -490,7 +476,11 @@ fn fronted(page: &Page<'_>, mut verdict: Verdict) -> Verdict {
         verdict.reference_id = origin::request_id(page);
     }
     if let Some((front, header)) = origin::front(page) {
-        verdict.fronted_by = Cow::Borrowed(front);
+        // Google's load balancer names itself in `via`, its firewall in the page: one front.
+        let one = front == "google_frontend" && verdict.vendor == "google_cloud_armor";
+        if !one {
+            verdict.fronted_by = Cow::Borrowed(front);
+        }
         if verdict.kind != Kind::Pass && verdict.vendor != front {
             verdict.evidence.push(evidence(
                 Strength::Presence,
@@ -569,3 +559,6 @@ fn clean(text: &str, chars_max: usize) -> String {
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
+
+#[cfg(test)]
+mod tests;

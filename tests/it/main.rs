@@ -20,3 +20,7 @@ mod config;
 mod probe;
 /// The simulated partner and its edge, through a real client and raw sockets.
 mod simulate;
+//! One binary for all tests that go through the crate's public interface.
+
+/// Scores the classifier against saved answers.
+mod classify;

@@ -223,9 +223,9 @@ pub(super) fn challenge(page: &Page<'_>, found: &mut Found) -> bool {
         .and_then(|c| c.get(1))
         .map(|m| String::from_utf8_lossy(m.as_bytes()).into_owned());
     let code = match declared.as_deref() {
-        _ if page.has("cf_captcha_kind") || page.has("hcaptcha") => Some("captcha"),
-        Some("interactive") => Some("captcha"),
         Some("non-interactive" | "jschallenge") => Some("jschallenge"),
+        Some("interactive") => Some("captcha"),
+        _ if page.has("cf_captcha_kind") || page.has("hcaptcha") => Some("captcha"),
         Some(other) => Some(other),
         None if page.has("jschl_vc") || page.has("jschl-answer") => Some("jschallenge"),
         None => None,

@@ -51,12 +51,6 @@ pub(crate) const EXTRA: &[&str] = &[
     "<code>accessdenied</code>",
     "<code>nosuchkey</code>",
     "<code>nosuchbucket</code>",
-    "csrf",
-    // Words by which an application tells its reason.
-    "your ip address",
-    "your country",
-    "your region",
-    "your location",
 ];
 
 /// All literals, each once.

@@ -3,10 +3,14 @@
 //! Anything that only the origin can have written proves that it was asked. What a front adds to every
 //! answer (its name, a request id) proves nothing about who made this one.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use super::cloudflare;
 use super::readers::akamai_in_front;
-use crate::decide::page::{Page, has, starts};
-use crate::domain::verdict::{Evidence, Strength};
+use crate::decide::page::{Page, pattern, starts};
+use crate::domain::verdict::{Evidence, Rule, Strength};
 
 /// Headers that come from the origin or its own load balancer.
 const ORIGIN_HEADERS: &[&str] = &[
@@ -136,12 +140,11 @@ pub(crate) fn answered(page: &Page<'_>) -> Option<Evidence> {
             "header cf-cache-status: {status}: the cache stage was reached, which comes after every block"
         )));
     }
-    if let Some(info) = page
+    let connected = page
         .answer
         .header_all("x-iinfo")
-        .find(|info| info.contains("NNN CT(") || info.contains(" SNNN "))
-    {
-        let _ = info;
+        .any(|info| info.contains("NNN CT(") || info.contains(" SNNN "));
+    if connected {
         return Some(strong(
             "header x-iinfo: the front connected to the origin for it".to_owned(),
         ));
@@ -236,7 +239,7 @@ pub(crate) fn request_id(page: &Page<'_>) -> Option<String> {
     if let Some(ray) = page.header("cf-ray").and_then(|_| cloudflare::ray(page)) {
         return Some(ray);
     }
-    ["x-amz-cf-id", "x-azure-ref", "x-vercel-id", "akamai-grn", "x-amzn-requestid"]
+    ["x-amzn-requestid", "x-amz-cf-id", "x-azure-ref", "x-vercel-id", "akamai-grn"]
         .iter()
         .find_map(|name| page.header(name))
         .map(|id| id.trim().to_owned())
@@ -267,26 +270,28 @@ pub(crate) fn relays_cloudflare(page: &Page<'_>) -> bool {
         && (page.has("cf-error-details") || page.has("_cf_chl_opt") || page.has("cf-error-code"))
 }
 
-/// Whether the words say that the refusal is the address or the country, as applications do.
-pub(crate) fn told_reason(text: &str) -> Option<crate::domain::verdict::Rule> {
-    use crate::domain::verdict::Rule;
-    let negated = ["not allow", "not permitted", "not whitelisted", "not authori", "isn't allow", "is not on", "blocked", "denied", "banned", "restricted", "not available", "unavailable", "forbidden"]
-        .iter()
-        .any(|word| has(text, word));
-    if !negated {
-        return None;
-    }
-    if ["from your country", "in your country", "from your region", "in your region", "from your location", "in your location", "from this country"]
-        .iter()
-        .any(|word| has(text, word))
-    {
-        return Some(Rule::Geo);
-    }
-    if ["your ip address", "your ip is", "ip address is not", "ip address has been", "ip not allowed", "ip not whitelisted", "ip address not"]
-        .iter()
-        .any(|word| has(text, word))
-    {
-        return Some(Rule::Ip);
-    }
-    None
+/// What an application says about its refusal, when its words are plain.
+pub(crate) fn told_reason(text: &str) -> Option<Rule> {
+    static GEO: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"(?i)\b(?:from|in|for) (?:your|this) (?:country|region|location|jurisdiction)\b|\bgeo-?(?:blocked|restricted|restriction)|\bnot available in your (?:country|region|area)")
+    });
+    static IP: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"(?i)\bip(?: address)?(?: \(?[0-9a-f.:]{3,45}\)?)? (?:is |was |has been |has )?(?:not (?:been )?(?:in |on )?(?:the )?(?:allow|authori|white-?list|permit|register|recogni)|(?:temporarily |permanently )?(?:blocked|banned|denied|blacklist|blocklist|restricted))")
+    });
+    static AUTH: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"(?i)authentication (?:token|required|failed|credentials)|authentication is required|not authenticated|(?:missing|invalid|no|expired) (?:api[ _-]?key|access token|credentials|authentication)|credentials were not provided")
+    });
+    static CSRF: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"(?i)\b(?:csrf|xsrf|anti-?forgery)\b.{0,60}(?:fail|invalid|mismatch|missing|incorrect|expired|abort)|(?:fail|invalid|mismatch|missing|incorrect|expired).{0,30}\b(?:csrf|xsrf|anti-?forgery)\b")
+    });
+    let rules: [(&LazyLock<Regex>, Rule); 4] = [
+        (&IP, Rule::Ip),
+        (&GEO, Rule::Geo),
+        (&CSRF, Rule::Csrf),
+        (&AUTH, Rule::Auth),
+    ];
+    rules
+        .into_iter()
+        .find(|(words, _)| words.is_match(text))
+        .map(|(_, rule)| rule)
 }

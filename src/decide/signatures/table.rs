@@ -178,6 +178,7 @@ const AKAMAI: &[Signature] = &[
     header("akamai", "Akamai's cache denied it at the edge", &[Has("x-cache", "tcp_denied"), Status(&[401, 403])])
         .block(Rule::Unknown)
         .strong()
+        .of_structure()
         .read(read::akamai_server),
     shape("akamai", "made by the edge server: a relayed answer keeps the origin's Server", &[Is("server", "AkamaiGHost")])
         .strong()
