@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::cell::{CellKey, ProbeName};
+use super::cell::{CellKey, ProbeName, ReceiverName};
 use super::diagnosis::Diagnosis;
 use super::verdict::{Kind, Verdict};
 
@@ -21,6 +21,10 @@ pub struct Incident {
     pub resolved_at: Option<Timestamp>,
     /// How often it came back within the reopening time.
     pub reopened: u32,
+    /// When it came back last; delays and reminders count from here. `None`: never.
+    pub reopened_at: Option<Timestamp>,
+    /// When a cell that fails now passed last, before the onset; `None`: not seen.
+    pub last_good_at: Option<Timestamp>,
     pub probes: Vec<ProbeName>,
     /// The verdict that most of its failing cells have.
     pub kind: Kind,
@@ -41,6 +45,8 @@ pub struct Incident {
     /// Reminders so far.
     pub reminded: u32,
     pub last_told_at: Option<Timestamp>,
+    /// Who was told that it opened, and so must hear of its end; in the order of telling.
+    pub told_receivers: Vec<ReceiverName>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,45 @@
+//! What the monitor takes and what it gives: closed lists, plain values.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::domain::cell::CellKey;
+use crate::domain::incident::{Change, VerdictChange};
+use crate::domain::observation::{Observation, Purpose};
+use crate::domain::plan::Plan;
+use crate::domain::verdict::Verdict;
+
+/// Whatever can cause work.
+#[derive(Debug, Clone)]
+pub enum Event {
+    Observed(Box<Judged>),
+    /// Time went by; due at [`super::monitor::Monitor::next_wake`], harmless at any other time.
+    Tick,
+    PlanReplaced(Arc<Plan>),
+}
+
+/// A run and what it means.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    pub observation: Observation,
+    pub verdict: Verdict,
+}
+
+/// What the shell is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Run a cell beyond its schedule, at `at` or as soon after it as politeness allows.
+    Run {
+        cell: CellKey,
+        at: Timestamp,
+        purpose: Purpose,
+        /// For the log and the timeline.
+        why: String,
+        /// The incident it is for, once there is one.
+        incident: Option<u64>,
+    },
+    /// Store an incident with its timeline and its notifications, together or not at all.
+    Save(Box<Change>),
+    VerdictChanged(VerdictChange),
+}

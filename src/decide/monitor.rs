@@ -1,0 +1,330 @@
+//! The loop: `(state, event, now) → effects`. The one function in which all rules meet.
+//!
+//! It routes each run to the watch of its host, or to the watch over our own network when it is our
+//! side that failed. It has no clock, no sockets and no log: the daemon, the replay of a scenario and the
+//! tests drive the same function.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+pub use super::events::{Effect, Event, Judged};
+
+use super::board::Board;
+use super::confirm::Background;
+use super::notify::Occasion;
+use super::watch::{OurSide, Watch, World};
+use crate::domain::cell::EgressName;
+use crate::domain::incident::{Incident, State, Subject, VerdictChange};
+use crate::domain::plan::Plan;
+use crate::domain::verdict::Kind;
+
+/// Everything the rules remember between two events.
+#[derive(Debug)]
+pub struct Monitor {
+    board: Board,
+    /// One a host, in the order of the board.
+    watches: Vec<Watch>,
+    ours: Watch,
+    /// Hosts with a suspicion or an incident.
+    alive: BTreeSet<usize>,
+    /// Egresses whose controls fail, as an open incident says.
+    down: BTreeSet<EgressName>,
+    /// Incidents from before the start whose host is no longer configured.
+    orphans: Vec<Incident>,
+    /// What was taken up from before the start must be fitted to the plan first.
+    fresh: bool,
+    next_number: u64,
+    background: Background,
+}
+
+impl Monitor {
+    /// Starts over a plan; `known` are the open incidents and those resolved lately.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, known: Vec<Incident>, next_number: u64) -> Self {
+        let board = Board::new(plan, None);
+        let highest = known.iter().map(|incident| incident.number).max();
+        let mut monitor = Self {
+            watches: watches(&board),
+            board,
+            ours: Watch::new(Subject::OurNetwork, None),
+            alive: BTreeSet::new(),
+            down: BTreeSet::new(),
+            orphans: Vec::new(),
+            fresh: false,
+            next_number: next_number.max(highest.map_or(1, |number| number + 1)),
+            background: Background::default(),
+        };
+        for incident in known {
+            monitor.take_up(incident);
+        }
+        monitor.find_down();
+        monitor
+    }
+
+    /// The same, with another belief about the background of weak failures.
+    #[must_use]
+    pub fn with_background(mut self, background: Background) -> Self {
+        self.background = background;
+        self
+    }
+
+    fn take_up(&mut self, incident: Incident) {
+        let open = incident.state == State::Open;
+        self.fresh |= open;
+        let watch = match &incident.subject {
+            Subject::OurNetwork => Some(&mut self.ours),
+            Subject::Host(name) => {
+                let host = self.board.host(name);
+                self.alive.extend(host.filter(|_| open));
+                host.map(|host| &mut self.watches[host])
+            }
+        };
+        match watch {
+            Some(watch) if !open || watch.incident().is_none() => watch.resume(incident),
+            _ if open => self.orphans.push(incident),
+            _ => {}
+        }
+    }
+
+    /// Applies one event; `now` is the time at which it is applied, UTC.
+    pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if std::mem::take(&mut self.fresh) {
+            self.fit(now, &mut effects);
+        }
+        match event {
+            Event::Observed(judged) => self.observe(&judged, now, &mut effects),
+            Event::Tick => {
+                self.settle_all(now, &mut effects, |_| true);
+            }
+            Event::PlanReplaced(plan) => self.replace(plan, now, &mut effects),
+        }
+        effects
+    }
+
+    /// When [`Event::Tick`] is due next; `None`: not before another event.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        if self.fresh {
+            return Some(Timestamp::UNIX_EPOCH);
+        }
+        self.alive
+            .iter()
+            .map(|host| &self.watches[*host])
+            .chain([&self.ours])
+            .filter_map(|watch| watch.next_wake(&self.board))
+            .min()
+    }
+
+    /// Open incidents, our own network's last.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.alive
+            .iter()
+            .map(|host| &self.watches[*host])
+            .chain([&self.ours])
+            .filter_map(Watch::incident)
+    }
+
+    fn observe(&mut self, judged: &Judged, now: Timestamp, effects: &mut Vec<Effect>) {
+        let (observation, kind) = (&judged.observation, judged.verdict.kind);
+        let Some(id) = self.board.id(&observation.cell) else {
+            return;
+        };
+        // Agents may deliver late or twice.
+        let Ok(before) = self.board.note(id, observation.started_at, kind) else {
+            return;
+        };
+        let cell = &self.board.cells[id];
+        let (host, failed) = (cell.host, kind != cell.expected);
+        let control = cell.control_probe;
+        if before.is_none_or(|last| last.kind != kind) {
+            effects.push(Effect::VerdictChanged(VerdictChange {
+                cell: cell.key.clone(),
+                at: observation.started_at,
+                from: before.map(|last| last.kind),
+                to: kind,
+            }));
+        }
+        for watch in &self.alive {
+            self.watches[*watch].answered(judged);
+        }
+        self.ours.answered(judged);
+        let our_side = failed
+            && (kind == Kind::LocalError || (control && self.down.contains(&cell.key.egress)));
+        if our_side || self.ours.knows(&cell.key) {
+            self.with_ours(now, effects, |watch, world| {
+                watch.observe(world, &world.board.cells[id], judged, our_side);
+            });
+        }
+        // From an egress that is down, only what passes says something.
+        let muffled = failed && self.down.contains(&self.board.cells[id].key.egress);
+        if !our_side && !muffled {
+            self.with(host, now, effects, |watch, world| {
+                watch.observe(world, &world.board.cells[id], judged, failed)
+            });
+        }
+        self.settle_all(now, effects, |watch| {
+            watch.pending() || (control && watch.held())
+        });
+    }
+
+    /// Lets one host's watch act, and takes over what it finds to be our own network's.
+    fn with(
+        &mut self,
+        host: usize,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+        act: impl FnOnce(&mut Watch, &mut World<'_>) -> Option<OurSide>,
+    ) {
+        let mut world = World {
+            board: &self.board,
+            down: &self.down,
+            background: self.background,
+            now,
+            next_number: &mut self.next_number,
+            effects,
+        };
+        let watch = &mut self.watches[host];
+        let ours = act(watch, &mut world);
+        if watch.alive() {
+            self.alive.insert(host);
+        } else {
+            self.alive.remove(&host);
+        }
+        if let Some(ours) = ours {
+            self.with_ours(now, effects, |watch, world| watch.adopt(world, ours));
+        }
+    }
+
+    /// Lets the watch over our own network act; hosts then yield what is down.
+    fn with_ours(
+        &mut self,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+        act: impl FnOnce(&mut Watch, &mut World<'_>),
+    ) {
+        let mut world = World {
+            board: &self.board,
+            down: &self.down,
+            background: self.background,
+            now,
+            next_number: &mut self.next_number,
+            effects,
+        };
+        act(&mut self.ours, &mut world);
+        self.find_down();
+    }
+
+    /// Which egresses are down, from the failing controls of the open incident.
+    fn find_down(&mut self) {
+        let board = &self.board;
+        let is_control = |cell| board.get(cell).is_some_and(|cell| cell.control_probe);
+        let down: BTreeSet<EgressName> = self
+            .ours
+            .failing_members()
+            .filter(|member| is_control(&member.cell))
+            .map(|member| member.cell.egress.clone())
+            .collect();
+        if down == self.down {
+            return;
+        }
+        self.down = down;
+        let alive: Vec<usize> = self.alive.iter().copied().collect();
+        for host in alive {
+            self.watches[host].yield_to(&self.down);
+            if !self.watches[host].alive() {
+                self.alive.remove(&host);
+            }
+        }
+    }
+
+    fn settle_all(
+        &mut self,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+        which: impl Fn(&Watch) -> bool,
+    ) {
+        if which(&self.ours) {
+            self.with_ours(now, effects, |watch, world| {
+                watch.tick(world);
+            });
+        }
+        let alive: Vec<usize> = self
+            .alive
+            .iter()
+            .copied()
+            .filter(|host| which(&self.watches[*host]))
+            .collect();
+        for host in alive {
+            self.with(host, now, effects, |watch, world| watch.tick(world));
+        }
+    }
+
+    fn replace(&mut self, plan: Arc<Plan>, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.board = Board::new(plan, Some(&self.board));
+        let fresh = watches(&self.board);
+        let old = std::mem::replace(&mut self.watches, fresh);
+        let places: HashMap<String, usize> = self
+            .board
+            .hosts
+            .iter()
+            .enumerate()
+            .map(|(place, host)| (host.name.clone(), place))
+            .collect();
+        self.alive.clear();
+        for watch in old {
+            let place = match &watch.subject {
+                Subject::Host(name) => places.get(name).copied(),
+                Subject::OurNetwork => None,
+            };
+            match place {
+                Some(place) => {
+                    if watch.alive() {
+                        self.alive.insert(place);
+                    }
+                    self.watches[place] = watch;
+                }
+                None => self.orphans.extend(watch.incident().cloned()),
+            }
+        }
+        self.fit(now, effects);
+    }
+
+    /// Fits incidents to the plan: cells that it no longer has leave, and so do empty incidents.
+    fn fit(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.with_ours(now, effects, |watch, world| {
+            watch.replan(world, None);
+        });
+        let alive: Vec<usize> = self.alive.iter().copied().collect();
+        for host in alive {
+            self.with(host, now, effects, |watch, world| {
+                watch.replan(world, Some(host))
+            });
+        }
+        for incident in std::mem::take(&mut self.orphans) {
+            let mut watch = Watch::new(incident.subject.clone(), None);
+            watch.resume(incident);
+            let mut world = World {
+                board: &self.board,
+                down: &self.down,
+                background: self.background,
+                now,
+                next_number: &mut self.next_number,
+                effects: &mut *effects,
+            };
+            watch.close(&mut world, Occasion::Removed);
+        }
+    }
+}
+
+fn watches(board: &Board) -> Vec<Watch> {
+    let hosts = board.hosts.iter().enumerate();
+    hosts
+        .map(|(place, host)| Watch::new(Subject::Host(host.name.clone()), Some(place)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,711 @@
+//! Stories played through the monitor with simulated time: what the world does, and what is told.
+
+mod play;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::cell::{CellKey, Credential};
+use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::incident::Happening;
+use crate::domain::notification::Reason;
+use crate::domain::observation::Purpose;
+use play::{Play, Setup, kind_at, route};
+
+/// Two addresses, three clients, one partner, one control; the network of 2021.
+fn gmc() -> Setup {
+    Setup::new(
+        &["legacy-prod", "new-reval"],
+        &["java-8", "java-11", "plain"],
+    )
+    .probe("gmc-connect", "webcache.gmc-uk.org")
+    .control("internet", "www.gov.uk", 60)
+}
+
+fn incident_of(play: &Play) -> &Incident {
+    play.monitor.incidents().next().expect("an open incident")
+}
+
+#[test]
+fn march_2021_one_client_is_refused_at_the_edge() {
+    let mut play = Play::new(gmc());
+    play.run(600, |cell, t| {
+        kind_at(t >= 400 && client(cell, "java-8"), Kind::EdgeBlock, cell)
+    });
+    let incident = incident_of(&play);
+    assert_eq!(
+        incident.diagnosis.cause,
+        Cause::Level(Level::Client("java-8".into()))
+    );
+    assert!(incident.diagnosis.confidence >= 0.99);
+    assert_eq!(incident.number, 1);
+    let took = incident
+        .opened_at
+        .duration_since(incident.onset_at)
+        .as_secs();
+    assert!(took <= 60, "opened after {took} s");
+    assert!(
+        incident.extra_runs <= 6,
+        "{} extra runs",
+        incident.extra_runs
+    );
+    let told = play.told("engineers");
+    assert_eq!(told.len(), 1, "{:#?}", play.lines);
+    let briefing = &told[0].briefing;
+    assert_eq!(
+        briefing.headline,
+        "GMC refuses client `java-8` (agent of java-8) at Cloudflare (error 1010), from every egress"
+    );
+    assert!(briefing.cause_known && !briefing.our_side);
+    let not = briefing.ruled_out.join("; ");
+    assert!(not.contains("not your IPs"), "{not}");
+    assert!(not.contains("not the credentials"), "{not}");
+    assert_eq!(
+        briefing.next_step.as_deref(),
+        Some(
+            "Ask GMC to allow the user agent `agent of java-8` at Cloudflare; give them Ray ID `ray-1` and the time"
+        )
+    );
+}
+
+#[test]
+fn july_2021_one_address_is_refused() {
+    let mut play = Play::new(gmc());
+    play.run(900, |cell, t| {
+        kind_at(
+            t >= 400 && cell.egress.as_str() == "legacy-prod",
+            Kind::EdgeBlock,
+            cell,
+        )
+    });
+    let told = play.told("engineers");
+    assert_eq!(
+        told.last().unwrap().briefing.headline,
+        "GMC refuses requests from egress `legacy-prod` (203.0.113.1) at Cloudflare (error 1010), whatever the client"
+    );
+    assert_eq!(
+        told.last().unwrap().briefing.next_step.as_deref(),
+        Some(
+            "Ask GMC to allow 203.0.113.1 (egress `legacy-prod`) at Cloudflare; give them Ray ID `ray-1` and the time"
+        )
+    );
+}
+
+#[test]
+fn everybody_is_refused() {
+    let mut play = Play::new(gmc());
+    play.run(900, |cell, t| kind_at(t >= 400, Kind::EdgeBlock, cell));
+    assert_eq!(incident_of(&play).diagnosis.cause, Cause::Everything);
+    assert_eq!(
+        play.told("engineers").last().unwrap().briefing.headline,
+        "GMC refuses every request at Cloudflare (error 1010), from every egress, as `java-8` and `plain`"
+    );
+}
+
+#[test]
+fn the_host_does_not_answer() {
+    let mut play = Play::new(gmc());
+    play.run(1200, |cell, t| kind_at(t >= 400, Kind::Timeout, cell));
+    let last = play.told("engineers").pop().unwrap();
+    assert_eq!(
+        last.briefing.headline,
+        "webcache.gmc-uk.org does not answer (timeout) every request, from every egress, whatever the client"
+    );
+    assert_eq!(incident_of(&play).diagnosis.cause, Cause::Everything);
+}
+
+/// Plays a story and compares what everybody was told, as `second receiver reason: cause`.
+fn check(
+    name: &str,
+    setup: Setup,
+    until: i64,
+    world: impl Fn(&CellKey, i64) -> Kind,
+    expected: &[&str],
+) {
+    let mut play = Play::new(setup);
+    play.run(until, world);
+    assert_eq!(play.lines, expected, "{name}");
+}
+
+fn client(cell: &CellKey, name: &str) -> bool {
+    cell.client.as_str() == name
+}
+
+#[test]
+fn weather_wakes_nobody() {
+    let block = Kind::EdgeBlock;
+    let blocked =
+        |from, to, kind| move |cell: &CellKey, t: i64| kind_at(t >= from && t < to, kind, cell);
+    check(
+        "one timeout",
+        gmc(),
+        2000,
+        blocked(301, 302, Kind::Timeout),
+        &[],
+    );
+    check(
+        "45 s of timeouts",
+        gmc(),
+        2000,
+        blocked(301, 346, Kind::Timeout),
+        &[],
+    );
+    check(
+        "one signed block",
+        gmc(),
+        2000,
+        blocked(301, 302, block),
+        &[],
+    );
+    check(
+        "one of everything",
+        gmc(),
+        2000,
+        |cell, t| match t {
+            301 => Kind::DnsError,
+            650 => Kind::OriginError,
+            1250 => kind_at(true, Kind::TlsError, cell),
+            _ => Kind::Pass,
+        },
+        &[],
+    );
+}
+
+#[test]
+fn a_block_that_lifts_is_resolved_and_its_return_keeps_the_number() {
+    let mut play = Play::new(gmc());
+    play.run(4000, |cell, t| {
+        let on = (400..1500).contains(&t) || (1900..2500).contains(&t);
+        kind_at(on && client(cell, "java-8"), Kind::EdgeBlock, cell)
+    });
+    assert_eq!(
+        play.reasons("engineers"),
+        "opened resolved reopened resolved",
+        "{:#?}",
+        play.lines
+    );
+    assert!(play.notifications.iter().all(|n| n.incident == 1));
+    assert_eq!(play.stored[&1].reopened, 1);
+    let sequences: Vec<u32> = play.notifications.iter().map(|n| n.sequence).collect();
+    assert_eq!(sequences, [1, 2, 3, 4]);
+    let resolved = &play.notifications[1].briefing;
+    assert!(resolved.resolved);
+    assert_eq!(
+        resolved.headline,
+        "Both cells of webcache.gmc-uk.org that failed pass again. It was: GMC refuses client `java-8` \
+         (agent of java-8) at Cloudflare (error 1010), from every egress"
+    );
+}
+
+#[test]
+fn a_return_after_a_quarter_of_an_hour_is_another_incident() {
+    let mut play = Play::new(gmc());
+    play.run(6000, |cell, t| {
+        let on = (400..1500).contains(&t) || (3400..4500).contains(&t);
+        kind_at(on && client(cell, "java-8"), Kind::EdgeBlock, cell)
+    });
+    let numbers: Vec<u64> = play.notifications.iter().map(|n| n.incident).collect();
+    assert_eq!(numbers, [1, 1, 2, 2], "{:#?}", play.lines);
+}
+
+#[test]
+fn a_restart_repeats_nothing_and_ends_as_it_should() {
+    let world = |cell: &CellKey, t: i64| {
+        kind_at(
+            (400..1500).contains(&t) && client(cell, "java-8"),
+            Kind::EdgeBlock,
+            cell,
+        )
+    };
+    for stop in [460, 700, 1000, 1499] {
+        let mut play = Play::new(gmc());
+        play.run(stop, world);
+        play.restart();
+        play.run(3000, world);
+        assert_eq!(
+            play.reasons("engineers"),
+            "opened resolved",
+            "stopped at {stop}: {:#?}",
+            play.lines
+        );
+        assert!(play.monitor.incidents().next().is_none());
+    }
+}
+
+#[test]
+fn a_return_after_a_restart_keeps_the_number() {
+    let world = |cell: &CellKey, t: i64| {
+        let on = (400..1500).contains(&t) || (1900..2500).contains(&t);
+        kind_at(on && client(cell, "java-8"), Kind::EdgeBlock, cell)
+    };
+    let mut play = Play::new(gmc());
+    play.run(1800, world);
+    assert_eq!(play.reasons("engineers"), "opened resolved");
+    play.restart();
+    play.run(4000, world);
+    assert_eq!(
+        play.reasons("engineers"),
+        "opened resolved reopened resolved",
+        "{:#?}",
+        play.lines
+    );
+}
+
+#[test]
+fn when_we_are_offline_no_partner_is_blamed() {
+    let mut play = Play::new(gmc().probe("other", "api.other.example"));
+    play.run(4000, |_, t| {
+        if (400..2000).contains(&t) {
+            Kind::Timeout
+        } else {
+            Kind::Pass
+        }
+    });
+    let subjects: Vec<&Subject> = play.stored.values().map(|i| &i.subject).collect();
+    assert_eq!(subjects, [&Subject::OurNetwork], "{:#?}", play.lines);
+    let told = play.told("engineers");
+    assert_eq!(
+        told.last().map(|n| n.reason),
+        Some(Reason::Resolved),
+        "{:#?}",
+        play.lines
+    );
+    assert!(told.iter().all(|n| n.briefing.our_side));
+    let before = &told[told.len() - 2].briefing;
+    assert_eq!(
+        before.headline,
+        "Our own network: the controls fail from every egress, nothing answers"
+    );
+    assert!(
+        before
+            .next_step
+            .as_ref()
+            .unwrap()
+            .starts_with("Check our own side")
+    );
+}
+
+#[test]
+fn one_egress_without_a_network_is_ours() {
+    let mut play = Play::new(gmc().probe("other", "api.other.example"));
+    play.run(2000, |cell, t| {
+        if t >= 400 && cell.egress.as_str() == "new-reval" {
+            Kind::ConnectError
+        } else {
+            Kind::Pass
+        }
+    });
+    let open: Vec<&Incident> = play.monitor.incidents().collect();
+    assert_eq!(open.len(), 1, "{:#?}", play.lines);
+    let ours = Cause::OurNetwork {
+        egresses: vec!["new-reval".into()],
+    };
+    assert_eq!(open[0].diagnosis.cause, ours);
+    assert_eq!(
+        play.notifications.last().unwrap().briefing.headline,
+        "Our own network: the controls fail from egress `new-reval`, nothing answers there"
+    );
+}
+
+#[test]
+fn a_request_that_cannot_leave_is_ours() {
+    let mut play = Play::new(gmc());
+    play.run(2000, |cell, t| {
+        if t >= 400 && cell.egress.as_str() == "new-reval" {
+            Kind::LocalError
+        } else {
+            Kind::Pass
+        }
+    });
+    assert_eq!(play.stored.len(), 1, "{:#?}", play.lines);
+    let told = play.told("engineers");
+    assert!(told.iter().all(|n| n.briefing.our_side));
+    assert_eq!(
+        told[0].briefing.headline,
+        "Our own side: requests from egress `new-reval` can't be sent"
+    );
+}
+
+#[test]
+fn a_control_that_fails_alone_blames_nobody_else() {
+    let mut play = Play::new(gmc().probe("other", "api.other.example"));
+    play.run(3000, |cell, t| {
+        if t >= 400 && cell.probe.as_str() == "internet" {
+            Kind::Timeout
+        } else {
+            Kind::Pass
+        }
+    });
+    let open: Vec<&Incident> = play.monitor.incidents().collect();
+    assert_eq!(open.len(), 1, "{:#?}", play.lines);
+    assert_eq!(open[0].subject, Subject::Host("www.gov.uk".to_owned()));
+}
+
+#[test]
+fn a_plan_without_the_cells_closes_the_incident_and_says_so() {
+    let mut play = Play::new(gmc());
+    let world =
+        |cell: &CellKey, t: i64| kind_at(t >= 400 && client(cell, "java-8"), Kind::EdgeBlock, cell);
+    play.run(1000, world);
+    let mut plan = (*play.plan).clone();
+    plan.probes[0]
+        .as_clients
+        .retain(|name| name.as_str() != "java-8");
+    play.replace(plan);
+    assert_eq!(play.reasons("engineers"), "opened resolved");
+    let last = play.changes.last().unwrap();
+    assert_eq!(last.timeline.last().unwrap().what, Happening::Removed);
+    let headline = &play.notifications.last().unwrap().briefing.headline;
+    assert!(
+        headline.starts_with("webcache.gmc-uk.org is no longer watched"),
+        "{headline}"
+    );
+    play.run(2000, world);
+    assert!(play.monitor.incidents().next().is_none());
+}
+
+#[test]
+fn a_plan_without_the_host_closes_the_incident_even_over_a_restart() {
+    let world = |cell: &CellKey, t: i64| kind_at(t >= 400, Kind::EdgeBlock, cell);
+    let other = || Setup::new(&["legacy-prod"], &["plain"]).probe("other", "api.other.example");
+    let mut play = Play::new(gmc());
+    play.run(1000, world);
+    play.replace(other().plan);
+    assert_eq!(play.reasons("engineers"), "opened resolved");
+    let mut play = Play::new(gmc());
+    play.run(1000, world);
+    play.plan = Arc::new(other().plan);
+    play.restart();
+    play.run(1001, |_, _| Kind::Pass);
+    assert_eq!(play.reasons("engineers"), "opened resolved");
+}
+
+#[test]
+fn a_plan_that_keeps_the_cells_keeps_the_incident() {
+    let world = |cell: &CellKey, t: i64| {
+        kind_at(
+            (400..2000).contains(&t) && client(cell, "java-8"),
+            Kind::EdgeBlock,
+            cell,
+        )
+    };
+    let mut play = Play::new(gmc());
+    play.run(1000, world);
+    let plan = gmc().probe("second", "api.other.example").plan;
+    play.replace(plan);
+    play.run(3000, world);
+    assert_eq!(
+        play.reasons("engineers"),
+        "opened resolved",
+        "{:#?}",
+        play.lines
+    );
+}
+
+#[test]
+fn a_refused_credential_is_not_asked_to_death() {
+    let setup = gmc().with(|plan| {
+        plan.credentials.push(Credential {
+            name: "spare".into(),
+            fields: std::collections::BTreeMap::new(),
+            missing: None,
+        });
+        plan.probes[0].with.push("spare".into());
+    });
+    let mut play = Play::new(setup);
+    play.run(900, |cell, t| {
+        kind_at(
+            t >= 400 && cell.credential.as_str() == "gmc",
+            Kind::OriginDenied,
+            cell,
+        )
+    });
+    let incident = incident_of(&play);
+    assert_eq!(
+        incident.diagnosis.cause,
+        Cause::Level(Level::Credential("gmc".into())),
+        "{:#?}",
+        play.lines
+    );
+    let with = play
+        .extra
+        .iter()
+        .filter(|(_, cell, _)| cell.credential.as_str() == "gmc");
+    assert!(with.count() <= 3, "{:#?}", play.extra);
+    let last = &play.notifications.last().unwrap().briefing;
+    assert_eq!(
+        last.headline.split(", ").next(),
+        Some("the application of GMC refuses requests with credential `gmc`")
+    );
+    assert!(
+        last.next_step
+            .as_ref()
+            .unwrap()
+            .starts_with("Check the account behind credential `gmc`")
+    );
+}
+
+#[test]
+fn a_rate_limit_is_answered_with_patience() {
+    let mut play = Play::new(gmc());
+    play.run(2000, |cell, t| kind_at(t >= 400, Kind::RateLimited, cell));
+    let partner = play
+        .extra
+        .iter()
+        .filter(|(_, cell, _)| cell.probe.as_str() == "gmc-connect");
+    assert_eq!(partner.count(), 0, "{:#?}", play.extra);
+    assert_eq!(incident_of(&play).kind, Kind::RateLimited);
+}
+
+#[test]
+fn a_watched_block_tells_when_it_goes_and_when_it_is_back() {
+    let setup = gmc().with(|plan| plan.probes[0].expect.verdict = Some(Kind::EdgeBlock));
+    let mut play = Play::new(setup);
+    play.run(3000, |cell, t| {
+        kind_at(!(400..1500).contains(&t), Kind::EdgeBlock, cell)
+    });
+    assert_eq!(
+        play.reasons("engineers"),
+        "opened resolved",
+        "{:#?}",
+        play.lines
+    );
+    let told = play.told("engineers");
+    assert!(
+        told[0]
+            .briefing
+            .headline
+            .contains("through, where a refusal is expected"),
+        "{}",
+        told[0].briefing.headline
+    );
+    assert_eq!(told[0].briefing.expected, "verdict edge_block");
+}
+
+#[test]
+fn one_egress_can_not_tell_our_address_from_everybody() {
+    let setup = Setup::new(&["only"], &["java-8", "java-11", "plain"])
+        .probe("gmc-connect", "webcache.gmc-uk.org")
+        .control("internet", "www.gov.uk", 60);
+    let mut play = Play::new(setup.clone());
+    play.run(900, |cell, t| kind_at(t >= 400, Kind::EdgeBlock, cell));
+    let among = vec![Level::Egress("only".into())];
+    assert_eq!(incident_of(&play).diagnosis.cause, Cause::Unknown { among });
+    let briefing = &play.notifications.last().unwrap().briefing;
+    assert!(!briefing.cause_known);
+    assert!(
+        briefing
+            .headline
+            .ends_with("can't tell whether it is egress `only` alone or everybody"),
+        "{}",
+        briefing.headline
+    );
+    assert!(
+        briefing
+            .next_step
+            .as_ref()
+            .unwrap()
+            .contains("a second egress")
+    );
+    let mut play = Play::new(setup);
+    play.run(900, |cell, t| kind_at(t >= 400, Kind::OriginError, cell));
+    assert_eq!(incident_of(&play).diagnosis.cause, Cause::Everything);
+}
+
+#[test]
+fn support_hears_later_and_only_of_what_lasts() {
+    let setup = || gmc().with(|plan| plan.routes.push(route("support", 600, 0.9)));
+    let blocked_for = |seconds: i64| {
+        let mut play = Play::new(setup());
+        play.run(400 + seconds + 1500, |cell, t| {
+            kind_at(
+                (400..400 + seconds).contains(&t) && client(cell, "java-8"),
+                Kind::EdgeBlock,
+                cell,
+            )
+        });
+        play
+    };
+    let short = blocked_for(300);
+    assert_eq!(short.reasons("engineers"), "opened resolved");
+    assert_eq!(short.reasons("support"), "", "over before their delay was");
+    let long = blocked_for(1500);
+    assert_eq!(
+        long.reasons("support"),
+        "opened resolved",
+        "{:#?}",
+        long.lines
+    );
+    let opened = long.told("support")[0].clone();
+    let after = opened
+        .created_at
+        .duration_since(opened.briefing.opened_at)
+        .as_secs();
+    assert_eq!(after, 600);
+    assert!(opened.briefing.cause_known);
+}
+
+#[test]
+fn a_receiver_that_wants_to_be_sure_is_told_no_guess() {
+    let setup = gmc().with(|plan| plan.routes.push(route("support", 0, 0.999)));
+    let mut play = Play::new(setup);
+    play.run(900, |cell, t| {
+        kind_at(t >= 400 && client(cell, "java-8"), Kind::EdgeBlock, cell)
+    });
+    let briefing = &play.told("support")[0].briefing;
+    assert!(!briefing.cause_known && briefing.ruled_out.is_empty());
+    let all = format!("{} {:?}", briefing.headline, briefing.because);
+    assert!(!all.contains("java-8"), "{all}");
+    assert!(
+        briefing.headline.ends_with("the cause is not certain yet"),
+        "{}",
+        briefing.headline
+    );
+    assert_eq!(
+        play.reasons("support"),
+        "opened",
+        "what it can't see has not changed"
+    );
+}
+
+#[test]
+fn reminders_come_at_their_times() {
+    let mut play = Play::new(gmc());
+    play.run(60 * 3600, |cell, t| {
+        kind_at(t >= 400 && client(cell, "java-8"), Kind::EdgeBlock, cell)
+    });
+    let told = play.told("engineers");
+    let opened_at = told[0].created_at;
+    let hours: Vec<i64> = told
+        .iter()
+        .filter(|n| n.reason == Reason::Reminder)
+        .map(|n| n.created_at.duration_since(opened_at).as_secs() / 3600)
+        .collect();
+    assert_eq!(hours, [1, 4, 24, 48]);
+    let promised = told[0].briefing.next_update_at.unwrap();
+    assert_eq!(promised, told[1].created_at, "the promised time is kept");
+}
+
+#[test]
+fn after_a_long_stop_one_reminder_stands_for_all_that_were_missed() {
+    let world =
+        |cell: &CellKey, t: i64| kind_at(t >= 400 && client(cell, "java-8"), Kind::EdgeBlock, cell);
+    let mut play = Play::new(gmc());
+    play.run(1000, world);
+    play.second = 30 * 3600;
+    play.restart();
+    play.run(40 * 3600, world);
+    assert_eq!(
+        play.reasons("engineers"),
+        "opened reminder",
+        "{:#?}",
+        play.lines
+    );
+}
+
+#[test]
+fn late_double_and_foreign_runs_are_ignored() {
+    let mut play = Play::new(gmc());
+    let cell = play.plan.cells().next().unwrap().1;
+    play.second = 100;
+    play.observe(&cell, Kind::Pass, Purpose::Schedule);
+    for kind in [Kind::EdgeBlock, Kind::EdgeBlock] {
+        play.observe(&cell, kind, Purpose::Schedule);
+    }
+    play.second = 99;
+    play.observe(&cell, Kind::EdgeBlock, Purpose::Schedule);
+    let stranger = CellKey {
+        client: "nobody".into(),
+        ..cell
+    };
+    play.second = 101;
+    play.observe(&stranger, Kind::EdgeBlock, Purpose::Schedule);
+    assert!(play.extra.is_empty());
+}
+
+#[test]
+fn a_second_fault_on_the_host_joins_the_incident() {
+    let mut play = Play::new(gmc());
+    play.run(2500, |cell, t| {
+        let java = t >= 400 && client(cell, "java-8");
+        let address = t >= 1300 && cell.egress.as_str() == "new-reval";
+        kind_at(java || address, Kind::EdgeBlock, cell)
+    });
+    assert_eq!(
+        play.reasons("engineers"),
+        "opened changed",
+        "{:#?}",
+        play.lines
+    );
+    assert_eq!(
+        incident_of(&play).diagnosis.cause,
+        Cause::Unknown { among: Vec::new() }
+    );
+    assert_eq!(play.stored.len(), 1);
+}
+
+#[test]
+fn one_more_timeout_does_not_shake_a_cause() {
+    let mut play = Play::new(gmc());
+    play.run(2500, |cell, t| match t {
+        1321 | 1621 | 1721 => kind_at(true, Kind::Timeout, cell),
+        _ => kind_at(t >= 400 && client(cell, "java-8"), Kind::EdgeBlock, cell),
+    });
+    assert_eq!(play.reasons("engineers"), "opened", "{:#?}", play.lines);
+}
+
+#[test]
+fn an_extra_run_that_is_lost_holds_nothing_up() {
+    let mut play = Play::new(gmc());
+    let cell = play.plan.cells().next().unwrap().1;
+    play.second = 10;
+    play.observe(&cell, Kind::EdgeBlock, Purpose::Schedule);
+    assert_eq!(play.extra.len(), 1);
+    // The scheduler drops it: nothing of the queue is played.
+    let lost_at = play
+        .monitor
+        .next_wake()
+        .expect("a wake-up for the lost run");
+    let effects = play.monitor.step(Event::Tick, lost_at);
+    assert!(
+        matches!(effects.as_slice(), [Effect::Run { .. }]),
+        "{effects:?}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Whatever the world does: one open incident a subject, sequences rise, and who was told of an
+    /// opening is told of its end.
+    #[test]
+    fn what_always_holds(
+        faults in proptest::collection::vec(
+            (0i64..6000, 1i64..2500, 0u8..4, 0u8..4, 1usize..Kind::ALL.len(), 1i64..4),
+            1..5,
+        ),
+        restart in proptest::option::of(100i64..8000),
+        delay in 0u64..1200,
+    ) {
+        let setup = gmc().probe("other", "api.other.example")
+            .with(|plan| plan.routes.push(route("support", delay, 0.9)));
+        let world = |cell: &CellKey, t: i64| {
+            let hit = faults.iter().find(|(from, lasts, client, egress, _, every)| {
+                let at_client = ["java-8", "java-11", "plain"].get(usize::from(*client));
+                let at_egress = ["legacy-prod", "new-reval"].get(usize::from(*egress));
+                t >= *from && t < from + lasts && t % every == 0
+                    && at_client.is_none_or(|name| cell.client.as_str() == *name)
+                    && at_egress.is_none_or(|name| cell.egress.as_str() == *name)
+            });
+            hit.map_or(Kind::Pass, |fault| Kind::ALL[fault.4])
+        };
+        let mut play = Play::new(setup);
+        if let Some(second) = restart {
+            play.run(second, world);
+            play.restart();
+        }
+        play.run(30_000, world);
+        play.hold();
+        prop_assert_eq!(play.monitor.incidents().count(), 0, "all is well again: {:#?}", play.lines);
+    }
+}

@@ -1,0 +1,194 @@
+//! Names and codes of vendors, verdicts and levels in words that a person can act on.
+//!
+//! A vendor's number is the vendor's: people looked for a CDN's `1020` in the partner's own list of
+//! return codes, so each explanation says whose it is.
+
+use crate::domain::cell::CellKey;
+use crate::domain::diagnosis::Level;
+use crate::domain::verdict::{Factor, Kind, Maker, Verdict};
+
+/// `client `legacy`` and the like.
+#[must_use]
+pub fn level(level: &Level) -> String {
+    match level {
+        Level::Egress(name) => format!("egress `{name}`"),
+        Level::Client(name) => format!("client `{name}`"),
+        Level::Credential(name) => format!("credential `{name}`"),
+        Level::Probe(name) => format!("probe `{name}`"),
+    }
+}
+
+/// The level's own name, where its factor is clear.
+#[must_use]
+pub fn name(level: &Level) -> String {
+    match level {
+        Level::Egress(name) => format!("`{name}`"),
+        Level::Client(name) => format!("`{name}`"),
+        Level::Credential(name) => format!("`{name}`"),
+        Level::Probe(name) => format!("`{name}`"),
+    }
+}
+
+/// A cell as a request that was or could be made; the probe only where it tells something.
+#[must_use]
+pub fn request(cell: &CellKey, probe: bool) -> String {
+    let mut text = format!("client `{}` from egress `{}`", cell.client, cell.egress);
+    if !cell.credential.is_anonymous() {
+        text.push_str(&format!(" with credential `{}`", cell.credential));
+    }
+    if probe {
+        text.push_str(&format!(" at probe `{}`", cell.probe));
+    }
+    text
+}
+
+/// `a`, `a and b`, `a, b and c`; of more than six the rest is counted.
+#[must_use]
+pub fn list(items: &[String], joint: &str) -> String {
+    const SHOWN: usize = 6;
+    if items.len() > SHOWN {
+        let rest = items.len() - SHOWN;
+        return format!("{} {joint} {rest} more", items[..SHOWN].join(", "));
+    }
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [init @ .., last] => format!("{} {joint} {last}", init.join(", ")),
+    }
+}
+
+/// The factor in the plural, as people talk about it.
+#[must_use]
+pub fn factor(factor: Factor) -> &'static str {
+    match factor {
+        Factor::Egress => "your IPs",
+        Factor::Client => "the client",
+        Factor::Credential => "the credentials",
+        Factor::Endpoint => "the endpoint",
+        Factor::Host => "the host",
+        Factor::Rate => "your request rate",
+        Factor::Http => "the HTTP version",
+        Factor::Method => "the method",
+    }
+}
+
+/// A vendor's name as it writes it; `None` for `none` and `unknown`.
+#[must_use]
+pub fn vendor(name: &str) -> Option<String> {
+    let known = match name {
+        "" | "none" | "unknown" => return None,
+        "cloudflare" => "Cloudflare",
+        "akamai" => "Akamai",
+        "imperva" => "Imperva",
+        "cloudfront" => "CloudFront",
+        "aws_waf" | "aws-waf" => "AWS WAF",
+        "fastly" => "Fastly",
+        "azure_front_door" | "azure-front-door" => "Azure Front Door",
+        "google_cloud_armor" | "google-cloud-armor" => "Google Cloud Armor",
+        "sucuri" => "Sucuri",
+        "vercel" => "Vercel",
+        "datadome" => "DataDome",
+        "f5" => "F5",
+        other => {
+            let mut letters = other.chars();
+            let first: String = letters.next()?.to_uppercase().collect();
+            return Some(first + &letters.as_str().replace(['_', '-'], " "));
+        }
+    };
+    Some(known.to_owned())
+}
+
+/// Who made the answer, when it was an edge with a name.
+#[must_use]
+pub fn edge(verdict: &Verdict) -> Option<String> {
+    if verdict.maker != Maker::Edge {
+        return None;
+    }
+    vendor(&verdict.vendor).or_else(|| vendor(&verdict.fronted_by))
+}
+
+/// What a vendor's code means, in words.
+///
+/// Cloudflare's from <https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/>
+/// (read 2026-08).
+#[must_use]
+pub fn code(vendor: &str, code: &str) -> Option<&'static str> {
+    if vendor != "cloudflare" {
+        return None;
+    }
+    Some(match code {
+        "1005" => "the network (ASN) of the address is banned",
+        "1006" | "1007" | "1008" | "1106" => "the IP address is banned",
+        "1009" => "the country or region of the address is banned",
+        "1010" => "the browser signature (user agent and the like) is banned",
+        "1011" => "hotlink protection",
+        "1012" => "the address is banned for malicious activity from its network",
+        "1015" => "too many requests from the address: a rate limit",
+        "1020" => "a firewall rule of the site's owner",
+        "1016" => "the origin's name does not resolve",
+        "1033" => "the tunnel to the origin is not connected",
+        "520" => "the origin gave an empty or unknown answer",
+        "521" => "the origin refused the connection",
+        "522" => "the connection to the origin timed out",
+        "523" => "the origin can't be reached",
+        "524" => "the origin did not answer in time",
+        "525" | "526" => "TLS between the edge and the origin failed",
+        _ => return None,
+    })
+}
+
+/// What the edge calls the number that finds the request in its logs.
+#[must_use]
+pub fn reference(vendor: &str) -> &'static str {
+    match vendor {
+        "cloudflare" => "Ray ID",
+        "akamai" => "Akamai reference",
+        "imperva" => "incident ID",
+        "cloudfront" | "aws_waf" => "request ID",
+        _ => "reference",
+    }
+}
+
+/// What a kind is, in the middle of a sentence.
+#[must_use]
+pub fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Pass => "passes",
+        Kind::EdgeBlock => "refused at the edge",
+        Kind::EdgeChallenge => "asked for a bot check",
+        Kind::RateLimited => "rate limited",
+        Kind::EdgeError => "the edge can't reach the application",
+        Kind::OriginDenied => "refused by the application",
+        Kind::OriginError => "the application fails",
+        Kind::SoftBlock => "another page in place of the content",
+        Kind::Unexpected => "not the expected answer",
+        Kind::DnsError => "the name does not resolve",
+        Kind::ConnectError => "no connection",
+        Kind::TlsError => "the TLS handshake fails",
+        Kind::Timeout => "no answer in time",
+        Kind::LocalError => "can't be sent from here",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_read_like_sentences() {
+        let items = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>();
+        let check = |n, expected: &str| assert_eq!(list(&items(n), "and"), expected);
+        check(0, "");
+        check(1, "0");
+        check(2, "0 and 1");
+        check(3, "0, 1 and 2");
+        check(8, "0, 1, 2, 3, 4, 5 and 2 more");
+    }
+
+    #[test]
+    fn vendors_have_names() {
+        assert_eq!(vendor("cloudflare").as_deref(), Some("Cloudflare"));
+        assert_eq!(vendor("big_ip-asm").as_deref(), Some("Big ip asm"));
+        assert_eq!(vendor("none"), None);
+    }
+}
