@@ -2,6 +2,8 @@
 //!
 //! [`classify`] reads one answer. [`monitor`] is the loop in which the others meet; [`matrix`] is what it shows
 //! to [`confirm`], [`diagnose`] and [`witnesses`], and all that these know of the world.
+//! [`monitor`] is the loop in which the others meet; [`matrix`] is what it shows to [`confirm`],
+//! [`diagnose`] and [`witnesses`], and all that these know of the world.
 
 /// What is known of every cell of the plan, and the ways to find it.
 pub mod board;
@@ -21,6 +23,10 @@ pub mod events;
 pub mod evidence;
 /// Holds an observation against `expect`, `origin`, `meanings` and own signatures.
 pub mod expect;
+/// What the loop takes, and what it gives.
+pub mod events;
+/// One run as evidence: bounded, without secrets.
+pub mod evidence;
 /// Requests beyond the schedule, and how many of them are allowed.
 pub mod extra;
 /// The life of an incident: members, recovery, resolution, return.

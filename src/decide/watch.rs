@@ -65,6 +65,8 @@ pub struct Watch {
     suspicion: Option<Suspicion>,
     /// Since when the suspicion is confirmed but held back.
     held_since: Option<Timestamp>,
+    /// When to look again whether it must still be held back.
+    look_at: Option<Timestamp>,
     /// Runs since the onset; only while there is trouble.
     sightings: Option<Sightings>,
     extra: Extra,
@@ -102,6 +104,7 @@ impl Watch {
             recent: None,
             suspicion: None,
             held_since: None,
+            look_at: None,
             sightings: None,
             extra: Extra::default(),
             dirty: false,
@@ -305,10 +308,8 @@ impl Watch {
         let told = self
             .incident()
             .and_then(|i| notify::next_at(&board.plan, i));
-        let held = self.held_since.map(|since| later(since, HOLD_UNSEEN));
-        let held_long = self.held_since.map(|since| later(since, HOLD_DOWN));
         let lost = self.extra.next_lost_at();
-        [told, held, held_long, lost].into_iter().flatten().min()
+        [told, self.look_at, lost].into_iter().flatten().min()
     }
 
     /// The failing cells of egresses that are down are no longer this host's trouble.
@@ -394,6 +395,14 @@ impl Watch {
         let held_since = self.held_since?;
         let suspicion = self.suspicion.as_ref()?;
         let onset_at = suspicion.first_failed_at();
+        self.look_at = [HOLD_UNSEEN, HOLD_DOWN]
+            .map(|limit| later(held_since, limit))
+            .into_iter()
+            .find(|at| *at > world.now);
+        if self.subject == Subject::OurNetwork {
+            self.open_or_join(world, onset_at, self.failing_sightings());
+            return None;
+        }
         let matrix = self.matrix(world, suspicion.kind())?;
         let control_host = self
             .host
@@ -436,16 +445,40 @@ impl Watch {
             return None;
         }
         let cells: Vec<IncidentCell> = theirs.iter().filter_map(|cell| self.member(cell)).collect();
-        (self.suspicion, self.held_since) = (None, None);
+        self.open_or_join(world, onset_at, cells);
+        None
+    }
+
+    /// What is confirmed becomes an incident, or part of the one that is open.
+    fn open_or_join(
+        &mut self,
+        world: &mut World<'_>,
+        onset_at: Timestamp,
+        cells: Vec<IncidentCell>,
+    ) {
         if self.case.is_some() {
             for cell in cells {
                 self.join(&cell.cell, cell.kind, cell.last_at);
             }
-            return None;
+        } else {
+            let failed_runs = self.failed_runs();
+            self.open(world, onset_at, cells, failed_runs);
         }
-        let failed_runs = self.failed_runs();
-        self.open(world, onset_at, cells, failed_runs);
-        None
+        self.end_suspicion();
+    }
+
+    fn end_suspicion(&mut self) {
+        (self.suspicion, self.held_since, self.look_at) = (None, None, None);
+    }
+
+    fn failing_sightings(&self) -> Vec<IncidentCell> {
+        let sightings = self.sightings.iter().flat_map(Sightings::iter);
+        let mut failing: Vec<IncidentCell> = sightings
+            .filter(|(_, seen)| seen.failing)
+            .filter_map(|(cell, _)| self.member(cell))
+            .collect();
+        failing.sort_by(|one, other| one.cell.cmp(&other.cell));
+        failing
     }
 
     /// A failing cell as the incident will hold it.
@@ -545,7 +578,6 @@ impl Watch {
         save(world, &mut case, timeline, notifications);
         self.case = Some(case);
         (self.dirty, self.curious) = (false, true);
-        (self.suspicion, self.held_since) = (None, None);
     }
 
     /// A cell that fails as the incident leads to expect becomes part of it.
@@ -641,7 +673,7 @@ impl Watch {
 
     /// The suspicion was weather, or somebody else's.
     fn dismiss(&mut self) {
-        (self.suspicion, self.held_since) = (None, None);
+        self.end_suspicion();
         if self.case.is_none() {
             self.forget();
         }

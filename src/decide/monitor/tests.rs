@@ -81,7 +81,7 @@ fn july_2021_one_address_is_refused() {
     let told = play.told("engineers");
     assert_eq!(
         told.last().unwrap().briefing.headline,
-        "GMC refuses requests from egress `legacy-prod` (203.0.113.1) at Cloudflare (error 1010), whatever the client"
+        "GMC refuses requests from egress `legacy-prod` (203.0.113.1) at Cloudflare (error 1010), as `java-8` and `plain`"
     );
     assert_eq!(
         told.last().unwrap().briefing.next_step.as_deref(),
@@ -384,7 +384,9 @@ fn a_plan_without_the_host_closes_the_incident_even_over_a_restart() {
 fn a_plan_that_keeps_the_cells_keeps_the_incident() {
     let world = |cell: &CellKey, t: i64| {
         kind_at(
-            (400..2000).contains(&t) && client(cell, "java-8"),
+            (400..2000).contains(&t)
+                && client(cell, "java-8")
+                && cell.probe.as_str() == "gmc-connect",
             Kind::EdgeBlock,
             cell,
         )
