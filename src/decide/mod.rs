@@ -1,1 +1,4 @@
-//! (to be written)
+//! Pure rules over the nouns and a `now` that is passed in.
+
+pub mod attribute;
+pub mod fingerprint;

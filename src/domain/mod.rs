@@ -13,5 +13,6 @@ pub mod observation;
 pub mod plan;
 pub mod probe;
 pub mod secret;
+pub mod universe;
 pub mod verdict;
 pub mod xpath;
