@@ -7,6 +7,7 @@ pub mod cell;
 pub mod condition;
 pub mod cron;
 pub mod diagnosis;
+pub mod fingerprint;
 pub mod incident;
 pub mod notification;
 pub mod observation;

@@ -1,1 +1,5 @@
-//! (to be written)
+//! A partner behind a rule-driven edge.
+
+pub mod random;
+pub mod scenario;
+pub mod world;

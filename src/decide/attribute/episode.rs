@@ -142,3 +142,11 @@ pub struct Refusals {
     pub passed: u32,
     pub extra: u32,
 }
+
+impl Cause {
+    /// How often a claim like this one is right, between 0 and 1.
+    #[must_use]
+    pub fn confidence(&self) -> f64 {
+        self.probability * self.share
+    }
+}
