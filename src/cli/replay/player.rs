@@ -327,6 +327,16 @@ impl Player<'_> {
                     incident.missing = None;
                 }
             }
+            Effect::Revised(cause) => {
+                if let Some(incident) = self.incident(cause.incident) {
+                    for claim in &mut incident.claims {
+                        if claim.group == cause.group && claim.withdrawn_at.is_none() {
+                            claim.intermittent = !cause.always_strikes() && cause.special.is_none();
+                            claim.fails = cause.rate;
+                        }
+                    }
+                }
+            }
             Effect::Withdrawn { incident, group } => {
                 if let Some(incident) = self.incident(incident) {
                     for claim in &mut incident.claims {
@@ -378,6 +388,12 @@ impl Player<'_> {
                     format!(", about {:.0} % of the time", cause.rate * 100.0)
                 },
                 cause.confidence() * 100.0
+            )),
+            Effect::Revised(cause) => Some(format!(
+                "INC-{}: {} strikes at times only, about {:.0} % of the requests",
+                cause.incident,
+                rule(cause.rule),
+                cause.rate * 100.0
             )),
             Effect::Withdrawn { incident, .. } => Some(format!(
                 "INC-{incident}: an earlier conclusion was withdrawn"

@@ -54,7 +54,13 @@ impl Engine {
                 .iter()
                 .any(|(c, o)| o.failed > 0 && at(*c));
             if question.turns.is_multiple_of(2) && affected {
-                let wanted = question.wanted.iter().copied().find(|c| at(*c));
+                // A refused credential may be asked as often as the schedule does, not more.
+                let credential = |c: usize| self.universe.cells[c].credential;
+                let wanted = question.wanted.iter().copied().find(|c| {
+                    at(*c)
+                        && (credential(*c) == credential(cell)
+                            || !episode.is_spent(&self.universe, *c))
+                });
                 chosen = match wanted {
                     Some(cell) => Some((cell, Reason::Witness)),
                     None if question.best < 0.95 => {

@@ -158,11 +158,10 @@ impl Class {
     pub fn gaps_s(self) -> [f64; 5] {
         match self {
             Self::OriginDenied => [13.0, 31.0, 45.0, 60.0, 60.0],
-            Self::EdgeBlock => [5.0, 11.0, 20.0, 30.0, 30.0],
-            Self::EdgeChallenge | Self::RateLimited | Self::TlsError => {
-                [15.0, 40.0, 70.0, 70.0, 70.0]
-            }
-            _ => [45.0, 75.0, 85.0, 60.0, 60.0],
+            Self::EdgeBlock => [3.0, 7.0, 10.0, 16.0, 30.0],
+            Self::EdgeChallenge | Self::TlsError => [10.0, 28.0, 45.0, 50.0, 60.0],
+            Self::RateLimited => [15.0, 40.0, 70.0, 70.0, 70.0],
+            _ => [20.0, 45.0, 60.0, 70.0, 60.0],
         }
     }
 

@@ -126,6 +126,7 @@ impl Suspicion {
 mod tests {
     use super::*;
     use crate::decide::attribute::rules::Traits;
+    use crate::domain::observation::Purpose;
 
     fn record(at: f64, class: Class) -> Record {
         Record {
@@ -138,6 +139,7 @@ mod tests {
             },
             class,
             hint: None,
+            purpose: Purpose::Schedule,
             host_requests: 0,
             egress_requests: 0,
             noise: 0.0,
@@ -162,11 +164,11 @@ mod tests {
     #[test]
     fn persistent_failures_are_confirmed_in_time() {
         for (class, within_s, requests) in [
-            (Class::EdgeBlock, 40.0, 3),
+            (Class::EdgeBlock, 40.0, 4),
             (Class::OriginDenied, 45.0, 2),
-            (Class::EdgeChallenge, 130.0, 3),
-            (Class::TlsError, 200.0, 4),
-            (Class::Timeout, 210.0, 3),
+            (Class::EdgeChallenge, 135.0, 4),
+            (Class::TlsError, 200.0, 5),
+            (Class::Timeout, 200.0, 4),
         ] {
             let (judgement, at, asked) = play(class, |_| true);
             assert_eq!(judgement, Judgement::Confirmed, "{class:?}");

@@ -96,6 +96,8 @@ pub enum Effect {
         among: Vec<Nature>,
         missing: Option<String>,
     },
+    /// A named cause stands, but strikes at times only, or at another rate than was thought.
+    Revised(Box<Cause>),
     /// Every cause of the incident has ended.
     Recovered { incident: u32 },
     /// Not reproduced, or folded into another incident.
@@ -239,7 +241,7 @@ impl Engine {
             self.suppressed += u64::from(class.failed());
             return Vec::new();
         }
-        self.count_refusal(&record, seen.purpose);
+        self.count_refusal(&record);
         let explained = self.explain(&record);
         let mut undecided = self.undecided();
         let repeat_of_weak = seen.purpose == Purpose::Confirm
@@ -275,6 +277,7 @@ impl Engine {
             },
             class,
             hint: seen.hint.filter(|_| class.failed()),
+            purpose: seen.purpose,
             host_requests: seen.host_requests,
             egress_requests: seen.egress_requests,
             noise: self.noise(seen.at, seen.cell, class),
@@ -355,18 +358,9 @@ impl Engine {
     }
 
     /// Keeps count of what the partner says to each credential.
-    fn count_refusal(&mut self, record: &Record, purpose: Purpose) {
-        let cell = &self.universe.cells[record.cell()];
-        let endpoint = &self.universe.endpoints[usize::from(cell.endpoint)];
-        if !endpoint.auth {
-            return;
-        }
+    fn count_refusal(&mut self, record: &Record) {
         if let Some(episode) = &mut self.episode {
-            let it = episode
-                .refused
-                .entry((endpoint.provider, cell.credential))
-                .or_default();
-            it.add(record.class, purpose);
+            episode.count_refusal(&self.universe, record);
         }
     }
 
@@ -405,9 +399,7 @@ impl Engine {
                     .any(|c| !c.always_strikes() && !c.is_rate());
         }
         self.episode = Some(episode);
-        if contradicted {
-            self.start_over(record.at);
-        } else if recheck {
+        if contradicted || recheck {
             self.recheck(record.at);
         }
         explained
@@ -538,6 +530,11 @@ impl Cause {
         self.passes = 0;
         self.last_failed = record.at;
         self.failed += 1;
+        self.is_contradicted()
+    }
+
+    /// Whether too much has passed in between for a cause that always strikes.
+    pub(super) fn is_contradicted(&self) -> bool {
         let (share, least) = CONTRADICTED;
         self.always_strikes()
             && !self.is_rate()
@@ -546,20 +543,41 @@ impl Cause {
     }
 }
 
+impl Episode {
+    pub(super) fn count_refusal(&mut self, universe: &Universe, record: &Record) {
+        let cell = &universe.cells[record.cell()];
+        let endpoint = &universe.endpoints[usize::from(cell.endpoint)];
+        if endpoint.auth {
+            let key = (endpoint.provider, cell.credential);
+            self.refused.entry(key).or_default().add(record);
+        }
+    }
+
+    /// Whether another extra request to this cell could lock an account.
+    pub(super) fn is_spent(&self, universe: &Universe, cell: usize) -> bool {
+        let cell = &universe.cells[cell];
+        let endpoint = &universe.endpoints[usize::from(cell.endpoint)];
+        endpoint.auth
+            && self
+                .refused
+                .get(&(endpoint.provider, cell.credential))
+                .is_some_and(Refusals::is_spent)
+    }
+}
+
 impl Refusals {
-    pub(super) fn add(&mut self, class: Class, purpose: Purpose) {
-        match class {
+    fn add(&mut self, record: &Record) {
+        match record.class {
             Class::OriginDenied => self.denied += 1,
             Class::Pass => self.passed += 1,
             _ => {}
         }
-        if matches!(purpose, Purpose::Confirm | Purpose::Counter) {
+        if matches!(record.purpose, Purpose::Confirm | Purpose::Counter) {
             self.extra += 1;
         }
     }
 
-    /// Whether another extra request with the credential could lock the account.
-    pub(super) fn is_spent(&self) -> bool {
+    fn is_spent(&self) -> bool {
         const EXTRA_MAX: u32 = 3;
         self.denied > 0 && self.passed == 0 && self.extra >= EXTRA_MAX
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::class::Class;
 use super::likelihood::Counts;
 use super::rules::{Nature, RuleBook, Traits};
+use crate::domain::observation::Purpose;
 
 /// Observations that no pattern can tell apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +76,7 @@ pub struct Record {
     pub traits: Traits,
     pub class: Class,
     pub hint: Option<Nature>,
+    pub purpose: Purpose,
     /// Requests of ours in the 60 s before it.
     pub host_requests: u32,
     pub egress_requests: u32,

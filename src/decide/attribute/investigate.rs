@@ -39,6 +39,10 @@ const ASK_AFTER_CHALLENGE_S: f64 = 3.0;
 const ASK_AFTER_LIMIT_S: f64 = 15.0;
 /// Questions that add to the budget.
 const WIDENINGS_MAX: u32 = 2;
+/// A contradicted claim at least this probable stands, as one that strikes at times.
+const STANDS: f64 = 0.9;
+/// Another explanation this probable takes the place of what was named.
+const OVERTURNED: f64 = 0.8;
 /// How long the history before the onset matters for our own rate, seconds.
 const RATE_HISTORY_S: f64 = 1800.0;
 
@@ -91,21 +95,7 @@ impl Engine {
         if episode.refused.is_empty() {
             // The repeats that led here were extra requests as well.
             for record in self.history.iter().filter(|r| r.at >= onset) {
-                let cell = &self.universe.cells[record.cell()];
-                let endpoint = &self.universe.endpoints[usize::from(cell.endpoint)];
-                let purpose = if record.class.failed() {
-                    Purpose::Confirm
-                } else {
-                    Purpose::Schedule
-                };
-                if endpoint.auth {
-                    let key = (endpoint.provider, cell.credential);
-                    episode
-                        .refused
-                        .entry(key)
-                        .or_default()
-                        .add(record.class, purpose);
-                }
+                episode.count_refusal(&self.universe, record);
             }
         }
         episode.question = Some(Question {
@@ -223,6 +213,9 @@ impl Engine {
         let history: Vec<&Record> = self.history.iter().filter(|r| r.at >= from).collect();
         let masked = self.masked(episode);
         let spent = episode.used >= episode.budget || !self.options.may_ask;
+        let spent_cells = CellSet::filter(self.universe.cells.len(), |c| {
+            episode.is_spent(&self.universe, c)
+        });
         for group in look.groups.clone() {
             let inclusion = question.posterior.inclusion(&self.book, group);
             if inclusion < CERTAIN {
@@ -250,6 +243,7 @@ impl Engine {
                     history: &history,
                     onset: question.onset,
                     masked: &masked,
+                    spent: &spent_cells,
                     asks: &question.asks,
                     rate,
                     always: fit.always,
@@ -258,8 +252,13 @@ impl Engine {
                     spent && inclusion >= CERTAIN_ALONE && now - question.opened_at > ALONE_AFTER_S;
                 match bench.lack(rule) {
                     Lack::Nothing => {}
-                    Lack::Ask(_) if waived => {}
+                    Lack::Ask(_) | Lack::Wait(_) if waived => {}
                     Lack::Ask(cell) => {
+                        look.wanted.push(cell);
+                        look.blocked = true;
+                        continue;
+                    }
+                    Lack::Wait(cell) => {
                         look.wanted.push(cell);
                         look.blocked = true;
                         continue;
@@ -366,24 +365,13 @@ impl Engine {
         (best.1, best.2)
     }
 
-    /// Cells that tell nothing new or must not be asked: blocked by a known cause, or by a spent credential.
+    /// Cells that tell nothing new: a known cause makes them fail.
     pub(super) fn masked(&self, episode: &Episode) -> CellSet {
         let mut masked = CellSet::none(self.universe.cells.len());
         for cause in &episode.causes {
             if cause.fixed && cause.blocks_its_cells() {
                 masked.add_all(&self.book.pattern(cause.rule).cells);
             }
-        }
-        if episode.refused.values().any(super::episode::Refusals::is_spent) {
-            masked.add_all(&CellSet::filter(self.universe.cells.len(), |c| {
-                let cell = &self.universe.cells[c];
-                let endpoint = &self.universe.endpoints[usize::from(cell.endpoint)];
-                endpoint.auth
-                    && episode
-                        .refused
-                        .get(&(endpoint.provider, cell.credential))
-                        .is_some_and(super::episode::Refusals::is_spent)
-            }));
         }
         masked
     }
@@ -499,8 +487,13 @@ impl Engine {
         {
             return;
         }
-        let chosen = match question.wanted.first() {
-            Some(cell) if question.best >= CERTAIN => Some((*cell, Reason::Witness)),
+        let wanted = question
+            .wanted
+            .iter()
+            .copied()
+            .find(|c| !episode.is_spent(&self.universe, *c));
+        let chosen = match wanted {
+            Some(cell) if question.best >= CERTAIN => Some((cell, Reason::Witness)),
             _ => self.tells_most(episode, question, None),
         };
         let Some((cell, reason)) = chosen else {
@@ -544,7 +537,9 @@ impl Engine {
     ) -> Option<(usize, Reason)> {
         let masked = self.masked(episode);
         let cells = (0..self.universe.cells.len()).filter(|c| {
-            !masked.contains(*c) && endpoint.is_none_or(|e| self.universe.cells[*c].endpoint == e)
+            !masked.contains(*c)
+                && !episode.is_spent(&self.universe, *c)
+                && endpoint.is_none_or(|e| self.universe.cells[*c].endpoint == e)
         });
         let least = match endpoint {
             None => WORTH_ASKING,
@@ -633,9 +628,9 @@ impl Engine {
         self.open_question(now, onset, incident);
     }
 
-    /// An intermittent cause is provisional: look again, and start over if another took its place.
+    /// Looks again at what was named, with everything seen since: it may strike at times only, or not be it.
     pub(super) fn recheck(&mut self, now: f64) {
-        let Some(episode) = &self.episode else {
+        let Some(mut episode) = self.episode.take() else {
             return;
         };
         let mut evidence = Evidence::new(&self.book);
@@ -643,13 +638,28 @@ impl Engine {
             evidence.add(&self.book, record);
         }
         let posterior = self.search.run(&self.book, &evidence);
+        let stands = |cause: &Cause| posterior.inclusion(&self.book, cause.group) >= STANDS;
+        let doubted = episode
+            .causes
+            .iter()
+            .any(|c| c.is_contradicted() && !stands(c));
         let overturned = posterior.sets(&self.book).first().is_some_and(|(g, p)| {
-            *p > 0.8
+            *p > OVERTURNED
                 && !g
                     .iter()
                     .any(|g| episode.causes.iter().any(|c| c.group == *g))
         });
-        if overturned {
+        for cause in &mut episode.causes {
+            if cause.is_contradicted() && !doubted {
+                let tally = &evidence.tallies[self.book.rules[cause.rule].pattern];
+                cause.always = self.search.fit(tally).always.min(0.49);
+                cause.rate = self.search.rate(tally);
+                self.effects
+                    .push(Effect::Revised(Box::new(cause.clone())));
+            }
+        }
+        self.episode = Some(episode);
+        if doubted || overturned {
             self.start_over(now);
         }
     }

@@ -20,6 +20,8 @@ pub enum Lack {
     Nothing,
     /// A run of this cell would supply it.
     Ask(usize),
+    /// So would one of this cell, but only the schedule may still ask with its credential.
+    Wait(usize),
     /// It was asked for and not supplied.
     Blocked,
 }
@@ -33,8 +35,10 @@ pub struct Bench<'a> {
     /// Observations, oldest first, from half an hour before the onset.
     pub history: &'a [&'a Record],
     pub onset: f64,
-    /// Cells that a known cause makes fail, or that must not be asked any more.
+    /// Cells that a known cause makes fail.
     pub masked: &'a CellSet,
+    /// Cells whose credential was refused as often as may be asked beside the schedule.
+    pub spent: &'a CellSet,
     pub asks: &'a BTreeMap<usize, u32>,
     /// Failure rate expected of the claimed cause, and the probability that it always strikes.
     pub rate: f64,
@@ -122,6 +126,7 @@ impl Bench<'_> {
             .filter(|(asked, ..)| *asked < self.tries())
             .min_by_key(|(asked, worth, cell)| {
                 (
+                    self.spent.contains(*cell),
                     *asked,
                     std::cmp::Reverse(*worth),
                     self.universe.is_control(*cell),
@@ -129,6 +134,7 @@ impl Bench<'_> {
                 )
             });
         match best {
+            Some((.., cell)) if self.spent.contains(cell) => Lack::Wait(cell),
             Some((.., cell)) => Lack::Ask(cell),
             None if any => Lack::Blocked,
             None => Lack::Nothing,
