@@ -151,6 +151,9 @@ pub(super) fn play(
         simple: SimpleAlerts::default(),
     };
     player.run();
+    if tell {
+        player.tell_what_is_open();
+    }
     player.look_at_fronts(seed);
     Playback {
         seed,
@@ -189,6 +192,45 @@ impl Player<'_> {
             }
         }
         self.send_asks(self.world.end);
+    }
+
+    /// Says at the end what is still being asked.
+    fn tell_what_is_open(&mut self) {
+        let Some(question) = self.engine.episode().and_then(|e| e.question.as_ref()) else {
+            return;
+        };
+        let rules = &self.engine.book().rules;
+        let universe = self.engine.universe();
+        let guesses: Vec<String> = question
+            .posterior
+            .explanations
+            .iter()
+            .take(5)
+            .map(|e| {
+                let names: Vec<String> = e
+                    .rules()
+                    .iter()
+                    .map(|r| explain::rule(universe, &rules[*r]))
+                    .collect();
+                let names = if names.is_empty() {
+                    "noise".to_owned()
+                } else {
+                    names.join(" and ")
+                };
+                format!("{names} ({:.1} %)", 100.0 * e.probability)
+            })
+            .collect();
+        let wanted: Vec<String> = question
+            .wanted
+            .iter()
+            .map(|c| universe.describe(*c))
+            .collect();
+        let mut text = format!("still open; most probable: {}", guesses.join("; "));
+        if !wanted.is_empty() {
+            text.push_str("; would tell: ");
+            text.push_str(&wanted.join("; "));
+        }
+        self.story.push((self.world.end, text));
     }
 
     /// Sends the requests that were asked for until a moment.

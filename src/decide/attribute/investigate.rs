@@ -43,6 +43,8 @@ const WIDENINGS_MAX: u32 = 2;
 const STANDS: f64 = 0.9;
 /// Another explanation this probable takes the place of what was named.
 const OVERTURNED: f64 = 0.8;
+/// An explanation this probable is worth another look at what was named.
+const LIKELY: f64 = 0.5;
 /// How long the history before the onset matters for our own rate, seconds.
 const RATE_HISTORY_S: f64 = 1800.0;
 
@@ -91,6 +93,7 @@ impl Engine {
         let Some(mut episode) = self.episode.take() else {
             return;
         };
+        self.unfix_what_grew(&mut episode, onset);
         let evidence = self.gather(&episode, onset);
         if episode.refused.is_empty() {
             // The repeats that led here were extra requests as well.
@@ -114,6 +117,40 @@ impl Engine {
             last_failed: now,
         });
         self.episode = Some(episode);
+    }
+
+    /// A cause that grew (one client, now all) is one cause: what was named is open again.
+    fn unfix_what_grew(&mut self, episode: &mut Episode, onset: f64) {
+        if episode.causes.is_empty() {
+            return;
+        }
+        let mut evidence = Evidence::new(&self.book);
+        for record in self.history.iter().filter(|r| r.at >= onset) {
+            evidence.add(&self.book, record);
+        }
+        let posterior = self.search.run(&self.book, &evidence);
+        let Some((groups, probability)) = posterior.sets(&self.book).into_iter().next() else {
+            return;
+        };
+        if probability < LIKELY {
+            return;
+        }
+        let wider: Vec<&CellSet> = groups
+            .iter()
+            .filter_map(|g| self.book.rules.iter().position(|r| r.group == *g))
+            .map(|r| self.book.pattern(r))
+            .filter(|p| p.special.is_none())
+            .map(|p| &p.cells)
+            .collect();
+        for cause in &mut episode.causes {
+            let cells = &self.book.pattern(cause.rule).cells;
+            let grew = wider
+                .iter()
+                .any(|w| *w != cells && cells.minus(w).is_empty());
+            if grew && cause.special.is_none() {
+                cause.fixed = false;
+            }
+        }
     }
 
     /// Everything since `onset` that the fixed causes don't explain.

@@ -448,7 +448,12 @@ impl Bench<'_> {
                         (c, worth)
                     }),
             );
-            if lack != Lack::Nothing {
+            let have: BTreeSet<u16> = failing
+                .iter()
+                .map(|c| universe.cells[*c].level(*axis))
+                .collect();
+            let enough = have.len() >= LEVELS_WANTED && matches!(lack, Lack::Wait(_));
+            if lack != Lack::Nothing && !enough {
                 return lack;
             }
         }
