@@ -41,6 +41,9 @@ pub struct ReplayArgs {
     /// Kinds of random incidents, separated by commas
     #[arg(long, value_delimiter = ',', requires = "random")]
     pub kinds: Vec<String>,
+    /// Tells the story of one random incident by its id, as the table of `--random` names it
+    #[arg(long, value_name = "KIND-SEED", conflicts_with_all = ["paths", "random"])]
+    pub incident: Option<String>,
     /// Counts the incidents that quiet years open for nothing
     #[arg(long, conflicts_with_all = ["paths", "random"])]
     pub noise_year: bool,
@@ -73,6 +76,22 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
             Ok(text) => {
                 print!("{text}");
                 ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("edgewatch replay: {error}");
+                ExitCode::from(2)
+            }
+        };
+    }
+    if let Some(id) = &args.incident {
+        return match bench::by_id(id) {
+            Ok((scenario, seed)) => {
+                let args = ReplayArgs {
+                    seed,
+                    seeds: Some(1),
+                    ..args.clone()
+                };
+                play_all(&args, &[scenario])
             }
             Err(error) => {
                 eprintln!("edgewatch replay: {error}");
@@ -204,7 +223,7 @@ fn play_all(args: &ReplayArgs, scenarios: &[Scenario]) -> ExitCode {
             }
             Format::Text if scenarios.len() == 1 => {
                 tell_story(&mut out, scenario, of_this[0]);
-                tell_scores(&mut out, scenario, &of_this);
+                tell_scores(&mut out, &of_this);
             }
             Format::Text => {
                 row(&mut out, scenario, &of_this, enough);
@@ -280,7 +299,7 @@ fn tell_story(out: &mut String, scenario: &Scenario, (playback, _): &(Playback, 
     );
 }
 
-fn tell_scores(out: &mut String, scenario: &Scenario, runs: &[&(Playback, Marks)]) {
+fn tell_scores(out: &mut String, runs: &[&(Playback, Marks)]) {
     let passed = runs.iter().filter(|r| r.1.passed).count();
     let in_time = runs.iter().filter(|r| r.1.in_time).count();
     let _ = writeln!(
@@ -292,5 +311,4 @@ fn tell_scores(out: &mut String, scenario: &Scenario, runs: &[&(Playback, Marks)
     for (playback, marks) in runs.iter().filter(|r| !r.1.passed).take(20) {
         let _ = writeln!(out, "seed {}: {}", playback.seed, marks.failures.join("; "));
     }
-    let _ = scenario;
 }

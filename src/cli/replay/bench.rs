@@ -59,6 +59,33 @@ pub(super) fn random(
     Ok(tables(&runs))
 }
 
+/// The random incident with an id like `pair-1000307`, and its seed.
+pub(super) fn by_id(id: &str) -> Result<(Scenario, u64), String> {
+    let unknown = || format!("--incident: {id:?} is no id of a random incident; write KIND-SEED");
+    let (kind, seed) = id.rsplit_once('-').ok_or_else(unknown)?;
+    let seed: u64 = seed.parse().map_err(|_| unknown())?;
+    if !KINDS.iter().any(|k| k.0 == kind) {
+        return Err(unknown());
+    }
+    let mut scenario = incident(kind, seed).ok_or_else(unknown)?;
+    scenario.title = scenario
+        .faults
+        .iter()
+        .map(|f| {
+            let when: Vec<String> = f
+                .when
+                .0
+                .iter()
+                .map(|(k, v)| format!("{k}={}", v.values().join("|")))
+                .collect();
+            let classes: Vec<&str> = f.classes.iter().map(|c| c.0.as_str()).collect();
+            format!("{} gives {}", when.join(" "), classes.join("|"))
+        })
+        .collect::<Vec<_>>()
+        .join("; ");
+    Ok((scenario, seed))
+}
+
 struct Run<'a> {
     kind: &'a str,
     design: Design,

@@ -180,7 +180,7 @@ impl Player<'_> {
                 if let Some(reason) = reason
                     && self.tell
                 {
-                    let why = why(reason);
+                    let why = why(&self.engine, reason);
                     let text = format!(
                         "scheduled request re-aimed: {} ({why})",
                         self.engine.universe().describe(aimed)
@@ -223,7 +223,7 @@ impl Player<'_> {
         let wanted: Vec<String> = question
             .wanted
             .iter()
-            .map(|c| universe.describe(*c))
+            .map(|(c, _)| universe.describe(*c))
             .collect();
         let mut text = format!("still open; most probable: {}", guesses.join("; "));
         if !wanted.is_empty() {
@@ -261,7 +261,7 @@ impl Player<'_> {
                 let text = format!(
                     "extra request: {} ({})",
                     self.engine.universe().describe(ask.cell),
-                    why(ask.reason)
+                    why(&self.engine, ask.reason)
                 );
                 self.story.push((at, text));
             }
@@ -517,10 +517,13 @@ impl Player<'_> {
     }
 }
 
-fn why(reason: Reason) -> String {
+fn why(engine: &Engine, reason: Reason) -> String {
     match reason {
         Reason::FailedOnce => "it failed; does it fail again?".to_owned(),
-        Reason::Witness => "completes the comparison".to_owned(),
+        Reason::Witness { rule } => format!(
+            "completes the comparison for: {}",
+            explain::rule(engine.universe(), &engine.book().rules[rule])
+        ),
         Reason::TellsMost(bits) => format!("tells most, {bits:.2} bit"),
         Reason::BlockedAnyway => "the scheduled cell is known to be blocked".to_owned(),
     }

@@ -73,7 +73,7 @@ pub enum Reason {
     /// The cell failed; does it fail again?
     FailedOnce,
     /// A cause is all but named; this run completes the comparison.
-    Witness,
+    Witness { rule: usize },
     /// Among all cells this one tells most, in bits.
     TellsMost(f64),
     /// The scheduled cell is known to be blocked; this one is not and could show something new.

@@ -103,8 +103,8 @@ pub struct Question {
     /// When the outstanding counterfactual request was wanted.
     pub pending: Option<f64>,
     pub posterior: Posterior,
-    /// Cells whose runs would complete a claim.
-    pub wanted: Vec<usize>,
+    /// Cells whose runs would complete a claim, with the rule that would be claimed.
+    pub wanted: Vec<(usize, usize)>,
     pub ambiguous: Vec<Ambiguity>,
     /// Probability of the best set of causes.
     pub best: f64,

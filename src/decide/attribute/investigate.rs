@@ -82,7 +82,7 @@ struct Look {
     /// The groups of the best explanation.
     groups: Vec<usize>,
     named: Vec<Cause>,
-    wanted: Vec<usize>,
+    wanted: Vec<(usize, usize)>,
     blocked: bool,
     ambiguous: Vec<Ambiguity>,
 }
@@ -291,12 +291,12 @@ impl Engine {
                     Lack::Nothing => {}
                     Lack::Ask(_) | Lack::Wait(_) if waived => {}
                     Lack::Ask(cell) => {
-                        look.wanted.push(cell);
+                        look.wanted.push((cell, rule));
                         look.blocked = true;
                         continue;
                     }
                     Lack::Wait(cell) => {
-                        look.wanted.push(cell);
+                        look.wanted.push((cell, rule));
                         look.blocked = true;
                         continue;
                     }
@@ -528,9 +528,11 @@ impl Engine {
             .wanted
             .iter()
             .copied()
-            .find(|c| !episode.is_spent(&self.universe, *c));
+            .find(|w| !episode.is_spent(&self.universe, w.0));
         let chosen = match wanted {
-            Some(cell) if question.best >= CERTAIN => Some((cell, Reason::Witness)),
+            Some((cell, rule)) if question.best >= CERTAIN => {
+                Some((cell, Reason::Witness { rule }))
+            }
             _ => self.tells_most(episode, question, None),
         };
         let Some((cell, reason)) = chosen else {

@@ -665,7 +665,14 @@ impl RuleBook {
             let scope_cells = CellSet::filter(count, |cell| scope.matches(universe, cell));
             for ((list, weight), cells) in conditions.iter().zip(&condition_cells) {
                 let cells = cells.and(&scope_cells);
-                if !cells.is_empty() {
+                // A pair of which one half alone matches the same cells says nothing more.
+                let idle = list.len() > 1
+                    && list.iter().any(|c| {
+                        scope_cells
+                            .iter()
+                            .all(|cell| cells.contains(cell) || !c.matches(universe, cell))
+                    });
+                if !cells.is_empty() && !idle {
                     let kind = scope.kind();
                     let weight = weight * scope_weights(list)[kind] / of_kind[kind] as f64;
                     gather.add(*scope, list, None, character(*scope, list), weight, cells);

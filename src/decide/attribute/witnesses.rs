@@ -93,14 +93,33 @@ impl Bench<'_> {
         .unwrap_or(Lack::Nothing)
     }
 
+    /// The cells that fail by this cause: as most of its failures do, or more than once.
+    ///
+    /// A single failure of another kind is likelier weather than a witness.
     fn failing(&self, cells: &CellSet) -> Vec<usize> {
+        let mut all: BTreeMap<Mechanism, u32> = BTreeMap::new();
+        let mut of_cell: BTreeMap<usize, BTreeMap<Mechanism, u32>> = BTreeMap::new();
+        for record in self.matched_failures(cells) {
+            let mechanism = record.class.mechanism();
+            *all.entry(mechanism).or_default() += 1;
+            let of_cell = of_cell.entry(record.cell()).or_default();
+            *of_cell.entry(mechanism).or_default() += 1;
+        }
+        let most = all.values().copied().max().unwrap_or(0);
+        let typical = |cell: usize| {
+            of_cell.get(&cell).is_some_and(|kinds| {
+                kinds
+                    .iter()
+                    .any(|(kind, n)| *n > 1 || 3 * all.get(kind).copied().unwrap_or(0) >= most)
+            })
+        };
         let fails = |o: &Outcomes| {
             o.failed > 0 && f64::from(o.passed) <= f64::from(o.failed) * PASSES_PER_FAILURE
         };
         self.evidence
             .cells
             .iter()
-            .filter(|(c, o)| cells.contains(**c) && fails(o))
+            .filter(|(c, o)| cells.contains(**c) && fails(o) && typical(**c))
             .map(|(c, _)| *c)
             .collect()
     }
@@ -410,6 +429,7 @@ impl Bench<'_> {
         let universe = self.universe;
         let mut lacking: Vec<(Axis, BTreeSet<u16>)> = Vec::new();
         for axis in [
+            Axis::Endpoint,
             Axis::Client,
             Axis::Egress,
             Axis::Credential,
