@@ -118,6 +118,12 @@ impl Class {
         self.tier() == Tier::Medium
     }
 
+    /// Whether two failures look like the same trouble; weak ones are not told apart.
+    #[must_use]
+    pub fn is_like(self, other: Self) -> bool {
+        self == other || (self.is_weak() && other.is_weak())
+    }
+
     #[must_use]
     pub fn mechanism(self) -> Mechanism {
         match self {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::baseline::Baseline;
-use super::class::{Class, Mechanism};
+use super::class::Class;
 use super::confirm::{Judgement, Suspicion};
 use super::cusum::{Background, Cusum};
 use super::episode::{Cause, Episode, Refusals};
@@ -423,7 +423,7 @@ impl Engine {
             .cusum
             .observe(record.at, &keys, record.class, &background);
         // The excursion may have begun with an unrelated failure: the onset is the first of its kind.
-        let mechanism: Mechanism = record.class.mechanism();
+        let class = record.class;
         let onset = alarms
             .into_iter()
             .map(|(key, since)| {
@@ -431,13 +431,13 @@ impl Engine {
                     .iter()
                     .find(|r| {
                         r.at >= since
-                            && r.class.failed()
-                            && r.class.mechanism() == mechanism
+                            && r.class.is_like(class)
                             && self.cusum.keys(&self.universe, r.cell()).contains(&key)
                     })
                     .map_or(since, |r| r.at)
             })
-            .reduce(f64::min);
+            .reduce(f64::min)
+            .filter(|onset| record.at - onset >= class.tier().span_s());
         if let Some(onset) = onset {
             self.confirm(record.at, onset, 0);
         }

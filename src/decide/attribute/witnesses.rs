@@ -48,6 +48,8 @@ pub struct Bench<'a> {
 /// The most levels of a factor that must have failed before it counts as irrelevant.
 const LEVELS_WANTED: usize = 2;
 const EGRESSES_WANTED: usize = 4;
+/// A kind of failure that is this much rarer than the main one counts for nothing when seen once.
+const RARE: u32 = 3;
 /// A cell counts as failing when at most this many runs passed for each that failed.
 const PASSES_PER_FAILURE: f64 = 1.0 / 0.12;
 /// Tries before a witness of a cause that always strikes counts as refused; and at most.
@@ -97,20 +99,23 @@ impl Bench<'_> {
     ///
     /// A single failure of another kind is likelier weather than a witness.
     fn failing(&self, cells: &CellSet) -> Vec<usize> {
-        let mut all: BTreeMap<Mechanism, u32> = BTreeMap::new();
-        let mut of_cell: BTreeMap<usize, BTreeMap<Mechanism, u32>> = BTreeMap::new();
+        let mut all: BTreeMap<Class, u32> = BTreeMap::new();
+        let mut of_cell: BTreeMap<usize, BTreeMap<Class, u32>> = BTreeMap::new();
         for record in self.matched_failures(cells) {
-            let mechanism = record.class.mechanism();
-            *all.entry(mechanism).or_default() += 1;
+            *all.entry(record.class).or_default() += 1;
             let of_cell = of_cell.entry(record.cell()).or_default();
-            *of_cell.entry(mechanism).or_default() += 1;
+            *of_cell.entry(record.class).or_default() += 1;
         }
-        let most = all.values().copied().max().unwrap_or(0);
+        let alike = |class: Class, counts: &BTreeMap<Class, u32>| -> u32 {
+            let like = counts.iter().filter(|(c, _)| class.is_like(**c));
+            like.map(|(_, n)| n).sum()
+        };
+        let most = all.keys().map(|c| alike(*c, &all)).max().unwrap_or(0);
         let typical = |cell: usize| {
-            of_cell.get(&cell).is_some_and(|kinds| {
-                kinds
-                    .iter()
-                    .any(|(kind, n)| *n > 1 || 3 * all.get(kind).copied().unwrap_or(0) >= most)
+            of_cell.get(&cell).is_some_and(|counts| {
+                counts.keys().any(|class| {
+                    alike(*class, counts) > 1 || RARE * alike(*class, &all) >= most
+                })
             })
         };
         let fails = |o: &Outcomes| {
