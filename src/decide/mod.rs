@@ -66,3 +66,6 @@ mod page;
 mod signatures;
 /// SOAP faults: the application speaking, whatever the status.
 mod soap;
+
+pub mod attribute;
+pub mod fingerprint;

@@ -1,0 +1,152 @@
+//! What is known of the present trouble: the causes that were named, and the open question.
+//!
+//! An episode lasts from the first confirmed suspicion until every cause has recovered. While a question
+//! is open, everything since its onset that the fixed causes don't explain is its evidence. A cause that
+//! has been named explains its failures away, so that a later one can be found behind it.
+
+use std::collections::BTreeMap;
+
+use super::evidence::Evidence;
+use super::posterior::Posterior;
+use super::rules::{Nature, Special};
+
+/// A cause that was named.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cause {
+    pub incident: u32,
+    pub group: usize,
+    pub rule: usize,
+    /// Probability that the group is among the causes.
+    pub probability: f64,
+    /// Share of the named nature among the group's aliases.
+    pub share: f64,
+    /// Probability that it always strikes.
+    pub always: f64,
+    /// Share of matching requests that fail.
+    pub rate: f64,
+    /// Seconds.
+    pub onset: f64,
+    pub claimed_at: f64,
+    pub last_failed: f64,
+    /// Since the last failure.
+    pub passes: u32,
+    pub last_passed: f64,
+    pub passed: u32,
+    pub failed: u32,
+    /// Its question is closed: its cells are evidence for nothing else.
+    pub fixed: bool,
+    pub special: Option<Special>,
+}
+
+impl Cause {
+    #[must_use]
+    pub fn is_rate(&self) -> bool {
+        matches!(self.special, Some(Special::Rate { .. }))
+    }
+
+    #[must_use]
+    pub fn is_pop(&self) -> bool {
+        matches!(self.special, Some(Special::Pop(_)))
+    }
+
+    #[must_use]
+    pub fn always_strikes(&self) -> bool {
+        self.always > 0.5
+    }
+
+    /// Whether a request to its cells is sure to fail, whatever else is so.
+    #[must_use]
+    pub fn blocks_its_cells(&self) -> bool {
+        self.always_strikes() && self.special.is_none()
+    }
+
+    /// Whether enough has passed since the last failure to call it over.
+    #[must_use]
+    pub fn recovered(&self) -> bool {
+        let needed = if self.is_rate() {
+            RATE_PASSES
+        } else if self.always_strikes() {
+            ALWAYS_PASSES
+        } else {
+            let passes = (1.0 - self.rate.min(0.95)).max(0.02);
+            (RECOVERED_BY_LUCK.ln() / passes.ln()).ceil().max(8.0) as u32
+        };
+        self.passes >= needed && self.last_passed - self.last_failed >= QUIET_S
+    }
+}
+
+const ALWAYS_PASSES: u32 = 3;
+const RATE_PASSES: u32 = 12;
+/// Chance that an intermittent cause is only pausing.
+const RECOVERED_BY_LUCK: f64 = 0.001;
+/// Seconds without a failure before anything is called over.
+const QUIET_S: f64 = 60.0;
+
+/// A group whose aliases are of different nature: nothing that may be asked can tell them apart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ambiguity {
+    pub group: usize,
+    pub probability: f64,
+    /// `(rule, nature, share)`: the best rule of each nature, largest share first.
+    pub among: Vec<(usize, Nature, f64)>,
+}
+
+/// A question that is open: what is the cause?
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The incident that it belongs to; none while it is unclear whether there is a new one.
+    pub incident: Option<u32>,
+    pub onset: f64,
+    pub opened_at: f64,
+    pub evidence: Evidence,
+    pub asks: BTreeMap<usize, u32>,
+    /// When the outstanding counterfactual request was wanted.
+    pub pending: Option<f64>,
+    pub posterior: Posterior,
+    /// Cells whose runs would complete a claim, with the rule that would be claimed.
+    pub wanted: Vec<(usize, usize)>,
+    pub ambiguous: Vec<Ambiguity>,
+    /// Probability of the best set of causes.
+    pub best: f64,
+    /// Observations at the last look.
+    pub looked_at: usize,
+    /// Scheduled requests that might have been re-aimed.
+    pub turns: u32,
+    pub last_failed: f64,
+}
+
+/// The present trouble.
+#[derive(Debug, Clone)]
+pub struct Episode {
+    pub onset: f64,
+    pub opened_at: f64,
+    pub causes: Vec<Cause>,
+    pub question: Option<Question>,
+    /// Extra requests so far, and how many there may be.
+    pub used: u32,
+    pub budget: u32,
+    /// Questions after the first.
+    pub widened: u32,
+    /// Observations since the last question was closed.
+    pub since_closed: u32,
+    /// Rounds for which an endpoint has had its sentinel, by endpoint and cause group.
+    pub sentinels: BTreeMap<(u16, usize), u64>,
+    /// Extra requests by credential and provider, to lock no account.
+    pub refused: BTreeMap<(u16, u16), Refusals>,
+}
+
+/// What the partner said to one credential since the onset.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refusals {
+    pub denied: u32,
+    pub passed: u32,
+    pub extra: u32,
+}
+
+impl Cause {
+    /// How often a claim like this one is right, between 0 and 1.
+    #[must_use]
+    pub fn confidence(&self) -> f64 {
+        self.probability * self.share
+    }
+}

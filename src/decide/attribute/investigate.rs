@@ -1,0 +1,744 @@
+//! The open question: look at the evidence, name what is certain, ask for what is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cells::CellSet;
+use super::engine::{Ask, Effect, Engine, Reason};
+use super::episode::{Ambiguity, Cause, Episode, Question};
+use super::evidence::{Evidence, Record};
+use super::explain;
+use super::posterior::Posterior;
+use super::question;
+use super::rules::Nature;
+use super::witnesses::{Bench, Lack};
+use crate::domain::observation::Purpose;
+
+/// Probability at which a cause is named.
+const CERTAIN: f64 = 0.95;
+/// Share of one nature among the aliases of a group at which they agree; and when a factor of the rule
+/// has a single level, so that only the class of failure speaks for it.
+const AGREED: f64 = 0.98;
+const AGREED_LONE: f64 = 0.999;
+/// With the budget spent, this probability for that long stands in for a witness that never came.
+const CERTAIN_ALONE: f64 = 0.99;
+const ALONE_AFTER_S: f64 = 300.0;
+/// A claim is withdrawn below this.
+const DOUBTFUL: f64 = 0.2;
+/// Noise is the answer above this.
+const NOISE_WINS: f64 = 0.9;
+/// A question without an answer and without new failures is given up after this, seconds.
+const STALE_S: f64 = 1800.0;
+const STALE_RATE: f64 = 0.06;
+/// Bits below which no extra request is worth making.
+const WORTH_ASKING: f64 = 0.03;
+/// A counterfactual request is given up after this, seconds.
+const LOST_AFTER_S: f64 = 180.0;
+/// Seconds between an observation and the request it leads to; longer where we were told to slow down.
+const ASK_AFTER_S: f64 = 1.0;
+const ASK_AFTER_CHALLENGE_S: f64 = 3.0;
+const ASK_AFTER_LIMIT_S: f64 = 15.0;
+/// Questions that add to the budget.
+const WIDENINGS_MAX: u32 = 2;
+/// A contradicted claim at least this probable stands, as one that strikes at times.
+const STANDS: f64 = 0.9;
+/// Another explanation this probable takes the place of what was named.
+const OVERTURNED: f64 = 0.8;
+/// An explanation this probable is worth another look at what was named.
+const LIKELY: f64 = 0.5;
+/// How long the history before the onset matters for our own rate, seconds.
+const RATE_HISTORY_S: f64 = 1800.0;
+
+impl Episode {
+    pub(super) fn new(onset: f64, now: f64, used: u32, budget: u32) -> Self {
+        Self {
+            onset,
+            opened_at: now,
+            causes: Vec::new(),
+            question: None,
+            used,
+            budget,
+            widened: 0,
+            since_closed: 0,
+            sentinels: BTreeMap::new(),
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// Makes room for another cause; what was named so far is fixed.
+    pub(super) fn widen(&mut self, budget: u32) {
+        self.widened += 1;
+        if self.widened <= WIDENINGS_MAX {
+            self.budget = (self.budget.max(self.used) + budget / 2).min(2 * budget);
+        }
+        for cause in &mut self.causes {
+            cause.fixed = true;
+        }
+    }
+}
+
+/// What one look at the evidence found.
+struct Look {
+    best: f64,
+    /// The groups of the best explanation.
+    groups: Vec<usize>,
+    named: Vec<Cause>,
+    wanted: Vec<(usize, usize)>,
+    blocked: bool,
+    ambiguous: Vec<Ambiguity>,
+}
+
+impl Engine {
+    /// Begins to look for the cause of what has failed since `onset`.
+    pub(super) fn open_question(&mut self, now: f64, onset: f64, incident: Option<u32>) {
+        let Some(mut episode) = self.episode.take() else {
+            return;
+        };
+        self.unfix_what_grew(&mut episode, onset);
+        let evidence = self.gather(&episode, onset);
+        if episode.refused.is_empty() {
+            // The repeats that led here were extra requests as well.
+            for record in self.history.iter().filter(|r| r.at >= onset) {
+                episode.count_refusal(&self.universe, record);
+            }
+        }
+        episode.question = Some(Question {
+            incident,
+            onset,
+            opened_at: now,
+            evidence,
+            asks: BTreeMap::new(),
+            pending: None,
+            posterior: Posterior::default(),
+            wanted: Vec::new(),
+            ambiguous: Vec::new(),
+            best: 0.0,
+            looked_at: 0,
+            turns: 0,
+            last_failed: now,
+        });
+        self.episode = Some(episode);
+    }
+
+    /// A cause that grew (one client, now all) is one cause: what was named is open again.
+    fn unfix_what_grew(&mut self, episode: &mut Episode, onset: f64) {
+        if episode.causes.is_empty() {
+            return;
+        }
+        let mut evidence = Evidence::new(&self.book);
+        for record in self.history.iter().filter(|r| r.at >= onset) {
+            evidence.add(&self.book, record);
+        }
+        let posterior = self.search.run(&self.book, &evidence);
+        let Some((groups, probability)) = posterior.sets(&self.book).into_iter().next() else {
+            return;
+        };
+        if probability < LIKELY {
+            return;
+        }
+        let wider: Vec<&CellSet> = groups
+            .iter()
+            .filter_map(|g| self.book.rules.iter().position(|r| r.group == *g))
+            .map(|r| self.book.pattern(r))
+            .filter(|p| p.special.is_none())
+            .map(|p| &p.cells)
+            .collect();
+        for cause in &mut episode.causes {
+            let cells = &self.book.pattern(cause.rule).cells;
+            let grew = wider
+                .iter()
+                .any(|w| *w != cells && cells.minus(w).is_empty());
+            if grew && cause.special.is_none() {
+                cause.fixed = false;
+            }
+        }
+    }
+
+    /// Everything since `onset` that the fixed causes don't explain.
+    fn gather(&self, episode: &Episode, onset: f64) -> Evidence {
+        let mut evidence = Evidence::new(&self.book);
+        for record in self.history.iter().filter(|r| r.at >= onset) {
+            let known = episode
+                .causes
+                .iter()
+                .any(|c| c.fixed && self.book.pattern(c.rule).matches(&record.traits));
+            if !known {
+                evidence.add(&self.book, record);
+            }
+        }
+        evidence
+    }
+
+    /// Advances the open question and the life of the causes.
+    pub(super) fn step(&mut self, now: f64) {
+        self.close_recovered();
+        let Some(mut episode) = self.episode.take() else {
+            return;
+        };
+        let fresh = episode
+            .question
+            .as_ref()
+            .is_some_and(|q| q.looked_at < q.evidence.seen);
+        let keep = !fresh || self.investigate(now, &mut episode);
+        if keep {
+            self.episode = Some(episode);
+        } else {
+            self.calm();
+        }
+    }
+
+    /// Looks at the evidence; returns whether the episode goes on.
+    fn investigate(&mut self, now: f64, episode: &mut Episode) -> bool {
+        let Some(mut question) = episode.question.take() else {
+            return true;
+        };
+        question.looked_at = question.evidence.seen;
+        question.posterior = self.search.run(&self.book, &question.evidence);
+        let look = self.look(now, episode, &question);
+        self.withdraw_doubtful(episode, &question, &look.named);
+        for cause in look.named {
+            if !episode.causes.iter().any(|c| c.group == cause.group) {
+                self.claim(episode, &mut question, cause);
+            }
+        }
+        question.best = look.best;
+        question.wanted = look.wanted;
+        self.tell_what_is_missing(now, &mut question, look.ambiguous);
+        let open_causes = episode.causes.iter().any(|c| !c.fixed);
+        let noise = question.posterior.noise > NOISE_WINS;
+        if !open_causes && (noise || self.is_stale(now, &question)) {
+            if let Some(incident) = question.incident {
+                self.effects.push(Effect::Closed { incident });
+            }
+            return !episode.causes.is_empty();
+        }
+        let all_named = !look.groups.is_empty()
+            && look
+                .groups
+                .iter()
+                .all(|g| episode.causes.iter().any(|c| c.group == *g));
+        let settled = look.best >= CERTAIN
+            && question.wanted.is_empty()
+            && question.ambiguous.is_empty()
+            && !look.blocked
+            && all_named;
+        if settled {
+            self.merge(now, episode);
+            for cause in &mut episode.causes {
+                cause.fixed = true;
+            }
+            episode.since_closed = 0;
+            return true;
+        }
+        self.ask_more(now, episode, &mut question);
+        episode.question = Some(question);
+        true
+    }
+
+    /// Judges each group of the best explanation.
+    fn look(&self, now: f64, episode: &Episode, question: &Question) -> Look {
+        let sets = question.posterior.sets(&self.book);
+        let (groups, best) = sets.into_iter().next().unwrap_or_default();
+        let mut look = Look {
+            best,
+            groups,
+            named: Vec::new(),
+            wanted: Vec::new(),
+            blocked: false,
+            ambiguous: Vec::new(),
+        };
+        let from = question.onset - RATE_HISTORY_S;
+        let history: Vec<&Record> = self.history.iter().filter(|r| r.at >= from).collect();
+        let masked = self.masked(episode);
+        let spent = episode.used >= episode.budget || !self.options.may_ask;
+        let spent_cells = CellSet::filter(self.universe.cells.len(), |c| {
+            episode.is_spent(&self.universe, c)
+        });
+        for group in look.groups.clone() {
+            let inclusion = question.posterior.inclusion(&self.book, group);
+            if inclusion < CERTAIN {
+                continue;
+            }
+            let aliases = question.posterior.aliases(&self.book, group);
+            let (rule, share) = match self.agreed_rule(&aliases) {
+                Ok(agreed) => agreed,
+                Err(among) => {
+                    look.ambiguous.push(Ambiguity {
+                        group,
+                        probability: inclusion,
+                        among,
+                    });
+                    continue;
+                }
+            };
+            let tally = &question.evidence.tallies[self.book.rules[aliases[0].0].pattern];
+            let (fit, rate) = (self.search.fit(tally), self.search.rate(tally));
+            if !episode.causes.iter().any(|c| c.group == group) {
+                let bench = Bench {
+                    universe: &self.universe,
+                    book: &self.book,
+                    evidence: &question.evidence,
+                    history: &history,
+                    onset: question.onset,
+                    masked: &masked,
+                    spent: &spent_cells,
+                    asks: &question.asks,
+                    rate,
+                    always: fit.always,
+                };
+                let waived =
+                    spent && inclusion >= CERTAIN_ALONE && now - question.opened_at > ALONE_AFTER_S;
+                match bench.lack(rule) {
+                    Lack::Nothing => {}
+                    Lack::Ask(_) | Lack::Wait(_) if waived => {}
+                    Lack::Ask(cell) => {
+                        look.wanted.push((cell, rule));
+                        look.blocked = true;
+                        continue;
+                    }
+                    Lack::Wait(cell) => {
+                        look.wanted.push((cell, rule));
+                        look.blocked = true;
+                        continue;
+                    }
+                    Lack::Blocked => {
+                        look.blocked = true;
+                        continue;
+                    }
+                }
+            }
+            let (onset, tail) = self.change_point(question.onset, rule, &history);
+            look.named.push(Cause {
+                incident: 0,
+                group,
+                rule,
+                probability: inclusion,
+                share,
+                always: fit.always.max(tail),
+                rate: rate.max(tail),
+                onset,
+                claimed_at: now,
+                last_failed: now,
+                passes: 0,
+                last_passed: now,
+                passed: 0,
+                failed: 0,
+                fixed: false,
+                special: self.book.rules[rule].special,
+            });
+        }
+        look
+    }
+
+    /// The rule that names a group, if its aliases agree on the nature; else the best of each nature.
+    fn agreed_rule(
+        &self,
+        aliases: &[(usize, f64)],
+    ) -> Result<(usize, f64), Vec<(usize, Nature, f64)>> {
+        let mut families: Vec<(super::rules::Natures, f64, usize)> = Vec::new();
+        for (rule, share) in aliases {
+            let natures = self.book.rules[*rule].natures;
+            match families.iter_mut().find(|f| f.0 == natures) {
+                Some(family) => family.1 += share,
+                None => families.push((natures, *share, *rule)),
+            }
+        }
+        families.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let Some((_, share, rule)) = families.first().copied() else {
+            return Err(Vec::new());
+        };
+        let lone = self.book.rules[rule]
+            .conditions
+            .iter()
+            .any(|c| self.universe.levels(c.axis()) < 2);
+        if share >= if lone { AGREED_LONE } else { AGREED } {
+            return Ok((rule, share));
+        }
+        let mut among: Vec<(usize, Nature, f64)> = Vec::new();
+        for (natures, share, rule) in families.into_iter().filter(|f| f.1 > 0.01) {
+            for nature in natures.iter() {
+                match among.iter_mut().find(|a| a.1 == nature) {
+                    Some(entry) => entry.2 += share,
+                    None => among.push((rule, nature, share)),
+                }
+            }
+        }
+        Err(among)
+    }
+
+    /// When the matching observations turned from passes to failures, and 0.95 if nearly all fail since.
+    fn change_point(&self, onset: f64, rule: usize, history: &[&Record]) -> (f64, f64) {
+        const PASS_BEFORE: f64 = -0.01;
+        const FAILURE_BEFORE: f64 = -4.0;
+        const PASS_AFTER: f64 = -3.5;
+        const FAILURE_AFTER: f64 = -0.03;
+        let pattern = self.book.pattern(rule);
+        let matching: Vec<(f64, bool)> = history
+            .iter()
+            .filter(|r| r.at >= onset && pattern.matches(&r.traits))
+            .map(|r| (r.at, r.class.failed()))
+            .collect();
+        let failed = matching.iter().filter(|m| m.1).count();
+        let (mut passes_after, mut failures_after) = (matching.len() - failed, failed);
+        let mut best = (f64::NEG_INFINITY, onset, 0.0);
+        let (mut passes_before, mut failures_before) = (0, 0);
+        for (at, failed) in matching {
+            let score = f64::from(passes_before) * PASS_BEFORE
+                + f64::from(failures_before) * FAILURE_BEFORE
+                + failures_after as f64 * FAILURE_AFTER
+                + passes_after as f64 * PASS_AFTER;
+            if score > best.0 {
+                let steady = failures_after >= 3
+                    && passes_after as f64 <= 0.05 * (passes_after + failures_after) as f64;
+                best = (score, at, if steady { 0.95 } else { 0.0 });
+            }
+            if failed {
+                failures_before += 1;
+                failures_after -= 1;
+            } else {
+                passes_before += 1;
+                passes_after -= 1;
+            }
+        }
+        (best.1, best.2)
+    }
+
+    /// Cells that tell nothing new: a known cause makes them fail.
+    pub(super) fn masked(&self, episode: &Episode) -> CellSet {
+        let mut masked = CellSet::none(self.universe.cells.len());
+        for cause in &episode.causes {
+            if cause.fixed && cause.blocks_its_cells() {
+                masked.add_all(&self.book.pattern(cause.rule).cells);
+            }
+        }
+        masked
+    }
+
+    fn claim(&mut self, episode: &mut Episode, question: &mut Question, mut cause: Cause) {
+        cause.incident = self.incident_for(episode, question, &cause);
+        episode.causes.push(cause.clone());
+        self.effects.push(Effect::Claimed(Box::new(cause)));
+    }
+
+    /// Causes that differ only in the level of one factor are one incident; others have their own.
+    fn incident_for(&mut self, episode: &Episode, question: &mut Question, cause: &Cause) -> u32 {
+        let rule = &self.book.rules[cause.rule];
+        let sibling = episode.causes.iter().find(|c| {
+            let other = &self.book.rules[c.rule];
+            !c.fixed
+                && other.natures == rule.natures
+                && (other.scope == rule.scope || other.conditions == rule.conditions)
+        });
+        if let Some(sibling) = sibling {
+            return sibling.incident;
+        }
+        match question.incident {
+            Some(incident) if !episode.causes.iter().any(|c| c.incident == incident) => incident,
+            _ => {
+                let incident = self.new_incident(cause.onset);
+                question.incident.get_or_insert(incident);
+                incident
+            }
+        }
+    }
+
+    fn withdraw_doubtful(&mut self, episode: &mut Episode, question: &Question, named: &[Cause]) {
+        let book = &self.book;
+        let effects = &mut self.effects;
+        episode.causes.retain(|c| {
+            let stands = c.fixed
+                || named.iter().any(|n| n.group == c.group)
+                || question.posterior.inclusion(book, c.group) >= DOUBTFUL;
+            if !stands {
+                effects.push(Effect::Withdrawn {
+                    incident: c.incident,
+                    group: c.group,
+                });
+            }
+            stands
+        });
+    }
+
+    fn tell_what_is_missing(
+        &mut self,
+        now: f64,
+        question: &mut Question,
+        ambiguous: Vec<Ambiguity>,
+    ) {
+        let natures = |list: &[Ambiguity]| -> BTreeSet<Nature> {
+            list.iter()
+                .flat_map(|a| a.among.iter().map(|x| x.1))
+                .collect()
+        };
+        let (before, after) = (natures(&question.ambiguous), natures(&ambiguous));
+        question.ambiguous = ambiguous;
+        if after.is_empty() || before == after {
+            return;
+        }
+        let incident = match question.incident {
+            Some(incident) => incident,
+            None => {
+                let incident = self.new_incident(question.onset);
+                question.incident = Some(incident);
+                incident
+            }
+        };
+        let missing = question
+            .ambiguous
+            .iter()
+            .find_map(|a| explain::missing(&self.universe, &self.book, a));
+        let _ = now;
+        self.effects.push(Effect::CannotTell {
+            incident,
+            among: after.into_iter().collect(),
+            missing,
+        });
+    }
+
+    /// Nothing fails any more, or so seldom that nothing can be said.
+    fn is_stale(&self, now: f64, question: &Question) -> bool {
+        if now - question.opened_at <= STALE_S {
+            return false;
+        }
+        let rate = question
+            .posterior
+            .explanations
+            .first()
+            .into_iter()
+            .flat_map(|e| e.rules())
+            .map(|r| {
+                let tally = &question.evidence.tallies[self.book.rules[*r].pattern];
+                self.search.rate(tally)
+            })
+            .fold(0.0, f64::max);
+        rate < STALE_RATE || now - question.last_failed > STALE_S
+    }
+
+    /// Asks for the missing witness, or for what tells most.
+    fn ask_more(&mut self, now: f64, episode: &mut Episode, question: &mut Question) {
+        let undecided = question.best < CERTAIN || !question.wanted.is_empty();
+        let lost = question.pending.is_some_and(|p| now - p > LOST_AFTER_S);
+        if !self.options.may_ask
+            || !undecided
+            || episode.used >= episode.budget
+            || (question.pending.is_some() && !lost)
+        {
+            return;
+        }
+        let wanted = question
+            .wanted
+            .iter()
+            .copied()
+            .find(|w| !episode.is_spent(&self.universe, w.0));
+        let chosen = match wanted {
+            Some((cell, rule)) if question.best >= CERTAIN => {
+                Some((cell, Reason::Witness { rule }))
+            }
+            _ => self.tells_most(episode, question, None),
+        };
+        let Some((cell, reason)) = chosen else {
+            return;
+        };
+        episode.used += 1;
+        question.pending = Some(now);
+        *question.asks.entry(cell).or_default() += 1;
+        self.effects.push(Effect::Ask(Ask {
+            cell,
+            at: now + self.patience(cell, question.onset),
+            purpose: Purpose::Counter,
+            reason,
+            incident: question.incident,
+        }));
+    }
+
+    /// Seconds to wait before asking a cell: longer where we were told to slow down.
+    fn patience(&self, cell: usize, onset: f64) -> f64 {
+        use super::class::Class;
+        let host = self.universe.host_of(cell);
+        let last = self
+            .history
+            .iter()
+            .rev()
+            .take_while(|r| r.at >= onset)
+            .find(|r| r.class.failed() && self.universe.host_of(r.cell()) == host);
+        match last.map(|r| r.class) {
+            Some(Class::RateLimited) => ASK_AFTER_LIMIT_S,
+            Some(Class::EdgeChallenge) => ASK_AFTER_CHALLENGE_S,
+            _ => ASK_AFTER_S,
+        }
+    }
+
+    /// The cell that tells most, of one endpoint or of all.
+    pub(super) fn tells_most(
+        &self,
+        episode: &Episode,
+        question: &Question,
+        endpoint: Option<u16>,
+    ) -> Option<(usize, Reason)> {
+        let masked = self.masked(episode);
+        let cells = (0..self.universe.cells.len()).filter(|c| {
+            !masked.contains(*c)
+                && !episode.is_spent(&self.universe, *c)
+                && endpoint.is_none_or(|e| self.universe.cells[*c].endpoint == e)
+        });
+        let least = match endpoint {
+            None => WORTH_ASKING,
+            Some(_) => WORTH_ASKING / 20.0,
+        };
+        question::best(
+            (&self.universe, &self.book),
+            (&self.search, &question.evidence, &question.posterior),
+            cells,
+            |c| question.asks.get(&c).copied().unwrap_or(0),
+            least,
+        )
+        .map(|(cell, bits)| (cell, Reason::TellsMost(bits)))
+    }
+
+    /// Several causes whose union is one simple rule are that rule.
+    fn merge(&mut self, now: f64, episode: &mut Episode) {
+        let mergeable =
+            episode.causes.len() > 1 && episode.causes.iter().all(|c| c.special.is_none());
+        if !mergeable {
+            return;
+        }
+        let mut union = CellSet::none(self.universe.cells.len());
+        for cause in &episode.causes {
+            union.add_all(&self.book.pattern(cause.rule).cells);
+        }
+        let Some(rule) = self.book.simple_rule(&union) else {
+            return;
+        };
+        let group = self.book.rules[rule].group;
+        if episode.causes.iter().any(|c| c.group == group) {
+            return;
+        }
+        let first = episode.causes.remove(0);
+        self.effects.push(Effect::Withdrawn {
+            incident: first.incident,
+            group: first.group,
+        });
+        let mut closed = BTreeSet::new();
+        for cause in episode.causes.drain(..) {
+            self.effects.push(Effect::Withdrawn {
+                incident: cause.incident,
+                group: cause.group,
+            });
+            if cause.incident != first.incident && closed.insert(cause.incident) {
+                self.effects.push(Effect::Closed {
+                    incident: cause.incident,
+                });
+            }
+        }
+        let merged = Cause {
+            rule,
+            group,
+            claimed_at: now,
+            ..first
+        };
+        episode.causes.push(merged.clone());
+        self.effects.push(Effect::Claimed(Box::new(merged)));
+    }
+
+    /// What was named is not right: forget the causes and look at everything again.
+    pub(super) fn start_over(&mut self, now: f64) {
+        let Some(mut episode) = self.episode.take() else {
+            return;
+        };
+        let incident = episode
+            .causes
+            .first()
+            .map(|c| c.incident)
+            .or_else(|| episode.question.as_ref().and_then(|q| q.incident));
+        let mut closed = BTreeSet::new();
+        for cause in episode.causes.drain(..) {
+            self.effects.push(Effect::Withdrawn {
+                incident: cause.incident,
+                group: cause.group,
+            });
+            if Some(cause.incident) != incident && closed.insert(cause.incident) {
+                self.effects.push(Effect::Closed {
+                    incident: cause.incident,
+                });
+            }
+        }
+        episode.question = None;
+        let onset = episode.onset;
+        self.episode = Some(episode);
+        self.open_question(now, onset, incident);
+    }
+
+    /// Looks again at what was named, with everything seen since: it may strike at times only, or not be it.
+    pub(super) fn recheck(&mut self, now: f64) {
+        let Some(mut episode) = self.episode.take() else {
+            return;
+        };
+        let mut evidence = Evidence::new(&self.book);
+        for record in self.history.iter().filter(|r| r.at >= episode.onset) {
+            evidence.add(&self.book, record);
+        }
+        let posterior = self.search.run(&self.book, &evidence);
+        let stands = |cause: &Cause| posterior.inclusion(&self.book, cause.group) >= STANDS;
+        let doubted = episode
+            .causes
+            .iter()
+            .any(|c| c.is_contradicted() && !stands(c));
+        let overturned = posterior.sets(&self.book).first().is_some_and(|(g, p)| {
+            *p > OVERTURNED
+                && !g
+                    .iter()
+                    .any(|g| episode.causes.iter().any(|c| c.group == *g))
+        });
+        for cause in &mut episode.causes {
+            if cause.is_contradicted() && !doubted {
+                let tally = &evidence.tallies[self.book.rules[cause.rule].pattern];
+                cause.always = self.search.fit(tally).always.min(0.49);
+                cause.rate = self.search.rate(tally);
+                self.effects
+                    .push(Effect::Revised(Box::new(cause.clone())));
+            }
+        }
+        self.episode = Some(episode);
+        if doubted || overturned {
+            self.start_over(now);
+        }
+    }
+
+    /// Ends the causes that have recovered, and the episode when none is left.
+    fn close_recovered(&mut self) {
+        let Some(episode) = &mut self.episode else {
+            return;
+        };
+        let incidents: BTreeSet<u32> = episode.causes.iter().map(|c| c.incident).collect();
+        let over: BTreeSet<u32> = incidents
+            .into_iter()
+            .filter(|i| {
+                episode
+                    .causes
+                    .iter()
+                    .filter(|c| c.incident == *i)
+                    .all(Cause::recovered)
+            })
+            .collect();
+        if over.is_empty() {
+            return;
+        }
+        episode.causes.retain(|c| !over.contains(&c.incident));
+        let asking = episode.question.as_ref().and_then(|q| q.incident);
+        if asking.is_some_and(|i| over.contains(&i)) {
+            episode.question = None;
+        }
+        let ended = episode.causes.is_empty()
+            && episode
+                .question
+                .as_ref()
+                .is_none_or(|q| q.incident.is_none());
+        self.effects.extend(
+            over.into_iter()
+                .map(|incident| Effect::Recovered { incident }),
+        );
+        if ended {
+            self.episode = None;
+            self.calm();
+        }
+    }
+}
