@@ -1,3 +1,138 @@
-//! One file a command.
+//! The command line: one file a command; arguments in, exit code out.
 
+mod check;
+mod classify;
+mod demo;
+mod incidents;
+mod once;
 pub mod replay;
+mod run;
+mod schema;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Exit codes, the same for every command.
+pub mod exit {
+    use std::process::ExitCode;
+
+    pub const OK: ExitCode = ExitCode::SUCCESS;
+    /// Something is wrong with what was asked about: a blocked cell, a faulty file, an open incident.
+    pub fn problem() -> ExitCode {
+        ExitCode::from(1)
+    }
+    /// Something is wrong on our side, or with the command line.
+    pub fn our_side() -> ExitCode {
+        ExitCode::from(2)
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "edgewatch",
+    version,
+    about = "Finds out which factor a partner's CDN or WAF refuses, tells people, and hands over the evidence",
+    after_help = "\
+Examples:
+  edgewatch demo                         watch the whole story on this machine, without network or configuration
+  edgewatch check                        is probes.yaml right?
+  edgewatch once                         run the matrix now and show it
+  edgewatch                              probe on schedule and tell Slack and Teams (the same as `edgewatch run`)
+  curl -si https://example.org | edgewatch classify -
+
+Exit codes: 0 all is well; 1 a problem was found; 2 something on our side, or a wrong command line."
+)]
+struct Arguments {
+    /// The file that says what to probe and whom to tell.
+    #[arg(short, long, global = true, default_value = "probes.yaml", value_name = "FILE")]
+    config: PathBuf,
+
+    /// What is logged: error, warn, info, debug, or a filter such as `edgewatch::probe=debug`.
+    #[arg(long, global = true, env = "EDGEWATCH_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Check(check::Arguments),
+    Once(once::Arguments),
+    Classify(classify::Arguments),
+    Schema(schema::Arguments),
+    Incidents(incidents::Arguments),
+    Demo(demo::Arguments),
+    Replay(replay::ReplayArgs),
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For scripts; stable.
+    Json,
+}
+
+/// Reads the arguments, runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Exactly one provider is compiled in; installing it by name keeps a second one, should a
+    // dependency ever bring it, from turning into a panic at the first handshake.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let config = arguments.config;
+    match arguments.command.unwrap_or(Command::Run(run::Arguments::default())) {
+        Command::Run(command) => run::run(&config, &arguments.log, &command),
+        Command::Check(command) => check::run(&config, &command),
+        Command::Once(command) => once::run(&config, &arguments.log, &command),
+        Command::Classify(command) => classify::run(&command),
+        Command::Schema(command) => schema::run(&command),
+        Command::Incidents(command) => incidents::run(&config, &command),
+        Command::Demo(command) => demo::run(&arguments.log, &command),
+        Command::Replay(command) => replay::run(&command),
+    }
+}
+
+/// Whether standard output may be coloured: a terminal, and nobody asked for none (no-color.org).
+fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Sends the log to standard error, so that standard output stays the result's.
+fn start_log(filter: &str) -> Result<(), String> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|e| format!("--log {filter:?}: {e}"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .try_init()
+        .map_err(|e| e.to_string())
+}
+
+/// Prints to standard output; a reader that went away (`| head`) is no error.
+fn print(text: &str) {
+    use std::io::Write as _;
+    let mut out = anstream::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Says on standard error what went wrong on our side.
+fn complain(text: &str) -> ExitCode {
+    eprintln!("edgewatch: {text}");
+    exit::our_side()
+}
+
+/// A multi-threaded runtime for the commands that probe.
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("can't start the runtime: {e}"))
+}

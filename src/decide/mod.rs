@@ -2,9 +2,9 @@
 //!
 //! [`classify`] reads one answer. [`monitor`] is the loop in which the others meet; [`matrix`] is what it shows
 //! to [`confirm`], [`diagnose`] and [`witnesses`], and all that these know of the world.
-//! [`monitor`] is the loop in which the others meet; [`matrix`] is what it shows to [`confirm`],
-//! [`diagnose`] and [`witnesses`], and all that these know of the world.
 
+/// The engine that names the refused factor: confirm, attribute, ask; `replay` plays it.
+pub mod attribute;
 /// What is known of every cell of the plan, and the ways to find it.
 pub mod board;
 /// What a message about an incident says, in words.
@@ -23,10 +23,6 @@ pub mod events;
 pub mod evidence;
 /// Holds an observation against `expect`, `origin`, `meanings` and own signatures.
 pub mod expect;
-/// What the loop takes, and what it gives.
-pub mod events;
-/// One run as evidence: bounded, without secrets.
-pub mod evidence;
 /// Requests beyond the schedule, and how many of them are allowed.
 pub mod extra;
 /// The life of an incident: members, recovery, resolution, return.
@@ -39,6 +35,8 @@ pub mod monitor;
 pub mod notify;
 /// When one host may be asked again.
 pub(crate) mod politeness;
+/// Drift: when the front of an endpoint changes.
+pub mod fingerprint;
 /// Reads a saved HTTP answer, as `curl -i` writes it.
 pub mod saved;
 /// When each cell is due.
@@ -49,14 +47,6 @@ pub mod watch;
 pub mod witnesses;
 /// Names and codes of vendors and verdicts in words.
 pub mod words;
-//! Pure rules over domain values and a `now` that is passed in.
-
-/// Observation in, verdict out: what happened, who made the answer, by which evidence.
-pub mod classify;
-/// Holds an observation against `expect`, `origin`, `meanings` and own signatures.
-pub mod expect;
-/// Reads a saved HTTP answer, as `curl -i` writes it.
-pub mod saved;
 
 /// Login, consent and denial pages in place of the content.
 mod gate;
@@ -66,6 +56,3 @@ mod page;
 mod signatures;
 /// SOAP faults: the application speaking, whatever the status.
 mod soap;
-
-pub mod attribute;
-pub mod fingerprint;

@@ -4,23 +4,16 @@
     reason = "a helper that can't go on fails its test"
 )]
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a fixture that fails should fail the test"
-)]
-
 /// A plan in code, for tests that do not read `probes.yaml`.
 mod plan;
 /// Servers on loopback that note what they saw.
 mod server;
 
+/// Scores the classifier against saved answers.
+mod classify;
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.
 mod config;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
 /// The simulated partner and its edge, through a real client and raw sockets.
 mod simulate;
-//! One binary for all tests that go through the crate's public interface.
-
-/// Scores the classifier against saved answers.
-mod classify;
