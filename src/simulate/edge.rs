@@ -258,6 +258,12 @@ impl Edge {
         lock(&self.state.seen).iter().cloned().collect()
     }
 
+    /// How many requests have come since the start.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        *self.state.count.borrow()
+    }
+
     /// Waits until `count` requests have come since the start, and answers the last ones.
     pub async fn seen(&self, count: usize) -> Vec<Seen> {
         let mut counted = self.state.count.subscribe();

@@ -4,11 +4,17 @@
     reason = "a helper that can't go on fails its test"
 )]
 
+/// A partner, a control site, and a file over them.
+mod world;
 /// A plan in code, for tests that do not read `probes.yaml`.
 mod plan;
 /// Servers on loopback that note what they saw.
 mod server;
 
+/// The commands as a person or a script meets them.
+mod cli;
+/// The daemon as a real process, killed in the middle of an incident.
+mod daemon;
 /// Scores the classifier against saved answers.
 mod classify;
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.

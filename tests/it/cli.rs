@@ -1,0 +1,145 @@
+//! The commands as a person or a script meets them: output, exit codes, and what the servers saw.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::world::{PASSWORD, RULE, World, program, run};
+
+const TWO: &str = "de1: 127.0.0.2, us1: 127.0.0.3";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_shows_a_matrix_that_passes() {
+    let world = World::start().await;
+    world.write(TWO, "1m", "");
+    let (code, out, err) = run(world.command(&["once"])).await;
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(out.contains("All cells pass."), "{out}");
+    for word in ["connect", "internet", "de1", "us1", "legacy · gmc", "modern · gmc"] {
+        assert!(out.contains(word), "{word} is missing:\n{out}");
+    }
+    assert!(!out.contains('\u{1b}'), "colour without a terminal");
+
+    // The server saw each cell once: from its address, as its client, with the headers of the file in their order.
+    let seen = world.partner.requests();
+    let mut cells: Vec<(String, &str)> =
+        seen.iter().map(|s| (s.peer.ip().to_string(), s.header("user-agent").unwrap_or(""))).collect();
+    cells.sort();
+    assert_eq!(
+        cells,
+        [
+            ("127.0.0.2".to_owned(), "Java/1.8.0_275"),
+            ("127.0.0.2".to_owned(), "Java/11.0.10"),
+            ("127.0.0.3".to_owned(), "Java/1.8.0_275"),
+            ("127.0.0.3".to_owned(), "Java/11.0.10"),
+        ]
+    );
+    let names: Vec<&str> = seen[0].headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["Host", "User-Agent", "Accept", "Content-Type", "SOAPAction", "Content-Length"]);
+    assert!(String::from_utf8_lossy(&seen[0].body).contains(PASSWORD), "the placeholder was filled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_names_the_client_that_is_refused() {
+    let world = World::start().await;
+    world.write(TWO, "1m", "");
+    world.partner.switch(RULE, true);
+    let (code, out, _) = run(world.command(&["once"])).await;
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("BLOCKED 1010 (HTTP 403)"), "{out}");
+    assert!(out.contains("refuses client `legacy` (Java/1.8.0_275) at Cloudflare"), "{out}");
+    assert!(out.contains("not your IPs"), "{out}");
+    assert!(!out.contains(PASSWORD), "a secret is shown");
+
+    let (code, out, _) = run(world.command(&["once", "--format", "json"])).await;
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, 1);
+    assert_eq!(json["conclusion"]["outcome"], "problem");
+    let kinds: Vec<&str> = json["cells"].as_array().unwrap().iter().filter_map(|c| c["verdict"]["kind"].as_str()).collect();
+    assert_eq!(kinds.iter().filter(|k| **k == "edge_block").count(), 2, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|k| **k == "pass").count(), 4, "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_says_when_the_fault_is_ours() {
+    let world = World::start().await;
+    // TEST-NET-1 is on no host (RFC 5737); the run must not fall back to another address.
+    world.write("gone: 192.0.2.1", "1m", "");
+    let (code, out, _) = run(world.command(&["once"])).await;
+    assert_eq!(code, 2, "{out}");
+    assert!(out.contains("OUR SIDE"), "{out}");
+    assert!(world.partner.requests().is_empty(), "nothing may leave from another address");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_refuses_names_that_are_not_there() {
+    let world = World::start().await;
+    world.write(TWO, "1m", "");
+    let (code, _, err) = run(world.command(&["once", "conect"])).await;
+    assert_eq!((code, err.as_str()), (2, "edgewatch: there is no probe \"conect\" in the file; there are: connect, internet\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_every_fault_and_its_place() {
+    let world = World::start().await;
+    world.write(TWO, "30", "notfy: {}");
+    let (code, out, _) = run(world.command(&["check"])).await;
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("\"30\" has no unit") || out.contains("30 has no unit"), "{out}");
+    assert!(out.contains("did you mean \"notify\""), "{out}");
+    assert!(out.contains("probes.yaml:"), "{out}");
+
+    let (code, out, _) = run(world.command(&["check", "--format", "json"])).await;
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &json["usable"]), (1, &Value::Bool(false)));
+    assert!(json["findings"].as_array().unwrap().len() >= 2, "{json}");
+    assert!(json["findings"][0]["line"].as_u64().unwrap() > 0);
+
+    let (code, _, err) = run(program(&["check", "--config", "/nonexistent/probes.yaml"])).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("can't read /nonexistent/probes.yaml"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn classify_explains_what_it_is_given() {
+    let (code, out, _) = classify(b"HTTP/1.1 403 Forbidden\r\nserver: cloudflare\r\ncf-ray: 5da5cc3358641e89-LHR\r\n\r\nerror code: 1010").await;
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, 1);
+    for (key, value) in [
+        ("kind", "edge_block"),
+        ("maker", "edge"),
+        ("vendor", "cloudflare"),
+        ("rule", "user_agent"),
+        ("code", "1010"),
+        ("reference_id", "5da5cc3358641e89"),
+    ] {
+        assert_eq!(json[key], value, "{key}");
+    }
+    assert!(!json["evidence"].as_array().unwrap().is_empty());
+
+    let (code, _, _) = classify(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nhello").await;
+    assert_eq!(code, 0);
+    let (code, _, err) = classify(b"<html>no head</html>").await;
+    assert_eq!(code, 2);
+    assert!(err.starts_with("edgewatch: -: "), "{err}");
+}
+
+async fn classify(input: &[u8]) -> (i32, String, String) {
+    let mut command = program(&["classify", "-", "--format", "json"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn incidents_need_a_store() {
+    let world = World::start().await;
+    world.write(TWO, "1m", "");
+    let (code, _, err) = run(world.command(&["incidents"])).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("edgewatch.sqlite"), "{err}");
+}
