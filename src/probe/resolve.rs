@@ -1,8 +1,8 @@
 //! Names into addresses: `/etc/hosts`, then the name servers, with their TTL.
 //!
-//! Nothing is cached, because a probe wants to see what a fresh client would see. The resolver is
-//! built at its first use, so that a host without a readable `/etc/resolv.conf` fails runs and not
-//! the start.
+//! No answer is cached, because a probe wants to see what a fresh client would see. `/etc/hosts` and
+//! `/etc/resolv.conf` are read at the first use and kept as long as the plan; one that can't be read
+//! fails runs and not the start.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -44,19 +44,16 @@ pub(super) struct Resolved {
 pub(super) struct Names {
     /// Asked in place of those of `/etc/resolv.conf`; empty: those.
     servers: Vec<SocketAddr>,
-    own: OnceLock<Own>,
-}
-
-struct Own {
-    hosts: Hosts,
-    resolver: TokioResolver,
+    hosts: OnceLock<Hosts>,
+    resolver: OnceLock<TokioResolver>,
 }
 
 impl Names {
     pub(super) fn new(servers: Vec<SocketAddr>) -> Self {
         Self {
             servers,
-            own: OnceLock::new(),
+            hosts: OnceLock::new(),
+            resolver: OnceLock::new(),
         }
     }
 
@@ -97,12 +94,15 @@ impl Names {
     }
 
     async fn ask(&self, name: &str, family: IpFamily) -> Result<Resolved, Failure> {
-        let own = self.own()?;
         let parsed = Name::from_utf8(name).map_err(|_| {
             let message = format!("{name} is not a name that DNS could hold");
             failure(Phase::Dns, FailureKind::NameNotFound, message)
         })?;
-        let one = |kind: RecordType| own.look_up(&parsed, kind);
+        if let Some(found) = self.listed(&parsed, family) {
+            return Ok(found);
+        }
+        let resolver = self.resolver()?;
+        let one = |kind: RecordType| ask_servers(resolver, &parsed, kind);
         let (v4, v6) = match family {
             IpFamily::V4 => (Some(one(RecordType::A).await), None),
             IpFamily::V6 => (None, Some(one(RecordType::AAAA).await)),
@@ -136,17 +136,38 @@ impl Names {
         })
     }
 
-    fn own(&self) -> Result<&Own, Failure> {
-        if let Some(own) = self.own.get() {
-            return Ok(own);
+    /// What `/etc/hosts` says; as for `getaddrinfo`, nobody else is asked then.
+    fn listed(&self, name: &Name, family: IpFamily) -> Option<Resolved> {
+        let hosts = self
+            .hosts
+            .get_or_init(|| Hosts::from_system().unwrap_or_default());
+        let kinds: &[RecordType] = match family {
+            IpFamily::V4 => &[RecordType::A],
+            IpFamily::V6 => &[RecordType::AAAA],
+            IpFamily::Any => &[RecordType::A, RecordType::AAAA],
+        };
+        let addresses: Vec<IpAddr> = kinds
+            .iter()
+            .filter_map(|kind| hosts.lookup_static_host(&Query::query(name.clone(), *kind)))
+            .flat_map(|found| addresses(&found))
+            .collect();
+        (!addresses.is_empty()).then_some(Resolved {
+            addresses,
+            ttl: None,
+        })
+    }
+
+    fn resolver(&self) -> Result<&TokioResolver, Failure> {
+        if let Some(resolver) = self.resolver.get() {
+            return Ok(resolver);
         }
         let built = self
             .build()
             .map_err(|e| name_server(format!("no resolver from /etc/resolv.conf: {e}")))?;
-        Ok(self.own.get_or_init(|| built))
+        Ok(self.resolver.get_or_init(|| built))
     }
 
-    fn build(&self) -> Result<Own, NetError> {
+    fn build(&self) -> Result<TokioResolver, NetError> {
         let mut builder = if self.servers.is_empty() {
             TokioResolver::builder_tokio()?
         } else {
@@ -164,12 +185,9 @@ impl Names {
         options.timeout = TRY;
         options.attempts = RETRIES;
         options.cache_size = 0;
-        // Looked up here, so that a TTL is never invented for it.
+        // Looked up above, so that a TTL is never invented for it.
         options.use_hosts_file = ResolveHosts::Never;
-        Ok(Own {
-            hosts: Hosts::from_system().unwrap_or_default(),
-            resolver: builder.build()?,
-        })
+        builder.build()
     }
 
     fn explain(&self, name: &str, family: IpFamily, error: &NetError) -> Failure {
@@ -191,22 +209,17 @@ impl Names {
     }
 }
 
-impl Own {
-    async fn look_up(&self, name: &Name, kind: RecordType) -> Result<Resolved, NetError> {
-        let query = Query::query(name.clone(), kind);
-        if let Some(listed) = self.hosts.lookup_static_host(&query) {
-            return Ok(Resolved {
-                addresses: addresses(&listed),
-                ttl: None,
-            });
-        }
-        let answer = self.resolver.lookup(name.clone(), kind).await?;
-        let ttl = answer.answers().iter().map(|r| r.ttl).min();
-        Ok(Resolved {
-            addresses: addresses(&answer),
-            ttl: ttl.map(|s| Duration::from_secs(u64::from(s))),
-        })
-    }
+async fn ask_servers(
+    resolver: &TokioResolver,
+    name: &Name,
+    kind: RecordType,
+) -> Result<Resolved, NetError> {
+    let answer = resolver.lookup(name.clone(), kind).await?;
+    let ttl = answer.answers().iter().map(|r| r.ttl).min();
+    Ok(Resolved {
+        addresses: addresses(&answer),
+        ttl: ttl.map(|s| Duration::from_secs(u64::from(s))),
+    })
 }
 
 fn addresses(answer: &Lookup) -> Vec<IpAddr> {
@@ -232,6 +245,8 @@ async fn both(
                 let other = tokio::time::timeout(OTHER_FAMILY, v6).await.ok();
                 (Some(Ok(found)), other)
             }
+            // Of a name that does not exist there is nothing more to learn.
+            Err(error) if error.is_nx_domain() => (Some(Err(error)), None),
             Err(error) => (Some(Err(error)), Some(v6.await)),
         },
     }

@@ -35,13 +35,14 @@ async fn run_cell(plan: &Plan, cell: &CellKey) -> Observation {
     let started_at = "2021-02-28T02:14:01Z".parse().unwrap();
     let prober = Prober::new(plan).unwrap();
     let cell = cell.clone();
-    // Spawned, because the daemon spawns its runs, which needs the future to be `Send`.
-    let run = tokio::spawn(async move {
+    // In a task of its own, as in the daemon, which needs the future to be `Send`.
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
         prober
             .run(&cell, Purpose::Schedule, due_at, started_at)
             .await
     });
-    run.await.unwrap()
+    tasks.join_next().await.expect("a task").unwrap()
 }
 
 /// The run failed in just this way, without an answer.

@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use edgewatch::domain::cell::{IpFamily, Way};
+use edgewatch::domain::cell::{HttpOffer, IpFamily, Way};
 use edgewatch::domain::observation::{FailureKind, Observation, Phase};
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::probe::Template;
+
+use tokio::io::AsyncReadExt as _;
 
 use super::{assert_answered, assert_failed, run};
 use crate::plan::{egress, plan};
@@ -244,6 +246,30 @@ async fn what_is_not_http_is_said_to_be() {
         server.address
     );
     assert_failed(&seen, Phase::FirstByte, FailureKind::Protocol, &message);
+}
+
+#[tokio::test]
+async fn a_dropped_run_leaves_nothing_behind() {
+    for offer in [HttpOffer::Http1, HttpOffer::Http2] {
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let server = Server::raw(move |mut connection| {
+            let told = told.clone();
+            async move {
+                // The head of a request, or the preface of HTTP/2, and no answer.
+                let _ = connection.stream.read(&mut [0; 24]).await;
+                told.send("asked").unwrap();
+                connection.hold().await;
+                told.send("left").unwrap();
+            }
+        })
+        .await;
+        let mut plan = plan(&server.url("/"));
+        plan.clients[0].http = offer;
+        let task = tokio::spawn(async move { run(&plan).await });
+        assert_eq!(heard.recv().await, Some("asked"));
+        task.abort();
+        assert_eq!(heard.recv().await, Some("left"));
+    }
 }
 
 /// A port of loopback where nobody listens.
