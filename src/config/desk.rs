@@ -133,8 +133,8 @@ impl<'t> Desk<'t> {
             line: place.mark.line,
             column: place.mark.column,
             path,
-            message,
-            hint,
+            message: one_line(message),
+            hint: one_line(hint),
             source_line: String::new(),
             caret: 0,
         });
@@ -173,14 +173,11 @@ impl<'t> Desk<'t> {
         self.hidden.iter().any(|hidden| hidden.start == node.mark)
     }
 
-    /// Keeps whatever stands at `place` up to the end of its line out of sight.
-    pub(super) fn hide_rest(&mut self, place: Place) {
+    /// Keeps the text that begins at `place` out of sight.
+    pub(super) fn hide_at(&mut self, place: Place) {
         self.hidden.push(Hidden {
             start: place.mark,
-            end: Mark {
-                line: place.mark.line,
-                column: u32::MAX,
-            },
+            end: place.mark,
         });
     }
 
@@ -234,6 +231,15 @@ impl<'t> Desk<'t> {
     }
 }
 
+/// Libraries that draw their errors over several lines are put on one.
+fn one_line(text: String) -> String {
+    if text.contains(char::is_control) {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        return words.join(" ").replace(char::is_control, "\u{fffd}");
+    }
+    text
+}
+
 /// Text from the file in quotes, cut and without control characters.
 pub(super) fn quote(text: &str) -> String {
     format!("\"{}\"", clean(text))
@@ -259,7 +265,7 @@ pub(super) fn clean(text: &str) -> String {
 
 /// The name in `known` that `name` most likely stands for.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    /// Below this two names have little more than letters in common.
+    // Below this two names have little more than letters in common.
     const LIKENESS_MIN: f64 = 0.84;
     let lower = name.to_lowercase();
     known
@@ -272,11 +278,11 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(candidate, _)| candidate)
 }
 
-/// `did you mean "…"?` for the nearest of `known`, or what there is to choose from.
+/// `did you mean "…"?` for the nearest of `known`, or what there is to choose from, behind `label`.
 pub(super) fn suggest<'a>(
     name: &str,
     known: impl Iterator<Item = &'a str> + Clone,
-    what: &str,
+    label: &str,
 ) -> String {
     const LISTED_MAX: usize = 30;
     if let Some(candidate) = nearest(name, known.clone()) {
@@ -284,7 +290,7 @@ pub(super) fn suggest<'a>(
     }
     let listed: Vec<&str> = known.clone().take(LISTED_MAX).collect();
     if listed.is_empty() {
-        return format!("there is no {what} in this file");
+        return "there are none".to_owned();
     }
     let more = known.count() - listed.len();
     let more = if more > 0 {
@@ -292,7 +298,7 @@ pub(super) fn suggest<'a>(
     } else {
         String::new()
     };
-    format!("{what}: {}{more}", listed.join(", "))
+    format!("{label}: {}{more}", listed.join(", "))
 }
 
 #[cfg(test)]
@@ -309,10 +315,7 @@ mod tests {
             let hint = suggest(name, ["every", "timeout"].into_iter(), "keys");
             assert_eq!(hint, expected, "{name}");
         }
-        assert_eq!(
-            suggest("x", [].into_iter(), "client"),
-            "there is no client in this file"
-        );
+        assert_eq!(suggest("x", [].into_iter(), "known"), "there are none");
     }
 
     #[test]

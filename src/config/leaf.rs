@@ -336,7 +336,11 @@ impl<const MIN: u64, const MAX: u64> Read for Whole<MIN, MAX> {
             desk.error(
                 place,
                 format!("{number} is out of bounds"),
-                format!("between {MIN} and {MAX}"),
+                if MIN == MAX {
+                    format!("only {MIN} is known")
+                } else {
+                    format!("between {MIN} and {MAX}")
+                },
             );
             return None;
         }
@@ -549,8 +553,10 @@ impl<T: Words> JsonSchema for Word<T> {
         let mut values = Vec::new();
         for (word, _) in T::all() {
             values.push(json!(word));
-            // What an editor sees when the word is a number and not quoted.
-            if let Ok(whole) = word.parse::<u64>() {
+            // What an editor sees when the word is not quoted.
+            if *word == "no" {
+                values.push(json!(false));
+            } else if let Ok(whole) = word.parse::<u64>() {
                 values.push(json!(whole));
             } else if let Ok(float) = word.parse::<f64>() {
                 values.push(json!(float));

@@ -15,7 +15,7 @@ use super::yaml::Mark;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hidden {
     pub(super) start: Mark,
-    /// Just behind.
+    /// Just behind; at `start` when only the beginning is known.
     pub(super) end: Mark,
 }
 
@@ -35,12 +35,18 @@ static LOOKS_SECRET: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r#"https?://[^\s"'/]*(?:webhook\.office\.com|outlook\.office\.com|logic\.azure\.com|powerplatform\.com|hooks\.slack\.com)[^\s"']*"#,
         r#"[?&](?:sig|key|api_?key|token|access_token|password)=([^&\s"']+)"#,
         r"(?i)\b(?:Bearer|Basic)\s+([\w.~+/=-]+)",
-        // A literal behind a key that names a secret; `{` begins a reference.
-        r#"(?i)(?:password|passwd|passphrase|secret|token|webhook|api_?key|authorization|cookie)["']?\s*:\s*([^\s{#][^#]*)"#,
     ]
     .iter()
     .filter_map(|pattern| Regex::new(pattern).ok())
     .collect()
+});
+
+/// A key that names a secret; what stands behind it is one unless `{` begins a reference.
+static SECRET_KEY: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r#"(?i)(?:password|passwd|passphrase|secret|token|webhook|api_?key|authorization|cookie)["']?\s*:\s*"#,
+    )
+    .ok()
 });
 
 /// The line as it may be shown, and where the character at `column` (from 1) stands in it.
@@ -89,7 +95,9 @@ fn secrets(line: &str, number: u32, hidden: &[Hidden]) -> Vec<Range<usize>> {
             } else {
                 0
             };
-            let end = if h.end.line == number {
+            let end = if h.end == h.start {
+                value_end(line, start)
+            } else if h.end.line == number {
                 byte_of(line, h.end.column)
             } else {
                 line.len()
@@ -104,6 +112,11 @@ fn secrets(line: &str, number: u32, hidden: &[Hidden]) -> Vec<Range<usize>> {
             }
         }
     }
+    for found in SECRET_KEY.iter().flat_map(|regex| regex.find_iter(line)) {
+        if !line[found.end()..].starts_with(['{', '#']) {
+            ranges.push(found.end()..value_end(line, found.end()));
+        }
+    }
     ranges.retain(|r| !r.is_empty());
     ranges.sort_by_key(|r| (r.start, r.end));
     let mut apart: Vec<Range<usize>> = Vec::new();
@@ -114,6 +127,31 @@ fn secrets(line: &str, number: u32, hidden: &[Hidden]) -> Vec<Range<usize>> {
         }
     }
     apart
+}
+
+/// Just behind the scalar that begins at `start`, as far as one line tells.
+fn value_end(line: &str, start: usize) -> usize {
+    let rest = &line[start..];
+    for quote in ['"', '\''] {
+        if let Some(inside) = rest.strip_prefix(quote) {
+            let mut escaped = false;
+            for (at, c) in inside.char_indices() {
+                if !escaped && c == quote {
+                    return start + at + 2;
+                }
+                escaped = quote == '"' && c == '\\' && !escaped;
+            }
+            return line.len();
+        }
+    }
+    // Without quotes a "," or a bracket ends it inside brackets, and only there.
+    let flow = line[..start].contains(['{', '[']);
+    let end = if flow {
+        rest.find([',', '}', ']'])
+    } else {
+        None
+    };
+    start + end.map_or(rest.len(), |at| rest[..at].trim_end().len())
 }
 
 fn byte_of(line: &str, column: u32) -> usize {
@@ -166,6 +204,18 @@ mod tests {
                 "  password: hunter22",
                 "  password: [secret]",
             ),
+            ("a comma outside brackets", "token: a,b", "token: [secret]"),
+            (
+                "a comma inside brackets",
+                "{ token: a b , x: \"y\" }",
+                "{ token: [secret] , x: \"y\" }",
+            ),
+            (
+                "quotes",
+                "{ token: \"a, \\\"b}\", x: y }",
+                "{ token: [secret], x: y }",
+            ),
+            ("an open quote", "token: 'a, b", "token: [secret]"),
             (
                 "a header",
                 "Authorization: Bearer abc",

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::desk::{At, Desk, Place, clean, quote, suggest};
+use super::desk::{At, Desk, Place, clean, nearest, quote, suggest};
 use super::leaf::Name;
 use super::yaml::{Key, Node, Value};
 
@@ -39,10 +39,10 @@ macro_rules! mirror {
         pub(super) struct $name {
             $( $(#[doc = $key_doc])* #[schemars(rename = $key $(, $required)?)]
             pub(super) $field: Option<$crate::config::desk::At<$type>>, )+
-            /// How many keys stand there, known or not.
+            /// What stands there, readable or not.
             #[schemars(skip)]
-            #[allow(dead_code, reason = "few ask how many there were")]
-            pub(super) entries: usize,
+            #[allow(dead_code, reason = "few ask")]
+            pub(super) present: $crate::config::read::Present,
         }
 
         impl $crate::config::read::Read for $name {
@@ -53,9 +53,9 @@ macro_rules! mirror {
             ) -> Option<Self> {
                 const KEYS: &[(&str, bool)] =
                     &[$(($key, !<[&str]>::is_empty(&[$(stringify!($required))?])),)+];
-                let entries = $crate::config::read::keys(node, place, desk, KEYS)?;
+                let (entries, present) = $crate::config::read::keys(node, place, desk, KEYS)?;
                 let mut read = Self {
-                    entries: $crate::config::read::len(node),
+                    present,
                     ..Self::default()
                 };
                 for (key, value) in entries {
@@ -79,13 +79,6 @@ macro_rules! mirror {
     )+};
 }
 pub(super) use mirror;
-
-pub(super) fn len(node: &Node<'_>) -> usize {
-    match &node.value {
-        Value::Map(entries) => entries.len(),
-        _ => 0,
-    }
-}
 
 /// Hides a text that stands where a mapping with secrets belongs.
 pub(super) fn hide_text(node: &Node<'_>, desk: &mut Desk<'_>) {
@@ -118,41 +111,65 @@ pub(super) fn read_at<'t, T: Read>(
     T::read(node, place, desk).map(|value| At { value, place })
 }
 
+/// Which keys a mapping has, so that a key whose value could not be read is not called missing too.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Present {
+    keys: Vec<&'static str>,
+    strange: bool,
+}
+
+impl Present {
+    /// Whether the key stands there, or one that was most likely meant to be it.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.keys.contains(&key)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && !self.strange
+    }
+}
+
 /// The entries of a mapping whose keys are fixed; reports strange, repeated and missing ones.
 pub(super) fn keys<'n, 't>(
     node: &'n Node<'t>,
     place: Place,
     desk: &mut Desk<'t>,
-    known: &[(&str, bool)],
-) -> Option<Vec<&'n (Key<'t>, Node<'t>)>> {
-    let mut entries = entries(node, place, desk)?;
+    known: &[(&'static str, bool)],
+) -> Option<(Vec<&'n (Key<'t>, Node<'t>)>, Present)> {
+    let mut entries = entries(node, place, desk, |_, _| ())?;
+    let mut present = Present::default();
+    let names = known.iter().map(|(name, _)| *name);
     entries.retain(|(key, value)| {
-        let strange = !known.iter().any(|(name, _)| *name == key.text);
-        if strange {
-            let at = desk.at_key(place, key);
-            let hint = if desk.is_full() {
-                String::new()
-            } else {
-                suggest(&key.text, known.iter().map(|(name, _)| *name), "known here")
-            };
-            hide_behind(key, value, desk);
-            desk.error(at, format!("unknown key {}", quote(&key.text)), hint);
+        if let Some(name) = names.clone().find(|name| *name == key.text) {
+            present.keys.push(name);
+            return true;
         }
-        !strange
+        present.strange = true;
+        let at = desk.at_key(place, key);
+        let hint = if desk.is_full() {
+            String::new()
+        } else {
+            present.keys.extend(nearest(&key.text, names.clone()));
+            suggest(&key.text, names.clone(), "known here")
+        };
+        hide_behind(key, value, desk);
+        desk.error(at, format!("unknown key {}", quote(&key.text)), hint);
+        false
     });
     for (name, required) in known {
-        if *required && !entries.iter().any(|(key, _)| key.text == *name) {
+        if *required && !present.has(name) {
             desk.error(place, format!("\"{name}\" is missing"), "");
         }
     }
-    Some(entries)
+    Some((entries, present))
 }
 
-/// The entries of any mapping, without those whose key was there before.
+/// The entries of any mapping, without those whose key was there before; `hide` is asked about these.
 fn entries<'n, 't>(
     node: &'n Node<'t>,
     place: Place,
     desk: &mut Desk<'t>,
+    hide: impl Fn(&Node<'t>, &mut Desk<'t>),
 ) -> Option<Vec<&'n (Key<'t>, Node<'t>)>> {
     let Value::Map(entries) = &node.value else {
         wrong_type(node, place, "a mapping (\"key: value\")", "", desk);
@@ -170,6 +187,7 @@ fn entries<'n, 't>(
                 .find(|(key, _)| key.text == entry.0.text)
                 .map_or(0, |(key, _)| key.mark.line);
             hide_behind(&entry.0, &entry.1, desk);
+            hide(&entry.1, desk);
             desk.error(
                 at,
                 format!("the key {} stands here twice", quote(&entry.0.text)),
@@ -228,7 +246,7 @@ impl<T> Default for Named<T> {
 impl<T: Read> Read for Named<T> {
     fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
         let mut named = Vec::new();
-        for (key, value) in entries(node, place, desk)? {
+        for (key, value) in entries(node, place, desk, |n, d| T::hide(n, d))? {
             let at = desk.at_key(place, key);
             Name::check(&key.text, key.plain, at, desk);
             let name = At {
@@ -271,7 +289,7 @@ pub(super) struct Pairs<T>(pub(super) Vec<(At<String>, At<T>)>);
 impl<T: Read> Read for Pairs<T> {
     fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
         let mut pairs = Vec::new();
-        for (key, value) in entries(node, place, desk)? {
+        for (key, value) in entries(node, place, desk, |n, d| T::hide(n, d))? {
             let name = At {
                 value: key.text.to_string(),
                 place: desk.at_key(place, key),

@@ -181,7 +181,7 @@ impl<'t> Builder<'t> {
                     .as_deref()
                     .is_some_and(|t| t.is_yaml_core_schema_tag("str"));
                 if !string {
-                    refuse_tag(tag.as_deref(), mark)?;
+                    refuse_tag(tag.as_deref(), span)?;
                 }
                 let value = Value::Scalar {
                     text,
@@ -191,7 +191,7 @@ impl<'t> Builder<'t> {
                 (anchor, Node { mark, end, value })
             }
             Event::SequenceStart(_, anchor, tag) => {
-                refuse_tag(tag.as_deref(), mark)?;
+                refuse_tag(tag.as_deref(), span)?;
                 let mut items = Vec::new();
                 loop {
                     let (event, span) = self.next()?;
@@ -211,7 +211,7 @@ impl<'t> Builder<'t> {
                 )
             }
             Event::MappingStart(_, anchor, tag) => {
-                refuse_tag(tag.as_deref(), mark)?;
+                refuse_tag(tag.as_deref(), span)?;
                 let value = Value::Map(self.entries()?);
                 (
                     anchor,
@@ -313,11 +313,11 @@ fn merge<'t>(
     Ok(())
 }
 
-fn refuse_tag(tag: Option<&Tag>, mark: Mark) -> Result<(), Broken> {
+fn refuse_tag(tag: Option<&Tag>, span: &Span) -> Result<(), Broken> {
     match tag {
         // A lone "!" only says "not a plain scalar".
         Some(tag) if !tag.is_yaml_core_schema() => Err(Broken::at(
-            mark,
+            Mark::of(span.tag_start().unwrap_or(span.start)),
             format!("the tag \"{}\" is not read", tag.original().escape_debug()),
             "remove it",
         )),
@@ -463,7 +463,7 @@ mod tests {
         check(
             "a tag of one's own",
             "a: !include x\n",
-            "1:13 the tag \"!include\" is not read",
+            "1:4 the tag \"!include\" is not read",
         );
         check(
             "itself",

@@ -3,7 +3,7 @@
 use serde_json_path::JsonPath;
 
 use super::headers::header_name;
-use crate::config::desk::{At, Desk, Place, quote};
+use crate::config::desk::{At, Desk, quote};
 use crate::config::leaf::{HeaderText, Pattern, Status, Whole, Word};
 use crate::config::raw;
 use crate::config::read::{Form, Many};
@@ -53,7 +53,7 @@ struct Common {
 /// Conditions that must say something: an empty set holds of every answer.
 pub(super) fn conditions(raw: At<raw::Conditions>, desk: &mut Desk<'_>) -> Conditions {
     let place = raw.place;
-    let empty = raw.value.entries == 0;
+    let empty = raw.value.present.is_empty();
     let conditions = read(common!(raw.value), desk);
     if empty {
         desk.error(
@@ -150,7 +150,7 @@ fn json(query: &At<String>, desk: &mut Desk<'_>) -> Option<Condition> {
             desk.error(
                 query.place,
                 format!("{} is no JSONPath", quote(path.trim())),
-                error.message().to_owned(),
+                error.to_string(),
             );
             return None;
         }
@@ -216,19 +216,18 @@ fn literal_value(text: &str) -> Option<serde_json::Value> {
 /// Reports a verdict that no answer can have: those that say there was none.
 pub(super) fn verdict_of_an_answer(verdict: &At<Word<Kind>>, desk: &mut Desk<'_>) -> Option<Kind> {
     let kind = verdict.value.0;
-    if kind.is_network() || kind == Kind::TlsError {
-        refuse(verdict.place, kind.as_str(), desk);
+    if matches!(
+        kind,
+        Kind::DnsError | Kind::ConnectError | Kind::TlsError | Kind::Timeout
+    ) {
+        desk.error(
+            verdict.place,
+            format!("an answer can't mean \"{kind}\", which says that there was none"),
+            "name a verdict like \"origin_denied\" or \"edge_block\"",
+        );
         return None;
     }
     Some(kind)
-}
-
-fn refuse(place: Place, word: &str, desk: &mut Desk<'_>) {
-    desk.error(
-        place,
-        format!("an answer can't mean \"{word}\", which says that there was none"),
-        "name a verdict like \"origin_denied\" or \"edge_block\"",
-    );
 }
 
 #[cfg(test)]

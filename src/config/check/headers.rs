@@ -64,7 +64,7 @@ pub(super) fn sendable(
             "authorization" | "proxy-authorization" | "cookie" | "x-api-key" | "api-key"
         );
         if carries_secret && !text.contains("{{") {
-            desk.hide_rest(value.place);
+            desk.hide_at(value.place);
             desk.error(
                 value.place,
                 "a secret can't stand in this file",

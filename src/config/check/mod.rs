@@ -327,6 +327,7 @@ fn usual_maker(verdict: Kind) -> Maker {
     match verdict {
         Kind::EdgeBlock | Kind::EdgeChallenge | Kind::RateLimited | Kind::EdgeError => Maker::Edge,
         Kind::Pass | Kind::OriginDenied | Kind::OriginError => Maker::Origin,
+        Kind::LocalError => Maker::OurSide,
         _ => Maker::Unknown,
     }
 }

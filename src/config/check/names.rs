@@ -41,7 +41,7 @@ impl Names {
         let hint = if desk.is_full() {
             String::new()
         } else {
-            suggest(text, self.iter(), self.what)
+            suggest(text, self.iter(), "known")
         };
         desk.error(
             name.place,

@@ -120,7 +120,7 @@ fn route(
         }
         let mut known: Vec<&str> = probes.tags.iter().map(String::as_str).collect();
         known.sort_unstable();
-        let hint = suggest(&tag.value.0, known.into_iter(), "tags");
+        let hint = suggest(&tag.value.0, known.into_iter(), "known");
         desk.error(
             tag.place,
             format!("no probe has the tag \"{}\"", tag.value.0),
@@ -155,7 +155,10 @@ fn receiver(
         (None, None, Some(_)) => Channel::Log,
         (None, None, None) => {
             // A channel that could not be read has had its error already.
-            if raw.entries == usize::from(fallback.is_some()) {
+            if !["slack", "teams", "log"]
+                .iter()
+                .any(|key| raw.present.has(key))
+            {
                 desk.error(
                     place,
                     "has no channel",
@@ -320,7 +323,7 @@ fn base(api: &At<String>, desk: &mut Desk<'_>) -> Option<String> {
             None
         }
         _ => {
-            desk.hide_rest(api.place);
+            desk.hide_at(api.place);
             desk.error(
                 api.place,
                 "is no base of an API",
@@ -383,7 +386,7 @@ fn teams(raw: raw::Teams, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Ch
         desk.warning(
             place,
             "this does not look like the URL of a Teams workflow",
-            "it usually ends in \"api.powerplatform.com\" before the path",
+            "its host usually ends in \"api.powerplatform.com\"",
         );
     }
     Some(Channel::Teams {

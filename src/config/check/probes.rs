@@ -99,6 +99,7 @@ pub(super) fn probe(
     let schedule = schedule(
         raw.every,
         raw.cron,
+        raw.present.has("every") || raw.present.has("cron"),
         place,
         timeout,
         in_controls,
@@ -231,7 +232,7 @@ fn url(text: &At<String>, desk: &mut Desk<'_>) -> Option<Url> {
     let parsed = match Url::parse(text) {
         Ok(url) => url,
         Err(_) if text.contains('@') => {
-            desk.hide_rest(place);
+            desk.hide_at(place);
             desk.error(
                 place,
                 "is no URL",
@@ -254,7 +255,7 @@ fn url(text: &At<String>, desk: &mut Desk<'_>) -> Option<Url> {
         }
     };
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        desk.hide_rest(place);
+        desk.hide_at(place);
         desk.error(
             place,
             "a user name and password can't stand in a URL",
@@ -366,6 +367,7 @@ fn with(raw: Option<At<Many<Name>>>, around: &Around<'_>, desk: &mut Desk<'_>) -
 fn schedule(
     every: Option<At<raw::Interval>>,
     cron: Option<At<String>>,
+    present: bool,
     place: Place,
     timeout: Duration,
     in_controls: bool,
@@ -406,6 +408,8 @@ fn schedule(
                 None
             }
         },
+        // It could not be read, which has been reported.
+        (None, None) if present => None,
         (None, None) if in_controls => Some((Schedule::Every(CONTROL_EVERY), place)),
         (None, None) => {
             desk.error(place, "has no schedule", "add \"every: 5m\" or \"cron: …\"");

@@ -1,0 +1,331 @@
+//! Files that are accepted, and what they become.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use edgewatch::domain::cell::{HeaderCase, HttpOffer, IpFamily, Proxy, ProxyKind, TlsVersion, Way};
+use edgewatch::domain::condition::Condition;
+use edgewatch::domain::notification::Channel;
+use edgewatch::domain::plan::{IncidentPolicy, Plan, Politeness};
+use edgewatch::domain::probe::{Redirects, Resolver, Schedule};
+use edgewatch::domain::secret::Secret;
+use edgewatch::domain::verdict::{Factor, Kind, Maker, Rule};
+
+use super::{Given, read};
+
+const LEAST: &str = "\
+version: 1
+service: GMC
+clients: { plain: \"edgewatch (ops@example.org)\" }
+probes:
+  api: { url: https://api.example/health, every: 5m }
+";
+
+const SHORT: &str = "\
+version: 1
+service: GMC
+egresses: { de1: 10.0.0.1, de6: \"2001:db8::1\" }
+clients: { old: Java/1.8.0_275, new: { user_agent: Java/11.0.10, http: 1.1, tls: { min: 1.3 } } }
+probes:
+  api:
+    url: https://api.example/
+    headers: { X-Version: 2 }
+    from: de1
+    as: new
+    cron: \"0 */5 * * * *\"
+    expect: { status: 2xx, header: cf-ray, headers: { Server: { regex: '^cf' } }, body: ok }
+    redirects: no
+controls: [https://www.example/, { name: edge, url: https://edge.example/, every: 5m }]
+notify: { receivers: { here: { log: {} } } }
+";
+
+const EVERYTHING: &str = "\
+version: 1
+service: GMC
+timezone: Europe/London
+x-shared: &later { every: 5m, timeout: 60s }
+egresses:
+  routes: {}
+  bound: { address: 10.0.0.1, public: 203.0.113.1, family: v4 }
+  device: { interface: ens6, family: any }
+  http: { proxy: \"http://proxy.example:80\" }
+  socks: { proxy: \"socks5h://proxy.example:1080\", username: bob, password: { env: PROXY } }
+clients:
+  old:
+    user_agent: \"\"
+    http: either
+    tls: { min: \"1.2\", max: \"1.3\" }
+    headers: { Accept: text/xml, X-A: b }
+    header_case: lower
+    control: true
+  new: Java/11
+credentials:
+  gmc: { username: { env: USER }, password: { file: /run/secrets/p } }
+probes:
+  api:
+    <<: *later
+    url: https://api.example:8443/ws?a=b
+    method: POST
+    headers: { Content-Type: text/xml, Authorization: \"Basic {{ credential.username }}\" }
+    body: { file: body.xml }
+    from: [bound, socks]
+    as: [new]
+    with: [gmc, anonymous]
+    expect:
+      status: [200, \"300-302\", 4xx]
+      header: [a, b]
+      headers: { c: d }
+      body: [e, f]
+      regex: g+
+      jsonpath: [\"$.a\", \"$.b == 'x'\", \"$.c != 3\"]
+      xpath: //a
+      namespaces: { p: \"urn:x\" }
+      latency: 2s
+      certificate_days: 21
+      http: \"2\"
+      verdict: edge_block
+    origin: { body: GMCRequestID }
+    meanings:
+      - { when: { regex: \"<ReturnCode>99<\" }, verdict: origin_denied, factors: [credential, egress], note: x }
+    words: { what: w, affects: a, workaround: k, tell: t }
+    redirects: { follow: any, limit: 3 }
+    body_limit: 1MiB
+    resolver: system
+    connect_to: 192.0.2.7
+    tags: [reval]
+    control: false
+    forbid: { headers: { SOAPAction: [Try, { regex: '^Del' }] } }
+controls:
+  internet: { url: https://www.example/, expect: { status: 204 } }
+politeness: { per_host: { requests_per_minute: 30, gap: 2s }, extra_per_incident: 6 }
+incidents: { remind: [2h], reopen_within: 30m }
+signatures:
+  - { name: ours, when: { status: 403 }, verdict: edge_block, maker: edge, vendor: f5, rule: ip, reference_id: 'id (\\d+)' }
+forbid: { body: [<Try, { regex: 'Delete' }], method: DELETE, path: /admin }
+notify:
+  receivers:
+    eng: { slack: { token: { env: SLACK }, channel: C0123456789, mention: \"<!here>\", api: \"http://127.0.0.1:9/api/\" }, fallback: all }
+    sup: { teams: { webhook: { env: TEAMS } } }
+    all: { log: {} }
+  routes:
+    - { to: eng }
+    - { to: sup, after: 10m, min_confidence: 0.95, probes: [api], tags: [reval] }
+store: { path: x.db, keep: 7d, max_size: 1GiB }
+trust: [ca.pem]
+name_servers: [192.0.2.53, \"192.0.2.54:5353\"]
+runs_in_flight: 10
+";
+
+/// Also held against the schema.
+pub(super) const FILES: [(&str, &str); 3] = [
+    ("least", LEAST),
+    ("short", SHORT),
+    ("everything", EVERYTHING),
+];
+
+fn given() -> Given {
+    Given {
+        env: HashMap::from([
+            ("PROXY", "secret-1"),
+            ("USER", "secret-2"),
+            ("SLACK", "xoxb-secret-3"),
+            (
+                "TEAMS",
+                "https://x.environment.api.powerplatform.com:443/a?sig=secret-4",
+            ),
+        ]),
+        files: HashMap::from([
+            ("/run/secrets/p", "secret-5\n".to_owned()),
+            ("body.xml", "<a>{{ credential.password }}</a>".to_owned()),
+            ("ca.pem", "-----BEGIN CERTIFICATE-----\n".to_owned()),
+        ]),
+    }
+}
+
+fn plan(text: &str) -> Plan {
+    let checked = read(text, &given()).unwrap_or_else(|findings| panic!("{findings}"));
+    assert!(checked.warnings.is_empty(), "{}", checked.warnings);
+    checked.plan
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[test]
+fn the_least_file_gets_the_defaults() {
+    let plan = plan(LEAST);
+    assert_eq!(plan.zone.iana_name(), Some("UTC"));
+    let [egress] = plan.egresses.as_slice() else {
+        panic!("{:?}", plan.egresses)
+    };
+    assert_eq!(
+        (egress.name.as_str(), &egress.way),
+        ("default", &Way::Routes)
+    );
+    let [probe] = plan.probes.as_slice() else {
+        panic!("{:?}", plan.probes)
+    };
+    assert_eq!(probe.method, "GET");
+    assert_eq!(probe.timeout, Duration::from_secs(20));
+    assert_eq!(probe.with.len(), 1);
+    assert!(probe.with[0].is_anonymous());
+    assert_eq!(probe.redirects, Redirects::SameHost(5));
+    assert_eq!(probe.body_bytes_max, 256 * 1024);
+    assert_eq!(probe.resolver, Resolver::Own);
+    assert!(probe.expect.conditions.0.is_empty() && !probe.control);
+    assert!(matches!(probe.schedule, Schedule::Every(every) if every == 5 * MINUTE));
+    assert_eq!(plan.politeness, Politeness::default());
+    assert_eq!(plan.incidents, IncidentPolicy::default());
+    assert_eq!(plan.store.path.to_str(), Some("edgewatch.db"));
+    assert_eq!(plan.store.keep_for, 30 * 24 * 60 * MINUTE);
+    assert_eq!(plan.store.bytes_max, 2 << 30);
+    assert_eq!(plan.runs_in_flight_max, 256);
+    let [receiver] = plan.receivers.as_slice() else {
+        panic!("{:?}", plan.receivers)
+    };
+    assert_eq!(receiver.channel, Channel::Log);
+    assert_eq!(plan.routes[0].to, receiver.name);
+}
+
+#[test]
+fn short_forms_mean_the_long_ones() {
+    let plan = plan(SHORT);
+    let ways: Vec<_> = plan.egresses.iter().map(|e| &e.way).collect();
+    let v4: IpAddr = "10.0.0.1".parse().unwrap();
+    let v6: IpAddr = "2001:db8::1".parse().unwrap();
+    assert_eq!(ways, [&Way::Address(v4), &Way::Address(v6)]);
+    assert_eq!(plan.clients[0].user_agent, "Java/1.8.0_275");
+    assert_eq!(plan.clients[1].http, HttpOffer::Http1);
+    assert_eq!(plan.clients[1].tls.min, TlsVersion::V1_3);
+    let names: Vec<_> = plan.probes.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(names, ["api", "www.example", "edge"]);
+    let api = &plan.probes[0];
+    assert_eq!(api.headers[0].1.masked(), "2");
+    assert_eq!(api.redirects, Redirects::No);
+    assert_eq!(api.expect.conditions.0.len(), 4);
+    assert!(matches!(&api.schedule, Schedule::Cron(cron) if cron.text().contains("*/5")));
+    let control = &plan.probes[1];
+    assert!(control.control);
+    assert_eq!(control.from.len(), 2);
+    assert_eq!(control.as_clients, [plan.clients[0].name.clone()]);
+    assert!(matches!(
+        &control.expect.conditions.0[..],
+        [Condition::Status(ranges)] if ranges == &[(200, 399)]
+    ));
+    assert_eq!(plan.routes.len(), 1);
+}
+
+#[test]
+fn everything_can_be_set() {
+    let plan = plan(EVERYTHING);
+    assert_eq!(plan.zone.iana_name(), Some("Europe/London"));
+    assert_eq!(plan.egresses[1].family, IpFamily::V4);
+    assert_eq!(plan.egresses[1].public, "203.0.113.1".parse().ok());
+    assert_eq!(plan.egresses[2].way, Way::Interface("ens6".into()));
+    let http = Proxy {
+        kind: ProxyKind::HttpConnect,
+        host: "proxy.example".into(),
+        port: 80,
+        username: None,
+        password: None,
+    };
+    assert_eq!(plan.egresses[3].way, Way::Proxy(http.clone()));
+    let socks = Proxy {
+        kind: ProxyKind::Socks5Hostname,
+        port: 1080,
+        username: Some("bob".into()),
+        password: Some(Secret::new("secret-1")),
+        ..http
+    };
+    assert_eq!(plan.egresses[4].way, Way::Proxy(socks));
+    let old = &plan.clients[0];
+    assert_eq!((old.user_agent.as_str(), old.http), ("", HttpOffer::Either));
+    assert_eq!(old.headers[1], ("X-A".to_owned(), "b".to_owned()));
+    assert_eq!((old.header_case, old.control), (HeaderCase::Lower, true));
+    let gmc = &plan.credentials[0];
+    assert_eq!(gmc.fields["password"], Secret::new("secret-5"));
+    assert_eq!(gmc.missing, None);
+
+    let api = &plan.probes[0];
+    assert_eq!(api.host(), "api.example:8443");
+    assert_eq!(api.method, "POST");
+    assert_eq!(api.timeout, MINUTE);
+    assert!(matches!(api.schedule, Schedule::Every(every) if every == 5 * MINUTE));
+    let body = api.body.as_ref().unwrap();
+    let filled = body.fill(|field| Some(gmc.fields[field].expose().to_owned()));
+    assert_eq!(filled, "<a>secret-5</a>");
+    assert_eq!(
+        (api.from.len(), api.as_clients.len(), api.with.len()),
+        (2, 1, 2)
+    );
+    assert_eq!(api.expect.conditions.0.len(), 14);
+    assert_eq!(api.expect.verdict, Some(Kind::EdgeBlock));
+    assert_eq!(api.origin.0.len(), 1);
+    assert_eq!(api.meanings[0].verdict, Kind::OriginDenied);
+    assert_eq!(
+        api.meanings[0].factors,
+        [Factor::Credential, Factor::Egress]
+    );
+    assert_eq!(api.words.tell.as_deref(), Some("t"));
+    assert_eq!(api.redirects, Redirects::Any(3));
+    assert_eq!(api.body_bytes_max, 1 << 20);
+    assert_eq!(api.resolver, Resolver::System);
+    assert_eq!(api.connect_to, "192.0.2.7".parse().ok());
+    assert_eq!(api.tags, ["reval"]);
+    let internet = &plan.probes[1];
+    assert_eq!(internet.as_clients, [old.name.clone()]);
+    assert!(matches!(
+        &internet.expect.conditions.0[..],
+        [Condition::Status(ranges)] if ranges == &[(204, 204)]
+    ));
+
+    assert_eq!(plan.politeness.requests_per_minute, 30);
+    assert_eq!(plan.politeness.gap, Duration::from_secs(2));
+    assert_eq!(plan.politeness.extra_per_incident, 6);
+    assert_eq!(plan.incidents.remind, [120 * MINUTE]);
+    let ours = &plan.signatures[0];
+    assert_eq!(
+        (ours.verdict, ours.maker, ours.rule),
+        (Kind::EdgeBlock, Maker::Edge, Rule::Ip)
+    );
+    assert_eq!(ours.vendor, "f5");
+    let Channel::Slack {
+        token,
+        api,
+        mention,
+        ..
+    } = &plan.receivers[0].channel
+    else {
+        panic!("{:?}", plan.receivers[0])
+    };
+    assert_eq!(token, &Ok(Secret::new("xoxb-secret-3")));
+    assert_eq!(api, "http://127.0.0.1:9/api");
+    assert_eq!(mention.as_deref(), Some("<!here>"));
+    assert_eq!(plan.receivers[0].fallback, Some("all".into()));
+    let support = &plan.routes[1];
+    assert_eq!((support.after, support.min_confidence), (10 * MINUTE, 0.95));
+    assert_eq!((support.probes.len(), support.tags.len()), (1, 1));
+    assert_eq!(plan.store.keep_for, 7 * 24 * 60 * MINUTE);
+    assert_eq!(plan.trust.len(), 1);
+    assert_eq!(plan.name_servers[1], "192.0.2.54:5353".parse().unwrap());
+    assert_eq!(plan.runs_in_flight_max, 10);
+}
+
+#[test]
+fn a_teams_route_names_no_cause_below_nine_in_ten_unless_it_says_so() {
+    let text = LEAST.to_owned()
+        + "notify: { receivers: { t: { teams: { webhook: { env: TEAMS } }, fallback: l }, l: { log: {} } } }\n";
+    let plan = plan(&text);
+    let routes: Vec<_> = plan
+        .routes
+        .iter()
+        .map(|r| (r.to.as_str(), r.min_confidence))
+        .collect();
+    assert_eq!(routes, [("t", 0.9)]);
+}
+
+#[test]
+fn anchors_and_extensions_are_read_as_other_readers_do() {
+    let text = LEAST.to_owned() + "x-anything: { at: [all] }\n";
+    assert_eq!(plan(&text).probes.len(), 1);
+}
