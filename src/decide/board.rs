@@ -118,23 +118,24 @@ impl Board {
     /// Lays out the cells of `plan`; verdicts of cells that `old` had too are kept.
     #[must_use]
     pub fn new(plan: Arc<Plan>, old: Option<&Board>) -> Self {
+        let source = Arc::clone(&plan);
         let mut board = Self {
             secrets: plan.secrets(),
-            plan: Arc::clone(&plan),
+            plan,
             cells: Vec::new(),
             hosts: Vec::new(),
             index: HashMap::new(),
             controls: BTreeMap::new(),
             traffic: HashMap::new(),
         };
-        let places: HashMap<_, _> = plan
+        let places: HashMap<_, _> = source
             .probes
             .iter()
             .enumerate()
             .map(|(place, probe)| (probe.name.clone(), place))
             .collect();
         let mut host_places: HashMap<String, usize> = HashMap::new();
-        for (probe, key) in plan.cells() {
+        for (probe, key) in source.cells() {
             let name = probe.host();
             let host = *host_places.entry(name.clone()).or_insert_with(|| {
                 board.hosts.push(Host {
@@ -161,7 +162,7 @@ impl Board {
                 probe: places[&probe.name],
                 host,
                 control_probe: probe.control,
-                control_client: plan.client(&key.client).is_some_and(|c| c.control),
+                control_client: source.client(&key.client).is_some_and(|c| c.control),
                 expected: probe.expect.verdict.unwrap_or(Kind::Pass),
                 last: before.and_then(|cell| cell.last),
                 last_good_at: before.and_then(|cell| cell.last_good_at),
@@ -192,12 +193,12 @@ impl Board {
         self.hosts.iter().position(|host| host.name == name)
     }
 
-    /// Writes down a verdict; the one before it, or `Err` when `at` is not newer than that one.
-    pub fn note(&mut self, id: usize, at: Timestamp, kind: Kind) -> Result<Option<Last>, ()> {
+    /// Writes down a verdict; `None` when `at` is not newer than the last one, which is else returned.
+    pub fn note(&mut self, id: usize, at: Timestamp, kind: Kind) -> Option<Option<Last>> {
         let cell = &mut self.cells[id];
         let before = cell.last;
         if before.is_some_and(|last| last.at >= at) {
-            return Err(());
+            return None;
         }
         let failed = kind != cell.expected;
         cell.last = Some(Last { at, kind, failed });
@@ -213,7 +214,7 @@ impl Board {
             };
             latest.note(host, at);
         }
-        Ok(before)
+        Some(before)
     }
 
     /// Control cells of an egress.

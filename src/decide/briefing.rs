@@ -4,24 +4,23 @@
 //! seen, a cause only when the receiver's own bound of confidence allows one, and a vendor's code as the
 //! vendor's. The layout, and the plain words for support staff, are the receiver's business.
 
+mod story;
+
 use jiff::Timestamp;
 
-use super::diagnose::pattern;
 use super::evidence::cut;
-use super::matrix::level;
 use super::words;
-use crate::domain::cell::{CellKey, EgressName};
+use crate::domain::cell::CellKey;
 use crate::domain::condition::{Compare, Condition};
-use crate::domain::diagnosis::{Cause, Level};
-use crate::domain::incident::{Incident, Specimen, State, Subject};
+use crate::domain::incident::{Incident, State, Subject};
 use crate::domain::notification::{Briefing, CellLine};
 use crate::domain::plan::Plan;
-use crate::domain::probe::{Probe, Words};
-use crate::domain::verdict::{Factor, Kind, Maker, WhoActs};
+use crate::domain::probe::Words;
+use crate::domain::verdict::Kind;
+use story::Story;
 
 const CELL_LINES_MAX: usize = 40;
 const SENTENCE_CHARS_MAX: usize = 400;
-const EVIDENCE_LINES: usize = 3;
 
 /// For whom, and when, an incident is put in words.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +76,11 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
             Vec::new()
         },
         next_step: (!resolved).then(|| story.next_step()).flatten().map(bound),
-        confidence: incident.diagnosis.confidence,
+        confidence: if story.named() {
+            incident.diagnosis.confidence
+        } else {
+            0.0
+        },
         cause_known: story.named(),
         onset_at: incident.onset_at,
         opened_at: incident.opened_at,
@@ -111,494 +114,6 @@ pub fn headline(plan: &Plan, incident: &Incident) -> String {
     )
 }
 
-/// An incident with what its sentences need at hand.
-struct Story<'a> {
-    plan: &'a Plan,
-    incident: &'a Incident,
-    /// Probes of its host; controls when it is our network.
-    probes: Vec<&'a Probe>,
-    view: View,
-    /// The failing specimen, when it shows what the incident is about.
-    specimen: Option<&'a Specimen>,
-}
-
-impl<'a> Story<'a> {
-    fn new(plan: &'a Plan, incident: &'a Incident, view: View) -> Self {
-        let probes = plan
-            .probes
-            .iter()
-            .filter(|probe| match &incident.subject {
-                Subject::Host(host) => probe.host() == *host,
-                Subject::OurNetwork => probe.control,
-            })
-            .collect();
-        Self {
-            plan,
-            incident,
-            probes,
-            view,
-            specimen: incident
-                .failing
-                .as_ref()
-                .filter(|specimen| specimen.verdict.kind == incident.kind),
-        }
-    }
-
-    /// Whether a cause may be named to this receiver.
-    fn named(&self) -> bool {
-        let diagnosis = &self.incident.diagnosis;
-        !matches!(diagnosis.cause, Cause::Unknown { .. })
-            && diagnosis.confidence >= self.view.min_confidence
-    }
-
-    fn our_side(&self) -> bool {
-        matches!(self.incident.diagnosis.cause, Cause::OurNetwork { .. })
-            || self.incident.subject == Subject::OurNetwork
-    }
-
-    /// The host, or our network.
-    fn target(&self) -> String {
-        match &self.incident.subject {
-            Subject::Host(host) => host.clone(),
-            Subject::OurNetwork => "Our own network".to_owned(),
-        }
-    }
-
-    /// Who answers: the partner's name, or the host's own when it is a control.
-    fn partner(&self) -> String {
-        if self.probes.iter().any(|probe| !probe.control) {
-            self.plan.service.clone()
-        } else {
-            self.target()
-        }
-    }
-
-    fn headline(&self) -> String {
-        if let Cause::OurNetwork { egresses } = &self.incident.diagnosis.cause {
-            return self.our_network(egresses);
-        }
-        let diagnosis = &self.incident.diagnosis;
-        let (asked, breadth) = match &diagnosis.cause {
-            _ if !self.named() => (self.some_cells(), String::new()),
-            Cause::Level(level) => (self.level(level), self.breadth(level.factor())),
-            Cause::Everything => ("every request".to_owned(), self.breadth(Factor::Host)),
-            Cause::Unknown { .. } | Cause::OurNetwork { .. } => (self.some_cells(), String::new()),
-        };
-        let open = match &diagnosis.cause {
-            _ if self.named() => String::new(),
-            Cause::Unknown { among } if among.len() > 1 => {
-                let names: Vec<String> = among.iter().map(words::level).collect();
-                format!(
-                    "; can't tell yet whether it is {}",
-                    words::list(&names, "or")
-                )
-            }
-            Cause::Unknown { among } if among.len() == 1 => format!(
-                "; can't tell whether it is {} alone or everybody",
-                words::level(&among[0])
-            ),
-            Cause::Unknown { .. } => "; no single cause fits yet".to_owned(),
-            _ => "; the cause is not certain yet".to_owned(),
-        };
-        format!("{}{breadth}{open}", self.happens_to(&asked))
-    }
-
-    /// "GMC refuses … at Cloudflare (error 1010)".
-    fn happens_to(&self, asked: &str) -> String {
-        let (partner, host) = (self.partner(), self.target());
-        let verdict = self.specimen.map(|specimen| &specimen.verdict);
-        let edge = verdict.and_then(words::edge);
-        let at = edge
-            .as_ref()
-            .map_or_else(String::new, |edge| format!(" at {edge}"));
-        let detail = self.detail();
-        match self.incident.kind {
-            Kind::EdgeBlock => format!("{partner} refuses {asked}{at}{detail}"),
-            Kind::EdgeChallenge => format!("{partner} puts a bot check before {asked}{at}{detail}"),
-            Kind::RateLimited => format!("{partner} limits the rate of {asked}{at}{detail}"),
-            Kind::OriginDenied => {
-                format!("the application of {partner} refuses {asked}{detail}")
-            }
-            Kind::OriginError => format!("the application of {partner} fails{detail} for {asked}"),
-            Kind::EdgeError => {
-                let edge = edge.unwrap_or_else(|| "the edge".to_owned());
-                format!(
-                    "{edge} in front of {host} can't reach the application{detail}, for {asked}"
-                )
-            }
-            Kind::SoftBlock => {
-                format!("{partner} answers {asked} with another page than the content{at}{detail}")
-            }
-            Kind::Unexpected => format!("{host} does not answer {asked} as expected{detail}"),
-            Kind::DnsError => format!("the name {host} does not resolve, for {asked}"),
-            Kind::ConnectError => format!("{host} accepts no connection, for {asked}"),
-            Kind::TlsError => format!("the TLS handshake with {host} fails, for {asked}"),
-            Kind::Timeout => format!("{host} does not answer (timeout) {asked}"),
-            Kind::LocalError => format!("{asked} can't be sent from our side"),
-            Kind::Pass => format!("{partner} lets {asked} through, where a refusal is expected"),
-        }
-    }
-
-    /// The vendor's code or the status, in brackets.
-    fn detail(&self) -> String {
-        let Some(specimen) = self.specimen else {
-            return String::new();
-        };
-        let verdict = &specimen.verdict;
-        match (&verdict.code, specimen.status) {
-            (Some(code), _) if code.chars().all(|c| c.is_ascii_digit()) => match verdict.maker {
-                Maker::Edge => format!(" (error {code})"),
-                _ => format!(" (code {code})"),
-            },
-            (_, Some(status)) if self.incident.kind != Kind::Pass => format!(" (HTTP {status})"),
-            _ => String::new(),
-        }
-    }
-
-    fn level(&self, level: &Level) -> String {
-        let aside = match level {
-            Level::Client(name) => self.plan.client(name).and_then(|client| {
-                let agent = client.user_agent.as_str();
-                match agent {
-                    "" => Some("no user agent".to_owned()),
-                    agent if agent == name.as_str() => None,
-                    agent => Some(cut(agent, 80)),
-                }
-            }),
-            Level::Egress(name) => self.public(name),
-            Level::Credential(_) | Level::Probe(_) => None,
-        };
-        let aside = aside.map_or_else(String::new, |aside| format!(" ({aside})"));
-        match level {
-            Level::Client(_) => format!("{}{aside}", words::level(level)),
-            Level::Egress(_) => format!("requests from {}{aside}", words::level(level)),
-            Level::Credential(_) => format!("requests with {}", words::level(level)),
-            Level::Probe(_) => format!("requests of {}", words::level(level)),
-        }
-    }
-
-    fn public(&self, egress: &EgressName) -> Option<String> {
-        let egress = self.plan.egress(egress)?;
-        egress.public.map(|address| address.to_string())
-    }
-
-    /// "5 of the 12 cells that ran".
-    fn some_cells(&self) -> String {
-        let (bad, good) = self.counts();
-        match (bad, good) {
-            (0, _) => "some cells".to_owned(),
-            (1, 0) => "the one cell that ran".to_owned(),
-            (bad, 0) => format!("all {bad} cells that ran"),
-            (bad, good) => format!("{bad} of the {} cells that ran", bad + good),
-        }
-    }
-
-    fn counts(&self) -> (usize, usize) {
-        let diagnosis = &self.incident.diagnosis;
-        (diagnosis.failing.len(), diagnosis.passing.len())
-    }
-
-    /// How far the fault reaches in the factors that are not its cause.
-    fn breadth(&self, cause: Factor) -> String {
-        let mut parts = Vec::new();
-        if cause != Factor::Egress {
-            parts.extend(self.reach(Factor::Egress, "from every egress", "from"));
-        }
-        if cause != Factor::Client {
-            parts.extend(self.reach(Factor::Client, "whatever the client", "as"));
-        }
-        if parts.is_empty() {
-            String::new()
-        } else {
-            format!(", {}", parts.join(", "))
-        }
-    }
-
-    /// `all` when every configured level was seen to fail; the levels that were, otherwise.
-    fn reach(&self, factor: Factor, all: &str, some: &str) -> Option<String> {
-        let mut failing = levels(&self.incident.diagnosis.failing, factor);
-        let configured = self.configured(factor, &failing);
-        if configured < 2 || failing.is_empty() {
-            return None;
-        }
-        if failing.len() >= configured {
-            return Some(all.to_owned());
-        }
-        failing.sort();
-        let names: Vec<String> = failing.iter().map(words::name).collect();
-        Some(format!("{some} {}", words::list(&names, "and")))
-    }
-
-    /// How many levels of a factor the host's probes have.
-    fn configured(&self, factor: Factor, seen: &[Level]) -> usize {
-        let mut levels = seen.to_vec();
-        for probe in &self.probes {
-            let of_probe: Vec<Level> = match factor {
-                Factor::Egress => probe.from.iter().cloned().map(Level::Egress).collect(),
-                Factor::Client => probe
-                    .as_clients
-                    .iter()
-                    .cloned()
-                    .map(Level::Client)
-                    .collect(),
-                _ => Vec::new(),
-            };
-            levels.extend(of_probe);
-        }
-        levels.sort();
-        levels.dedup();
-        levels.len()
-    }
-
-    fn our_network(&self, egresses: &[EgressName]) -> String {
-        let names: Vec<String> = egresses.iter().map(|name| format!("`{name}`")).collect();
-        let list = words::list(&names, "and");
-        let plural = if egresses.len() == 1 { "" } else { "es" };
-        if self.incident.kind == Kind::LocalError {
-            return format!("Our own side: requests from egress{plural} {list} can't be sent");
-        }
-        let all = self.probes.iter().flat_map(|probe| &probe.from);
-        if self.probes.iter().all(|p| p.control) && all.clone().all(|e| egresses.contains(e)) {
-            return "Our own network: the controls fail from every egress, nothing answers"
-                .to_owned();
-        }
-        format!(
-            "Our own network: the controls fail from egress{plural} {list}, nothing answers there"
-        )
-    }
-
-    /// What ended, in a sentence of its own.
-    fn over(&self) -> String {
-        let count = self.incident.cells.len();
-        let target = match &self.incident.subject {
-            Subject::Host(host) => format!(" of {host}"),
-            Subject::OurNetwork => " of our own network".to_owned(),
-        };
-        let answer = if self.incident.kind == Kind::Pass {
-            ("is refused as expected", "are refused as expected")
-        } else {
-            ("passes", "pass")
-        };
-        match count {
-            1 => format!("The cell{target} that failed {} again.", answer.0),
-            2 => format!("Both cells{target} that failed {} again.", answer.1),
-            _ => format!("All {count} cells{target} that failed {} again.", answer.1),
-        }
-    }
-
-    fn because(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        let diagnosis = &self.incident.diagnosis;
-        let (bad, good) = self.counts();
-        match &diagnosis.cause {
-            Cause::Level(level) if self.named() => lines.push(format!(
-                "every cell with {} that ran fails ({bad}), every other passes ({good})",
-                words::level(level)
-            )),
-            Cause::OurNetwork { .. } => {
-                let failing: Vec<String> = self
-                    .incident
-                    .cells
-                    .iter()
-                    .filter(|cell| cell.failing)
-                    .map(|cell| format!("`{}` from `{}`", cell.cell.probe, cell.cell.egress))
-                    .collect();
-                if !failing.is_empty() {
-                    lines.push(format!("failing: {}", words::list(&failing, "and")));
-                }
-                if let Some(passing) = diagnosis.passing.first() {
-                    lines.push(format!(
-                        "control `{}` passes from egress `{}`",
-                        passing.probe, passing.egress
-                    ));
-                }
-            }
-            _ => {
-                if bad > 0 {
-                    lines.push(format!(
-                        "{} fail: {}",
-                        self.some_cells(),
-                        words::kind(self.incident.kind)
-                    ));
-                }
-                lines.extend(pattern(&diagnosis.failing, &diagnosis.passing));
-            }
-        }
-        let Some(specimen) = self.specimen else {
-            return lines;
-        };
-        let verdict = &specimen.verdict;
-        if let Some(code) = &verdict.code
-            && let Some(meaning) = words::code(&verdict.vendor, code)
-        {
-            let vendor = words::vendor(&verdict.vendor).unwrap_or_default();
-            lines.push(format!(
-                "{vendor} error {code} (a code of {vendor}, not of {}): {meaning}",
-                self.partner()
-            ));
-        }
-        if !self.named() && !verdict.hints.is_empty() && !self.our_side() {
-            let hints: Vec<String> = verdict
-                .hints
-                .iter()
-                .map(|hint| words::factor(*hint).to_owned())
-                .collect();
-            lines.push(format!(
-                "the answer itself points at {}, which alone proves nothing",
-                words::list(&hints, "or")
-            ));
-        }
-        let signs = verdict.evidence.iter().take(EVIDENCE_LINES);
-        lines.extend(signs.map(|sign| sign.text.clone()));
-        if let Some(failure) = &specimen.failure {
-            lines.push(failure.clone());
-        }
-        lines
-    }
-
-    fn next_step(&self) -> Option<String> {
-        let diagnosis = &self.incident.diagnosis;
-        if let Cause::OurNetwork { egresses } = &diagnosis.cause {
-            let names: Vec<String> = egresses.iter().map(|name| format!("`{name}`")).collect();
-            return Some(format!(
-                "Check our own side at egress {}: address, route, proxy, firewall, name servers",
-                words::list(&names, "and")
-            ));
-        }
-        let tell = diagnosis
-            .would_tell
-            .as_ref()
-            .map(|tell| format!("Would tell: {tell}"));
-        if !self.named() {
-            return tell;
-        }
-        let partner = self.partner();
-        let step = match (&diagnosis.cause, self.incident.kind) {
-            (_, Kind::Pass) => {
-                return Some(format!(
-                    "Check with {partner} whether the refusal was lifted on purpose"
-                ));
-            }
-            (_, Kind::RateLimited) => {
-                let wait = self.specimen.and_then(|s| s.verdict.retry_after);
-                let wait = wait.map_or_else(String::new, |wait| {
-                    format!(" (it asks to wait {} s)", wait.as_secs())
-                });
-                format!("Send fewer requests{wait}; ask {partner} for their limit")
-            }
-            (Cause::Level(Level::Client(name)), kind) if kind.is_refusal() => {
-                let agent = self
-                    .plan
-                    .client(name)
-                    .map(|client| client.user_agent.as_str());
-                let agent = match agent {
-                    Some("") | None => format!("client `{name}`"),
-                    Some(agent) => format!("the user agent `{}`", cut(agent, 80)),
-                };
-                format!(
-                    "Ask {partner} to allow {agent}{}{}",
-                    self.at_edge(),
-                    self.give_reference()
-                )
-            }
-            (Cause::Level(Level::Egress(name)), kind) if kind.is_refusal() || kind.is_network() => {
-                let address = self.public(name).or_else(|| {
-                    let specimen = self.specimen.filter(|s| s.cell.egress == *name);
-                    specimen.and_then(|s| s.public.clone())
-                });
-                let address = address.map_or_else(
-                    || format!("the public address of egress `{name}`"),
-                    |address| format!("{address} (egress `{name}`)"),
-                );
-                let verb = if kind.is_network() {
-                    "whether they drop"
-                } else {
-                    "to allow"
-                };
-                format!(
-                    "Ask {partner} {verb} {address}{}{}",
-                    self.at_edge(),
-                    self.give_reference()
-                )
-            }
-            (Cause::Level(Level::Credential(name)), kind) if kind.is_refusal() => format!(
-                "Check the account behind credential `{name}` (expired, locked, changed?), then ask {partner}{}",
-                self.give_reference()
-            ),
-            (Cause::Level(level), _) => {
-                format!(
-                    "Report it to {partner}: only {} is hit{}",
-                    words::level(level),
-                    self.give_reference()
-                )
-            }
-            _ => format!(
-                "Report it to {partner}: {}{}",
-                self.target(),
-                self.give_reference()
-            ),
-        };
-        Some(match tell {
-            Some(tell) => format!("{step}. {tell}"),
-            None => step,
-        })
-    }
-
-    fn at_edge(&self) -> String {
-        let verdict = self.specimen.map(|specimen| &specimen.verdict);
-        match verdict {
-            Some(verdict) if verdict.who_acts != WhoActs::Visitor => {
-                words::edge(verdict).map_or_else(String::new, |edge| format!(" at {edge}"))
-            }
-            _ => String::new(),
-        }
-    }
-
-    fn give_reference(&self) -> String {
-        let Some(id) = self.incident.reference_ids.last() else {
-            return String::new();
-        };
-        let vendor = self
-            .specimen
-            .map_or("", |specimen| &*specimen.verdict.vendor);
-        format!(
-            "; give them {} `{id}` and the time",
-            words::reference(vendor)
-        )
-    }
-
-    /// What came in place of the expected answer.
-    fn got(&self) -> String {
-        let Some(specimen) = self.specimen else {
-            return words::kind(self.incident.kind).to_owned();
-        };
-        let verdict = &specimen.verdict;
-        let mut parts = Vec::new();
-        if let Some(status) = specimen.status {
-            parts.push(format!("HTTP {status}"));
-        }
-        parts.push(words::kind(verdict.kind).to_owned());
-        if let Some(edge) = words::edge(verdict) {
-            parts.push(match &verdict.code {
-                Some(code) => format!("{edge} {code}"),
-                None => edge,
-            });
-        }
-        if let Some(failure) = &specimen.failure {
-            parts.push(failure.clone());
-        }
-        cut(&parts.join(", "), SENTENCE_CHARS_MAX)
-    }
-}
-
-/// Distinct levels of a factor among cells.
-fn levels(cells: &[CellKey], factor: Factor) -> Vec<Level> {
-    let mut levels: Vec<Level> = cells.iter().map(|cell| level(cell, factor)).collect();
-    levels.sort();
-    levels.dedup();
-    levels
-}
-
 /// The matrix for people, failing cells first.
 fn cells(incident: &Incident) -> Vec<CellLine> {
     let line = |cell: &CellKey, kind, failing| CellLine {
@@ -628,7 +143,7 @@ fn cells(incident: &Incident) -> Vec<CellLine> {
 fn cell_name(incident: &Incident, cell: &CellKey) -> String {
     let mut name = format!("{} from {}", cell.client, cell.egress);
     if !cell.credential.is_anonymous() {
-        name.push_str(&format!(" with {}", cell.credential));
+        name = format!("{name} with {}", cell.credential);
     }
     let probes = || {
         incident
@@ -672,9 +187,12 @@ fn condition(condition: &Condition) -> String {
         Condition::Status(ranges) => {
             let ranges: Vec<String> = ranges
                 .iter()
-                .map(|(from, to)| match from == to {
-                    true => from.to_string(),
-                    false => format!("{from} to {to}"),
+                .map(|(from, to)| {
+                    if from == to {
+                        from.to_string()
+                    } else {
+                        format!("{from} to {to}")
+                    }
                 })
                 .collect();
             format!("HTTP {}", words::list(&ranges, "or"))

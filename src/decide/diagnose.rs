@@ -182,7 +182,6 @@ fn our_side_doubt(matrix: &Matrix, trigger: &CellKey) -> Option<String> {
     let mut doubt = None;
     for spot in matrix.failing() {
         match matrix.standing.get(&spot.cell.egress) {
-            Some(Standing::Fine(_) | Standing::OthersPass) => return None,
             Some(Standing::Down { .. }) => {
                 doubt = Some(
                     "a control that passes; now they fail too, so look at your own network first"

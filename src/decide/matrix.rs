@@ -221,6 +221,26 @@ impl Matrix {
             .any(|spot| matches!(spot.state, Seen::Failing { mixed: true, .. }))
     }
 
+    /// What fails from an egress whose controls fail too says nothing of the host, if anything else does.
+    pub fn doubt_where_controls_fail(&mut self) {
+        let down = |spot: &Spot| {
+            let standing = self.standing.get(&spot.cell.egress);
+            spot.failing() && matches!(standing, Some(Standing::Down { .. }))
+        };
+        let doubtful: Vec<bool> = self.spots.iter().map(down).collect();
+        if self.failing().count() == doubtful.iter().filter(|down| **down).count() {
+            return;
+        }
+        for (spot, _) in self
+            .spots
+            .iter_mut()
+            .zip(doubtful)
+            .filter(|(_, down)| *down)
+        {
+            spot.state = Seen::Unknown;
+        }
+    }
+
     /// With a fault that comes and goes, cells that passed too seldom become unknown.
     pub fn doubt_few_passes(&mut self) {
         if !self.intermittent() {

@@ -14,7 +14,7 @@ pub use super::events::{Effect, Event, Judged};
 use super::board::Board;
 use super::confirm::Background;
 use super::notify::Occasion;
-use super::watch::{OurSide, Watch, World};
+use super::watch::{OurSide, Run, Watch, World};
 use crate::domain::cell::EgressName;
 use crate::domain::incident::{Incident, State, Subject, VerdictChange};
 use crate::domain::plan::Plan;
@@ -132,8 +132,9 @@ impl Monitor {
         let Some(id) = self.board.id(&observation.cell) else {
             return;
         };
-        // Agents may deliver late or twice.
-        let Ok(before) = self.board.note(id, observation.started_at, kind) else {
+        // A clock that is ahead must not make later runs look old; runs may come late or twice.
+        let at = observation.started_at.min(now);
+        let Some(before) = self.board.note(id, at, kind) else {
             return;
         };
         let cell = &self.board.cells[id];
@@ -142,7 +143,7 @@ impl Monitor {
         if before.is_none_or(|last| last.kind != kind) {
             effects.push(Effect::VerdictChanged(VerdictChange {
                 cell: cell.key.clone(),
-                at: observation.started_at,
+                at,
                 from: before.map(|last| last.kind),
                 to: kind,
             }));
@@ -155,14 +156,32 @@ impl Monitor {
             && (kind == Kind::LocalError || (control && self.down.contains(&cell.key.egress)));
         if our_side || self.ours.knows(&cell.key) {
             self.with_ours(now, effects, |watch, world| {
-                watch.observe(world, &world.board.cells[id], judged, our_side);
+                let cell = &world.board.cells[id];
+                watch.observe(
+                    world,
+                    &Run {
+                        cell,
+                        judged,
+                        at,
+                        failed: our_side,
+                    },
+                );
             });
         }
         // From an egress that is down, only what passes says something.
         let muffled = failed && self.down.contains(&self.board.cells[id].key.egress);
         if !our_side && !muffled {
             self.with(host, now, effects, |watch, world| {
-                watch.observe(world, &world.board.cells[id], judged, failed)
+                let cell = &world.board.cells[id];
+                watch.observe(
+                    world,
+                    &Run {
+                        cell,
+                        judged,
+                        at,
+                        failed,
+                    },
+                )
             });
         }
         self.settle_all(now, effects, |watch| {
@@ -258,7 +277,7 @@ impl Monitor {
             .filter(|host| which(&self.watches[*host]))
             .collect();
         for host in alive {
-            self.with(host, now, effects, |watch, world| watch.tick(world));
+            self.with(host, now, effects, Watch::tick);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::Level;
 use crate::domain::verdict::{Factor, Kind, Maker, Verdict};
 
-/// `client `legacy`` and the like.
+/// A level with its factor: client and the name, for example.
 #[must_use]
 pub fn level(level: &Level) -> String {
     match level {
@@ -34,10 +34,10 @@ pub fn name(level: &Level) -> String {
 pub fn request(cell: &CellKey, probe: bool) -> String {
     let mut text = format!("client `{}` from egress `{}`", cell.client, cell.egress);
     if !cell.credential.is_anonymous() {
-        text.push_str(&format!(" with credential `{}`", cell.credential));
+        text = format!("{text} with credential `{}`", cell.credential);
     }
     if probe {
-        text.push_str(&format!(" at probe `{}`", cell.probe));
+        text = format!("{text} at probe `{}`", cell.probe);
     }
     text
 }

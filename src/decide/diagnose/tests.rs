@@ -7,7 +7,7 @@ use crate::decide::matrix::Seen;
 use crate::domain::cell::CredentialName;
 
 /// A picture: one row an egress, one column a client; `x` fails, `.` passes, `?` did not run, ` ` is not configured.
-fn matrix(kind: Kind, standing: Standing, picture: &[&str]) -> Matrix {
+fn matrix(kind: Kind, standing: &Standing, picture: &[&str]) -> Matrix {
     let mut spots = Vec::new();
     let mut standings = BTreeMap::new();
     for (row, line) in picture.iter().enumerate() {
@@ -62,7 +62,7 @@ fn said(diagnosis: &Diagnosis) -> String {
 }
 
 fn check(name: &str, kind: Kind, standing: Standing, picture: &[&str], expected: &str) {
-    let matrix = matrix(kind, standing, picture);
+    let matrix = matrix(kind, &standing, picture);
     let trigger = matrix.failing().next().unwrap().cell.clone();
     assert_eq!(said(&diagnose(&matrix, &trigger)), expected, "{name}");
 }
@@ -214,7 +214,7 @@ fn never_blames_them_while_we_may_be_offline() {
 #[test]
 fn says_what_it_is_not_and_what_would_tell() {
     let texts = |picture: &[&str]| {
-        let matrix = matrix(Kind::EdgeBlock, fine(), picture);
+        let matrix = matrix(Kind::EdgeBlock, &fine(), picture);
         let trigger = matrix.failing().next().unwrap().cell.clone();
         let diagnosis = diagnose(&matrix, &trigger);
         let mut lines: Vec<String> = diagnosis.ruled_out.into_iter().map(|r| r.because).collect();
@@ -254,7 +254,7 @@ fn says_what_it_is_not_and_what_would_tell() {
 #[test]
 fn says_what_failing_cells_have_in_common() {
     let common = |picture: &[&str]| {
-        let matrix = matrix(Kind::EdgeBlock, fine(), picture);
+        let matrix = matrix(Kind::EdgeBlock, &fine(), picture);
         let keys = |which: fn(&Spot) -> bool| -> Vec<CellKey> {
             let spots = matrix.spots.iter().filter(|spot| which(spot));
             spots.map(|spot| spot.cell.clone()).collect()

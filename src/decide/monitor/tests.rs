@@ -109,7 +109,7 @@ fn the_host_does_not_answer() {
     let last = play.told("engineers").pop().unwrap();
     assert_eq!(
         last.briefing.headline,
-        "webcache.gmc-uk.org does not answer (timeout) every request, from every egress, whatever the client"
+        "webcache.gmc-uk.org does not answer (timeout), from every egress, whatever the client"
     );
     assert_eq!(incident_of(&play).diagnosis.cause, Cause::Everything);
 }
@@ -274,7 +274,7 @@ fn when_we_are_offline_no_partner_is_blamed() {
     let before = &told[told.len() - 2].briefing;
     assert_eq!(
         before.headline,
-        "Our own network: the controls fail from every egress, nothing answers"
+        "Our own network: the controls fail from every egress, and nothing is seen to answer"
     );
     assert!(
         before
@@ -303,7 +303,7 @@ fn one_egress_without_a_network_is_ours() {
     assert_eq!(open[0].diagnosis.cause, ours);
     assert_eq!(
         play.notifications.last().unwrap().briefing.headline,
-        "Our own network: the controls fail from egress `new-reval`, nothing answers there"
+        "Our own network: the controls fail from egress `new-reval`, and nothing is seen to answer there"
     );
 }
 
@@ -673,6 +673,64 @@ fn an_extra_run_that_is_lost_holds_nothing_up() {
         matches!(effects.as_slice(), [Effect::Run { .. }]),
         "{effects:?}"
     );
+}
+
+/// Every kind, hanging on a client or an address, ends in the right cause and in no wrong one before.
+#[test]
+fn each_kind_is_put_down_to_what_it_hangs_on() {
+    let kinds = Kind::ALL.iter().copied();
+    for kind in kinds.filter(|kind| !matches!(kind, Kind::Pass | Kind::LocalError)) {
+        let levels = [
+            Level::Client("java-8".into()),
+            Level::Egress("new-reval".into()),
+        ];
+        for level in levels {
+            let mut play = Play::new(gmc());
+            play.run(3000, |cell, t| {
+                kind_at(t >= 400 && level.covers(cell), kind, cell)
+            });
+            let cause = &incident_of(&play).diagnosis.cause;
+            assert_eq!(
+                *cause,
+                Cause::Level(level.clone()),
+                "{kind}: {:#?}",
+                play.lines
+            );
+            for change in &play.changes {
+                let claimed = &change.incident.diagnosis.cause;
+                let right = *claimed == Cause::Level(level.clone())
+                    || matches!(claimed, Cause::Unknown { .. });
+                assert!(right, "{kind} on {level}: {claimed:?}");
+            }
+            let most = play.plan.politeness.extra_per_incident as usize;
+            assert!(
+                play.extra.len() <= most,
+                "{kind}: {} extra runs",
+                play.extra.len()
+            );
+        }
+    }
+}
+
+/// Two days of independent losses, 1 in 100, from every cell: nobody is woken.
+#[test]
+fn noise_of_two_days_opens_nothing() {
+    let noisy = |cell: &CellKey, t: i64| {
+        // A hash instead of dice, so that every run of the test is the same.
+        let mut seed = fastrand::Rng::with_seed(t as u64 ^ (cell.to_string().len() as u64 * 7919));
+        match seed.u32(0..10_000) {
+            0..60 => Kind::Timeout,
+            60..90 => Kind::ConnectError,
+            90..99 => Kind::OriginError,
+            99 => Kind::EdgeChallenge,
+            _ => Kind::Pass,
+        }
+    };
+    let mut play = Play::new(gmc().probe("other", "api.other.example"));
+    play.run(2 * 86_400, noisy);
+    assert!(play.lines.is_empty(), "{:#?}", play.lines);
+    assert!(!play.extra.is_empty(), "there was noise");
+    assert!(play.extra.len() < 500, "{} extra runs", play.extra.len());
 }
 
 proptest! {

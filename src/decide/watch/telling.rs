@@ -1,0 +1,108 @@
+//! What follows from a change of an incident: a new diagnosis, a line of the timeline, messages, the end.
+
+use super::{SAVE_EVERY, Watch, World};
+use crate::decide::briefing;
+use crate::decide::events::Effect;
+use crate::decide::incidents::{Case, entry, later};
+use crate::decide::notify::{self, Face, Occasion};
+use crate::domain::incident::{Change, Happening, IncidentCell, TimelineEntry};
+use crate::domain::notification::Notification;
+
+impl Watch {
+    /// Diagnoses anew when the picture changed, and tells who reads something else now.
+    pub(super) fn explain(&mut self, world: &mut World<'_>, before: Option<Face>) {
+        if self.dirty && self.case.is_some() {
+            self.dirty = false;
+            let cells: Vec<IncidentCell> = self.failing_members().cloned().collect();
+            if let Some(first) = cells.first() {
+                let diagnosis = self.diagnosis(world, &first.cell, &cells);
+                if let Some(case) = &mut self.case {
+                    case.stale |= case.incident.diagnosis != diagnosis;
+                    case.incident.diagnosis = diagnosis;
+                }
+            }
+        }
+        let Some(case) = &mut self.case else {
+            return;
+        };
+        case.incident.extra_runs = case.incident.extra_runs.max(self.extra.issued());
+        for id in self.references.drain(..) {
+            case.refer(&id);
+        }
+        let plan = &world.board.plan;
+        let mut timeline = std::mem::take(&mut self.notes);
+        let changed = before.filter(|before| *before != Face::of(&case.incident));
+        let occasion = match &changed {
+            Some(before) => {
+                if !before.same_cause(&case.incident) {
+                    let text = briefing::headline(plan, &case.incident);
+                    timeline.push(entry(world.now, Happening::Changed, text));
+                }
+                Occasion::Changed { before }
+            }
+            None => Occasion::Time,
+        };
+        let due = changed.is_some()
+            || notify::next_at(plan, &case.incident).is_some_and(|at| at <= world.now);
+        let notifications = if due {
+            notify::due(plan, &mut case.incident, occasion, world.now)
+        } else {
+            Vec::new()
+        };
+        if !timeline.is_empty() || !notifications.is_empty() || changed.is_some() {
+            save(world, case, timeline, notifications);
+        }
+    }
+
+    /// Ends the incident: resolved, or removed from the configuration.
+    pub fn close(&mut self, world: &mut World<'_>, occasion: Occasion<'_>) {
+        let Some(mut case) = self.case.take() else {
+            return;
+        };
+        let removed = matches!(occasion, Occasion::Removed);
+        case.resolve(world.now);
+        case.incident.extra_runs = case.incident.extra_runs.max(self.extra.issued());
+        let (what, text) = if removed {
+            let text = "closed: the configuration has none of its failing cells any more";
+            (Happening::Removed, text.to_owned())
+        } else {
+            let passes = format!("all of its {} cells pass again", case.incident.cells.len());
+            (Happening::Resolved, passes)
+        };
+        let mut timeline = std::mem::take(&mut self.notes);
+        timeline.push(entry(world.now, what, text));
+        let plan = &world.board.plan;
+        let notifications = notify::due(plan, &mut case.incident, occasion, world.now);
+        save(world, &mut case, timeline, notifications);
+        self.recent = (!removed).then_some(case.incident);
+        if self.suspicion.is_none() {
+            self.forget();
+        }
+    }
+
+    /// Stores counters that moved, now and then.
+    pub(super) fn save_counters(&mut self, world: &mut World<'_>) {
+        if let Some(case) = &mut self.case
+            && case.stale
+            && later(case.saved_at, SAVE_EVERY) <= world.now
+        {
+            save(world, case, Vec::new(), Vec::new());
+        }
+    }
+}
+
+/// Hands an incident out as it is now, with what is new of it.
+pub(super) fn save(
+    world: &mut World<'_>,
+    case: &mut Case,
+    timeline: Vec<TimelineEntry>,
+    notifications: Vec<Notification>,
+) {
+    case.stale = false;
+    case.saved_at = world.now;
+    world.effects.push(Effect::Save(Box::new(Change {
+        incident: case.incident.clone(),
+        timeline,
+        notifications,
+    })));
+}
