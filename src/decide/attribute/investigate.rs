@@ -7,7 +7,7 @@ use super::engine::{Ask, Effect, Engine, Reason};
 use super::episode::{Ambiguity, Cause, Episode, Question};
 use super::evidence::{Evidence, Record};
 use super::explain;
-use super::posterior::Posterior;
+use super::posterior::{Posterior, host_of};
 use super::question;
 use super::rules::Nature;
 use super::witnesses::{Bench, Lack};
@@ -37,6 +37,9 @@ const LOST_AFTER_S: f64 = 180.0;
 const ASK_AFTER_S: f64 = 1.0;
 const ASK_AFTER_CHALLENGE_S: f64 = 3.0;
 const ASK_AFTER_LIMIT_S: f64 = 15.0;
+/// Where our own rate may be the cause, an answer only tells something once a minute has passed quietly.
+const PERHAPS_OUR_RATE: f64 = 0.1;
+const QUIET_AFTER_S: f64 = 65.0;
 /// Questions that add to the budget.
 const WIDENINGS_MAX: u32 = 2;
 /// A contradicted claim at least this probable stands, as one that strikes at times.
@@ -193,6 +196,7 @@ impl Engine {
         };
         question.looked_at = question.evidence.seen;
         question.posterior = self.search.run(&self.book, &question.evidence);
+        self.join_what_looks_alike(episode, &mut question.posterior);
         let look = self.look(now, episode, &question);
         self.withdraw_doubtful(episode, &question, &look.named);
         for cause in look.named {
@@ -234,6 +238,49 @@ impl Engine {
         true
     }
 
+    /// Behind a cause that blocks some cells, explanations that differ only in those look alike.
+    ///
+    /// Nothing can tell them apart while it lasts, so the narrowest speaks for all: it claims no cell
+    /// that could not be seen.
+    fn join_what_looks_alike(&self, episode: &Episode, posterior: &mut Posterior) {
+        let mut hidden = CellSet::none(self.universe.cells.len());
+        for cause in episode.causes.iter().filter(|c| c.blocks_its_cells()) {
+            hidden.add_all(&self.book.pattern(cause.rule).cells);
+        }
+        if hidden.is_empty() {
+            return;
+        }
+        let named: Vec<usize> = episode.causes.iter().map(|c| c.group).collect();
+        let mut narrowest: Vec<(usize, CellSet)> = Vec::new();
+        let mut order: Vec<usize> = posterior
+            .explanations
+            .iter()
+            .flat_map(|e| e.rules().to_vec())
+            .filter(|r| {
+                let rule = &self.book.rules[*r];
+                rule.special.is_none() && !named.contains(&rule.group)
+            })
+            .collect();
+        order.sort_by_key(|r| (self.book.pattern(*r).size, *r));
+        order.dedup();
+        let mut replace: BTreeMap<usize, usize> = BTreeMap::new();
+        for rule in order {
+            let seen = self.book.pattern(rule).cells.minus(&hidden);
+            let natures = self.book.rules[rule].natures;
+            let same = narrowest
+                .iter()
+                .find(|(r, cells)| *cells == seen && self.book.rules[*r].natures == natures);
+            match same {
+                Some((other, _)) => {
+                    replace.insert(rule, *other);
+                }
+                None if !seen.is_empty() => narrowest.push((rule, seen)),
+                None => {}
+            }
+        }
+        posterior.replace(&replace);
+    }
+
     /// Judges each group of the best explanation.
     fn look(&self, now: f64, episode: &Episode, question: &Question) -> Look {
         let sets = question.posterior.sets(&self.book);
@@ -250,6 +297,12 @@ impl Engine {
         let history: Vec<&Record> = self.history.iter().filter(|r| r.at >= from).collect();
         let masked = self.masked(episode);
         let spent = episode.used >= episode.budget || !self.options.may_ask;
+        let named: Vec<&CellSet> = episode
+            .causes
+            .iter()
+            .filter(|c| c.special.is_none())
+            .map(|c| &self.book.pattern(c.rule).cells)
+            .collect();
         let spent_cells = CellSet::filter(self.universe.cells.len(), |c| {
             episode.is_spent(&self.universe, c)
         });
@@ -282,6 +335,7 @@ impl Engine {
                     masked: &masked,
                     spent: &spent_cells,
                     asks: &question.asks,
+                    named: &named,
                     rate,
                     always: fit.always,
                 };
@@ -543,7 +597,7 @@ impl Engine {
         *question.asks.entry(cell).or_default() += 1;
         self.effects.push(Effect::Ask(Ask {
             cell,
-            at: now + self.patience(cell, question.onset),
+            at: now + self.patience(cell, question),
             purpose: Purpose::Counter,
             reason,
             incident: question.incident,
@@ -551,9 +605,25 @@ impl Engine {
     }
 
     /// Seconds to wait before asking a cell: longer where we were told to slow down.
-    fn patience(&self, cell: usize, onset: f64) -> f64 {
+    fn patience(&self, cell: usize, question: &Question) -> f64 {
         use super::class::Class;
         let host = self.universe.host_of(cell);
+        let onset = question.onset;
+        let our_rate: f64 = question
+            .posterior
+            .explanations
+            .iter()
+            .filter(|e| {
+                e.rules().iter().any(|r| {
+                    let rule = &self.book.rules[*r];
+                    rule.natures.has(Nature::Rate) && host_of(rule.scope) == Some(host)
+                })
+            })
+            .map(|e| e.probability)
+            .sum();
+        if our_rate > PERHAPS_OUR_RATE {
+            return QUIET_AFTER_S;
+        }
         let last = self
             .history
             .iter()

@@ -5,6 +5,8 @@
 //! leaves something unexplained or looks intermittent, a third when the best pair does: with tens of
 //! observations everything else is far below the best and would only cost time.
 
+use std::collections::BTreeMap;
+
 use super::evidence::{Evidence, Tally};
 use super::likelihood::{Fit, Likelihood, expected_rate};
 use super::rules::{RuleBook, Scope};
@@ -62,6 +64,20 @@ pub struct Posterior {
 }
 
 impl Posterior {
+    /// Lets some rules speak for others.
+    pub fn replace(&mut self, by: &BTreeMap<usize, usize>) {
+        if by.is_empty() {
+            return;
+        }
+        for e in &mut self.explanations {
+            for rule in &mut e.rules[..e.len] {
+                if let Some(other) = by.get(rule) {
+                    *rule = *other;
+                }
+            }
+        }
+    }
+
     /// The explanations as sets of groups, most probable first.
     #[must_use]
     pub fn sets(&self, book: &RuleBook) -> Vec<(Vec<usize>, f64)> {

@@ -40,6 +40,8 @@ pub struct Bench<'a> {
     /// Cells whose credential was refused as often as may be asked beside the schedule.
     pub spent: &'a CellSet,
     pub asks: &'a BTreeMap<usize, u32>,
+    /// The cells of each cause that was named so far.
+    pub named: &'a [&'a CellSet],
     /// Failure rate expected of the claimed cause, and the probability that it always strikes.
     pub rate: f64,
     pub always: f64,
@@ -49,7 +51,7 @@ pub struct Bench<'a> {
 const LEVELS_WANTED: usize = 2;
 const EGRESSES_WANTED: usize = 4;
 /// A kind of failure that is this much rarer than the main one counts for nothing when seen once.
-const RARE: u32 = 3;
+const RARE: u32 = 2;
 /// A cell counts as failing when at most this many runs passed for each that failed.
 const PASSES_PER_FAILURE: f64 = 1.0 / 0.12;
 /// Tries before a witness of a cause that always strikes counts as refused; and at most.
@@ -57,6 +59,8 @@ const TRIES: u32 = 2;
 const TRIES_MAX: f64 = 12.0;
 /// At this failure rate and above a cause is treated as one that always strikes.
 const NEARLY_ALWAYS: f64 = 0.8;
+/// A moment counts as quiet when our rate is among the lowest of the last half hour.
+const QUIET_SHARE: f64 = 0.25;
 /// Chance that the other `PoP`s were missed by luck, at which their absence is believed.
 const MISSED_BY_LUCK: f64 = 0.05;
 
@@ -85,8 +89,8 @@ impl Bench<'_> {
             self.every_host_fails(cells, &hosts, &failing, &passing, conditions),
             self.one_mechanism(cells, &hosts, conditions),
             self.same_request_changes(cells, &failing),
-            self.not_our_rate(cells, &hosts, conditions),
-            self.others_do_not_matter(cells, &failing),
+            self.not_our_rate(cells, &hosts, conditions, &failing),
+            self.others_do_not_matter(cells, &self.beyond_what_is_named(cells, &failing)),
             self.sibling_passes(cells, scope, conditions, &hosts, &passing),
             self.not_the_pop(rule, cells, conditions),
         ]
@@ -127,6 +131,22 @@ impl Bench<'_> {
             .filter(|(c, o)| cells.contains(**c) && fails(o) && typical(**c))
             .map(|(c, _)| *c)
             .collect()
+    }
+
+    /// The failing cells that no narrower named cause explains: its failures speak for no wider one.
+    fn beyond_what_is_named(&self, cells: &CellSet, failing: &[usize]) -> Vec<usize> {
+        let narrower: Vec<&CellSet> = self
+            .named
+            .iter()
+            .copied()
+            .filter(|n| *n != cells && n.minus(cells).is_empty())
+            .collect();
+        let beyond = |c: &usize| !narrower.iter().any(|n| n.contains(*c));
+        if failing.iter().any(beyond) {
+            failing.iter().copied().filter(beyond).collect()
+        } else {
+            failing.to_vec()
+        }
     }
 
     /// How often a cell may be asked before its silence counts.
@@ -310,6 +330,7 @@ impl Bench<'_> {
         cells: &CellSet,
         hosts: &BTreeSet<u16>,
         conditions: &[Condition],
+        failing: &[usize],
     ) -> Lack {
         let about_us = |c: &Condition| !matches!(c, Condition::Egress(_) | Condition::Region(_));
         if conditions.iter().any(about_us) {
@@ -332,22 +353,29 @@ impl Bench<'_> {
             .copied()
             .filter(|r| hosts.contains(&self.universe.host_of(r.cell())))
             .collect();
-        let most = |of: fn(&Record) -> u32| near.iter().map(|r| of(r)).max().unwrap_or(0);
-        let (most_egress, most_host) = (most(|r| r.egress_requests), most(|r| r.host_requests));
-        let mut rates: Vec<u32> = near.iter().map(|r| r.host_requests).collect();
-        rates.sort_unstable();
-        let low = rates.get(rates.len() / 10).copied().unwrap_or(0);
-        if f64::from(most_host) <= 1.7 * f64::from(low) + 4.0 {
+        let sorted = |of: fn(&Record) -> u32| -> Vec<u32> {
+            let mut rates: Vec<u32> = near.iter().map(|r| of(r)).collect();
+            rates.sort_unstable();
+            rates
+        };
+        let below = |rates: &[u32], share: f64| {
+            let at = (share * rates.len() as f64) as usize;
+            rates.get(at.min(rates.len().saturating_sub(1))).copied()
+        };
+        let (by_host, by_egress) = (sorted(|r| r.host_requests), sorted(|r| r.egress_requests));
+        let low = below(&by_host, 0.1).unwrap_or(0);
+        let most = by_host.last().copied().unwrap_or(0);
+        if f64::from(most) <= 1.7 * f64::from(low) + 4.0 {
             return Lack::Nothing;
         }
-        let quiet = |r: &Record| {
-            f64::from(r.egress_requests) <= f64::max(2.0, 0.5 * f64::from(most_egress))
-                && f64::from(r.host_requests) <= f64::max(4.0, 0.6 * f64::from(most_host))
-        };
+        let quiet_egress = below(&by_egress, QUIET_SHARE).unwrap_or(0).max(2);
+        let quiet_host = below(&by_host, QUIET_SHARE).unwrap_or(0).max(4);
+        let quiet =
+            |r: &Record| r.egress_requests <= quiet_egress && r.host_requests <= quiet_host;
         if self.matched_failures(cells).any(quiet) {
             Lack::Nothing
         } else {
-            Lack::Blocked
+            self.ask(failing.iter().map(|c| (*c, 0)))
         }
     }
 
