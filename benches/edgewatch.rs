@@ -30,8 +30,15 @@ fn main() {
     if arguments.get(1).is_some_and(|a| a == "--serve") {
         return server::serve();
     }
-    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("one provider");
-    let only = arguments.iter().skip(1).find(|a| !a.starts_with("--")).cloned().unwrap_or_default();
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .expect("one provider");
+    let only = arguments
+        .iter()
+        .skip(1)
+        .find(|a| !a.starts_with("--"))
+        .cloned()
+        .unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || name.contains(&only);
     if wanted("probe") {
         probing();
@@ -72,14 +79,21 @@ fn plan(text: &str) -> Plan {
 fn cpu() -> Duration {
     use nix::sys::resource::{UsageWho, getrusage};
     let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage");
-    let one = |t: nix::sys::time::TimeVal| Duration::new(t.tv_sec() as u64, t.tv_usec() as u32 * 1000);
+    let one =
+        |t: nix::sys::time::TimeVal| Duration::new(t.tv_sec() as u64, t.tv_usec() as u32 * 1000);
     one(usage.user_time()) + one(usage.system_time())
 }
 
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
-    let line = status.lines().find(|l| l.starts_with("VmRSS")).expect("VmRSS");
-    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+    let line = status
+        .lines()
+        .find(|l| l.starts_with("VmRSS"))
+        .expect("VmRSS");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .expect("a number")
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -107,7 +121,10 @@ fn probing() {
             ca.display(),
         );
         let plan = Arc::new(plan(&text));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let (mut ratios, mut ours, mut floors) = (Vec::new(), Vec::new(), Vec::new());
         runtime.block_on(async {
             let prober = Arc::new(Prober::new(&plan).expect("a prober"));
@@ -149,7 +166,10 @@ fn probing() {
             median(ratios.clone()),
             median(ours),
             median(floors),
-            ratios.iter().map(|r| (r * 100.0).round() / 100.0).collect::<Vec<_>>(),
+            ratios
+                .iter()
+                .map(|r| (r * 100.0).round() / 100.0)
+                .collect::<Vec<_>>(),
         );
     }
 }
@@ -162,7 +182,10 @@ where
     let mut set = tokio::task::JoinSet::new();
     for nth in 0..RUNS {
         if nth >= AT_ONCE {
-            set.join_next().await.expect("one in flight").expect("no panic");
+            set.join_next()
+                .await
+                .expect("one in flight")
+                .expect("no panic");
         }
         set.spawn(make());
     }
@@ -193,7 +216,10 @@ fn classifying() {
         for _ in 0..times {
             std::hint::black_box(classify::classify_answer(std::hint::black_box(&answer)));
         }
-        println!("classify {name}: {:.1} us", begin.elapsed().as_secs_f64() * 1e6 / f64::from(times));
+        println!(
+            "classify {name}: {:.1} us",
+            begin.elapsed().as_secs_f64() * 1e6 / f64::from(times)
+        );
     }
 }
 
@@ -210,7 +236,9 @@ fn scheduling() {
     }
     text.push_str("probes:\n");
     for n in 0..1000 {
-        text.push_str(&format!("  p{n}: {{ url: \"http://host{n}.example/\", every: 1m }}\n"));
+        text.push_str(&format!(
+            "  p{n}: {{ url: \"http://host{n}.example/\", every: 1m }}\n"
+        ));
     }
     let plan = plan(&text);
     let cells = plan.cells().count();
@@ -219,7 +247,11 @@ fn scheduling() {
     let mut timetable = Timetable::new(&plan, now);
     let kib = resident_kib().saturating_sub(before);
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let seconds = 12;
     let mut late = runtime.block_on(async move {
         let (mut late, mut starts) = (Vec::new(), Vec::new());
@@ -237,9 +269,12 @@ fn scheduling() {
                 late.push(now.duration_since(due).as_secs_f64() * 1e3);
                 tokio::spawn(async move { done.send(start.cell) });
             }
-            let next = timetable.next_wake().map_or(Duration::from_millis(10), |at: Timestamp| {
-                Duration::try_from(at.duration_since(edgewatch::clock::now())).unwrap_or_default()
-            });
+            let next = timetable
+                .next_wake()
+                .map_or(Duration::from_millis(10), |at: Timestamp| {
+                    Duration::try_from(at.duration_since(edgewatch::clock::now()))
+                        .unwrap_or_default()
+                });
             tokio::time::sleep(next.min(Duration::from_millis(50))).await;
         }
         late
@@ -256,7 +291,9 @@ fn scheduling() {
 
 /// `check` of a file whose matrix has 10,000 cells.
 fn checking() {
-    let mut text = String::from("version: 1\nservice: bench\nclients: { a: \"a/1\", b: \"b/1\" }\negresses: { x: 127.0.0.2, y: 127.0.0.3 }\nprobes:\n");
+    let mut text = String::from(
+        "version: 1\nservice: bench\nclients: { a: \"a/1\", b: \"b/1\" }\negresses: { x: 127.0.0.2, y: 127.0.0.3 }\nprobes:\n",
+    );
     for n in 0..2500 {
         text.push_str(&format!(
             "  probe-{n}:\n    url: \"https://host{n}.example/path\"\n    every: 5m\n    expect: {{ status: 200, body: \"ok\" }}\n"
@@ -270,7 +307,11 @@ fn checking() {
             begin.elapsed().as_secs_f64() * 1e3
         })
         .collect();
-    println!("config 10,000 cells ({} KiB): {:.0} ms", text.len() / 1024, median(times));
+    println!(
+        "config 10,000 cells ({} KiB): {:.0} ms",
+        text.len() / 1024,
+        median(times)
+    );
 }
 
 /// Observations to disk.
@@ -296,7 +337,10 @@ fn storing() {
         answer: None,
         failure: None,
     };
-    let verdict = Verdict::new(edgewatch::domain::verdict::Kind::Pass, edgewatch::domain::verdict::Maker::Origin);
+    let verdict = Verdict::new(
+        edgewatch::domain::verdict::Kind::Pass,
+        edgewatch::domain::verdict::Maker::Origin,
+    );
     let rows = 200_000u32;
     let (begin, before) = (Instant::now(), cpu());
     for _ in 0..rows {

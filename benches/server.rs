@@ -76,12 +76,20 @@ pub(crate) fn serve() {
             rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key"),
         )
         .expect("a configuration");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let plain = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let secure = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = |l: &TcpListener| l.local_addr().expect("an address").port();
-        println!("{}\n{}\n{}", port(&plain), port(&secure), ca_certificate.pem());
+        println!(
+            "{}\n{}\n{}",
+            port(&plain),
+            port(&secure),
+            ca_certificate.pem()
+        );
         let _ = std::io::stdout().flush();
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         loop {
@@ -100,11 +108,15 @@ pub(crate) fn serve() {
     });
 }
 
-async fn answer(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static) {
+async fn answer(
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+) {
     static PAGE: [u8; PAGE_BYTES] = [b'x'; PAGE_BYTES];
     let service = service_fn(|_| async {
         Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(&PAGE))))
     });
     // A client that closes early is none of the server's business.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }

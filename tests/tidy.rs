@@ -16,8 +16,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("notify", &["domain"]),
     ("report", &["domain"]),
     ("simulate", &["domain"]),
-    ("app", &["domain", "decide", "config", "clock", "probe", "store", "notify", "report", "simulate"]),
-    ("cli", &["domain", "decide", "config", "clock", "probe", "store", "notify", "report", "simulate", "app"]),
+    (
+        "app",
+        &[
+            "domain", "decide", "config", "clock", "probe", "store", "notify", "report", "simulate",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "domain", "decide", "config", "clock", "probe", "store", "notify", "report",
+            "simulate", "app",
+        ],
+    ),
 ];
 
 struct Source {
@@ -28,13 +39,25 @@ struct Source {
 impl Source {
     /// First directory or file name under `src/`: the module that the arrows are about.
     fn module(&self) -> String {
-        let below = self.path.strip_prefix(root().join("src")).expect("a file under src");
-        let first = below.components().next().expect("a file name").as_os_str().to_string_lossy();
+        let below = self
+            .path
+            .strip_prefix(root().join("src"))
+            .expect("a file under src");
+        let first = below
+            .components()
+            .next()
+            .expect("a file name")
+            .as_os_str()
+            .to_string_lossy();
         first.trim_end_matches(".rs").to_owned()
     }
 
     fn name(&self) -> String {
-        self.path.strip_prefix(root()).expect("a file of the repository").display().to_string()
+        self.path
+            .strip_prefix(root())
+            .expect("a file of the repository")
+            .display()
+            .to_string()
     }
 
     /// Lines of code with their numbers: no comments, nothing after the tests begin.
@@ -66,7 +89,11 @@ fn sources() -> Vec<Source> {
     }
     let mut found = Vec::new();
     walk(&root().join("src"), &mut found);
-    assert!(found.len() > 20, "the walk found only {} files", found.len());
+    assert!(
+        found.len() > 20,
+        "the walk found only {} files",
+        found.len()
+    );
     found
 }
 
@@ -75,7 +102,9 @@ fn imports(line: &str) -> Vec<&str> {
     line.match_indices("crate::")
         .map(|(at, prefix)| {
             let rest = &line[at + prefix.len()..];
-            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
             &rest[..end]
         })
         .collect()
@@ -87,8 +116,10 @@ fn fail_with(rule: &str, broken: &[String]) {
 
 #[test]
 fn arrows_point_one_way() {
-    let allowed: BTreeMap<&str, BTreeSet<&str>> =
-        ARROWS.iter().map(|(from, to)| (*from, to.iter().copied().collect())).collect();
+    let allowed: BTreeMap<&str, BTreeSet<&str>> = ARROWS
+        .iter()
+        .map(|(from, to)| (*from, to.iter().copied().collect()))
+        .collect();
     let mut broken = Vec::new();
     for source in sources() {
         let module = source.module();
@@ -96,37 +127,62 @@ fn arrows_point_one_way() {
             continue;
         }
         let Some(may) = allowed.get(module.as_str()) else {
-            broken.push(format!("{}: module `{module}` has no line in ARROWS", source.name()));
+            broken.push(format!(
+                "{}: module `{module}` has no line in ARROWS",
+                source.name()
+            ));
             continue;
         };
         for (number, line) in source.code() {
             for target in imports(line) {
                 if allowed.contains_key(target) && target != module && !may.contains(target) {
-                    broken.push(format!("{}:{number}: `{module}` may not import `{target}`", source.name()));
+                    broken.push(format!(
+                        "{}:{number}: `{module}` may not import `{target}`",
+                        source.name()
+                    ));
                 }
             }
         }
     }
-    fail_with("move the code to the layer that may know both, or pass a value in:", &broken);
+    fail_with(
+        "move the code to the layer that may know both, or pass a value in:",
+        &broken,
+    );
 }
 
 #[test]
 fn decide_has_no_ring_of_imports() {
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources().iter().filter(|s| s.module() == "decide") {
-        let below = source.path.strip_prefix(root().join("src/decide")).expect("under decide");
-        let from = below.components().next().expect("a name").as_os_str().to_string_lossy();
+        let below = source
+            .path
+            .strip_prefix(root().join("src/decide"))
+            .expect("under decide");
+        let from = below
+            .components()
+            .next()
+            .expect("a name")
+            .as_os_str()
+            .to_string_lossy();
         let from = from.trim_end_matches(".rs").to_owned();
         if from == "mod" {
             continue;
         }
         for (_, line) in source.code() {
-            for (at, prefix) in line.match_indices("crate::decide::").chain(line.match_indices("super::")) {
+            for (at, prefix) in line
+                .match_indices("crate::decide::")
+                .chain(line.match_indices("super::"))
+            {
                 let rest = &line[at + prefix.len()..];
-                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| !c.is_alphanumeric() && c != '_')
+                    .unwrap_or(rest.len());
                 let nested = below.components().count() > 1 && prefix == "super::";
                 if !nested && rest[..end] != from {
-                    edges.entry(from.clone()).or_default().insert(rest[..end].to_owned());
+                    edges
+                        .entry(from.clone())
+                        .or_default()
+                        .insert(rest[..end].to_owned());
                 }
             }
         }
@@ -146,12 +202,21 @@ fn decide_has_no_ring_of_imports() {
             left.remove(&module);
         }
     }
-    assert!(left.is_empty(), "modules of decide import each other in a ring: {left:?}");
+    assert!(
+        left.is_empty(),
+        "modules of decide import each other in a ring: {left:?}"
+    );
 }
 
 #[test]
 fn only_the_clock_reads_the_clock() {
-    let words = ["Timestamp::now(", "SystemTime::now(", "Zoned::now(", "Utc::now(", "Local::now("];
+    let words = [
+        "Timestamp::now(",
+        "SystemTime::now(",
+        "Zoned::now(",
+        "Utc::now(",
+        "Local::now(",
+    ];
     let mut broken = Vec::new();
     for source in sources() {
         if source.module() == "clock" {
@@ -163,42 +228,84 @@ fn only_the_clock_reads_the_clock() {
             }
         }
     }
-    fail_with("call `crate::clock::now()`, or take `now` as an argument:", &broken);
+    fail_with(
+        "call `crate::clock::now()`, or take `now` as an argument:",
+        &broken,
+    );
 }
 
 #[test]
 fn the_core_is_pure() {
     let words = [
-        "async fn", ".await", "tokio::", "tracing::", "std::fs", "std::net::Tcp", "std::env", "Instant::now", "println!",
-        "eprintln!", "std::thread", "fastrand::",
+        "async fn",
+        ".await",
+        "tokio::",
+        "tracing::",
+        "std::fs",
+        "std::net::Tcp",
+        "std::env",
+        "Instant::now",
+        "println!",
+        "eprintln!",
+        "std::thread",
+        "fastrand::",
     ];
     let mut broken = Vec::new();
-    for source in sources().iter().filter(|s| ["domain", "decide"].contains(&s.module().as_str())) {
+    for source in sources()
+        .iter()
+        .filter(|s| ["domain", "decide"].contains(&s.module().as_str()))
+    {
         for (number, line) in source.code() {
             if let Some(word) = words.iter().find(|word| line.contains(**word)) {
                 broken.push(format!("{}:{number}: `{word}` in the core", source.name()));
             }
         }
     }
-    fail_with("the core decides, the shell acts; pass facts in and give effects out:", &broken);
+    fail_with(
+        "the core decides, the shell acts; pass facts in and give effects out:",
+        &broken,
+    );
 }
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    let silent: Vec<String> =
-        sources().iter().filter(|s| !s.text.starts_with("//! ")).map(Source::name).collect();
-    fail_with("begin with `//!` and a sentence that says what the file is for:", &silent);
+    let silent: Vec<String> = sources()
+        .iter()
+        .filter(|s| !s.text.starts_with("//! "))
+        .map(Source::name)
+        .collect();
+    fail_with(
+        "begin with `//!` and a sentence that says what the file is for:",
+        &silent,
+    );
 }
 
 #[test]
 fn the_top_level_stays_small() {
     let known = [
-        "Cargo.toml", "Cargo.lock", "src", "probes.yaml", "tests", "deploy", "README.md", "LICENSE", "benches", "docs", "target",
+        "Cargo.toml",
+        "Cargo.lock",
+        "src",
+        "probes.yaml",
+        "tests",
+        "deploy",
+        "README.md",
+        "LICENSE",
+        "benches",
+        "docs",
+        "target",
     ];
     let extra: Vec<String> = std::fs::read_dir(root())
         .expect("a readable root")
-        .map(|e| e.expect("a readable entry").file_name().to_string_lossy().into_owned())
-        .filter(|name| !name.starts_with('.') && !known.contains(&name.as_str()) && !name.contains(".sqlite"))
+        .map(|e| {
+            e.expect("a readable entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|name| {
+            !name.starts_with('.') && !known.contains(&name.as_str()) && !name.contains(".sqlite")
+        })
         .collect();
     fail_with("these belong below one of the known directories:", &extra);
 }

@@ -53,7 +53,9 @@ pub struct Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,9 +80,14 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         tracing::warn!("{warning}");
     }
     let prober = Arc::new(Prober::new(&plan)?);
-    let deliver = Deliver::start(store.clone(), &plan.receivers, Timing::default(), options.messages.clone())
-        .await
-        .map_err(|e| e.to_string())?;
+    let deliver = Deliver::start(
+        store.clone(),
+        &plan.receivers,
+        Timing::default(),
+        options.messages.clone(),
+    )
+    .await
+    .map_err(|e| e.to_string())?;
     let keeper = Keeper::start(store.clone());
 
     let now = clock::now();
@@ -166,9 +173,14 @@ impl Loop {
 
     /// Until the next thing that is due.
     fn nap(&self, now: Timestamp) -> Duration {
-        let next = [self.timetable.next_wake(), self.monitor.next_wake()].into_iter().flatten().min();
+        let next = [self.timetable.next_wake(), self.monitor.next_wake()]
+            .into_iter()
+            .flatten()
+            .min();
         match next {
-            Some(at) => Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO).min(NAP_MAX),
+            Some(at) => Duration::try_from(at.duration_since(now))
+                .unwrap_or(Duration::ZERO)
+                .min(NAP_MAX),
             None => NAP_MAX,
         }
     }
@@ -192,14 +204,22 @@ impl Loop {
                 }
                 self.step(Event::Observed(Box::new(judged)), clock::now());
             }
-            None => tracing::error!(%cell, "a run panicked; please report this, with the message above"),
+            None => {
+                tracing::error!(%cell, "a run panicked; please report this, with the message above")
+            }
         }
     }
 
     fn step(&mut self, event: Event, now: Timestamp) {
         for effect in self.monitor.step(event, now) {
             match effect {
-                Effect::Run { cell, at, purpose, why, .. } => {
+                Effect::Run {
+                    cell,
+                    at,
+                    purpose,
+                    why,
+                    ..
+                } => {
                     tracing::debug!(%cell, purpose = purpose.as_str(), "extra run: {why}");
                     if self.timetable.ask(&cell, at, purpose, &why) == Asked::Unknown {
                         tracing::debug!(%cell, "an extra run was asked of a cell that the plan no longer has");
@@ -208,7 +228,12 @@ impl Loop {
                 Effect::VerdictChanged(change) => self.keeper.verdict(change),
                 Effect::Save(change) => {
                     for entry in &change.timeline {
-                        tracing::info!(incident = change.incident.number, what = entry.what.as_str(), "{}", entry.text);
+                        tracing::info!(
+                            incident = change.incident.number,
+                            what = entry.what.as_str(),
+                            "{}",
+                            entry.text
+                        );
                     }
                     if let Some(listener) = &mut self.listener {
                         listener(News::Changed(&change));
@@ -225,14 +250,20 @@ impl Loop {
         let checked = match load::load(path) {
             Ok(checked) => checked,
             Err(error) => {
-                tracing::error!("{} was not taken, the old one stays in force:\n{error}", path.display());
+                tracing::error!(
+                    "{} was not taken, the old one stays in force:\n{error}",
+                    path.display()
+                );
                 return;
             }
         };
         let prober = match Prober::new(&checked.plan) {
             Ok(prober) => prober,
             Err(error) => {
-                tracing::error!("{} was not taken, the old one stays in force: {error}", path.display());
+                tracing::error!(
+                    "{} was not taken, the old one stays in force: {error}",
+                    path.display()
+                );
                 return;
             }
         };
@@ -246,7 +277,11 @@ impl Loop {
         if receivers_changed {
             self.deliver_anew().await;
         }
-        tracing::info!(cells = self.plan.cells().count(), "{} is in force", path.display());
+        tracing::info!(
+            cells = self.plan.cells().count(),
+            "{} is in force",
+            path.display()
+        );
     }
 
     /// Stops the workers and starts those of the present plan; what was on its way is looked for first.
@@ -255,9 +290,18 @@ impl Loop {
             deliver.stop(STOP_STEP).await;
         }
         let receivers = &self.plan.receivers;
-        match Deliver::start(self.store.clone(), receivers, Timing::default(), self.messages.clone()).await {
+        match Deliver::start(
+            self.store.clone(),
+            receivers,
+            Timing::default(),
+            self.messages.clone(),
+        )
+        .await
+        {
             Ok(deliver) => self.deliver = Some(deliver),
-            Err(error) => tracing::error!("messages wait in the store until the next reload or start: {error}"),
+            Err(error) => tracing::error!(
+                "messages wait in the store until the next reload or start: {error}"
+            ),
         }
     }
 }

@@ -36,14 +36,20 @@ impl Keeper {
     #[must_use]
     pub fn start(store: Store) -> Self {
         let (work, waiting) = mpsc::channel(WAITING_MAX);
-        Self { work, task: tokio::spawn(keep(store, waiting)) }
+        Self {
+            work,
+            task: tokio::spawn(keep(store, waiting)),
+        }
     }
 
     /// Hands a change over; says so when even the queue is full.
     pub fn change(&self, change: Box<Change>) {
         let number = change.incident.number;
         if self.work.try_send(Work::Change(change)).is_err() {
-            tracing::error!(incident = number, "a change is lost: {WAITING_MAX} already wait for the store");
+            tracing::error!(
+                incident = number,
+                "a change is lost: {WAITING_MAX} already wait for the store"
+            );
         }
     }
 
@@ -76,7 +82,10 @@ async fn keep(store: Store, mut waiting: mpsc::Receiver<Work>) {
                     }
                     Err(error) => {
                         if !std::mem::replace(&mut told, true) {
-                            tracing::error!(incident = change.incident.number, "{error}; probing goes on, the change is tried again");
+                            tracing::error!(
+                                incident = change.incident.number,
+                                "{error}; probing goes on, the change is tried again"
+                            );
                         }
                         tokio::time::sleep(AGAIN).await;
                     }

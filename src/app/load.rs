@@ -33,22 +33,34 @@ impl std::fmt::Display for Error {
 pub fn load(path: &Path) -> Result<Checked, Error> {
     let text = read_bounded(path).map_err(|e| {
         let mend = match e.kind() {
-            std::io::ErrorKind::NotFound => "; name the file with --config, or see `edgewatch demo`",
+            std::io::ErrorKind::NotFound => {
+                "; name the file with --config, or see `edgewatch demo`"
+            }
             _ => "",
         };
         Error::Unreadable(format!("can't read {}: {e}{mend}", path.display()))
     })?;
     let beside = path.parent().map(Path::to_owned).unwrap_or_default();
-    config::read(&text, &path.display().to_string(), &Surroundings { beside }).map_err(Error::Faulty)
+    config::read(&text, &path.display().to_string(), &Surroundings { beside })
+        .map_err(Error::Faulty)
 }
 
 /// One byte more than allowed is read, so that the reader of the text can say that it is too long.
 fn read_bounded(path: &Path) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)?;
     String::from_utf8(bytes).map_err(|e| {
-        let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-        std::io::Error::new(std::io::ErrorKind::InvalidData, format!("not UTF-8 in line {line}; save the file as UTF-8"))
+        let line = e.as_bytes()[..e.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1;
+        std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            format!("not UTF-8 in line {line}; save the file as UTF-8"),
+        )
     })
 }
 

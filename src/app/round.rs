@@ -21,7 +21,11 @@ use crate::probe::Prober;
 ///
 /// # Errors
 /// A sentence when the prober can't be built from the plan (no usable roots, a bad certificate file).
-pub async fn round(plan: Arc<Plan>, cells: Vec<CellKey>, mut seen: impl FnMut(&Judged)) -> Result<Vec<Judged>, String> {
+pub async fn round(
+    plan: Arc<Plan>,
+    cells: Vec<CellKey>,
+    mut seen: impl FnMut(&Judged),
+) -> Result<Vec<Judged>, String> {
     let prober = Arc::new(Prober::new(&plan)?);
     let room = Arc::new(Semaphore::new(plan.runs_in_flight_max.max(1)));
     let (done, mut results) = mpsc::channel(64);
@@ -29,7 +33,10 @@ pub async fn round(plan: Arc<Plan>, cells: Vec<CellKey>, mut seen: impl FnMut(&J
     let mut by_host: BTreeMap<String, Vec<(usize, CellKey)>> = BTreeMap::new();
     for (index, cell) in cells.iter().enumerate() {
         if let Some(probe) = plan.probe(&cell.probe) {
-            by_host.entry(probe.host()).or_default().push((index, cell.clone()));
+            by_host
+                .entry(probe.host())
+                .or_default()
+                .push((index, cell.clone()));
         }
     }
     let mut hosts = JoinSet::new();
@@ -60,9 +67,16 @@ async fn one_host(
     let mut runs = JoinSet::new();
     for (nth, (index, cell)) in cells.into_iter().enumerate() {
         if nth > 0 {
-            tokio::time::sleep(if nth < burst { plan.politeness.gap } else { plan.politeness.gap.max(share) }).await;
+            tokio::time::sleep(if nth < burst {
+                plan.politeness.gap
+            } else {
+                plan.politeness.gap.max(share)
+            })
+            .await;
         }
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let Ok(permit) = room.clone().acquire_owned().await else {
+            return;
+        };
         let (plan, prober, done) = (plan.clone(), prober.clone(), done.clone());
         runs.spawn(async move {
             let due = clock::now();
@@ -76,7 +90,13 @@ async fn one_host(
 }
 
 /// Runs one cell and reads its answer: the way from a due cell to a verdict, for daemon and round alike.
-pub async fn run(plan: &Plan, prober: &Prober, cell: &CellKey, purpose: Purpose, due_at: jiff::Timestamp) -> Judged {
+pub async fn run(
+    plan: &Plan,
+    prober: &Prober,
+    cell: &CellKey,
+    purpose: Purpose,
+    due_at: jiff::Timestamp,
+) -> Judged {
     let observation = prober.run(cell, purpose, due_at, clock::now()).await;
     let verdict = match plan.probe(&cell.probe) {
         Some(probe) => classify::classify(probe, &plan.signatures, &observation),
@@ -86,5 +106,8 @@ pub async fn run(plan: &Plan, prober: &Prober, cell: &CellKey, purpose: Purpose,
             crate::domain::verdict::Maker::OurSide,
         ),
     };
-    Judged { observation, verdict }
+    Judged {
+        observation,
+        verdict,
+    }
 }

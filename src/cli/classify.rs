@@ -27,7 +27,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let bytes = match read(&arguments.file) {
         Ok(bytes) => bytes,
-        Err(error) => return super::complain(&format!("can't read {}: {error}", arguments.file.display())),
+        Err(error) => {
+            return super::complain(&format!("can't read {}: {error}", arguments.file.display()));
+        }
     };
     let answer = match saved::parse(&bytes) {
         Ok(answer) => answer,
@@ -38,15 +40,24 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Format::Json => super::print(&format!("{:#}\n", verdict::json(&verdict))),
         Format::Text => super::print(&verdict::text(&verdict, answer.status, super::colour())),
     }
-    if verdict.passed() { exit::OK } else { exit::problem() }
+    if verdict.passed() {
+        exit::OK
+    } else {
+        exit::problem()
+    }
 }
 
 fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if file == Path::new("-") {
-        std::io::stdin().lock().take(SAVED_BYTES_MAX).read_to_end(&mut bytes)?;
+        std::io::stdin()
+            .lock()
+            .take(SAVED_BYTES_MAX)
+            .read_to_end(&mut bytes)?;
     } else {
-        std::fs::File::open(file)?.take(SAVED_BYTES_MAX).read_to_end(&mut bytes)?;
+        std::fs::File::open(file)?
+            .take(SAVED_BYTES_MAX)
+            .read_to_end(&mut bytes)?;
     }
     Ok(bytes)
 }

@@ -24,7 +24,9 @@ use crate::domain::cell::CellKey;
 use crate::domain::incident::{Change, Happening, TimelineEntry};
 use crate::domain::plan::Plan;
 use crate::report::{incidents, matrix};
-use crate::simulate::{Account, Action, Certificate, Clock, Edge, Form, Front, Page, Partner, Rule, Script, Text, When};
+use crate::simulate::{
+    Account, Action, Certificate, Clock, Edge, Form, Front, Page, Partner, Rule, Script, Text, When,
+};
 
 /// The whole story ends within this, whatever happens.
 const DEADLINE: Duration = Duration::from_secs(115);
@@ -91,7 +93,14 @@ async fn tell(keep: bool) -> Result<bool, String> {
         messages: Arc::new(|text: &str| super::print(&format!("\n{}\n", text.trim_end()))),
     };
     let daemon = tokio::spawn(daemon::run(options, wanted));
-    let mut story = Story { plan, news, seen: BTreeMap::new(), timeline: Vec::new(), last: None, colour: super::colour() };
+    let mut story = Story {
+        plan,
+        news,
+        seen: BTreeMap::new(),
+        timeline: Vec::new(),
+        last: None,
+        colour: super::colour(),
+    };
 
     let told = tokio::time::timeout_at(deadline, story.told(&partner)).await;
     let right = match told {
@@ -106,7 +115,9 @@ async fn tell(keep: bool) -> Result<bool, String> {
         let _ = tokio::signal::ctrl_c().await;
     }
     let _ = commands.send(Command::Stop).await;
-    daemon.await.map_err(|e| format!("the daemon ended badly: {e}"))??;
+    daemon
+        .await
+        .map_err(|e| format!("the daemon ended badly: {e}"))??;
     partner.stop().await;
     control.stop().await;
     Ok(right)
@@ -117,7 +128,10 @@ async fn start_world() -> Result<(Edge, Edge), String> {
     let rule = Rule::new(
         RULE,
         When::ua(Text::prefix("Java/1.8")),
-        Action::Page(Page::Cloudflare { code: 1010, form: Form::Html }),
+        Action::Page(Page::Cloudflare {
+            code: 1010,
+            form: Form::Html,
+        }),
     )
     .off();
     let script = Script {
@@ -125,14 +139,24 @@ async fn start_world() -> Result<(Edge, Edge), String> {
         rules: vec![rule],
         ..Script::new(clock.clone())
     };
-    let partner = Edge::start(Partner::gmc(vec![Account::new("demo", "demo-password")]), script).await?;
-    let script = Script { tls: Some(certificate(CONTROL)), ..Script::new(clock) };
+    let partner = Edge::start(
+        Partner::gmc(vec![Account::new("demo", "demo-password")]),
+        script,
+    )
+    .await?;
+    let script = Script {
+        tls: Some(certificate(CONTROL)),
+        ..Script::new(clock)
+    };
     let control = Edge::start(Partner::control(), script).await?;
     Ok((partner, control))
 }
 
 fn certificate(name: &str) -> Certificate {
-    Certificate { names: vec![name.to_owned()], ..Certificate::default() }
+    Certificate {
+        names: vec![name.to_owned()],
+        ..Certificate::default()
+    }
 }
 
 /// The demo's file: what an operator would write, with shorter intervals.
@@ -200,16 +224,28 @@ trust: [partner-ca.pem, control-ca.pem]
     );
     let inputs = World {
         files: BTreeMap::from([
-            (PathBuf::from("partner-ca.pem"), partner.root_pem().unwrap_or_default()),
-            (PathBuf::from("control-ca.pem"), control.root_pem().unwrap_or_default()),
+            (
+                PathBuf::from("partner-ca.pem"),
+                partner.root_pem().unwrap_or_default(),
+            ),
+            (
+                PathBuf::from("control-ca.pem"),
+                control.root_pem().unwrap_or_default(),
+            ),
         ]),
     };
     // A fault here is ours, not the reader's; it is shown as it would be shown to them.
-    config::read(&text, "the demo's probes.yaml", &inputs).map(|checked| checked.plan).map_err(|f| f.to_string())
+    config::read(&text, "the demo's probes.yaml", &inputs)
+        .map(|checked| checked.plan)
+        .map_err(|f| f.to_string())
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("      {line}\n")).collect::<String>().trim_end().to_owned()
+    text.lines()
+        .map(|line| format!("      {line}\n"))
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 /// The demo's surroundings: its own account, nobody's tokens, certificates made a moment ago.
@@ -228,7 +264,10 @@ impl Inputs for World {
     }
 
     fn file(&self, path: &Path) -> std::io::Result<String> {
-        self.files.get(path).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        self.files
+            .get(path)
+            .cloned()
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
     }
 }
 
@@ -240,7 +279,8 @@ struct Directory {
 impl Directory {
     fn new() -> Result<Self, String> {
         let path = std::env::temp_dir().join(format!("edgewatch-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(|e| format!("can't make {}: {e}", path.display()))?;
+        std::fs::create_dir_all(&path)
+            .map_err(|e| format!("can't make {}: {e}", path.display()))?;
         Ok(Self { path })
     }
 }
@@ -278,7 +318,9 @@ impl Story {
         self.picture();
 
         partner.switch(RULE, true);
-        self.say("That night a rule at the edge begins to refuse user agents that begin with Java/1.8.");
+        self.say(
+            "That night a rule at the edge begins to refuse user agents that begin with Java/1.8.",
+        );
         let began = Instant::now();
         self.until(|story| story.happened(Happening::Opened)).await;
         self.picture();
@@ -295,14 +337,25 @@ impl Story {
 
         partner.switch(RULE, false);
         self.say("The partner lifts the rule.");
-        self.until(|story| story.happened(Happening::Resolved)).await;
+        self.until(|story| story.happened(Happening::Resolved))
+            .await;
         self.rounds(1).await;
         self.picture();
         if let Some(change) = &self.last {
-            let view = briefing::View { min_confidence: 0.0, removed: false, next_update_at: None };
+            let view = briefing::View {
+                min_confidence: 0.0,
+                removed: false,
+                next_update_at: None,
+            };
             let briefing = briefing::write(&self.plan, &change.incident, view);
             self.say("What `edgewatch incidents show 1` tells afterwards:");
-            super::print(&incidents::story(&briefing, &self.timeline, &self.plan.zone, clock::now(), self.colour));
+            super::print(&incidents::story(
+                &briefing,
+                &self.timeline,
+                &self.plan.zone,
+                clock::now(),
+                self.colour,
+            ));
         }
         self.say("That was the story. Next: edit probes.yaml, then `edgewatch check` and `edgewatch once`.");
         right
@@ -331,18 +384,30 @@ impl Story {
 
     /// Hears it for this many rounds.
     async fn rounds(&mut self, rounds: u64) {
-        let _ = tokio::time::timeout(Duration::from_millis(4500 * rounds), self.until(|_| false)).await;
+        let _ =
+            tokio::time::timeout(Duration::from_millis(4500 * rounds), self.until(|_| false)).await;
     }
 
     fn say(&self, text: &str) {
-        let style = if self.colour { Style::new().bold().fg_color(Some(AnsiColor::Cyan.into())) } else { Style::new() };
-        super::print(&format!("\n{style}▌ {}{style:#}\n", text.replace('\n', "\n▌ ")));
+        let style = if self.colour {
+            Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()))
+        } else {
+            Style::new()
+        };
+        super::print(&format!(
+            "\n{style}▌ {}{style:#}\n",
+            text.replace('\n', "\n▌ ")
+        ));
         let _ = std::io::stdout().flush();
     }
 
     fn picture(&self) {
-        let probes: Vec<matrix::Entry> =
-            self.seen.values().filter(|e| e.cell.probe.as_str() == "gmc-connect").cloned().collect();
+        let probes: Vec<matrix::Entry> = self
+            .seen
+            .values()
+            .filter(|e| e.cell.probe.as_str() == "gmc-connect")
+            .cloned()
+            .collect();
         super::print(&format!("\n{}", matrix::matrix(&probes, self.colour)));
     }
 }

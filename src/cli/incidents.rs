@@ -57,39 +57,80 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
     result.unwrap_or_else(|error| super::complain(&error))
 }
 
-fn list(store: &crate::store::Reader, plan: &Plan, limit: u32, format: Format) -> Result<ExitCode, String> {
+fn list(
+    store: &crate::store::Reader,
+    plan: &Plan,
+    limit: u32,
+    format: Format,
+) -> Result<ExitCode, String> {
     let found = store.list(limit as usize).map_err(|e| e.to_string())?;
     let briefings: Vec<Briefing> = found.iter().map(|incident| brief(plan, incident)).collect();
     match format {
         Format::Text => super::print(&incidents::list(&briefings, &plan.zone, clock::now())),
         Format::Json => {
-            let rows: Vec<_> =
-                found.iter().zip(&briefings).map(|(incident, briefing)| incidents::json(incident, briefing, &[])).collect();
+            let rows: Vec<_> = found
+                .iter()
+                .zip(&briefings)
+                .map(|(incident, briefing)| incidents::json(incident, briefing, &[]))
+                .collect();
             super::print(&format!("{:#}\n", serde_json::Value::from(rows)));
         }
     }
-    Ok(if briefings.iter().all(|b| b.resolved) { exit::OK } else { exit::problem() })
+    Ok(if briefings.iter().all(|b| b.resolved) {
+        exit::OK
+    } else {
+        exit::problem()
+    })
 }
 
-fn show(store: &crate::store::Reader, plan: &Plan, number: &str, format: Format) -> Result<ExitCode, String> {
+fn show(
+    store: &crate::store::Reader,
+    plan: &Plan,
+    number: &str,
+    format: Format,
+) -> Result<ExitCode, String> {
     let digits = number.trim_start_matches("INC-").trim_start_matches("inc-");
-    let number: u64 =
-        digits.parse().map_err(|_| format!("{number:?} is no incident number; see `edgewatch incidents list`"))?;
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("{number:?} is no incident number; see `edgewatch incidents list`"))?;
     let Some(told) = store.show(number).map_err(|e| e.to_string())? else {
-        return Err(format!("there is no incident INC-{number}; see `edgewatch incidents list`"));
+        return Err(format!(
+            "there is no incident INC-{number}; see `edgewatch incidents list`"
+        ));
     };
     let briefing = brief(plan, &told.incident);
     match format {
         Format::Text => {
             let colour = super::colour();
-            super::print(&incidents::story(&briefing, &told.timeline, &plan.zone, clock::now(), colour));
+            super::print(&incidents::story(
+                &briefing,
+                &told.timeline,
+                &plan.zone,
+                clock::now(),
+                colour,
+            ));
         }
-        Format::Json => super::print(&format!("{:#}\n", incidents::json(&told.incident, &briefing, &told.timeline))),
+        Format::Json => super::print(&format!(
+            "{:#}\n",
+            incidents::json(&told.incident, &briefing, &told.timeline)
+        )),
     }
-    Ok(if briefing.resolved { exit::OK } else { exit::problem() })
+    Ok(if briefing.resolved {
+        exit::OK
+    } else {
+        exit::problem()
+    })
 }
 
 /// In words, with the cause however sure it is: the confidence stands beside it.
 fn brief(plan: &Plan, incident: &Incident) -> Briefing {
-    briefing::write(plan, incident, View { min_confidence: 0.0, removed: false, next_update_at: None })
+    briefing::write(
+        plan,
+        incident,
+        View {
+            min_confidence: 0.0,
+            removed: false,
+            next_update_at: None,
+        },
+    )
 }

@@ -47,11 +47,23 @@ Exit codes: 0 all is well; 1 a problem was found; 2 something on our side, or a 
 )]
 struct Arguments {
     /// The file that says what to probe and whom to tell.
-    #[arg(short, long, global = true, default_value = "probes.yaml", value_name = "FILE")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        default_value = "probes.yaml",
+        value_name = "FILE"
+    )]
     config: PathBuf,
 
     /// What is logged: error, warn, info, debug, or a filter such as `edgewatch::probe=debug`.
-    #[arg(long, global = true, env = "EDGEWATCH_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "EDGEWATCH_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
     log: String,
 
     #[command(subcommand)]
@@ -87,7 +99,10 @@ pub fn main() -> ExitCode {
     // dependency ever bring it, from turning into a panic at the first handshake.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = arguments.config;
-    match arguments.command.unwrap_or(Command::Run(run::Arguments::default())) {
+    match arguments
+        .command
+        .unwrap_or(Command::Run(run::Arguments::default()))
+    {
         Command::Run(command) => run::run(&config, &arguments.log, &command),
         Command::Check(command) => check::run(&config, &command),
         Command::Once(command) => once::run(&config, &arguments.log, &command),
@@ -106,7 +121,8 @@ fn colour() -> bool {
 
 /// Sends the log to standard error, so that standard output stays the result's.
 fn start_log(filter: &str) -> Result<(), String> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|e| format!("--log {filter:?}: {e}"))?;
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|e| format!("--log {filter:?}: {e}"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -61,8 +61,13 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
         Err(error) => return super::complain(&error),
     };
     let total = cells.len();
-    let mut progress = Progress { done: 0, total, shown: std::io::stderr().is_terminal() };
-    let judged = match runtime.block_on(round::round(plan.clone(), cells, |_| progress.one_more())) {
+    let mut progress = Progress {
+        done: 0,
+        total,
+        shown: std::io::stderr().is_terminal(),
+    };
+    let judged = match runtime.block_on(round::round(plan.clone(), cells, |_| progress.one_more()))
+    {
         Ok(judged) => judged,
         Err(error) => return super::complain(&error),
     };
@@ -74,13 +79,28 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
 fn wanted(plan: &Plan, arguments: &Arguments) -> Result<Vec<CellKey>, String> {
     let known = |what: &str, asked: &[String], names: Vec<&str>| -> Result<(), String> {
         match asked.iter().find(|name| !names.contains(&name.as_str())) {
-            Some(name) => Err(format!("there is no {what} {name:?} in the file; there are: {}", names.join(", "))),
+            Some(name) => Err(format!(
+                "there is no {what} {name:?} in the file; there are: {}",
+                names.join(", ")
+            )),
             None => Ok(()),
         }
     };
-    known("probe", &arguments.probes, plan.probes.iter().map(|p| p.name.as_str()).collect())?;
-    known("egress", &arguments.from, plan.egresses.iter().map(|e| e.name.as_str()).collect())?;
-    known("client", &arguments.as_clients, plan.clients.iter().map(|c| c.name.as_str()).collect())?;
+    known(
+        "probe",
+        &arguments.probes,
+        plan.probes.iter().map(|p| p.name.as_str()).collect(),
+    )?;
+    known(
+        "egress",
+        &arguments.from,
+        plan.egresses.iter().map(|e| e.name.as_str()).collect(),
+    )?;
+    known(
+        "client",
+        &arguments.as_clients,
+        plan.clients.iter().map(|c| c.name.as_str()).collect(),
+    )?;
     let mut credentials: Vec<&str> = plan.credentials.iter().map(|c| c.name.as_str()).collect();
     credentials.push("anonymous");
     known("credential", &arguments.with, credentials)?;
@@ -126,7 +146,10 @@ fn show(plan: &Arc<Plan>, judged: &[Judged], format: Format) -> ExitCode {
         }
         Format::Json => {
             let cells: Vec<_> = judged.iter().map(cell_json).collect();
-            super::print(&format!("{:#}\n", json!({ "cells": cells, "conclusion": conclusion::json(outcome, &found.briefings) })));
+            super::print(&format!(
+                "{:#}\n",
+                json!({ "cells": cells, "conclusion": conclusion::json(outcome, &found.briefings) })
+            ));
         }
     }
     code
@@ -170,7 +193,12 @@ impl Progress {
     fn one_more(&mut self) {
         self.done += 1;
         if self.shown {
-            let _ = write!(std::io::stderr(), "\r{} of {} cells asked", self.done, self.total);
+            let _ = write!(
+                std::io::stderr(),
+                "\r{} of {} cells asked",
+                self.done,
+                self.total
+            );
         }
     }
 

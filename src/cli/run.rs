@@ -51,8 +51,11 @@ pub(super) fn run(config: &Path, log: &str, _: &Arguments) -> ExitCode {
 async fn until_signalled(options: Options) -> Result<(), String> {
     let (commands, wanted) = mpsc::channel(4);
     let listen = |kind| signal(kind).map_err(|e| format!("can't listen for signals: {e}"));
-    let (mut hangup, mut interrupt, mut terminate) =
-        (listen(SignalKind::hangup())?, listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (mut hangup, mut interrupt, mut terminate) = (
+        listen(SignalKind::hangup())?,
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::terminate())?,
+    );
     tokio::spawn(async move {
         loop {
             let command = tokio::select! {

@@ -47,7 +47,11 @@ pub fn conclude(plan: &Arc<Plan>, round: &[Judged], now: Timestamp) -> Conclusio
             let _ = board.note(id, judged.observation.started_at, judged.verdict.kind);
         }
     }
-    let since = round.iter().map(|judged| judged.observation.started_at).min().unwrap_or(now);
+    let since = round
+        .iter()
+        .map(|judged| judged.observation.started_at)
+        .min()
+        .unwrap_or(now);
     let down = down(&board);
     let mut briefings = Vec::new();
     if !down.is_empty() {
@@ -70,7 +74,8 @@ fn down(board: &Board) -> BTreeSet<EgressName> {
         .controlled()
         .filter(|egress| {
             let mut controls = board.controls(egress).filter_map(|cell| cell.last);
-            let failing = controls.next().is_some_and(|first| first.failed) && controls.all(|last| last.failed);
+            let failing = controls.next().is_some_and(|first| first.failed)
+                && controls.all(|last| last.failed);
             let passing = |cell: &super::board::Cell| {
                 cell.key.egress == **egress && cell.last.is_some_and(|last| !last.failed)
             };
@@ -93,11 +98,26 @@ fn our_network(
             down.contains(&cell.key.egress) && cell.last.is_some_and(|last| last.failed)
         })
         .collect();
-    let keys = |ids: &[usize]| ids.iter().map(|id| board.cells[*id].key.clone()).collect::<Vec<_>>();
-    let passing = board.cells.iter().filter(|cell| cell.last.is_some_and(|last| !last.failed));
+    let keys = |ids: &[usize]| {
+        ids.iter()
+            .map(|id| board.cells[*id].key.clone())
+            .collect::<Vec<_>>()
+    };
+    let passing = board
+        .cells
+        .iter()
+        .filter(|cell| cell.last.is_some_and(|last| !last.failed));
     let passing = passing.map(|cell| cell.key.clone()).collect();
     let diagnosis = diagnose::our_network(down.iter().cloned().collect(), keys(&failing), passing);
-    brief(board, Subject::OurNetwork, diagnosis, &failing, round, since, now)
+    brief(
+        board,
+        Subject::OurNetwork,
+        diagnosis,
+        &failing,
+        round,
+        since,
+        now,
+    )
 }
 
 /// The briefing about one host, if a cell of it fails that our own network does not explain.
@@ -119,25 +139,48 @@ fn one_host(
                 failing.push(*id);
                 let view = || board.standing(&cell.key.egress, host, since);
                 standing.entry(cell.key.egress.clone()).or_insert_with(view);
-                Seen::Failing { kind: last.kind, mixed: false }
+                Seen::Failing {
+                    kind: last.kind,
+                    mixed: false,
+                }
             }
             Some(last) if !last.failed => Seen::Passing { passes: 1 },
             _ => Seen::Unknown,
         };
-        spots.push(Spot { cell: cell.key.clone(), control: cell.control_client, state });
+        spots.push(Spot {
+            cell: cell.key.clone(),
+            control: cell.control_client,
+            state,
+        });
     }
     let first = board.cells[*failing.first()?].key.clone();
-    let kind = incidents::majority(&members(board, &failing)).unwrap_or(board.cells[failing[0]].expected);
-    let diagnosis = diagnose::diagnose(&Matrix { spots, standing, kind }, &first);
+    let kind =
+        incidents::majority(&members(board, &failing)).unwrap_or(board.cells[failing[0]].expected);
+    let diagnosis = diagnose::diagnose(
+        &Matrix {
+            spots,
+            standing,
+            kind,
+        },
+        &first,
+    );
     let subject = Subject::Host(board.hosts[host].name.clone());
-    Some(brief(board, subject, diagnosis, &failing, round, since, now))
+    Some(brief(
+        board, subject, diagnosis, &failing, round, since, now,
+    ))
 }
 
 fn members(board: &Board, failing: &[usize]) -> Vec<IncidentCell> {
     let member = |id: &usize| {
         let cell = &board.cells[*id];
         let last = cell.last?;
-        Some(IncidentCell { cell: cell.key.clone(), kind: last.kind, failing: true, since: last.at, last_at: last.at })
+        Some(IncidentCell {
+            cell: cell.key.clone(),
+            kind: last.kind,
+            failing: true,
+            since: last.at,
+            last_at: last.at,
+        })
     };
     failing.iter().filter_map(member).collect()
 }
@@ -154,17 +197,49 @@ fn brief(
 ) -> Briefing {
     let cells = members(board, failing);
     let failed_runs = cells.len() as u32;
-    let opening = Opening { number: 0, subject, onset_at: since, cells, diagnosis, failed_runs, last_good_at: None };
+    let opening = Opening {
+        number: 0,
+        subject,
+        onset_at: since,
+        cells,
+        diagnosis,
+        failed_runs,
+        last_good_at: None,
+    };
     let mut incident = Case::open(opening, now).incident;
     let specimen = |judged: &Judged| {
-        evidence::specimen(&board.plan, &board.secrets, &judged.observation, &judged.verdict)
+        evidence::specimen(
+            &board.plan,
+            &board.secrets,
+            &judged.observation,
+            &judged.verdict,
+        )
     };
     let of = |wanted: &[crate::domain::cell::CellKey]| {
-        round.iter().find(|judged| wanted.contains(&judged.observation.cell)).and_then(specimen)
+        round
+            .iter()
+            .find(|judged| wanted.contains(&judged.observation.cell))
+            .and_then(specimen)
     };
     incident.failing = of(&incident.diagnosis.failing);
     incident.passing = of(&incident.diagnosis.passing);
-    let ids = round.iter().filter(|judged| incident.diagnosis.failing.contains(&judged.observation.cell));
-    incident.reference_ids = ids.filter_map(|judged| judged.verdict.reference_id.clone()).take(10).collect();
-    briefing::write(&board.plan, &incident, View { min_confidence: 0.0, removed: false, next_update_at: None })
+    let ids = round.iter().filter(|judged| {
+        incident
+            .diagnosis
+            .failing
+            .contains(&judged.observation.cell)
+    });
+    incident.reference_ids = ids
+        .filter_map(|judged| judged.verdict.reference_id.clone())
+        .take(10)
+        .collect();
+    briefing::write(
+        &board.plan,
+        &incident,
+        View {
+            min_confidence: 0.0,
+            removed: false,
+            next_update_at: None,
+        },
+    )
 }

@@ -25,6 +25,8 @@ pub mod evidence;
 pub mod expect;
 /// Requests beyond the schedule, and how many of them are allowed.
 pub mod extra;
+/// Drift: when the front of an endpoint changes.
+pub mod fingerprint;
 /// The life of an incident: members, recovery, resolution, return.
 pub mod incidents;
 /// The verdicts since an onset, as the diagnosis sees them.
@@ -35,8 +37,6 @@ pub mod monitor;
 pub mod notify;
 /// When one host may be asked again.
 pub(crate) mod politeness;
-/// Drift: when the front of an endpoint changes.
-pub mod fingerprint;
 /// Reads a saved HTTP answer, as `curl -i` writes it.
 pub mod saved;
 /// When each cell is due.

@@ -10,7 +10,13 @@ use crate::domain::notification::Briefing;
 /// A paragraph for each briefing: what, why, what it is not, what to do.
 #[must_use]
 pub fn text(briefings: &[Briefing], colour: bool) -> String {
-    let style = |ansi: AnsiColor| if colour { Style::new().bold().fg_color(Some(ansi.into())) } else { Style::new() };
+    let style = |ansi: AnsiColor| {
+        if colour {
+            Style::new().bold().fg_color(Some(ansi.into()))
+        } else {
+            Style::new()
+        }
+    };
     let mut text = String::new();
     if briefings.is_empty() {
         let green = style(AnsiColor::Green);
@@ -18,13 +24,24 @@ pub fn text(briefings: &[Briefing], colour: bool) -> String {
         return text;
     }
     for briefing in briefings {
-        let red = style(if briefing.our_side { AnsiColor::Magenta } else { AnsiColor::Red });
+        let red = style(if briefing.our_side {
+            AnsiColor::Magenta
+        } else {
+            AnsiColor::Red
+        });
         let _ = write!(text, "{red}{}{red:#}", briefing.headline);
         if briefing.cause_known {
-            let _ = write!(text, " Confidence {:.0} %.", (briefing.confidence * 100.0).floor());
+            let _ = write!(
+                text,
+                " Confidence {:.0} %.",
+                (briefing.confidence * 100.0).floor()
+            );
         }
         text.push('\n');
-        for (name, lines) in [("because", &briefing.because), ("ruled out", &briefing.ruled_out)] {
+        for (name, lines) in [
+            ("because", &briefing.because),
+            ("ruled out", &briefing.ruled_out),
+        ] {
             for (index, line) in lines.iter().enumerate() {
                 let _ = writeln!(text, "  {:<10} {line}", if index == 0 { name } else { "" });
             }
@@ -36,7 +53,10 @@ pub fn text(briefings: &[Briefing], colour: bool) -> String {
             let _ = writeln!(text, "  next       {step}");
         }
     }
-    let _ = writeln!(text, "This is one round; the daemon confirms with spaced repeats before it tells anybody.");
+    let _ = writeln!(
+        text,
+        "This is one round; the daemon confirms with spaced repeats before it tells anybody."
+    );
     text
 }
 

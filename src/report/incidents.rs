@@ -21,13 +21,20 @@ pub fn list(briefings: &[Briefing], zone: &TimeZone, now: Timestamp) -> String {
         return "no incidents\n".to_owned();
     }
     let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .force_no_tty();
     table.set_header(["incident", "state", "since", "lasted", "what"]);
     for briefing in briefings {
         let end = briefing.resolved_at.unwrap_or(now);
         table.add_row([
             format!("INC-{}", briefing.incident),
-            if briefing.resolved { "resolved".to_owned() } else { "OPEN".to_owned() },
+            if briefing.resolved {
+                "resolved".to_owned()
+            } else {
+                "OPEN".to_owned()
+            },
             local(briefing.onset_at, zone),
             lasted(briefing.onset_at, end),
             briefing.headline.clone(),
@@ -42,16 +49,47 @@ pub fn list(briefings: &[Briefing], zone: &TimeZone, now: Timestamp) -> String {
 
 /// The story of one incident: what, why, what it is not, what to do, the matrix, the evidence, the timeline.
 #[must_use]
-pub fn story(briefing: &Briefing, timeline: &[TimelineEntry], zone: &TimeZone, now: Timestamp, colour: bool) -> String {
+pub fn story(
+    briefing: &Briefing,
+    timeline: &[TimelineEntry],
+    zone: &TimeZone,
+    now: Timestamp,
+    colour: bool,
+) -> String {
     let mut text = String::new();
-    let bold = if colour { Style::new().bold() } else { Style::new() };
-    let state = if briefing.resolved { AnsiColor::Green } else { AnsiColor::Red };
-    let state_style = if colour { Style::new().bold().fg_color(Some(state.into())) } else { Style::new() };
-    let word = if briefing.resolved { "RESOLVED" } else { "OPEN" };
-    let _ = writeln!(text, "INC-{} {state_style}{word}{state_style:#}  {bold}{}{bold:#}", briefing.incident, briefing.headline);
+    let bold = if colour {
+        Style::new().bold()
+    } else {
+        Style::new()
+    };
+    let state = if briefing.resolved {
+        AnsiColor::Green
+    } else {
+        AnsiColor::Red
+    };
+    let state_style = if colour {
+        Style::new().bold().fg_color(Some(state.into()))
+    } else {
+        Style::new()
+    };
+    let word = if briefing.resolved {
+        "RESOLVED"
+    } else {
+        "OPEN"
+    };
+    let _ = writeln!(
+        text,
+        "INC-{} {state_style}{word}{state_style:#}  {bold}{}{bold:#}",
+        briefing.incident, briefing.headline
+    );
 
     let end = briefing.resolved_at.unwrap_or(now);
-    let _ = write!(text, "  since      {} ({})", local(briefing.onset_at, zone), lasted(briefing.onset_at, end));
+    let _ = write!(
+        text,
+        "  since      {} ({})",
+        local(briefing.onset_at, zone),
+        lasted(briefing.onset_at, end)
+    );
     if let Some(resolved_at) = briefing.resolved_at {
         let _ = write!(text, ", until {}", local(resolved_at, zone));
     }
@@ -60,7 +98,11 @@ pub fn story(briefing: &Briefing, timeline: &[TimelineEntry], zone: &TimeZone, n
         let _ = writeln!(text, "  reopened   {} times", briefing.reopened);
     }
     if briefing.cause_known {
-        let _ = writeln!(text, "  confidence {:.0} %", (briefing.confidence * 100.0).floor());
+        let _ = writeln!(
+            text,
+            "  confidence {:.0} %",
+            (briefing.confidence * 100.0).floor()
+        );
     }
     lines(&mut text, "because", &briefing.because);
     lines(&mut text, "ruled out", &briefing.ruled_out);
@@ -73,8 +115,17 @@ pub fn story(briefing: &Briefing, timeline: &[TimelineEntry], zone: &TimeZone, n
     if !briefing.cells.is_empty() {
         let _ = writeln!(text, "\n{bold}Cells{bold:#}");
         for line in &briefing.cells {
-            let style = if colour { verdict::style_of(line.kind) } else { Style::new() };
-            let _ = writeln!(text, "  {style}{:<14}{style:#} {}", line.kind.label(), line.cell);
+            let style = if colour {
+                verdict::style_of(line.kind)
+            } else {
+                Style::new()
+            };
+            let _ = writeln!(
+                text,
+                "  {style}{:<14}{style:#} {}",
+                line.kind.label(),
+                line.cell
+            );
         }
     }
     if let Some(run) = &briefing.failing {
@@ -88,7 +139,13 @@ pub fn story(briefing: &Briefing, timeline: &[TimelineEntry], zone: &TimeZone, n
     if !timeline.is_empty() {
         let _ = writeln!(text, "\n{bold}Timeline{bold:#}");
         for entry in timeline {
-            let _ = writeln!(text, "  {}  {:<9} {}", clock_time(entry.at, zone), entry.what.as_str(), entry.text);
+            let _ = writeln!(
+                text,
+                "  {}  {:<9} {}",
+                clock_time(entry.at, zone),
+                entry.what.as_str(),
+                entry.text
+            );
         }
     }
     text
@@ -101,13 +158,23 @@ fn lines(text: &mut String, name: &str, lines: &[String]) {
 }
 
 fn specimen(text: &mut String, run: &Specimen, zone: &TimeZone) {
-    let _ = writeln!(text, "  {}  {} {}", clock_time(run.at, zone), run.method, run.url);
+    let _ = writeln!(
+        text,
+        "  {}  {} {}",
+        clock_time(run.at, zone),
+        run.method,
+        run.url
+    );
     let _ = writeln!(text, "  cell       {}", run.cell);
     for (name, value) in &run.request_headers {
         let _ = writeln!(text, "  > {name}: {value}");
     }
     if let (Some(local), Some(remote)) = (&run.local, &run.remote) {
-        let public = run.public.as_ref().map(|p| format!(" (the partner sees {p})")).unwrap_or_default();
+        let public = run
+            .public
+            .as_ref()
+            .map(|p| format!(" (the partner sees {p})"))
+            .unwrap_or_default();
         let _ = writeln!(text, "  from       {local}{public} to {remote}");
     }
     match (&run.failure, run.status) {
@@ -115,7 +182,12 @@ fn specimen(text: &mut String, run: &Specimen, zone: &TimeZone) {
             let _ = writeln!(text, "  failed     {failure}");
         }
         (None, Some(status)) => {
-            let _ = writeln!(text, "  answer     HTTP {status}, {} after {}", run.verdict.kind, duration(run.took));
+            let _ = writeln!(
+                text,
+                "  answer     HTTP {status}, {} after {}",
+                run.verdict.kind,
+                duration(run.took)
+            );
         }
         (None, None) => {}
     }
@@ -125,7 +197,12 @@ fn specimen(text: &mut String, run: &Specimen, zone: &TimeZone) {
     if let Some(excerpt) = &run.excerpt {
         let _ = writeln!(text, "  page says  {excerpt}");
     }
-    let signs: Vec<String> = run.verdict.evidence.iter().map(|e| format!("{}: {}", e.strength, e.text)).collect();
+    let signs: Vec<String> = run
+        .verdict
+        .evidence
+        .iter()
+        .map(|e| format!("{}: {}", e.strength, e.text))
+        .collect();
     lines(text, "evidence", &signs);
 }
 
@@ -173,7 +250,8 @@ pub fn json(incident: &Incident, briefing: &Briefing, timeline: &[TimelineEntry]
 }
 
 fn specimen_json(run: &Specimen) -> Value {
-    let pairs = |pairs: &[(String, String)]| pairs.iter().map(|(n, v)| json!([n, v])).collect::<Vec<_>>();
+    let pairs =
+        |pairs: &[(String, String)]| pairs.iter().map(|(n, v)| json!([n, v])).collect::<Vec<_>>();
     json!({
         "at": run.at.to_string(),
         "cell": run.cell.to_string(),
@@ -197,11 +275,15 @@ fn specimen_json(run: &Specimen) -> Value {
 /// `Sun 28 Feb 2021 02:14 GMT`: the zone of the file, with its abbreviation.
 #[must_use]
 pub fn local(at: Timestamp, zone: &TimeZone) -> String {
-    at.to_zoned(zone.clone()).strftime("%a %-d %b %Y %H:%M %Z").to_string()
+    at.to_zoned(zone.clone())
+        .strftime("%a %-d %b %Y %H:%M %Z")
+        .to_string()
 }
 
 fn clock_time(at: Timestamp, zone: &TimeZone) -> String {
-    at.to_zoned(zone.clone()).strftime("%-d %b %H:%M:%S %Z").to_string()
+    at.to_zoned(zone.clone())
+        .strftime("%-d %b %H:%M:%S %Z")
+        .to_string()
 }
 
 fn lasted(from: Timestamp, to: Timestamp) -> String {

@@ -40,24 +40,36 @@ pub fn matrix(entries: &[Entry], colour: bool) -> String {
 
 fn one_probe(entries: &[&Entry], colour: bool) -> Table {
     let egresses = in_order(entries.iter().map(|e| e.cell.egress.clone()));
-    let rows = in_order(entries.iter().map(|e| (e.cell.client.clone(), e.cell.credential.clone())));
+    let rows = in_order(
+        entries
+            .iter()
+            .map(|e| (e.cell.client.clone(), e.cell.credential.clone())),
+    );
 
     let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(UTF8_BORDERS_ONLY)
+        .set_content_arrangement(ContentArrangement::Disabled);
     if colour {
         table.enforce_styling();
     } else {
         table.force_no_tty();
     }
     let mut header = vec![Cell::new("client")];
-    header.extend(egresses.iter().map(|e: &EgressName| Cell::new(e.as_str()).add_attribute(Attribute::Bold)));
+    header.extend(
+        egresses
+            .iter()
+            .map(|e: &EgressName| Cell::new(e.as_str()).add_attribute(Attribute::Bold)),
+    );
     table.set_header(header);
     for (client, credential) in rows {
         let mut row = vec![Cell::new(row_name(client.as_str(), &credential))];
         for egress in &egresses {
-            let found = entries
-                .iter()
-                .find(|e| e.cell.egress == *egress && e.cell.client == client && e.cell.credential == credential);
+            let found = entries.iter().find(|e| {
+                e.cell.egress == *egress
+                    && e.cell.client == client
+                    && e.cell.credential == credential
+            });
             row.push(found.map_or_else(|| Cell::new("·"), |e| verdict_cell(e)));
         }
         table.add_row(row);
@@ -72,7 +84,11 @@ fn in_order<T: Ord + Clone>(items: impl Iterator<Item = T>) -> Vec<T> {
 }
 
 fn row_name(client: &str, credential: &CredentialName) -> String {
-    if credential.is_anonymous() { client.to_owned() } else { format!("{client} · {credential}") }
+    if credential.is_anonymous() {
+        client.to_owned()
+    } else {
+        format!("{client} · {credential}")
+    }
 }
 
 fn verdict_cell(entry: &Entry) -> Cell {
@@ -126,7 +142,12 @@ mod tests {
             credential: CredentialName::anonymous(),
         };
         let verdict = Verdict::new(kind, Maker::Unknown);
-        Entry { cell, verdict, status: Some(status), took: Duration::from_millis(31) }
+        Entry {
+            cell,
+            verdict,
+            status: Some(status),
+            took: Duration::from_millis(31),
+        }
     }
 
     #[test]
@@ -146,7 +167,12 @@ gmc
 └───────────────────────────────────────────────────────────┘
 ";
         let drawn = matrix(&entries, false);
-        let words = |text: &str| text.split_whitespace().filter(|w| !w.contains(['─', '═'])).map(str::to_owned).collect::<Vec<_>>();
+        let words = |text: &str| {
+            text.split_whitespace()
+                .filter(|w| !w.contains(['─', '═']))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(words(&drawn), words(expected));
         assert!(!drawn.contains('\u{1b}'), "no colour was asked for");
         assert!(matrix(&entries, true).contains('\u{1b}'));

@@ -33,13 +33,33 @@ pub fn json(verdict: &Verdict) -> Value {
 #[must_use]
 pub fn text(verdict: &Verdict, status: u16, colour: bool) -> String {
     let mut text = String::new();
-    let style = if colour { style_of(verdict.kind) } else { Style::new() };
-    let _ = writeln!(text, "{style}{}{style:#}: HTTP {status}, {}", verdict.kind, meaning(verdict));
+    let style = if colour {
+        style_of(verdict.kind)
+    } else {
+        Style::new()
+    };
+    let _ = writeln!(
+        text,
+        "{style}{}{style:#}: HTTP {status}, {}",
+        verdict.kind,
+        meaning(verdict)
+    );
     if !matches!(verdict.rule, Rule::None) {
-        let _ = writeln!(text, "  rule          {}", if verdict.rule == Rule::Unknown { "can't be told from one response" } else { verdict.rule.as_str() });
+        let _ = writeln!(
+            text,
+            "  rule          {}",
+            if verdict.rule == Rule::Unknown {
+                "can't be told from one response"
+            } else {
+                verdict.rule.as_str()
+            }
+        );
     }
     if let Some(code) = &verdict.code {
-        let _ = writeln!(text, "  code          {code} (the vendor's own, not the partner's)");
+        let _ = writeln!(
+            text,
+            "  code          {code} (the vendor's own, not the partner's)"
+        );
     }
     if let Some(id) = &verdict.reference_id {
         let _ = writeln!(text, "  reference id  {id}");
@@ -77,7 +97,9 @@ fn meaning(verdict: &Verdict) -> String {
     };
     match verdict.kind {
         Kind::Pass => "an ordinary answer".to_owned(),
-        Kind::EdgeBlock => format!("refused by {vendor} before it reached the partner's application"),
+        Kind::EdgeBlock => {
+            format!("refused by {vendor} before it reached the partner's application")
+        }
         Kind::EdgeChallenge => format!("{vendor} asks for proof that a person is there"),
         Kind::RateLimited => "too many requests".to_owned(),
         Kind::EdgeError => format!("{vendor} could not get an answer from the partner's servers"),
@@ -118,7 +140,10 @@ mod tests {
         verdict.code = Some("1010".into());
         verdict.reference_id = Some("5da5cc3358641e89".into());
         verdict.who_acts = WhoActs::VisitorOrSiteOwner;
-        verdict.evidence.push(Evidence { strength: Strength::Proof, text: "body `error code: 1010`".into() });
+        verdict.evidence.push(Evidence {
+            strength: Strength::Proof,
+            text: "body `error code: 1010`".into(),
+        });
         assert_eq!(
             text(&verdict, 403, false),
             "edge_block: HTTP 403, refused by cloudflare before it reached the partner's application\n\

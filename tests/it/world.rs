@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use edgewatch::clock;
-use edgewatch::simulate::{Account, Action, Clock, Edge, Form, Page, Partner, Rule, Script, Text, When};
+use edgewatch::simulate::{
+    Account, Action, Clock, Edge, Form, Page, Partner, Rule, Script, Text, When,
+};
 use tempfile::TempDir;
 
 pub(crate) const PASSWORD: &str = "correct-horse-battery";
@@ -20,12 +22,27 @@ impl World {
     /// A partner whose rule against `Java/1.8` is off.
     pub(crate) async fn start() -> Self {
         let clock = Clock::new(clock::now);
-        let page = Action::Page(Page::Cloudflare { code: 1010, form: Form::Text });
+        let page = Action::Page(Page::Cloudflare {
+            code: 1010,
+            form: Form::Text,
+        });
         let rules = vec![Rule::new(RULE, When::ua(Text::prefix("Java/1.8")), page).off()];
-        let script = Script { rules, front: edgewatch::simulate::Front::cloudflare(), ..Script::new(clock.clone()) };
-        let partner = Edge::start(Partner::gmc(vec![Account::new("tis", PASSWORD)]), script).await.unwrap();
-        let control = Edge::start(Partner::control(), Script::new(clock)).await.unwrap();
-        Self { partner, control, directory: tempfile::tempdir().unwrap() }
+        let script = Script {
+            rules,
+            front: edgewatch::simulate::Front::cloudflare(),
+            ..Script::new(clock.clone())
+        };
+        let partner = Edge::start(Partner::gmc(vec![Account::new("tis", PASSWORD)]), script)
+            .await
+            .unwrap();
+        let control = Edge::start(Partner::control(), Script::new(clock))
+            .await
+            .unwrap();
+        Self {
+            partner,
+            control,
+            directory: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -75,7 +92,9 @@ store: {{ path: {directory}/edgewatch.sqlite }}
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(arguments);
         command.arg("--config").arg(self.config());
-        command.env("GMC_USERNAME", "tis").env("GMC_PASSWORD", PASSWORD);
+        command
+            .env("GMC_USERNAME", "tis")
+            .env("GMC_PASSWORD", PASSWORD);
         command
     }
 }
@@ -83,13 +102,23 @@ store: {{ path: {directory}/edgewatch.sqlite }}
 /// The program itself, without what the surroundings may have set.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_edgewatch"));
-    command.args(arguments).env_remove("EDGEWATCH_LOG").env_remove("SLACK_BOT_TOKEN").env_remove("TEAMS_WEBHOOK_URL");
+    command
+        .args(arguments)
+        .env_remove("EDGEWATCH_LOG")
+        .env_remove("SLACK_BOT_TOKEN")
+        .env_remove("TEAMS_WEBHOOK_URL");
     command
 }
 
 /// What a finished command left: exit code, standard output, standard error.
 pub(crate) async fn run(mut command: Command) -> (i32, String, String) {
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    (
+        output.status.code().unwrap_or(-1),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }

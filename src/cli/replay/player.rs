@@ -188,7 +188,12 @@ impl Player<'_> {
                     self.story.push((at, text));
                 }
                 self.scheduled += 1;
-                self.send(at, aimed, Purpose::Schedule, (aimed == cell).then_some(cell));
+                self.send(
+                    at,
+                    aimed,
+                    Purpose::Schedule,
+                    (aimed == cell).then_some(cell),
+                );
             }
         }
         self.send_asks(self.world.end);
@@ -412,14 +417,13 @@ impl Player<'_> {
     }
 
     fn words(&self, effect: &Effect) -> Option<String> {
-        let rule = |rule: usize| {
-            explain::rule(self.engine.universe(), &self.engine.book().rules[rule])
-        };
+        let rule =
+            |rule: usize| explain::rule(self.engine.universe(), &self.engine.book().rules[rule]);
         match effect {
             Effect::Ask(_) => None,
-            Effect::Opened { incident, .. } => {
-                Some(format!("INC-{incident} opened: the cause is being looked for"))
-            }
+            Effect::Opened { incident, .. } => Some(format!(
+                "INC-{incident} opened: the cause is being looked for"
+            )),
             Effect::Claimed(cause) => Some(format!(
                 "INC-{}: refused or broken: {}{} (confidence {:.1} %)",
                 cause.incident,
@@ -456,9 +460,7 @@ impl Player<'_> {
                 ))
             }
             Effect::Recovered { incident } => Some(format!("INC-{incident}: recovered")),
-            Effect::Closed { incident } => {
-                Some(format!("INC-{incident}: closed, not reproduced"))
-            }
+            Effect::Closed { incident } => Some(format!("INC-{incident}: closed, not reproduced")),
         }
     }
 

@@ -763,8 +763,7 @@ impl Engine {
                 let tally = &evidence.tallies[self.book.rules[cause.rule].pattern];
                 cause.always = self.search.fit(tally).always.min(0.49);
                 cause.rate = self.search.rate(tally);
-                self.effects
-                    .push(Effect::Revised(Box::new(cause.clone())));
+                self.effects.push(Effect::Revised(Box::new(cause.clone())));
             }
         }
         self.episode = Some(episode);

@@ -193,11 +193,7 @@ impl Search {
     }
 
     /// The first members worth pairing: the best, and those that explain their part perfectly.
-    fn firsts(
-        book: &RuleBook,
-        evidence: &Evidence,
-        singles: &[(f64, usize)],
-    ) -> Vec<(f64, usize)> {
+    fn firsts(book: &RuleBook, evidence: &Evidence, singles: &[(f64, usize)]) -> Vec<(f64, usize)> {
         let best = singles[0].0;
         let mut groups = Vec::new();
         let mut firsts = Vec::new();
@@ -216,8 +212,13 @@ impl Search {
             .filter_map(|(log, rule)| {
                 let tally = &evidence.tallies[book.rules[*rule].pattern];
                 let covers = f64::from(tally.failed()) - 2.0 * f64::from(tally.passed());
-                (covers > 0.0)
-                    .then(|| (covers - 0.001 * book.pattern(*rule).size as f64, *log, *rule))
+                (covers > 0.0).then(|| {
+                    (
+                        covers - 0.001 * book.pattern(*rule).size as f64,
+                        *log,
+                        *rule,
+                    )
+                })
             })
             .collect();
         covering.sort_by(|a, b| {
@@ -250,7 +251,11 @@ impl Search {
         for (log, first) in Self::firsts(book, evidence, singles) {
             let mut seconds = self.extensions(book, evidence, &[first], log);
             seconds.truncate(SECONDS_EACH);
-            pairs.extend(seconds.into_iter().map(|(log, second)| (log, first, second)));
+            pairs.extend(
+                seconds
+                    .into_iter()
+                    .map(|(log, second)| (log, first, second)),
+            );
         }
         pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
         let Some((best_pair, first, second)) = pairs.first().copied() else {

@@ -511,7 +511,11 @@ mod tests {
         ];
         for status in [200, 204, 302, 401, 403, 404, 405, 429, 500, 503] {
             for header in everyday {
-                let answer = answer(status, &[header, ("content-type", "application/json")], "{}");
+                let answer = answer(
+                    status,
+                    &[header, ("content-type", "application/json")],
+                    "{}",
+                );
                 let found = recognise(&Page::new(&answer));
                 assert!(found.is_none(), "{status} {header:?}: {found:?}");
             }

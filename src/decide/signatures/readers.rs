@@ -56,14 +56,24 @@ fn by_status(page: &Page<'_>, found: &mut Found) {
 
 /// A reference: class, edge address, unix time, request.
 static AKAMAI_REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)(?:^|[^0-9a-z.])(\d{1,3}\.[0-9a-f]{6,8}\.1\d{9}\.[0-9a-f]{4,9})(?:[^0-9a-z.]|\.?$|\.[^0-9a-z])")
+    pattern(
+        r"(?i)(?:^|[^0-9a-z.])(\d{1,3}\.[0-9a-f]{6,8}\.1\d{9}\.[0-9a-f]{4,9})(?:[^0-9a-z.]|\.?$|\.[^0-9a-z])",
+    )
 });
 
 pub(super) fn akamai_in_front(page: &Page<'_>) -> bool {
-    page.header("server").is_some_and(|s| starts(s.trim(), "akamai"))
-        || ["akamai-grn", "x-akamai-request-id", "akamai-cache-status", "x-akamai-transformed", "x-akamai-session-info", "akamai-request-bc"]
-            .iter()
-            .any(|name| page.header(name).is_some())
+    page.header("server")
+        .is_some_and(|s| starts(s.trim(), "akamai"))
+        || [
+            "akamai-grn",
+            "x-akamai-request-id",
+            "akamai-cache-status",
+            "x-akamai-transformed",
+            "x-akamai-session-info",
+            "akamai-request-bc",
+        ]
+        .iter()
+        .any(|name| page.header(name).is_some())
         || ["_abck", "bm_sz", "ak_bmsc", "bm_mi", "bm_sv"]
             .iter()
             .any(|cookie| page.sets_cookie(cookie))
@@ -95,8 +105,18 @@ fn akamai_class(page: &Page<'_>, found: &mut Found, reference: &str) {
     let class = reference.split('.').next().unwrap_or_default();
     found.code = Some(class.to_owned());
     match (class, page.status()) {
-        ("9", _) => set(found, Kind::EdgeError, Rule::HostMisconfig, WhoActs::SiteOwner),
-        ("7", _) => set(found, Kind::EdgeError, Rule::HostMisconfig, WhoActs::Visitor),
+        ("9", _) => set(
+            found,
+            Kind::EdgeError,
+            Rule::HostMisconfig,
+            WhoActs::SiteOwner,
+        ),
+        ("7", _) => set(
+            found,
+            Kind::EdgeError,
+            Rule::HostMisconfig,
+            WhoActs::Visitor,
+        ),
         ("11", _) => set(found, Kind::EdgeError, Rule::OriginDns, WhoActs::SiteOwner),
         ("3" | "30" | "97", _) => set(found, Kind::EdgeError, Rule::OriginDown, WhoActs::SiteOwner),
         // One page for every denial: firewall, country, rate, token. Only the owner can look it up.
@@ -171,7 +191,9 @@ pub(super) fn incident_id(page: &Page<'_>, found: &mut Found) -> bool {
 /// `Reference ID: #<uuid>` and its kin.
 pub(super) fn reference_id(page: &Page<'_>, found: &mut Found) -> bool {
     static ID: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)(?:reference|incident|request) (?:id|number)\s*:?\s*#?\s*([0-9a-z][0-9a-z-]{7,63})")
+        pattern(
+            r"(?i)(?:reference|incident|request) (?:id|number)\s*:?\s*#?\s*([0-9a-z][0-9a-z-]{7,63})",
+        )
     });
     found.reference_id = seen(page, &ID);
     true
@@ -195,7 +217,12 @@ pub(super) fn cloudfront_page(page: &Page<'_>, found: &mut Found) -> bool {
     } else if says("bad request.") {
         set(found, Kind::EdgeError, Rule::HostMisconfig, who);
     } else if says("not configured to allow the http request method") {
-        set(found, Kind::EdgeError, Rule::HostMisconfig, WhoActs::VisitorOrSiteOwner);
+        set(
+            found,
+            Kind::EdgeError,
+            Rule::HostMisconfig,
+            WhoActs::VisitorOrSiteOwner,
+        );
     } else if says("resolve the origin domain name") {
         set(found, Kind::EdgeError, Rule::OriginDns, who);
     } else if says("lambda") || says("cloudfront function") {
@@ -275,7 +302,9 @@ pub(super) fn application_gateway(page: &Page<'_>, found: &mut Found) -> bool {
 /// `<title>403</title>403 Forbidden` and nothing else.
 pub(super) fn google_minimal(page: &Page<'_>, found: &mut Found) -> bool {
     static PAGE: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r#"(?i)^\s*<!doctype html><meta charset="?utf-8"?><meta name="?viewport"? content="width=device-width, initial-scale=1"><title>(\d{3})</title>(\d{3}) [A-Za-z ]{2,40}\s*$"#)
+        pattern(
+            r#"(?i)^\s*<!doctype html><meta charset="?utf-8"?><meta name="?viewport"? content="width=device-width, initial-scale=1"><title>(\d{3})</title>(\d{3}) [A-Za-z ]{2,40}\s*$"#,
+        )
     });
     let body = String::from_utf8_lossy(page.body());
     let Some(parts) = PAGE.captures(&body) else {
@@ -354,7 +383,9 @@ pub(super) fn sucuri(page: &Page<'_>, found: &mut Found) -> bool {
 // F5.
 
 static SUPPORT_ID: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)support id(?: is)?\s*:?\s*<?\s*([0-9]{10,24}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
+    pattern(
+        r"(?i)support id(?: is)?\s*:?\s*<?\s*([0-9]{10,24}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})",
+    )
 });
 
 /// Error pages may be dressed up; with a good status it must be the page itself, not a text about it.
@@ -370,7 +401,10 @@ pub(super) fn f5_page(page: &Page<'_>, found: &mut Found) -> bool {
         return false;
     }
     found.reference_id = seen(page, &SUPPORT_ID);
-    if found.reference_id.as_deref().is_some_and(|id| id.contains('-'))
+    if found
+        .reference_id
+        .as_deref()
+        .is_some_and(|id| id.contains('-'))
         || page.header_has("server", "volt-adc")
         || page.header("x-volterra-location").is_some()
     {
@@ -436,20 +470,28 @@ pub(super) fn datadome(page: &Page<'_>, found: &mut Found) -> bool {
     found.code = kind;
     found.reference_id = header(page, "x-datadome-cid")
         .or_else(|| raw(page, &CID))
-        .map(|cid| cid.replace("%3D", "=").replace("%3d", "=").replace("%2F", "/").replace("%2B", "+"));
+        .map(|cid| {
+            cid.replace("%3D", "=")
+                .replace("%3d", "=")
+                .replace("%2F", "/")
+                .replace("%2B", "+")
+        });
     true
 }
 
 /// The JSON form: its one purpose is the address of the captcha.
 pub(super) fn datadome_json(page: &Page<'_>, found: &mut Found) -> bool {
-    member(page, "url").is_some_and(|url| has(url, "captcha-delivery.com/")) && datadome(page, found)
+    member(page, "url").is_some_and(|url| has(url, "captcha-delivery.com/"))
+        && datadome(page, found)
 }
 
 // HUMAN (PerimeterX).
 
 pub(super) fn human(page: &Page<'_>, found: &mut Found) -> bool {
     static ID: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r#"(?i)(?:_pxUuid['"\]]?\s*=\s*['"]|["']?\buuid["']?\s*:\s*["']|reference id[^#]{0,60}#\s*)([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"#)
+        pattern(
+            r#"(?i)(?:_pxUuid['"\]]?\s*=\s*['"]|["']?\buuid["']?\s*:\s*["']|reference id[^#]{0,60}#\s*)([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"#,
+        )
     });
     found.reference_id = raw(page, &ID).or_else(|| seen(page, &ID));
     true
@@ -502,7 +544,13 @@ pub(super) fn wordfence(page: &Page<'_>, found: &mut Found) -> bool {
         Rule::Geo
     } else if told(&["user agent", "user-agent", "browser"]) {
         Rule::UserAgent
-    } else if told(&["ip range", "ip address", "blocklist", "blacklist", "manual block"]) {
+    } else if told(&[
+        "ip range",
+        "ip address",
+        "blocklist",
+        "blacklist",
+        "manual block",
+    ]) {
         Rule::Ip
     } else {
         Rule::FirewallRule
@@ -515,7 +563,9 @@ pub(super) fn wordfence(page: &Page<'_>, found: &mut Found) -> bool {
 
 pub(super) fn netscaler(page: &Page<'_>, found: &mut Found) -> bool {
     static ID: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)(?:appfw session id|transaction id|event id)\s*:?\s*([0-9a-z][0-9a-z_-]{5,60})")
+        pattern(
+            r"(?i)(?:appfw session id|transaction id|event id)\s*:?\s*([0-9a-z][0-9a-z_-]{5,60})",
+        )
     });
     static CATEGORY: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"(?i)violation category\s*:?\s*(APPFW_[A-Z_]{2,40})"));
@@ -567,16 +617,26 @@ pub(super) fn captive_portal(page: &Page<'_>) -> bool {
     let Some(host) = url.host_str() else {
         return false;
     };
-    let words = ["guest", "hotspot", "captive", "portal", "wlan", "wifi", "fgtauth", "login", "auth"];
+    let words = [
+        "guest", "hotspot", "captive", "portal", "wlan", "wifi", "fgtauth", "login", "auth",
+    ];
     let path = format!("{}?{}", url.path(), url.query().unwrap_or_default());
     let says = |text: &str| words.iter().any(|word| has(text, word));
     let literal = host.trim_matches(['[', ']']).parse::<IpAddr>();
     match literal {
         // It was given the address that was asked for: that is how portals send people back.
-        Ok(address) => says(&path) && (is_local(address) || has(&path, "url=") || has(&path, "redirect")),
-        Err(_) => ["captiveportal.", "captive.", "hotspot.", "wifi-login.", "guestportal."]
-            .iter()
-            .any(|prefix| starts(host, prefix)),
+        Ok(address) => {
+            says(&path) && (is_local(address) || has(&path, "url=") || has(&path, "redirect"))
+        }
+        Err(_) => [
+            "captiveportal.",
+            "captive.",
+            "hotspot.",
+            "wifi-login.",
+            "guestportal.",
+        ]
+        .iter()
+        .any(|prefix| starts(host, prefix)),
     }
 }
 

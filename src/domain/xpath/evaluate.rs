@@ -73,12 +73,12 @@ impl<'d> Evaluation<'d> {
     fn value(&self, expression: &Expression, here: Here<'d>) -> Outcome<Value<'d>> {
         self.spend(1)?;
         Ok(match expression {
-            Expression::Or(a, b) => Value::Truth(
-                truth(&self.value(a, here)?) || truth(&self.value(b, here)?),
-            ),
-            Expression::And(a, b) => Value::Truth(
-                truth(&self.value(a, here)?) && truth(&self.value(b, here)?),
-            ),
+            Expression::Or(a, b) => {
+                Value::Truth(truth(&self.value(a, here)?) || truth(&self.value(b, here)?))
+            }
+            Expression::And(a, b) => {
+                Value::Truth(truth(&self.value(a, here)?) && truth(&self.value(b, here)?))
+            }
             Expression::Compare(comparison, a, b) => {
                 let (a, b) = (self.value(a, here)?, self.value(b, here)?);
                 Value::Truth(self.compare(*comparison, &a, &b)?)
@@ -181,7 +181,11 @@ impl<'d> Evaluation<'d> {
         Ok(found)
     }
 
-    fn filter(&self, mut items: Vec<Item<'d>>, predicates: &[Expression]) -> Outcome<Vec<Item<'d>>> {
+    fn filter(
+        &self,
+        mut items: Vec<Item<'d>>,
+        predicates: &[Expression],
+    ) -> Outcome<Vec<Item<'d>>> {
         for predicate in predicates {
             let last = items.len();
             let mut kept = Vec::new();
@@ -212,7 +216,12 @@ impl<'d> Evaluation<'d> {
         Ok(items)
     }
 
-    fn call(&self, function: Function, arguments: &[Expression], here: Here<'d>) -> Outcome<Value<'d>> {
+    fn call(
+        &self,
+        function: Function,
+        arguments: &[Expression],
+        here: Here<'d>,
+    ) -> Outcome<Value<'d>> {
         let argument = |at: usize| match arguments.get(at) {
             Some(argument) => self.value(argument, here),
             None => Ok(Value::Nodes(vec![here.item])),
@@ -263,9 +272,9 @@ impl<'d> Evaluation<'d> {
                 Value::Text(Cow::Owned(whole))
             }
             Function::LocalName => Value::Text(first()?.map_or(Cow::Borrowed(""), local_name)),
-            Function::NamespaceUri => {
-                Value::Text(Cow::Borrowed(first()?.and_then(namespace).unwrap_or_default()))
-            }
+            Function::NamespaceUri => Value::Text(Cow::Borrowed(
+                first()?.and_then(namespace).unwrap_or_default(),
+            )),
             Function::Name => Value::Text(first()?.map_or(Cow::Borrowed(""), full_name)),
         })
     }
@@ -421,7 +430,12 @@ fn number_of(text: &str) -> f64 {
 
 fn number_text(number: f64) -> String {
     if number.is_infinite() {
-        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+        return if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }
+        .to_owned();
     }
     if number == 0.0 {
         return "0".to_owned();
