@@ -115,8 +115,8 @@ pub(super) fn parse(text: &str) -> Result<Option<Node<'_>>, Broken> {
             Event::StreamStart | Event::DocumentEnd => {}
             event => {
                 let node = builder.node(event, &span)?;
-                let empty =
-                    matches!(&node.value, Value::Scalar { text, plain: true } if text.is_empty());
+                let scalar = matches!(node.value, Value::Scalar { .. });
+                let empty = scalar && node.mark == node.end;
                 if !empty {
                     root = Some(node);
                 }
@@ -365,6 +365,7 @@ mod tests {
     #[test]
     fn reads_trees() {
         check("nothing", "# only a comment\n", "nothing");
+        check("an empty document", "---\n# only a comment\n", "nothing");
         check(
             "kept as written",
             "a: 1.10\nb: no\n",

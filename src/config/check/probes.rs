@@ -73,7 +73,8 @@ pub(super) fn probe(
         .filter_map(|name| around.credentials.get(name.as_str()).copied())
         .collect();
     // A credential whose definition is broken has had its error; its fields are not known.
-    let known = with.iter().any(|name| name == "anonymous") || credentials.len() == with.len();
+    let named = with.iter().filter(|name| *name != "anonymous").count();
+    let known = !with.is_empty() && named == credentials.len();
 
     let mut headers = Vec::new();
     let mut shown_headers = Vec::new();
