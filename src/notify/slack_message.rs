@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::Message;
 use super::evidence;
-use super::text::{Clock, cut, cut_by, line, lines, reference, remarks, summary};
+use super::text::{Clock, cut, cut_by, line, lines, percent, reference, remarks, state, summary};
 use crate::domain::notification::{Briefing, Reason};
 
 /// A text object holds 3,000 characters: <https://docs.slack.dev/reference/block-kit/composition-objects/text-object> (2026-11-22).
@@ -97,7 +97,7 @@ fn colour(briefing: &Briefing) -> &'static str {
 fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
     let briefing = message.briefing;
     let mut blocks = vec![
-        section(&headline(briefing), HEADLINE_MAX),
+        section(&headline(message, clock), HEADLINE_MAX),
         SlackSectionBlock::new()
             .with_fields(fields(briefing, clock))
             .into(),
@@ -118,13 +118,20 @@ fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
     blocks
 }
 
-fn headline(briefing: &Briefing) -> String {
-    let mut text = format!("*{}*", line(&briefing.headline).replace('*', "∗"));
+fn headline(message: &Message<'_>, clock: &Clock) -> String {
+    let briefing = message.briefing;
+    let sentence = line(&briefing.headline).replace('*', "∗");
+    if message.reason == Reason::Resolved {
+        let end = briefing.resolved_at.unwrap_or(message.happened_at);
+        return format!(
+            "*{}*, at {}. It was: {sentence}",
+            state(message),
+            clock.time_and_zone(end)
+        );
+    }
+    let mut text = format!("*{sentence}*");
     if briefing.cause_known {
-        text.push_str(&format!(
-            " Confidence {}.",
-            super::text::percent(briefing.confidence)
-        ));
+        text.push_str(&format!(" Confidence {}.", percent(briefing.confidence)));
     }
     text
 }

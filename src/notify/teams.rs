@@ -18,8 +18,9 @@ use crate::domain::secret::Secret;
 /// Teams refuses a message over 28 KB, counted after its own wrapping and inside the flow, after the 202
 /// (<https://github.com/MicrosoftDocs/msteams-docs/issues/11274>, 2026-11-22); ours stay well below.
 pub const CARD_BYTES_MAX: usize = 16 << 10;
-/// Of one text from the configuration.
-const WORDS_MAX: usize = 500;
+/// Of one text from the configuration; at four bytes a character and all of them at once a card is below 10 KiB.
+const WORDS_MAX: usize = 300;
+const SERVICE_MAX: usize = 100;
 
 /// One Teams channel.
 #[derive(Debug)]
@@ -144,7 +145,7 @@ fn state(message: &Message<'_>) -> (&'static str, &'static str) {
 fn sentence(message: &Message<'_>) -> String {
     let briefing = message.briefing;
     let what = words(briefing.words.what.as_ref());
-    let service = line(&briefing.service);
+    let service = service(briefing);
     match (what, message.reason) {
         (Some(what), Reason::Resolved) => format!("{what}: working again"),
         (Some(what), Reason::Reopened) => format!("{what}: not working again"),
@@ -215,6 +216,10 @@ fn doing(briefing: &Briefing) -> &'static str {
     }
 }
 
+fn service(briefing: &Briefing) -> String {
+    cut(&line(&briefing.service), SERVICE_MAX)
+}
+
 fn words(text: Option<&String>) -> Option<String> {
     let text = cut(&line(text?), WORDS_MAX);
     (!text.is_empty()).then_some(text)
@@ -282,7 +287,7 @@ fn frame(message: &Message<'_>, body: Value) -> Value {
 fn card(message: &Message<'_>, clock: &Clock) -> Value {
     let briefing = message.briefing;
     let (word, style) = state(message);
-    let place = format!("{} · {}", line(&briefing.service), when(message, clock));
+    let place = format!("{} · {}", service(briefing), when(message, clock));
     let mut body = vec![json!({
         "type": "Container",
         "style": style,
@@ -344,11 +349,7 @@ fn plain_card(message: &Message<'_>, clock: &Clock) -> Value {
     let (word, _) = state(message);
     let mut text = vec![
         format!("{word}: {}", sentence(message)),
-        format!(
-            "{} · {}",
-            line(&message.briefing.service),
-            when(message, clock)
-        ),
+        format!("{} · {}", service(message.briefing), when(message, clock)),
     ];
     text.extend(
         facts(message, clock)

@@ -212,12 +212,14 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
     } else {
         format!("since {}", clock.time_and_zone(briefing.onset_at))
     };
-    let parts = [
-        state(message),
-        line(&briefing.service),
-        line(&briefing.headline),
-        when,
-    ];
+    let (service, headline) = (line(&briefing.service), line(&briefing.headline));
+    let mut parts = vec![state(message)];
+    // "GMC · GMC refuses …" says it twice.
+    if !headline.starts_with(&service) {
+        parts.push(service);
+    }
+    parts.extend([headline, when]);
+    parts.retain(|part| !part.is_empty());
     parts.join(" · ")
 }
 
