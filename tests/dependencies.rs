@@ -14,11 +14,25 @@ fn list() -> String {
 /// Asked of `cargo tree`, because `cargo metadata` also lists optional packages that nothing switches on.
 fn packages() -> BTreeSet<(String, String, String)> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--offline", "--edges", "normal,build,dev", "--prefix", "none", "--format", "{p}|{l}"])
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--edges",
+            "normal,build,dev",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}|{l}",
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let found: BTreeSet<_> = text
         .lines()
@@ -26,7 +40,11 @@ fn packages() -> BTreeSet<(String, String, String)> {
             let (package, licence) = line.split_once('|')?;
             let mut words = package.split(' ');
             let version = |w: &str| w.trim_start_matches('v').to_owned();
-            Some((words.next()?.to_owned(), version(words.next()?), licence.trim_end_matches(" (*)").to_owned()))
+            Some((
+                words.next()?.to_owned(),
+                version(words.next()?),
+                licence.trim_end_matches(" (*)").to_owned(),
+            ))
         })
         .collect();
     assert!(found.len() > 100, "only {} packages were read", found.len());
@@ -36,7 +54,10 @@ fn packages() -> BTreeSet<(String, String, String)> {
 #[test]
 fn one_crypto_provider_and_one_tls_stack() {
     let names: BTreeSet<String> = packages().into_iter().map(|(name, _, _)| name).collect();
-    assert!(names.contains("aws-lc-rs"), "the provider we do use is there");
+    assert!(
+        names.contains("aws-lc-rs"),
+        "the provider we do use is there"
+    );
     for banned in ["ring", "openssl-sys", "native-tls"] {
         assert!(
             !names.contains(banned),

@@ -62,7 +62,11 @@ impl Source {
 
     /// A file of tests beside the code, `<module>/tests.rs` or below `<module>/tests/`.
     fn is_test(&self) -> bool {
-        self.path.components().any(|part| ["tests.rs", "tests"].iter().any(|name| part.as_os_str() == *name))
+        self.path.components().any(|part| {
+            ["tests.rs", "tests"]
+                .iter()
+                .any(|name| part.as_os_str() == *name)
+        })
     }
 
     /// Lines of code with their numbers: no comments, nothing after the tests begin.

@@ -19,6 +19,8 @@ fn change(number: u64, text: &str) -> Change {
             opened_at: now,
             resolved_at: None,
             reopened: 0,
+            reopened_at: None,
+            last_good_at: None,
             probes: vec![],
             kind: Kind::Timeout,
             diagnosis: Diagnosis {
@@ -38,6 +40,7 @@ fn change(number: u64, text: &str) -> Change {
             told: 0,
             reminded: 0,
             last_told_at: None,
+            told_receivers: vec![],
         },
         timeline: vec![],
         notifications: vec![],

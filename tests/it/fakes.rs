@@ -210,20 +210,22 @@ impl Fake {
         self.lock().calls.clone()
     }
 
+    /// Waits until `done` holds, however long that takes.
+    pub(crate) async fn eventually(&self, done: impl Fn(&Self) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if done(self) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Waits until `done` holds; fails the test after ten seconds.
     pub(crate) async fn until(&self, what: &str, done: impl Fn(&Self) -> bool) {
-        let waiting = async {
-            loop {
-                let changed = self.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                if done(self) {
-                    return;
-                }
-                changed.await;
-            }
-        };
-        let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+        let waited = tokio::time::timeout(Duration::from_secs(10), self.eventually(done)).await;
         assert!(
             waited.is_ok(),
             "never came: {what}; calls: {:?}",

@@ -4,35 +4,33 @@
     reason = "a helper that can't go on fails its test"
 )]
 
+/// A Slack and a Teams on loopback that are strict, and fail on demand.
+mod fakes;
 /// A plan in code, for tests that do not read `probes.yaml`.
 mod plan;
+/// Values of the domain, made by hand and by chance.
+mod samples;
 /// Servers on loopback that note what they saw.
 mod server;
 /// A partner, a control site, and a file over them.
 mod world;
 
-/// The daemon as a real process, killed in the middle of an incident.
-//mod daemon;
+/// What Slack accepts as blocks, from its documentation and not from our sender.
+mod block_kit;
 /// Scores the classifier against saved answers.
 mod classify;
 /// The commands as a person or a script meets them.
 mod cli;
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.
 mod config;
+/// The daemon as a real process, killed in the middle of an incident.
+mod daemon;
+/// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
+mod deliver;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
 /// The simulated partner and its edge, through a real client and raw sockets.
 mod simulate;
-//! Tests over real sockets and files; one module an area.
-
-/// What Slack accepts as blocks, from its documentation and not from our sender.
-mod block_kit;
-/// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
-mod deliver;
-/// A Slack and a Teams on loopback that are strict, and fail on demand.
-mod fakes;
-/// Values of the domain, made by hand and by chance.
-mod samples;
 /// How incidents look in Slack, and what its answers mean to us.
 mod slack;
 /// What is kept: round trips, retention, damage, two processes, write failures.

@@ -190,6 +190,8 @@ pub(crate) fn incident(number: u64) -> Incident {
         opened_at: at("2021-02-28T02:15:10Z"),
         resolved_at: None,
         reopened: 0,
+        reopened_at: None,
+        last_good_at: Some(at("2021-02-28T02:09:00Z")),
         probes: vec![ProbeName::new("gmc-connect")],
         kind: Kind::EdgeBlock,
         diagnosis: Diagnosis {
@@ -209,6 +211,7 @@ pub(crate) fn incident(number: u64) -> Incident {
         told: 1,
         reminded: 0,
         last_told_at: Some(at("2021-02-28T02:15:10Z")),
+        told_receivers: vec![ReceiverName::new("engineers")],
     }
 }
 
@@ -444,6 +447,8 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
     );
     let second = (
         any::<u32>(),
+        option::of(instant()),
+        option::of(instant()),
         vec("[a-z]{1,6}", 0..3),
         select(Kind::ALL),
         any_diagnosis(),
@@ -460,13 +465,14 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
         any::<u32>(),
         any::<u32>(),
         option::of(instant()),
+        vec("[a-z]{1,6}", 0..3),
     );
     (first, second, third, fourth)
         .prop_map(move |(first, second, third, fourth)| {
             let (resolved, host, onset_at, opened_at, resolved_at) = first;
-            let (reopened, probes, kind, diagnosis) = second;
+            let (reopened, reopened_at, last_good_at, probes, kind, diagnosis) = second;
             let (cells, failing, passing, reference_ids) = third;
-            let (failed_runs, extra_runs, told, reminded, last_told_at) = fourth;
+            let (failed_runs, extra_runs, told, reminded, last_told_at, told_receivers) = fourth;
             Incident {
                 number,
                 state: if resolved {
@@ -479,6 +485,8 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
                 opened_at,
                 resolved_at,
                 reopened,
+                reopened_at,
+                last_good_at,
                 probes: probes.iter().map(|p| ProbeName::new(p)).collect(),
                 kind,
                 diagnosis,
@@ -491,6 +499,10 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
                 told,
                 reminded,
                 last_told_at,
+                told_receivers: told_receivers
+                    .iter()
+                    .map(|r| ReceiverName::new(r))
+                    .collect(),
             }
         })
         .boxed()
