@@ -81,8 +81,8 @@ fn with_answer(
     // A weak sign gives way to the partner's own codes, and to an expectation that holds.
     let clear = |found: &Found| found.strength <= Strength::Strong;
     let meaning = meaning(probe, &facts);
-    let by_edge = by_edge
-        .filter(|found| clear(found) || (meaning.is_none() && !failures.is_empty()));
+    let by_edge =
+        by_edge.filter(|found| clear(found) || (meaning.is_none() && !failures.is_empty()));
     let verdict = by_edge.map(|found| of_edge(&page, found));
     // What arrived before a run broke off is worth a verdict only when it is clear.
     if verdict.is_none()
@@ -118,11 +118,14 @@ fn judged(
     let is_refusal = verdict.kind == Kind::SoftBlock;
     if shows_origin(probe, facts) {
         verdict.maker = Maker::Origin;
-        verdict
-            .evidence
-            .push(evidence(Strength::Proof, "the mark of the partner's application is there"));
+        verdict.evidence.push(evidence(
+            Strength::Proof,
+            "the mark of the partner's application is there",
+        ));
     }
-    if failures.is_empty() {
+    // Who watches for a verdict and asks for nothing else wants to know what else came.
+    let watches = probe.expect.verdict.is_some() && probe.expect.conditions.0.is_empty();
+    if failures.is_empty() && !watches {
         // A gate with a good status fulfils a bare expectation of the status, and is a gate all the same.
         if is_refusal && !content_holds(probe) {
             return verdict;
@@ -136,7 +139,7 @@ fn judged(
         pass.evidence.push(evidence(Strength::Strong, said));
         return pass;
     }
-    if verdict.kind == Kind::Pass {
+    if verdict.kind == Kind::Pass && !failures.is_empty() {
         verdict = unexpected(page, observation, verdict.maker);
     }
     for failure in failures {
@@ -243,7 +246,12 @@ fn of_own(signature: &OwnSignature, page: &Page<'_>, text: &str) -> Verdict {
             let found = pattern.captures(text)?;
             Some(found.get(1).or_else(|| found.get(0))?.as_str().to_owned())
         };
-        first(text).or_else(|| page.answer.headers.iter().find_map(|(_, value)| first(value)))
+        first(text).or_else(|| {
+            page.answer
+                .headers
+                .iter()
+                .find_map(|(_, value)| first(value))
+        })
     });
     verdict.evidence.push(evidence(
         Strength::Proof,
@@ -290,12 +298,16 @@ fn of_meaning(meaning: &Meaning, page: &Page<'_>) -> Verdict {
     };
     let said = match &meaning.note {
         Some(note) => format!("the partner's own code: {note}"),
-        None => format!("the partner's own code for {} is in the answer", meaning.verdict),
+        None => format!(
+            "the partner's own code for {} is in the answer",
+            meaning.verdict
+        ),
     };
     verdict.evidence.push(evidence(Strength::Proof, said));
-    verdict
-        .evidence
-        .push(evidence(Strength::Presence, format!("status {}", page.status())));
+    verdict.evidence.push(evidence(
+        Strength::Presence,
+        format!("status {}", page.status()),
+    ));
     verdict.hints.clone_from(&meaning.factors);
     verdict
 }
@@ -381,9 +393,10 @@ fn by_status(page: &Page<'_>, maker: Maker) -> Verdict {
         ));
     }
     if rule != Rule::None && status == 403 {
-        verdict
-            .evidence
-            .push(evidence(Strength::Weak, format!("its words speak of {rule}")));
+        verdict.evidence.push(evidence(
+            Strength::Weak,
+            format!("its words speak of {rule}"),
+        ));
     }
     verdict
 }
@@ -397,16 +410,15 @@ fn refusal(page: &Page<'_>) -> Rule {
 }
 
 fn without_answer(failure: Option<&Failure>) -> Verdict {
-    match failure {
-        Some(failure) => of_failure(failure),
-        None => {
-            let mut verdict = Verdict::new(Kind::LocalError, Maker::OurSide);
-            verdict
-                .evidence
-                .push(evidence(Strength::Weak, "the run saw neither an answer nor a failure"));
-            verdict
-        }
+    if let Some(failure) = failure {
+        return of_failure(failure);
     }
+    let mut verdict = Verdict::new(Kind::LocalError, Maker::OurSide);
+    verdict.evidence.push(evidence(
+        Strength::Weak,
+        "the run saw neither an answer nor a failure",
+    ));
+    verdict
 }
 
 fn of_failure(failure: &Failure) -> Verdict {
@@ -432,7 +444,12 @@ fn of_failure(failure: &Failure) -> Verdict {
         verdict.rule = Rule::Unknown;
     }
     verdict.code = Some(failure.kind.as_str().to_owned());
-    let said = format!("{} in phase {}: {}", failure.kind.as_str(), failure.phase.as_str(), failure.message);
+    let said = format!(
+        "{} in phase {}: {}",
+        failure.kind.as_str(),
+        failure.phase.as_str(),
+        failure.message
+    );
     verdict.evidence.push(evidence(Strength::Proof, said));
     verdict
 }
@@ -498,7 +515,9 @@ fn retry_after(page: &Page<'_>) -> Option<Duration> {
             let value = value.trim();
             value.parse::<u64>().ok().or_else(|| {
                 let until = rfc2822::parse(value).ok()?.timestamp();
-                let sent = rfc2822::parse(page.header("date")?.trim()).ok()?.timestamp();
+                let sent = rfc2822::parse(page.header("date")?.trim())
+                    .ok()?
+                    .timestamp();
                 u64::try_from(until.as_second() - sent.as_second()).ok()
             })
         }
@@ -546,7 +565,13 @@ fn tidy(mut verdict: Verdict) -> Verdict {
 fn clean(text: &str, chars_max: usize) -> String {
     let mut clean: String = text
         .chars()
-        .map(|c| if c.is_control() || is_invisible(c) { ' ' } else { c })
+        .map(|c| {
+            if c.is_control() || is_invisible(c) {
+                ' '
+            } else {
+                c
+            }
+        })
         .take(chars_max)
         .collect();
     if text.chars().nth(chars_max).is_some() {

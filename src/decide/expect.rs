@@ -62,7 +62,11 @@ impl<'a> Facts<'a> {
     /// A sentence for each condition that does not hold, in their order.
     #[must_use]
     pub fn failures(&self, conditions: &Conditions) -> Vec<String> {
-        conditions.0.iter().filter_map(|c| self.failure(c)).collect()
+        conditions
+            .0
+            .iter()
+            .filter_map(|c| self.failure(c))
+            .collect()
     }
 
     /// Why a condition does not hold; `None`: it holds.
@@ -85,7 +89,10 @@ impl<'a> Facts<'a> {
                         let wanted = value.as_ref()?;
                         let held = answer.header_all(&name).any(|v| wanted.is_match(v));
                         (!held).then(|| {
-                            format!("header {name} is {}, expected one that {wanted}", quoted(first))
+                            format!(
+                                "header {name} is {}, expected one that {wanted}",
+                                quoted(first)
+                            )
                         })
                     }
                     Condition::Body(wanted) => (!wanted.is_match(self.text))
@@ -124,10 +131,14 @@ impl<'a> Facts<'a> {
                     excerpt(wanted)
                 ))
             }
-            Compare::NotEquals(unwanted) => nodes
-                .iter()
-                .any(|node| same(node, unwanted))
-                .then(|| format!("JSONPath {path} is {}, expected another value", excerpt(first))),
+            Compare::NotEquals(unwanted) => {
+                nodes.iter().any(|node| same(node, unwanted)).then(|| {
+                    format!(
+                        "JSONPath {path} is {}, expected another value",
+                        excerpt(first)
+                    )
+                })
+            }
         }
     }
 
@@ -199,7 +210,10 @@ fn status(got: u16, ranges: &[(u16, u16)]) -> Option<String> {
             }
         })
         .collect();
-    Some(format!("expected status {}, got {got}", wanted.join(" or ")))
+    Some(format!(
+        "expected status {}, got {got}",
+        wanted.join(" or ")
+    ))
 }
 
 fn latency(took: Duration, most: Duration) -> Option<String> {

@@ -30,9 +30,17 @@ pub(crate) fn gate(page: &Page<'_>) -> Option<(Rule, String)> {
 /// A redirect to a login or consent page.
 pub(crate) fn redirected(location: &str) -> Option<(Rule, String)> {
     let location = location.trim();
-    let shown: String = location.split(['?', '#']).next()?.chars().take(100).collect();
+    let shown: String = location
+        .split(['?', '#'])
+        .next()?
+        .chars()
+        .take(100)
+        .collect();
     if is_consent(location) {
-        return Some((Rule::Consent, format!("redirected to a consent page, {shown}")));
+        return Some((
+            Rule::Consent,
+            format!("redirected to a consent page, {shown}"),
+        ));
     }
     is_login(location).then(|| (Rule::Login, format!("redirected to a login page, {shown}")))
 }
@@ -98,37 +106,69 @@ fn in_page(page: &Page<'_>) -> Option<(Rule, String)> {
         )
     });
     static REFRESH: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r#"(?i)<meta[^>]{0,80}http-equiv=["']?refresh["']?[^>]{0,80}url=['"]?([^"'> ]{1,500})"#)
+        pattern(
+            r#"(?i)<meta[^>]{0,80}http-equiv=["']?refresh["']?[^>]{0,80}url=['"]?([^"'> ]{1,500})"#,
+        )
     });
     let short = |most: usize| page.visible().len() <= most;
     let title = page.title().unwrap_or_default();
     if DENIAL.is_match(title) && short(TEXT_BYTES_MAX) {
-        return Some((Rule::Auth, format!("a denial page with a good status, title \"{title}\"")));
+        return Some((
+            Rule::Auth,
+            format!("a denial page with a good status, title \"{title}\""),
+        ));
     }
-    if (page.has("name=\"samlrequest\"") || page.has("name='samlrequest'")) && short(TEXT_BYTES_MAX) {
-        return Some((Rule::Login, "a form that sends on to a SAML login".to_owned()));
+    if (page.has("name=\"samlrequest\"") || page.has("name='samlrequest'")) && short(TEXT_BYTES_MAX)
+    {
+        return Some((
+            Rule::Login,
+            "a form that sends on to a SAML login".to_owned(),
+        ));
     }
     if page.has("login.microsoftonline.com") && starts(title, "sign in to your account") {
-        return Some((Rule::Login, format!("Microsoft's login page, title \"{title}\"")));
+        return Some((
+            Rule::Login,
+            format!("Microsoft's login page, title \"{title}\""),
+        ));
     }
     if page.has("before you continue") && page.has("consent.") && short(4 * TEXT_BYTES_MAX) {
-        return Some((Rule::Consent, "a consent page in place of the content".to_owned()));
+        return Some((
+            Rule::Consent,
+            "a consent page in place of the content".to_owned(),
+        ));
     }
     if page.has("visitor system") && has(title, "visitor system") {
         return Some((Rule::Login, format!("a visitor gate, title \"{title}\"")));
     }
-    let speaks_of_login = ["signed in", "sign in", "logged in", "log in", "login required", "session has expired", "session expired", "session has timed out", "authentication required"]
-        .iter()
-        .any(|words| page.has(words));
+    let speaks_of_login = [
+        "signed in",
+        "sign in",
+        "logged in",
+        "log in",
+        "login required",
+        "session has expired",
+        "session expired",
+        "session has timed out",
+        "authentication required",
+    ]
+    .iter()
+    .any(|words| page.has(words));
     if speaks_of_login
         && short(TEXT_BYTES_MAX)
         && let Some(words) = WITHHELD.find(page.visible())
     {
-        return Some((Rule::Login, format!("a short page that says \"{}\"", words.as_str())));
+        return Some((
+            Rule::Login,
+            format!("a short page that says \"{}\"", words.as_str()),
+        ));
     }
-    let refreshes = ["http-equiv=\"refresh\"", "http-equiv='refresh'", "http-equiv=refresh"]
-        .iter()
-        .any(|words| page.has(words));
+    let refreshes = [
+        "http-equiv=\"refresh\"",
+        "http-equiv='refresh'",
+        "http-equiv=refresh",
+    ]
+    .iter()
+    .any(|words| page.has(words));
     if refreshes && short(TEXT_BYTES_MAX / 2) {
         let body = String::from_utf8_lossy(page.body());
         let target = REFRESH.captures(&body)?.get(1)?.as_str().to_owned();
@@ -143,20 +183,29 @@ fn in_json(page: &Page<'_>) -> Option<(Rule, String)> {
     if json.get("data").is_some_and(|data| !data.is_null()) {
         return None;
     }
-    let code = json.get("errors")?.as_array()?.iter().take(20).find_map(|error| {
-        let code = error.get("extensions")?.get("code")?.as_str()?;
-        ["FORBIDDEN", "UNAUTHENTICATED", "UNAUTHORIZED", "ACCESS_DENIED"]
+    let code = json
+        .get("errors")?
+        .as_array()?
+        .iter()
+        .take(20)
+        .find_map(|error| {
+            let code = error.get("extensions")?.get("code")?.as_str()?;
+            [
+                "FORBIDDEN",
+                "UNAUTHENTICATED",
+                "UNAUTHORIZED",
+                "ACCESS_DENIED",
+            ]
             .iter()
             .any(|refusal| code.eq_ignore_ascii_case(refusal))
             .then_some(code)
-    })?;
+        })?;
     Some((Rule::Auth, format!("GraphQL error {code} in place of data")))
 }
 
 /// Whether the page asks for a password: a gate only when something else was expected.
 pub(crate) fn asks_for_password(page: &Page<'_>) -> bool {
-    page.form == Form::Html
-        && (page.has("type=\"password\"") || page.has("type='password'"))
+    page.form == Form::Html && (page.has("type=\"password\"") || page.has("type='password'"))
 }
 
 #[cfg(test)]
@@ -190,14 +239,45 @@ mod tests {
             let answer = answer(200, &[("content-type", "text/html")], body);
             assert_eq!(gate(&Page::new(&answer)).map(|g| g.0), expected, "{name}");
         };
-        check("denial", "<title>403 - Access Denied | Acme</title><p>No.", Some(Rule::Auth));
-        check("withheld", "<title>Data</title><p>You must be logged in to view this page.", Some(Rule::Login));
-        check("form alone", "<title>Sign in</title><input type=\"password\"> Log in", None);
-        check("saml", "<form><input type=hidden name=\"SAMLRequest\"></form>", Some(Rule::Login));
-        check("refresh", "<meta http-equiv=\"refresh\" content=\"0;url=/login\">", Some(Rule::Login));
-        check("other refresh", "<meta http-equiv=\"refresh\" content=\"0;url=/home\">", None);
-        let comment = format!("<title>Post</title><p>{}<p>You must be logged in to comment", "word ".repeat(300));
+        check(
+            "denial",
+            "<title>403 - Access Denied | Acme</title><p>No.",
+            Some(Rule::Auth),
+        );
+        check(
+            "withheld",
+            "<title>Data</title><p>You must be logged in to view this page.",
+            Some(Rule::Login),
+        );
+        check(
+            "form alone",
+            "<title>Sign in</title><input type=\"password\"> Log in",
+            None,
+        );
+        check(
+            "saml",
+            "<form><input type=hidden name=\"SAMLRequest\"></form>",
+            Some(Rule::Login),
+        );
+        check(
+            "refresh",
+            "<meta http-equiv=\"refresh\" content=\"0;url=/login\">",
+            Some(Rule::Login),
+        );
+        check(
+            "other refresh",
+            "<meta http-equiv=\"refresh\" content=\"0;url=/home\">",
+            None,
+        );
+        let comment = format!(
+            "<title>Post</title><p>{}<p>You must be logged in to comment",
+            "word ".repeat(300)
+        );
         check("a blog's comment box", &comment, None);
-        check("an article", "<title>Why access is denied so often</title><p>x", None);
+        check(
+            "an article",
+            "<title>Why access is denied so often</title><p>x",
+            None,
+        );
     }
 }

@@ -236,9 +236,18 @@ fn form(answer: &Answer) -> Form {
 
 fn looks_html(body: &[u8]) -> bool {
     let head = String::from_utf8_lossy(body.get(..512).unwrap_or(body)).to_ascii_lowercase();
-    ["<!doctype html", "<html", "<head", "<body", "<title", "<h1", "<h2", "<script"]
-        .iter()
-        .any(|tag| head.contains(tag))
+    [
+        "<!doctype html",
+        "<html",
+        "<head",
+        "<body",
+        "<title",
+        "<h1",
+        "<h2",
+        "<script",
+    ]
+    .iter()
+    .any(|tag| head.contains(tag))
 }
 
 fn title(body: &[u8]) -> Option<String> {
@@ -298,8 +307,9 @@ fn find_any_case(text: &[u8], part: &[u8]) -> Option<usize> {
 
 /// Undoes the entities that error pages use: named ones for markup, numbers for ASCII.
 pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
-    static ENTITY: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"&(?:#(\d{1,5})|#[xX]([0-9a-fA-F]{1,4})|(amp|lt|gt|quot|apos|nbsp|bull));"));
+    static ENTITY: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"&(?:#(\d{1,5})|#[xX]([0-9a-fA-F]{1,4})|(amp|lt|gt|quot|apos|nbsp|bull));")
+    });
     ENTITY.replace_all(text, |found: &regex::Captures<'_>| {
         let number = match (found.get(1), found.get(2)) {
             (Some(decimal), _) => decimal.as_str().parse().ok(),
@@ -407,17 +417,36 @@ pub(crate) mod tests {
     fn forms() {
         let check = |name: &str, content_type: &str, body: &str, expected| {
             let headers = [("content-type", content_type)];
-            let declared = if content_type.is_empty() { &[][..] } else { &headers[..] };
+            let declared = if content_type.is_empty() {
+                &[][..]
+            } else {
+                &headers[..]
+            };
             assert_eq!(form(&answer(200, declared, body)), expected, "{name}");
         };
         check("nothing", "text/html", " \r\n", Form::Empty);
         check("a page", "text/html; charset=utf-8", "<p>x", Form::Html);
-        check("a page declared JSON", "application/json", "<html>", Form::Html);
+        check(
+            "a page declared JSON",
+            "application/json",
+            "<html>",
+            Form::Html,
+        );
         check("JSON declared a page", "text/html", "{\"a\":1}", Form::Json);
         check("undeclared page", "", "\n<!DOCTYPE html>", Form::Html);
         check("undeclared XML", "", "<?xml version='1.0'?><a/>", Form::Xml);
-        check("markup as plain text is a sample", "text/plain", "<html>", Form::Text);
-        check("script", "text/javascript", "window._cf_chl_opt", Form::Other);
+        check(
+            "markup as plain text is a sample",
+            "text/plain",
+            "<html>",
+            Form::Text,
+        );
+        check(
+            "script",
+            "text/javascript",
+            "window._cf_chl_opt",
+            Form::Other,
+        );
         check("image", "image/png", "\u{1}PNG", Form::Other);
         check("byte order mark", "text/html", "\u{feff}<html>", Form::Html);
     }
@@ -436,7 +465,11 @@ pub(crate) mod tests {
 
     #[test]
     fn text_follows_the_charset() {
-        let mut latin = answer(200, &[("content-type", "text/html; charset=ISO-8859-1")], "");
+        let mut latin = answer(
+            200,
+            &[("content-type", "text/html; charset=ISO-8859-1")],
+            "",
+        );
         latin.body.bytes = b"caf\xe9".to_vec().into();
         assert_eq!(text(&latin), "café");
         let mut wide = answer(200, &[], "");

@@ -59,7 +59,11 @@ fn read(bytes: &[u8], verbose: bool) -> Result<Answer, String> {
             break (head, after);
         }
     };
-    let body = if verbose { without_notes(body) } else { body.to_vec() };
+    let body = if verbose {
+        without_notes(body)
+    } else {
+        body.to_vec()
+    };
     Ok(Answer {
         http: head.http,
         status: head.status,
@@ -91,7 +95,9 @@ fn block(bytes: &[u8], verbose: bool) -> Result<(Head, &[u8]), String> {
             break;
         }
         if headers.len() >= HEADERS_MAX {
-            return Err(format!("the answer has more than {HEADERS_MAX} header lines"));
+            return Err(format!(
+                "the answer has more than {HEADERS_MAX} header lines"
+            ));
         }
         header(text, &mut headers);
     }
@@ -194,7 +200,8 @@ fn skip_blank_lines(mut bytes: &[u8]) -> &[u8] {
 /// The answer's first status line in the output of `curl -v`; `None` when it is none.
 fn verbose_start(bytes: &[u8]) -> Option<&[u8]> {
     let (first, _) = line(bytes);
-    let looks_verbose = is_note(first) || first.starts_with(b"< ") || first.starts_with(b"  % Total");
+    let looks_verbose =
+        is_note(first) || first.starts_with(b"< ") || first.starts_with(b"  % Total");
     if !looks_verbose {
         return None;
     }
@@ -338,7 +345,9 @@ fn unchunked(bytes: &[u8]) -> Option<Vec<u8>> {
         }
         joined.extend_from_slice(after.get(..size)?);
         let tail = after.get(size..)?;
-        rest = tail.strip_prefix(b"\r\n").or_else(|| tail.strip_prefix(b"\n"))?;
+        rest = tail
+            .strip_prefix(b"\r\n")
+            .or_else(|| tail.strip_prefix(b"\n"))?;
     }
 }
 
@@ -348,34 +357,43 @@ fn what_it_is(bytes: &[u8]) -> String {
     let text = head.trim_start();
     let lower = text.to_ascii_lowercase();
     let first = shown(line(bytes).0);
-    let found = if text.starts_with('{') && lower.contains("\"log\"") && lower.contains("\"entries\"") {
-        "a HAR file, of which no single answer can be taken".to_owned()
-    } else if text.starts_with(['{', '[']) {
-        "JSON without status line and headers".to_owned()
-    } else if lower.starts_with("<!doctype html") || lower.starts_with("<html") || lower.starts_with("<head") {
-        "an HTML page without status line and headers, which say most".to_owned()
-    } else if text.starts_with('<') {
-        "XML or HTML without status line and headers, which say most".to_owned()
-    } else if lower.starts_with("curl:") {
-        format!("an error of curl ({first})")
-    } else if lower.starts_with("http/") {
-        format!("a status line that can't be read ({first})")
-    } else if is_request(text) {
-        format!("an HTTP request ({first}), not its answer")
-    } else if bytes.starts_with(&[0x1f, 0x8b]) || bytes.iter().take(64).any(|b| *b == 0) {
-        "binary data".to_owned()
-    } else if is_note(line(bytes).0) {
-        "output of curl -v without an answer".to_owned()
-    } else {
-        format!("text that begins with {first}")
-    };
-    format!("expected an HTTP answer that begins with a line such as \"HTTP/1.1 403 Forbidden\", found {found}; {HOW}")
+    let found =
+        if text.starts_with('{') && lower.contains("\"log\"") && lower.contains("\"entries\"") {
+            "a HAR file, of which no single answer can be taken".to_owned()
+        } else if text.starts_with(['{', '[']) {
+            "JSON without status line and headers".to_owned()
+        } else if lower.starts_with("<!doctype html")
+            || lower.starts_with("<html")
+            || lower.starts_with("<head")
+        {
+            "an HTML page without status line and headers, which say most".to_owned()
+        } else if text.starts_with('<') {
+            "XML or HTML without status line and headers, which say most".to_owned()
+        } else if lower.starts_with("curl:") {
+            format!("an error of curl ({first})")
+        } else if lower.starts_with("http/") {
+            format!("a status line that can't be read ({first})")
+        } else if is_request(text) {
+            format!("an HTTP request ({first}), not its answer")
+        } else if bytes.starts_with(&[0x1f, 0x8b]) || bytes.iter().take(64).any(|b| *b == 0) {
+            "binary data".to_owned()
+        } else if is_note(line(bytes).0) {
+            "output of curl -v without an answer".to_owned()
+        } else {
+            format!("text that begins with {first}")
+        };
+    format!(
+        "expected an HTTP answer that begins with a line such as \"HTTP/1.1 403 Forbidden\", found {found}; {HOW}"
+    )
 }
 
 fn is_request(text: &str) -> bool {
     let first = text.lines().next().unwrap_or_default();
     let method = first.split(' ').next().unwrap_or_default();
-    ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT"].contains(&method)
+    [
+        "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT",
+    ]
+    .contains(&method)
         && first.contains("HTTP/")
 }
 
@@ -396,36 +414,152 @@ mod tests {
             .iter()
             .map(|(n, v)| (n.as_str(), v.as_str()))
             .collect();
-        assert_eq!((answer.status, seen.as_slice()), (status, headers), "{name}");
+        assert_eq!(
+            (answer.status, seen.as_slice()),
+            (status, headers),
+            "{name}"
+        );
         assert_eq!(String::from_utf8_lossy(&answer.body.bytes), body, "{name}");
     }
 
     #[test]
     fn answers() {
-        check("raw", "HTTP/1.1 403 Forbidden\r\nServer: a\r\nCF-RAY: 1\r\n\r\nbody\r\n\r\nmore", 403, &[("server", "a"), ("cf-ray", "1")], "body\r\n\r\nmore");
-        check("line feeds", "HTTP/2 200\nserver: a\n\nbody\n", 200, &[("server", "a")], "body\n");
-        check("no reason, HTTP/3", "HTTP/3 530 \nx: y\n\n", 530, &[("x", "y")], "");
-        check("headers alone", "HTTP/1.0 403 Forbidden\nA: b", 403, &[("a", "b")], "");
-        check("folded", "HTTP/1.1 200 OK\nA: b,\n  c\nD: e\n\n", 200, &[("a", "b, c"), ("d", "e")], "");
-        check("length is ignored", "HTTP/1.1 200 OK\nContent-Length: 2\n\nabcdef", 200, &[("content-length", "2")], "abcdef");
-        check("blank lines first", "\n\r\nHTTP/1.1 200 OK\n\nx", 200, &[], "x");
-        check("a mark of byte order", "\u{feff}HTTP/1.1 200 OK\n\nx", 200, &[], "x");
-        check("100 Continue", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 500 E\r\nA: b\r\n\r\nx", 500, &[("a", "b")], "x");
-        check("a proxy's CONNECT", "HTTP/1.1 200 Connection established\r\n\r\nHTTP/2 403 \r\na: b\r\n\r\nx", 403, &[("a", "b")], "x");
-        check("redirects", "HTTP/1.1 301 M\nLocation: /a\n\nHTTP/1.1 302 F\nLocation: /b\n\nHTTP/1.1 200 OK\nA: b\n\nx", 200, &[("a", "b")], "x");
-        check("a body that quotes a status line", "HTTP/1.1 200 OK\nA: b\n\nHTTP/1.1 403 Forbidden is an answer\nnot a header", 200, &[("a", "b")], "HTTP/1.1 403 Forbidden is an answer\nnot a header");
-        check("cookies on lines of their own", "HTTP/2 401 U\nset-cookie: a=1; Path=/\nb=2; Expires=Mon, 06 Apr 2026 08:35:21 GMT\nx: y\n\n", 401, &[("set-cookie", "a=1; Path=/"), ("set-cookie", "b=2; Expires=Mon, 06 Apr 2026 08:35:21 GMT"), ("x", "y")], "");
-        check("dirt between headers", "HTTP/1.1 403 F\nA: b\nerror code: 1003\n\nerror code: 1003", 403, &[("a", "b")], "error code: 1003");
-        check("chunks", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n", 200, &[("transfer-encoding", "chunked")], "abcde");
-        check("chunked in name only", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n3 little pigs", 200, &[("transfer-encoding", "chunked")], "3 little pigs");
+        check(
+            "raw",
+            "HTTP/1.1 403 Forbidden\r\nServer: a\r\nCF-RAY: 1\r\n\r\nbody\r\n\r\nmore",
+            403,
+            &[("server", "a"), ("cf-ray", "1")],
+            "body\r\n\r\nmore",
+        );
+        check(
+            "line feeds",
+            "HTTP/2 200\nserver: a\n\nbody\n",
+            200,
+            &[("server", "a")],
+            "body\n",
+        );
+        check(
+            "no reason, HTTP/3",
+            "HTTP/3 530 \nx: y\n\n",
+            530,
+            &[("x", "y")],
+            "",
+        );
+        check(
+            "headers alone",
+            "HTTP/1.0 403 Forbidden\nA: b",
+            403,
+            &[("a", "b")],
+            "",
+        );
+        check(
+            "folded",
+            "HTTP/1.1 200 OK\nA: b,\n  c\nD: e\n\n",
+            200,
+            &[("a", "b, c"), ("d", "e")],
+            "",
+        );
+        check(
+            "length is ignored",
+            "HTTP/1.1 200 OK\nContent-Length: 2\n\nabcdef",
+            200,
+            &[("content-length", "2")],
+            "abcdef",
+        );
+        check(
+            "blank lines first",
+            "\n\r\nHTTP/1.1 200 OK\n\nx",
+            200,
+            &[],
+            "x",
+        );
+        check(
+            "a mark of byte order",
+            "\u{feff}HTTP/1.1 200 OK\n\nx",
+            200,
+            &[],
+            "x",
+        );
+        check(
+            "100 Continue",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 500 E\r\nA: b\r\n\r\nx",
+            500,
+            &[("a", "b")],
+            "x",
+        );
+        check(
+            "a proxy's CONNECT",
+            "HTTP/1.1 200 Connection established\r\n\r\nHTTP/2 403 \r\na: b\r\n\r\nx",
+            403,
+            &[("a", "b")],
+            "x",
+        );
+        check(
+            "redirects",
+            "HTTP/1.1 301 M\nLocation: /a\n\nHTTP/1.1 302 F\nLocation: /b\n\nHTTP/1.1 200 OK\nA: b\n\nx",
+            200,
+            &[("a", "b")],
+            "x",
+        );
+        check(
+            "a body that quotes a status line",
+            "HTTP/1.1 200 OK\nA: b\n\nHTTP/1.1 403 Forbidden is an answer\nnot a header",
+            200,
+            &[("a", "b")],
+            "HTTP/1.1 403 Forbidden is an answer\nnot a header",
+        );
+        check(
+            "cookies on lines of their own",
+            "HTTP/2 401 U\nset-cookie: a=1; Path=/\nb=2; Expires=Mon, 06 Apr 2026 08:35:21 GMT\nx: y\n\n",
+            401,
+            &[
+                ("set-cookie", "a=1; Path=/"),
+                ("set-cookie", "b=2; Expires=Mon, 06 Apr 2026 08:35:21 GMT"),
+                ("x", "y"),
+            ],
+            "",
+        );
+        check(
+            "dirt between headers",
+            "HTTP/1.1 403 F\nA: b\nerror code: 1003\n\nerror code: 1003",
+            403,
+            &[("a", "b")],
+            "error code: 1003",
+        );
+        check(
+            "chunks",
+            "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
+            200,
+            &[("transfer-encoding", "chunked")],
+            "abcde",
+        );
+        check(
+            "chunked in name only",
+            "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n3 little pigs",
+            200,
+            &[("transfer-encoding", "chunked")],
+            "3 little pigs",
+        );
     }
 
     #[test]
     fn curl_verbose() {
         let verbose = "* Host example.com:443 was resolved.\n* Connected to example.com\n> GET / HTTP/1.1\n> Host: example.com\n> \n* Request completely sent off\n< HTTP/1.1 302 Found\n< Location: /a\n< \n* Ignoring the response-body\n* Connection #0 to host example.com left intact\n> GET /a HTTP/1.1\n> \n< HTTP/1.1 403 Forbidden\n< Server: cloudflare\n< \n{ [16 bytes data]\nerror code: 1010* Connection #0 to host example.com left intact\n";
-        check("verbose", verbose, 403, &[("server", "cloudflare")], "error code: 1010");
+        check(
+            "verbose",
+            verbose,
+            403,
+            &[("server", "cloudflare")],
+            "error code: 1010",
+        );
         let piped = "  % Total    % Received % Xferd  Average Speed   Time    Time     Time  Current\n                                 Dload  Upload   Total   Spent    Left  Speed\n100    16  100    16    0     0    100      0 --:--:-- --:--:-- --:--:--   100\nHTTP/2 403 \nserver: a\n\nbody";
-        check("with a progress meter", piped, 403, &[("server", "a")], "body");
+        check(
+            "with a progress meter",
+            piped,
+            403,
+            &[("server", "a")],
+            "body",
+        );
     }
 
     #[test]
@@ -461,15 +595,24 @@ mod tests {
         };
         refused("", "the file is empty");
         refused(" \r\n\n", "the file is empty");
-        refused("<!DOCTYPE html><p>Just a moment...", "an HTML page without status line");
-        refused("{\"log\":{\"version\":\"1.2\",\"entries\":[]}}", "a HAR file");
+        refused(
+            "<!DOCTYPE html><p>Just a moment...",
+            "an HTML page without status line",
+        );
+        refused(
+            "{\"log\":{\"version\":\"1.2\",\"entries\":[]}}",
+            "a HAR file",
+        );
         refused("{\"error\":1}", "JSON without");
         refused("<?xml version='1.0'?><a/>", "XML or HTML without");
         refused("curl: (28) Operation timed out", "an error of curl");
         refused("GET / HTTP/1.1\nHost: a\n\n", "an HTTP request");
         refused("HTTP/1.1 abc\n\n", "a status line that can't be read");
         refused("hello", "text that begins with \"hello\"");
-        refused("* Could not resolve host\n* Closing connection\n", "without an answer");
+        refused(
+            "* Could not resolve host\n* Closing connection\n",
+            "without an answer",
+        );
         let huge = vec![b'a'; INPUT_BYTES_MAX + 1];
         assert!(parse(&huge).unwrap_err().contains("16 are read"));
     }

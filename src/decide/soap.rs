@@ -89,8 +89,11 @@ fn all_text(node: roxmltree::Node<'_, '_>) -> String {
 }
 
 fn scanned(text: &str) -> Option<Fault> {
-    static IN_BODY: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"(?s)<(?:[\w.-]+:)?Envelope[\s>].{0,4000}<(?:[\w.-]+:)?Body[^>]{0,400}>\s*<(?:[\w.-]+:)?Fault[\s>]"));
+    static IN_BODY: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"(?s)<(?:[\w.-]+:)?Envelope[\s>].{0,4000}<(?:[\w.-]+:)?Body[^>]{0,400}>\s*<(?:[\w.-]+:)?Fault[\s>]",
+        )
+    });
     static CODE: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"<(?:[\w.-]+:)?(?:faultcode|Value)[^>]{0,200}>([^<]{1,200})<"));
     static TEXT: LazyLock<Regex> =
@@ -107,7 +110,9 @@ fn scanned(text: &str) -> Option<Fault> {
 
 fn judged(code: &str, text: &str, detail: &str) -> Fault {
     static DENIED_CODE: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)authenticat|authori[sz]|access.?denied|forbidden|invalidsecurity|failedcheck|permission|invalidcredential|invalid_?login|invalid_?session")
+        pattern(
+            r"(?i)authenticat|authori[sz]|access.?denied|forbidden|invalidsecurity|failedcheck|permission|invalidcredential|invalid_?login|invalid_?session",
+        )
     });
     static DENIED_TEXT: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
@@ -152,32 +157,44 @@ mod tests {
         };
         check(
             "a failing server",
-            &soap("<s:Fault><faultcode>s:Server</faultcode><faultstring>Ledger down</faultstring></s:Fault>"),
+            &soap(
+                "<s:Fault><faultcode>s:Server</faultcode><faultstring>Ledger down</faultstring></s:Fault>",
+            ),
             Some(("Server", false)),
         );
         check(
             "a refused account",
-            &soap("<s:Fault><faultcode>s:Client.Authentication</faultcode><faultstring>x</faultstring></s:Fault>"),
+            &soap(
+                "<s:Fault><faultcode>s:Client.Authentication</faultcode><faultstring>x</faultstring></s:Fault>",
+            ),
             Some(("Client.Authentication", true)),
         );
         check(
             "denied in words",
-            &soap("<s:Fault><faultcode>s:Client</faultcode><faultstring>Access is denied.</faultstring></s:Fault>"),
+            &soap(
+                "<s:Fault><faultcode>s:Client</faultcode><faultstring>Access is denied.</faultstring></s:Fault>",
+            ),
             Some(("Client", true)),
         );
         check(
             "denied in the detail",
-            &soap("<s:Fault><faultcode>s:Client</faultcode><faultstring>error</faultstring><detail><e>IP address 192.0.2.1 is not registered</e></detail></s:Fault>"),
+            &soap(
+                "<s:Fault><faultcode>s:Client</faultcode><faultstring>error</faultstring><detail><e>IP address 192.0.2.1 is not registered</e></detail></s:Fault>",
+            ),
             Some(("Client", true)),
         );
         check(
             "version 1.2",
-            &soap("<s:Fault><s:Code><s:Value>s:Sender</s:Value><s:Subcode><s:Value>w:FailedAuthentication</s:Value></s:Subcode></s:Code><s:Reason><s:Text>no</s:Text></s:Reason></s:Fault>"),
+            &soap(
+                "<s:Fault><s:Code><s:Value>s:Sender</s:Value><s:Subcode><s:Value>w:FailedAuthentication</s:Value></s:Subcode></s:Code><s:Reason><s:Text>no</s:Text></s:Reason></s:Fault>",
+            ),
             Some(("FailedAuthentication", true)),
         );
         check(
             "an author is no authorisation",
-            &soap("<s:Fault><faultcode>s:Server</faultcode><faultstring>author index missing</faultstring></s:Fault>"),
+            &soap(
+                "<s:Fault><faultcode>s:Server</faultcode><faultstring>author index missing</faultstring></s:Fault>",
+            ),
             Some(("Server", false)),
         );
         check(
@@ -185,8 +202,20 @@ mod tests {
             "<s:Envelope xmlns:s='x'><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>Access denied for",
             Some(("Client", true)),
         );
-        check("no fault", &soap("<Answer default='fault '>1</Answer>"), None);
-        check("a fault that is quoted", &soap("<Log>&lt;s:Fault></Log>"), None);
-        check("a fault elsewhere", "<log><Fault><faultcode>s:Client</faultcode></Fault></log>", None);
+        check(
+            "no fault",
+            &soap("<Answer default='fault '>1</Answer>"),
+            None,
+        );
+        check(
+            "a fault that is quoted",
+            &soap("<Log>&lt;s:Fault></Log>"),
+            None,
+        );
+        check(
+            "a fault elsewhere",
+            "<log><Fault><faultcode>s:Client</faultcode></Fault></log>",
+            None,
+        );
     }
 }

@@ -193,7 +193,6 @@ fn start_tag(text: &str) -> Option<StartTag> {
     for (at, byte) in bytes.iter().enumerate().skip(1) {
         match (quote, byte) {
             (Some(open), close) if open == *close => quote = None,
-            (Some(_), _) => {}
             (None, b'"' | b'\'') => {
                 tag.attributes += 1;
                 quote = Some(*byte);
@@ -271,7 +270,10 @@ mod tests {
             ("//*[local-name()='note']", true),
             ("//*[name()='g:note']", true),
             ("namespace-uri(//*[local-name()='note'])='urn:g'", true),
-            ("contains(//x:note, 'quick') and starts-with(//sku, 'A')", true),
+            (
+                "contains(//x:note, 'quick') and starts-with(//sku, 'A')",
+                true,
+            ),
             ("//sku/text()='A1'", true),
             ("//sku/..[@n='2']", true),
             ("//count/parent::line/@n", true),
@@ -321,24 +323,51 @@ mod tests {
             assert_eq!(error, expected, "{expression}");
         };
         check("", "column 1: the expression is empty");
-        check("//", "column 3: expected a name, *, @name, text(), . or .., found the end");
+        check(
+            "//",
+            "column 3: expected a name, *, @name, text(), . or .., found the end",
+        );
         check("//a[", "column 5: expected an expression, found the end");
         check("//a]", "column 4: unexpected \"]\"");
         check("//a[1", "column 6: expected \"]\", found the end");
-        check("//soap:Body", "column 3: the prefix \"soap\" is not declared; declare it, or write *[local-name()='Body']");
+        check(
+            "//soap:Body",
+            "column 3: the prefix \"soap\" is not declared; declare it, or write *[local-name()='Body']",
+        );
         check("//a = 'x", "column 7: the text has no closing '");
         check("//a + 1", "column 5: arithmetic is not supported");
         check("//a * 2", "column 5: arithmetic is not supported");
         check("$x", "column 1: variables are not supported");
-        check("cont(//a)", "column 1: there is no function \"cont\"; did you mean \"count\"?");
-        check("lower-case(//a)", "column 1: there is no function \"lower-case\"; there are boolean, concat, contains, count, last, local-name, name, namespace-uri, normalize-space, not, number, position, starts-with, string, string-length, sum, true, false");
-        check("contains(//a)", "column 1: contains() takes 2 arguments, not 1");
+        check(
+            "cont(//a)",
+            "column 1: there is no function \"cont\"; did you mean \"count\"?",
+        );
+        check(
+            "lower-case(//a)",
+            "column 1: there is no function \"lower-case\"; there are boolean, concat, contains, count, last, local-name, name, namespace-uri, normalize-space, not, number, position, starts-with, string, string-length, sum, true, false",
+        );
+        check(
+            "contains(//a)",
+            "column 1: contains() takes 2 arguments, not 1",
+        );
         check("count('a')", "column 7: count() takes nodes, such as //a");
-        check("following::a", "column 1: the axis \"following\" is not supported");
-        check("//a[@x=='1']", "column 8: expected an expression, found \"=\"");
-        check(&format!("{}1{}", "(".repeat(60), ")".repeat(60)), "column 33: nested more than 32 levels deep");
+        check(
+            "following::a",
+            "column 1: the axis \"following\" is not supported",
+        );
+        check(
+            "//a[@x=='1']",
+            "column 8: expected an expression, found \"=\"",
+        );
+        check(
+            &format!("{}1{}", "(".repeat(60), ")".repeat(60)),
+            "column 34: nested more than 32 levels deep",
+        );
         let long = "a".repeat(2000);
-        check(&long, "the expression has 2000 bytes, at most 1024 are allowed");
+        check(
+            &long,
+            "the expression has 2000 bytes, at most 1024 are allowed",
+        );
     }
 
     #[test]
@@ -354,11 +383,20 @@ mod tests {
         let deep = format!("{}{}", "<a>".repeat(200_000), "</a>".repeat(200_000));
         check("200,000 levels", &deep, "deeper than 1000 levels");
         check("200,000 open levels", &"<a>".repeat(200_000), "deeper than");
-        check("too many", &format!("<a>{}</a>", "<b/>".repeat(200_000)), "more than 100000 nodes");
+        check(
+            "too many",
+            &format!("<a>{}</a>", "<b/>".repeat(200_000)),
+            "more than 100000 nodes",
+        );
         let bomb = "<!DOCTYPE a [<!ENTITY x \"ha\"><!ENTITY y \"&x;&x;\">]><a>&y;</a>";
         check("entity bomb", bomb, "DTD");
-        check("external entity", "<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a/>", "DTD");
-        let attributes: String = (0..20_000).fold(String::new(), |all, n| all + &format!(" a{n}=''"));
+        check(
+            "external entity",
+            "<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a/>",
+            "DTD",
+        );
+        let attributes: String =
+            (0..20_000).fold(String::new(), |all, n| all + &format!(" a{n}=''"));
         check("attributes", &format!("<a{attributes}/>"), "attributes");
     }
 

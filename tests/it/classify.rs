@@ -4,6 +4,8 @@
 //! every case of our own and every `core` case is right; nothing that the origin or nobody refused is
 //! called an edge block; kind and vendor are right in at least 99 of 100 captured cases.
 
+#![allow(clippy::unwrap_used)] // A case that can't be read should stop the test.
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -78,7 +80,8 @@ impl Case {
     }
 
     fn is_captured(&self) -> bool {
-        self.label.headers.as_deref() == Some("captured") || self.label.body.as_deref() == Some("captured")
+        self.label.headers.as_deref() == Some("captured")
+            || self.label.body.as_deref() == Some("captured")
     }
 
     /// Nothing that an edge refused.
@@ -121,10 +124,18 @@ fn score(cases: &[Case]) -> String {
     row("kind", &|_| true, &Case::kind_right);
     row("vendor", &|_| true, &Case::vendor_right);
     row("rule", &|_| true, &Case::rule_right);
-    row("reference id", &|c| c.label.reference_id.is_some(), &Case::reference_right);
+    row(
+        "reference id",
+        &|c| c.label.reference_id.is_some(),
+        &Case::reference_right,
+    );
     row("code", &|c| c.label.code.is_some(), &Case::code_right);
-    row("fronted by", &|_| true, &|c| c.verdict.fronted_by == c.label.fronted_by);
-    row("who acts", &|_| true, &|c| c.verdict.who_acts.as_str() == c.label.who_acts);
+    row("fronted by", &|_| true, &|c| {
+        c.verdict.fronted_by == c.label.fronted_by
+    });
+    row("who acts", &|_| true, &|c| {
+        c.verdict.who_acts.as_str() == c.label.who_acts
+    });
     for case in cases {
         let label = &case.label;
         let mut wrong = Vec::new();
@@ -150,8 +161,18 @@ fn score(cases: &[Case]) -> String {
             v.code.as_ref().unwrap_or(&none),
             label.code.as_ref().unwrap_or(&none),
         );
-        note(v.fronted_by == label.fronted_by, "front", &v.fronted_by, &label.fronted_by);
-        note(v.who_acts.as_str() == label.who_acts, "who", v.who_acts.as_str(), &label.who_acts);
+        note(
+            v.fronted_by == label.fronted_by,
+            "front",
+            &v.fronted_by,
+            &label.fronted_by,
+        );
+        note(
+            v.who_acts.as_str() == label.who_acts,
+            "who",
+            v.who_acts.as_str(),
+            &label.who_acts,
+        );
         if !wrong.is_empty() {
             writeln!(table, "  {}: {}", case.name, wrong.join("; ")).unwrap();
             if !case.kind_right() || !case.vendor_right() {
@@ -204,7 +225,10 @@ fn shared_corpus() {
                 Kind::EdgeBlock | Kind::EdgeChallenge | Kind::EdgeError
             )
     }));
-    assert!(blamed.is_empty(), "an edge is blamed for {blamed:?}\n{table}");
+    assert!(
+        blamed.is_empty(),
+        "an edge is blamed for {blamed:?}\n{table}"
+    );
     let captured: Vec<&Case> = cases.iter().filter(|case| case.is_captured()).collect();
     let right = captured
         .iter()

@@ -5,6 +5,8 @@ use jiff::Timestamp;
 use regex::Regex;
 use serde_json_path::JsonPath;
 
+use FailureKind as F;
+
 use super::*;
 use crate::decide::page::tests::answer;
 use crate::domain::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName};
@@ -93,26 +95,64 @@ fn says(verdict: &Verdict, part: &str) -> bool {
 fn failures_by_kind_and_phase() {
     let check = |kind: FailureKind, phase: Phase, expected: Kind, maker: Maker| {
         let message = "192.0.2.7:443 did\nnot answer within 20 s".to_owned();
-        let run = seen(None, Some(Failure { phase, kind, message }));
+        let run = seen(
+            None,
+            Some(Failure {
+                phase,
+                kind,
+                message,
+            }),
+        );
         let verdict = classify(&probe(), &[], &run);
-        assert_eq!((verdict.kind, verdict.maker), (expected, maker), "{kind:?} in {phase:?}");
-        assert!(says(&verdict, "192.0.2.7:443 did not answer"), "{verdict:?}");
+        assert_eq!(
+            (verdict.kind, verdict.maker),
+            (expected, maker),
+            "{kind:?} in {phase:?}"
+        );
+        assert!(
+            says(&verdict, "192.0.2.7:443 did not answer"),
+            "{verdict:?}"
+        );
     };
-    use FailureKind as F;
     check(F::NameNotFound, Phase::Dns, Kind::DnsError, Maker::Unknown);
     check(F::NameServer, Phase::Dns, Kind::DnsError, Maker::Unknown);
-    check(F::Refused, Phase::Connect, Kind::ConnectError, Maker::Unknown);
+    check(
+        F::Refused,
+        Phase::Connect,
+        Kind::ConnectError,
+        Maker::Unknown,
+    );
     check(F::Reset, Phase::Connect, Kind::ConnectError, Maker::Unknown);
     check(F::Reset, Phase::Tls, Kind::TlsError, Maker::Unknown);
-    check(F::Reset, Phase::FirstByte, Kind::ConnectError, Maker::Unknown);
+    check(
+        F::Reset,
+        Phase::FirstByte,
+        Kind::ConnectError,
+        Maker::Unknown,
+    );
     check(F::Closed, Phase::Tls, Kind::TlsError, Maker::Unknown);
-    check(F::Closed, Phase::FirstByte, Kind::ConnectError, Maker::Unknown);
+    check(
+        F::Closed,
+        Phase::FirstByte,
+        Kind::ConnectError,
+        Maker::Unknown,
+    );
     check(F::Certificate, Phase::Tls, Kind::TlsError, Maker::Unknown);
     check(F::Handshake, Phase::Tls, Kind::TlsError, Maker::Unknown);
     check(F::Timeout, Phase::Dns, Kind::Timeout, Maker::Unknown);
     check(F::Timeout, Phase::FirstByte, Kind::Timeout, Maker::Unknown);
-    check(F::Protocol, Phase::FirstByte, Kind::Unexpected, Maker::Unknown);
-    check(F::EgressMissing, Phase::Connect, Kind::LocalError, Maker::OurSide);
+    check(
+        F::Protocol,
+        Phase::FirstByte,
+        Kind::Unexpected,
+        Maker::Unknown,
+    );
+    check(
+        F::EgressMissing,
+        Phase::Connect,
+        Kind::LocalError,
+        Maker::OurSide,
+    );
     check(F::Proxy, Phase::Connect, Kind::LocalError, Maker::OurSide);
     check(F::Local, Phase::Connect, Kind::LocalError, Maker::OurSide);
 }
@@ -184,36 +224,184 @@ fn expectations() {
         assert_eq!(verdict.kind, kind, "{name}: {verdict:?}");
         assert!(says(&verdict, part), "{name}: {verdict:?}");
     };
-    let json = |status| answer(status, &[("content-type", "application/json")], r#"{"a":{"code":0},"ok":true}"#);
+    let json = |status| {
+        answer(
+            status,
+            &[("content-type", "application/json")],
+            r#"{"a":{"code":0},"ok":true}"#,
+        )
+    };
     let path = |path: &str, compare| Condition::Json {
         path: JsonPath::parse(path).unwrap(),
         compare,
     };
     let status = |range| Condition::Status(vec![range]);
-    check("nothing asked", vec![], json(204), Kind::Pass, "status 204, as expected");
-    check("redirect", vec![], json(302), Kind::Unexpected, "expected status 200 to 299, got 302");
-    check("status", vec![status((200, 200))], json(202), Kind::Unexpected, "expected status 200, got 202");
-    check("a status that is asked for", vec![status((404, 404))], json(404), Kind::Pass, "as expected");
-    check("a refusal", vec![status((200, 200))], json(403), Kind::OriginDenied, "expected status 200, got 403");
+    check(
+        "nothing asked",
+        vec![],
+        json(204),
+        Kind::Pass,
+        "status 204, as expected",
+    );
+    check(
+        "redirect",
+        vec![],
+        json(302),
+        Kind::Unexpected,
+        "expected status 200 to 299, got 302",
+    );
+    check(
+        "status",
+        vec![status((200, 200))],
+        json(202),
+        Kind::Unexpected,
+        "expected status 200, got 202",
+    );
+    check(
+        "a status that is asked for",
+        vec![status((404, 404))],
+        json(404),
+        Kind::Pass,
+        "as expected",
+    );
+    check(
+        "a refusal",
+        vec![status((200, 200))],
+        json(403),
+        Kind::OriginDenied,
+        "expected status 200, got 403",
+    );
     check("a failure", vec![], json(503), Kind::OriginError, "got 503");
-    check("JSON", vec![path("$.a.code", Compare::Equals(0.into()))], json(200), Kind::Pass, "as expected");
-    check("JSON by value", vec![path("$.a.code", Compare::Equals(serde_json::json!(0.0)))], json(200), Kind::Pass, "as expected");
-    check("JSON differs", vec![path("$.a.code", Compare::Equals(1.into()))], json(200), Kind::Unexpected, "JSONPath $.a.code is 0, expected 1");
-    check("JSON exists", vec![path("$..code", Compare::Exists)], json(200), Kind::Pass, "as expected");
-    check("JSON selects nothing", vec![path("$.b", Compare::Exists)], json(200), Kind::Unexpected, "JSONPath $.b selects nothing");
-    check("JSON unwanted", vec![path("$.ok", Compare::NotEquals(true.into()))], json(200), Kind::Unexpected, "is true, expected another value");
-    check("no JSON", vec![path("$.ok", Compare::Exists)], answer(200, &[], "hello"), Kind::Unexpected, "the body is not JSON");
-    check("header", vec![Condition::Header { name: "X-A".to_owned(), value: None }], json(200), Kind::Unexpected, "header x-a is missing");
-    check("header value", vec![Condition::Header { name: "Content-Type".to_owned(), value: Some(contains("xml")) }], json(200), Kind::Unexpected, "header content-type is \"application/json\", expected one that contains \"xml\"");
-    check("body", vec![Condition::Body(contains("ready"))], json(200), Kind::Unexpected, "expected a body that contains \"ready\"");
-    check("latency", vec![Condition::Latency(Duration::from_secs(5))], json(200), Kind::Unexpected, "took 6.2 s, allowed 5 s");
-    check("certificate", vec![Condition::CertificateDays(21)], json(200), Kind::Unexpected, "certificate valid for 12 more days, wanted 21");
-    check("certificate holds", vec![Condition::CertificateDays(12)], json(200), Kind::Pass, "as expected");
-    check("version", vec![Condition::Http(HttpVersion::H2)], json(200), Kind::Unexpected, "answered over HTTP/1.1, expected HTTP/2");
-    let soap = answer(200, &[("content-type", "text/xml")], "<e xmlns='urn:x'><ReturnCode>0</ReturnCode></e>");
-    check("XPath", vec![xml("//*[local-name()='ReturnCode']='0'")], soap.clone(), Kind::Pass, "as expected");
-    check("XPath with a bare name", vec![xml("//ReturnCode='0'")], soap.clone(), Kind::Unexpected, "local-name()");
-    check("XPath of JSON", vec![xml("//a")], json(200), Kind::Unexpected, "the body is not XML");
+    check(
+        "JSON",
+        vec![path("$.a.code", Compare::Equals(0.into()))],
+        json(200),
+        Kind::Pass,
+        "as expected",
+    );
+    check(
+        "JSON by value",
+        vec![path("$.a.code", Compare::Equals(serde_json::json!(0.0)))],
+        json(200),
+        Kind::Pass,
+        "as expected",
+    );
+    check(
+        "JSON differs",
+        vec![path("$.a.code", Compare::Equals(1.into()))],
+        json(200),
+        Kind::Unexpected,
+        "JSONPath $.a.code is 0, expected 1",
+    );
+    check(
+        "JSON exists",
+        vec![path("$..code", Compare::Exists)],
+        json(200),
+        Kind::Pass,
+        "as expected",
+    );
+    check(
+        "JSON selects nothing",
+        vec![path("$.b", Compare::Exists)],
+        json(200),
+        Kind::Unexpected,
+        "JSONPath $.b selects nothing",
+    );
+    check(
+        "JSON unwanted",
+        vec![path("$.ok", Compare::NotEquals(true.into()))],
+        json(200),
+        Kind::Unexpected,
+        "is true, expected another value",
+    );
+    check(
+        "no JSON",
+        vec![path("$.ok", Compare::Exists)],
+        answer(200, &[], "hello"),
+        Kind::Unexpected,
+        "the body is not JSON",
+    );
+    check(
+        "header",
+        vec![Condition::Header {
+            name: "X-A".to_owned(),
+            value: None,
+        }],
+        json(200),
+        Kind::Unexpected,
+        "header x-a is missing",
+    );
+    check(
+        "header value",
+        vec![Condition::Header {
+            name: "Content-Type".to_owned(),
+            value: Some(contains("xml")),
+        }],
+        json(200),
+        Kind::Unexpected,
+        "header content-type is \"application/json\", expected one that contains \"xml\"",
+    );
+    check(
+        "body",
+        vec![Condition::Body(contains("ready"))],
+        json(200),
+        Kind::Unexpected,
+        "expected a body that contains \"ready\"",
+    );
+    check(
+        "latency",
+        vec![Condition::Latency(Duration::from_secs(5))],
+        json(200),
+        Kind::Unexpected,
+        "took 6.2 s, allowed 5 s",
+    );
+    check(
+        "certificate",
+        vec![Condition::CertificateDays(21)],
+        json(200),
+        Kind::Unexpected,
+        "certificate valid for 12 more days, wanted 21",
+    );
+    check(
+        "certificate holds",
+        vec![Condition::CertificateDays(12)],
+        json(200),
+        Kind::Pass,
+        "as expected",
+    );
+    check(
+        "version",
+        vec![Condition::Http(HttpVersion::H2)],
+        json(200),
+        Kind::Unexpected,
+        "answered over HTTP/1.1, expected HTTP/2",
+    );
+    let soap = answer(
+        200,
+        &[("content-type", "text/xml")],
+        "<e xmlns='urn:x'><ReturnCode>0</ReturnCode></e>",
+    );
+    check(
+        "XPath",
+        vec![xml("//*[local-name()='ReturnCode']='0'")],
+        soap.clone(),
+        Kind::Pass,
+        "as expected",
+    );
+    check(
+        "XPath with a bare name",
+        vec![xml("//ReturnCode='0'")],
+        soap.clone(),
+        Kind::Unexpected,
+        "local-name()",
+    );
+    check(
+        "XPath of JSON",
+        vec![xml("//a")],
+        json(200),
+        Kind::Unexpected,
+        "the body is not XML",
+    );
 }
 
 #[test]
@@ -222,13 +410,24 @@ fn content_outweighs_looks() {
     let page = || answer(200, &[("content-type", "text/html")], page);
     let status_alone = expecting(vec![Condition::Status(vec![(200, 200)])]);
     let verdict = classify(&status_alone, &[], &seen(Some(page()), None));
-    assert_eq!((verdict.kind, &*verdict.vendor), (Kind::EdgeBlock, "f5_asm"));
+    assert_eq!(
+        (verdict.kind, &*verdict.vendor),
+        (Kind::EdgeBlock, "f5_asm")
+    );
     let about_it = expecting(vec![Condition::Body(contains("Request Rejected"))]);
-    assert_eq!(classify(&about_it, &[], &seen(Some(page()), None)).kind, Kind::Pass);
+    assert_eq!(
+        classify(&about_it, &[], &seen(Some(page()), None)).kind,
+        Kind::Pass
+    );
     // An explicit header of the edge is no matter of looks.
     let mut challenged = page();
-    challenged.headers.push(("cf-mitigated".to_owned(), "challenge".to_owned()));
-    assert_eq!(classify(&about_it, &[], &seen(Some(challenged), None)).kind, Kind::EdgeChallenge);
+    challenged
+        .headers
+        .push(("cf-mitigated".to_owned(), "challenge".to_owned()));
+    assert_eq!(
+        classify(&about_it, &[], &seen(Some(challenged), None)).kind,
+        Kind::EdgeChallenge
+    );
 }
 
 #[test]
@@ -239,11 +438,21 @@ fn the_mark_of_the_application() {
         value: None,
     }]);
     let mut page = block();
-    page.headers.push(("x-gmc-request".to_owned(), "1".to_owned()));
+    page.headers
+        .push(("x-gmc-request".to_owned(), "1".to_owned()));
     let verdict = classify(&probe, &[], &seen(Some(page), None));
-    assert_eq!((verdict.kind, verdict.maker), (Kind::OriginDenied, Maker::Origin));
-    assert!(says(&verdict, "mark of the partner's application"), "{verdict:?}");
-    assert_eq!(classify(&probe, &[], &seen(Some(block()), None)).kind, Kind::EdgeBlock);
+    assert_eq!(
+        (verdict.kind, verdict.maker),
+        (Kind::OriginDenied, Maker::Origin)
+    );
+    assert!(
+        says(&verdict, "mark of the partner's application"),
+        "{verdict:?}"
+    );
+    assert_eq!(
+        classify(&probe, &[], &seen(Some(block()), None)).kind,
+        Kind::EdgeBlock
+    );
 }
 
 #[test]
@@ -255,41 +464,78 @@ fn the_partners_own_codes() {
         factors: vec![Factor::Credential, Factor::Egress],
         note: Some("99, not authorised".to_owned()),
     }];
-    let xml = |code: &str| answer(200, &[("content-type", "text/xml")], &format!("<r><Code>{code}</Code></r>"));
+    let xml = |code: &str| {
+        answer(
+            200,
+            &[("content-type", "text/xml")],
+            &format!("<r><Code>{code}</Code></r>"),
+        )
+    };
     let verdict = classify(&probe, &[], &seen(Some(xml("99")), None));
     assert_eq!(verdict.kind, Kind::OriginDenied);
     assert_eq!(verdict.hints, [Factor::Credential, Factor::Egress]);
     assert!(says(&verdict, "99, not authorised"));
-    assert_eq!(classify(&probe, &[], &seen(Some(xml("0")), None)).kind, Kind::Pass);
-    assert_eq!(classify(&probe, &[], &seen(Some(xml("7")), None)).kind, Kind::Unexpected);
-    assert_eq!(classify(&probe, &[], &seen(Some(block()), None)).kind, Kind::EdgeBlock);
+    assert_eq!(
+        classify(&probe, &[], &seen(Some(xml("0")), None)).kind,
+        Kind::Pass
+    );
+    assert_eq!(
+        classify(&probe, &[], &seen(Some(xml("7")), None)).kind,
+        Kind::Unexpected
+    );
+    assert_eq!(
+        classify(&probe, &[], &seen(Some(block()), None)).kind,
+        Kind::EdgeBlock
+    );
 }
 
 #[test]
 fn soap_faults_are_told_from_failures() {
     let fault = |code: &str| {
-        let body = format!("<s:Envelope xmlns:s='http://schemas.xmlsoap.org/soap/envelope/'><s:Body><s:Fault><faultcode>{code}</faultcode><faultstring>x</faultstring></s:Fault></s:Body></s:Envelope>");
+        let body = format!(
+            "<s:Envelope xmlns:s='http://schemas.xmlsoap.org/soap/envelope/'><s:Body><s:Fault><faultcode>{code}</faultcode><faultstring>x</faultstring></s:Fault></s:Body></s:Envelope>"
+        );
         answer(500, &[("content-type", "text/xml")], &body)
     };
-    let verdict = classify(&probe(), &[], &seen(Some(fault("s:Client.Authentication")), None));
-    assert_eq!((verdict.kind, verdict.rule), (Kind::OriginDenied, Rule::Auth));
+    let verdict = classify(
+        &probe(),
+        &[],
+        &seen(Some(fault("s:Client.Authentication")), None),
+    );
+    assert_eq!(
+        (verdict.kind, verdict.rule),
+        (Kind::OriginDenied, Rule::Auth)
+    );
     let verdict = classify(&probe(), &[], &seen(Some(fault("s:Server")), None));
     assert_eq!(verdict.kind, Kind::OriginError);
     let wanted = expecting(vec![
         Condition::Status(vec![(500, 500)]),
         Condition::Body(contains("faultcode")),
     ]);
-    assert_eq!(classify(&wanted, &[], &seen(Some(fault("s:Server")), None)).kind, Kind::Pass);
+    assert_eq!(
+        classify(&wanted, &[], &seen(Some(fault("s:Server")), None)).kind,
+        Kind::Pass
+    );
 }
 
 #[test]
 fn gates() {
-    let form = answer(200, &[("content-type", "text/html")], "<title>Welcome</title><input type=\"password\">");
+    let form = answer(
+        200,
+        &[("content-type", "text/html")],
+        "<title>Welcome</title><input type=\"password\">",
+    );
     let wants = expecting(vec![Condition::Body(contains("orders"))]);
     let verdict = classify(&wants, &[], &seen(Some(form.clone()), None));
     assert_eq!((verdict.kind, verdict.rule), (Kind::SoftBlock, Rule::Login));
-    assert!(says(&verdict, "expected a body that contains \"orders\""), "{verdict:?}");
-    assert_eq!(classify(&probe(), &[], &seen(Some(form), None)).kind, Kind::Pass);
+    assert!(
+        says(&verdict, "expected a body that contains \"orders\""),
+        "{verdict:?}"
+    );
+    assert_eq!(
+        classify(&probe(), &[], &seen(Some(form), None)).kind,
+        Kind::Pass
+    );
     let mut run = seen(Some(answer(200, &[], "hello")), None);
     run.hops.push(Hop {
         url: "https://api.example/".to_owned(),
@@ -299,7 +545,10 @@ fn gates() {
     });
     assert_eq!(classify(&wants, &[], &run).kind, Kind::SoftBlock);
     let to_login = answer(302, &[("location", "/login")], "");
-    assert_eq!(classify(&probe(), &[], &seen(Some(to_login), None)).kind, Kind::SoftBlock);
+    assert_eq!(
+        classify(&probe(), &[], &seen(Some(to_login), None)).kind,
+        Kind::SoftBlock
+    );
 }
 
 #[test]
@@ -314,7 +563,10 @@ fn own_signatures_come_first() {
         reference_id: Some(Regex::new(r"code: (\d+)").unwrap()),
     };
     let verdict = classify(&probe(), &[own], &seen(Some(block()), None));
-    assert_eq!((verdict.kind, &*verdict.vendor), (Kind::RateLimited, "house"));
+    assert_eq!(
+        (verdict.kind, &*verdict.vendor),
+        (Kind::RateLimited, "house")
+    );
     assert_eq!(verdict.reference_id.as_deref(), Some("1010"));
     assert!(says(&verdict, "own signature house firewall"));
 }
@@ -337,13 +589,35 @@ fn a_watched_block() {
 fn retry_after() {
     let check = |name: &str, headers: &[(&str, &str)], expected: Option<u64>| {
         let verdict = classify_answer(&answer(429, headers, ""));
-        assert_eq!(verdict.retry_after, expected.map(Duration::from_secs), "{name}");
+        assert_eq!(
+            verdict.retry_after,
+            expected.map(Duration::from_secs),
+            "{name}"
+        );
         assert_eq!(verdict.kind, Kind::RateLimited, "{name}");
     };
     check("seconds", &[("retry-after", " 30 ")], Some(30));
-    check("a date", &[("retry-after", "Mon, 01 Mar 2021 09:02:00 GMT"), ("date", "Mon, 01 Mar 2021 09:00:00 GMT")], Some(120));
-    check("a date without a date", &[("retry-after", "Mon, 01 Mar 2021 09:02:00 GMT")], None);
-    check("a past date", &[("retry-after", "Mon, 01 Mar 2021 08:00:00 GMT"), ("date", "Mon, 01 Mar 2021 09:00:00 GMT")], None);
+    check(
+        "a date",
+        &[
+            ("retry-after", "Mon, 01 Mar 2021 09:02:00 GMT"),
+            ("date", "Mon, 01 Mar 2021 09:00:00 GMT"),
+        ],
+        Some(120),
+    );
+    check(
+        "a date without a date",
+        &[("retry-after", "Mon, 01 Mar 2021 09:02:00 GMT")],
+        None,
+    );
+    check(
+        "a past date",
+        &[
+            ("retry-after", "Mon, 01 Mar 2021 08:00:00 GMT"),
+            ("date", "Mon, 01 Mar 2021 09:00:00 GMT"),
+        ],
+        None,
+    );
     check("zero", &[("retry-after", "0")], None);
     check("a year", &[("retry-after", "31536000")], None);
     check("nonsense", &[("retry-after", "-5")], None);
@@ -357,7 +631,10 @@ fn evidence_is_clean_and_bounded() {
     let verdict = classify_answer(&page);
     for line in &verdict.evidence {
         assert!(line.text.chars().count() <= EVIDENCE_CHARS_MAX + 1);
-        assert!(!line.text.chars().any(|c| c.is_control() || is_invisible(c)), "{line:?}");
+        assert!(
+            !line.text.chars().any(|c| c.is_control() || is_invisible(c)),
+            "{line:?}"
+        );
     }
 }
 

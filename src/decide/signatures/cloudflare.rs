@@ -39,30 +39,174 @@ use Kind::{EdgeBlock, EdgeError, RateLimited};
 use WhoActs::{NobodyWait, SiteOwner, Visitor, VisitorOrSiteOwner};
 
 const CODES: &[Code] = &[
-    code(&[1000, 1002], EdgeError, Rule::HostMisconfig, SiteOwner, "DNS points to a prohibited address"),
-    code(&[1001, 1018, 1023], EdgeError, Rule::HostMisconfig, SiteOwner, "the host is not known there"),
-    code(&[1003], EdgeError, Rule::HostMisconfig, Visitor, "asked by address instead of by host name"),
-    code(&[1004], EdgeError, Rule::HostMisconfig, SiteOwner, "the host is not set up to serve web traffic"),
-    code(&[1005], EdgeBlock, Rule::Asn, SiteOwner, "the network (ASN) of our address is banned"),
-    code(&[1006, 1007, 1008, 1106], EdgeBlock, Rule::Ip, SiteOwner, "our IP address is banned"),
-    code(&[1009], EdgeBlock, Rule::Geo, SiteOwner, "the country of our address is banned"),
-    code(&[1010], EdgeBlock, Rule::UserAgent, VisitorOrSiteOwner, "the client's signature (Browser Integrity Check) is refused"),
-    code(&[1011], EdgeBlock, Rule::FirewallRule, VisitorOrSiteOwner, "hotlink protection: the Referer is refused"),
-    code(&[1012], EdgeBlock, Rule::Ip, SiteOwner, "malicious activity was seen from our network"),
-    code(&[1013], EdgeError, Rule::HostMisconfig, Visitor, "Host header and TLS server name differ"),
-    code(&[1014, 1034], EdgeError, Rule::HostMisconfig, SiteOwner, "the host's DNS points across accounts or to a reserved address"),
-    code(&[1015], RateLimited, Rule::RateLimit, NobodyWait, "we are rate limited"),
-    code(&[1016], EdgeError, Rule::OriginDns, SiteOwner, "the origin's name does not resolve"),
-    code(&[1020], EdgeBlock, Rule::FirewallRule, SiteOwner, "a firewall rule of the site denies the request"),
-    code(&[1019, 1025, 1035, 1036, 1037, 1040, 1041, 1042, 1101, 1102], EdgeError, Rule::EdgeCompute, SiteOwner, "a Worker or rewrite rule of the site fails"),
-    code(&[1033], EdgeError, Rule::OriginDown, SiteOwner, "the tunnel to the origin is not connected"),
-    code(&[1038, 1205], EdgeError, Rule::Unknown, Visitor, "too many headers or redirects"),
-    code(&[1200], EdgeError, Rule::OriginDown, SiteOwner, "too many requests wait for the origin"),
-    code(&[500, 503], EdgeError, Rule::Unknown, SiteOwner, "a fault inside Cloudflare"),
-    code(&[502, 504], EdgeError, Rule::OriginDown, SiteOwner, "no usable answer from the origin (Cloudflare shows this also in place of the origin's own 502 and 504)"),
-    code(&[520, 521, 522, 523, 524, 527], EdgeError, Rule::OriginDown, SiteOwner, "the origin is down, unreachable or silent"),
-    code(&[525, 526], EdgeError, Rule::OriginTls, SiteOwner, "TLS to the origin fails"),
-    code(&[530], EdgeError, Rule::Unknown, SiteOwner, "an error that the page's 1xxx number should explain"),
+    code(
+        &[1000, 1002],
+        EdgeError,
+        Rule::HostMisconfig,
+        SiteOwner,
+        "DNS points to a prohibited address",
+    ),
+    code(
+        &[1001, 1018, 1023],
+        EdgeError,
+        Rule::HostMisconfig,
+        SiteOwner,
+        "the host is not known there",
+    ),
+    code(
+        &[1003],
+        EdgeError,
+        Rule::HostMisconfig,
+        Visitor,
+        "asked by address instead of by host name",
+    ),
+    code(
+        &[1004],
+        EdgeError,
+        Rule::HostMisconfig,
+        SiteOwner,
+        "the host is not set up to serve web traffic",
+    ),
+    code(
+        &[1005],
+        EdgeBlock,
+        Rule::Asn,
+        SiteOwner,
+        "the network (ASN) of our address is banned",
+    ),
+    code(
+        &[1006, 1007, 1008, 1106],
+        EdgeBlock,
+        Rule::Ip,
+        SiteOwner,
+        "our IP address is banned",
+    ),
+    code(
+        &[1009],
+        EdgeBlock,
+        Rule::Geo,
+        SiteOwner,
+        "the country of our address is banned",
+    ),
+    code(
+        &[1010],
+        EdgeBlock,
+        Rule::UserAgent,
+        VisitorOrSiteOwner,
+        "the client's signature (Browser Integrity Check) is refused",
+    ),
+    code(
+        &[1011],
+        EdgeBlock,
+        Rule::FirewallRule,
+        VisitorOrSiteOwner,
+        "hotlink protection: the Referer is refused",
+    ),
+    code(
+        &[1012],
+        EdgeBlock,
+        Rule::Ip,
+        SiteOwner,
+        "malicious activity was seen from our network",
+    ),
+    code(
+        &[1013],
+        EdgeError,
+        Rule::HostMisconfig,
+        Visitor,
+        "Host header and TLS server name differ",
+    ),
+    code(
+        &[1014, 1034],
+        EdgeError,
+        Rule::HostMisconfig,
+        SiteOwner,
+        "the host's DNS points across accounts or to a reserved address",
+    ),
+    code(
+        &[1015],
+        RateLimited,
+        Rule::RateLimit,
+        NobodyWait,
+        "we are rate limited",
+    ),
+    code(
+        &[1016],
+        EdgeError,
+        Rule::OriginDns,
+        SiteOwner,
+        "the origin's name does not resolve",
+    ),
+    code(
+        &[1020],
+        EdgeBlock,
+        Rule::FirewallRule,
+        SiteOwner,
+        "a firewall rule of the site denies the request",
+    ),
+    code(
+        &[1019, 1025, 1035, 1036, 1037, 1040, 1041, 1042, 1101, 1102],
+        EdgeError,
+        Rule::EdgeCompute,
+        SiteOwner,
+        "a Worker or rewrite rule of the site fails",
+    ),
+    code(
+        &[1033],
+        EdgeError,
+        Rule::OriginDown,
+        SiteOwner,
+        "the tunnel to the origin is not connected",
+    ),
+    code(
+        &[1038, 1205],
+        EdgeError,
+        Rule::Unknown,
+        Visitor,
+        "too many headers or redirects",
+    ),
+    code(
+        &[1200],
+        EdgeError,
+        Rule::OriginDown,
+        SiteOwner,
+        "too many requests wait for the origin",
+    ),
+    code(
+        &[500, 503],
+        EdgeError,
+        Rule::Unknown,
+        SiteOwner,
+        "a fault inside Cloudflare",
+    ),
+    code(
+        &[502, 504],
+        EdgeError,
+        Rule::OriginDown,
+        SiteOwner,
+        "no usable answer from the origin (Cloudflare shows this also in place of the origin's own 502 and 504)",
+    ),
+    code(
+        &[520, 521, 522, 523, 524, 527],
+        EdgeError,
+        Rule::OriginDown,
+        SiteOwner,
+        "the origin is down, unreachable or silent",
+    ),
+    code(
+        &[525, 526],
+        EdgeError,
+        Rule::OriginTls,
+        SiteOwner,
+        "TLS to the origin fails",
+    ),
+    code(
+        &[530],
+        EdgeError,
+        Rule::Unknown,
+        SiteOwner,
+        "an error that the page's 1xxx number should explain",
+    ),
 ];
 
 /// Sets what a number means. A number outside the table is read by the status.
@@ -89,7 +233,9 @@ fn apply(number: u16, page: &Page<'_>, found: &mut Found) {
 /// Whether Cloudflare is in front, by its own headers.
 pub(super) fn in_front(page: &Page<'_>) -> bool {
     page.header("cf-ray").is_some()
-        || page.header("server").is_some_and(|s| starts(s.trim(), "cloudflare"))
+        || page
+            .header("server")
+            .is_some_and(|s| starts(s.trim(), "cloudflare"))
         || page.header_has("server-timing", "chlray")
 }
 
@@ -104,9 +250,18 @@ pub(super) fn can_have_made(page: &Page<'_>) -> bool {
 /// Whether the cache stage was reached, which comes after every block and challenge.
 pub(super) fn past_the_cache(page: &Page<'_>) -> bool {
     page.header("cf-cache-status").is_some_and(|status| {
-        ["HIT", "MISS", "EXPIRED", "STALE", "BYPASS", "REVALIDATED", "UPDATING", "DYNAMIC"]
-            .iter()
-            .any(|stage| status.trim().eq_ignore_ascii_case(stage))
+        [
+            "HIT",
+            "MISS",
+            "EXPIRED",
+            "STALE",
+            "BYPASS",
+            "REVALIDATED",
+            "UPDATING",
+            "DYNAMIC",
+        ]
+        .iter()
+        .any(|stage| status.trim().eq_ignore_ascii_case(stage))
     })
 }
 
@@ -115,8 +270,10 @@ pub(super) fn own_header_set(page: &Page<'_>) -> bool {
     let cache = page.header("cache-control").unwrap_or_default();
     let referrer = page.header("referrer-policy").unwrap_or_default();
     let frames = page.header("x-frame-options").unwrap_or_default();
-    starts(cache, "private, max-age=0, no-store, no-cache, must-revalidate")
-        && frames.eq_ignore_ascii_case("sameorigin")
+    starts(
+        cache,
+        "private, max-age=0, no-store, no-cache, must-revalidate",
+    ) && frames.eq_ignore_ascii_case("sameorigin")
         && (referrer.eq_ignore_ascii_case("same-origin")
             || page.header_has("expires", "Thu, 01 Jan 1970 00:00:01 GMT"))
 }
@@ -144,7 +301,11 @@ pub(super) fn json_error(page: &Page<'_>, found: &mut Found) -> bool {
     let Some(json) = page.json() else {
         return false;
     };
-    if json.get("cloudflare_error").and_then(serde_json::Value::as_bool) != Some(true) {
+    if json
+        .get("cloudflare_error")
+        .and_then(serde_json::Value::as_bool)
+        != Some(true)
+    {
         return false;
     }
     let number = json.get("error_code").and_then(|code| {
@@ -297,11 +458,10 @@ pub(super) fn custom_answer(page: &Page<'_>, found: &mut Found) -> bool {
         return false;
     }
     match page.status() {
-        // Only the application, a Worker or Access answers with these.
-        401 | 404 | 405 | 410 | 422 => return false,
         429 => (found.kind, found.rule, found.who) = (RateLimited, Rule::RateLimit, NobodyWait),
         502 | 504 => (found.kind, found.rule) = (EdgeError, Rule::OriginDown),
-        500.. => return false,
+        // Only the application, a Worker or Access answers with these.
+        401 | 404 | 405 | 410 | 422 | 500.. => return false,
         _ => {}
     }
     found.reference_id = ray(page);
@@ -351,7 +511,11 @@ pub(super) fn ray(page: &Page<'_>) -> Option<String> {
         .find(|value| has(value, "chlray"))
         .and_then(|value| {
             let after = value.split("chlray").nth(1)?;
-            ray_of(after.trim_start_matches(|c: char| c != '"').trim_start_matches('"'))
+            ray_of(
+                after
+                    .trim_start_matches(|c: char| c != '"')
+                    .trim_start_matches('"'),
+            )
         });
     timing.or_else(|| {
         IN_PAGE.iter().find_map(|layout| {
@@ -391,11 +555,31 @@ mod tests {
         };
         let ray = Some("8fcb3f8a0cc56750");
         check("header", &[("cf-ray", "8fcb3f8a0cc56750-LHR")], "", ray);
-        check("header without a place", &[("cf-ray", " 8fcb3f8a0cc56750 ")], "", ray);
-        check("header with dirt", &[("cf-ray", "8fcb3f8a0cc56750-LHR error code: 1")], "", ray);
-        check("timing", &[("server-timing", "a;dur=1, chlray;desc=\"8fcb3f8a0cc56750\"")], "", ray);
+        check(
+            "header without a place",
+            &[("cf-ray", " 8fcb3f8a0cc56750 ")],
+            "",
+            ray,
+        );
+        check(
+            "header with dirt",
+            &[("cf-ray", "8fcb3f8a0cc56750-LHR error code: 1")],
+            "",
+            ray,
+        );
+        check(
+            "timing",
+            &[("server-timing", "a;dur=1, chlray;desc=\"8fcb3f8a0cc56750\"")],
+            "",
+            ray,
+        );
         check("script", &[], "x={cRay: '8fcb3f8a0cc56750'}", ray);
-        check("footer", &[], "Cloudflare Ray ID: <strong class=\"a\">8fcb3f8a0cc56750</strong>", ray);
+        check(
+            "footer",
+            &[],
+            "Cloudflare Ray ID: <strong class=\"a\">8fcb3f8a0cc56750</strong>",
+            ray,
+        );
         check("plain", &[], "<li>Ray ID: 8fcb3f8a0cc56750</li>", ray);
         check("image", &[], "transparent.gif?ray=8fcb3f8a0cc56750')", ray);
         check("too short", &[("cf-ray", "8fcb3f8a0cc5675-LHR")], "", None);

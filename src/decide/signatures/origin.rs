@@ -105,16 +105,28 @@ const OWN_PAGES: &[(&str, &str)] = &[
     ("<hr><center>openresty", "OpenResty's own page"),
     ("<hr><center>tengine", "Tengine's own page"),
     ("<address>apache", "Apache's own page"),
-    ("you don't have permission to access this resource", "Apache's own page"),
-    ("request forbidden by administrative rules", "HAProxy's own page"),
+    (
+        "you don't have permission to access this resource",
+        "Apache's own page",
+    ),
+    (
+        "request forbidden by administrative rules",
+        "HAProxy's own page",
+    ),
     ("<h1>http status ", "Tomcat's own page"),
     ("powered by jetty", "Jetty's own page"),
     ("jetty://", "Jetty's own page"),
     ("403 - forbidden: access is denied", "IIS's own page"),
-    ("http error 503. the service is unavailable", "Windows' HTTP.sys page"),
+    (
+        "http error 503. the service is unavailable",
+        "Windows' HTTP.sys page",
+    ),
     ("http error 40", "IIS's own page"),
     ("guru meditation", "the page of an open-source Varnish"),
-    ("herokucdn.com/error-pages", "Heroku's page for a failing application"),
+    (
+        "herokucdn.com/error-pages",
+        "Heroku's page for a failing application",
+    ),
     ("server error in '/", "ASP.NET's own page"),
     ("whitelabel error page", "Spring's own page"),
     ("<code>accessdenied</code>", "an object store's XML error"),
@@ -126,7 +138,10 @@ const OWN_PAGES: &[(&str, &str)] = &[
 const OWN_TEXTS: &[(&str, &str)] = &[
     ("rbac: access denied", "Envoy's access policy"),
     ("no healthy upstream", "Envoy's own answer"),
-    ("upstream connect error or disconnect/reset before headers", "Envoy's own answer"),
+    (
+        "upstream connect error or disconnect/reset before headers",
+        "Envoy's own answer",
+    ),
     ("upstream request timeout", "Envoy's own answer"),
     ("default backend - 404", "Kubernetes' default backend"),
     ("403: forbidden", "a framework's own answer"),
@@ -239,11 +254,17 @@ pub(crate) fn request_id(page: &Page<'_>) -> Option<String> {
     if let Some(ray) = page.header("cf-ray").and_then(|_| cloudflare::ray(page)) {
         return Some(ray);
     }
-    ["x-amzn-requestid", "x-amz-cf-id", "x-azure-ref", "x-vercel-id", "akamai-grn"]
-        .iter()
-        .find_map(|name| page.header(name))
-        .map(|id| id.trim().to_owned())
-        .filter(|id| !id.is_empty())
+    [
+        "x-amzn-requestid",
+        "x-amz-cf-id",
+        "x-azure-ref",
+        "x-vercel-id",
+        "akamai-grn",
+    ]
+    .iter()
+    .find_map(|name| page.header(name))
+    .map(|id| id.trim().to_owned())
+    .filter(|id| !id.is_empty())
 }
 
 /// The place from which the edge answered, if it says.
@@ -252,10 +273,21 @@ pub(crate) fn place(page: &Page<'_>) -> Option<String> {
     let cloudfront = || page.header("x-amz-cf-pop");
     let fastly = || {
         let last = page.header("x-served-by")?.rsplit(',').next()?.trim();
-        if starts(last, "cache-") { last.rsplit('-').next() } else { None }
+        if starts(last, "cache-") {
+            last.rsplit('-').next()
+        } else {
+            None
+        }
     };
-    let vercel = || page.header("x-vercel-id").and_then(|id| id.split("::").next());
-    let place = ray.or_else(cloudfront).or_else(fastly).or_else(vercel)?.trim();
+    let vercel = || {
+        page.header("x-vercel-id")
+            .and_then(|id| id.split("::").next())
+    };
+    let place = ray
+        .or_else(cloudfront)
+        .or_else(fastly)
+        .or_else(vercel)?
+        .trim();
     let word: String = place
         .chars()
         .take_while(|c| c.is_ascii_alphanumeric() || *c == '-')
@@ -273,16 +305,24 @@ pub(crate) fn relays_cloudflare(page: &Page<'_>) -> bool {
 /// What an application says about its refusal, when its words are plain.
 pub(crate) fn told_reason(text: &str) -> Option<Rule> {
     static GEO: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)\b(?:from|in|for) (?:your|this) (?:country|region|location|jurisdiction)\b|\bgeo-?(?:blocked|restricted|restriction)|\bnot available in your (?:country|region|area)")
+        pattern(
+            r"(?i)\b(?:from|in|for) (?:your|this) (?:country|region|location|jurisdiction)\b|\bgeo-?(?:blocked|restricted|restriction)|\bnot available in your (?:country|region|area)",
+        )
     });
     static IP: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)\bip(?: address)?(?: \(?[0-9a-f.:]{3,45}\)?)? (?:is |was |has been |has )?(?:not (?:been )?(?:in |on )?(?:the )?(?:allow|authori|white-?list|permit|register|recogni)|(?:temporarily |permanently )?(?:blocked|banned|denied|blacklist|blocklist|restricted))")
+        pattern(
+            r"(?i)\bip(?: address)?(?: \(?[0-9a-f.:]{3,45}\)?)? (?:is |was |has been |has )?(?:not (?:been )?(?:in |on )?(?:the )?(?:allow|authori|white-?list|permit|register|recogni)|(?:temporarily |permanently )?(?:blocked|banned|denied|blacklist|blocklist|restricted))",
+        )
     });
     static AUTH: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)authentication (?:token|required|failed|credentials)|authentication is required|not authenticated|(?:missing|invalid|no|expired) (?:api[ _-]?key|access token|credentials|authentication)|credentials were not provided")
+        pattern(
+            r"(?i)authentication (?:token|required|failed|credentials)|authentication is required|not authenticated|(?:missing|invalid|no|expired) (?:api[ _-]?key|access token|credentials|authentication)|credentials were not provided",
+        )
     });
     static CSRF: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)\b(?:csrf|xsrf|anti-?forgery)\b.{0,60}(?:fail|invalid|mismatch|missing|incorrect|expired|abort)|(?:fail|invalid|mismatch|missing|incorrect|expired).{0,30}\b(?:csrf|xsrf|anti-?forgery)\b")
+        pattern(
+            r"(?i)\b(?:csrf|xsrf|anti-?forgery)\b.{0,60}(?:fail|invalid|mismatch|missing|incorrect|expired|abort)|(?:fail|invalid|mismatch|missing|incorrect|expired).{0,30}\b(?:csrf|xsrf|anti-?forgery)\b",
+        )
     });
     let rules: [(&LazyLock<Regex>, Rule); 4] = [
         (&IP, Rule::Ip),

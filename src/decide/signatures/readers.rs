@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Found, Tier};
-use crate::decide::page::{Page, has, pattern, starts};
+use super::{Found, Tier, origin};
+use crate::decide::page::{Form, Page, has, pattern, starts};
 use crate::domain::verdict::{Kind, Rule, Strength, WhoActs};
 
 /// The first group of a pattern in what a reader of the page sees.
@@ -56,14 +56,24 @@ fn by_status(page: &Page<'_>, found: &mut Found) {
 
 /// A reference: class, edge address, unix time, request.
 static AKAMAI_REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)(?:^|[^0-9a-z.])(\d{1,3}\.[0-9a-f]{6,8}\.1\d{9}\.[0-9a-f]{4,9})(?:[^0-9a-z.]|\.?$|\.[^0-9a-z])")
+    pattern(
+        r"(?i)(?:^|[^0-9a-z.])(\d{1,3}\.[0-9a-f]{6,8}\.1\d{9}\.[0-9a-f]{4,9})(?:[^0-9a-z.]|\.?$|\.[^0-9a-z])",
+    )
 });
 
 pub(super) fn akamai_in_front(page: &Page<'_>) -> bool {
-    page.header("server").is_some_and(|s| starts(s.trim(), "akamai"))
-        || ["akamai-grn", "x-akamai-request-id", "akamai-cache-status", "x-akamai-transformed", "x-akamai-session-info", "akamai-request-bc"]
-            .iter()
-            .any(|name| page.header(name).is_some())
+    page.header("server")
+        .is_some_and(|s| starts(s.trim(), "akamai"))
+        || [
+            "akamai-grn",
+            "x-akamai-request-id",
+            "akamai-cache-status",
+            "x-akamai-transformed",
+            "x-akamai-session-info",
+            "akamai-request-bc",
+        ]
+        .iter()
+        .any(|name| page.header(name).is_some())
         || ["_abck", "bm_sz", "ak_bmsc", "bm_mi", "bm_sv"]
             .iter()
             .any(|cookie| page.sets_cookie(cookie))
@@ -95,8 +105,18 @@ fn akamai_class(page: &Page<'_>, found: &mut Found, reference: &str) {
     let class = reference.split('.').next().unwrap_or_default();
     found.code = Some(class.to_owned());
     match (class, page.status()) {
-        ("9", _) => set(found, Kind::EdgeError, Rule::HostMisconfig, WhoActs::SiteOwner),
-        ("7", _) => set(found, Kind::EdgeError, Rule::HostMisconfig, WhoActs::Visitor),
+        ("9", _) => set(
+            found,
+            Kind::EdgeError,
+            Rule::HostMisconfig,
+            WhoActs::SiteOwner,
+        ),
+        ("7", _) => set(
+            found,
+            Kind::EdgeError,
+            Rule::HostMisconfig,
+            WhoActs::Visitor,
+        ),
         ("11", _) => set(found, Kind::EdgeError, Rule::OriginDns, WhoActs::SiteOwner),
         ("3" | "30" | "97", _) => set(found, Kind::EdgeError, Rule::OriginDown, WhoActs::SiteOwner),
         // One page for every denial: firewall, country, rate, token. Only the owner can look it up.
@@ -113,6 +133,10 @@ fn akamai_class(page: &Page<'_>, found: &mut Found, reference: &str) {
 }
 
 pub(super) fn akamai_server(page: &Page<'_>, found: &mut Found) -> bool {
+    // That a thing is not there is said by the origin far more often than by the edge.
+    if matches!(page.status(), 404 | 405 | 410) {
+        return false;
+    }
     by_status(page, found);
     if page.status() == 401 {
         found.rule = Rule::EdgeAuth;
@@ -131,6 +155,10 @@ pub(super) fn imperva_incident(page: &Page<'_>, found: &mut Found) -> bool {
     static DETAIL: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)[?&;]edet=(\d{1,4})"));
     found.reference_id = raw(page, &IN_FRAME).or_else(|| seen(page, &IN_TEXT));
     found.code = raw(page, &DETAIL).map(|number| format!("edet={number}"));
+    // The same page tells of an origin that can't be reached.
+    if matches!(page.status(), 502..=504) {
+        set(found, Kind::EdgeError, Rule::Unknown, WhoActs::SiteOwner);
+    }
     found.reference_id.is_some()
 }
 
@@ -152,6 +180,19 @@ pub(super) fn nothing_to_read(page: &Page<'_>) -> bool {
     page.visible().len() < 160
 }
 
+/// Whether the page is a script and no more; the shell of an application has at least a title.
+pub(super) fn script_alone(page: &Page<'_>) -> bool {
+    nothing_to_read(page) && page.title().is_none() && origin::answered(page).is_none()
+}
+
+pub(super) fn empty_or_script(page: &Page<'_>) -> bool {
+    match page.form {
+        Form::Empty => true,
+        Form::Html => nothing_to_read(page) && page.body().len() <= 16 * 1024,
+        _ => false,
+    }
+}
+
 /// `x-iinfo` says that the edge answered: the third id is 0, no connection to the origin, a block token.
 pub(super) fn imperva_answered(page: &Page<'_>) -> bool {
     static AT_EDGE: LazyLock<Regex> =
@@ -171,7 +212,9 @@ pub(super) fn incident_id(page: &Page<'_>, found: &mut Found) -> bool {
 /// `Reference ID: #<uuid>` and its kin.
 pub(super) fn reference_id(page: &Page<'_>, found: &mut Found) -> bool {
     static ID: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)(?:reference|incident|request) (?:id|number)\s*:?\s*#?\s*([0-9a-z][0-9a-z-]{7,63})")
+        pattern(
+            r"(?i)(?:reference|incident|request) (?:id|number)\s*:?\s*#?\s*([0-9a-z][0-9a-z-]{7,63})",
+        )
     });
     found.reference_id = seen(page, &ID);
     true
@@ -195,7 +238,12 @@ pub(super) fn cloudfront_page(page: &Page<'_>, found: &mut Found) -> bool {
     } else if says("bad request.") {
         set(found, Kind::EdgeError, Rule::HostMisconfig, who);
     } else if says("not configured to allow the http request method") {
-        set(found, Kind::EdgeError, Rule::HostMisconfig, WhoActs::VisitorOrSiteOwner);
+        set(
+            found,
+            Kind::EdgeError,
+            Rule::HostMisconfig,
+            WhoActs::VisitorOrSiteOwner,
+        );
     } else if says("resolve the origin domain name") {
         set(found, Kind::EdgeError, Rule::OriginDns, who);
     } else if says("lambda") || says("cloudfront function") {
@@ -209,7 +257,15 @@ pub(super) fn cloudfront_page(page: &Page<'_>, found: &mut Found) -> bool {
 }
 
 pub(super) fn cloudfront_bare(page: &Page<'_>, found: &mut Found) -> bool {
+    if matches!(page.status(), 404 | 405 | 410) {
+        return false;
+    }
     by_status(page, found);
+    found.reference_id = header(page, "x-amz-cf-id");
+    true
+}
+
+pub(super) fn cloudfront_signed(page: &Page<'_>, found: &mut Found) -> bool {
     found.reference_id = header(page, "x-amz-cf-id");
     true
 }
@@ -275,7 +331,9 @@ pub(super) fn application_gateway(page: &Page<'_>, found: &mut Found) -> bool {
 /// `<title>403</title>403 Forbidden` and nothing else.
 pub(super) fn google_minimal(page: &Page<'_>, found: &mut Found) -> bool {
     static PAGE: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r#"(?i)^\s*<!doctype html><meta charset="?utf-8"?><meta name="?viewport"? content="width=device-width, initial-scale=1"><title>(\d{3})</title>(\d{3}) [A-Za-z ]{2,40}\s*$"#)
+        pattern(
+            r#"(?i)^\s*<!doctype html><meta charset="?utf-8"?><meta name="?viewport"? content="width=device-width, initial-scale=1"><title>(\d{3})</title>(\d{3}) [A-Za-z ]{2,40}\s*$"#,
+        )
     });
     let body = String::from_utf8_lossy(page.body());
     let Some(parts) = PAGE.captures(&body) else {
@@ -354,7 +412,9 @@ pub(super) fn sucuri(page: &Page<'_>, found: &mut Found) -> bool {
 // F5.
 
 static SUPPORT_ID: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)support id(?: is)?\s*:?\s*<?\s*([0-9]{10,24}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
+    pattern(
+        r"(?i)support id(?: is)?\s*:?\s*<?\s*([0-9]{10,24}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})",
+    )
 });
 
 /// Error pages may be dressed up; with a good status it must be the page itself, not a text about it.
@@ -370,7 +430,10 @@ pub(super) fn f5_page(page: &Page<'_>, found: &mut Found) -> bool {
         return false;
     }
     found.reference_id = seen(page, &SUPPORT_ID);
-    if found.reference_id.as_deref().is_some_and(|id| id.contains('-'))
+    if found
+        .reference_id
+        .as_deref()
+        .is_some_and(|id| id.contains('-'))
         || page.header_has("server", "volt-adc")
         || page.header("x-volterra-location").is_some()
     {
@@ -383,6 +446,16 @@ pub(super) fn f5_page(page: &Page<'_>, found: &mut Found) -> bool {
 pub(super) fn f5_support_id(page: &Page<'_>, found: &mut Found) -> bool {
     found.reference_id = seen(page, &SUPPORT_ID);
     found.reference_id.is_some()
+}
+
+/// The id and nothing else of F5's: it must look like theirs, and nothing may speak for the origin.
+pub(super) fn f5_support_id_alone(page: &Page<'_>, found: &mut Found) -> bool {
+    f5_support_id(page, found)
+        && found
+            .reference_id
+            .as_deref()
+            .is_some_and(|id| (17..=20).contains(&id.len()) && !id.contains('-'))
+        && origin::answered(page).is_none()
 }
 
 /// The id may stand in a `noscript` that is not read as text.
@@ -436,20 +509,28 @@ pub(super) fn datadome(page: &Page<'_>, found: &mut Found) -> bool {
     found.code = kind;
     found.reference_id = header(page, "x-datadome-cid")
         .or_else(|| raw(page, &CID))
-        .map(|cid| cid.replace("%3D", "=").replace("%3d", "=").replace("%2F", "/").replace("%2B", "+"));
+        .map(|cid| {
+            cid.replace("%3D", "=")
+                .replace("%3d", "=")
+                .replace("%2F", "/")
+                .replace("%2B", "+")
+        });
     true
 }
 
 /// The JSON form: its one purpose is the address of the captcha.
 pub(super) fn datadome_json(page: &Page<'_>, found: &mut Found) -> bool {
-    member(page, "url").is_some_and(|url| has(url, "captcha-delivery.com/")) && datadome(page, found)
+    member(page, "url").is_some_and(|url| has(url, "captcha-delivery.com/"))
+        && datadome(page, found)
 }
 
 // HUMAN (PerimeterX).
 
 pub(super) fn human(page: &Page<'_>, found: &mut Found) -> bool {
     static ID: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r#"(?i)(?:_pxUuid['"\]]?\s*=\s*['"]|["']?\buuid["']?\s*:\s*["']|reference id[^#]{0,60}#\s*)([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"#)
+        pattern(
+            r#"(?i)(?:_pxUuid['"\]]?\s*=\s*['"]|["']?\buuid["']?\s*:\s*["']|reference id[^#]{0,60}#\s*)([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"#,
+        )
     });
     found.reference_id = raw(page, &ID).or_else(|| seen(page, &ID));
     true
@@ -475,17 +556,17 @@ pub(super) fn vercel(page: &Page<'_>, found: &mut Found) -> bool {
     true
 }
 
+/// Errors of the platform; one of the deployment's own code is the application's.
 pub(super) fn vercel_error(page: &Page<'_>, found: &mut Found) -> bool {
-    found.code = header(page, "x-vercel-error");
-    let code = found.code.as_deref().unwrap_or_default();
-    found.rule = match code {
-        _ if starts(code, "DNS_") => Rule::OriginDns,
-        _ if has(code, "FUNCTION") || has(code, "MIDDLEWARE") || has(code, "EDGE_") => {
-            Rule::EdgeCompute
-        }
-        _ if has(code, "ROUTER_EXTERNAL") => Rule::OriginDown,
-        _ => Rule::HostMisconfig,
+    let code = header(page, "x-vercel-error").unwrap_or_default();
+    found.rule = match () {
+        () if starts(&code, "DNS_") => Rule::OriginDns,
+        () if starts(&code, "ROUTER_") => Rule::OriginDown,
+        () if starts(&code, "DEPLOYMENT_") => Rule::HostMisconfig,
+        () if starts(&code, "INTERNAL_") => Rule::EdgeCompute,
+        () => return false,
     };
+    found.code = Some(code);
     vercel(page, found)
 }
 
@@ -493,16 +574,22 @@ pub(super) fn vercel_error(page: &Page<'_>, found: &mut Found) -> bool {
 
 pub(super) fn wordfence(page: &Page<'_>, found: &mut Found) -> bool {
     static REASON: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"(?i)(?:block )?reason:\s*(.{3,160}?)(?:\.(?:\s|$)|$)"));
+        LazyLock::new(|| pattern(r"(?i)(?:block )?reason:\s*(.{3,160})"));
     let reason = seen(page, &REASON).unwrap_or_default();
     let told = |words: &[&str]| words.iter().any(|word| has(&reason, word));
-    found.rule = if told(&["exceeded the maximum", "rate", "too many"]) {
+    found.rule = if told(&["exceeded the maximum", "rate limit", "too many"]) {
         Rule::RateLimit
     } else if told(&["country"]) {
         Rule::Geo
     } else if told(&["user agent", "user-agent", "browser"]) {
         Rule::UserAgent
-    } else if told(&["ip range", "ip address", "blocklist", "blacklist", "manual block"]) {
+    } else if told(&[
+        "ip range",
+        "ip address",
+        "blocklist",
+        "blacklist",
+        "manual block",
+    ]) {
         Rule::Ip
     } else {
         Rule::FirewallRule
@@ -515,7 +602,9 @@ pub(super) fn wordfence(page: &Page<'_>, found: &mut Found) -> bool {
 
 pub(super) fn netscaler(page: &Page<'_>, found: &mut Found) -> bool {
     static ID: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)(?:appfw session id|transaction id|event id)\s*:?\s*([0-9a-z][0-9a-z_-]{5,60})")
+        pattern(
+            r"(?i)(?:appfw session id|transaction id|event id)\s*:?\s*([0-9a-z][0-9a-z_-]{5,60})",
+        )
     });
     static CATEGORY: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"(?i)violation category\s*:?\s*(APPFW_[A-Z_]{2,40})"));
@@ -567,16 +656,27 @@ pub(super) fn captive_portal(page: &Page<'_>) -> bool {
     let Some(host) = url.host_str() else {
         return false;
     };
-    let words = ["guest", "hotspot", "captive", "portal", "wlan", "wifi", "fgtauth", "login", "auth"];
+    let words = [
+        "guest", "hotspot", "captive", "portal", "wlan", "wifi", "fgtauth",
+    ];
     let path = format!("{}?{}", url.path(), url.query().unwrap_or_default());
-    let says = |text: &str| words.iter().any(|word| has(text, word));
-    let literal = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    match literal {
-        // It was given the address that was asked for: that is how portals send people back.
-        Ok(address) => says(&path) && (is_local(address) || has(&path, "url=") || has(&path, "redirect")),
-        Err(_) => ["captiveportal.", "captive.", "hotspot.", "wifi-login.", "guestportal."]
-            .iter()
-            .any(|prefix| starts(host, prefix)),
+    let says = |words: &[&str]| words.iter().any(|word| has(&path, word));
+    // Portals are given the address that was asked for, to send people back.
+    let sends_back = says(&["url=", "redirect=", "orig_", "dst=", "continue="]);
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => {
+            (says(&words) && (is_local(address) || sends_back))
+                || (says(&["login", "auth"]) && sends_back && is_local(address))
+        }
+        Err(_) => [
+            "captiveportal.",
+            "captive.",
+            "hotspot.",
+            "wifi-login.",
+            "guestportal.",
+        ]
+        .iter()
+        .any(|prefix| starts(host, prefix)),
     }
 }
 

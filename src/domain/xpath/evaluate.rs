@@ -73,12 +73,12 @@ impl<'d> Evaluation<'d> {
     fn value(&self, expression: &Expression, here: Here<'d>) -> Outcome<Value<'d>> {
         self.spend(1)?;
         Ok(match expression {
-            Expression::Or(a, b) => Value::Truth(
-                truth(&self.value(a, here)?) || truth(&self.value(b, here)?),
-            ),
-            Expression::And(a, b) => Value::Truth(
-                truth(&self.value(a, here)?) && truth(&self.value(b, here)?),
-            ),
+            Expression::Or(a, b) => {
+                Value::Truth(truth(&self.value(a, here)?) || truth(&self.value(b, here)?))
+            }
+            Expression::And(a, b) => {
+                Value::Truth(truth(&self.value(a, here)?) && truth(&self.value(b, here)?))
+            }
             Expression::Compare(comparison, a, b) => {
                 let (a, b) = (self.value(a, here)?, self.value(b, here)?);
                 Value::Truth(self.compare(*comparison, &a, &b)?)
@@ -142,8 +142,7 @@ impl<'d> Evaluation<'d> {
             Ok(())
         };
         match (step.axis, item) {
-            (Axis::SelfNode | Axis::DescendantOrSelf, Item::Attribute(..)) => look(item)?,
-            (Axis::SelfNode, Item::Node(_)) => look(item)?,
+            (Axis::SelfNode, _) | (Axis::DescendantOrSelf, Item::Attribute(..)) => look(item)?,
             (Axis::Child, Item::Node(node)) => {
                 for child in node.children() {
                     look(Item::Node(child))?;
@@ -181,7 +180,11 @@ impl<'d> Evaluation<'d> {
         Ok(found)
     }
 
-    fn filter(&self, mut items: Vec<Item<'d>>, predicates: &[Expression]) -> Outcome<Vec<Item<'d>>> {
+    fn filter(
+        &self,
+        mut items: Vec<Item<'d>>,
+        predicates: &[Expression],
+    ) -> Outcome<Vec<Item<'d>>> {
         for predicate in predicates {
             let last = items.len();
             let mut kept = Vec::new();
@@ -212,7 +215,12 @@ impl<'d> Evaluation<'d> {
         Ok(items)
     }
 
-    fn call(&self, function: Function, arguments: &[Expression], here: Here<'d>) -> Outcome<Value<'d>> {
+    fn call(
+        &self,
+        function: Function,
+        arguments: &[Expression],
+        here: Here<'d>,
+    ) -> Outcome<Value<'d>> {
         let argument = |at: usize| match arguments.get(at) {
             Some(argument) => self.value(argument, here),
             None => Ok(Value::Nodes(vec![here.item])),
@@ -263,9 +271,9 @@ impl<'d> Evaluation<'d> {
                 Value::Text(Cow::Owned(whole))
             }
             Function::LocalName => Value::Text(first()?.map_or(Cow::Borrowed(""), local_name)),
-            Function::NamespaceUri => {
-                Value::Text(Cow::Borrowed(first()?.and_then(namespace).unwrap_or_default()))
-            }
+            Function::NamespaceUri => Value::Text(Cow::Borrowed(
+                first()?.and_then(namespace).unwrap_or_default(),
+            )),
             Function::Name => Value::Text(first()?.map_or(Cow::Borrowed(""), full_name)),
         })
     }
@@ -421,7 +429,12 @@ fn number_of(text: &str) -> f64 {
 
 fn number_text(number: f64) -> String {
     if number.is_infinite() {
-        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+        return if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }
+        .to_owned();
     }
     if number == 0.0 {
         return "0".to_owned();
@@ -462,7 +475,7 @@ fn is_named(axis: Axis, item: Item<'_>) -> bool {
     }
 }
 
-fn local_name<'d>(item: Item<'d>) -> Cow<'d, str> {
+fn local_name(item: Item<'_>) -> Cow<'_, str> {
     match item {
         Item::Node(node) if node.is_element() => Cow::Borrowed(node.tag_name().name()),
         Item::Node(_) => Cow::Borrowed(""),
@@ -472,7 +485,7 @@ fn local_name<'d>(item: Item<'d>) -> Cow<'d, str> {
     }
 }
 
-fn namespace<'d>(item: Item<'d>) -> Option<&'d str> {
+fn namespace(item: Item<'_>) -> Option<&str> {
     match item {
         Item::Node(node) => node.tag_name().namespace(),
         Item::Attribute(node, at) => node.attributes().nth(at)?.namespace(),
@@ -480,7 +493,7 @@ fn namespace<'d>(item: Item<'d>) -> Option<&'d str> {
 }
 
 /// Prefix and name as they are written, as far as the prefix can be found again.
-fn full_name<'d>(item: Item<'d>) -> Cow<'d, str> {
+fn full_name(item: Item<'_>) -> Cow<'_, str> {
     let local = local_name(item);
     let node = match item {
         Item::Node(node) | Item::Attribute(node, _) => node,

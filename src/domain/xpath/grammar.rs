@@ -209,7 +209,10 @@ impl<'a> Reader<'a> {
         self.word_is(word) && self.take(word)
     }
 
-    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, String>) -> Result<T, String> {
+    fn deeper<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, String>,
+    ) -> Result<T, String> {
         if self.depth >= DEPTH_MAX {
             return Err(self.error(&format!("nested more than {DEPTH_MAX} levels deep")));
         }
@@ -389,13 +392,21 @@ impl<'a> Reader<'a> {
             } else {
                 format!("{least} to {most}")
             };
-            let noun = if wanted == "1" { "argument" } else { "arguments" };
+            let noun = if wanted == "1" {
+                "argument"
+            } else {
+                "arguments"
+            };
             let what = format!("{name}() takes {wanted} {noun}, not {}", arguments.len());
             return Err(self.error_at(at, &what));
         }
         let takes_nodes = matches!(
             function,
-            Function::Count | Function::Sum | Function::LocalName | Function::Name | Function::NamespaceUri
+            Function::Count
+                | Function::Sum
+                | Function::LocalName
+                | Function::Name
+                | Function::NamespaceUri
         );
         if takes_nodes && arguments.first().is_some_and(|first| !selects(first)) {
             let what = format!("{name}() takes nodes, such as //a");
@@ -565,13 +576,12 @@ fn unknown_function(name: &str) -> String {
         .map(|(known, ..)| (strsim::damerau_levenshtein(known, name), *known))
         .min()
         .filter(|(distance, _)| *distance <= 2);
-    match near {
-        Some((_, known)) => format!("there is no function \"{name}\"; did you mean \"{known}\"?"),
-        None => {
-            let names: Vec<&str> = FUNCTIONS.iter().map(|f| f.0).collect();
-            format!("there is no function \"{name}\"; there are {}", names.join(", "))
-        }
+    if let Some((_, known)) = near {
+        return format!("there is no function \"{name}\"; did you mean \"{known}\"?");
     }
+    let names: Vec<&str> = FUNCTIONS.iter().map(|f| f.0).collect();
+    let names = names.join(", ");
+    format!("there is no function \"{name}\"; there are {names}")
 }
 
 /// Whether an expression selects nodes, as opposed to a text, number or truth.
@@ -585,7 +595,9 @@ fn fused(steps: Vec<Step>) -> Vec<Step> {
     let mut fused: Vec<Step> = Vec::with_capacity(steps.len());
     for step in steps {
         let after_all = fused.last().is_some_and(|last| {
-            last.axis == Axis::DescendantOrSelf && last.test == Test::Node && last.predicates.is_empty()
+            last.axis == Axis::DescendantOrSelf
+                && last.test == Test::Node
+                && last.predicates.is_empty()
         });
         if after_all && step.axis == Axis::Child && !step.predicates.iter().any(counts) {
             fused.pop();
