@@ -123,7 +123,9 @@ fn judged(
             "the mark of the partner's application is there",
         ));
     }
-    if failures.is_empty() {
+    // Who watches for a verdict and asks for nothing else wants to know what else came.
+    let watches = probe.expect.verdict.is_some() && probe.expect.conditions.0.is_empty();
+    if failures.is_empty() && !watches {
         // A gate with a good status fulfils a bare expectation of the status, and is a gate all the same.
         if is_refusal && !content_holds(probe) {
             return verdict;
@@ -137,7 +139,7 @@ fn judged(
         pass.evidence.push(evidence(Strength::Strong, said));
         return pass;
     }
-    if verdict.kind == Kind::Pass {
+    if verdict.kind == Kind::Pass && !failures.is_empty() {
         verdict = unexpected(page, observation, verdict.maker);
     }
     for failure in failures {
@@ -408,17 +410,15 @@ fn refusal(page: &Page<'_>) -> Rule {
 }
 
 fn without_answer(failure: Option<&Failure>) -> Verdict {
-    match failure {
-        Some(failure) => of_failure(failure),
-        None => {
-            let mut verdict = Verdict::new(Kind::LocalError, Maker::OurSide);
-            verdict.evidence.push(evidence(
-                Strength::Weak,
-                "the run saw neither an answer nor a failure",
-            ));
-            verdict
-        }
+    if let Some(failure) = failure {
+        return of_failure(failure);
     }
+    let mut verdict = Verdict::new(Kind::LocalError, Maker::OurSide);
+    verdict.evidence.push(evidence(
+        Strength::Weak,
+        "the run saw neither an answer nor a failure",
+    ));
+    verdict
 }
 
 fn of_failure(failure: &Failure) -> Verdict {

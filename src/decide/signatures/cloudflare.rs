@@ -458,11 +458,10 @@ pub(super) fn custom_answer(page: &Page<'_>, found: &mut Found) -> bool {
         return false;
     }
     match page.status() {
-        // Only the application, a Worker or Access answers with these.
-        401 | 404 | 405 | 410 | 422 => return false,
         429 => (found.kind, found.rule, found.who) = (RateLimited, Rule::RateLimit, NobodyWait),
         502 | 504 => (found.kind, found.rule) = (EdgeError, Rule::OriginDown),
-        500.. => return false,
+        // Only the application, a Worker or Access answers with these.
+        401 | 404 | 405 | 410 | 422 | 500.. => return false,
         _ => {}
     }
     found.reference_id = ray(page);
