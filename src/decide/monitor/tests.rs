@@ -103,6 +103,57 @@ fn everybody_is_refused() {
 }
 
 #[test]
+fn one_client_from_one_address_is_no_single_cause_but_said_so() {
+    let mut play = Play::new(gmc());
+    play.run(900, |cell, t| {
+        let pair = client(cell, "java-8") && cell.egress.as_str() == "new-reval";
+        kind_at(t >= 400 && pair, Kind::OriginDenied, cell)
+    });
+    assert_eq!(
+        play.notifications.last().unwrap().briefing.headline,
+        "The application of GMC refuses 1 of the 6 cells that ran; \
+         only client `java-8` and egress `new-reval` together fail"
+    );
+}
+
+#[test]
+fn what_can_not_be_told_yet_says_which_request_would_tell() {
+    let mut play = Play::new(gmc());
+    play.run(480, |cell, t| {
+        kind_at(
+            t >= 400 && cell.egress.as_str() == "new-reval",
+            Kind::OriginDenied,
+            cell,
+        )
+    });
+    let first = &play.notifications[0].briefing;
+    assert_eq!(
+        first.headline,
+        "The application of GMC refuses both cells that ran; \
+         can't tell yet whether it is egress `new-reval` or credential `gmc`"
+    );
+    assert_eq!(
+        first.next_step.as_deref(),
+        Some(
+            "Would tell: a run of client `java-8` from egress `legacy-prod` with credential `gmc`"
+        )
+    );
+    play.run(900, |cell, t| {
+        kind_at(
+            t >= 400 && cell.egress.as_str() == "new-reval",
+            Kind::OriginDenied,
+            cell,
+        )
+    });
+    assert_eq!(
+        play.reasons("engineers"),
+        "opened changed",
+        "{:#?}",
+        play.lines
+    );
+}
+
+#[test]
 fn the_host_does_not_answer() {
     let mut play = Play::new(gmc());
     play.run(1200, |cell, t| kind_at(t >= 400, Kind::Timeout, cell));
@@ -437,7 +488,7 @@ fn a_refused_credential_is_not_asked_to_death() {
     let last = &play.notifications.last().unwrap().briefing;
     assert_eq!(
         last.headline.split(", ").next(),
-        Some("the application of GMC refuses requests with credential `gmc`")
+        Some("The application of GMC refuses requests with credential `gmc`")
     );
     assert!(
         last.next_step
