@@ -168,7 +168,7 @@ fn may_hang_on(kind: Kind, level: &Level) -> bool {
         Level::Egress(_) => match Group::of(kind) {
             Group::Edge | Group::Denied | Group::Tls => true,
             Group::Network => kind != Kind::DnsError,
-            Group::Origin | Group::Lifted => false,
+            Group::Origin | Group::Fine => false,
         },
         Level::Client(_) => {
             matches!(Group::of(kind), Group::Edge | Group::Denied | Group::Tls)

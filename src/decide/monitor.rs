@@ -142,7 +142,7 @@ impl Monitor {
             return;
         };
         let cell = &self.board.cells[id];
-        let (host, failed) = (cell.host, kind != cell.expected);
+        let (host, failed) = (cell.host, cell.fails(kind));
         let control = cell.control_probe;
         if before.is_none_or(|last| last.kind != kind) {
             effects.push(Effect::VerdictChanged(VerdictChange {

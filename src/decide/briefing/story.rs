@@ -158,16 +158,25 @@ impl<'a> Story<'a> {
                     "{partner} answers {request} with another page than the content{at}{detail}"
                 )
             }
-            Kind::Unexpected => format!("{host} does not answer as expected{detail}{of}"),
+            Kind::Unexpected => match self.watched() {
+                Some(kind) => {
+                    format!("{partner} no longer answers {request} with the watched {kind}")
+                }
+                None => format!("{host} does not answer as expected{detail}{of}"),
+            },
             Kind::DnsError => format!("the name {host} does not resolve{of}"),
             Kind::ConnectError => format!("{host} accepts no connection{of}"),
             Kind::TlsError => format!("the TLS handshake with {host} fails{of}"),
             Kind::Timeout => format!("{host} does not answer (timeout){of}"),
             Kind::LocalError => format!("{request} can't be sent from our side"),
-            Kind::Pass => {
-                format!("{partner} lets {request} through, where a refusal is expected")
-            }
+            Kind::Pass => format!("{host} answers {request}"),
         }
+    }
+
+    /// The verdict that is normal for what failed, when that is not a pass.
+    fn watched(&self) -> Option<Kind> {
+        let probe = self.plan.probe(self.incident.probes.first()?)?;
+        probe.expect.verdict.filter(|kind| *kind != Kind::Pass)
     }
 
     /// The vendor's code or the status, in brackets.
@@ -181,7 +190,7 @@ impl<'a> Story<'a> {
                 Maker::Edge => format!(" (error {code})"),
                 _ => format!(" (code {code})"),
             },
-            (_, Some(status)) if self.incident.kind != Kind::Pass => format!(" (HTTP {status})"),
+            (_, Some(status)) => format!(" (HTTP {status})"),
             _ => String::new(),
         }
     }
@@ -306,8 +315,8 @@ impl<'a> Story<'a> {
             Subject::Host(host) => format!(" of {host}"),
             Subject::OurNetwork => " of our own network".to_owned(),
         };
-        let answer = if self.incident.kind == Kind::Pass {
-            ("is refused as expected", "are refused as expected")
+        let answer = if self.watched().is_some() {
+            ("is answered as expected", "are answered as expected")
         } else {
             ("passes", "pass")
         };
@@ -408,10 +417,8 @@ impl<'a> Story<'a> {
         }
         let partner = self.partner();
         let step = match (&diagnosis.cause, self.incident.kind) {
-            (_, Kind::Pass) => {
-                return Some(format!(
-                    "Check with {partner} whether the refusal was lifted on purpose"
-                ));
+            (_, Kind::Unexpected) if self.watched().is_some() => {
+                format!("Check with {partner} whether what was watched changed on purpose")
             }
             (_, Kind::RateLimited) => {
                 let wait = self.specimen.and_then(|s| s.verdict.retry_after);

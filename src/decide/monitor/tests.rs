@@ -512,27 +512,35 @@ fn a_rate_limit_is_answered_with_patience() {
 
 #[test]
 fn a_watched_block_tells_when_it_goes_and_when_it_is_back() {
-    let setup = gmc().with(|plan| plan.probes[0].expect.verdict = Some(Kind::EdgeBlock));
-    let mut play = Play::new(setup);
-    play.run(3000, |cell, t| {
-        kind_at(!(400..1500).contains(&t), Kind::EdgeBlock, cell)
-    });
-    assert_eq!(
-        play.reasons("engineers"),
-        "opened resolved",
-        "{:#?}",
-        play.lines
-    );
-    let told = play.told("engineers");
-    assert!(
-        told[0]
-            .briefing
-            .headline
-            .contains("through, where a refusal is expected"),
-        "{}",
-        told[0].briefing.headline
-    );
-    assert_eq!(told[0].briefing.expected, "verdict edge_block");
+    let watched = || gmc().with(|plan| plan.probes[0].expect.verdict = Some(Kind::EdgeBlock));
+    // The classifier calls what is watched a pass, and its absence unexpected; its plain word is taken too.
+    for normal in [Kind::Pass, Kind::EdgeBlock] {
+        let mut play = Play::new(watched());
+        play.run(3000, |cell, t| {
+            let gone = (400..1500).contains(&t);
+            let kind = if gone { Kind::Unexpected } else { normal };
+            kind_at(true, kind, cell)
+        });
+        assert_eq!(
+            play.reasons("engineers"),
+            "opened resolved",
+            "{:#?}",
+            play.lines
+        );
+        let told = play.told("engineers");
+        assert_eq!(
+            told[0].briefing.headline,
+            "GMC no longer answers every request with the watched edge_block, from every egress, whatever the client"
+        );
+        assert_eq!(told[0].briefing.expected, "verdict edge_block");
+        assert!(
+            told[1].briefing.headline.starts_with(
+                "All 6 cells of webcache.gmc-uk.org that failed are answered as expected again."
+            ),
+            "{}",
+            told[1].briefing.headline
+        );
+    }
 }
 
 #[test]
