@@ -1,6 +1,6 @@
 //! The sentences about one incident: headline, reasons, next step.
 
-use super::{SENTENCE_CHARS_MAX, View};
+use super::{GUESSES_BELOW, SENTENCE_CHARS_MAX, View};
 use crate::decide::diagnose::pattern;
 use crate::decide::evidence::cut;
 use crate::decide::matrix::level;
@@ -55,6 +55,11 @@ impl<'a> Story<'a> {
             && diagnosis.confidence >= self.view.min_confidence
     }
 
+    /// Whether candidates may be told to this receiver.
+    pub(super) fn guesses(&self) -> bool {
+        self.view.min_confidence < GUESSES_BELOW
+    }
+
     pub(super) fn our_side(&self) -> bool {
         matches!(self.incident.diagnosis.cause, Cause::OurNetwork { .. })
             || self.incident.subject == Subject::OurNetwork
@@ -90,24 +95,37 @@ impl<'a> Story<'a> {
         };
         let open = match &diagnosis.cause {
             _ if self.named() => String::new(),
-            Cause::Unknown { among } if among.len() > 1 => {
-                let names: Vec<String> = among.iter().map(words::level).collect();
+            Cause::Unknown { among } if self.guesses() => self.open_question(among),
+            _ => "; the cause is not certain yet".to_owned(),
+        };
+        let asked = Some(asked).filter(|asked| !asked.is_empty());
+        let sentence = format!("{}{breadth}{open}", self.happens_to(asked.as_deref()));
+        match sentence.strip_prefix("the ") {
+            Some(rest) => format!("The {rest}"),
+            None => sentence,
+        }
+    }
+
+    /// What is still open, and between what.
+    fn open_question(&self, among: &[Level]) -> String {
+        let diagnosis = &self.incident.diagnosis;
+        match among {
+            [] => match pattern(&diagnosis.failing, &diagnosis.passing) {
+                Some(pattern) => format!("; {pattern}"),
+                None => "; no single cause fits yet".to_owned(),
+            },
+            [one] => format!(
+                "; can't tell whether it is {} alone or everybody",
+                words::level(one)
+            ),
+            several => {
+                let names: Vec<String> = several.iter().map(words::level).collect();
                 format!(
                     "; can't tell yet whether it is {}",
                     words::list(&names, "or")
                 )
             }
-            Cause::Unknown { among } if among.len() == 1 => format!(
-                "; can't tell whether it is {} alone or everybody",
-                words::level(&among[0])
-            ),
-            Cause::Unknown { .. } => "; no single cause fits yet".to_owned(),
-            _ => "; the cause is not certain yet".to_owned(),
-        };
-        format!(
-            "{}{breadth}{open}",
-            self.happens_to(Some(asked.as_str()).filter(|asked| !asked.is_empty()))
-        )
+        }
     }
 
     /// "GMC refuses … at Cloudflare (error 1010)"; `asked` is `None` when it is every request.
@@ -140,16 +158,25 @@ impl<'a> Story<'a> {
                     "{partner} answers {request} with another page than the content{at}{detail}"
                 )
             }
-            Kind::Unexpected => format!("{host} does not answer as expected{detail}{of}"),
+            Kind::Unexpected => match self.watched() {
+                Some(kind) => {
+                    format!("{partner} no longer answers {request} with the watched {kind}")
+                }
+                None => format!("{host} does not answer as expected{detail}{of}"),
+            },
             Kind::DnsError => format!("the name {host} does not resolve{of}"),
             Kind::ConnectError => format!("{host} accepts no connection{of}"),
             Kind::TlsError => format!("the TLS handshake with {host} fails{of}"),
             Kind::Timeout => format!("{host} does not answer (timeout){of}"),
             Kind::LocalError => format!("{request} can't be sent from our side"),
-            Kind::Pass => {
-                format!("{partner} lets {request} through, where a refusal is expected")
-            }
+            Kind::Pass => format!("{host} answers {request}"),
         }
+    }
+
+    /// The verdict that is normal for what failed, when that is not a pass.
+    fn watched(&self) -> Option<Kind> {
+        let probe = self.plan.probe(self.incident.probes.first()?)?;
+        probe.expect.verdict.filter(|kind| *kind != Kind::Pass)
     }
 
     /// The vendor's code or the status, in brackets.
@@ -163,7 +190,7 @@ impl<'a> Story<'a> {
                 Maker::Edge => format!(" (error {code})"),
                 _ => format!(" (code {code})"),
             },
-            (_, Some(status)) if self.incident.kind != Kind::Pass => format!(" (HTTP {status})"),
+            (_, Some(status)) => format!(" (HTTP {status})"),
             _ => String::new(),
         }
     }
@@ -201,6 +228,7 @@ impl<'a> Story<'a> {
         match (bad, good) {
             (0, _) => "some cells".to_owned(),
             (1, 0) => "the one cell that ran".to_owned(),
+            (2, 0) => "both cells that ran".to_owned(),
             (bad, 0) => format!("all {bad} cells that ran"),
             (bad, good) => format!("{bad} of the {} cells that ran", bad + good),
         }
@@ -287,8 +315,8 @@ impl<'a> Story<'a> {
             Subject::Host(host) => format!(" of {host}"),
             Subject::OurNetwork => " of our own network".to_owned(),
         };
-        let answer = if self.incident.kind == Kind::Pass {
-            ("is refused as expected", "are refused as expected")
+        let answer = if self.watched().is_some() {
+            ("is answered as expected", "are answered as expected")
         } else {
             ("passes", "pass")
         };
@@ -329,12 +357,14 @@ impl<'a> Story<'a> {
             _ => {
                 if bad > 0 {
                     lines.push(format!(
-                        "{} fail: {}",
+                        "{}: {}",
                         self.some_cells(),
                         words::kind(self.incident.kind)
                     ));
                 }
-                lines.extend(pattern(&diagnosis.failing, &diagnosis.passing));
+                if self.guesses() {
+                    lines.extend(pattern(&diagnosis.failing, &diagnosis.passing));
+                }
             }
         }
         let Some(specimen) = self.specimen else {
@@ -350,7 +380,7 @@ impl<'a> Story<'a> {
                 self.partner()
             ));
         }
-        if !self.named() && !verdict.hints.is_empty() && !self.our_side() {
+        if self.guesses() && !self.named() && !verdict.hints.is_empty() && !self.our_side() {
             let hints: Vec<String> = verdict
                 .hints
                 .iter()
@@ -387,10 +417,8 @@ impl<'a> Story<'a> {
         }
         let partner = self.partner();
         let step = match (&diagnosis.cause, self.incident.kind) {
-            (_, Kind::Pass) => {
-                return Some(format!(
-                    "Check with {partner} whether the refusal was lifted on purpose"
-                ));
+            (_, Kind::Unexpected) if self.watched().is_some() => {
+                format!("Check with {partner} whether what was watched changed on purpose")
             }
             (_, Kind::RateLimited) => {
                 let wait = self.specimen.and_then(|s| s.verdict.retry_after);
@@ -440,13 +468,13 @@ impl<'a> Story<'a> {
             ),
             (Cause::Level(level), _) => {
                 format!(
-                    "Report it to {partner}: only {} is hit{}",
+                    "Report it to {partner}: only {} is affected{}",
                     words::level(level),
                     self.give_reference()
                 )
             }
             _ => format!(
-                "Report it to {partner}: {}{}",
+                "Report it to {partner}: every request to {} is affected{}",
                 self.target(),
                 self.give_reference()
             ),
