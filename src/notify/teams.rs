@@ -239,11 +239,12 @@ pub fn digest(message: &Message<'_>) -> String {
         briefing.words.tell,
         doing(briefing),
     ]);
-    let mut hex = String::new();
-    for byte in Sha256::digest(told.to_string().as_bytes()).iter().take(8) {
-        hex.push_str(&format!("{byte:02x}"));
-    }
-    hex
+    let hash = Sha256::digest(told.to_string().as_bytes());
+    let start = hash.iter().take(8);
+    format!(
+        "{:016x}",
+        start.fold(0_u64, |all, byte| all << 8 | u64::from(*byte))
+    )
 }
 
 /// What is posted to the webhook.
@@ -272,7 +273,7 @@ pub fn payload(message: &Message<'_>) -> Value {
     })
 }
 
-fn frame(message: &Message<'_>, body: Value) -> Value {
+fn frame(message: &Message<'_>, body: &[Value]) -> Value {
     let (word, _) = state(message);
     json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -322,7 +323,7 @@ fn card(message: &Message<'_>, clock: &Clock) -> Value {
         "isSubtle": true,
         "wrap": true,
     }));
-    frame(message, Value::Array(body))
+    frame(message, &body)
 }
 
 /// The reference, and what must be said of the delivery; the names of other channels are no matter here.
@@ -359,7 +360,7 @@ fn plain_card(message: &Message<'_>, clock: &Clock) -> Value {
     text.push(foot(message, clock));
     let text: Vec<String> = text.iter().map(|l| escape(l)).collect();
     let block = json!({ "type": "TextBlock", "text": text.join("\n\n"), "wrap": true });
-    frame(message, json!([block]))
+    frame(message, &[block])
 }
 
 /// Writes what Teams' Markdown would read as markup so that it shows:

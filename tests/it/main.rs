@@ -1,5 +1,8 @@
 //! Tests over real sockets and files; one module an area.
 
+// A failed step of a test ends it, also in the functions that tests share.
+#![allow(clippy::unwrap_used)]
+
 /// What Slack accepts as blocks, from its documentation and not from our sender.
 mod block_kit;
 /// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
