@@ -126,11 +126,11 @@ fn way(specimen: &Specimen) -> Option<String> {
 }
 
 fn times(specimen: &Specimen) -> String {
-    let mut text = format!("took {}", milliseconds(specimen.took));
+    let mut parts = vec![format!("took {}", milliseconds(specimen.took))];
     for (phase, time) in &specimen.phases {
-        text.push_str(&format!(", {} {}", line(phase), milliseconds(*time)));
+        parts.push(format!("{} {}", line(phase), milliseconds(*time)));
     }
-    text
+    parts.join(", ")
 }
 
 fn milliseconds(time: std::time::Duration) -> String {

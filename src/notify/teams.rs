@@ -239,11 +239,12 @@ pub fn digest(message: &Message<'_>) -> String {
         briefing.words.tell,
         doing(briefing),
     ]);
-    let mut hex = String::new();
-    for byte in Sha256::digest(told.to_string().as_bytes()).iter().take(8) {
-        hex.push_str(&format!("{byte:02x}"));
-    }
-    hex
+    let hash = Sha256::digest(told.to_string().as_bytes());
+    let start = hash.iter().take(8);
+    format!(
+        "{:016x}",
+        start.fold(0_u64, |all, byte| all << 8 | u64::from(*byte))
+    )
 }
 
 /// What is posted to the webhook.
@@ -272,30 +273,7 @@ pub fn payload(message: &Message<'_>) -> Value {
     })
 }
 
-/// The card's words as plain lines, for where there is no Teams.
-#[must_use]
-pub fn text(message: &Message<'_>) -> String {
-    let clock = Clock::new(message);
-    let (word, _) = state(message);
-    let mut lines = vec![
-        format!("{word}: {}", sentence(message)),
-        format!("{} · {}", service(message.briefing), when(message, &clock)),
-    ];
-    lines.extend(
-        facts(message, &clock)
-            .iter()
-            .map(|(title, value)| format!("{title}: {value}")),
-    );
-    if message.reason != Reason::Resolved
-        && let Some(tell) = words(message.briefing.words.tell.as_ref())
-    {
-        lines.push(format!("What you can tell users: “{tell}”"));
-    }
-    lines.push(foot(message, &clock));
-    lines.join("\n")
-}
-
-fn frame(message: &Message<'_>, body: Value) -> Value {
+fn frame(message: &Message<'_>, body: &[Value]) -> Value {
     let (word, _) = state(message);
     json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -345,7 +323,7 @@ fn card(message: &Message<'_>, clock: &Clock) -> Value {
         "isSubtle": true,
         "wrap": true,
     }));
-    frame(message, Value::Array(body))
+    frame(message, &body)
 }
 
 /// The reference, and what must be said of the delivery; the names of other channels are no matter here.
@@ -382,7 +360,7 @@ fn plain_card(message: &Message<'_>, clock: &Clock) -> Value {
     text.push(foot(message, clock));
     let text: Vec<String> = text.iter().map(|l| escape(l)).collect();
     let block = json!({ "type": "TextBlock", "text": text.join("\n\n"), "wrap": true });
-    frame(message, json!([block]))
+    frame(message, &[block])
 }
 
 /// Writes what Teams' Markdown would read as markup so that it shows:

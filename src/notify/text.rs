@@ -87,9 +87,9 @@ pub(super) fn duration(duration: Duration) -> String {
     match (days, hours, minutes) {
         (0, 0, 0) => "less than a minute".to_owned(),
         (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, _) if minutes % 60 == 0 => format!("{hours} h"),
+        (0, hours, _) if minutes.is_multiple_of(60) => format!("{hours} h"),
         (0, hours, _) => format!("{hours} h {} min", minutes % 60),
-        (days, _, _) if hours % 24 == 0 => format!("{days} d"),
+        (days, _, _) if hours.is_multiple_of(24) => format!("{days} d"),
         (days, _, _) => format!("{days} d {} h", hours % 24),
     }
 }

@@ -10,6 +10,7 @@ use edgewatch::domain::notification::{Channel, Notification, Reason, Receiver};
 use edgewatch::domain::plan::StorePolicy;
 use edgewatch::domain::secret::Secret;
 use edgewatch::store::{Progress, Store};
+use futures_util::future::join_all;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
@@ -197,18 +198,17 @@ async fn an_incident_from_opening_to_end() {
     assert_eq!(slack.parents().len(), 1);
     assert_eq!(teams.cards().len(), 3);
     assert!(world.store.undelivered().await.unwrap().is_empty());
-    use Progress::{Accepted, Overtaken};
     assert_eq!(
         world.progress(1).await,
         [
-            (Reason::Opened, Accepted),
-            (Reason::Opened, Accepted),
-            (Reason::Changed, Accepted),
-            (Reason::Changed, Overtaken),
-            (Reason::Reminder, Accepted),
-            (Reason::Reminder, Accepted),
-            (Reason::Resolved, Accepted),
-            (Reason::Resolved, Accepted),
+            (Reason::Opened, Progress::Accepted),
+            (Reason::Opened, Progress::Accepted),
+            (Reason::Changed, Progress::Accepted),
+            (Reason::Changed, Progress::Overtaken),
+            (Reason::Reminder, Progress::Accepted),
+            (Reason::Reminder, Progress::Accepted),
+            (Reason::Resolved, Progress::Accepted),
+            (Reason::Resolved, Progress::Accepted),
         ]
     );
 }
@@ -216,7 +216,7 @@ async fn an_incident_from_opening_to_end() {
 /// Each fault once, on the first and on the second post: in the end Slack shows each thing exactly once.
 #[tokio::test]
 async fn slack_exactly_once_whatever_goes_wrong() {
-    for fault in [
+    let faults = [
         Fault::SlowDown(Some("0.01")),
         Fault::SlowDown(None),
         Fault::TakenThen500,
@@ -231,42 +231,42 @@ async fn slack_exactly_once_whatever_goes_wrong() {
         Fault::Refused("is_archived"),
         Fault::Refused("fatal_error"),
         Fault::RefusedSilently,
-    ] {
-        for good_posts in 0..2 {
-            let (world, slack) = (World::new(), Fake::slack().await);
-            for _ in 0..good_posts {
-                slack.fault("chat.postMessage", Fault::None);
-            }
-            slack.fault("chat.postMessage", fault);
-            let mut receiver = engineers(&slack);
-            receiver.fallback = None;
-            let patience = if hangs(fault) { hasty() } else { timing() };
-            let deliver = world.deliver(&[receiver], patience).await;
-            world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
-            slack
-                .until("both posts", |s| {
-                    s.parents().len() == 1 && s.replies().len() == 1
-                })
-                .await;
-            world
-                .due(&[fresh(1, Reason::Resolved, 1, "engineers")])
-                .await;
-            slack.until("the end", |s| s.replies().len() == 2).await;
-            deliver.stop(PATIENCE).await;
-            assert_eq!(
-                (slack.parents().len(), slack.replies().len()),
-                (1, 2),
-                "{fault:?} after {good_posts}: {:?}",
-                slack.calls()
-            );
-            let end = slack.replies()[1].body["text"].as_str().unwrap().to_owned();
-            assert!(end.starts_with("FIXED"), "{fault:?}: {end}");
-            assert!(
-                world.store.undelivered().await.unwrap().is_empty(),
-                "{fault:?}"
-            );
-        }
+    ];
+    let cases = faults.into_iter().flat_map(|f| [(f, 0), (f, 1)]);
+    join_all(cases.map(|(fault, good_posts)| exactly_once(fault, good_posts))).await;
+}
+
+async fn exactly_once(fault: Fault, good_posts: usize) {
+    let (world, slack) = (World::new(), Fake::slack().await);
+    for _ in 0..good_posts {
+        slack.fault("chat.postMessage", Fault::None);
     }
+    slack.fault("chat.postMessage", fault);
+    let mut receiver = engineers(&slack);
+    receiver.fallback = None;
+    let patience = if hangs(fault) { hasty() } else { timing() };
+    let deliver = world.deliver(&[receiver], patience).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    slack
+        .until("both posts", |s| {
+            s.parents().len() == 1 && s.replies().len() == 1
+        })
+        .await;
+    world
+        .due(&[fresh(1, Reason::Resolved, 1, "engineers")])
+        .await;
+    slack.until("the end", |s| s.replies().len() == 2).await;
+    deliver.stop(PATIENCE).await;
+    assert_eq!(
+        (slack.parents().len(), slack.replies().len()),
+        (1, 2),
+        "{fault:?} after {good_posts}: {:?}",
+        slack.calls()
+    );
+    let end = slack.replies()[1].body["text"].as_str().unwrap().to_owned();
+    assert!(end.starts_with("FIXED"), "{fault:?}: {end}");
+    let undelivered = world.store.undelivered().await.unwrap();
+    assert!(undelivered.is_empty(), "{fault:?}");
 }
 
 /// Killed at each point of an opening: the next process ends it, and nothing is there twice.

@@ -55,7 +55,6 @@ pub(crate) enum Fault {
 
 #[derive(Debug, Clone)]
 pub(crate) struct SlackMessage {
-    pub(crate) channel: String,
     pub(crate) ts: String,
     pub(crate) thread_ts: Option<String>,
     /// As posted, or as edited last.
@@ -169,7 +168,6 @@ impl Fake {
         let mut state = self.lock();
         let ts = tick(&mut state);
         state.messages.push(SlackMessage {
-            channel: CHANNEL.into(),
             ts,
             thread_ts: None,
             body: json!({ "text": "hello", "bot_id": "B0OTHER" }),
@@ -266,15 +264,15 @@ async fn serve(
 
 type Answer = Result<Response<Full<Bytes>>, std::io::Error>;
 
-fn respond(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+fn respond(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(*name, *value);
     }
-    Ok(response.body(Full::new(body.into())).unwrap())
+    response.body(Full::new(body.into())).unwrap()
 }
 
-fn json_answer(value: &Value) -> Answer {
+fn json_answer(value: &Value) -> Response<Full<Bytes>> {
     respond(
         200,
         &[("content-type", "application/json; charset=utf-8")],
@@ -344,7 +342,8 @@ async fn handle(
         }
         Some(Fault::TakenThenDropped) => {
             take();
-            Err(std::io::Error::other("dropped"))
+            changed.notify_waiters();
+            return Err(std::io::Error::other("dropped"));
         }
         Some(Fault::TakenThenCut) => {
             let answer = take().to_string();
@@ -382,10 +381,10 @@ async fn handle(
         }
     };
     changed.notify_waiters();
-    answer
+    Ok(answer)
 }
 
-fn finish(service: Service, answer: &Value) -> Answer {
+fn finish(service: Service, answer: &Value) -> Response<Full<Bytes>> {
     match service {
         Service::Slack => json_answer(answer),
         Service::Teams => respond(
@@ -421,7 +420,7 @@ fn slack(state: &mut State, method: &str, query: &HashMap<String, String>, body:
             }
         }
         "conversations.history" => history(state, query, None),
-        "conversations.replies" => history(state, query, Some(query["ts"].clone())),
+        "conversations.replies" => history(state, query, Some(&query["ts"])),
         _ => refuse("unknown_method"),
     }
 }
@@ -451,7 +450,6 @@ fn post(state: &mut State, mut body: Value) -> Value {
     body["bot_id"] = BOT.into();
     let ts = tick(state);
     state.messages.push(SlackMessage {
-        channel: CHANNEL.into(),
         ts: ts.clone(),
         thread_ts,
         broadcast: body["reply_broadcast"] == true,
@@ -477,7 +475,7 @@ fn update(state: &mut State, body: Value) -> Value {
 }
 
 /// Newest first for a channel, oldest first for a thread, as Slack has it.
-fn history(state: &State, query: &HashMap<String, String>, thread: Option<String>) -> Value {
+fn history(state: &State, query: &HashMap<String, String>, thread: Option<&str>) -> Value {
     if query.get("channel").map(String::as_str) != Some(CHANNEL) {
         return refuse("channel_not_found");
     }
@@ -485,8 +483,8 @@ fn history(state: &State, query: &HashMap<String, String>, thread: Option<String
     let mut found: Vec<Value> = state
         .messages
         .iter()
-        .filter(|m| match &thread {
-            Some(thread) => m.ts == *thread || m.thread_ts.as_ref() == Some(thread),
+        .filter(|m| match thread {
+            Some(thread) => m.ts == thread || m.thread_ts.as_deref() == Some(thread),
             None => m.thread_ts.is_none() || m.broadcast,
         })
         .filter(|m| m.ts.parse::<f64>().unwrap() >= oldest)

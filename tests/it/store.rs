@@ -56,10 +56,9 @@ fn count(path: &Path, sql: &str) -> i64 {
 
 /// A run of `client` at `started_at` that got `status` and this body.
 fn observation(client: &str, started_at: Timestamp, status: u16, body: &str) -> Observation {
-    let mut sha256 = String::new();
-    for byte in Sha256::digest(body.as_bytes()) {
-        sha256.push_str(&format!("{byte:02x}"));
-    }
+    let hash = Sha256::digest(body.as_bytes());
+    let hex: Vec<String> = hash.iter().map(|b| format!("{b:02x}")).collect();
+    let sha256 = hex.concat();
     Observation {
         cell: edgewatch::domain::cell::CellKey {
             probe: "gmc-connect".into(),

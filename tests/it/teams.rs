@@ -144,7 +144,7 @@ fn a_change_that_support_staff_would_not_see_has_the_same_digest() {
 }
 
 proptest! {
-    #![proptest_config(cases(64))]
+    #![proptest_config(cases(40))]
 
     /// Nothing that a page, a header or an engineer's sentence says reaches a card.
     #[test]
