@@ -273,6 +273,25 @@ pub fn payload(message: &Message<'_>) -> Value {
     })
 }
 
+/// The card's words as plain lines, for where there is no Teams.
+#[must_use]
+pub fn text(message: &Message<'_>) -> String {
+    let clock = Clock::new(message);
+    let (word, _) = state(message);
+    let mut lines = vec![
+        format!("{word}: {}", sentence(message)),
+        format!("{} · {}", service(message.briefing), when(message, &clock)),
+    ];
+    lines.extend(facts(message, &clock).iter().map(|(title, value)| format!("{title}: {value}")));
+    if message.reason != Reason::Resolved
+        && let Some(tell) = words(message.briefing.words.tell.as_ref())
+    {
+        lines.push(format!("What you can tell users: “{tell}”"));
+    }
+    lines.push(foot(message, &clock));
+    lines.join("\n")
+}
+
 fn frame(message: &Message<'_>, body: &[Value]) -> Value {
     let (word, _) = state(message);
     json!({
