@@ -282,7 +282,11 @@ pub fn text(message: &Message<'_>) -> String {
         format!("{word}: {}", sentence(message)),
         format!("{} · {}", service(message.briefing), when(message, &clock)),
     ];
-    lines.extend(facts(message, &clock).iter().map(|(title, value)| format!("{title}: {value}")));
+    lines.extend(
+        facts(message, &clock)
+            .iter()
+            .map(|(title, value)| format!("{title}: {value}")),
+    );
     if message.reason != Reason::Resolved
         && let Some(tell) = words(message.briefing.words.tell.as_ref())
     {
