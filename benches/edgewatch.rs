@@ -128,8 +128,8 @@ fn probing() {
         let (mut ratios, mut ours, mut floors) = (Vec::new(), Vec::new(), Vec::new());
         runtime.block_on(async {
             let prober = Arc::new(Prober::new(&plan).expect("a prober"));
-            let opened = Store::open(&plan.store).expect("a store");
-            let store = Arc::new(opened.store);
+            let opened = Store::open(&plan.store.path, &plan.store).expect("a store");
+            let store = opened.store;
             let floor = Arc::new(bare::Bare::new(url, &server.ca_pem));
             for round in 0..=ROUNDS {
                 let before = cpu();
@@ -159,7 +159,7 @@ fn probing() {
                     floors.push(bare.as_secs_f64() * 1e6 / RUNS as f64);
                 }
             }
-            store.close();
+            store.close().await;
         });
         println!(
             "{name}: whole pipeline {:.2} x the bare client ({:.0} us against {:.0} us of CPU a run; rounds {:?})",
@@ -321,7 +321,7 @@ fn storing() {
         "version: 1\nservice: bench\nstore: {{ path: {}/bench.sqlite }}\nclients: {{ a: \"a/1\" }}\nprobes: {{ p: {{ url: \"http://h.example/\", every: 1m }} }}\n",
         directory.path().display()
     ));
-    let opened = Store::open(&plan.store).expect("a store");
+    let opened = Store::open(&plan.store.path, &plan.store).expect("a store");
     let (_, cell) = plan.cells().next().expect("a cell");
     let now = edgewatch::clock::now();
     let observation = Observation {
@@ -341,14 +341,19 @@ fn storing() {
         edgewatch::domain::verdict::Kind::Pass,
         edgewatch::domain::verdict::Maker::Origin,
     );
-    let rows = 200_000u32;
+    // As the daemon does it: never waiting, with the queue emptied as it fills.
+    let (rows, batch) = (200_000u32, 1_000);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (begin, before) = (Instant::now(), cpu());
-    for _ in 0..rows {
-        while !opened.store.record(&observation, &verdict) {
-            std::thread::yield_now();
+    runtime.block_on(async {
+        for row in 1..=rows {
+            opened.store.record(&observation, &verdict);
+            if row % batch == 0 {
+                opened.store.flush().await.expect("a flush");
+            }
         }
-    }
-    opened.store.close();
+        opened.store.close().await;
+    });
     println!(
         "store {:.0} observations/s, {:.1} us of CPU each",
         f64::from(rows) / begin.elapsed().as_secs_f64(),

@@ -13,7 +13,7 @@ use jiff::fmt::rfc2822;
 
 use super::expect::{self, Facts};
 use super::gate;
-use super::page::{Form, Page};
+use super::signatures::page::{Form, Page};
 use super::signatures::{self, Found, Place, Tier, origin};
 use super::soap;
 use crate::domain::condition::{Condition, Conditions};

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::page::{Form, Page, has, pattern, starts};
+use super::signatures::page::{Form, Page, has, pattern, starts};
 use crate::domain::verdict::Rule;
 
 /// Text of a gate is short; longer pages have content.
@@ -211,7 +211,7 @@ pub(crate) fn asks_for_password(page: &Page<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::page::tests::answer;
+    use crate::decide::signatures::page::tests::answer;
 
     #[test]
     fn login_addresses() {

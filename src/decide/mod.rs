@@ -50,8 +50,6 @@ pub mod words;
 
 /// Login, consent and denial pages in place of the content.
 mod gate;
-/// An answer as the signatures see it.
-mod page;
 /// What each vendor's refusals, challenges and errors show.
 mod signatures;
 /// SOAP faults: the application speaking, whatever the status.

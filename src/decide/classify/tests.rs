@@ -8,7 +8,7 @@ use serde_json_path::JsonPath;
 use FailureKind as F;
 
 use super::*;
-use crate::decide::page::tests::answer;
+use crate::decide::signatures::page::tests::answer;
 use crate::domain::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName};
 use crate::domain::condition::{Compare, TextMatch};
 use crate::domain::observation::{Certificate, Hop, HttpVersion, Phases, Purpose, Route, TlsFacts};

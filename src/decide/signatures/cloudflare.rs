@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use super::{Found, Tier};
-use crate::decide::page::{Form, Page, bytes_pattern, has, starts, unescape};
+use crate::decide::signatures::page::{Form, Page, bytes_pattern, has, starts, unescape};
 use crate::domain::verdict::{Kind, Rule, Strength, WhoActs};
 
 struct Code {
@@ -535,7 +535,7 @@ fn ray_of(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::page::tests::answer;
+    use crate::decide::signatures::page::tests::answer;
 
     #[test]
     fn no_number_twice() {

@@ -8,6 +8,7 @@
 
 pub(crate) mod markers;
 pub(crate) mod origin;
+pub(crate) mod page;
 mod readers;
 mod table;
 
@@ -15,7 +16,7 @@ mod cloudflare;
 
 use std::sync::LazyLock;
 
-use super::page::{Form, Page, has, marker, starts};
+use self::page::{Form, Page, has, marker, starts};
 use crate::domain::verdict::{Evidence, Kind, Rule, Strength, WhoActs};
 
 /// How much a row's kind of sign outweighs others, strongest first.
@@ -533,7 +534,7 @@ mod tests {
 
     #[test]
     fn presence_is_no_sign() {
-        use crate::decide::page::tests::answer;
+        use crate::decide::signatures::page::tests::answer;
         let everyday = [
             ("server", "cloudflare"),
             ("cf-ray", "8fcb3f8a0cc56750-LHR"),

@@ -9,7 +9,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::{Found, Tier, origin};
-use crate::decide::page::{Form, Page, has, pattern, starts};
+use crate::decide::signatures::page::{Form, Page, has, pattern, starts};
 use crate::domain::verdict::{Kind, Rule, Strength, WhoActs};
 
 /// The first group of a pattern in what a reader of the page sees.

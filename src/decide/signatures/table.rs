@@ -13,7 +13,7 @@ use super::Sign::{
 };
 use super::readers as read;
 use super::{Signature, cloudflare, header, json, page, plain, shape};
-use crate::decide::page::Form;
+use crate::decide::signatures::page::Form;
 use crate::domain::verdict::{Rule, WhoActs};
 
 /// Vendors in the order in which equal tiers are tried: our own side first, because what a filter of

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::Regex;
 
-use super::signatures::markers;
+use super::markers;
 use crate::domain::observation::Answer;
 
 /// Longest error page that is searched. The longest seen is 41 KiB, a page saved from a browser.
