@@ -179,6 +179,9 @@ fn in_page(page: &Page<'_>) -> Option<(Rule, String)> {
 
 /// GraphQL refuses inside a 200 (<https://www.apollographql.com/docs/apollo-server/data/errors>).
 fn in_json(page: &Page<'_>) -> Option<(Rule, String)> {
+    if !page.has("\"extensions\"") {
+        return None;
+    }
     let json = page.json()?;
     if json.get("data").is_some_and(|data| !data.is_null()) {
         return None;

@@ -34,6 +34,7 @@ pub(crate) const EXTRA: &[&str] = &[
     "http-equiv='refresh'",
     "http-equiv=refresh",
     "visitor system",
+    "\"extensions\"",
     // Web servers and platforms that make their own pages (`origin`).
     "<hr><center>nginx",
     "<hr><center>openresty",

@@ -725,6 +725,14 @@ const DATADOME: &[Signature] = &[
         .statuses(400, 599)
         .strong()
         .read(read::datadome),
+    header(
+        "datadome",
+        "DataDome refused",
+        &[Header("x-datadome-cid"), Status(&[401, 403, 405, 429])],
+    )
+    .challenge()
+    .strong()
+    .read(read::datadome),
     json(
         "datadome",
         "DataDome's challenge as JSON",
