@@ -223,7 +223,7 @@ impl Player<'_> {
         let wanted: Vec<String> = question
             .wanted
             .iter()
-            .map(|(c, _)| universe.describe(*c))
+            .map(|w| universe.describe(w.cell))
             .collect();
         let mut text = format!("still open; most probable: {}", guesses.join("; "));
         if !wanted.is_empty() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::CellSet;
 use super::engine::{Ask, Effect, Engine, Reason};
-use super::episode::{Ambiguity, Cause, Episode, Question};
+use super::episode::{Ambiguity, Cause, Episode, Question, Wanted};
 use super::evidence::{Evidence, Record};
 use super::explain;
 use super::posterior::{Posterior, host_of};
@@ -85,7 +85,7 @@ struct Look {
     /// The groups of the best explanation.
     groups: Vec<usize>,
     named: Vec<Cause>,
-    wanted: Vec<(usize, usize)>,
+    wanted: Vec<Wanted>,
     blocked: bool,
     ambiguous: Vec<Ambiguity>,
 }
@@ -339,18 +339,22 @@ impl Engine {
                     rate,
                     always: fit.always,
                 };
-                let waived =
-                    spent && inclusion >= CERTAIN_ALONE && now - question.opened_at > ALONE_AFTER_S;
+                let spoke_against = fit.always > 0.5 && tally.passed() > 0;
+                let waived = !spoke_against
+                    && spent
+                    && inclusion >= CERTAIN_ALONE && now - question.opened_at > ALONE_AFTER_S;
                 match bench.lack(rule) {
                     Lack::Nothing => {}
                     Lack::Ask(_) | Lack::Wait(_) if waived => {}
-                    Lack::Ask(cell) => {
-                        look.wanted.push((cell, rule));
+                    Lack::AskQuietly(cell) => {
+                        let quietly = true;
+                        look.wanted.push(Wanted { cell, rule, quietly });
                         look.blocked = true;
                         continue;
                     }
-                    Lack::Wait(cell) => {
-                        look.wanted.push((cell, rule));
+                    Lack::Ask(cell) | Lack::Wait(cell) => {
+                        let quietly = false;
+                        look.wanted.push(Wanted { cell, rule, quietly });
                         look.blocked = true;
                         continue;
                     }
@@ -582,9 +586,10 @@ impl Engine {
             .wanted
             .iter()
             .copied()
-            .find(|w| !episode.is_spent(&self.universe, w.0));
+            .find(|w| !episode.is_spent(&self.universe, w.cell));
+        let quietly = wanted.is_some_and(|w| w.quietly);
         let chosen = match wanted {
-            Some((cell, rule)) if question.best >= CERTAIN => {
+            Some(Wanted { cell, rule, .. }) if question.best >= CERTAIN => {
                 Some((cell, Reason::Witness { rule }))
             }
             _ => self.tells_most(episode, question, None),
@@ -597,7 +602,12 @@ impl Engine {
         *question.asks.entry(cell).or_default() += 1;
         self.effects.push(Effect::Ask(Ask {
             cell,
-            at: now + self.patience(cell, question),
+            at: now
+                + if quietly {
+                    QUIET_AFTER_S
+                } else {
+                    self.patience(cell, question)
+                },
             purpose: Purpose::Counter,
             reason,
             incident: question.incident,

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cells::CellSet;
 use super::class::{Class, Mechanism};
 use super::evidence::{Evidence, Outcomes, Record};
-use super::rules::{Condition, RuleBook, Scope, Special};
+use super::rules::{Condition, RATES, RuleBook, Scope, Special};
 use crate::domain::universe::{Axis, Universe};
 
 /// What a claim lacks.
@@ -20,6 +20,8 @@ pub enum Lack {
     Nothing,
     /// A run of this cell would supply it.
     Ask(usize),
+    /// It would after a minute in which we asked little.
+    AskQuietly(usize),
     /// So would one of this cell, but only the schedule may still ask with its credential.
     Wait(usize),
     /// It was asked for and not supplied.
@@ -61,6 +63,8 @@ const TRIES_MAX: f64 = 12.0;
 const NEARLY_ALWAYS: f64 = 0.8;
 /// A moment counts as quiet when our rate is among the lowest of the last half hour.
 const QUIET_SHARE: f64 = 0.25;
+/// Or when it is below every limit that is thought of, requests a minute.
+const QUIET: u32 = RATES[0] - 1;
 /// Chance that the other `PoP`s were missed by luck, at which their absence is believed.
 const MISSED_BY_LUCK: f64 = 0.05;
 
@@ -368,14 +372,17 @@ impl Bench<'_> {
         if f64::from(most) <= 1.7 * f64::from(low) + 4.0 {
             return Lack::Nothing;
         }
-        let quiet_egress = below(&by_egress, QUIET_SHARE).unwrap_or(0).max(2);
-        let quiet_host = below(&by_host, QUIET_SHARE).unwrap_or(0).max(4);
+        let quiet_egress = below(&by_egress, QUIET_SHARE).unwrap_or(0).max(QUIET);
+        let quiet_host = below(&by_host, QUIET_SHARE).unwrap_or(0).max(QUIET);
         let quiet =
             |r: &Record| r.egress_requests <= quiet_egress && r.host_requests <= quiet_host;
         if self.matched_failures(cells).any(quiet) {
             Lack::Nothing
         } else {
-            self.ask(failing.iter().map(|c| (*c, 0)))
+            match self.ask(failing.iter().map(|c| (*c, 0))) {
+                Lack::Ask(cell) => Lack::AskQuietly(cell),
+                other => other,
+            }
         }
     }
 
