@@ -375,6 +375,7 @@ impl Player<'_> {
                         if claim.group == cause.group && claim.withdrawn_at.is_none() {
                             claim.intermittent = !cause.always_strikes() && cause.special.is_none();
                             claim.fails = cause.rate;
+                            claim.rule = cause.rule;
                         }
                     }
                 }
@@ -431,6 +432,9 @@ impl Player<'_> {
                 },
                 cause.confidence() * 100.0
             )),
+            Effect::Revised(cause) if cause.special.is_some() || cause.always_strikes() => {
+                Some(format!("INC-{}: rather {}", cause.incident, rule(cause.rule)))
+            }
             Effect::Revised(cause) => Some(format!(
                 "INC-{}: {} strikes at times only, about {:.0} % of the requests",
                 cause.incident,

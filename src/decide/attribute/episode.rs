@@ -35,6 +35,8 @@ pub struct Cause {
     pub failed: u32,
     /// Its question is closed: its cells are evidence for nothing else.
     pub fixed: bool,
+    /// It may have grown or changed: it stands until another takes its place.
+    pub reviewed: bool,
     pub special: Option<Special>,
 }
 

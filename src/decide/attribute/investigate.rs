@@ -96,7 +96,7 @@ impl Engine {
         let Some(mut episode) = self.episode.take() else {
             return;
         };
-        self.unfix_what_grew(&mut episode, onset);
+        let onset = self.unfix_what_changed(&mut episode, onset);
         let evidence = self.gather(&episode, onset);
         if episode.refused.is_empty() {
             // The repeats that led here were extra requests as well.
@@ -123,9 +123,26 @@ impl Engine {
     }
 
     /// A cause that grew (one client, now all) is one cause: what was named is open again.
-    fn unfix_what_grew(&mut self, episode: &mut Episode, onset: f64) {
+    ///
+    /// So is a limit on our rate, when its host fails below what was taken for it. Returns the onset
+    /// from which the evidence counts.
+    fn unfix_what_changed(&mut self, episode: &mut Episode, mut onset: f64) -> f64 {
         if episode.causes.is_empty() {
-            return;
+            return onset;
+        }
+        let failing: BTreeSet<u16> = self
+            .history
+            .iter()
+            .filter(|r| r.at >= onset && r.class.failed())
+            .map(|r| self.universe.host_of(r.cell()))
+            .collect();
+        for cause in &mut episode.causes {
+            let host = host_of(self.book.rules[cause.rule].scope);
+            if cause.is_rate() && host.is_some_and(|h| failing.contains(&h)) {
+                cause.fixed = false;
+                cause.reviewed = true;
+                onset = onset.min(cause.onset).min(episode.onset);
+            }
         }
         let mut evidence = Evidence::new(&self.book);
         for record in self.history.iter().filter(|r| r.at >= onset) {
@@ -133,10 +150,10 @@ impl Engine {
         }
         let posterior = self.search.run(&self.book, &evidence);
         let Some((groups, probability)) = posterior.sets(&self.book).into_iter().next() else {
-            return;
+            return onset;
         };
         if probability < LIKELY {
-            return;
+            return onset;
         }
         let wider: Vec<&CellSet> = groups
             .iter()
@@ -152,8 +169,10 @@ impl Engine {
                 .any(|w| *w != cells && cells.minus(w).is_empty());
             if grew && cause.special.is_none() {
                 cause.fixed = false;
+                cause.reviewed = true;
             }
         }
+        onset
     }
 
     /// Everything since `onset` that the fixed causes don't explain.
@@ -200,18 +219,28 @@ impl Engine {
         let look = self.look(now, episode, &question);
         self.withdraw_doubtful(episode, &question, &look.named);
         for cause in look.named {
-            if !episode.causes.iter().any(|c| c.group == cause.group) {
-                self.claim(episode, &mut question, cause);
+            match episode.causes.iter_mut().find(|c| c.group == cause.group) {
+                None => self.claim(episode, &mut question, cause),
+                Some(same) if same.reviewed && same.rule != cause.rule => {
+                    same.rule = cause.rule;
+                    same.special = cause.special;
+                    self.effects.push(Effect::Revised(Box::new(same.clone())));
+                }
+                Some(_) => {}
             }
         }
         question.best = look.best;
         question.wanted = look.wanted;
         self.tell_what_is_missing(now, &mut question, look.ambiguous);
-        let open_causes = episode.causes.iter().any(|c| !c.fixed);
+        let open_causes = episode.causes.iter().any(|c| !c.fixed && !c.reviewed);
         let noise = question.posterior.noise > NOISE_WINS;
         if !open_causes && (noise || self.is_stale(now, &question)) {
             if let Some(incident) = question.incident {
                 self.effects.push(Effect::Closed { incident });
+            }
+            for cause in &mut episode.causes {
+                cause.fixed = true;
+                cause.reviewed = false;
             }
             return !episode.causes.is_empty();
         }
@@ -229,6 +258,7 @@ impl Engine {
             self.merge(now, episode);
             for cause in &mut episode.causes {
                 cause.fixed = true;
+                cause.reviewed = false;
             }
             episode.since_closed = 0;
             return true;
@@ -381,6 +411,7 @@ impl Engine {
                 passed: 0,
                 failed: 0,
                 fixed: false,
+                reviewed: false,
                 special: self.book.rules[rule].special,
             });
         }
@@ -503,9 +534,19 @@ impl Engine {
         let book = &self.book;
         let effects = &mut self.effects;
         episode.causes.retain(|c| {
+            let replaced = || {
+                let host = host_of(book.rules[c.rule].scope);
+                named.iter().any(|n| {
+                    let cells = &book.pattern(n.rule).cells;
+                    let grown = book.pattern(c.rule).cells.minus(cells).is_empty();
+                    let instead = c.is_rate() && host == host_of(book.rules[n.rule].scope);
+                    grown || instead
+                })
+            };
             let stands = c.fixed
                 || named.iter().any(|n| n.group == c.group)
-                || question.posterior.inclusion(book, c.group) >= DOUBTFUL;
+                || question.posterior.inclusion(book, c.group) >= DOUBTFUL
+                || (c.reviewed && !replaced());
             if !stands {
                 effects.push(Effect::Withdrawn {
                     incident: c.incident,

@@ -52,6 +52,8 @@ pub struct Bench<'a> {
 /// The most levels of a factor that must have failed before it counts as irrelevant.
 const LEVELS_WANTED: usize = 2;
 const EGRESSES_WANTED: usize = 4;
+/// So many passes without a failure show that a cell is not touched.
+const SPARED: u32 = 2;
 /// A kind of failure that is this much rarer than the main one counts for nothing when seen once.
 const RARE: u32 = 2;
 /// A cell counts as failing when at most this many runs passed for each that failed.
@@ -92,6 +94,7 @@ impl Bench<'_> {
         [
             self.every_host_fails(cells, &hosts, &failing, &passing, conditions),
             self.one_mechanism(cells, &hosts, conditions),
+            self.no_cell_is_spared(cells),
             self.same_request_changes(cells, &failing),
             self.not_our_rate(cells, &hosts, conditions, &failing),
             self.others_do_not_matter(cells, &self.beyond_what_is_named(cells, &failing)),
@@ -287,6 +290,18 @@ impl Bench<'_> {
             .filter_map(|m| m.iter().max_by_key(|(_, n)| **n).map(|(m, _)| *m))
             .collect();
         if dominant.len() > 1 {
+            Lack::Blocked
+        } else {
+            Lack::Nothing
+        }
+    }
+
+    /// A cause that always strikes spares no cell; one that keeps passing shows that it is narrower.
+    fn no_cell_is_spared(&self, cells: &CellSet) -> Lack {
+        let spared =
+            |c: usize, o: &Outcomes| cells.contains(c) && o.failed == 0 && o.passed >= SPARED;
+        let always = self.rate >= NEARLY_ALWAYS || self.always >= 0.5;
+        if always && self.evidence.cells.iter().any(|(c, o)| spared(*c, o)) {
             Lack::Blocked
         } else {
             Lack::Nothing
