@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::decide::attribute::engine::{Ask, Effect, Engine, Options, Reason, Seen};
+use crate::decide::attribute::episode::Cause;
 use crate::decide::attribute::explain;
+use crate::decide::attribute::reasons::sentence;
 use crate::decide::attribute::rules::{Nature, RuleBook};
 use crate::decide::fingerprint::{Relation, Watch};
 use crate::domain::observation::Purpose;
@@ -194,6 +196,23 @@ impl Player<'_> {
         self.send_asks(self.world.end);
     }
 
+    fn tell_reasons(&mut self, at: f64, cause: &Cause) {
+        let reasons = self.engine.reasons(cause);
+        let universe = self.engine.universe();
+        for pair in reasons.contrasts.iter().chain(&reasons.ruled_out) {
+            let text = format!(
+                "    {}: {}",
+                universe.describe(pair.failing.cell),
+                sentence(universe, pair)
+            );
+            self.story.push((at, text));
+        }
+        if let Some(run) = reasons.elsewhere {
+            let text = format!("    elsewhere it passes: {}", universe.describe(run.cell));
+            self.story.push((at, text));
+        }
+    }
+
     /// Says at the end what is still being asked.
     fn tell_what_is_open(&mut self) {
         let Some(question) = self.engine.episode().and_then(|e| e.question.as_ref()) else {
@@ -348,6 +367,9 @@ impl Player<'_> {
                 });
             }
             Effect::Claimed(cause) => {
+                if self.tell {
+                    self.tell_reasons(at, &cause);
+                }
                 let extra = self.engine.extra_requests();
                 let claim = Claim {
                     rule: cause.rule,

@@ -97,7 +97,11 @@ impl Bench<'_> {
             self.no_cell_is_spared(cells),
             self.same_request_changes(cells, &failing),
             self.not_our_rate(cells, &hosts, conditions, &failing),
-            self.others_do_not_matter(cells, &self.beyond_what_is_named(cells, &failing)),
+            self.others_do_not_matter(
+                cells,
+                &self.beyond_what_is_named(cells, &failing),
+                conditions,
+            ),
             self.sibling_passes(cells, scope, conditions, &hosts, &passing),
             self.not_the_pop(rule, cells, conditions),
         ]
@@ -477,7 +481,12 @@ impl Bench<'_> {
     }
 
     /// "Whatever the other factors are": at least two levels of each have failed.
-    fn others_do_not_matter(&self, cells: &CellSet, failing: &[usize]) -> Lack {
+    fn others_do_not_matter(
+        &self,
+        cells: &CellSet,
+        failing: &[usize],
+        conditions: &[Condition],
+    ) -> Lack {
         if failing.is_empty() {
             return Lack::Nothing;
         }
@@ -498,6 +507,16 @@ impl Bench<'_> {
             } else {
                 LEVELS_WANTED
             };
+            // "Down for everybody" needs the honest client to fail too: it may be our clients they refuse.
+            if axis == Axis::Client
+                && conditions.is_empty()
+                && let Some(control) = universe.control
+                && meant.contains(&control)
+                && !have.contains(&control)
+            {
+                lacking.push((axis, BTreeSet::from([control])));
+                continue;
+            }
             if have.len() < most.min(meant.len()) {
                 let mut new: BTreeSet<u16> = meant.difference(&have).copied().collect();
                 if axis == Axis::Client
