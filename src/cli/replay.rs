@@ -113,7 +113,9 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
 /// The scenario files that the arguments name, in order.
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     if paths.is_empty() {
-        return Err("name a scenario file or a directory, or give --random or --noise-year".to_owned());
+        return Err(
+            "name a scenario file or a directory, or give --random or --noise-year".to_owned(),
+        );
     }
     let mut files = Vec::new();
     for path in paths {
@@ -142,7 +144,9 @@ fn load(file: &Path) -> Result<Scenario, String> {
         .map_err(|e| format!("{name}: {e}"))?
         .len();
     if size > FILE_MAX {
-        return Err(format!("{name}: larger than {FILE_MAX} bytes, so no scenario"));
+        return Err(format!(
+            "{name}: larger than {FILE_MAX} bytes, so no scenario"
+        ));
     }
     let text = std::fs::read_to_string(file).map_err(|e| format!("{name}: {e}"))?;
     scenario::read(&text, &name)
@@ -287,7 +291,11 @@ fn row(out: &mut String, scenario: &Scenario, runs: &[&(Playback, Marks)], enoug
 }
 
 fn tell_story(out: &mut String, scenario: &Scenario, (playback, _): &(Playback, Marks)) {
-    let _ = writeln!(out, "{}: {} (seed {})", scenario.id, scenario.title, playback.seed);
+    let _ = writeln!(
+        out,
+        "{}: {} (seed {})",
+        scenario.id, scenario.title, playback.seed
+    );
     let _ = writeln!(out, "seconds from the onset\n");
     for (at, text) in &playback.story {
         let _ = writeln!(out, "{:>9.1}  {text}", at - playback.onset);

@@ -211,12 +211,20 @@ mod tests {
     #[test]
     fn a_load_balancer_is_no_drift() {
         let (a, b) = (print("nginx", &[]), print("apache", &[]));
-        assert!(watch(&[(&b, 0), (&a, 1), (&b, 2), (&a, 0), (&b, 1)]).drifts().is_empty());
+        assert!(
+            watch(&[(&b, 0), (&a, 1), (&b, 2), (&a, 0), (&b, 1)])
+                .drifts()
+                .is_empty()
+        );
     }
 
     #[test]
     fn one_egress_alone_proves_nothing() {
         let new = print("squid", &[]);
-        assert!(watch(&[(&new, 0), (&new, 0), (&new, 0), (&new, 0)]).drifts().is_empty());
+        assert!(
+            watch(&[(&new, 0), (&new, 0), (&new, 0), (&new, 0)])
+                .drifts()
+                .is_empty()
+        );
     }
 }

@@ -255,7 +255,9 @@ impl Universe {
         }
         for (host, egress, pop, share) in &names.pops {
             let Some(host) = it.hosts.iter().position(|h| h == host) else {
-                return Err(BadUniverse(format!("pops: no endpoint has the host {host:?}")));
+                return Err(BadUniverse(format!(
+                    "pops: no endpoint has the host {host:?}"
+                )));
             };
             let Some(egress) = it.egresses.iter().position(|e| e.name == *egress) else {
                 return Err(BadUniverse(format!("pops: there is no egress {egress:?}")));

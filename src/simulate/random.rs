@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 
 use super::scenario::{
-    Design, Expect, ExpectedCause, ExpectedRate, ExpectedVerdict, Fault, Noise, OneOrMany,
-    RateKey, RateLimit, Scenario, Schedule, When, prefix_of,
+    Design, Expect, ExpectedCause, ExpectedRate, ExpectedVerdict, Fault, Noise, OneOrMany, RateKey,
+    RateLimit, Scenario, Schedule, When, prefix_of,
 };
 use super::world::scheduled;
 use crate::domain::universe::{EndpointNames, Names, Universe};
@@ -144,7 +144,9 @@ fn draft(kind: &str, random: &mut Rng, universe: &Universe, names: &Names) -> Op
     let several = hosts.len() > 1;
     let host = pick(random, hosts).as_str();
     let here: Vec<&EndpointNames> = names.endpoints.iter().filter(|e| e.host == host).collect();
-    let client = pick(random, &names.clients[..names.clients.len() - 1]).0.as_str();
+    let client = pick(random, &names.clients[..names.clients.len() - 1])
+        .0
+        .as_str();
     let egress = pick(random, &names.egresses).0.as_str();
     let edge = *pick(
         random,

@@ -94,8 +94,18 @@ pub struct When(pub BTreeMap<String, OneOrMany>);
 
 /// The factors that a [`When`] may name.
 const FACTORS: [&str; 12] = [
-    "endpoint", "host", "provider", "prefix", "method", "egress", "region", "ua", "ua_family",
-    "cred", "http", "pop",
+    "endpoint",
+    "host",
+    "provider",
+    "prefix",
+    "method",
+    "egress",
+    "region",
+    "ua",
+    "ua_family",
+    "cred",
+    "http",
+    "pop",
 ];
 
 impl When {
@@ -142,7 +152,10 @@ impl When {
     fn check(&self, universe: &Universe, place: &str) -> Result<(), String> {
         for (factor, values) in &self.0 {
             if !FACTORS.contains(&factor.as_str()) {
-                return Err(format!("{place}: there is no factor {factor:?}; known are {}", FACTORS.join(", ")));
+                return Err(format!(
+                    "{place}: there is no factor {factor:?}; known are {}",
+                    FACTORS.join(", ")
+                ));
             }
             for value in values.values() {
                 let known = if factor == "pop" {
@@ -539,7 +552,10 @@ fn check(raw: RawScenario) -> Result<Scenario, String> {
         let place = format!("faults[{i}]");
         fault.when.check(&universe, &format!("{place}.when"))?;
         if !(0.0..=1.0).contains(&fault.probability) {
-            return Err(format!("{place}.probability: {} is not between 0 and 1", fault.probability));
+            return Err(format!(
+                "{place}.probability: {} is not between 0 and 1",
+                fault.probability
+            ));
         }
         faults.push(Fault {
             when: fault.when,

@@ -110,7 +110,8 @@ impl<'a> World<'a> {
     #[must_use]
     pub fn new(scenario: &'a Scenario, seed: u64) -> Self {
         let universe = &scenario.universe;
-        let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5EED);
+        let mut random =
+            fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5EED);
         let interval = scenario.schedule.interval_s;
         let onset = f64::from(scenario.warmup_rounds) * interval + random.f64() * interval;
         let end = f64::from(scenario.warmup_rounds + scenario.rounds + 1) * interval;
@@ -160,7 +161,10 @@ impl<'a> World<'a> {
                 let host = usize::from(universe.host_of(cell));
                 let egress = noise.flaky_egress.get(&universe.egresses[egress].name);
                 let host = noise.flaky_host.get(&universe.hosts[host]);
-                egress.copied().unwrap_or(0.0).max(host.copied().unwrap_or(0.0))
+                egress
+                    .copied()
+                    .unwrap_or(0.0)
+                    .max(host.copied().unwrap_or(0.0))
             })
             .collect();
         Self {
@@ -347,7 +351,12 @@ fn pairwise(universe: &Universe, cells: &[usize]) -> Vec<usize> {
         cells.iter().flat_map(|c| pairs_of(*c)).collect();
     let mut out = Vec::new();
     while !needed.is_empty() {
-        let gain = |cell: &usize| pairs_of(*cell).iter().filter(|p| needed.contains(p)).count();
+        let gain = |cell: &usize| {
+            pairs_of(*cell)
+                .iter()
+                .filter(|p| needed.contains(p))
+                .count()
+        };
         let Some(best) = cells
             .iter()
             .copied()

@@ -19,7 +19,10 @@ pub(super) fn random(
 ) -> Result<String, String> {
     let known: Vec<&str> = KINDS.iter().map(|k| k.0).collect();
     if let Some(unknown) = kinds.iter().find(|k| !known.contains(&k.as_str())) {
-        return Err(format!("--kinds: there is no kind {unknown:?}; known are {}", known.join(", ")));
+        return Err(format!(
+            "--kinds: there is no kind {unknown:?}; known are {}",
+            known.join(", ")
+        ));
     }
     let chosen: Vec<&str> = if kinds.is_empty() {
         known
@@ -34,8 +37,13 @@ pub(super) fn random(
         let playback = play(&scenario, &stage, drawn, Options::default(), false);
         let marks = judge(&scenario, stage.book(), &playback);
         let line = (format == Format::Json).then(|| {
-            let mut line =
-                table::line(&scenario.id, &scenario.universe, stage.book(), &playback, &marks);
+            let mut line = table::line(
+                &scenario.id,
+                &scenario.universe,
+                stage.book(),
+                &playback,
+                &marks,
+            );
             line["kind"] = kind.into();
             line["identifiable"] = (!unanswerable(&scenario, stage.book())).into();
             line.to_string()
@@ -133,7 +141,11 @@ fn tables(runs: &[Run<'_>]) -> String {
                 out,
                 "{}: {}{}",
                 run.id,
-                if run.marks.blamed_healthy { "false: " } else { "not complete" },
+                if run.marks.blamed_healthy {
+                    "false: "
+                } else {
+                    "not complete"
+                },
                 run.marks.what.join("; ")
             );
         }
@@ -270,7 +282,13 @@ pub(super) fn quiet_years(days: u32, seed: u64) -> String {
             rounds: days * 288,
             ..base.clone()
         };
-        play(&scenario, &stage, seed + i as u64, Options::default(), false)
+        play(
+            &scenario,
+            &stage,
+            seed + i as u64,
+            Options::default(),
+            false,
+        )
     });
     let mut out = String::from(
         "| noise | incidents (claims) a year | 3 in a row | first failure | extra requests a day (share) |\n| --- | --- | --- | --- | --- |\n",

@@ -190,7 +190,12 @@ impl Player<'_> {
                     self.story.push((at, text));
                 }
                 self.scheduled += 1;
-                self.send(at, aimed, Purpose::Schedule, (aimed == cell).then_some(cell));
+                self.send(
+                    at,
+                    aimed,
+                    Purpose::Schedule,
+                    (aimed == cell).then_some(cell),
+                );
             }
         }
         self.send_asks(self.world.end);
@@ -294,12 +299,13 @@ impl Player<'_> {
             .iter_mut()
             .rev()
             .find(|i| i.recovered_at.is_none() && i.closed_at.is_none());
-        match (ask.purpose, open) {
-            (Purpose::Counter, Some(incident)) => incident.extra += 1,
-            _ => {
-                let host = self.engine.universe().host_of(ask.cell);
-                *self.loose.entry(host).or_default() += 1;
-            }
+        if ask.purpose == Purpose::Counter
+            && let Some(incident) = open
+        {
+            incident.extra += 1;
+        } else {
+            let host = self.engine.universe().host_of(ask.cell);
+            *self.loose.entry(host).or_default() += 1;
         }
     }
 
@@ -435,14 +441,13 @@ impl Player<'_> {
     }
 
     fn words(&self, effect: &Effect) -> Option<String> {
-        let rule = |rule: usize| {
-            explain::rule(self.engine.universe(), &self.engine.book().rules[rule])
-        };
+        let rule =
+            |rule: usize| explain::rule(self.engine.universe(), &self.engine.book().rules[rule]);
         match effect {
             Effect::Ask(_) => None,
-            Effect::Opened { incident, .. } => {
-                Some(format!("INC-{incident} opened: the cause is being looked for"))
-            }
+            Effect::Opened { incident, .. } => Some(format!(
+                "INC-{incident} opened: the cause is being looked for"
+            )),
             Effect::Claimed(cause) => Some(format!(
                 "INC-{}: refused or broken: {}{} (confidence {:.1} %)",
                 cause.incident,
@@ -454,9 +459,9 @@ impl Player<'_> {
                 },
                 cause.confidence() * 100.0
             )),
-            Effect::Revised(cause) if cause.special.is_some() || cause.always_strikes() => {
-                Some(format!("INC-{}: rather {}", cause.incident, rule(cause.rule)))
-            }
+            Effect::Revised(cause) if cause.special.is_some() || cause.always_strikes() => Some(
+                format!("INC-{}: rather {}", cause.incident, rule(cause.rule)),
+            ),
             Effect::Revised(cause) => Some(format!(
                 "INC-{}: {} strikes at times only, about {:.0} % of the requests",
                 cause.incident,
@@ -482,9 +487,7 @@ impl Player<'_> {
                 ))
             }
             Effect::Recovered { incident } => Some(format!("INC-{incident}: recovered")),
-            Effect::Closed { incident } => {
-                Some(format!("INC-{incident}: closed, not reproduced"))
-            }
+            Effect::Closed { incident } => Some(format!("INC-{incident}: closed, not reproduced")),
         }
     }
 

@@ -11,11 +11,21 @@ use crate::simulate::scenario::{ExpectedVerdict, RateKey, Scenario};
 #[derive(Debug, Clone)]
 enum Truth {
     Cells(CellSet),
-    Pop { pops: Vec<u16>, cells: CellSet },
-    Rate { host: Option<u16>, key: Option<RateKey> },
+    Pop {
+        pops: Vec<u16>,
+        cells: CellSet,
+    },
+    Rate {
+        host: Option<u16>,
+        key: Option<RateKey>,
+    },
 }
 
 /// The marks of one run.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "columns of a table, not states"
+)]
 #[derive(Debug, Clone, Default)]
 pub(super) struct Marks {
     pub(super) passed: bool,
@@ -69,8 +79,9 @@ fn truths(scenario: &Scenario) -> Vec<Truth> {
                         && pops.contains(&s.pop) == wanted
                 })
             };
-            let reached =
-                CellSet::filter(universe.cells.len(), |c| cells.contains(c) && reaches(c, true));
+            let reached = CellSet::filter(universe.cells.len(), |c| {
+                cells.contains(c) && reaches(c, true)
+            });
             if reached.iter().any(|c| reaches(c, false)) {
                 Truth::Pop {
                     pops,
@@ -203,9 +214,7 @@ pub(super) fn judge(scenario: &Scenario, book: &RuleBook, playback: &Playback) -
         }
     }
     let allowed = expect.max_extra.unwrap_or(u32::MAX);
-    let allowed = allowed.saturating_add(
-        allowed / 2 * (truths.len().max(1) as u32 - 1),
-    );
+    let allowed = allowed.saturating_add(allowed / 2 * (truths.len().max(1) as u32 - 1));
     marks.too_many_extra = marks.extra.is_some_and(|e| e > allowed);
     drift(scenario, playback, &mut failures);
     marks.passed = failures.is_empty();
@@ -314,7 +323,10 @@ fn attributed(
         failures.push("not every cause was named".to_owned());
     }
     if marks.blamed_healthy {
-        failures.push(format!("something healthy was blamed: {}", marks.what.join("; ")));
+        failures.push(format!(
+            "something healthy was blamed: {}",
+            marks.what.join("; ")
+        ));
     }
     for (_, claim) in claims {
         let natures = book.rules[claim.rule].natures;
@@ -330,7 +342,11 @@ fn attributed(
     }
     if !expect.lifecycle.is_empty() {
         let mut steps: Vec<(f64, &str)> = Vec::new();
-        for incident in playback.incidents.iter().filter(|i| i.opened_at >= playback.onset) {
+        for incident in playback
+            .incidents
+            .iter()
+            .filter(|i| i.opened_at >= playback.onset)
+        {
             steps.push((incident.opened_at, "opened"));
             steps.extend(incident.recovered_at.map(|at| (at, "recovered")));
         }

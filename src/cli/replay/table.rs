@@ -4,9 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::player::{Claim, Playback, Played};
 use super::score::Marks;
-use crate::decide::attribute::rules::{
-    Condition, RateKey, Rule, RuleBook, Scope, Special,
-};
+use crate::decide::attribute::rules::{Condition, RateKey, Rule, RuleBook, Scope, Special};
 use crate::domain::universe::Universe;
 
 /// A rule in the keys of scenario files.
@@ -148,7 +146,10 @@ pub(super) fn line(
 }
 
 /// The value that a share of a list lies below.
-pub(super) fn quantile<T: Copy + PartialOrd>(values: impl Iterator<Item = T>, share: f64) -> Option<T> {
+pub(super) fn quantile<T: Copy + PartialOrd>(
+    values: impl Iterator<Item = T>,
+    share: f64,
+) -> Option<T> {
     let mut values: Vec<T> = values.collect();
     values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     let at = ((share * values.len() as f64) as usize).min(values.len().saturating_sub(1));

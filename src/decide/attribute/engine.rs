@@ -85,11 +85,17 @@ pub enum Reason {
 pub enum Effect {
     Ask(Ask),
     /// Something is wrong for sure.
-    Opened { incident: u32, onset: f64 },
+    Opened {
+        incident: u32,
+        onset: f64,
+    },
     /// A cause is named; details are in [`Engine::causes`] and, once, here.
     Claimed(Box<Cause>),
     /// A named cause turned out wrong.
-    Withdrawn { incident: u32, group: usize },
+    Withdrawn {
+        incident: u32,
+        group: usize,
+    },
     /// What remains can't be told apart with what is configured.
     CannotTell {
         incident: u32,
@@ -99,9 +105,13 @@ pub enum Effect {
     /// A named cause stands, but strikes at times only, or from another rate of ours on.
     Revised(Box<Cause>),
     /// Every cause of the incident has ended.
-    Recovered { incident: u32 },
+    Recovered {
+        incident: u32,
+    },
     /// Not reproduced, or folded into another incident.
-    Closed { incident: u32 },
+    Closed {
+        incident: u32,
+    },
 }
 
 /// A run of weak failures at a host or an egress.

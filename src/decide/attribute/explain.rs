@@ -1,7 +1,7 @@
 //! Causes, doubts and reasons in words.
 
 use super::episode::Ambiguity;
-use super::rules::{Condition, Nature, RateKey, Rule, RATES, RuleBook, Scope, Special};
+use super::rules::{Condition, Nature, RATES, RateKey, Rule, RuleBook, Scope, Special};
 use crate::domain::universe::{Axis, Universe};
 
 /// A scope in words (`api.partner.example`, `GET requests to …`); nothing for everything.

@@ -79,6 +79,9 @@ impl Episode {
     }
 }
 
+/// The best rule of each nature among the aliases of a group, with its share.
+type Among = Vec<(usize, Nature, f64)>;
+
 /// What one look at the evidence found.
 struct Look {
     best: f64,
@@ -231,7 +234,7 @@ impl Engine {
         }
         question.best = look.best;
         question.wanted = look.wanted;
-        self.tell_what_is_missing(now, &mut question, look.ambiguous);
+        self.tell_what_is_missing(&mut question, look.ambiguous);
         let open_causes = episode.causes.iter().any(|c| !c.fixed && !c.reviewed);
         let noise = question.posterior.noise > NOISE_WINS;
         if !open_causes && (noise || self.is_stale(now, &question)) {
@@ -369,22 +372,36 @@ impl Engine {
                     rate,
                     always: fit.always,
                 };
-                let spoke_against = fit.always > 0.5 && tally.passed() > 0;
+                let cells = &self.book.pattern(rule).cells;
+                let changing = || {
+                    let mut outcomes = question.evidence.cells.iter();
+                    outcomes.any(|(c, o)| cells.contains(*c) && o.failed > 0 && o.passed > 0)
+                };
+                let spoke_against = tally.passed() > 0 && (fit.always > 0.5 || !changing());
                 let waived = !spoke_against
                     && spent
-                    && inclusion >= CERTAIN_ALONE && now - question.opened_at > ALONE_AFTER_S;
+                    && inclusion >= CERTAIN_ALONE
+                    && now - question.opened_at > ALONE_AFTER_S;
                 match bench.lack(rule) {
                     Lack::Nothing => {}
                     Lack::Ask(_) | Lack::Wait(_) if waived => {}
                     Lack::AskQuietly(cell) => {
                         let quietly = true;
-                        look.wanted.push(Wanted { cell, rule, quietly });
+                        look.wanted.push(Wanted {
+                            cell,
+                            rule,
+                            quietly,
+                        });
                         look.blocked = true;
                         continue;
                     }
                     Lack::Ask(cell) | Lack::Wait(cell) => {
                         let quietly = false;
-                        look.wanted.push(Wanted { cell, rule, quietly });
+                        look.wanted.push(Wanted {
+                            cell,
+                            rule,
+                            quietly,
+                        });
                         look.blocked = true;
                         continue;
                     }
@@ -419,10 +436,7 @@ impl Engine {
     }
 
     /// The rule that names a group, if its aliases agree on the nature; else the best of each nature.
-    fn agreed_rule(
-        &self,
-        aliases: &[(usize, f64)],
-    ) -> Result<(usize, f64), Vec<(usize, Nature, f64)>> {
+    fn agreed_rule(&self, aliases: &[(usize, f64)]) -> Result<(usize, f64), Among> {
         let mut families: Vec<(super::rules::Natures, f64, usize)> = Vec::new();
         for (rule, share) in aliases {
             let natures = self.book.rules[*rule].natures;
@@ -557,12 +571,7 @@ impl Engine {
         });
     }
 
-    fn tell_what_is_missing(
-        &mut self,
-        now: f64,
-        question: &mut Question,
-        ambiguous: Vec<Ambiguity>,
-    ) {
+    fn tell_what_is_missing(&mut self, question: &mut Question, ambiguous: Vec<Ambiguity>) {
         let natures = |list: &[Ambiguity]| -> BTreeSet<Nature> {
             list.iter()
                 .flat_map(|a| a.among.iter().map(|x| x.1))
@@ -573,19 +582,14 @@ impl Engine {
         if after.is_empty() || before == after {
             return;
         }
-        let incident = match question.incident {
-            Some(incident) => incident,
-            None => {
-                let incident = self.new_incident(question.onset);
-                question.incident = Some(incident);
-                incident
-            }
-        };
+        let incident = question
+            .incident
+            .unwrap_or_else(|| self.new_incident(question.onset));
+        question.incident = Some(incident);
         let missing = question
             .ambiguous
             .iter()
             .find_map(|a| explain::missing(&self.universe, &self.book, a));
-        let _ = now;
         self.effects.push(Effect::CannotTell {
             incident,
             among: after.into_iter().collect(),
@@ -603,7 +607,7 @@ impl Engine {
             .explanations
             .first()
             .into_iter()
-            .flat_map(|e| e.rules())
+            .flat_map(super::posterior::Explanation::rules)
             .map(|r| {
                 let tally = &question.evidence.tallies[self.book.rules[*r].pattern];
                 self.search.rate(tally)
@@ -814,8 +818,7 @@ impl Engine {
                 let tally = &evidence.tallies[self.book.rules[cause.rule].pattern];
                 cause.always = self.search.fit(tally).always.min(0.49);
                 cause.rate = self.search.rate(tally);
-                self.effects
-                    .push(Effect::Revised(Box::new(cause.clone())));
+                self.effects.push(Effect::Revised(Box::new(cause.clone())));
             }
         }
         self.episode = Some(episode);

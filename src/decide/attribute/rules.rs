@@ -463,7 +463,10 @@ impl Gather<'_> {
             _ => None,
         };
         let groups = self.group_index.len();
-        let group = *self.group_index.entry((cells.clone(), key)).or_insert(groups);
+        let group = *self
+            .group_index
+            .entry((cells.clone(), key))
+            .or_insert(groups);
         let patterns = self.patterns.len();
         let pattern = *self
             .pattern_index

@@ -128,9 +128,9 @@ impl Bench<'_> {
         let most = all.keys().map(|c| alike(*c, &all)).max().unwrap_or(0);
         let typical = |cell: usize| {
             of_cell.get(&cell).is_some_and(|counts| {
-                counts.keys().any(|class| {
-                    alike(*class, counts) > 1 || RARE * alike(*class, &all) >= most
-                })
+                counts
+                    .keys()
+                    .any(|class| alike(*class, counts) > 1 || RARE * alike(*class, &all) >= most)
             })
         };
         let fails = |o: &Outcomes| {
@@ -260,10 +260,7 @@ impl Bench<'_> {
             .all(|x| (a.level(*x) == b.level(*x)) == (*x != axis))
     }
 
-    fn matched_failures<'b>(
-        &'b self,
-        cells: &'b CellSet,
-    ) -> impl Iterator<Item = &'b Record> + 'b {
+    fn matched_failures<'b>(&'b self, cells: &'b CellSet) -> impl Iterator<Item = &'b Record> + 'b {
         self.history
             .iter()
             .copied()
@@ -335,12 +332,7 @@ impl Bench<'_> {
                 .is_some_and(|o| o.passed + o.failed < 4)
         };
         if failing.iter().any(asked_little) {
-            self.ask(
-                failing
-                    .iter()
-                    .filter(|c| asked_little(c))
-                    .map(|c| (*c, 0)),
-            )
+            self.ask(failing.iter().filter(|c| asked_little(c)).map(|c| (*c, 0)))
         } else {
             self.ask(failing.iter().map(|c| (*c, 0)))
         }
@@ -393,8 +385,7 @@ impl Bench<'_> {
         }
         let quiet_egress = below(&by_egress, QUIET_SHARE).unwrap_or(0).max(QUIET);
         let quiet_host = below(&by_host, QUIET_SHARE).unwrap_or(0).max(QUIET);
-        let quiet =
-            |r: &Record| r.egress_requests <= quiet_egress && r.host_requests <= quiet_host;
+        let quiet = |r: &Record| r.egress_requests <= quiet_egress && r.host_requests <= quiet_host;
         if self.matched_failures(cells).any(quiet) {
             Lack::Nothing
         } else {
