@@ -23,3 +23,6 @@ pub mod question;
 pub mod reasons;
 pub mod rules;
 pub mod witnesses;
+
+#[cfg(test)]
+mod tests;
