@@ -164,11 +164,11 @@ mod tests {
     #[test]
     fn persistent_failures_are_confirmed_in_time() {
         for (class, within_s, requests) in [
-            (Class::EdgeBlock, 40.0, 4),
-            (Class::OriginDenied, 45.0, 2),
+            (Class::EdgeBlock, 26.0, 4),
+            (Class::OriginDenied, 39.0, 2),
             (Class::EdgeChallenge, 135.0, 4),
-            (Class::TlsError, 200.0, 5),
-            (Class::Timeout, 200.0, 4),
+            (Class::TlsError, 133.0, 4),
+            (Class::Timeout, 178.0, 4),
         ] {
             let (judgement, at, asked) = play(class, |_| true);
             assert_eq!(judgement, Judgement::Confirmed, "{class:?}");
