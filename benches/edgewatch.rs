@@ -343,7 +343,10 @@ fn storing() {
     );
     // As the daemon does it: never waiting, with the queue emptied as it fills.
     let (rows, batch) = (200_000u32, 1_000);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let (begin, before) = (Instant::now(), cpu());
     runtime.block_on(async {
         for row in 1..=rows {

@@ -132,7 +132,7 @@ impl Monitor {
     }
 
     fn observe(&mut self, judged: &Judged, now: Timestamp, effects: &mut Vec<Effect>) {
-        let (observation, kind) = (&judged.observation, judged.verdict.kind);
+        let (observation, kind) = (&judged.observation, judged.kind());
         let Some(id) = self.board.id(&observation.cell) else {
             return;
         };

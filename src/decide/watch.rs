@@ -220,7 +220,7 @@ impl Watch {
                 format!(
                     "asked ahead of the schedule: {}: {}",
                     observation.cell,
-                    judged.verdict.kind.label()
+                    judged.kind().label()
                 ),
             ));
         }
@@ -242,7 +242,7 @@ impl Watch {
         let Run {
             judged, at, failed, ..
         } = *run;
-        let kind = judged.verdict.kind;
+        let kind = judged.kind();
         let key = &run.cell.key;
         let before = self.incident().map(Face::of);
         if failed && kind == Kind::RateLimited {
