@@ -15,9 +15,6 @@ mod server;
 /// A partner, a control site, and a file over them.
 mod world;
 
-// A failed step of a test ends it, also in the functions that tests share.
-#![allow(clippy::unwrap_used)]
-
 /// What Slack accepts as blocks, from its documentation and not from our sender.
 mod block_kit;
 /// Scores the classifier against saved answers.

@@ -278,7 +278,11 @@ impl Worker {
                 }
             }
             _ => {
-                (self.print)(&log::text_with_evidence(message));
+                let text = match &self.receiver.channel {
+                    Channel::Teams { .. } => teams::text(message),
+                    _ => log::text_with_evidence(message),
+                };
+                (self.print)(&format!("── to {} ──\n{text}\n", self.receiver.name));
                 (None, Ok("log".to_owned()))
             }
         }
