@@ -19,6 +19,7 @@ use crate::domain::cell::EgressName;
 use crate::domain::incident::{IncidentCell, Subject};
 use crate::domain::notification::Briefing;
 use crate::domain::plan::Plan;
+use crate::domain::verdict::Kind;
 
 /// What a round comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,8 +155,7 @@ fn one_host(
         });
     }
     let first = board.cells[*failing.first()?].key.clone();
-    let kind =
-        incidents::majority(&members(board, &failing)).unwrap_or(board.cells[failing[0]].expected);
+    let kind = incidents::majority(&members(board, &failing)).unwrap_or(Kind::Unexpected);
     let diagnosis = diagnose::diagnose(
         &Matrix {
             spots,

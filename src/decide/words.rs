@@ -88,7 +88,8 @@ pub fn vendor(name: &str) -> Option<String> {
         "sucuri" => "Sucuri",
         "vercel" => "Vercel",
         "datadome" => "DataDome",
-        "f5" => "F5",
+        "f5" | "f5_xc" | "f5_big_ip" => "F5",
+        "google_frontend" => "Google",
         other => {
             let mut letters = other.chars();
             let first: String = letters.next()?.to_uppercase().collect();

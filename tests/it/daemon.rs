@@ -111,11 +111,24 @@ async fn a_killed_daemon_goes_on_with_its_incident() {
         1,
         "fixed is told once"
     );
-    assert_eq!(
-        teams.cards().len(),
-        2,
-        "a problem and its end: {:?}",
-        teams.cards()
+    // Teams tells nobody what arrived: a card that was on its way when the process died may come twice, and says so.
+    let told = |word: &str| {
+        teams
+            .cards()
+            .iter()
+            .filter(|card| card["summary"].as_str().unwrap().starts_with(word))
+            .count()
+    };
+    assert_eq!(told("FIXED"), 1);
+    let problems = told("PROBLEM");
+    let marked = teams
+        .cards()
+        .iter()
+        .filter(|card| card.to_string().contains("May be a repeat"))
+        .count();
+    assert!(
+        problems == 1 || problems == 2 && marked == 1,
+        "{problems} problems, {marked} marked"
     );
 
     let (code, out, err) =

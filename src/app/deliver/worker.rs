@@ -279,6 +279,7 @@ impl Worker {
             }
             _ => {
                 let text = match &self.receiver.channel {
+                    // What support staff would read, so that it can be judged before anyone has a flow.
                     Channel::Teams { .. } => teams::text(message),
                     _ => log::text_with_evidence(message),
                 };
