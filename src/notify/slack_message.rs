@@ -127,7 +127,7 @@ fn headline(message: &Message<'_>, clock: &Clock) -> String {
     if message.reason == Reason::Resolved {
         let end = briefing.resolved_at.unwrap_or(message.happened_at);
         return format!(
-            "*{}*, at {}. It was: {sentence}",
+            "*{}*, at {}. {sentence}",
             state(message),
             clock.time_and_zone(end)
         );

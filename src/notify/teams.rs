@@ -273,29 +273,6 @@ pub fn payload(message: &Message<'_>) -> Value {
     })
 }
 
-/// The card's words as plain lines, for where there is no Teams.
-#[must_use]
-pub fn text(message: &Message<'_>) -> String {
-    let clock = Clock::new(message);
-    let (word, _) = state(message);
-    let mut lines = vec![
-        format!("{word}: {}", sentence(message)),
-        format!("{} · {}", service(message.briefing), when(message, &clock)),
-    ];
-    lines.extend(
-        facts(message, &clock)
-            .iter()
-            .map(|(title, value)| format!("{title}: {value}")),
-    );
-    if message.reason != Reason::Resolved
-        && let Some(tell) = words(message.briefing.words.tell.as_ref())
-    {
-        lines.push(format!("What you can tell users: “{tell}”"));
-    }
-    lines.push(foot(message, &clock));
-    lines.join("\n")
-}
-
 fn frame(message: &Message<'_>, body: &[Value]) -> Value {
     let (word, _) = state(message);
     json!({
@@ -370,20 +347,36 @@ fn foot(message: &Message<'_>, clock: &Clock) -> String {
 
 /// One block of text, for when the layout was refused.
 fn plain_card(message: &Message<'_>, clock: &Clock) -> Value {
+    let text: Vec<String> = plain(message, clock).iter().map(|l| escape(l)).collect();
+    let block = json!({ "type": "TextBlock", "text": text.join("\n\n"), "wrap": true });
+    frame(message, &[block])
+}
+
+/// The card's words as plain lines, for where there is no Teams: its wording can be judged before anyone has a flow.
+#[must_use]
+pub fn text(message: &Message<'_>) -> String {
+    plain(message, &Clock::new(message)).join("\n")
+}
+
+fn plain(message: &Message<'_>, clock: &Clock) -> Vec<String> {
+    let briefing = message.briefing;
     let (word, _) = state(message);
-    let mut text = vec![
+    let mut lines = vec![
         format!("{word}: {}", sentence(message)),
-        format!("{} · {}", service(message.briefing), when(message, clock)),
+        format!("{} · {}", service(briefing), when(message, clock)),
     ];
-    text.extend(
+    lines.extend(
         facts(message, clock)
             .iter()
             .map(|(title, value)| format!("{title}: {value}")),
     );
-    text.push(foot(message, clock));
-    let text: Vec<String> = text.iter().map(|l| escape(l)).collect();
-    let block = json!({ "type": "TextBlock", "text": text.join("\n\n"), "wrap": true });
-    frame(message, &[block])
+    if message.reason != Reason::Resolved
+        && let Some(tell) = words(briefing.words.tell.as_ref())
+    {
+        lines.push(format!("What you can tell users: “{tell}”"));
+    }
+    lines.push(foot(message, clock));
+    lines
 }
 
 /// Writes what Teams' Markdown would read as markup so that it shows:

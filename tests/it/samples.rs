@@ -151,6 +151,10 @@ pub(crate) fn notification(reason: Reason, sequence: u32, receiver: &str) -> Not
     };
     if reason == Reason::Resolved {
         briefing.resolved = true;
+        briefing.headline = format!(
+            "GMC answers `legacy-reval` again. It was: {}",
+            briefing.headline
+        );
         briefing.resolved_at = Some(created_at);
         briefing.next_update_at = None;
     }
