@@ -1,7 +1,7 @@
 //! Reads an observation into a verdict: what happened, who made the answer, and by which evidence.
 //!
 //! In the order of what outweighs what: the operator's own signatures; what the edge itself says
-//! ([`super::signatures`]); the partner's own codes (`meanings`); SOAP faults; gates in place of the
+//! (`signatures`); the partner's own codes (`meanings`); SOAP faults; gates in place of the
 //! content; the status; and last whether the answer is as `expect` asks. An answer whose content is
 //! what was asked for passes, whatever its markup looks like. A run that broke off is judged by its
 //! failure, unless what arrived is clearly a refusal.

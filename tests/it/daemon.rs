@@ -84,7 +84,7 @@ async fn a_killed_daemon_goes_on_with_its_incident() {
     let daemon = Daemon::start(&world, &teams);
     let before = world.partner.count();
     within("three more rounds", async {
-        drop(world.partner.seen(before + 12).await)
+        drop(world.partner.seen(before + 12).await);
     })
     .await;
     within("the card", teams.eventually(|t| !t.cards().is_empty())).await;
@@ -189,7 +189,7 @@ async fn a_faulty_file_is_refused_at_reload_and_the_old_one_stays() {
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
     let before = world.partner.count();
     within("two more rounds", async {
-        drop(world.partner.seen(before + 4).await)
+        drop(world.partner.seen(before + 4).await);
     })
     .await;
     assert_eq!(daemon.stop().await, 0);

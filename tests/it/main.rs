@@ -29,6 +29,8 @@ mod daemon;
 mod deliver;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
+/// `edgewatch replay` over scenario files, ours and the shared ones.
+mod replay;
 /// The simulated partner and its edge, through a real client and raw sockets.
 mod simulate;
 /// How incidents look in Slack, and what its answers mean to us.

@@ -7,6 +7,7 @@
 mod bare;
 mod server;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -145,14 +146,14 @@ fn probing() {
                     }
                 })
                 .await;
-                let own = cpu() - before;
+                let own = cpu().saturating_sub(before);
                 let before = cpu();
                 in_parallel(|| {
                     let floor = floor.clone();
                     async move { floor.get().await }
                 })
                 .await;
-                let bare = cpu() - before;
+                let bare = cpu().saturating_sub(before);
                 if round > 0 {
                     ratios.push(own.as_secs_f64() / bare.as_secs_f64());
                     ours.push(own.as_secs_f64() * 1e6 / RUNS as f64);
@@ -228,17 +229,18 @@ fn scheduling() {
     let mut text = String::from("version: 1\nservice: bench\n");
     text.push_str("runs_in_flight: 4000\npoliteness: { per_host: { requests_per_minute: 100000, gap: 0ms } }\negresses:\n");
     for n in 0..10 {
-        text.push_str(&format!("  e{n}: 127.0.0.{}\n", n + 2));
+        let _ = writeln!(text, "  e{n}: 127.0.0.{}", n + 2);
     }
     text.push_str("clients:\n");
     for n in 0..10 {
-        text.push_str(&format!("  c{n}: \"bench/{n}\"\n"));
+        let _ = writeln!(text, "  c{n}: \"bench/{n}\"");
     }
     text.push_str("probes:\n");
     for n in 0..1000 {
-        text.push_str(&format!(
-            "  p{n}: {{ url: \"http://host{n}.example/\", every: 1m }}\n"
-        ));
+        let _ = writeln!(
+            text,
+            "  p{n}: {{ url: \"http://host{n}.example/\", every: 1m }}"
+        );
     }
     let plan = plan(&text);
     let cells = plan.cells().count();
@@ -295,9 +297,10 @@ fn checking() {
         "version: 1\nservice: bench\nclients: { a: \"a/1\", b: \"b/1\" }\negresses: { x: 127.0.0.2, y: 127.0.0.3 }\nprobes:\n",
     );
     for n in 0..2500 {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "  probe-{n}:\n    url: \"https://host{n}.example/path\"\n    every: 5m\n    expect: {{ status: 200, body: \"ok\" }}\n"
-        ));
+        );
     }
     let times: Vec<f64> = (0..7)
         .map(|_| {
@@ -360,6 +363,6 @@ fn storing() {
     println!(
         "store {:.0} observations/s, {:.1} us of CPU each",
         f64::from(rows) / begin.elapsed().as_secs_f64(),
-        (cpu() - before).as_secs_f64() * 1e6 / f64::from(rows),
+        cpu().saturating_sub(before).as_secs_f64() * 1e6 / f64::from(rows),
     );
 }
