@@ -16,7 +16,7 @@ const ONSETS: f64 = 2e-6;
 /// Lowest prior log odds: even the noisiest class may be confirmed.
 const PRIOR_MIN: f64 = -9.0;
 /// Odds of a fault at which it is confirmed.
-const CONFIRM_ODDS: f64 = 20.0;
+const CONFIRM_ODDS: f64 = 12.0;
 /// Log likelihood ratio at which a suspicion is dropped; one pass is enough.
 const DISMISS: f64 = -2.2;
 /// No burst is certain to last.
