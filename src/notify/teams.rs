@@ -336,6 +336,9 @@ fn foot(message: &Message<'_>, clock: &Clock) -> String {
             clock.place
         ));
     }
+    if message.repeat {
+        foot.push("may be a second copy of the same message".to_owned());
+    }
     if message.note.is_some() {
         foot.push(
             "sent here because another channel could not be reached: please tell the engineers"

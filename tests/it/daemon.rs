@@ -124,7 +124,7 @@ async fn a_killed_daemon_goes_on_with_its_incident() {
     let marked = teams
         .cards()
         .iter()
-        .filter(|card| card.to_string().contains("May be a repeat"))
+        .filter(|card| card.to_string().contains("may be a second copy"))
         .count();
     assert!(
         problems == 1 || problems == 2 && marked == 1,
