@@ -13,6 +13,9 @@ use crate::domain::observation::Purpose;
 use crate::simulate::scenario::Scenario;
 use crate::simulate::world::World;
 
+/// How a line of the story begins that tells of a scheduled request sent as another cell.
+pub(super) const REAIMED: &str = "scheduled request re-aimed";
+
 /// A claim, from its making to its withdrawal.
 #[derive(Debug, Clone)]
 pub(super) struct Claim {
@@ -184,7 +187,7 @@ impl Player<'_> {
                 {
                     let why = why(&self.engine, reason);
                     let text = format!(
-                        "scheduled request re-aimed: {} ({why})",
+                        "{REAIMED}: {} ({why})",
                         self.engine.universe().describe(aimed)
                     );
                     self.story.push((at, text));
