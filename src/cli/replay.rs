@@ -22,7 +22,10 @@ use crate::simulate::scenario::{self, ExpectedVerdict, Scenario};
 use player::{Playback, Stage, play};
 use score::{Marks, judge};
 
-/// What to play.
+/// Play scenario files through the diagnosis, in simulated time, and score what it finds
+///
+/// Opens no socket and tells nobody: `edgewatch replay tests/scenarios`. Exit code 0 when every scenario comes out
+/// right, 1 when one falls short, 2 when something can't be read.
 #[derive(Debug, Clone, Args)]
 pub struct ReplayArgs {
     /// Scenario files, or directories of them
@@ -33,6 +36,7 @@ pub struct ReplayArgs {
     /// The first seed
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// How the result is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// Plays this many fresh random incidents instead of files
