@@ -22,10 +22,10 @@ use crate::simulate::scenario::{self, ExpectedVerdict, Scenario};
 use player::{Playback, REAIMED, Stage, play};
 use score::{Marks, judge};
 
-/// Play scenario files through the diagnosis engine, with simulated time and no sockets
+/// Play scenario files through the diagnosis, in simulated time, and score what it finds
 ///
-/// A file tells its story; several, or a directory, are scored against the answers that they expect. Exit code 1
-/// when one falls short.
+/// Opens no socket and tells nobody: `edgewatch replay tests/scenarios`. Exit code 0 when every scenario comes out
+/// right, 1 when one falls short, 2 when something can't be read.
 #[derive(Debug, Clone, Args)]
 pub struct ReplayArgs {
     /// Scenario files, or directories of them
@@ -36,6 +36,7 @@ pub struct ReplayArgs {
     /// The first seed
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// How the result is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// Plays this many fresh random incidents instead of files

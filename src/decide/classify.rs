@@ -15,7 +15,7 @@ use super::expect::{self, Facts};
 use super::gate;
 use super::signatures::page::{Form, Page};
 use super::signatures::{self, Found, Place, Tier, origin};
-use super::soap;
+use super::{soap, words};
 use crate::domain::condition::{Condition, Conditions};
 use crate::domain::observation::{Answer, Failure, FailureKind, Observation, Phase};
 use crate::domain::plan::OwnSignature;
@@ -501,7 +501,10 @@ fn fronted(page: &Page<'_>, mut verdict: Verdict) -> Verdict {
         if verdict.kind != Kind::Pass && verdict.vendor != front {
             verdict.evidence.push(evidence(
                 Strength::Presence,
-                format!("{front} is in front, by {header}; it is on every answer of this site"),
+                format!(
+                    "{} is in front, by {header}; it is on every answer of this site",
+                    words::vendor(front).unwrap_or_default()
+                ),
             ));
         }
     }
@@ -552,13 +555,27 @@ fn as_watched(mut verdict: Verdict, wanted: Option<Kind>) -> Verdict {
 /// Bounds and cleans what came from outside, and puts the strongest evidence first.
 fn tidy(mut verdict: Verdict) -> Verdict {
     verdict.evidence.sort_by_key(|evidence| evidence.strength);
-    verdict.evidence.truncate(EVIDENCE_MAX);
     for evidence in &mut verdict.evidence {
         evidence.text = clean(&evidence.text, EVIDENCE_CHARS_MAX);
     }
+    // Two signatures may read the same sign; it is one piece of evidence.
+    let mut kept: Vec<Evidence> = Vec::new();
+    for evidence in verdict.evidence {
+        if !kept.iter().any(|k| repeats(&k.text, &evidence.text)) {
+            kept.push(evidence);
+        }
+    }
+    kept.truncate(EVIDENCE_MAX);
+    verdict.evidence = kept;
     verdict.code = verdict.code.map(|code| clean(&code, ID_CHARS_MAX));
     verdict.reference_id = verdict.reference_id.map(|id| clean(&id, ID_CHARS_MAX));
     verdict
+}
+
+/// Whether `said` tells all that `text` does: the same words, perhaps with further signs after a comma.
+fn repeats(said: &str, text: &str) -> bool {
+    said.strip_prefix(text)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
 }
 
 /// Without control characters, in one line, of bounded length.

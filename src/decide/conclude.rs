@@ -229,10 +229,12 @@ fn brief(
             .failing
             .contains(&judged.observation.cell)
     });
-    incident.reference_ids = ids
-        .filter_map(|judged| judged.verdict.reference_id.clone())
-        .take(10)
-        .collect();
+    let ids = ids.filter_map(|judged| judged.verdict.reference_id.clone());
+    for id in ids.take(10) {
+        if !incident.reference_ids.contains(&id) {
+            incident.reference_ids.push(id);
+        }
+    }
     briefing::write(
         &board.plan,
         &incident,

@@ -61,7 +61,7 @@ pub fn text_with_evidence(message: &Message<'_>) -> String {
     if matches!(message.reason, Reason::Opened | Reason::Reopened) {
         for part in evidence::parts(message.briefing, &clock) {
             // Said above.
-            if part.title != "Why" {
+            if !matches!(part.title, evidence::WHY | evidence::REFERENCES) {
                 let indented = part.text.replace('\n', "\n  ");
                 text.push(format!("{}:\n  {indented}", part.title));
             }

@@ -133,7 +133,7 @@ fn headline(message: &Message<'_>, clock: &Clock) -> String {
         );
     }
     if briefing.cause_known {
-        format!("*{sentence}* Confidence {}.", percent(briefing.confidence))
+        format!("*{sentence}* · confidence {}", percent(briefing.confidence))
     } else {
         format!("*{sentence}*")
     }

@@ -170,7 +170,7 @@ fn when(message: &Message<'_>, clock: &Clock) -> String {
             );
         }
         return format!(
-            "since {} ({place}), after {}",
+            "since {} ({place}); it lasted {}",
             clock.time(end),
             lasted(briefing, message.happened_at)
         );

@@ -80,12 +80,12 @@ fn cut_mark(missing: usize) -> String {
     format!("… cut, {missing} characters more")
 }
 
-/// `52 min`, `2 h 5 min`, `3 d 4 h`.
+/// `45 s`, `52 min`, `2 h 5 min`, `3 d 4 h`.
 pub(super) fn duration(duration: Duration) -> String {
     let minutes = duration.as_secs() / 60;
     let (hours, days) = (minutes / 60, minutes / (24 * 60));
     match (days, hours, minutes) {
-        (0, 0, 0) => "less than a minute".to_owned(),
+        (0, 0, 0) => format!("{} s", duration.as_secs()),
         (0, 0, minutes) => format!("{minutes} min"),
         (0, hours, _) if minutes.is_multiple_of(60) => format!("{hours} h"),
         (0, hours, _) => format!("{hours} h {} min", minutes % 60),
@@ -259,8 +259,8 @@ mod tests {
     #[test]
     fn durations_read_well() {
         for (seconds, expected) in [
-            (0, "less than a minute"),
-            (59, "less than a minute"),
+            (0, "0 s"),
+            (59, "59 s"),
             (60, "1 min"),
             (52 * 60, "52 min"),
             (3600, "1 h"),

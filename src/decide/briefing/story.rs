@@ -148,7 +148,9 @@ impl<'a> Story<'a> {
             Kind::OriginDenied => {
                 format!("the application of {partner} refuses {request}{detail}")
             }
-            Kind::OriginError => format!("the application of {partner} fails{detail}{of}"),
+            Kind::OriginError => {
+                format!("the application of {partner} answers with an error{detail}{of}")
+            }
             Kind::EdgeError => {
                 let edge = edge.unwrap_or_else(|| "the edge".to_owned());
                 format!("{edge} in front of {host} can't reach the application{detail}{of}")
@@ -225,13 +227,40 @@ impl<'a> Story<'a> {
     /// "5 of the 12 cells that ran".
     fn some_cells(&self) -> String {
         let (bad, good) = self.counts();
+        // Others fail in another way; the sentence is only about its own kind.
+        let alike = self.kinds().first().map_or(bad, |(_, count)| *count);
         match (bad, good) {
+            _ if alike < bad => format!("{alike} of the {} cells that ran", bad + good),
             (0, _) => "some cells".to_owned(),
             (1, 0) => "the one cell that ran".to_owned(),
             (2, 0) => "both cells that ran".to_owned(),
             (bad, 0) => format!("all {bad} cells that ran"),
             (bad, good) => format!("{bad} of the {} cells that ran", bad + good),
         }
+    }
+
+    /// How many cells fail in which way: the incident's own kind first, then the commoner.
+    fn kinds(&self) -> Vec<(Kind, usize)> {
+        let mut kinds: Vec<(Kind, usize)> = Vec::new();
+        for cell in &self.incident.diagnosis.failing {
+            let member = self.incident.cells.iter().find(|m| m.cell == *cell);
+            let kind = member.map_or(self.incident.kind, |m| m.kind);
+            match kinds.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, count)) => *count += 1,
+                None => kinds.push((kind, 1)),
+            }
+        }
+        kinds.sort_by_key(|(kind, count)| (*kind != self.incident.kind, usize::MAX - count));
+        // Of a kind that nothing shows now, nothing is counted.
+        kinds.retain(|(kind, _)| *kind != Kind::Pass);
+        if kinds
+            .first()
+            .is_none_or(|(kind, _)| *kind != self.incident.kind)
+        {
+            let (bad, _) = self.counts();
+            return vec![(self.incident.kind, bad)];
+        }
+        kinds
     }
 
     fn counts(&self) -> (usize, usize) {
@@ -355,12 +384,18 @@ impl<'a> Story<'a> {
                 }
             }
             _ => {
-                if bad > 0 {
-                    lines.push(format!(
-                        "{}: {}",
-                        self.some_cells(),
-                        words::kind(self.incident.kind)
-                    ));
+                match self.kinds().as_slice() {
+                    _ if bad == 0 => {}
+                    [(kind, _)] => {
+                        lines.push(format!("{}: {}", self.some_cells(), words::kind(*kind)));
+                    }
+                    several => lines.extend(several.iter().map(|(kind, count)| {
+                        let all = bad + good;
+                        format!(
+                            "{count} of the {all} cells that ran: {}",
+                            words::kind(*kind)
+                        )
+                    })),
                 }
                 if self.guesses() {
                     lines.extend(pattern(&diagnosis.failing, &diagnosis.passing));
@@ -371,6 +406,7 @@ impl<'a> Story<'a> {
             return lines;
         };
         let verdict = &specimen.verdict;
+        let mut told = None;
         if let Some(code) = &verdict.code
             && let Some(meaning) = words::code(&verdict.vendor, code)
         {
@@ -379,6 +415,7 @@ impl<'a> Story<'a> {
                 "{vendor} error {code} (a code of {vendor}, not of {}): {meaning}",
                 self.partner()
             ));
+            told = Some(format!("{vendor} {code}: "));
         }
         if self.guesses() && !self.named() && !verdict.hints.is_empty() && !self.our_side() {
             let hints: Vec<String> = verdict
@@ -391,9 +428,17 @@ impl<'a> Story<'a> {
                 words::list(&hints, "or")
             ));
         }
-        let signs = verdict.evidence.iter().take(EVIDENCE_LINES);
-        lines.extend(signs.map(|sign| sign.text.clone()));
-        if let Some(failure) = &specimen.failure {
+        let new = |text: &str| {
+            !told
+                .as_ref()
+                .is_some_and(|told| text.starts_with(told.as_str()))
+        };
+        let signs = verdict.evidence.iter().filter(|sign| new(&sign.text));
+        lines.extend(signs.take(EVIDENCE_LINES).map(|sign| sign.text.clone()));
+        // The evidence of a failed run ends with its failure.
+        if let Some(failure) = &specimen.failure
+            && !lines.iter().any(|line| line.contains(failure.as_str()))
+        {
             lines.push(failure.clone());
         }
         lines
