@@ -116,7 +116,7 @@ fn probing() {
         let text = format!(
             "version: 1\nservice: bench\nstore: {{ path: {0}/{1}.sqlite }}\ntrust: [{2}]\nclients: {{ bench: \"edgewatch-bench\" }}\n\
              probes:\n  page:\n    url: \"{url}/page\"\n    connect_to: 127.0.0.1\n    every: 1m\n\
-             politeness: {{ per_host: {{ requests_per_minute: 100000, gap: 0ms }} }}\n",
+             politeness: {{ per_host: {{ requests_per_minute: 6000, gap: 0ms }} }}\n",
             directory.path().display(),
             name.replace(' ', "-"),
             ca.display(),
@@ -227,7 +227,7 @@ fn classifying() {
 /// 100,000 cells at 60 s: memory a cell, and how late starts are.
 fn scheduling() {
     let mut text = String::from("version: 1\nservice: bench\n");
-    text.push_str("runs_in_flight: 4000\npoliteness: { per_host: { requests_per_minute: 100000, gap: 0ms } }\negresses:\n");
+    text.push_str("runs_in_flight: 4000\npoliteness: { per_host: { requests_per_minute: 6000, gap: 0ms } }\negresses:\n");
     for n in 0..10 {
         let _ = writeln!(text, "  e{n}: 127.0.0.{}", n + 2);
     }
@@ -294,7 +294,7 @@ fn scheduling() {
 /// `check` of a file whose matrix has 10,000 cells.
 fn checking() {
     let mut text = String::from(
-        "version: 1\nservice: bench\nclients: { a: \"a/1\", b: \"b/1\" }\negresses: { x: 127.0.0.2, y: 127.0.0.3 }\nprobes:\n",
+        "version: 1\nservice: bench\nclients: { a: \"a/1\", b: \"b/1\" }\negresses: { de1: 127.0.0.2, us1: 127.0.0.3 }\nprobes:\n",
     );
     for n in 0..2500 {
         let _ = write!(

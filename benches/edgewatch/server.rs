@@ -84,7 +84,8 @@ pub(crate) fn serve() {
         let plain = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let secure = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = |l: &TcpListener| l.local_addr().expect("an address").port();
-        println!(
+        // The parent reads up to the last line of the certificate; not a byte may follow it.
+        print!(
             "{}\n{}\n{}",
             port(&plain),
             port(&secure),
