@@ -1,5 +1,6 @@
 //! The command line: one file a command; arguments in, exit code out.
 
+mod ask;
 mod check;
 mod classify;
 mod demo;
@@ -8,6 +9,7 @@ mod once;
 pub mod replay;
 mod run;
 mod schema;
+mod try_client;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -75,6 +77,7 @@ enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
     Once(once::Arguments),
+    Try(try_client::Arguments),
     Classify(classify::Arguments),
     Schema(schema::Arguments),
     Incidents(incidents::Arguments),
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => run::run(&config, &arguments.log, &command),
         Command::Check(command) => check::run(&config, &command),
         Command::Once(command) => once::run(&config, &arguments.log, &command),
+        Command::Try(command) => try_client::run(&config, &arguments.log, &command),
         Command::Classify(command) => classify::run(&command),
         Command::Schema(command) => schema::run(&command),
         Command::Incidents(command) => incidents::run(&config, &command),

@@ -41,6 +41,8 @@ pub(crate) mod politeness;
 pub mod saved;
 /// When each cell is due.
 pub mod schedule;
+/// Whether a client that is not in the file yet would pass.
+pub mod trial;
 /// One host (or our own network) under watch: suspicion, extra runs, incident.
 pub mod watch;
 /// Which cell to ask next, so that the explanations part.

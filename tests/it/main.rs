@@ -11,6 +11,8 @@ mod server;
 /// A partner, a control site, and a file over them.
 mod world;
 
+/// `try`, `gate`, `report` and `postmortem`, as a person or a job meets them.
+mod asking;
 /// The daemon as a real process, killed in the middle of an incident.
 //mod daemon;
 /// Scores the classifier against saved answers.
