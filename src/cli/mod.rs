@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod classify;
 mod demo;
+mod gate;
 mod incidents;
 mod once;
 pub mod replay;
@@ -78,6 +79,7 @@ enum Command {
     Check(check::Arguments),
     Once(once::Arguments),
     Try(try_client::Arguments),
+    Gate(gate::Arguments),
     Classify(classify::Arguments),
     Schema(schema::Arguments),
     Incidents(incidents::Arguments),
@@ -109,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => run::run(&config, &arguments.log, &command),
         Command::Check(command) => check::run(&config, &command),
         Command::Once(command) => once::run(&config, &arguments.log, &command),
+        Command::Gate(command) => gate::run(&config, &arguments.log, &command),
         Command::Try(command) => try_client::run(&config, &arguments.log, &command),
         Command::Classify(command) => classify::run(&command),
         Command::Schema(command) => schema::run(&command),

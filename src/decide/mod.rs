@@ -11,6 +11,8 @@ pub mod board;
 pub mod briefing;
 /// Observation in, verdict out: what happened, who made the answer, by which evidence.
 pub mod classify;
+/// Whether it is safe to start a job.
+pub mod clearance;
 /// What a single round says, without waiting for a confirmation.
 pub mod conclude;
 /// Tells weather from fault: the sequential test of one suspicion.

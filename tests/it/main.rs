@@ -4,6 +4,8 @@
     reason = "a helper that can't go on fails its test"
 )]
 
+/// A store with history and incidents of the past.
+mod night;
 /// A plan in code, for tests that do not read `probes.yaml`.
 mod plan;
 /// Servers on loopback that note what they saw.
