@@ -33,15 +33,15 @@ pub(super) struct Levels {
 impl Levels {
     /// Refuses names that the file does not have.
     pub(super) fn check(&self, plan: &Plan, probes: &[String]) -> Result<(), String> {
-        let names = plan.probes.iter().map(|p| p.name.as_str()).collect();
-        known("probe", probes, names)?;
-        let names = plan.egresses.iter().map(|e| e.name.as_str()).collect();
-        known("egress", &self.from, names)?;
-        let names = plan.clients.iter().map(|c| c.name.as_str()).collect();
-        known("client", &self.as_clients, names)?;
+        let names: Vec<&str> = plan.probes.iter().map(|p| p.name.as_str()).collect();
+        known("probe", probes, &names)?;
+        let names: Vec<&str> = plan.egresses.iter().map(|e| e.name.as_str()).collect();
+        known("egress", &self.from, &names)?;
+        let names: Vec<&str> = plan.clients.iter().map(|c| c.name.as_str()).collect();
+        known("client", &self.as_clients, &names)?;
         let mut names: Vec<&str> = plan.credentials.iter().map(|c| c.name.as_str()).collect();
         names.push("anonymous");
-        known("credential", &self.with, names)
+        known("credential", &self.with, &names)
     }
 
     /// Whether the cell is among those asked for; a control is asked from each egress that is asked from.
@@ -54,7 +54,7 @@ impl Levels {
     }
 }
 
-fn known(what: &str, asked: &[String], names: Vec<&str>) -> Result<(), String> {
+fn known(what: &str, asked: &[String], names: &[&str]) -> Result<(), String> {
     match asked.iter().find(|name| !names.contains(&name.as_str())) {
         Some(name) => Err(format!(
             "there is no {what} {name:?} in the file; there are: {}",

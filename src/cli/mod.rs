@@ -8,6 +8,7 @@ mod gate;
 mod incidents;
 mod once;
 pub mod replay;
+mod report;
 mod run;
 mod schema;
 mod try_client;
@@ -83,6 +84,8 @@ enum Command {
     Classify(classify::Arguments),
     Schema(schema::Arguments),
     Incidents(incidents::Arguments),
+    Report(report::Arguments),
+    Postmortem(report::PostmortemArguments),
     Demo(demo::Arguments),
     Replay(replay::ReplayArgs),
 }
@@ -116,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::Classify(command) => classify::run(&command),
         Command::Schema(command) => schema::run(&command),
         Command::Incidents(command) => incidents::run(&config, &command),
+        Command::Report(command) => report::run(&config, &command),
+        Command::Postmortem(command) => report::run_postmortem(&config, &command),
         Command::Demo(command) => demo::run(&arguments.log, &command),
         Command::Replay(command) => replay::run(&command),
     }
