@@ -139,6 +139,36 @@ impl Night {
         });
     }
 
+    /// The same night with another kind of failure.
+    pub(super) fn fails_with(&mut self, kind: Kind) {
+        self.incident.kind = kind;
+        if kind == Kind::EdgeBlock {
+            return;
+        }
+        let maker = match kind {
+            Kind::EdgeChallenge | Kind::EdgeError | Kind::RateLimited => Maker::Edge,
+            Kind::OriginDenied | Kind::OriginError => Maker::Origin,
+            _ => Maker::Unknown,
+        };
+        let run = self.incident.failing.as_mut().unwrap();
+        run.verdict = Verdict::new(kind, maker);
+        run.status = match kind {
+            Kind::RateLimited => Some(429),
+            Kind::OriginError | Kind::EdgeError => Some(503),
+            Kind::EdgeChallenge | Kind::OriginDenied => Some(403),
+            Kind::SoftBlock | Kind::Unexpected | Kind::Pass => Some(200),
+            _ => None,
+        };
+        if run.status.is_none() {
+            run.failure = Some("192.0.2.7:443 said nothing within 20 s".to_owned());
+        }
+        if maker != Maker::Edge {
+            self.vendor.name = None;
+        }
+        self.vendor.meaning = None;
+        self.vendor.setting = None;
+    }
+
     /// Two factors fit equally well.
     pub(super) fn cannot_tell(&mut self) {
         self.incident.diagnosis.cause = Cause::Unknown {

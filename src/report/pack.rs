@@ -13,6 +13,7 @@ use super::dossier::{Dossier, Line, Origin, short};
 use super::partner;
 use super::prose::{between, both, utc, wrapped};
 use crate::domain::cell::ClientName;
+use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::Specimen;
 
 pub use json::json;
@@ -77,6 +78,12 @@ fn notes(dossier: &Dossier<'_>) -> Vec<String> {
         notes.push(format!(
             "For us: the public address of {} is not configured (`public:` in the file). Fill it in below; a partner can't use a local address.",
             super::prose::list(&unknown, "and")
+        ));
+    }
+    if let Cause::Level(Level::Credential(name)) = &dossier.incident.diagnosis.cause {
+        notes.push(format!(
+            "For us: \"{name}\" is our own name for the account. Say which it is at {}; its user name is left out here.",
+            dossier.plan.service
         ));
     }
     if !dossier.briefing.cause_known || dossier.briefing.confidence < SURE {

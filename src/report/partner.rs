@@ -74,7 +74,7 @@ fn requests(dossier: &Dossier<'_>) -> String {
             format!("our requests to {host} with our account \"{name}\"")
         }
         Cause::Level(Level::Probe(name)) => match dossier.plan.probe(name) {
-            Some(probe) => format!("our requests {} {}", probe.method, probe.url),
+            Some(probe) => format!("our requests \"{} {}\"", probe.method, probe.url),
             None => format!("our requests of \"{name}\" to {host}"),
         },
         Cause::Everything => format!("all our requests to {host}"),
@@ -120,10 +120,7 @@ pub(super) fn what_happens(dossier: &Dossier<'_>) -> String {
         Kind::SoftBlock => {
             format!("{get} another page (login, consent or denial) in place of the content")
         }
-        Kind::Unexpected => format!(
-            "{are} answered, but not as we expect ({})",
-            dossier.briefing.expected
-        ),
+        Kind::Unexpected => format!("{are} answered, but not as we expect"),
         Kind::DnsError => format!("{fail} before they are sent: the name {host} does not resolve"),
         Kind::ConnectError => format!("{fail}: {host} accepts no connection"),
         Kind::TlsError => format!("{fail}: no TLS session with {host} can be made"),
@@ -158,6 +155,9 @@ fn detail(dossier: &Dossier<'_>, run: &Specimen) -> String {
         });
     }
     parts.extend(run.failure.clone());
+    if dossier.incident.kind == Kind::Unexpected {
+        parts.push(format!("where we expect {}", dossier.briefing.expected));
+    }
     if parts.is_empty() {
         String::new()
     } else {
@@ -321,6 +321,14 @@ fn first_wish(dossier: &Dossier<'_>) -> String {
         (Cause::Level(Level::Egress(name)), kind) if kind.is_refusal() => {
             format!("Please allow {} for {host}{at}.", address(dossier, name))
         }
+        (Cause::Level(Level::Client(name)), kind)
+            if kind.is_network() || kind == Kind::TlsError =>
+        {
+            format!(
+                "Please check whether something in front of your application drops requests with {}; our others get an answer.",
+                agent(dossier, name)
+            )
+        }
         (Cause::Level(Level::Egress(name)), _) => format!(
             "Please check whether a firewall of yours drops connections from {}.",
             address(dossier, name)
@@ -470,5 +478,53 @@ pub(super) fn how_sure(dossier: &Dossier<'_>) -> String {
             format!(" It may be {}.", list(&among, "or"))
         };
         format!("Which trait of these requests matters can't be told from our side yet.{among}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::report::fixture;
+
+    /// Every kind and every cause once, so that each sentence is read by somebody before it is sent.
+    #[test]
+    fn every_sentence() {
+        let causes = [
+            Cause::Level(Level::Client("legacy-reval".into())),
+            Cause::Level(Level::Egress("legacy-prod".into())),
+            Cause::Level(Level::Credential("gmc".into())),
+            Cause::Level(Level::Probe("gmc-connect".into())),
+            Cause::Everything,
+            Cause::Unknown { among: Vec::new() },
+        ];
+        let mut text = String::new();
+        let mut say = |night: &fixture::Night| {
+            let dossier = night.dossier();
+            let wish = asked(&dossier).first().cloned().unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "{}, {:?}\n  {}\n  {wish}\n",
+                dossier.incident.kind,
+                dossier.incident.diagnosis.cause,
+                what_happens(&dossier)
+            );
+        };
+        for cause in causes {
+            for kind in [Kind::EdgeBlock, Kind::Timeout] {
+                let mut night = fixture::march();
+                night.incident.diagnosis.cause = cause.clone();
+                night.fails_with(kind);
+                say(&night);
+            }
+        }
+        for kind in Kind::ALL {
+            let mut night = fixture::march();
+            night.incident.diagnosis.cause = Cause::Everything;
+            night.fails_with(*kind);
+            say(&night);
+        }
+        insta::assert_snapshot!(text);
     }
 }
