@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["domain"]),
     ("clock", &[]),
     ("probe", &["domain"]),
-    ("store", &["domain"]),
+    ("store", &["domain", "clock"]),
     ("notify", &["domain"]),
     ("report", &["domain"]),
     ("simulate", &["domain"]),
@@ -60,12 +60,21 @@ impl Source {
             .to_string()
     }
 
+    /// A file of tests beside the code, `<module>/tests.rs` or below `<module>/tests/`.
+    fn is_test(&self) -> bool {
+        self.path.components().any(|part| {
+            ["tests.rs", "tests"]
+                .iter()
+                .any(|name| part.as_os_str() == *name)
+        })
+    }
+
     /// Lines of code with their numbers: no comments, nothing after the tests begin.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         self.text
             .lines()
             .enumerate()
-            .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+            .take_while(move |(_, line)| !self.is_test() && !line.starts_with("#[cfg(test)]"))
             .filter(|(_, line)| !line.trim_start().starts_with("//"))
             .map(|(index, line)| (index + 1, line))
     }

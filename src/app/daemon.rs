@@ -205,7 +205,7 @@ impl Loop {
                 self.step(Event::Observed(Box::new(judged)), clock::now());
             }
             None => {
-                tracing::error!(%cell, "a run panicked; please report this, with the message above")
+                tracing::error!(%cell, "a run panicked; please report this, with the message above");
             }
         }
     }

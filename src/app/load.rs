@@ -52,11 +52,8 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
         .take(FILE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)?;
     String::from_utf8(bytes).map_err(|e| {
-        let line = e.as_bytes()[..e.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count()
-            + 1;
+        let read = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = read.split(|byte| *byte == b'\n').count();
         std::io::Error::new(
             std::io::ErrorKind::InvalidData,
             format!("not UTF-8 in line {line}; save the file as UTF-8"),

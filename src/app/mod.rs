@@ -1,14 +1,15 @@
 //! Wiring: what joins the pure rules to files, sockets and clocks.
 
-/// The daemon: starts in one straight line, runs one loop, stops in reverse.
+// The daemon: starts in one straight line, runs one loop, stops in reverse.
 pub mod daemon;
-/// From the outbox to the receivers: one worker each.
+// From the outbox to the receivers: one worker each.
 pub mod deliver;
 /// What the store and the file know of one incident.
 pub mod dossier;
 /// Commits what the loop decided, in order and off its path.
+// Commits what the loop decided, in order and off its path.
 pub mod keeper;
-/// `probes.yaml` from the disk.
+// `probes.yaml` from the disk.
 pub mod load;
-/// One round now, without the daemon.
+// One round now, without the daemon.
 pub mod round;

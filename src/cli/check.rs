@@ -36,17 +36,28 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
                 super::print(&format!("{}\n\n", checked.warnings));
             }
             let plan = &checked.plan;
+            let controls = plan.probes.iter().filter(|probe| probe.control).count();
             super::print(&format!(
-                "{} is right: {} probes and controls, {} egresses, {} clients, {} cells\n",
+                "{} is right: {}, {}, {}, {}, {}\n",
                 config.display(),
-                plan.probes.len(),
-                plan.egresses.len(),
-                plan.clients.len(),
-                plan.cells().count(),
+                counted(plan.probes.len() - controls, "probe", "probes"),
+                counted(controls, "control", "controls"),
+                counted(plan.egresses.len(), "egress", "egresses"),
+                counted(plan.clients.len(), "client", "clients"),
+                counted(plan.cells().count(), "cell", "cells"),
             ));
         }
     }
     exit::OK
+}
+
+/// `no controls`, `1 egress`, `3 clients`.
+fn counted(count: usize, one: &str, many: &str) -> String {
+    match count {
+        0 => format!("no {many}"),
+        1 => format!("1 {one}"),
+        _ => format!("{count} {many}"),
+    }
 }
 
 /// The findings for scripts; keys are stable.

@@ -103,12 +103,11 @@ async fn tell(keep: bool) -> Result<bool, String> {
     };
 
     let told = tokio::time::timeout_at(deadline, story.told(&partner)).await;
-    let right = match told {
-        Ok(right) => right,
-        Err(_) => {
-            story.say("The story did not end in time; this machine may be very busy.");
-            false
-        }
+    let right = if let Ok(right) = told {
+        right
+    } else {
+        story.say("The story did not end in time; this machine may be very busy.");
+        false
     };
     if keep {
         story.say("Staying up, as asked; Ctrl-C ends it.");
@@ -241,11 +240,8 @@ trust: [partner-ca.pem, control-ca.pem]
 }
 
 fn indented(text: &str) -> String {
-    text.lines()
-        .map(|line| format!("      {line}\n"))
-        .collect::<String>()
-        .trim_end()
-        .to_owned()
+    let lines: Vec<String> = text.lines().map(|line| format!("      {line}")).collect();
+    lines.join("\n")
 }
 
 /// The demo's surroundings: its own account, nobody's tokens, certificates made a moment ago.

@@ -19,10 +19,13 @@ use clap::{Args, ValueEnum};
 
 use crate::decide::attribute::engine::Options;
 use crate::simulate::scenario::{self, ExpectedVerdict, Scenario};
-use player::{Playback, Stage, play};
+use player::{Playback, REAIMED, Stage, play};
 use score::{Marks, judge};
 
-/// What to play.
+/// Play scenario files through the diagnosis, in simulated time, and score what it finds
+///
+/// Opens no socket and tells nobody: `edgewatch replay tests/scenarios`. Exit code 0 when every scenario comes out
+/// right, 1 when one falls short, 2 when something can't be read.
 #[derive(Debug, Clone, Args)]
 pub struct ReplayArgs {
     /// Scenario files, or directories of them
@@ -33,6 +36,7 @@ pub struct ReplayArgs {
     /// The first seed
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// How the result is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// Plays this many fresh random incidents instead of files
@@ -290,6 +294,15 @@ fn row(out: &mut String, scenario: &Scenario, runs: &[&(Playback, Marks)], enoug
     );
 }
 
+/// How many requests of one sort in a row a story tells before it only says that there were more.
+const TOLD_ONE_BY_ONE: u32 = 5;
+
+/// Whether a line of the story is one failing request, and nothing that the engine concluded.
+fn is_run(text: &str) -> bool {
+    let kind = text.rsplit(": ").next().unwrap_or_default();
+    crate::domain::verdict::Kind::from_word(kind).is_some()
+}
+
 fn tell_story(out: &mut String, scenario: &Scenario, (playback, _): &(Playback, Marks)) {
     let _ = writeln!(
         out,
@@ -297,8 +310,24 @@ fn tell_story(out: &mut String, scenario: &Scenario, (playback, _): &(Playback, 
         scenario.id, scenario.title, playback.seed
     );
     let _ = writeln!(out, "seconds from the onset\n");
+    let (mut reaimed, mut refused) = (0, 0);
     for (at, text) in &playback.story {
-        let _ = writeln!(out, "{:>9.1}  {text}", at - playback.onset);
+        // A standing block is one fact: its repetitions are counted, what changes is told.
+        let repeats = if text.starts_with(REAIMED) {
+            &mut reaimed
+        } else if is_run(text) {
+            &mut refused
+        } else {
+            (reaimed, refused) = (0, 0);
+            let _ = writeln!(out, "{:>9.1}  {text}", at - playback.onset);
+            continue;
+        };
+        *repeats += 1;
+        if *repeats <= TOLD_ONE_BY_ONE {
+            let _ = writeln!(out, "{:>9.1}  {text}", at - playback.onset);
+        } else if *repeats == TOLD_ONE_BY_ONE + 1 {
+            let _ = writeln!(out, "{:>9}  … and more of these", "");
+        }
     }
     let _ = writeln!(
         out,

@@ -29,7 +29,7 @@ pub(super) fn run(config: &Path, log: &str, _: &Arguments) -> ExitCode {
             return exit::problem();
         }
     };
-    for warning in checked.warnings.iter() {
+    for warning in &checked.warnings {
         tracing::warn!("{}: {}; {}", warning.path, warning.message, warning.hint);
     }
     let options = Options {

@@ -69,7 +69,7 @@ impl<'t> Desk<'t> {
     /// first key, which is not what an error about the whole is about.
     pub(super) fn under(&mut self, parent: Place, key: &Key<'t>, node: &Node<'_>) -> Place {
         let collection = !matches!(node.value, Value::Scalar { .. });
-        let empty = matches!(&node.value, Value::Scalar { text, .. } if text.is_empty());
+        let empty = !collection && node.mark == node.end;
         let mark = if empty || collection && node.mark.line != key.mark.line {
             key.mark
         } else {

@@ -6,13 +6,17 @@
 //! Nothing here touches the file system or the environment: both come in through [`Inputs`].
 
 mod check;
+mod collections;
 mod desk;
 mod finding;
 mod leaf;
 mod mask;
+mod measure;
 mod raw;
 mod read;
 mod schema;
+mod special;
+mod syntax;
 mod yaml;
 
 use std::io;

@@ -8,9 +8,9 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use serde_yaml::granit_parser::{
-    self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag,
-};
+use serde_yaml::granit_parser::{self, Event, Parser, ScalarStyle, Span, StrInput, Tag};
+
+use super::syntax;
 
 /// The largest file that is read.
 pub(super) const BYTES_MAX: usize = 1024 * 1024;
@@ -18,7 +18,7 @@ pub(super) const BYTES_MAX: usize = 1024 * 1024;
 /// It also bounds the depth that a chain of aliases can reach to about a thousand.
 const NODES_MAX: usize = 500_000;
 /// Collections inside collections; our deepest key stands nine deep.
-const DEPTH_MAX: usize = 32;
+pub(super) const DEPTH_MAX: usize = 32;
 
 /// A position in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -30,7 +30,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    fn of(marker: granit_parser::Marker) -> Self {
+    pub(super) fn of(marker: granit_parser::Marker) -> Self {
         Self {
             line: u32::try_from(marker.line()).unwrap_or(u32::MAX),
             column: u32::try_from(marker.col() + 1).unwrap_or(u32::MAX),
@@ -74,7 +74,7 @@ pub(super) struct Broken {
 }
 
 impl Broken {
-    fn at(mark: Mark, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn at(mark: Mark, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             mark,
             message: message.into(),
@@ -115,8 +115,8 @@ pub(super) fn parse(text: &str) -> Result<Option<Node<'_>>, Broken> {
             Event::StreamStart | Event::DocumentEnd => {}
             event => {
                 let node = builder.node(event, &span)?;
-                let empty =
-                    matches!(&node.value, Value::Scalar { text, plain: true } if text.is_empty());
+                let scalar = matches!(node.value, Value::Scalar { .. });
+                let empty = scalar && node.mark == node.end;
                 if !empty {
                     root = Some(node);
                 }
@@ -148,7 +148,7 @@ impl<'t> Builder<'t> {
     fn next(&mut self) -> Result<(Event<'t>, Span), Broken> {
         match self.events.next_event() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => Err(explain(&error)),
+            Some(Err(error)) => Err(syntax::explain(&error)),
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
@@ -325,80 +325,8 @@ fn refuse_tag(tag: Option<&Tag>, span: &Span) -> Result<(), Broken> {
     }
 }
 
-/// The parser's error in our words, with the mend for the usual ones.
-fn explain(error: &ScanError) -> Broken {
-    use ErrorKind as K;
-    let mark = Mark::of(*error.marker());
-    let (message, hint): (String, &str) = match error.kind() {
-        K::TabNotAllowed | K::TabInBlockIndentation | K::TabInIndentation => {
-            ("a tab can't indent".into(), "use spaces")
-        }
-        K::UnclosedQuotedScalar => ("this quote is never closed".into(), "add the closing quote"),
-        K::UnclosedFlowCollection { open } => (
-            format!("this \"{open}\" is never closed"),
-            "add the closing bracket",
-        ),
-        K::UnexpectedEofFlowSequence => ("a \"[\" is never closed".into(), "add the \"]\""),
-        K::UnexpectedEofFlowMapping | K::UnexpectedEofImplicitFlowMapping => {
-            ("a \"{\" is never closed".into(), "add the \"}\"")
-        }
-        K::MismatchedFlowCollectionEnd { open, close } => {
-            (format!("\"{open}\" is closed by \"{close}\""), "")
-        }
-        K::MisplacedFlowCollectionEnd => ("a bracket is closed that was never opened".into(), ""),
-        K::ExpectedFlowMappingSeparator => (
-            "a \",\" or \"}\" is missing before this".into(),
-            "quote texts that hold \",\", \"[\", \"]\", \"{\" or \"}\"",
-        ),
-        K::ExpectedFlowSequenceSeparator => (
-            "a \",\" or \"]\" is missing before this".into(),
-            "quote texts that hold \",\", \"[\", \"]\", \"{\" or \"}\"",
-        ),
-        K::ExpectedBlockMappingKey | K::InvalidIndentation => (
-            "this line is indented differently from the ones before it".into(),
-            "keys of one mapping start in one column",
-        ),
-        K::ExpectedBlockSequenceEntry => (
-            "a \"-\" is expected here".into(),
-            "items of one list start in one column",
-        ),
-        K::MappingValueNotAllowed | K::InvalidColonPlacement | K::MappingKeyNotAllowed => (
-            "a \":\" can't stand here".into(),
-            "quote the text if the colon belongs to it, or mend the indentation",
-        ),
-        K::SimpleKeyExpected | K::InvalidSimpleKey => (
-            "a \":\" is missing after this key".into(),
-            "write \"key: value\", with a space after the colon",
-        ),
-        K::InvalidTrailingDoubleQuotedScalar | K::InvalidTrailingSingleQuotedScalar => (
-            "something follows the closing quote".into(),
-            "put all of the text between the quotes",
-        ),
-        K::UnknownQuotedScalarEscape => (
-            "this escape is not known between double quotes".into(),
-            "use single quotes, where a backslash is a backslash",
-        ),
-        K::UnexpectedCharacter { character } => (
-            format!(
-                "\"{}\" can't begin an unquoted text",
-                character.escape_debug()
-            ),
-            "quote it",
-        ),
-        K::UnknownAnchor => (
-            "no anchor of this name stands before here".into(),
-            "quote the text if it begins with \"*\"",
-        ),
-        K::RecursionLimitExceeded => (
-            format!("nested more than {DEPTH_MAX} deep"),
-            "no key of this file needs that",
-        ),
-        kind => (kind.to_string(), ""),
-    };
-    Broken::at(mark, format!("not YAML: {message}"), hint)
-}
-
 #[cfg(test)]
+#[allow(clippy::format_push_string, reason = "plain to read, and only here")]
 mod tests {
     use super::*;
 
@@ -437,6 +365,7 @@ mod tests {
     #[test]
     fn reads_trees() {
         check("nothing", "# only a comment\n", "nothing");
+        check("an empty document", "---\n# only a comment\n", "nothing");
         check(
             "kept as written",
             "a: 1.10\nb: no\n",

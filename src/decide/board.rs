@@ -81,10 +81,21 @@ pub struct Cell {
     pub control_probe: bool,
     /// Its client is a control.
     pub control_client: bool,
-    /// The verdict that is normal here.
-    pub expected: Kind,
+    /// The verdict that is normal here, besides a pass.
+    watched: Option<Kind>,
     pub last: Option<Last>,
     pub last_good_at: Option<Timestamp>,
+}
+
+impl Cell {
+    /// Whether this verdict is bad news for the cell.
+    ///
+    /// A watched block that is there is a pass, and one that is gone is not: the classifier says so
+    /// already, and a verdict that was not compared with what is watched is taken as well.
+    #[must_use]
+    pub fn fails(&self, kind: Kind) -> bool {
+        kind != Kind::Pass && Some(kind) != self.watched
+    }
 }
 
 /// The latest verdict of a cell.
@@ -163,7 +174,7 @@ impl Board {
                 host,
                 control_probe: probe.control,
                 control_client: source.client(&key.client).is_some_and(|c| c.control),
-                expected: probe.expect.verdict.unwrap_or(Kind::Pass),
+                watched: probe.expect.verdict,
                 last: before.and_then(|cell| cell.last),
                 last_good_at: before.and_then(|cell| cell.last_good_at),
                 key,
@@ -200,7 +211,7 @@ impl Board {
         if before.is_some_and(|last| last.at >= at) {
             return None;
         }
-        let failed = kind != cell.expected;
+        let failed = cell.fails(kind);
         cell.last = Some(Last { at, kind, failed });
         let host = cell.host;
         if !failed {

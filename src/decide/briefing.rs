@@ -22,6 +22,9 @@ use story::Story;
 const CELL_LINES_MAX: usize = 40;
 const SENTENCE_CHARS_MAX: usize = 400;
 
+/// Who asks for less than even odds is also told what it may be; who asks for more, only what it is.
+pub const GUESSES_BELOW: f64 = 0.5;
+
 /// For whom, and when, an incident is put in words.
 #[derive(Debug, Clone, Copy)]
 pub struct View {
@@ -66,7 +69,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
             (false, false) => story.headline(),
         }),
         because: story.because().into_iter().map(bound).collect(),
-        ruled_out: if story.named() {
+        ruled_out: if story.named() || story.guesses() {
             let pairs = &incident.diagnosis.ruled_out;
             pairs
                 .iter()

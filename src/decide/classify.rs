@@ -1,7 +1,7 @@
 //! Reads an observation into a verdict: what happened, who made the answer, and by which evidence.
 //!
 //! In the order of what outweighs what: the operator's own signatures; what the edge itself says
-//! ([`super::signatures`]); the partner's own codes (`meanings`); SOAP faults; gates in place of the
+//! (`signatures`); the partner's own codes (`meanings`); SOAP faults; gates in place of the
 //! content; the status; and last whether the answer is as `expect` asks. An answer whose content is
 //! what was asked for passes, whatever its markup looks like. A run that broke off is judged by its
 //! failure, unless what arrived is clearly a refusal.
@@ -13,9 +13,9 @@ use jiff::fmt::rfc2822;
 
 use super::expect::{self, Facts};
 use super::gate;
-use super::page::{Form, Page};
+use super::signatures::page::{Form, Page};
 use super::signatures::{self, Found, Place, Tier, origin};
-use super::soap;
+use super::{soap, words};
 use crate::domain::condition::{Condition, Conditions};
 use crate::domain::observation::{Answer, Failure, FailureKind, Observation, Phase};
 use crate::domain::plan::OwnSignature;
@@ -123,7 +123,9 @@ fn judged(
             "the mark of the partner's application is there",
         ));
     }
-    if failures.is_empty() {
+    // Who watches for a verdict and asks for nothing else wants to know what else came.
+    let watches = probe.expect.verdict.is_some() && probe.expect.conditions.0.is_empty();
+    if failures.is_empty() && !watches {
         // A gate with a good status fulfils a bare expectation of the status, and is a gate all the same.
         if is_refusal && !content_holds(probe) {
             return verdict;
@@ -137,7 +139,7 @@ fn judged(
         pass.evidence.push(evidence(Strength::Strong, said));
         return pass;
     }
-    if verdict.kind == Kind::Pass {
+    if verdict.kind == Kind::Pass && !failures.is_empty() {
         verdict = unexpected(page, observation, verdict.maker);
     }
     for failure in failures {
@@ -408,17 +410,15 @@ fn refusal(page: &Page<'_>) -> Rule {
 }
 
 fn without_answer(failure: Option<&Failure>) -> Verdict {
-    match failure {
-        Some(failure) => of_failure(failure),
-        None => {
-            let mut verdict = Verdict::new(Kind::LocalError, Maker::OurSide);
-            verdict.evidence.push(evidence(
-                Strength::Weak,
-                "the run saw neither an answer nor a failure",
-            ));
-            verdict
-        }
+    if let Some(failure) = failure {
+        return of_failure(failure);
     }
+    let mut verdict = Verdict::new(Kind::LocalError, Maker::OurSide);
+    verdict.evidence.push(evidence(
+        Strength::Weak,
+        "the run saw neither an answer nor a failure",
+    ));
+    verdict
 }
 
 fn of_failure(failure: &Failure) -> Verdict {
@@ -501,7 +501,10 @@ fn fronted(page: &Page<'_>, mut verdict: Verdict) -> Verdict {
         if verdict.kind != Kind::Pass && verdict.vendor != front {
             verdict.evidence.push(evidence(
                 Strength::Presence,
-                format!("{front} is in front, by {header}; it is on every answer of this site"),
+                format!(
+                    "{} is in front, by {header}; it is on every answer of this site",
+                    words::vendor(front).unwrap_or_default()
+                ),
             ));
         }
     }
@@ -552,13 +555,27 @@ fn as_watched(mut verdict: Verdict, wanted: Option<Kind>) -> Verdict {
 /// Bounds and cleans what came from outside, and puts the strongest evidence first.
 fn tidy(mut verdict: Verdict) -> Verdict {
     verdict.evidence.sort_by_key(|evidence| evidence.strength);
-    verdict.evidence.truncate(EVIDENCE_MAX);
     for evidence in &mut verdict.evidence {
         evidence.text = clean(&evidence.text, EVIDENCE_CHARS_MAX);
     }
+    // Two signatures may read the same sign; it is one piece of evidence.
+    let mut kept: Vec<Evidence> = Vec::new();
+    for evidence in verdict.evidence {
+        if !kept.iter().any(|k| repeats(&k.text, &evidence.text)) {
+            kept.push(evidence);
+        }
+    }
+    kept.truncate(EVIDENCE_MAX);
+    verdict.evidence = kept;
     verdict.code = verdict.code.map(|code| clean(&code, ID_CHARS_MAX));
     verdict.reference_id = verdict.reference_id.map(|id| clean(&id, ID_CHARS_MAX));
     verdict
+}
+
+/// Whether `said` tells all that `text` does: the same words, perhaps with further signs after a comma.
+fn repeats(said: &str, text: &str) -> bool {
+    said.strip_prefix(text)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
 }
 
 /// Without control characters, in one line, of bounded length.

@@ -19,6 +19,7 @@ use crate::domain::cell::EgressName;
 use crate::domain::incident::{IncidentCell, Subject};
 use crate::domain::notification::Briefing;
 use crate::domain::plan::Plan;
+use crate::domain::verdict::Kind;
 
 /// What a round comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub fn conclude(plan: &Arc<Plan>, round: &[Judged], now: Timestamp) -> Conclusio
     for judged in round {
         if let Some(id) = board.id(&judged.observation.cell) {
             // A cell that ran twice counts as it was last.
-            let _ = board.note(id, judged.observation.started_at, judged.verdict.kind);
+            let _ = board.note(id, judged.observation.started_at, judged.kind());
         }
     }
     let since = round
@@ -154,8 +155,7 @@ fn one_host(
         });
     }
     let first = board.cells[*failing.first()?].key.clone();
-    let kind =
-        incidents::majority(&members(board, &failing)).unwrap_or(board.cells[failing[0]].expected);
+    let kind = incidents::majority(&members(board, &failing)).unwrap_or(Kind::Unexpected);
     let diagnosis = diagnose::diagnose(
         &Matrix {
             spots,
@@ -229,10 +229,12 @@ fn brief(
             .failing
             .contains(&judged.observation.cell)
     });
-    incident.reference_ids = ids
-        .filter_map(|judged| judged.verdict.reference_id.clone())
-        .take(10)
-        .collect();
+    let ids = ids.filter_map(|judged| judged.verdict.reference_id.clone());
+    for id in ids.take(10) {
+        if !incident.reference_ids.contains(&id) {
+            incident.reference_ids.push(id);
+        }
+    }
     briefing::write(
         &board.plan,
         &incident,

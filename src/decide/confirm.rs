@@ -32,8 +32,8 @@ pub enum Group {
     Origin,
     Tls,
     Network,
-    /// A watched block that is gone.
-    Lifted,
+    /// Nothing failed.
+    Fine,
 }
 
 impl Group {
@@ -47,7 +47,7 @@ impl Group {
             Kind::OriginError | Kind::EdgeError | Kind::Unexpected => Self::Origin,
             Kind::TlsError => Self::Tls,
             Kind::DnsError | Kind::ConnectError | Kind::Timeout | Kind::LocalError => Self::Network,
-            Kind::Pass => Self::Lifted,
+            Kind::Pass => Self::Fine,
         }
     }
 }
@@ -56,7 +56,7 @@ impl Tier {
     #[must_use]
     pub fn of(kind: Kind) -> Self {
         match kind {
-            Kind::EdgeBlock | Kind::OriginDenied | Kind::SoftBlock | Kind::Pass => Self::Strong,
+            Kind::EdgeBlock | Kind::OriginDenied | Kind::SoftBlock => Self::Strong,
             Kind::EdgeChallenge | Kind::RateLimited | Kind::TlsError | Kind::Unexpected => {
                 Self::Medium
             }
@@ -65,7 +65,8 @@ impl Tier {
             | Kind::EdgeError
             | Kind::ConnectError
             | Kind::DnsError
-            | Kind::LocalError => Self::Weak,
+            | Kind::LocalError
+            | Kind::Pass => Self::Weak,
         }
     }
 
@@ -111,7 +112,7 @@ struct Noise {
 /// Measured on the reference noise of the diagnosis work; kinds it did not have take their neighbour's.
 fn noise(kind: Kind) -> Noise {
     let (rate, persistence, burst_seconds) = match kind {
-        Kind::EdgeBlock | Kind::Pass => (2e-5, 0.5, 8.0),
+        Kind::EdgeBlock => (2e-5, 0.5, 8.0),
         Kind::OriginDenied | Kind::SoftBlock => (4e-5, 0.5, 8.0),
         Kind::EdgeChallenge => (1.5e-4, 0.5, 20.0),
         Kind::RateLimited => (1.5e-4, 0.6, 30.0),
@@ -119,7 +120,7 @@ fn noise(kind: Kind) -> Noise {
         Kind::Timeout => (1.6e-3, 0.75, 20.0),
         Kind::OriginError | Kind::EdgeError => (1e-3, 0.75, 20.0),
         Kind::ConnectError => (6e-4, 0.75, 20.0),
-        Kind::DnsError | Kind::LocalError => (3e-4, 0.75, 20.0),
+        Kind::DnsError | Kind::LocalError | Kind::Pass => (3e-4, 0.75, 20.0),
     };
     Noise {
         rate,

@@ -4,6 +4,8 @@
 //! were seen, and no other single level fits. Whatever the configuration can't tell apart is said to be
 //! so, with what would tell. The partner is never blamed for what our own network may have done.
 
+use std::collections::HashMap;
+
 use super::board::Standing;
 use super::confirm::Group;
 use super::matrix::{FACTORS, Matrix, Spot, level, shared};
@@ -166,7 +168,7 @@ fn may_hang_on(kind: Kind, level: &Level) -> bool {
         Level::Egress(_) => match Group::of(kind) {
             Group::Edge | Group::Denied | Group::Tls => true,
             Group::Network => kind != Kind::DnsError,
-            Group::Origin | Group::Lifted => false,
+            Group::Origin | Group::Fine => false,
         },
         Level::Client(_) => {
             matches!(Group::of(kind), Group::Edge | Group::Denied | Group::Tls)
@@ -260,18 +262,34 @@ fn single(matrix: &Matrix, trigger: &CellKey, level: &Level) -> Found {
 /// A failing and a passing cell that differ in this factor alone.
 #[must_use]
 pub fn twin(matrix: &Matrix, factor: Factor) -> Option<(CellKey, CellKey)> {
-    let bit = FACTORS.iter().position(|f| *f == factor)?;
-    let wanted = 0b1111 & !(1u8 << bit);
-    pair(matrix, |common| common == wanted)
+    let without = |cell: &CellKey| {
+        let rest = FACTORS.into_iter().filter(|f| *f != factor);
+        rest.map(|f| level(cell, f)).collect::<Vec<Level>>()
+    };
+    let mut passing: HashMap<Vec<Level>, &CellKey> = HashMap::new();
+    for spot in matrix.passing() {
+        passing.entry(without(&spot.cell)).or_insert(&spot.cell);
+    }
+    matrix.failing().find_map(|bad| {
+        let good = passing.get(&without(&bad.cell))?;
+        Some((bad.cell.clone(), (*good).clone()))
+    })
 }
 
-/// The first failing and passing cell that have in common what `which` asks.
-fn pair(matrix: &Matrix, which: impl Fn(u8) -> bool) -> Option<(CellKey, CellKey)> {
-    matrix.failing().find_map(|bad| {
-        matrix
-            .passing()
-            .find(|good| which(shared(&bad.cell, &good.cell)))
-            .map(|good| (bad.cell.clone(), good.cell.clone()))
+/// A failing and a passing cell with one level of this factor in common, alike in the rest if possible.
+fn sharing(matrix: &Matrix, factor: Factor) -> Option<(CellKey, CellKey)> {
+    let mut others = FACTORS.into_iter().filter(|f| *f != factor);
+    let close = others.find_map(|other| twin(matrix, other));
+    close.or_else(|| {
+        let mut passing: HashMap<Level, &CellKey> = HashMap::new();
+        for spot in matrix.passing() {
+            let level = level(&spot.cell, factor);
+            passing.entry(level).or_insert(&spot.cell);
+        }
+        matrix.failing().find_map(|bad| {
+            let good = passing.get(&level(&bad.cell, factor))?;
+            Some((bad.cell.clone(), (*good).clone()))
+        })
     })
 }
 
@@ -361,6 +379,10 @@ fn ruled_out(matrix: &Matrix, cause: &Cause) -> Vec<RuledOut> {
         if Some(factor) == named {
             continue;
         }
+        let configured = matrix.levels(factor, |_| true);
+        if factor == Factor::Endpoint && configured.len() == 1 {
+            continue;
+        }
         let failing = matrix.levels(factor, Spot::failing);
         let nameless = |level: &Level| matches!(level, Level::Credential(n) if n.is_anonymous());
         if failing.iter().all(nameless) {
@@ -381,12 +403,7 @@ fn ruled_out(matrix: &Matrix, cause: &Cause) -> Vec<RuledOut> {
         let shown = best
             .clone()
             .filter(|(bad, good)| shared(bad, good) & has != 0)
-            .or_else(|| {
-                pair(matrix, |common| {
-                    common & has != 0 && common.count_ones() == 3
-                })
-            })
-            .or_else(|| pair(matrix, |common| common & has != 0));
+            .or_else(|| sharing(matrix, factor));
         if let Some((bad, good)) = shown {
             list.push(passes_as_well(matrix, factor, bad, good));
         }

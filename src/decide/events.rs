@@ -8,7 +8,7 @@ use crate::domain::cell::CellKey;
 use crate::domain::incident::{Change, VerdictChange};
 use crate::domain::observation::{Observation, Purpose};
 use crate::domain::plan::Plan;
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{Kind, Maker, Verdict};
 
 /// Whatever can cause work.
 #[derive(Debug, Clone)]
@@ -24,6 +24,21 @@ pub enum Event {
 pub struct Judged {
     pub observation: Observation,
     pub verdict: Verdict,
+}
+
+impl Judged {
+    /// The verdict's kind, as far as blame goes.
+    ///
+    /// A page that a proxy, filter or portal on our own side put in the way looks like an edge's refusal,
+    /// but it is our side that must mend it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self.verdict.kind {
+            Kind::Pass => Kind::Pass,
+            _ if self.verdict.maker == Maker::OurSide => Kind::LocalError,
+            kind => kind,
+        }
+    }
 }
 
 /// What the shell is to do.

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::signatures::page::unescape;
 use crate::domain::incident::Specimen;
 use crate::domain::observation::{Answer, Certificate, Observation, Phases};
 use crate::domain::plan::Plan;
@@ -274,14 +275,14 @@ fn visible(page: &str) -> String {
             None => Some(0),
         };
         let Some(close) = end.and_then(|end| rest[end..].find('>').map(|tag| end + tag)) else {
-            return undo_entities(&text);
+            return unescape(&text).into_owned();
         };
         // A tag ends a word ("<td>a</td><td>b</td>").
         text.push(' ');
         rest = &rest[close + 1..];
     }
     text.push_str(rest);
-    undo_entities(&text)
+    unescape(&text).into_owned()
 }
 
 fn starts_with(text: &str, word: &str) -> bool {
@@ -295,25 +296,6 @@ fn find(text: &str, word: &str) -> Option<usize> {
     text.as_bytes()
         .windows(word.len())
         .position(|window| window.eq_ignore_ascii_case(word.as_bytes()))
-}
-
-fn undo_entities(text: &str) -> String {
-    if !text.contains('&') {
-        return text.to_owned();
-    }
-    let entities = [
-        ("&nbsp;", " "),
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", "\""),
-        ("&#39;", "'"),
-        ("&amp;", "&"),
-    ];
-    entities
-        .iter()
-        .fold(text.to_owned(), |text, (entity, plain)| {
-            text.replace(entity, plain)
-        })
 }
 
 /// One line: white space collapsed, no control characters, nothing that turns the writing round.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::page;
+use super::signatures::page;
 use crate::domain::condition::{Compare, Condition, Conditions};
 use crate::domain::observation::{HttpVersion, Observation};
 use crate::domain::xpath;

@@ -31,8 +31,29 @@ pub struct Extra {
     issued: u32,
     outstanding: Vec<Asked>,
     with_credential: HashMap<CredentialName, u32>,
-    /// When the extra requests of the last hour were due, oldest first.
-    hour: VecDeque<Timestamp>,
+}
+
+/// The extra requests to one host in the last hour, whatever they were for.
+#[derive(Debug, Default, Clone)]
+pub struct Hour {
+    /// When they were due, oldest first.
+    due: VecDeque<Timestamp>,
+}
+
+impl Hour {
+    #[must_use]
+    pub fn full(&self, now: Timestamp) -> bool {
+        let hour = SignedDuration::from_hours(1);
+        let ago = now.checked_sub(hour).unwrap_or(now);
+        self.due.iter().filter(|at| **at > ago).count() >= PER_HOUR_MAX
+    }
+
+    pub fn note(&mut self, at: Timestamp) {
+        if self.due.len() >= PER_HOUR_MAX {
+            self.due.pop_front();
+        }
+        self.due.push_back(at);
+    }
 }
 
 /// An extra request that has not been answered.
@@ -62,7 +83,7 @@ impl Extra {
         self.issued = self.issued.max(issued);
     }
 
-    /// A new question begins: counts per incident start over, the hour's does not.
+    /// A new question begins.
     pub fn start_over(&mut self) {
         self.issued = 0;
         self.with_credential.clear();
@@ -106,23 +127,18 @@ impl Extra {
         cell: &CellKey,
         refused: bool,
         purpose: Use,
-        now: Timestamp,
     ) -> bool {
         let most = politeness.extra_per_incident;
         let most = match purpose {
             Use::Fault if most >= 2 * FOR_RECOVERY => most - FOR_RECOVERY,
             Use::Fault | Use::Recovery => most,
         };
-        let hour_ago = now
-            .checked_sub(SignedDuration::from_hours(1))
-            .unwrap_or(now);
-        let in_hour = self.hour.iter().filter(|at| **at > hour_ago).count();
         let asked = self.outstanding.iter().any(|asked| asked.cell == *cell);
         let with = self.with_credential.get(&cell.credential);
         let locked = refused
             && !cell.credential.is_anonymous()
             && with.is_some_and(|count| *count >= PER_REFUSED_CREDENTIAL_MAX);
-        self.issued < most && in_hour < PER_HOUR_MAX && !asked && !locked
+        self.issued < most && !asked && !locked
     }
 
     /// Books a request for `wanted` or soon after; when it is due.
@@ -152,10 +168,6 @@ impl Extra {
             .with_credential
             .entry(cell.credential.clone())
             .or_default() += 1;
-        if self.hour.len() >= PER_HOUR_MAX {
-            self.hour.pop_front();
-        }
-        self.hour.push_back(at);
         self.outstanding.push(Asked {
             cell: cell.clone(),
             at,
@@ -191,7 +203,7 @@ mod tests {
         };
         let (mut extra, cell) = (Extra::default(), cell(credential));
         let mut now = 0;
-        while extra.allows(&polite, &cell, refused, purpose, at(now)) && now < 100_000 {
+        while extra.allows(&polite, &cell, refused, purpose) && now < 100_000 {
             extra.book(&polite, &cell, at(now), Duration::ZERO, Purpose::Counter);
             extra.answered(&cell, at(now));
             now += every;
@@ -212,30 +224,17 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_has_a_bound_over_incidents() {
-        let polite = Politeness::default();
-        let mut extra = Extra::default();
-        let mut count = 0;
-        for second in 0..3000 {
-            if extra.allows(
-                &polite,
-                &cell("anonymous"),
-                false,
-                Use::Recovery,
-                at(second),
-            ) {
-                extra.book(
-                    &polite,
-                    &cell("anonymous"),
-                    at(second),
-                    Duration::ZERO,
-                    Purpose::Confirm,
-                );
-                count += 1;
+    fn an_hour_has_a_bound() {
+        let mut hour = Hour::default();
+        let mut asked = Vec::new();
+        for second in 0..7200 {
+            if !hour.full(at(second)) {
+                hour.note(at(second));
+                asked.push(second);
             }
-            extra.start_over();
         }
-        assert_eq!(count, 30);
+        let expected: Vec<i64> = (0..30).chain(3600..3630).collect();
+        assert_eq!(asked, expected);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::page::{Form, Page, has, pattern, starts};
+use super::signatures::page::{Form, Page, has, pattern, starts};
 use crate::domain::verdict::Rule;
 
 /// Text of a gate is short; longer pages have content.
@@ -179,6 +179,9 @@ fn in_page(page: &Page<'_>) -> Option<(Rule, String)> {
 
 /// GraphQL refuses inside a 200 (<https://www.apollographql.com/docs/apollo-server/data/errors>).
 fn in_json(page: &Page<'_>) -> Option<(Rule, String)> {
+    if !page.has("\"extensions\"") {
+        return None;
+    }
     let json = page.json()?;
     if json.get("data").is_some_and(|data| !data.is_null()) {
         return None;
@@ -211,7 +214,7 @@ pub(crate) fn asks_for_password(page: &Page<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::page::tests::answer;
+    use crate::decide::signatures::page::tests::answer;
 
     #[test]
     fn login_addresses() {

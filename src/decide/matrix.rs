@@ -3,7 +3,7 @@
 //!
 //! A cell that did not run since the onset is unknown, never passing: its last pass was another world.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -46,10 +46,10 @@ impl Sightings {
         }
     }
 
-    /// Writes down a run; whether it may change the picture.
-    pub fn note(&mut self, cell: &CellKey, kind: Kind, failed: bool, at: Timestamp) -> bool {
+    /// Writes down a run; one from before the onset says nothing.
+    pub fn note(&mut self, cell: &CellKey, kind: Kind, failed: bool, at: Timestamp) {
         if at < self.since {
-            return false;
+            return;
         }
         let Some(seen) = self.cells.get_mut(cell) else {
             self.cells.insert(
@@ -65,10 +65,9 @@ impl Sightings {
                     mixed: false,
                 },
             );
-            return true;
+            return;
         };
         let turned = seen.failing != failed;
-        let other_kind = failed && seen.kind != kind;
         if failed {
             seen.mixed |= seen.passes > 0 && seen.failures > 0 && turned;
             if seen.failures == 0 {
@@ -82,7 +81,6 @@ impl Sightings {
         seen.streak = if turned { 1 } else { seen.streak + 1 };
         seen.failing = failed;
         seen.last_at = at;
-        turned || other_kind || seen.streak <= ENOUGH_PASSES
     }
 
     #[must_use]
@@ -201,16 +199,15 @@ impl Matrix {
         fits
     }
 
-    /// Distinct levels of a factor over the cells that `which` picks.
+    /// Distinct levels of a factor over the cells that `which` picks, in the order of the file.
     pub fn levels(&self, factor: Factor, which: impl Fn(&Spot) -> bool) -> Vec<Level> {
-        let mut levels: Vec<Level> = Vec::new();
-        for spot in self.spots.iter().filter(|spot| which(spot)) {
-            let level = level(&spot.cell, factor);
-            if !levels.contains(&level) {
-                levels.push(level);
-            }
-        }
-        levels
+        let mut known = HashSet::new();
+        self.spots
+            .iter()
+            .filter(|spot| which(spot))
+            .map(|spot| level(&spot.cell, factor))
+            .filter(|level| known.insert(level.clone()))
+            .collect()
     }
 
     /// Whether the fault comes and goes, so that one pass of a cell says little of it.
@@ -281,7 +278,7 @@ mod tests {
     #[test]
     fn a_run_before_the_onset_says_nothing() {
         let mut seen = Sightings::new(at(10));
-        assert!(!seen.note(&cell("e1", "c1"), Kind::Pass, false, at(9)));
+        seen.note(&cell("e1", "c1"), Kind::Pass, false, at(9));
         assert_eq!(seen.get(&cell("e1", "c1")), None);
     }
 

@@ -3,60 +3,60 @@
 //! [`classify`] reads one answer. [`monitor`] is the loop in which the others meet; [`matrix`] is what it shows
 //! to [`confirm`], [`diagnose`] and [`witnesses`], and all that these know of the world.
 
-/// The engine that names the refused factor: confirm, attribute, ask; `replay` plays it.
+// The engine that names the refused factor: confirm, attribute, ask; `replay` plays it.
 pub mod attribute;
-/// What is known of every cell of the plan, and the ways to find it.
+// What is known of every cell of the plan, and the ways to find it.
 pub mod board;
-/// What a message about an incident says, in words.
+// What a message about an incident says, in words.
 pub mod briefing;
-/// Observation in, verdict out: what happened, who made the answer, by which evidence.
+// Observation in, verdict out: what happened, who made the answer, by which evidence.
 pub mod classify;
 /// Whether it is safe to start a job.
 pub mod clearance;
 /// What a single round says, without waiting for a confirmation.
+// What a single round says, without waiting for a confirmation.
 pub mod conclude;
-/// Tells weather from fault: the sequential test of one suspicion.
+// Tells weather from fault: the sequential test of one suspicion.
 pub mod confirm;
-/// From the verdicts of a host's cells to what they hang on.
+// From the verdicts of a host's cells to what they hang on.
 pub mod diagnose;
-/// What goes into the loop, and what comes out.
+// What goes into the loop, and what comes out.
 pub mod events;
-/// One run as evidence: bounded, without secrets.
+// One run as evidence: bounded, without secrets.
 pub mod evidence;
-/// Holds an observation against `expect`, `origin`, `meanings` and own signatures.
+// Holds an observation against `expect`, `origin`, `meanings` and own signatures.
 pub mod expect;
-/// Requests beyond the schedule, and how many of them are allowed.
+// Requests beyond the schedule, and how many of them are allowed.
 pub mod extra;
-/// Drift: when the front of an endpoint changes.
+// Drift: when the front of an endpoint changes.
 pub mod fingerprint;
-/// The life of an incident: members, recovery, resolution, return.
+// The life of an incident: members, recovery, resolution, return.
 pub mod incidents;
-/// The verdicts since an onset, as the diagnosis sees them.
+// The verdicts since an onset, as the diagnosis sees them.
 pub mod matrix;
-/// The loop: events in, effects out.
+// The loop: events in, effects out.
 pub mod monitor;
-/// Which receivers are due a message now.
+// Which receivers are due a message now.
 pub mod notify;
-/// When one host may be asked again.
+// When one host may be asked again.
 pub(crate) mod politeness;
-/// Reads a saved HTTP answer, as `curl -i` writes it.
+// Reads a saved HTTP answer, as `curl -i` writes it.
 pub mod saved;
-/// When each cell is due.
+// When each cell is due.
 pub mod schedule;
 /// Whether a client that is not in the file yet would pass.
 pub mod trial;
 /// One host (or our own network) under watch: suspicion, extra runs, incident.
+// One host (or our own network) under watch: suspicion, extra runs, incident.
 pub mod watch;
-/// Which cell to ask next, so that the explanations part.
+// Which cell to ask next, so that the explanations part.
 pub mod witnesses;
-/// Names and codes of vendors and verdicts in words.
+// Names and codes of vendors and verdicts in words.
 pub mod words;
 
-/// Login, consent and denial pages in place of the content.
+// Login, consent and denial pages in place of the content.
 mod gate;
-/// An answer as the signatures see it.
-mod page;
-/// What each vendor's refusals, challenges and errors show.
+// What each vendor's refusals, challenges and errors show.
 mod signatures;
-/// SOAP faults: the application speaking, whatever the status.
+// SOAP faults: the application speaking, whatever the status.
 mod soap;

@@ -13,6 +13,7 @@ pub use super::events::{Effect, Event, Judged};
 
 use super::board::Board;
 use super::confirm::Background;
+use super::extra::Hour;
 use super::notify::Occasion;
 use super::watch::{OurSide, Run, Watch, World};
 use crate::domain::cell::EgressName;
@@ -26,6 +27,8 @@ pub struct Monitor {
     board: Board,
     /// One a host, in the order of the board.
     watches: Vec<Watch>,
+    /// Extra requests of the last hour, in the same order.
+    hours: Vec<Hour>,
     ours: Watch,
     /// Hosts with a suspicion or an incident.
     alive: BTreeSet<usize>,
@@ -47,6 +50,7 @@ impl Monitor {
         let highest = known.iter().map(|incident| incident.number).max();
         let mut monitor = Self {
             watches: watches(&board),
+            hours: vec![Hour::default(); board.hosts.len()],
             board,
             ours: Watch::new(Subject::OurNetwork, None),
             alive: BTreeSet::new(),
@@ -128,7 +132,7 @@ impl Monitor {
     }
 
     fn observe(&mut self, judged: &Judged, now: Timestamp, effects: &mut Vec<Effect>) {
-        let (observation, kind) = (&judged.observation, judged.verdict.kind);
+        let (observation, kind) = (&judged.observation, judged.kind());
         let Some(id) = self.board.id(&observation.cell) else {
             return;
         };
@@ -138,7 +142,7 @@ impl Monitor {
             return;
         };
         let cell = &self.board.cells[id];
-        let (host, failed) = (cell.host, kind != cell.expected);
+        let (host, failed) = (cell.host, cell.fails(kind));
         let control = cell.control_probe;
         if before.is_none_or(|last| last.kind != kind) {
             effects.push(Effect::VerdictChanged(VerdictChange {
@@ -202,6 +206,7 @@ impl Monitor {
             down: &self.down,
             background: self.background,
             now,
+            hours: &mut self.hours,
             next_number: &mut self.next_number,
             effects,
         };
@@ -229,6 +234,7 @@ impl Monitor {
             down: &self.down,
             background: self.background,
             now,
+            hours: &mut self.hours,
             next_number: &mut self.next_number,
             effects,
         };
@@ -292,8 +298,10 @@ impl Monitor {
             .enumerate()
             .map(|(place, host)| (host.name.clone(), place))
             .collect();
+        let hours = vec![Hour::default(); self.board.hosts.len()];
+        let old_hours = std::mem::replace(&mut self.hours, hours);
         self.alive.clear();
-        for watch in old {
+        for (watch, hour) in old.into_iter().zip(old_hours) {
             let place = match &watch.subject {
                 Subject::Host(name) => places.get(name).copied(),
                 Subject::OurNetwork => None,
@@ -304,6 +312,7 @@ impl Monitor {
                         self.alive.insert(place);
                     }
                     self.watches[place] = watch;
+                    self.hours[place] = hour;
                 }
                 None => self.orphans.extend(watch.incident().cloned()),
             }
@@ -330,6 +339,7 @@ impl Monitor {
                 down: &self.down,
                 background: self.background,
                 now,
+                hours: &mut self.hours,
                 next_number: &mut self.next_number,
                 effects: &mut *effects,
             };

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
-use super::briefing::{self, View};
+use super::briefing::{self, GUESSES_BELOW, View};
 use super::confirm::Group;
 use super::incidents::later;
 use crate::domain::cell::{ProbeName, ReceiverName};
@@ -214,8 +214,11 @@ impl Face {
 
     /// The part that somebody with this bound of confidence sees.
     fn shown(&self, min_confidence: f64) -> (Option<&Cause>, bool, Group, &[ProbeName]) {
-        let named =
-            !matches!(self.cause, Cause::Unknown { .. }) && self.confidence >= min_confidence;
+        let named = if matches!(self.cause, Cause::Unknown { .. }) {
+            min_confidence < GUESSES_BELOW
+        } else {
+            self.confidence >= min_confidence
+        };
         let cause = named.then_some(&self.cause);
         (cause, self.our_side, self.group, &self.probes)
     }

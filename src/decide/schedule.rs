@@ -15,7 +15,7 @@
 //!   that waits until it is due again has lost a run: that is counted, and it keeps its place.
 //!   Hosts do not wait for each other.
 //!
-//! An idle cell costs one [`Slot`] and one heap entry, some 100 bytes. Names of cells are kept once, in
+//! An idle cell costs one `Slot` and one heap entry, some 100 bytes. Names of cells are kept once, in
 //! the sorted slots.
 
 use std::cmp::Reverse;

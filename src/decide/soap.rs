@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::page::{Form, Page, pattern};
+use super::signatures::page::{Form, Page, pattern};
 use crate::domain::xpath;
 
 /// A fault, as far as it matters here.
@@ -32,7 +32,7 @@ pub(crate) fn fault(page: &Page<'_>) -> Option<Fault> {
     {
         return None;
     }
-    let text = super::page::text(page.answer);
+    let text = super::signatures::page::text(page.answer);
     match xpath::parse(&text) {
         Ok(document) => parsed(&document),
         // Cut off, or not well formed: the words are read where they stand.
@@ -139,7 +139,7 @@ fn judged(code: &str, text: &str, detail: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::page::tests::answer;
+    use crate::decide::signatures::page::tests::answer;
 
     fn soap(inside: &str) -> String {
         format!(

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use super::board::{Board, Cell};
 use super::confirm::{Background, Progress, Suspicion};
 use super::events::{Effect, Judged};
-use super::extra::Extra;
+use super::extra::{Extra, Hour};
 use super::incidents::{Case, Turn, entry, later};
 use super::matrix::Sightings;
 use super::notify::{self, Face, Occasion};
@@ -53,6 +53,8 @@ pub struct World<'a> {
     pub down: &'a BTreeSet<EgressName>,
     pub background: Background,
     pub now: Timestamp,
+    /// Extra requests of the last hour, by host.
+    pub hours: &'a mut [Hour],
     pub next_number: &'a mut u64,
     pub effects: &'a mut Vec<Effect>,
 }
@@ -218,7 +220,7 @@ impl Watch {
                 format!(
                     "asked ahead of the schedule: {}: {}",
                     observation.cell,
-                    judged.verdict.kind.label()
+                    judged.kind().label()
                 ),
             ));
         }
@@ -240,7 +242,7 @@ impl Watch {
         let Run {
             judged, at, failed, ..
         } = *run;
-        let kind = judged.verdict.kind;
+        let kind = judged.kind();
         let key = &run.cell.key;
         let before = self.incident().map(Face::of);
         if failed && kind == Kind::RateLimited {
@@ -250,21 +252,21 @@ impl Watch {
         if failed && kind == Kind::OriginDenied {
             self.refused.insert(key.credential.clone());
         }
+        let looked = self.looks(key, kind);
         let passed_before = self
             .sightings
             .as_ref()
             .and_then(|seen| seen.get(key))
             .is_some_and(|seen| seen.passes > 0);
         let sightings = self.sightings.get_or_insert_with(|| Sightings::new(at));
-        if sightings.note(key, kind, failed, at) {
-            (self.dirty, self.curious) = (true, true);
-        }
+        sightings.note(key, kind, failed, at);
         self.keep_specimen(world, judged, failed);
         let mut member = false;
         if let Some(case) = &mut self.case {
             member = case.holds(key);
             match case.observe(key, kind, failed, at) {
-                Turn::Fails | Turn::Comes => self.dirty = true,
+                Turn::Fails => self.dirty = true,
+                Turn::Comes => self.curious = true,
                 Turn::Left => {
                     self.dirty = true;
                     let text = format!("{key} passes again while others fail");
@@ -297,6 +299,9 @@ impl Watch {
                 }
             }
             None => {}
+        }
+        if self.looks(key, kind) != looked {
+            (self.dirty, self.curious) = (true, true);
         }
         self.settle(world, before)
     }

@@ -5,7 +5,7 @@
 
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::Level;
-use crate::domain::verdict::{Factor, Kind, Maker, Verdict};
+use crate::domain::verdict::{Factor, Kind, Maker, Verdict, vendor_name};
 
 /// A level with its factor: client and the name, for example.
 #[must_use]
@@ -75,27 +75,7 @@ pub fn factor(factor: Factor) -> &'static str {
 /// A vendor's name as it writes it; `None` for `none` and `unknown`.
 #[must_use]
 pub fn vendor(name: &str) -> Option<String> {
-    let known = match name {
-        "" | "none" | "unknown" => return None,
-        "cloudflare" => "Cloudflare",
-        "akamai" => "Akamai",
-        "imperva" => "Imperva",
-        "cloudfront" => "CloudFront",
-        "aws_waf" | "aws-waf" => "AWS WAF",
-        "fastly" => "Fastly",
-        "azure_front_door" | "azure-front-door" => "Azure Front Door",
-        "google_cloud_armor" | "google-cloud-armor" => "Google Cloud Armor",
-        "sucuri" => "Sucuri",
-        "vercel" => "Vercel",
-        "datadome" => "DataDome",
-        "f5" => "F5",
-        other => {
-            let mut letters = other.chars();
-            let first: String = letters.next()?.to_uppercase().collect();
-            return Some(first + &letters.as_str().replace(['_', '-'], " "));
-        }
-    };
-    Some(known.to_owned())
+    vendor_name(name)
 }
 
 /// Who made the answer, when it was an edge with a name.
@@ -176,7 +156,7 @@ pub fn kind(kind: Kind) -> &'static str {
         Kind::RateLimited => "rate limited",
         Kind::EdgeError => "the edge can't reach the application",
         Kind::OriginDenied => "refused by the application",
-        Kind::OriginError => "the application fails",
+        Kind::OriginError => "the application answers with an error",
         Kind::SoftBlock => "another page in place of the content",
         Kind::Unexpected => "not the expected answer",
         Kind::DnsError => "the name does not resolve",

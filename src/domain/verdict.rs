@@ -232,3 +232,36 @@ impl Verdict {
         self.kind == Kind::Pass
     }
 }
+
+/// A vendor's name as it writes it; `None` for `none` and `unknown`.
+#[must_use]
+pub fn vendor_name(name: &str) -> Option<String> {
+    let known = match name {
+        "" | "none" | "unknown" => return None,
+        "cloudflare" => "Cloudflare",
+        "akamai" => "Akamai",
+        "imperva" => "Imperva",
+        "cloudfront" => "CloudFront",
+        "aws_waf" | "aws-waf" => "AWS WAF",
+        "fastly" => "Fastly",
+        "azure_front_door" | "azure-front-door" => "Azure Front Door",
+        "google_cloud_armor" | "google-cloud-armor" => "Google Cloud Armor",
+        "sucuri" => "Sucuri",
+        "vercel" => "Vercel",
+        "datadome" => "DataDome",
+        "f5" | "f5_asm" | "f5_xc" | "f5_big_ip" => "F5",
+        "google_frontend" => "Google",
+        "aws_alb" | "aws_elb" => "AWS load balancer",
+        "modsecurity" => "ModSecurity",
+        "haproxy" => "HAProxy",
+        "perimeterx" | "human" => "HUMAN",
+        "ddos_guard" => "DDoS-Guard",
+        "stackpath" => "StackPath",
+        other => {
+            let mut letters = other.chars();
+            let first: String = letters.next()?.to_uppercase().collect();
+            return Some(first + &letters.as_str().replace(['_', '-'], " "));
+        }
+    };
+    Some(known.to_owned())
+}

@@ -193,7 +193,6 @@ fn start_tag(text: &str) -> Option<StartTag> {
     for (at, byte) in bytes.iter().enumerate().skip(1) {
         match (quote, byte) {
             (Some(open), close) if open == *close => quote = None,
-            (Some(_), _) => {}
             (None, b'"' | b'\'') => {
                 tag.attributes += 1;
                 quote = Some(*byte);
@@ -362,7 +361,7 @@ mod tests {
         );
         check(
             &format!("{}1{}", "(".repeat(60), ")".repeat(60)),
-            "column 33: nested more than 32 levels deep",
+            "column 34: nested more than 32 levels deep",
         );
         let long = "a".repeat(2000);
         check(

@@ -4,6 +4,10 @@ use super::text::{Clock, duration, line, lines};
 use crate::domain::incident::Specimen;
 use crate::domain::notification::Briefing;
 
+/// Headings of the parts that the plain message has told already.
+pub(super) const WHY: &str = "Why";
+pub(super) const REFERENCES: &str = "Reference ids, to quote to the partner";
+
 /// A heading and its lines; the parts of the evidence, most telling first.
 pub(super) struct Part {
     pub(super) title: &'static str,
@@ -14,7 +18,7 @@ pub(super) struct Part {
 pub(super) fn parts(briefing: &Briefing, clock: &Clock) -> Vec<Part> {
     let mut parts = vec![
         Part {
-            title: "Why",
+            title: WHY,
             text: why(briefing),
         },
         Part {
@@ -36,7 +40,7 @@ pub(super) fn parts(briefing: &Briefing, clock: &Clock) -> Vec<Part> {
     if !briefing.reference_ids.is_empty() {
         let ids: Vec<String> = briefing.reference_ids.iter().map(|id| line(id)).collect();
         parts.push(Part {
-            title: "Reference ids, to quote to the partner",
+            title: REFERENCES,
             text: ids.join("\n"),
         });
     }
@@ -81,8 +85,9 @@ fn request(specimen: &Specimen, clock: &Clock) -> String {
         text.push(way);
     }
     if let Some(status) = specimen.status {
-        let http = specimen.http.as_deref().unwrap_or_default();
-        text.push(line(&format!("< HTTP {http} {status}")));
+        let http = specimen.http.as_ref();
+        let version = http.map_or_else(String::new, |http| format!("/{http}"));
+        text.push(line(&format!("< HTTP{version} {status}")));
     }
     text.extend(
         specimen
@@ -126,11 +131,12 @@ fn way(specimen: &Specimen) -> Option<String> {
 }
 
 fn times(specimen: &Specimen) -> String {
-    let mut text = format!("took {}", milliseconds(specimen.took));
+    let mut parts = vec![format!("took {}", milliseconds(specimen.took))];
     for (phase, time) in &specimen.phases {
-        text.push_str(&format!(", {} {}", line(phase), milliseconds(*time)));
+        let phase = line(phase).replace('_', " ");
+        parts.push(format!("{phase} {}", milliseconds(*time)));
     }
-    text
+    parts.join(", ")
 }
 
 fn milliseconds(time: std::time::Duration) -> String {

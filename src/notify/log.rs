@@ -57,18 +57,15 @@ pub(super) fn body(message: &Message<'_>, clock: &Clock) -> String {
 #[must_use]
 pub fn text_with_evidence(message: &Message<'_>) -> String {
     let clock = Clock::new(message);
-    let mut text = body(message, &clock);
+    let mut text = vec![body(message, &clock)];
     if matches!(message.reason, Reason::Opened | Reason::Reopened) {
         for part in evidence::parts(message.briefing, &clock) {
-            if part.title == "Why" {
-                continue;
+            // Said above.
+            if !matches!(part.title, evidence::WHY | evidence::REFERENCES) {
+                let indented = part.text.replace('\n', "\n  ");
+                text.push(format!("{}:\n  {indented}", part.title));
             }
-            text.push_str(&format!(
-                "\n\n{}:\n  {}",
-                part.title,
-                part.text.replace('\n', "\n  ")
-            ));
         }
     }
-    text
+    text.join("\n\n")
 }

@@ -22,7 +22,7 @@ use crate::domain::notification::{Briefing, Reason};
 
 pub use error::{Class, SendError};
 
-/// For a whole request (`facts`: neither Slack nor Teams needs more than a second or two).
+/// For a whole request; Slack and Teams answer within a second or two.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the connection alone.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +30,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: usize = 2 << 20;
 
 /// What is to be told, and how this time.
+// Four facts that do not depend on each other.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone)]
 pub struct Message<'a> {
     /// Goes with the message where the receiver has a place for it, so that it can be found again.

@@ -488,7 +488,7 @@ fn api(code: &str, errors: Option<&[String]>) -> SendError {
         && let Some(errors) = errors
     {
         // Pointers into our own layout, which holds no secrets.
-        text.push_str(&format!(" ({})", super::text::cut(&errors.join("; "), 300)));
+        text = format!("{text} ({})", super::text::cut(&errors.join("; "), 300));
     }
     SendError::new(class, text)
 }

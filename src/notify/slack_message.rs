@@ -19,23 +19,25 @@ use uuid::Uuid;
 
 use super::Message;
 use super::evidence;
-use super::text::{Clock, cut, cut_by, line, lines, reference, remarks, summary};
+use super::text::{Clock, cut, cut_by, line, lines, percent, reference, remarks, state, summary};
 use crate::domain::notification::{Briefing, Reason};
 
 /// A text object holds 3,000 characters: <https://docs.slack.dev/reference/block-kit/composition-objects/text-object> (2026-11-22).
 /// We stay below, as a cut in the middle of ours is better than a refusal.
 const TEXT_MAX: usize = 2_800;
 /// A field of a section holds 2,000 characters (same page); ours are short.
-const FIELD_MAX: usize = 400;
+const FIELD_MAX: usize = 250;
 /// `text` is refused over 4,000 characters on `chat.update`: <https://docs.slack.dev/reference/methods/chat.update> (2026-11-22).
 const FALLBACK_MAX: usize = 600;
 /// As plain text, the whole message; within the 4,000 of `chat.update`.
 const PLAIN_MAX: usize = 3_500;
 /// Of the page's own words in the parent.
 const EXCERPT_MAX: usize = 300;
-/// Headline and what to do in the parent; with fields and excerpt it stays below 2,500.
-const HEADLINE_MAX: usize = 800;
-const STEP_MAX: usize = 500;
+/// Headline and what to do in the parent; with fields, excerpt and foot it stays at 2,500.
+const HEADLINE_MAX: usize = 600;
+const STEP_MAX: usize = 350;
+/// Of the foot.
+const CONTEXT_MAX: usize = 250;
 /// All blocks of a message together are refused at about 13,200 characters
 /// (<https://github.com/slackapi/bolt-js/issues/2509>); the evidence stays at 9,000.
 const EVIDENCE_MAX: usize = 9_000;
@@ -97,7 +99,7 @@ fn colour(briefing: &Briefing) -> &'static str {
 fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
     let briefing = message.briefing;
     let mut blocks = vec![
-        section(&headline(briefing), HEADLINE_MAX),
+        section(&headline(message, clock), HEADLINE_MAX),
         SlackSectionBlock::new()
             .with_fields(fields(briefing, clock))
             .into(),
@@ -111,22 +113,30 @@ fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
     if let (Some(step), false) = (&briefing.next_step, briefing.resolved) {
         blocks.push(section(&format!("*What to do:* {}", line(step)), STEP_MAX));
     }
-    let mut foot = vec![reference(briefing), line(&briefing.subject)];
+    let mut foot = vec![reference(briefing)];
     foot.extend(remarks(message, clock));
+    foot.push(line(&briefing.subject));
     foot.push("evidence in the thread".to_owned());
     blocks.push(context(&foot.join(" · ")));
     blocks
 }
 
-fn headline(briefing: &Briefing) -> String {
-    let mut text = format!("*{}*", line(&briefing.headline).replace('*', "∗"));
-    if briefing.cause_known {
-        text.push_str(&format!(
-            " Confidence {}.",
-            super::text::percent(briefing.confidence)
-        ));
+fn headline(message: &Message<'_>, clock: &Clock) -> String {
+    let briefing = message.briefing;
+    let sentence = line(&briefing.headline).replace('*', "∗");
+    if message.reason == Reason::Resolved {
+        let end = briefing.resolved_at.unwrap_or(message.happened_at);
+        return format!(
+            "*{}*, at {}. {sentence}",
+            state(message),
+            clock.time_and_zone(end)
+        );
     }
-    text
+    if briefing.cause_known {
+        format!("*{sentence}* · confidence {}", percent(briefing.confidence))
+    } else {
+        format!("*{sentence}*")
+    }
 }
 
 fn fields(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlockText> {
@@ -172,26 +182,22 @@ pub(super) fn reply(message: &Message<'_>) -> SlackMessageContent {
 
 fn reply_text(message: &Message<'_>, clock: &Clock) -> String {
     let briefing = message.briefing;
-    let mut text = match message.reason {
+    let title = match message.reason {
         Reason::Opened => format!("*Evidence for {}*", reference(briefing)),
         _ => format!("*{}*", summary(message, clock).replace('*', "∗")),
     };
+    let mut text = vec![title];
     if matches!(
         message.reason,
         Reason::Changed | Reason::Reminder | Reason::Reopened
     ) {
-        for because in briefing.because.iter().take(3) {
-            text.push_str(&format!("\n• {}", line(because)));
-        }
-        if let Some(step) = &briefing.next_step {
-            text.push_str(&format!("\n*What to do:* {}", line(step)));
-        }
+        let because = briefing.because.iter().take(3);
+        text.extend(because.map(|b| format!("• {}", line(b))));
+        let step = briefing.next_step.iter();
+        text.extend(step.map(|s| format!("*What to do:* {}", line(s))));
     }
-    for remark in remarks(message, clock) {
-        text.push('\n');
-        text.push_str(&remark);
-    }
-    text
+    text.extend(remarks(message, clock));
+    text.join("\n")
 }
 
 fn evidence_blocks(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlock> {
@@ -236,7 +242,8 @@ fn section(text: &str, max: usize) -> SlackBlock {
 
 fn context(text: &str) -> SlackBlock {
     SlackContextBlock::new(vec![SlackContextBlockElement::MarkDown(markdown(escape(
-        text, FIELD_MAX,
+        text,
+        CONTEXT_MAX,
     )))])
     .into()
 }

@@ -18,8 +18,9 @@ use crate::domain::secret::Secret;
 /// Teams refuses a message over 28 KB, counted after its own wrapping and inside the flow, after the 202
 /// (<https://github.com/MicrosoftDocs/msteams-docs/issues/11274>, 2026-11-22); ours stay well below.
 pub const CARD_BYTES_MAX: usize = 16 << 10;
-/// Of one text from the configuration.
-const WORDS_MAX: usize = 500;
+/// Of one text from the configuration; at four bytes a character and all of them at once a card is below 10 KiB.
+const WORDS_MAX: usize = 300;
+const SERVICE_MAX: usize = 100;
 
 /// One Teams channel.
 #[derive(Debug)]
@@ -144,7 +145,7 @@ fn state(message: &Message<'_>) -> (&'static str, &'static str) {
 fn sentence(message: &Message<'_>) -> String {
     let briefing = message.briefing;
     let what = words(briefing.words.what.as_ref());
-    let service = line(&briefing.service);
+    let service = service(briefing);
     match (what, message.reason) {
         (Some(what), Reason::Resolved) => format!("{what}: working again"),
         (Some(what), Reason::Reopened) => format!("{what}: not working again"),
@@ -169,7 +170,7 @@ fn when(message: &Message<'_>, clock: &Clock) -> String {
             );
         }
         return format!(
-            "since {} ({place}), after {}",
+            "since {} ({place}); it lasted {}",
             clock.time(end),
             lasted(briefing, message.happened_at)
         );
@@ -215,6 +216,10 @@ fn doing(briefing: &Briefing) -> &'static str {
     }
 }
 
+fn service(briefing: &Briefing) -> String {
+    cut(&line(&briefing.service), SERVICE_MAX)
+}
+
 fn words(text: Option<&String>) -> Option<String> {
     let text = cut(&line(text?), WORDS_MAX);
     (!text.is_empty()).then_some(text)
@@ -234,11 +239,12 @@ pub fn digest(message: &Message<'_>) -> String {
         briefing.words.tell,
         doing(briefing),
     ]);
-    let mut hex = String::new();
-    for byte in Sha256::digest(told.to_string().as_bytes()).iter().take(8) {
-        hex.push_str(&format!("{byte:02x}"));
-    }
-    hex
+    let hash = Sha256::digest(told.to_string().as_bytes());
+    let start = hash.iter().take(8);
+    format!(
+        "{:016x}",
+        start.fold(0_u64, |all, byte| all << 8 | u64::from(*byte))
+    )
 }
 
 /// What is posted to the webhook.
@@ -267,7 +273,7 @@ pub fn payload(message: &Message<'_>) -> Value {
     })
 }
 
-fn frame(message: &Message<'_>, body: Value) -> Value {
+fn frame(message: &Message<'_>, body: &[Value]) -> Value {
     let (word, _) = state(message);
     json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -282,7 +288,7 @@ fn frame(message: &Message<'_>, body: Value) -> Value {
 fn card(message: &Message<'_>, clock: &Clock) -> Value {
     let briefing = message.briefing;
     let (word, style) = state(message);
-    let place = format!("{} · {}", line(&briefing.service), when(message, clock));
+    let place = format!("{} · {}", service(briefing), when(message, clock));
     let mut body = vec![json!({
         "type": "Container",
         "style": style,
@@ -317,7 +323,7 @@ fn card(message: &Message<'_>, clock: &Clock) -> Value {
         "isSubtle": true,
         "wrap": true,
     }));
-    frame(message, Value::Array(body))
+    frame(message, &body)
 }
 
 /// The reference, and what must be said of the delivery; the names of other channels are no matter here.
@@ -330,6 +336,9 @@ fn foot(message: &Message<'_>, clock: &Clock) -> String {
             clock.place
         ));
     }
+    if message.repeat {
+        foot.push("may be a second copy of the same message".to_owned());
+    }
     if message.note.is_some() {
         foot.push(
             "sent here because another channel could not be reached: please tell the engineers"
@@ -341,24 +350,36 @@ fn foot(message: &Message<'_>, clock: &Clock) -> String {
 
 /// One block of text, for when the layout was refused.
 fn plain_card(message: &Message<'_>, clock: &Clock) -> Value {
+    let text: Vec<String> = plain(message, clock).iter().map(|l| escape(l)).collect();
+    let block = json!({ "type": "TextBlock", "text": text.join("\n\n"), "wrap": true });
+    frame(message, &[block])
+}
+
+/// The card's words as plain lines, for where there is no Teams: its wording can be judged before anyone has a flow.
+#[must_use]
+pub fn text(message: &Message<'_>) -> String {
+    plain(message, &Clock::new(message)).join("\n")
+}
+
+fn plain(message: &Message<'_>, clock: &Clock) -> Vec<String> {
+    let briefing = message.briefing;
     let (word, _) = state(message);
-    let mut text = vec![
+    let mut lines = vec![
         format!("{word}: {}", sentence(message)),
-        format!(
-            "{} · {}",
-            line(&message.briefing.service),
-            when(message, clock)
-        ),
+        format!("{} · {}", service(briefing), when(message, clock)),
     ];
-    text.extend(
+    lines.extend(
         facts(message, clock)
             .iter()
             .map(|(title, value)| format!("{title}: {value}")),
     );
-    text.push(foot(message, clock));
-    let text: Vec<String> = text.iter().map(|l| escape(l)).collect();
-    let block = json!({ "type": "TextBlock", "text": text.join("\n\n"), "wrap": true });
-    frame(message, json!([block]))
+    if message.reason != Reason::Resolved
+        && let Some(tell) = words(briefing.words.tell.as_ref())
+    {
+        lines.push(format!("What you can tell users: “{tell}”"));
+    }
+    lines.push(foot(message, clock));
+    lines
 }
 
 /// Writes what Teams' Markdown would read as markup so that it shows:

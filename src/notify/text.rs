@@ -80,16 +80,16 @@ fn cut_mark(missing: usize) -> String {
     format!("… cut, {missing} characters more")
 }
 
-/// `52 min`, `2 h 5 min`, `3 d 4 h`.
+/// `45 s`, `52 min`, `2 h 5 min`, `3 d 4 h`.
 pub(super) fn duration(duration: Duration) -> String {
     let minutes = duration.as_secs() / 60;
     let (hours, days) = (minutes / 60, minutes / (24 * 60));
     match (days, hours, minutes) {
-        (0, 0, 0) => "less than a minute".to_owned(),
+        (0, 0, 0) => format!("{} s", duration.as_secs()),
         (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, _) if minutes % 60 == 0 => format!("{hours} h"),
+        (0, hours, _) if minutes.is_multiple_of(60) => format!("{hours} h"),
         (0, hours, _) => format!("{hours} h {} min", minutes % 60),
-        (days, _, _) if hours % 24 == 0 => format!("{days} d"),
+        (days, _, _) if hours.is_multiple_of(24) => format!("{days} d"),
         (days, _, _) => format!("{days} d {} h", hours % 24),
     }
 }
@@ -212,12 +212,14 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
     } else {
         format!("since {}", clock.time_and_zone(briefing.onset_at))
     };
-    let parts = [
-        state(message),
-        line(&briefing.service),
-        line(&briefing.headline),
-        when,
-    ];
+    let (service, headline) = (line(&briefing.service), line(&briefing.headline));
+    let mut parts = vec![state(message)];
+    // "GMC · GMC refuses …" says it twice.
+    if !headline.starts_with(&service) {
+        parts.push(service);
+    }
+    parts.extend([headline, when]);
+    parts.retain(|part| !part.is_empty());
     parts.join(" · ")
 }
 
@@ -257,8 +259,8 @@ mod tests {
     #[test]
     fn durations_read_well() {
         for (seconds, expected) in [
-            (0, "less than a minute"),
-            (59, "less than a minute"),
+            (0, "0 s"),
+            (59, "59 s"),
             (60, "1 min"),
             (52 * 60, "52 min"),
             (3600, "1 h"),

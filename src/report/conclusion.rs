@@ -33,7 +33,7 @@ pub fn text(briefings: &[Briefing], colour: bool) -> String {
         if briefing.cause_known {
             let _ = write!(
                 text,
-                " Confidence {:.0} %.",
+                " · confidence {:.0} %",
                 (briefing.confidence * 100.0).floor()
             );
         }

@@ -143,7 +143,7 @@ pub fn story(
                 text,
                 "  {}  {:<9} {}",
                 clock_time(entry.at, zone),
-                entry.what.as_str(),
+                entry.what.as_str().replace('_', " "),
                 entry.text
             );
         }
@@ -185,7 +185,7 @@ fn specimen(text: &mut String, run: &Specimen, zone: &TimeZone) {
             let _ = writeln!(
                 text,
                 "  answer     HTTP {status}, {} after {}",
-                run.verdict.kind,
+                run.verdict.kind.label(),
                 duration(run.took)
             );
         }

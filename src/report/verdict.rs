@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
-use crate::domain::verdict::{Kind, Rule, Verdict, WhoActs};
+use crate::domain::verdict::{Kind, Rule, Verdict, WhoActs, vendor_name};
 
 /// The verdict in the words of the tables, one key a fact; keys are stable.
 #[must_use]
@@ -91,10 +91,7 @@ pub fn text(verdict: &Verdict, status: u16, colour: bool) -> String {
 
 /// What the verdict's kind and maker mean, in a few words.
 fn meaning(verdict: &Verdict) -> String {
-    let vendor = match verdict.vendor.as_ref() {
-        "none" | "unknown" => "an unnamed edge".to_owned(),
-        vendor => vendor.to_owned(),
-    };
+    let vendor = vendor_name(&verdict.vendor).unwrap_or_else(|| "an unnamed edge".to_owned());
     match verdict.kind {
         Kind::Pass => "an ordinary answer".to_owned(),
         Kind::EdgeBlock => {
@@ -104,7 +101,7 @@ fn meaning(verdict: &Verdict) -> String {
         Kind::RateLimited => "too many requests".to_owned(),
         Kind::EdgeError => format!("{vendor} could not get an answer from the partner's servers"),
         Kind::OriginDenied => "refused by the partner's application".to_owned(),
-        Kind::OriginError => "the partner's application failed".to_owned(),
+        Kind::OriginError => "the partner's application answered with an error".to_owned(),
         Kind::SoftBlock => "a login, consent or denial page in place of the content".to_owned(),
         Kind::Unexpected => "answered, but not as expected".to_owned(),
         Kind::DnsError => "the name could not be resolved".to_owned(),
@@ -146,7 +143,7 @@ mod tests {
         });
         assert_eq!(
             text(&verdict, 403, false),
-            "edge_block: HTTP 403, refused by cloudflare before it reached the partner's application\n\
+            "edge_block: HTTP 403, refused by Cloudflare before it reached the partner's application\n\
              \x20 rule          user_agent\n\
              \x20 code          1010 (the vendor's own, not the partner's)\n\
              \x20 reference id  5da5cc3358641e89\n\

@@ -56,6 +56,8 @@ pub enum StoreError {
         what: String,
         why: String,
     },
+    #[error("too much waits to be written; try again")]
+    Busy,
     #[error("the store is closed")]
     Closed,
 }

@@ -470,8 +470,8 @@ fn masked(bytes: &[u8], secrets: &[Secret]) -> Vec<u8> {
 fn deflate(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
     // Writing into memory can't fail; if it did, an empty body is kept rather than none of the batch.
-    match encoder.write_all(bytes).and_then(|()| encoder.finish()) {
-        Ok(deflated) => deflated,
-        Err(_) => Vec::new(),
-    }
+    encoder
+        .write_all(bytes)
+        .and_then(|()| encoder.finish())
+        .unwrap_or_default()
 }

@@ -1,1 +1,144 @@
-//! Tests of the store that need its inside.
+//! A disk that is full, which only the writer's own connection can play.
+
+use std::time::Duration;
+
+use super::*;
+use crate::domain::cell::CellKey;
+use crate::domain::diagnosis::{Cause, Diagnosis};
+use crate::domain::incident::{Incident, State, Subject};
+use crate::domain::verdict::Kind;
+
+fn change(number: u64, text: &str) -> Change {
+    let now = crate::clock::now();
+    Change {
+        incident: Incident {
+            number,
+            state: State::Open,
+            subject: Subject::Host(text.to_owned()),
+            onset_at: now,
+            opened_at: now,
+            resolved_at: None,
+            reopened: 0,
+            reopened_at: None,
+            last_good_at: None,
+            probes: vec![],
+            kind: Kind::Timeout,
+            diagnosis: Diagnosis {
+                cause: Cause::Everything,
+                confidence: 0.5,
+                failing: vec![],
+                passing: vec![],
+                ruled_out: vec![],
+                would_tell: None,
+            },
+            cells: vec![],
+            failing: None,
+            passing: None,
+            reference_ids: vec![],
+            failed_runs: 0,
+            extra_runs: 0,
+            told: 0,
+            reminded: 0,
+            last_told_at: None,
+            told_receivers: vec![],
+        },
+        timeline: vec![],
+        notifications: vec![],
+    }
+}
+
+fn verdict_change(number: usize) -> VerdictChange {
+    VerdictChange {
+        cell: CellKey {
+            probe: format!("probe-{number}").as_str().into(),
+            egress: "e".into(),
+            client: "c".into(),
+            credential: "anonymous".into(),
+        },
+        at: crate::clock::now(),
+        from: None,
+        to: Kind::Timeout,
+    }
+}
+
+async fn pages_max(store: &Store, pages: i64) {
+    store
+        .call(move |connection| {
+            connection
+                .pragma_update(None, "max_page_count", pages)
+                .map_err(|e| StoreError::from_sqlite(Path::new(""), "set", &e))
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_writing_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let policy = StorePolicy {
+        path: path.clone(),
+        keep_for: Duration::from_secs(86_400),
+        bytes_max: 64 << 20,
+    };
+    let store = Store::open(&path, &policy).unwrap().store;
+    // As many pages as there are, and no more.
+    pages_max(&store, 1).await;
+    let large = "x".repeat(200_000);
+    let error = store.commit(change(1, &large)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    for number in 0..2_000 {
+        store.note_verdict(&verdict_change(number));
+    }
+    assert!(store.flush().await.is_err());
+    let health = store.health();
+    assert!(health.failing_since.is_some());
+    assert_eq!(health.queued, 2_000, "nothing was lost yet");
+    assert!(health.last_error.unwrap().starts_with("the disk with "));
+    // Reading goes on.
+    assert_eq!(store.load_open().await.unwrap().next_number, 1);
+
+    pages_max(&store, i64::from(i32::MAX)).await;
+    store.commit(change(1, &large)).await.unwrap();
+    assert_eq!(store.health().failing_since, None);
+    store.flush().await.unwrap();
+    let kept: i64 = store
+        .call(|c| {
+            c.query_row("SELECT count(*) FROM verdict_changes", [], |row| row.get(0))
+                .map_err(|e| StoreError::from_sqlite(Path::new(""), "count", &e))
+        })
+        .await
+        .unwrap();
+    assert_eq!(kept, 2_000);
+}
+
+#[tokio::test]
+async fn a_commit_is_synced_and_history_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let policy = StorePolicy {
+        path: path.clone(),
+        keep_for: Duration::from_secs(86_400),
+        bytes_max: 64 << 20,
+    };
+    let store = Store::open(&path, &policy).unwrap().store;
+    let level = |connection: &Connection| -> i64 {
+        connection
+            .query_row("PRAGMA synchronous", [], |row| row.get(0))
+            .unwrap()
+    };
+    let inside = store
+        .write("look", move |transaction, _| Ok(level(transaction)))
+        .await
+        .unwrap();
+    let outside = store.call(move |connection| Ok(level(connection))).await;
+    assert_eq!((inside, outside.unwrap()), (2, 1), "FULL and NORMAL");
+    let journal: String = store
+        .call(|c| {
+            Ok(c.query_row("PRAGMA journal_mode", [], |r| r.get(0))
+                .unwrap())
+        })
+        .await
+        .unwrap();
+    assert_eq!(journal, "wal");
+}

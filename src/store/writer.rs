@@ -136,8 +136,11 @@ impl Queue {
 
     pub(super) fn job(&self, job: Job) -> Result<(), StoreError> {
         let mut waiting = self.lock();
-        if waiting.stop || waiting.jobs.len() >= QUEUE_JOBS_MAX {
+        if waiting.stop {
             return Err(StoreError::Closed);
+        }
+        if waiting.jobs.len() >= QUEUE_JOBS_MAX {
+            return Err(StoreError::Busy);
         }
         waiting.jobs.push_back(job);
         self.wake.notify_one();
@@ -368,10 +371,10 @@ impl Writer {
             .history
             .write(&mut self.connection, &self.batch, &secrets)
             .map_err(|e| StoreError::from_sqlite(&self.path, "keep the history", &e));
-        let result = written.as_ref().map(|()| ()).map_err(ToString::to_string);
+        let kept = written.is_ok();
         {
             let mut waiting = self.queue.lock();
-            if result.is_ok() {
+            if kept {
                 self.batch.clear();
                 waiting.in_hand = 0;
             } else {
@@ -385,6 +388,6 @@ impl Writer {
                 .map_err(|e| StoreError::from_sqlite(&self.path, "tidy the history", &e))
         });
         self.queue.wrote(tidied.as_ref().err());
-        result.is_ok()
+        kept
     }
 }

@@ -16,7 +16,11 @@ struct Daemon(Child);
 impl Daemon {
     fn start(world: &World, teams: &Fake) -> Self {
         let log = world.directory.path().join("daemon.log");
-        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .unwrap();
         let mut command: Command = world.command(&["run", "--log", "debug"]);
         command
             .env("SLACK_BOT_TOKEN", TOKEN)
@@ -37,12 +41,17 @@ impl Daemon {
     async fn stop(mut self) -> i32 {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-        tokio::task::spawn_blocking(move || self.0.wait().unwrap().code().unwrap_or(-1)).await.unwrap()
+        tokio::task::spawn_blocking(move || self.0.wait().unwrap().code().unwrap_or(-1))
+            .await
+            .unwrap()
     }
 }
 
 async fn within(what: &str, event: impl Future<Output = ()>) {
-    assert!(tokio::time::timeout(PATIENCE, event).await.is_ok(), "never came: {what}");
+    assert!(
+        tokio::time::timeout(PATIENCE, event).await.is_ok(),
+        "never came: {what}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,33 +74,85 @@ async fn a_killed_daemon_goes_on_with_its_incident() {
     let daemon = Daemon::start(&world, &teams);
     within("a first round", async { drop(world.partner.seen(4).await) }).await;
     world.partner.switch(RULE, true);
-    within("the parent message", slack.eventually(|s| s.parents().len() == 1)).await;
+    within(
+        "the parent message",
+        slack.eventually(|s| s.parents().len() == 1),
+    )
+    .await;
     daemon.kill();
 
     let daemon = Daemon::start(&world, &teams);
     let before = world.partner.count();
-    within("three more rounds", async { drop(world.partner.seen(before + 12).await) }).await;
+    within("three more rounds", async {
+        drop(world.partner.seen(before + 12).await);
+    })
+    .await;
     within("the card", teams.eventually(|t| !t.cards().is_empty())).await;
     assert_eq!(slack.parents().len(), 1, "one incident, one parent");
 
     world.partner.switch(RULE, false);
-    within("the fix in the thread", slack.eventually(|s| s.replies().iter().any(|r| r.broadcast))).await;
-    within("the second card", teams.eventually(|t| t.cards().len() >= 2)).await;
+    within(
+        "the fix in the thread",
+        slack.eventually(|s| s.replies().iter().any(|r| r.broadcast)),
+    )
+    .await;
+    within(
+        "the second card",
+        teams.eventually(|t| t.cards().len() >= 2),
+    )
+    .await;
     assert_eq!(daemon.stop().await, 0);
 
     let parents = slack.parents();
     assert_eq!(parents.len(), 1, "the restart repeats nothing: {parents:?}");
     assert!(parents[0].edits > 0, "the parent shows the present state");
-    assert_eq!(slack.replies().iter().filter(|r| r.broadcast).count(), 1, "fixed is told once");
-    assert_eq!(teams.cards().len(), 2, "a problem and its end: {:?}", teams.cards());
+    assert_eq!(
+        slack.replies().iter().filter(|r| r.broadcast).count(),
+        1,
+        "fixed is told once"
+    );
+    // Teams tells nobody what arrived: a card that was on its way when the process died may come twice, and says so.
+    let told = |word: &str| {
+        teams
+            .cards()
+            .iter()
+            .filter(|card| card["summary"].as_str().unwrap().starts_with(word))
+            .count()
+    };
+    assert_eq!(told("FIXED"), 1);
+    let problems = told("PROBLEM");
+    let marked = teams
+        .cards()
+        .iter()
+        .filter(|card| card.to_string().contains("may be a second copy"))
+        .count();
+    assert!(
+        problems == 1 || problems == 2 && marked == 1,
+        "{problems} problems, {marked} marked"
+    );
 
-    let (code, out, err) = run(world.command(&["incidents", "show", "1", "--format", "json"])).await;
+    let (code, out, err) =
+        run(world.command(&["incidents", "show", "1", "--format", "json"])).await;
     assert_eq!(code, 0, "resolved: {err}");
     let incident: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(incident["state"], "resolved");
-    assert!(incident["headline"].as_str().unwrap().contains("client `legacy`"), "{incident}");
+    assert!(
+        incident["headline"]
+            .as_str()
+            .unwrap()
+            .contains("client `legacy`"),
+        "{incident}"
+    );
     let (_, out, _) = run(world.command(&["incidents", "list", "--format", "json"])).await;
-    assert_eq!(serde_json::from_str::<Value>(&out).unwrap().as_array().unwrap().len(), 1, "one incident");
+    assert_eq!(
+        serde_json::from_str::<Value>(&out)
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .len(),
+        1,
+        "one incident"
+    );
 
     // No way out for a secret: the log, the store, the messages, what the command prints.
     let mut everything = out.into_bytes();
@@ -101,9 +162,16 @@ async fn a_killed_daemon_goes_on_with_its_incident() {
     for message in slack.messages() {
         everything.extend(message.body.to_string().into_bytes());
     }
-    everything.extend(teams.cards().iter().flat_map(|card| card.to_string().into_bytes()));
+    everything.extend(
+        teams
+            .cards()
+            .iter()
+            .flat_map(|card| card.to_string().into_bytes()),
+    );
     for secret in [PASSWORD, TOKEN, "SECRET-SIGNATURE"] {
-        let found = everything.windows(secret.len()).any(|window| window == secret.as_bytes());
+        let found = everything
+            .windows(secret.len())
+            .any(|window| window == secret.as_bytes());
         assert!(!found, "a secret leaked");
     }
 }
@@ -120,7 +188,10 @@ async fn a_faulty_file_is_refused_at_reload_and_the_old_one_stays() {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.0.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
     let before = world.partner.count();
-    within("two more rounds", async { drop(world.partner.seen(before + 4).await) }).await;
+    within("two more rounds", async {
+        drop(world.partner.seen(before + 4).await);
+    })
+    .await;
     assert_eq!(daemon.stop().await, 0);
     let log = std::fs::read_to_string(world.directory.path().join("daemon.log")).unwrap();
     assert!(log.contains("the old one stays in force"), "{log}");

@@ -6,8 +6,12 @@
 
 /// A store with history and incidents of the past.
 mod night;
+/// A Slack and a Teams on loopback that are strict, and fail on demand.
+mod fakes;
 /// A plan in code, for tests that do not read `probes.yaml`.
 mod plan;
+/// Values of the domain, made by hand and by chance.
+mod samples;
 /// Servers on loopback that note what they saw.
 mod server;
 /// A partner, a control site, and a file over them.
@@ -17,13 +21,27 @@ mod world;
 mod asking;
 /// The daemon as a real process, killed in the middle of an incident.
 //mod daemon;
+/// What Slack accepts as blocks, from its documentation and not from our sender.
+mod block_kit;
 /// Scores the classifier against saved answers.
 mod classify;
 /// The commands as a person or a script meets them.
 mod cli;
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.
 mod config;
+/// The daemon as a real process, killed in the middle of an incident.
+mod daemon;
+/// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
+mod deliver;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
+/// `edgewatch replay` over scenario files, ours and the shared ones.
+mod replay;
 /// The simulated partner and its edge, through a real client and raw sockets.
 mod simulate;
+/// How incidents look in Slack, and what its answers mean to us.
+mod slack;
+/// What is kept: round trips, retention, damage, two processes, write failures.
+mod store;
+/// How incidents look in Teams, and that support staff read plain words only.
+mod teams;

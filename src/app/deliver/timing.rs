@@ -112,33 +112,30 @@ fn by_class(
     tries: u32,
     random: f64,
 ) -> Verdict {
-    let again = |wait: Duration| Verdict::Again {
+    let again = |wait: Duration, uncertain| Verdict::Again {
         wait: error
             .retry_after
             .map_or(wait, |asked| asked.min(timing.slow_down_max)),
         pause: false,
+        uncertain,
+        plain: false,
+    };
+    let pause = |wait: Duration| Verdict::Again {
+        wait: wait.min(timing.slow_down_max),
+        pause: true,
         uncertain: false,
         plain: false,
     };
     let backoff = backoff(timing.backoff_min, timing.backoff_max, tries, random);
     match error.class {
-        Class::SlowDown(asked) => Verdict::Again {
-            wait: asked.unwrap_or(timing.slow_down).min(timing.slow_down_max),
-            pause: true,
-            uncertain: false,
-            plain: false,
-        },
-        Class::Transient => again(backoff),
-        Class::Gone => again(timing.backoff_min),
+        Class::SlowDown(asked) => pause(asked.unwrap_or(timing.slow_down)),
+        Class::Setup => pause(timing.setup),
+        Class::Transient => again(backoff, false),
+        Class::Gone => again(timing.backoff_min, false),
         Class::Ambiguous if error.blind && tries >= timing.blind_tries => Verdict::Dead,
-        Class::Ambiguous => {
-            let wait = match (error.blind, tries) {
-                (true, 0 | 1) => timing.blind_first,
-                (true, _) => timing.blind,
-                (false, _) => backoff.max(timing.look),
-            };
-            with_uncertain(again(wait))
-        }
+        Class::Ambiguous if error.blind && tries <= 1 => again(timing.blind_first, true),
+        Class::Ambiguous if error.blind => again(timing.blind, true),
+        Class::Ambiguous => again(backoff.max(timing.look), true),
         Class::Payload if delivery.plain => Verdict::Dead,
         Class::Payload => Verdict::Again {
             wait: Duration::ZERO,
@@ -146,26 +143,6 @@ fn by_class(
             uncertain: false,
             plain: true,
         },
-        Class::Setup => Verdict::Again {
-            wait: timing.setup,
-            pause: true,
-            uncertain: false,
-            plain: false,
-        },
-    }
-}
-
-fn with_uncertain(verdict: Verdict) -> Verdict {
-    match verdict {
-        Verdict::Again {
-            wait, pause, plain, ..
-        } => Verdict::Again {
-            wait,
-            pause,
-            plain,
-            uncertain: true,
-        },
-        Verdict::Dead => Verdict::Dead,
     }
 }
 

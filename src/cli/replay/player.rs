@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::decide::attribute::engine::{Ask, Effect, Engine, Options, Reason, Seen};
+use crate::decide::attribute::episode::Cause;
 use crate::decide::attribute::explain;
+use crate::decide::attribute::reasons::sentence;
 use crate::decide::attribute::rules::{Nature, RuleBook};
 use crate::decide::fingerprint::{Relation, Watch};
 use crate::domain::observation::Purpose;
 use crate::simulate::scenario::Scenario;
 use crate::simulate::world::World;
+
+/// How a line of the story begins that tells of a scheduled request sent as another cell.
+pub(super) const REAIMED: &str = "scheduled request re-aimed";
 
 /// A claim, from its making to its withdrawal.
 #[derive(Debug, Clone)]
@@ -182,7 +187,7 @@ impl Player<'_> {
                 {
                     let why = why(&self.engine, reason);
                     let text = format!(
-                        "scheduled request re-aimed: {} ({why})",
+                        "{REAIMED}: {} ({why})",
                         self.engine.universe().describe(aimed)
                     );
                     self.story.push((at, text));
@@ -197,6 +202,23 @@ impl Player<'_> {
             }
         }
         self.send_asks(self.world.end);
+    }
+
+    fn tell_reasons(&mut self, at: f64, cause: &Cause) {
+        let reasons = self.engine.reasons(cause);
+        let universe = self.engine.universe();
+        for pair in reasons.contrasts.iter().chain(&reasons.ruled_out) {
+            let text = format!(
+                "    {}: {}",
+                universe.describe(pair.failing.cell),
+                sentence(universe, pair)
+            );
+            self.story.push((at, text));
+        }
+        if let Some(run) = reasons.elsewhere {
+            let text = format!("    elsewhere it passes: {}", universe.describe(run.cell));
+            self.story.push((at, text));
+        }
     }
 
     /// Says at the end what is still being asked.
@@ -228,7 +250,7 @@ impl Player<'_> {
         let wanted: Vec<String> = question
             .wanted
             .iter()
-            .map(|(c, _)| universe.describe(*c))
+            .map(|w| universe.describe(w.cell))
             .collect();
         let mut text = format!("still open; most probable: {}", guesses.join("; "));
         if !wanted.is_empty() {
@@ -280,12 +302,13 @@ impl Player<'_> {
             .iter_mut()
             .rev()
             .find(|i| i.recovered_at.is_none() && i.closed_at.is_none());
-        match (ask.purpose, open) {
-            (Purpose::Counter, Some(incident)) => incident.extra += 1,
-            _ => {
-                let host = self.engine.universe().host_of(ask.cell);
-                *self.loose.entry(host).or_default() += 1;
-            }
+        if ask.purpose == Purpose::Counter
+            && let Some(incident) = open
+        {
+            incident.extra += 1;
+        } else {
+            let host = self.engine.universe().host_of(ask.cell);
+            *self.loose.entry(host).or_default() += 1;
         }
     }
 
@@ -353,6 +376,9 @@ impl Player<'_> {
                 });
             }
             Effect::Claimed(cause) => {
+                if self.tell {
+                    self.tell_reasons(at, &cause);
+                }
                 let extra = self.engine.extra_requests();
                 let claim = Claim {
                     rule: cause.rule,
@@ -380,6 +406,7 @@ impl Player<'_> {
                         if claim.group == cause.group && claim.withdrawn_at.is_none() {
                             claim.intermittent = !cause.always_strikes() && cause.special.is_none();
                             claim.fails = cause.rate;
+                            claim.rule = cause.rule;
                         }
                     }
                 }
@@ -435,6 +462,9 @@ impl Player<'_> {
                 },
                 cause.confidence() * 100.0
             )),
+            Effect::Revised(cause) if cause.special.is_some() || cause.always_strikes() => Some(
+                format!("INC-{}: rather {}", cause.incident, rule(cause.rule)),
+            ),
             Effect::Revised(cause) => Some(format!(
                 "INC-{}: {} strikes at times only, about {:.0} % of the requests",
                 cause.incident,

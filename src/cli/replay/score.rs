@@ -22,6 +22,10 @@ enum Truth {
 }
 
 /// The marks of one run.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "columns of a table, not states"
+)]
 #[derive(Debug, Clone, Default)]
 pub(super) struct Marks {
     pub(super) passed: bool,

@@ -3,10 +3,11 @@
 use serde_json_path::JsonPath;
 
 use super::headers::header_name;
+use crate::config::collections::{Form, Many};
 use crate::config::desk::{At, Desk, quote};
-use crate::config::leaf::{HeaderText, Pattern, Status, Whole, Word};
+use crate::config::leaf::{HeaderText, Pattern, Status, Word};
+use crate::config::measure::Whole;
 use crate::config::raw;
-use crate::config::read::{Form, Many};
 use crate::domain::condition::{Compare, Condition, Conditions, TextMatch};
 use crate::domain::verdict::Kind;
 use crate::domain::xpath::XPath;

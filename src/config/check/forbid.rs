@@ -8,11 +8,11 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::config::collections::{Form, Many};
 use crate::config::desk::At;
 use crate::config::leaf::Word;
 use crate::config::raw;
-use crate::config::raw::Method;
-use crate::config::read::{Form, Many};
+use crate::config::special::Method;
 
 /// Rules of one `forbid`, the file's or a probe's.
 #[derive(Debug, Default)]

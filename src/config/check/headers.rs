@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
+use crate::config::collections::Pairs;
 use crate::config::desk::{At, Desk, Place, quote};
 use crate::config::leaf::HeaderText;
-use crate::config::read::Pairs;
 
 /// Whether `name` is a token (RFC 9110 section 5.6.2); reports why not.
 pub(super) fn header_name(name: &str, place: Place, desk: &mut Desk<'_>) -> bool {

@@ -8,10 +8,11 @@ use url::Url;
 use super::headers;
 use super::secrets;
 use crate::config::Inputs;
+use crate::config::collections::{Form, Named};
 use crate::config::desk::{At, Desk, Place, quote};
-use crate::config::leaf::{Address, UserAgent};
+use crate::config::leaf::{Address, UserAgent, Word};
 use crate::config::raw;
-use crate::config::read::{Form, Named};
+use crate::config::special::{ProxyUrl, Source};
 use crate::domain::cell::{
     Client, ClientName, Credential, CredentialName, Egress, EgressName, HeaderCase, HttpOffer,
     IpFamily, Proxy, ProxyKind, TlsRange, Way,
@@ -135,7 +136,7 @@ fn finish(
     interface: Option<At<String>>,
     proxy: Option<Proxy>,
     public: Option<At<Address>>,
-    family: Option<At<crate::config::leaf::Word<IpFamily>>>,
+    family: Option<At<Word<IpFamily>>>,
     desk: &mut Desk<'_>,
 ) -> Option<Egress> {
     if let (Some(address), Some(family)) = (&address, &family) {
@@ -194,7 +195,7 @@ fn finish(
     })
 }
 
-fn proxy_parts(url: &At<raw::ProxyUrl>, desk: &mut Desk<'_>) -> Option<(ProxyKind, String, u16)> {
+fn proxy_parts(url: &At<ProxyUrl>, desk: &mut Desk<'_>) -> Option<(ProxyKind, String, u16)> {
     const FORM: &str =
         "write \"http://host:port\", \"socks5://host:port\" or \"socks5h://host:port\"";
     let text = &url.value.0;
@@ -326,7 +327,7 @@ fn client(name: &str, raw: raw::Client, desk: &mut Desk<'_>) -> Client {
 
 /// The credentials; one whose secrets are not there is kept with the reason, and reported as a warning.
 pub(super) fn credentials(
-    raw: Option<At<Named<Named<raw::Source>>>>,
+    raw: Option<At<Named<Named<Source>>>>,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> Vec<Credential> {

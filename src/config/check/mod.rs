@@ -10,6 +10,7 @@ mod matrix;
 mod names;
 mod notify;
 mod probes;
+mod request;
 mod secrets;
 mod template;
 
@@ -23,9 +24,10 @@ use self::forbid::Forbidden;
 use self::names::Names;
 use self::probes::Around;
 use super::Inputs;
+use super::collections::{Form, List, Many};
 use super::desk::{At, Desk, Place, quote};
 use super::raw;
-use super::read::{Form, List, Many};
+use super::special::Controls;
 use crate::domain::cell::{Client, Credential};
 use crate::domain::plan::{IncidentPolicy, OwnSignature, Plan, Politeness, StorePolicy};
 use crate::domain::probe::Probe;
@@ -222,7 +224,7 @@ fn politeness(raw: Option<raw::Politeness>) -> Politeness {
 }
 
 /// Controls with their names; in a list the name may be left out and is then the host.
-fn controls(raw: Option<raw::Controls>, desk: &mut Desk<'_>) -> Vec<(At<String>, At<raw::Probe>)> {
+fn controls(raw: Option<Controls>, desk: &mut Desk<'_>) -> Vec<(At<String>, At<raw::Probe>)> {
     let full = |form: At<Form<String, raw::Probe>>| match form.value {
         Form::Short(url) => probes::short(At {
             value: url,
@@ -235,7 +237,7 @@ fn controls(raw: Option<raw::Controls>, desk: &mut Desk<'_>) -> Vec<(At<String>,
     };
     match raw {
         None => Vec::new(),
-        Some(raw::Controls::Named(named)) => named
+        Some(Controls::Named(named)) => named
             .0
             .into_iter()
             .filter_map(|(name, control)| {
@@ -250,7 +252,7 @@ fn controls(raw: Option<raw::Controls>, desk: &mut Desk<'_>) -> Vec<(At<String>,
                 Some((name, control))
             })
             .collect(),
-        Some(raw::Controls::List(List(list))) => list
+        Some(Controls::List(List(list))) => list
             .into_iter()
             .map(|item| {
                 let control = full(item);

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::config::collections::Many;
 use crate::config::desk::{At, Desk, suggest};
 use crate::config::leaf::Name;
-use crate::config::read::Many;
 
 /// The names of one kind, in the order of the file.
 ///

@@ -11,6 +11,7 @@ use crate::config::Inputs;
 use crate::config::desk::{At, Desk, Place, quote, suggest};
 use crate::config::leaf::Name;
 use crate::config::raw;
+use crate::config::special::Source;
 use crate::domain::cell::{ProbeName, ReceiverName};
 use crate::domain::notification::{Channel, Receiver, Route};
 use crate::domain::secret::Secret;
@@ -230,7 +231,7 @@ fn refuse_rings(receivers: &[Receiver], places: &HashMap<String, Place>, desk: &
 
 /// Fetches a channel's secret; a missing one is a warning, for the log then takes its messages.
 fn channel_secret(
-    source: &At<raw::Source>,
+    source: &At<Source>,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> Result<Secret, String> {

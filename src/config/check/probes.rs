@@ -1,7 +1,6 @@
 //! Probes and controls: the request, what a good answer looks like, the schedule, the matrix.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -12,13 +11,15 @@ use super::conditions::{conditions, expected, verdict_of_an_answer};
 use super::forbid::{Forbidden, Request};
 use super::headers;
 use super::names::Names;
-use super::secrets::unreadable;
+use super::request;
 use super::template::{self, Within};
 use crate::config::Inputs;
+use crate::config::collections::{Form, Many};
 use crate::config::desk::{At, Desk, Place, quote};
-use crate::config::leaf::{Name, show_duration};
-use crate::config::raw::{self, Follow, Method};
-use crate::config::read::{Form, Many};
+use crate::config::leaf::{Name, Word};
+use crate::config::measure::show_duration;
+use crate::config::raw;
+use crate::config::special::Follow;
 use crate::domain::cell::{ClientName, Credential, CredentialName, EgressName, ProbeName};
 use crate::domain::condition::{Condition, Conditions};
 use crate::domain::cron::Cron;
@@ -32,8 +33,6 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const CONTROL_EVERY: Duration = Duration::from_secs(60);
 const BODY_BYTES_MAX: usize = 256 * 1024;
 const REDIRECTS_MAX: u8 = 5;
-/// A request body larger than this is no health check.
-const REQUEST_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// What every probe is held against.
 pub(super) struct Around<'a> {
@@ -66,7 +65,7 @@ pub(super) fn probe(
             "remove this one",
         );
     }
-    let url = raw.url.as_ref().and_then(|url| self::url(url, desk));
+    let url = raw.url.as_ref().and_then(|url| request::url(url, desk));
     let timeout = raw.timeout.as_ref().map_or(TIMEOUT, |t| t.value.0);
     let with = with(raw.with, around, desk);
     let credentials: Vec<&Credential> = with
@@ -74,12 +73,13 @@ pub(super) fn probe(
         .filter_map(|name| around.credentials.get(name.as_str()).copied())
         .collect();
     // A credential whose definition is broken has had its error; its fields are not known.
-    let known = with.iter().any(|name| name == "anonymous") || credentials.len() == with.len();
+    let named = with.iter().filter(|name| *name != "anonymous").count();
+    let known = !with.is_empty() && named == credentials.len();
 
     let mut headers = Vec::new();
     let mut shown_headers = Vec::new();
     for (name, value) in headers::sendable(raw.headers, desk) {
-        if let Some(template) = template(&value.value, value.place, "", desk) {
+        if let Some(template) = request::template(&value.value, value.place, "", desk) {
             if known {
                 template::check(&template, Within::Header, &credentials, value.place, desk);
             }
@@ -90,22 +90,19 @@ pub(super) fn probe(
     let body_place = raw.body.as_ref().map(|body| body.place);
     let body = raw
         .body
-        .and_then(|body| self::body(body, around.inputs, desk));
+        .and_then(|body| request::body(body, around.inputs, desk));
     if let (Some(body), Some(place), true) = (&body, body_place, known) {
         template::check(body, Within::body(body), &credentials, place, desk);
     }
-    let method = method(raw.method.as_ref(), body_place, desk);
+    let method = request::method(raw.method.as_ref(), body_place, desk);
 
-    let schedule = schedule(
-        raw.every,
-        raw.cron,
-        raw.present.has("every") || raw.present.has("cron"),
+    let asked = Asked {
+        present: raw.present.has("every") || raw.present.has("cron"),
+        every: raw.every,
+        cron: raw.cron,
         place,
-        timeout,
-        in_controls,
-        around,
-        desk,
-    );
+    };
+    let schedule = schedule(asked, timeout, in_controls, around, desk);
     let expect = expect(raw.expect, timeout, url.as_ref(), in_controls, desk);
     let meanings = raw
         .meanings
@@ -218,145 +215,6 @@ pub(super) fn plain_names(names: Option<At<Many<Name>>>) -> Vec<String> {
         .collect()
 }
 
-fn url(text: &At<String>, desk: &mut Desk<'_>) -> Option<Url> {
-    let place = text.place;
-    let text = &text.value;
-    if text.contains("{{") {
-        desk.error(
-            place,
-            "placeholders are filled in headers and the body only",
-            "a secret in a URL would stand in every log on the way",
-        );
-        return None;
-    }
-    let parsed = match Url::parse(text) {
-        Ok(url) => url,
-        Err(_) if text.contains('@') => {
-            desk.hide_at(place);
-            desk.error(
-                place,
-                "is no URL",
-                "write it like \"https://partner.example/path\"",
-            );
-            return None;
-        }
-        Err(url::ParseError::RelativeUrlWithoutBase) => {
-            let message = format!("{} is no URL", quote(text));
-            desk.error(place, message, "begin it with \"https://\"");
-            return None;
-        }
-        Err(error) => {
-            desk.error(
-                place,
-                format!("{} is no URL", quote(text)),
-                error.to_string(),
-            );
-            return None;
-        }
-    };
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        desk.hide_at(place);
-        desk.error(
-            place,
-            "a user name and password can't stand in a URL",
-            "put them under \"credentials\" and send a header: \"Authorization: Basic {{ credential.basic }}\"",
-        );
-        return None;
-    }
-    if !matches!(parsed.scheme(), "http" | "https") {
-        desk.error(
-            place,
-            format!("{} can't be probed", quote(parsed.scheme())),
-            "use http or https",
-        );
-        return None;
-    }
-    if parsed.fragment().is_some() {
-        desk.error(
-            place,
-            "what follows \"#\" is never sent",
-            "remove it, or write \"%23\" if it belongs to the path",
-        );
-        return None;
-    }
-    Some(parsed)
-}
-
-fn template(text: &str, place: Place, inside: &str, desk: &mut Desk<'_>) -> Option<Template> {
-    template::parse(text)
-        .map_err(|(message, hint)| desk.error(place, format!("{inside}{message}"), hint))
-        .ok()
-}
-
-fn body(
-    raw: At<Form<String, raw::BodyFile>>,
-    inputs: &dyn Inputs,
-    desk: &mut Desk<'_>,
-) -> Option<Template> {
-    let file = match raw.value {
-        Form::Short(text) => return template(&text, raw.place, "", desk),
-        Form::Full(full) => full.file?,
-    };
-    let path: &Path = &file.value.0;
-    let shown = path.display().to_string();
-    let text = match inputs.file(path) {
-        Ok(text) => text,
-        Err(error) => {
-            desk.error(
-                file.place,
-                unreadable(&shown, &error),
-                "paths start at the directory of this file",
-            );
-            return None;
-        }
-    };
-    if text.len() > REQUEST_BODY_BYTES_MAX {
-        desk.error(
-            file.place,
-            format!("{shown} holds more than 1 MiB"),
-            "send less",
-        );
-        return None;
-    }
-    template(&text, file.place, &format!("in {shown}: "), desk)
-}
-
-fn method(
-    raw: Option<&At<crate::config::leaf::Word<Method>>>,
-    body: Option<Place>,
-    desk: &mut Desk<'_>,
-) -> Method {
-    match (raw, body) {
-        (None, Some(place)) => {
-            desk.error(place, "a body needs a method", "add \"method: POST\"");
-            Method::Post
-        }
-        (Some(method), Some(place)) if matches!(method.value.0, Method::Get | Method::Head) => {
-            desk.warning(
-                place,
-                "a GET or HEAD with a body is refused by many servers and edges",
-                "did you mean \"method: POST\"?",
-            );
-            method.value.0
-        }
-        (method, _) => method.map_or(Method::Get, |m| m.value.0),
-    }
-}
-
-impl From<Method> for http::Method {
-    fn from(method: Method) -> Self {
-        match method {
-            Method::Get => Self::GET,
-            Method::Head => Self::HEAD,
-            Method::Post => Self::POST,
-            Method::Put => Self::PUT,
-            Method::Patch => Self::PATCH,
-            Method::Delete => Self::DELETE,
-            Method::Options => Self::OPTIONS,
-        }
-    }
-}
-
 fn with(raw: Option<At<Many<Name>>>, around: &Around<'_>, desk: &mut Desk<'_>) -> Vec<String> {
     match raw {
         Some(with) => around.credential_names.mentioned(with, desk),
@@ -364,17 +222,25 @@ fn with(raw: Option<At<Many<Name>>>, around: &Around<'_>, desk: &mut Desk<'_>) -
     }
 }
 
-fn schedule(
+/// When the file wants a probe to run.
+struct Asked {
     every: Option<At<raw::Interval>>,
     cron: Option<At<String>>,
+    /// One of them stands there, readable or not.
     present: bool,
+    /// Of the probe.
     place: Place,
+}
+
+fn schedule(
+    asked: Asked,
     timeout: Duration,
     in_controls: bool,
     around: &Around<'_>,
     desk: &mut Desk<'_>,
 ) -> Option<(Schedule, Place)> {
-    match (every, cron) {
+    let place = asked.place;
+    match (asked.every, asked.cron) {
         (Some(_), Some(cron)) => {
             desk.error(
                 cron.place,
@@ -409,7 +275,7 @@ fn schedule(
             }
         },
         // It could not be read, which has been reported.
-        (None, None) if present => None,
+        (None, None) if asked.present => None,
         (None, None) if in_controls => Some((Schedule::Every(CONTROL_EVERY), place)),
         (None, None) => {
             desk.error(place, "has no schedule", "add \"every: 5m\" or \"cron: …\"");
@@ -482,10 +348,7 @@ fn words(raw: raw::PlainWords) -> Words {
     }
 }
 
-fn redirects(
-    raw: Option<Form<crate::config::leaf::Word<Follow>, raw::Redirects>>,
-    in_controls: bool,
-) -> Redirects {
+fn redirects(raw: Option<Form<Word<Follow>, raw::Redirects>>, in_controls: bool) -> Redirects {
     let (follow, limit) = match raw {
         // A control accepts a redirect as an answer, so there is nothing to follow.
         None if in_controls => (Follow::No, REDIRECTS_MAX),

@@ -2,7 +2,7 @@
 
 use crate::config::Inputs;
 use crate::config::desk::clean;
-use crate::config::raw::Source;
+use crate::config::special::Source;
 use crate::domain::secret::Secret;
 
 /// A token or password is short; a file larger than this is the wrong one.

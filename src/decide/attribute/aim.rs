@@ -56,13 +56,13 @@ impl Engine {
             if question.turns.is_multiple_of(2) && affected {
                 // A refused credential may be asked as often as the schedule does, not more.
                 let credential = |c: usize| self.universe.cells[c].credential;
-                let wanted = question.wanted.iter().copied().find(|(c, _)| {
-                    at(*c)
-                        && (credential(*c) == credential(cell)
-                            || !episode.is_spent(&self.universe, *c))
+                let wanted = question.wanted.iter().copied().find(|w| {
+                    at(w.cell)
+                        && (credential(w.cell) == credential(cell)
+                            || !episode.is_spent(&self.universe, w.cell))
                 });
                 chosen = match wanted {
-                    Some((cell, rule)) => Some((cell, Reason::Witness { rule })),
+                    Some(w) => Some((w.cell, Reason::Witness { rule: w.rule })),
                     None if question.best < 0.95 => {
                         self.tells_most(episode, &question, Some(endpoint))
                     }

@@ -163,11 +163,11 @@ impl Class {
     #[must_use]
     pub fn gaps_s(self) -> [f64; 5] {
         match self {
-            Self::OriginDenied => [13.0, 31.0, 45.0, 60.0, 60.0],
-            Self::EdgeBlock => [2.0, 5.0, 8.0, 14.0, 24.0],
+            Self::OriginDenied => [12.0, 27.0, 45.0, 60.0, 60.0],
+            Self::EdgeBlock => [2.0, 5.0, 8.0, 11.0, 24.0],
             Self::EdgeChallenge | Self::TlsError => [10.0, 28.0, 45.0, 50.0, 60.0],
             Self::RateLimited => [15.0, 40.0, 70.0, 70.0, 70.0],
-            _ => [20.0, 45.0, 60.0, 70.0, 60.0],
+            _ => [25.0, 45.0, 52.0, 56.0, 60.0],
         }
     }
 

@@ -16,7 +16,7 @@ const ONSETS: f64 = 2e-6;
 /// Lowest prior log odds: even the noisiest class may be confirmed.
 const PRIOR_MIN: f64 = -9.0;
 /// Odds of a fault at which it is confirmed.
-const CONFIRM_ODDS: f64 = 20.0;
+const CONFIRM_ODDS: f64 = 12.0;
 /// Log likelihood ratio at which a suspicion is dropped; one pass is enough.
 const DISMISS: f64 = -2.2;
 /// No burst is certain to last.
@@ -164,11 +164,11 @@ mod tests {
     #[test]
     fn persistent_failures_are_confirmed_in_time() {
         for (class, within_s, requests) in [
-            (Class::EdgeBlock, 40.0, 4),
-            (Class::OriginDenied, 45.0, 2),
+            (Class::EdgeBlock, 26.0, 4),
+            (Class::OriginDenied, 39.0, 2),
             (Class::EdgeChallenge, 135.0, 4),
-            (Class::TlsError, 200.0, 5),
-            (Class::Timeout, 200.0, 4),
+            (Class::TlsError, 133.0, 4),
+            (Class::Timeout, 178.0, 4),
         ] {
             let (judgement, at, asked) = play(class, |_| true);
             assert_eq!(judgement, Judgement::Confirmed, "{class:?}");

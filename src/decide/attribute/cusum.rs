@@ -3,7 +3,7 @@
 //! One pass in between dismisses a suspicion, so a challenge that hits every third request would never
 //! be confirmed there. Page's cumulative sum keeps a score for each host, endpoint, egress and level at a
 //! host; a failure raises it, passes lower it slowly. As each step is a proper likelihood ratio, the
-//! mean time between false alarms of one key is at least e^[`ALARM`] observations.
+//! mean time between false alarms of one key is at least e^`ALARM` observations.
 
 use super::class::{Class, Tier};
 use crate::domain::universe::Universe;

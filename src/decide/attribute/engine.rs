@@ -102,7 +102,7 @@ pub enum Effect {
         among: Vec<Nature>,
         missing: Option<String>,
     },
-    /// A named cause stands, but strikes at times only, or at another rate than was thought.
+    /// A named cause stands, but strikes at times only, or from another rate of ours on.
     Revised(Box<Cause>),
     /// Every cause of the incident has ended.
     Recovered {

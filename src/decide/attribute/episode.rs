@@ -35,6 +35,8 @@ pub struct Cause {
     pub failed: u32,
     /// Its question is closed: its cells are evidence for nothing else.
     pub fixed: bool,
+    /// It may have grown or changed: it stands until another takes its place.
+    pub reviewed: bool,
     pub special: Option<Special>,
 }
 
@@ -91,6 +93,16 @@ pub struct Ambiguity {
     pub among: Vec<(usize, Nature, f64)>,
 }
 
+/// A run that would complete a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    pub cell: usize,
+    /// The rule that would be claimed.
+    pub rule: usize,
+    /// Only after a minute in which we asked little.
+    pub quietly: bool,
+}
+
 /// A question that is open: what is the cause?
 #[derive(Debug, Clone)]
 pub struct Question {
@@ -103,8 +115,7 @@ pub struct Question {
     /// When the outstanding counterfactual request was wanted.
     pub pending: Option<f64>,
     pub posterior: Posterior,
-    /// Cells whose runs would complete a claim, with the rule that would be claimed.
-    pub wanted: Vec<(usize, usize)>,
+    pub wanted: Vec<Wanted>,
     pub ambiguous: Vec<Ambiguity>,
     /// Probability of the best set of causes.
     pub best: f64,

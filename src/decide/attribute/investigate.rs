@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::CellSet;
 use super::engine::{Ask, Effect, Engine, Reason};
-use super::episode::{Ambiguity, Cause, Episode, Question};
+use super::episode::{Ambiguity, Cause, Episode, Question, Wanted};
 use super::evidence::{Evidence, Record};
 use super::explain;
 use super::posterior::{Posterior, host_of};
@@ -79,13 +79,16 @@ impl Episode {
     }
 }
 
+/// The best rule of each nature among the aliases of a group, with its share.
+type Among = Vec<(usize, Nature, f64)>;
+
 /// What one look at the evidence found.
 struct Look {
     best: f64,
     /// The groups of the best explanation.
     groups: Vec<usize>,
     named: Vec<Cause>,
-    wanted: Vec<(usize, usize)>,
+    wanted: Vec<Wanted>,
     blocked: bool,
     ambiguous: Vec<Ambiguity>,
 }
@@ -96,7 +99,7 @@ impl Engine {
         let Some(mut episode) = self.episode.take() else {
             return;
         };
-        self.unfix_what_grew(&mut episode, onset);
+        let onset = self.unfix_what_changed(&mut episode, onset);
         let evidence = self.gather(&episode, onset);
         if episode.refused.is_empty() {
             // The repeats that led here were extra requests as well.
@@ -123,9 +126,26 @@ impl Engine {
     }
 
     /// A cause that grew (one client, now all) is one cause: what was named is open again.
-    fn unfix_what_grew(&mut self, episode: &mut Episode, onset: f64) {
+    ///
+    /// So is a limit on our rate, when its host fails below what was taken for it. Returns the onset
+    /// from which the evidence counts.
+    fn unfix_what_changed(&mut self, episode: &mut Episode, mut onset: f64) -> f64 {
         if episode.causes.is_empty() {
-            return;
+            return onset;
+        }
+        let failing: BTreeSet<u16> = self
+            .history
+            .iter()
+            .filter(|r| r.at >= onset && r.class.failed())
+            .map(|r| self.universe.host_of(r.cell()))
+            .collect();
+        for cause in &mut episode.causes {
+            let host = host_of(self.book.rules[cause.rule].scope);
+            if cause.is_rate() && host.is_some_and(|h| failing.contains(&h)) {
+                cause.fixed = false;
+                cause.reviewed = true;
+                onset = onset.min(cause.onset).min(episode.onset);
+            }
         }
         let mut evidence = Evidence::new(&self.book);
         for record in self.history.iter().filter(|r| r.at >= onset) {
@@ -133,10 +153,10 @@ impl Engine {
         }
         let posterior = self.search.run(&self.book, &evidence);
         let Some((groups, probability)) = posterior.sets(&self.book).into_iter().next() else {
-            return;
+            return onset;
         };
         if probability < LIKELY {
-            return;
+            return onset;
         }
         let wider: Vec<&CellSet> = groups
             .iter()
@@ -152,8 +172,10 @@ impl Engine {
                 .any(|w| *w != cells && cells.minus(w).is_empty());
             if grew && cause.special.is_none() {
                 cause.fixed = false;
+                cause.reviewed = true;
             }
         }
+        onset
     }
 
     /// Everything since `onset` that the fixed causes don't explain.
@@ -200,18 +222,28 @@ impl Engine {
         let look = self.look(now, episode, &question);
         self.withdraw_doubtful(episode, &question, &look.named);
         for cause in look.named {
-            if !episode.causes.iter().any(|c| c.group == cause.group) {
-                self.claim(episode, &mut question, cause);
+            match episode.causes.iter_mut().find(|c| c.group == cause.group) {
+                None => self.claim(episode, &mut question, cause),
+                Some(same) if same.reviewed && same.rule != cause.rule => {
+                    same.rule = cause.rule;
+                    same.special = cause.special;
+                    self.effects.push(Effect::Revised(Box::new(same.clone())));
+                }
+                Some(_) => {}
             }
         }
         question.best = look.best;
         question.wanted = look.wanted;
-        self.tell_what_is_missing(now, &mut question, look.ambiguous);
-        let open_causes = episode.causes.iter().any(|c| !c.fixed);
+        self.tell_what_is_missing(&mut question, look.ambiguous);
+        let open_causes = episode.causes.iter().any(|c| !c.fixed && !c.reviewed);
         let noise = question.posterior.noise > NOISE_WINS;
         if !open_causes && (noise || self.is_stale(now, &question)) {
             if let Some(incident) = question.incident {
                 self.effects.push(Effect::Closed { incident });
+            }
+            for cause in &mut episode.causes {
+                cause.fixed = true;
+                cause.reviewed = false;
             }
             return !episode.causes.is_empty();
         }
@@ -229,6 +261,7 @@ impl Engine {
             self.merge(now, episode);
             for cause in &mut episode.causes {
                 cause.fixed = true;
+                cause.reviewed = false;
             }
             episode.since_closed = 0;
             return true;
@@ -339,18 +372,36 @@ impl Engine {
                     rate,
                     always: fit.always,
                 };
-                let waived =
-                    spent && inclusion >= CERTAIN_ALONE && now - question.opened_at > ALONE_AFTER_S;
+                let cells = &self.book.pattern(rule).cells;
+                let changing = || {
+                    let mut outcomes = question.evidence.cells.iter();
+                    outcomes.any(|(c, o)| cells.contains(*c) && o.failed > 0 && o.passed > 0)
+                };
+                let spoke_against = tally.passed() > 0 && (fit.always > 0.5 || !changing());
+                let waived = !spoke_against
+                    && spent
+                    && inclusion >= CERTAIN_ALONE
+                    && now - question.opened_at > ALONE_AFTER_S;
                 match bench.lack(rule) {
                     Lack::Nothing => {}
                     Lack::Ask(_) | Lack::Wait(_) if waived => {}
-                    Lack::Ask(cell) => {
-                        look.wanted.push((cell, rule));
+                    Lack::AskQuietly(cell) => {
+                        let quietly = true;
+                        look.wanted.push(Wanted {
+                            cell,
+                            rule,
+                            quietly,
+                        });
                         look.blocked = true;
                         continue;
                     }
-                    Lack::Wait(cell) => {
-                        look.wanted.push((cell, rule));
+                    Lack::Ask(cell) | Lack::Wait(cell) => {
+                        let quietly = false;
+                        look.wanted.push(Wanted {
+                            cell,
+                            rule,
+                            quietly,
+                        });
                         look.blocked = true;
                         continue;
                     }
@@ -377,6 +428,7 @@ impl Engine {
                 passed: 0,
                 failed: 0,
                 fixed: false,
+                reviewed: false,
                 special: self.book.rules[rule].special,
             });
         }
@@ -384,10 +436,7 @@ impl Engine {
     }
 
     /// The rule that names a group, if its aliases agree on the nature; else the best of each nature.
-    fn agreed_rule(
-        &self,
-        aliases: &[(usize, f64)],
-    ) -> Result<(usize, f64), Vec<(usize, Nature, f64)>> {
+    fn agreed_rule(&self, aliases: &[(usize, f64)]) -> Result<(usize, f64), Among> {
         let mut families: Vec<(super::rules::Natures, f64, usize)> = Vec::new();
         for (rule, share) in aliases {
             let natures = self.book.rules[*rule].natures;
@@ -499,9 +548,19 @@ impl Engine {
         let book = &self.book;
         let effects = &mut self.effects;
         episode.causes.retain(|c| {
+            let replaced = || {
+                let host = host_of(book.rules[c.rule].scope);
+                named.iter().any(|n| {
+                    let cells = &book.pattern(n.rule).cells;
+                    let grown = book.pattern(c.rule).cells.minus(cells).is_empty();
+                    let instead = c.is_rate() && host == host_of(book.rules[n.rule].scope);
+                    grown || instead
+                })
+            };
             let stands = c.fixed
                 || named.iter().any(|n| n.group == c.group)
-                || question.posterior.inclusion(book, c.group) >= DOUBTFUL;
+                || question.posterior.inclusion(book, c.group) >= DOUBTFUL
+                || (c.reviewed && !replaced());
             if !stands {
                 effects.push(Effect::Withdrawn {
                     incident: c.incident,
@@ -512,12 +571,7 @@ impl Engine {
         });
     }
 
-    fn tell_what_is_missing(
-        &mut self,
-        now: f64,
-        question: &mut Question,
-        ambiguous: Vec<Ambiguity>,
-    ) {
+    fn tell_what_is_missing(&mut self, question: &mut Question, ambiguous: Vec<Ambiguity>) {
         let natures = |list: &[Ambiguity]| -> BTreeSet<Nature> {
             list.iter()
                 .flat_map(|a| a.among.iter().map(|x| x.1))
@@ -528,19 +582,14 @@ impl Engine {
         if after.is_empty() || before == after {
             return;
         }
-        let incident = match question.incident {
-            Some(incident) => incident,
-            None => {
-                let incident = self.new_incident(question.onset);
-                question.incident = Some(incident);
-                incident
-            }
-        };
+        let incident = question
+            .incident
+            .unwrap_or_else(|| self.new_incident(question.onset));
+        question.incident = Some(incident);
         let missing = question
             .ambiguous
             .iter()
             .find_map(|a| explain::missing(&self.universe, &self.book, a));
-        let _ = now;
         self.effects.push(Effect::CannotTell {
             incident,
             among: after.into_iter().collect(),
@@ -558,7 +607,7 @@ impl Engine {
             .explanations
             .first()
             .into_iter()
-            .flat_map(|e| e.rules())
+            .flat_map(super::posterior::Explanation::rules)
             .map(|r| {
                 let tally = &question.evidence.tallies[self.book.rules[*r].pattern];
                 self.search.rate(tally)
@@ -582,9 +631,10 @@ impl Engine {
             .wanted
             .iter()
             .copied()
-            .find(|w| !episode.is_spent(&self.universe, w.0));
+            .find(|w| !episode.is_spent(&self.universe, w.cell));
+        let quietly = wanted.is_some_and(|w| w.quietly);
         let chosen = match wanted {
-            Some((cell, rule)) if question.best >= CERTAIN => {
+            Some(Wanted { cell, rule, .. }) if question.best >= CERTAIN => {
                 Some((cell, Reason::Witness { rule }))
             }
             _ => self.tells_most(episode, question, None),
@@ -597,7 +647,12 @@ impl Engine {
         *question.asks.entry(cell).or_default() += 1;
         self.effects.push(Effect::Ask(Ask {
             cell,
-            at: now + self.patience(cell, question),
+            at: now
+                + if quietly {
+                    QUIET_AFTER_S
+                } else {
+                    self.patience(cell, question)
+                },
             purpose: Purpose::Counter,
             reason,
             incident: question.incident,

@@ -3,7 +3,8 @@
 //! To read in order: [`class`] (what a failure is), [`confirm`], [`cusum`] and [`baseline`] (is it a
 //! fault or noise), [`rules`] (all possible causes), [`evidence`], [`likelihood`] and [`posterior`] (how
 //! probable each is), [`witnesses`] (what must be seen before one is named), [`question`] (which request
-//! would tell), [`episode`], [`engine`] and its parts [`investigate`](engine) and `aim` (how it all moves), [`explain`] (in words).
+//! would tell), [`episode`] and [`engine`] with its parts
+//! `investigate` and `aim` (how it all moves), [`reasons`] and [`explain`] (why, and in words).
 
 mod aim;
 pub mod baseline;
@@ -19,5 +20,9 @@ mod investigate;
 pub mod likelihood;
 pub mod posterior;
 pub mod question;
+pub mod reasons;
 pub mod rules;
 pub mod witnesses;
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ const FIRSTS_MAX: usize = 16;
 const SECONDS_EACH: usize = 50;
 const PAIRS_MAX: usize = 250;
 const THIRDS_MAX: usize = 40;
+const CHAINS_MAX: usize = 4;
 /// A hint of the edge makes the factor that it names this much likelier; more than two add nothing.
 const HINT: f64 = 5.0;
 const HINTS_MAX: u32 = 2;
@@ -128,6 +129,20 @@ impl Posterior {
     }
 }
 
+/// Another cause beside those given.
+#[derive(Debug, Clone, Copy)]
+struct Extension {
+    /// Log probability of all together.
+    log: f64,
+    rule: usize,
+    covers: f64,
+}
+
+/// How much a pattern explains perfectly: failures, less twice the passes among them.
+fn covers(tally: &Tally) -> f64 {
+    f64::from(tally.failed()) - 2.0 * f64::from(tally.passed())
+}
+
 /// The search, with its tables and working memory.
 #[derive(Debug, Clone, Default)]
 pub struct Search {
@@ -211,7 +226,7 @@ impl Search {
             .iter()
             .filter_map(|(log, rule)| {
                 let tally = &evidence.tallies[book.rules[*rule].pattern];
-                let covers = f64::from(tally.failed()) - 2.0 * f64::from(tally.passed());
+                let covers = covers(tally);
                 (covers > 0.0).then(|| {
                     (
                         covers - 0.001 * book.pattern(*rule).size as f64,
@@ -248,13 +263,22 @@ impl Search {
     ) {
         let best = singles[0].0;
         let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
+        let mut to_extend: Vec<(f64, usize, usize)> = Vec::new();
         for (log, first) in Self::firsts(book, evidence, singles) {
-            let mut seconds = self.extensions(book, evidence, &[first], log);
-            seconds.truncate(SECONDS_EACH);
+            let seconds = self.extensions(book, evidence, &[first], log);
+            // Three causes that each explain their part perfectly may look bad until all are found.
+            let perfect = seconds.iter().max_by(|a, b| a.covers.total_cmp(&b.covers));
+            if let Some(second) = perfect.filter(|s| s.covers > 0.0)
+                && to_extend.len() < CHAINS_MAX
+                && covers(&evidence.tallies[book.rules[first].pattern]) > 0.0
+            {
+                to_extend.push((second.log, first, second.rule));
+            }
             pairs.extend(
                 seconds
                     .into_iter()
-                    .map(|(log, second)| (log, first, second)),
+                    .take(SECONDS_EACH)
+                    .map(|second| (second.log, first, second.rule)),
             );
         }
         pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
@@ -273,9 +297,18 @@ impl Search {
             }
         }
         if best_pair > best {
-            let thirds = self.extensions(book, evidence, &[first, second], best_pair);
-            for (log, third) in thirds.into_iter().take(THIRDS_MAX) {
-                found.push(Explanation::new(&[first, second, third], log));
+            to_extend.push((best_pair, first, second));
+        }
+        let mut triples: Vec<[usize; 3]> = Vec::new();
+        for (log, first, second) in to_extend {
+            let thirds = self.extensions(book, evidence, &[first, second], log);
+            for third in thirds.into_iter().take(THIRDS_MAX) {
+                let mut key = [first, second, third.rule];
+                key.sort_unstable();
+                if !triples.contains(&key) {
+                    triples.push(key);
+                    found.push(Explanation::new(&key, third.log));
+                }
             }
         }
     }
@@ -289,7 +322,7 @@ impl Search {
         evidence: &Evidence,
         given: &[usize],
         log: f64,
-    ) -> Vec<(f64, usize)> {
+    ) -> Vec<Extension> {
         self.scratch.resize(book.patterns.len(), Tally::default());
         for p in self.touched.drain(..) {
             self.scratch[p] = Tally::default();
@@ -327,11 +360,15 @@ impl Search {
             for rule in &book.of_pattern[*p] {
                 if !groups.contains(&book.rules[*rule].group) {
                     let gain = self.gain(book, *rule, tally, &fit);
-                    out.push((log + gain + ANOTHER_CAUSE.ln(), *rule));
+                    out.push(Extension {
+                        log: log + gain + ANOTHER_CAUSE.ln(),
+                        rule: *rule,
+                        covers: covers(tally),
+                    });
                 }
             }
         }
-        out.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        out.sort_by(|a, b| b.log.total_cmp(&a.log).then(a.rule.cmp(&b.rule)));
         out
     }
 }

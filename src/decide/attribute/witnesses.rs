@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cells::CellSet;
 use super::class::{Class, Mechanism};
 use super::evidence::{Evidence, Outcomes, Record};
-use super::rules::{Condition, RuleBook, Scope, Special};
+use super::rules::{Condition, RATES, RuleBook, Scope, Special};
 use crate::domain::universe::{Axis, Universe};
 
 /// What a claim lacks.
@@ -20,6 +20,8 @@ pub enum Lack {
     Nothing,
     /// A run of this cell would supply it.
     Ask(usize),
+    /// It would after a minute in which we asked little.
+    AskQuietly(usize),
     /// So would one of this cell, but only the schedule may still ask with its credential.
     Wait(usize),
     /// It was asked for and not supplied.
@@ -50,6 +52,8 @@ pub struct Bench<'a> {
 /// The most levels of a factor that must have failed before it counts as irrelevant.
 const LEVELS_WANTED: usize = 2;
 const EGRESSES_WANTED: usize = 4;
+/// So many passes without a failure show that a cell is not touched.
+const SPARED: u32 = 2;
 /// A kind of failure that is this much rarer than the main one counts for nothing when seen once.
 const RARE: u32 = 2;
 /// A cell counts as failing when at most this many runs passed for each that failed.
@@ -61,6 +65,8 @@ const TRIES_MAX: f64 = 12.0;
 const NEARLY_ALWAYS: f64 = 0.8;
 /// A moment counts as quiet when our rate is among the lowest of the last half hour.
 const QUIET_SHARE: f64 = 0.25;
+/// Or when it is below every limit that is thought of, requests a minute.
+const QUIET: u32 = RATES[0] - 1;
 /// Chance that the other `PoP`s were missed by luck, at which their absence is believed.
 const MISSED_BY_LUCK: f64 = 0.05;
 
@@ -88,9 +94,14 @@ impl Bench<'_> {
         [
             self.every_host_fails(cells, &hosts, &failing, &passing, conditions),
             self.one_mechanism(cells, &hosts, conditions),
+            self.no_cell_is_spared(cells),
             self.same_request_changes(cells, &failing),
             self.not_our_rate(cells, &hosts, conditions, &failing),
-            self.others_do_not_matter(cells, &self.beyond_what_is_named(cells, &failing)),
+            self.others_do_not_matter(
+                cells,
+                &self.beyond_what_is_named(cells, &failing),
+                conditions,
+            ),
             self.sibling_passes(cells, scope, conditions, &hosts, &passing),
             self.not_the_pop(rule, cells, conditions),
         ]
@@ -286,6 +297,18 @@ impl Bench<'_> {
         }
     }
 
+    /// A cause that always strikes spares no cell; one that keeps passing shows that it is narrower.
+    fn no_cell_is_spared(&self, cells: &CellSet) -> Lack {
+        let spared =
+            |c: usize, o: &Outcomes| cells.contains(c) && o.failed == 0 && o.passed >= SPARED;
+        let always = self.rate >= NEARLY_ALWAYS || self.always >= 0.5;
+        if always && self.evidence.cells.iter().any(|(c, o)| spared(*c, o)) {
+            Lack::Blocked
+        } else {
+            Lack::Nothing
+        }
+    }
+
     /// "At times" means that one identical request failed and later passed; a stable pattern of failing
     /// and passing cells is a cause that was not found yet.
     fn same_request_changes(&self, cells: &CellSet, failing: &[usize]) -> Lack {
@@ -360,13 +383,16 @@ impl Bench<'_> {
         if f64::from(most) <= 1.7 * f64::from(low) + 4.0 {
             return Lack::Nothing;
         }
-        let quiet_egress = below(&by_egress, QUIET_SHARE).unwrap_or(0).max(2);
-        let quiet_host = below(&by_host, QUIET_SHARE).unwrap_or(0).max(4);
+        let quiet_egress = below(&by_egress, QUIET_SHARE).unwrap_or(0).max(QUIET);
+        let quiet_host = below(&by_host, QUIET_SHARE).unwrap_or(0).max(QUIET);
         let quiet = |r: &Record| r.egress_requests <= quiet_egress && r.host_requests <= quiet_host;
         if self.matched_failures(cells).any(quiet) {
             Lack::Nothing
         } else {
-            self.ask(failing.iter().map(|c| (*c, 0)))
+            match self.ask(failing.iter().map(|c| (*c, 0))) {
+                Lack::Ask(cell) => Lack::AskQuietly(cell),
+                other => other,
+            }
         }
     }
 
@@ -446,7 +472,12 @@ impl Bench<'_> {
     }
 
     /// "Whatever the other factors are": at least two levels of each have failed.
-    fn others_do_not_matter(&self, cells: &CellSet, failing: &[usize]) -> Lack {
+    fn others_do_not_matter(
+        &self,
+        cells: &CellSet,
+        failing: &[usize],
+        conditions: &[Condition],
+    ) -> Lack {
         if failing.is_empty() {
             return Lack::Nothing;
         }
@@ -467,6 +498,16 @@ impl Bench<'_> {
             } else {
                 LEVELS_WANTED
             };
+            // "Down for everybody" needs the honest client to fail too: it may be our clients they refuse.
+            if axis == Axis::Client
+                && conditions.is_empty()
+                && let Some(control) = universe.control
+                && meant.contains(&control)
+                && !have.contains(&control)
+            {
+                lacking.push((axis, BTreeSet::from([control])));
+                continue;
+            }
             if have.len() < most.min(meant.len()) {
                 let mut new: BTreeSet<u16> = meant.difference(&have).copied().collect();
                 if axis == Axis::Client

@@ -1,6 +1,6 @@
 //! The sentences about one incident: headline, reasons, next step.
 
-use super::{SENTENCE_CHARS_MAX, View};
+use super::{GUESSES_BELOW, SENTENCE_CHARS_MAX, View};
 use crate::decide::diagnose::pattern;
 use crate::decide::evidence::cut;
 use crate::decide::matrix::level;
@@ -55,6 +55,11 @@ impl<'a> Story<'a> {
             && diagnosis.confidence >= self.view.min_confidence
     }
 
+    /// Whether candidates may be told to this receiver.
+    pub(super) fn guesses(&self) -> bool {
+        self.view.min_confidence < GUESSES_BELOW
+    }
+
     pub(super) fn our_side(&self) -> bool {
         matches!(self.incident.diagnosis.cause, Cause::OurNetwork { .. })
             || self.incident.subject == Subject::OurNetwork
@@ -90,24 +95,37 @@ impl<'a> Story<'a> {
         };
         let open = match &diagnosis.cause {
             _ if self.named() => String::new(),
-            Cause::Unknown { among } if among.len() > 1 => {
-                let names: Vec<String> = among.iter().map(words::level).collect();
+            Cause::Unknown { among } if self.guesses() => self.open_question(among),
+            _ => "; the cause is not certain yet".to_owned(),
+        };
+        let asked = Some(asked).filter(|asked| !asked.is_empty());
+        let sentence = format!("{}{breadth}{open}", self.happens_to(asked.as_deref()));
+        match sentence.strip_prefix("the ") {
+            Some(rest) => format!("The {rest}"),
+            None => sentence,
+        }
+    }
+
+    /// What is still open, and between what.
+    fn open_question(&self, among: &[Level]) -> String {
+        let diagnosis = &self.incident.diagnosis;
+        match among {
+            [] => match pattern(&diagnosis.failing, &diagnosis.passing) {
+                Some(pattern) => format!("; {pattern}"),
+                None => "; no single cause fits yet".to_owned(),
+            },
+            [one] => format!(
+                "; can't tell whether it is {} alone or everybody",
+                words::level(one)
+            ),
+            several => {
+                let names: Vec<String> = several.iter().map(words::level).collect();
                 format!(
                     "; can't tell yet whether it is {}",
                     words::list(&names, "or")
                 )
             }
-            Cause::Unknown { among } if among.len() == 1 => format!(
-                "; can't tell whether it is {} alone or everybody",
-                words::level(&among[0])
-            ),
-            Cause::Unknown { .. } => "; no single cause fits yet".to_owned(),
-            _ => "; the cause is not certain yet".to_owned(),
-        };
-        format!(
-            "{}{breadth}{open}",
-            self.happens_to(Some(asked.as_str()).filter(|asked| !asked.is_empty()))
-        )
+        }
     }
 
     /// "GMC refuses … at Cloudflare (error 1010)"; `asked` is `None` when it is every request.
@@ -130,7 +148,9 @@ impl<'a> Story<'a> {
             Kind::OriginDenied => {
                 format!("the application of {partner} refuses {request}{detail}")
             }
-            Kind::OriginError => format!("the application of {partner} fails{detail}{of}"),
+            Kind::OriginError => {
+                format!("the application of {partner} answers with an error{detail}{of}")
+            }
             Kind::EdgeError => {
                 let edge = edge.unwrap_or_else(|| "the edge".to_owned());
                 format!("{edge} in front of {host} can't reach the application{detail}{of}")
@@ -140,16 +160,25 @@ impl<'a> Story<'a> {
                     "{partner} answers {request} with another page than the content{at}{detail}"
                 )
             }
-            Kind::Unexpected => format!("{host} does not answer as expected{detail}{of}"),
+            Kind::Unexpected => match self.watched() {
+                Some(kind) => {
+                    format!("{partner} no longer answers {request} with the watched {kind}")
+                }
+                None => format!("{host} does not answer as expected{detail}{of}"),
+            },
             Kind::DnsError => format!("the name {host} does not resolve{of}"),
             Kind::ConnectError => format!("{host} accepts no connection{of}"),
             Kind::TlsError => format!("the TLS handshake with {host} fails{of}"),
             Kind::Timeout => format!("{host} does not answer (timeout){of}"),
             Kind::LocalError => format!("{request} can't be sent from our side"),
-            Kind::Pass => {
-                format!("{partner} lets {request} through, where a refusal is expected")
-            }
+            Kind::Pass => format!("{host} answers {request}"),
         }
+    }
+
+    /// The verdict that is normal for what failed, when that is not a pass.
+    fn watched(&self) -> Option<Kind> {
+        let probe = self.plan.probe(self.incident.probes.first()?)?;
+        probe.expect.verdict.filter(|kind| *kind != Kind::Pass)
     }
 
     /// The vendor's code or the status, in brackets.
@@ -163,7 +192,7 @@ impl<'a> Story<'a> {
                 Maker::Edge => format!(" (error {code})"),
                 _ => format!(" (code {code})"),
             },
-            (_, Some(status)) if self.incident.kind != Kind::Pass => format!(" (HTTP {status})"),
+            (_, Some(status)) => format!(" (HTTP {status})"),
             _ => String::new(),
         }
     }
@@ -198,12 +227,40 @@ impl<'a> Story<'a> {
     /// "5 of the 12 cells that ran".
     fn some_cells(&self) -> String {
         let (bad, good) = self.counts();
+        // Others fail in another way; the sentence is only about its own kind.
+        let alike = self.kinds().first().map_or(bad, |(_, count)| *count);
         match (bad, good) {
+            _ if alike < bad => format!("{alike} of the {} cells that ran", bad + good),
             (0, _) => "some cells".to_owned(),
             (1, 0) => "the one cell that ran".to_owned(),
+            (2, 0) => "both cells that ran".to_owned(),
             (bad, 0) => format!("all {bad} cells that ran"),
             (bad, good) => format!("{bad} of the {} cells that ran", bad + good),
         }
+    }
+
+    /// How many cells fail in which way: the incident's own kind first, then the commoner.
+    fn kinds(&self) -> Vec<(Kind, usize)> {
+        let mut kinds: Vec<(Kind, usize)> = Vec::new();
+        for cell in &self.incident.diagnosis.failing {
+            let member = self.incident.cells.iter().find(|m| m.cell == *cell);
+            let kind = member.map_or(self.incident.kind, |m| m.kind);
+            match kinds.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, count)) => *count += 1,
+                None => kinds.push((kind, 1)),
+            }
+        }
+        kinds.sort_by_key(|(kind, count)| (*kind != self.incident.kind, usize::MAX - count));
+        // Of a kind that nothing shows now, nothing is counted.
+        kinds.retain(|(kind, _)| *kind != Kind::Pass);
+        if kinds
+            .first()
+            .is_none_or(|(kind, _)| *kind != self.incident.kind)
+        {
+            let (bad, _) = self.counts();
+            return vec![(self.incident.kind, bad)];
+        }
+        kinds
     }
 
     fn counts(&self) -> (usize, usize) {
@@ -287,8 +344,8 @@ impl<'a> Story<'a> {
             Subject::Host(host) => format!(" of {host}"),
             Subject::OurNetwork => " of our own network".to_owned(),
         };
-        let answer = if self.incident.kind == Kind::Pass {
-            ("is refused as expected", "are refused as expected")
+        let answer = if self.watched().is_some() {
+            ("is answered as expected", "are answered as expected")
         } else {
             ("passes", "pass")
         };
@@ -327,20 +384,29 @@ impl<'a> Story<'a> {
                 }
             }
             _ => {
-                if bad > 0 {
-                    lines.push(format!(
-                        "{} fail: {}",
-                        self.some_cells(),
-                        words::kind(self.incident.kind)
-                    ));
+                match self.kinds().as_slice() {
+                    _ if bad == 0 => {}
+                    [(kind, _)] => {
+                        lines.push(format!("{}: {}", self.some_cells(), words::kind(*kind)));
+                    }
+                    several => lines.extend(several.iter().map(|(kind, count)| {
+                        let all = bad + good;
+                        format!(
+                            "{count} of the {all} cells that ran: {}",
+                            words::kind(*kind)
+                        )
+                    })),
                 }
-                lines.extend(pattern(&diagnosis.failing, &diagnosis.passing));
+                if self.guesses() {
+                    lines.extend(pattern(&diagnosis.failing, &diagnosis.passing));
+                }
             }
         }
         let Some(specimen) = self.specimen else {
             return lines;
         };
         let verdict = &specimen.verdict;
+        let mut told = None;
         if let Some(code) = &verdict.code
             && let Some(meaning) = words::code(&verdict.vendor, code)
         {
@@ -349,8 +415,9 @@ impl<'a> Story<'a> {
                 "{vendor} error {code} (a code of {vendor}, not of {}): {meaning}",
                 self.partner()
             ));
+            told = Some(format!("{vendor} {code}: "));
         }
-        if !self.named() && !verdict.hints.is_empty() && !self.our_side() {
+        if self.guesses() && !self.named() && !verdict.hints.is_empty() && !self.our_side() {
             let hints: Vec<String> = verdict
                 .hints
                 .iter()
@@ -361,9 +428,17 @@ impl<'a> Story<'a> {
                 words::list(&hints, "or")
             ));
         }
-        let signs = verdict.evidence.iter().take(EVIDENCE_LINES);
-        lines.extend(signs.map(|sign| sign.text.clone()));
-        if let Some(failure) = &specimen.failure {
+        let new = |text: &str| {
+            !told
+                .as_ref()
+                .is_some_and(|told| text.starts_with(told.as_str()))
+        };
+        let signs = verdict.evidence.iter().filter(|sign| new(&sign.text));
+        lines.extend(signs.take(EVIDENCE_LINES).map(|sign| sign.text.clone()));
+        // The evidence of a failed run ends with its failure.
+        if let Some(failure) = &specimen.failure
+            && !lines.iter().any(|line| line.contains(failure.as_str()))
+        {
             lines.push(failure.clone());
         }
         lines
@@ -387,10 +462,8 @@ impl<'a> Story<'a> {
         }
         let partner = self.partner();
         let step = match (&diagnosis.cause, self.incident.kind) {
-            (_, Kind::Pass) => {
-                return Some(format!(
-                    "Check with {partner} whether the refusal was lifted on purpose"
-                ));
+            (_, Kind::Unexpected) if self.watched().is_some() => {
+                format!("Check with {partner} whether what was watched changed on purpose")
             }
             (_, Kind::RateLimited) => {
                 let wait = self.specimen.and_then(|s| s.verdict.retry_after);
@@ -440,13 +513,13 @@ impl<'a> Story<'a> {
             ),
             (Cause::Level(level), _) => {
                 format!(
-                    "Report it to {partner}: only {} is hit{}",
+                    "Report it to {partner}: only {} is affected{}",
                     words::level(level),
                     self.give_reference()
                 )
             }
             _ => format!(
-                "Report it to {partner}: {}{}",
+                "Report it to {partner}: every request to {} is affected{}",
                 self.target(),
                 self.give_reference()
             ),

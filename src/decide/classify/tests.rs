@@ -5,8 +5,10 @@ use jiff::Timestamp;
 use regex::Regex;
 use serde_json_path::JsonPath;
 
+use FailureKind as F;
+
 use super::*;
-use crate::decide::page::tests::answer;
+use crate::decide::signatures::page::tests::answer;
 use crate::domain::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName};
 use crate::domain::condition::{Compare, TextMatch};
 use crate::domain::observation::{Certificate, Hop, HttpVersion, Phases, Purpose, Route, TlsFacts};
@@ -112,7 +114,6 @@ fn failures_by_kind_and_phase() {
             "{verdict:?}"
         );
     };
-    use FailureKind as F;
     check(F::NameNotFound, Phase::Dns, Kind::DnsError, Maker::Unknown);
     check(F::NameServer, Phase::Dns, Kind::DnsError, Maker::Unknown);
     check(

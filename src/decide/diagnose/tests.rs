@@ -61,6 +61,10 @@ fn said(diagnosis: &Diagnosis) -> String {
     format!("{cause} {:.2}", diagnosis.confidence)
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a table reads better without borrows"
+)]
 fn check(name: &str, kind: Kind, standing: Standing, picture: &[&str], expected: &str) {
     let matrix = matrix(kind, &standing, picture);
     let trigger = matrix.failing().next().unwrap().cell.clone();
@@ -229,7 +233,6 @@ fn says_what_it_is_not_and_what_would_tell() {
         texts(&["x.", "x."]),
         [
             "not your IPs: egress `e1` passes with client `c2`",
-            "not the endpoint: probe `p` passes with client `c2`",
             "not your network: control `internet` passes from egress `e1`",
         ]
     );

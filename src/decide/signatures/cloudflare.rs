@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use super::{Found, Tier};
-use crate::decide::page::{Form, Page, bytes_pattern, has, starts, unescape};
+use crate::decide::signatures::page::{Form, Page, bytes_pattern, has, starts, unescape};
 use crate::domain::verdict::{Kind, Rule, Strength, WhoActs};
 
 struct Code {
@@ -458,11 +458,10 @@ pub(super) fn custom_answer(page: &Page<'_>, found: &mut Found) -> bool {
         return false;
     }
     match page.status() {
-        // Only the application, a Worker or Access answers with these.
-        401 | 404 | 405 | 410 | 422 => return false,
         429 => (found.kind, found.rule, found.who) = (RateLimited, Rule::RateLimit, NobodyWait),
         502 | 504 => (found.kind, found.rule) = (EdgeError, Rule::OriginDown),
-        500.. => return false,
+        // Only the application, a Worker or Access answers with these.
+        401 | 404 | 405 | 410 | 422 | 500.. => return false,
         _ => {}
     }
     found.reference_id = ray(page);
@@ -536,7 +535,7 @@ fn ray_of(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::page::tests::answer;
+    use crate::decide::signatures::page::tests::answer;
 
     #[test]
     fn no_number_twice() {

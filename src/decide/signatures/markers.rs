@@ -1,11 +1,14 @@
 //! Every literal that is searched in bodies, in one list for one pass.
 
+use super::Sign;
 use super::table::VENDORS;
 
 /// Literals that readers and the rules about origins and gates ask for beyond those of the table.
 pub(crate) const EXTRA: &[&str] = &[
     // Cloudflare's pages, for the note about one that came from behind another front.
     "hcaptcha",
+    // Articles and tickets, which quote.
+    "<article",
     // SOAP faults.
     "faultcode",
     "fault>",
@@ -31,6 +34,7 @@ pub(crate) const EXTRA: &[&str] = &[
     "http-equiv='refresh'",
     "http-equiv=refresh",
     "visitor system",
+    "\"extensions\"",
     // Web servers and platforms that make their own pages (`origin`).
     "<hr><center>nginx",
     "<hr><center>openresty",
@@ -57,7 +61,7 @@ pub(crate) const EXTRA: &[&str] = &[
 pub(crate) fn all() -> Vec<&'static str> {
     let signs = VENDORS.iter().copied().flatten().flat_map(|row| row.signs);
     let mut literals: Vec<&'static str> = signs
-        .flat_map(|sign| sign.literals())
+        .flat_map(Sign::literals)
         .chain(EXTRA)
         .copied()
         .collect();

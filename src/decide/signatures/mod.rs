@@ -8,6 +8,7 @@
 
 pub(crate) mod markers;
 pub(crate) mod origin;
+pub(crate) mod page;
 mod readers;
 mod table;
 
@@ -15,7 +16,7 @@ mod cloudflare;
 
 use std::sync::LazyLock;
 
-use super::page::{Form, Page, has, marker, starts};
+use self::page::{Form, Page, has, marker, starts};
 use crate::domain::verdict::{Evidence, Kind, Rule, Strength, WhoActs};
 
 /// How much a row's kind of sign outweighs others, strongest first.
@@ -88,6 +89,8 @@ pub(crate) struct Signature {
     pub(crate) who: WhoActs,
     pub(crate) code: Option<&'static str>,
     pub(crate) place: Place,
+    /// Its page with a good status may say more than a few words.
+    pub(crate) wordy: bool,
     /// Reads code, reference and what follows from them; `false`: not this page after all.
     pub(crate) read: Option<fn(&Page<'_>, &mut Found) -> bool>,
     /// What it is, for a person.
@@ -112,6 +115,11 @@ pub(crate) struct Found {
     pub(crate) evidence: Vec<Evidence>,
 }
 
+/// Text on a block or challenge page with a good status; the longest seen has some 300 bytes.
+const BRIEF_BYTES_MAX: usize = 600;
+/// The same on a page that has the vendor's own title; the longest seen has some 1,200 bytes.
+const TITLED_BYTES_MAX: usize = 2500;
+
 const MARKUP: &[Form] = &[Form::Html, Form::Xml];
 
 /// A row about an explicit header, whatever the status.
@@ -128,6 +136,7 @@ const fn header(vendor: &'static str, says: &'static str, signs: &'static [Sign]
         who: WhoActs::SiteOwner,
         code: None,
         place: Place::Edge,
+        wordy: false,
         read: None,
         says,
     }
@@ -274,6 +283,13 @@ impl Signature {
         }
     }
 
+    const fn wordy(self) -> Self {
+        Self {
+            wordy: true,
+            ..self
+        }
+    }
+
     const fn read(self, read: fn(&Page<'_>, &mut Found) -> bool) -> Self {
         Self {
             read: Some(read),
@@ -292,6 +308,9 @@ impl Signature {
             return None;
         }
         if !self.signs.iter().all(|sign| sign.shows(page)) {
+            return None;
+        }
+        if status < 400 && self.tier == Tier::Structure && !self.is_the_page(page) {
             return None;
         }
         let mut found = Found {
@@ -323,6 +342,25 @@ impl Signature {
             });
         }
         Some(found)
+    }
+
+    /// Whether a page with a good status is the vendor's own, and not one that quotes it.
+    ///
+    /// The own page is short, or has the title that the row asks for; articles and tickets say more.
+    fn is_the_page(&self, page: &Page<'_>) -> bool {
+        let titled = self
+            .signs
+            .iter()
+            .any(|sign| matches!(sign, Sign::Title(_) | Sign::TitleHas(_)));
+        if self.wordy || self.forms.is_empty() {
+            return true;
+        }
+        let bytes_max = if titled {
+            TITLED_BYTES_MAX
+        } else {
+            BRIEF_BYTES_MAX
+        };
+        page.visible().len() <= bytes_max && !page.has("<article")
     }
 
     /// What the row says and the signs by which, for a person.
@@ -496,7 +534,7 @@ mod tests {
 
     #[test]
     fn presence_is_no_sign() {
-        use crate::decide::page::tests::answer;
+        use crate::decide::signatures::page::tests::answer;
         let everyday = [
             ("server", "cloudflare"),
             ("cf-ray", "8fcb3f8a0cc56750-LHR"),

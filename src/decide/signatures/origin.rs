@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::cloudflare;
 use super::readers::akamai_in_front;
-use crate::decide::page::{Page, pattern, starts};
+use crate::decide::signatures::page::{Page, pattern, starts};
 use crate::domain::verdict::{Evidence, Rule, Strength};
 
 /// Headers that come from the origin or its own load balancer.

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Found, Tier};
-use crate::decide::page::{Page, has, pattern, starts};
+use super::{Found, Tier, origin};
+use crate::decide::signatures::page::{Form, Page, has, pattern, starts};
 use crate::domain::verdict::{Kind, Rule, Strength, WhoActs};
 
 /// The first group of a pattern in what a reader of the page sees.
@@ -133,6 +133,10 @@ fn akamai_class(page: &Page<'_>, found: &mut Found, reference: &str) {
 }
 
 pub(super) fn akamai_server(page: &Page<'_>, found: &mut Found) -> bool {
+    // That a thing is not there is said by the origin far more often than by the edge.
+    if matches!(page.status(), 404 | 405 | 410) {
+        return false;
+    }
     by_status(page, found);
     if page.status() == 401 {
         found.rule = Rule::EdgeAuth;
@@ -151,6 +155,10 @@ pub(super) fn imperva_incident(page: &Page<'_>, found: &mut Found) -> bool {
     static DETAIL: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)[?&;]edet=(\d{1,4})"));
     found.reference_id = raw(page, &IN_FRAME).or_else(|| seen(page, &IN_TEXT));
     found.code = raw(page, &DETAIL).map(|number| format!("edet={number}"));
+    // The same page tells of an origin that can't be reached.
+    if matches!(page.status(), 502..=504) {
+        set(found, Kind::EdgeError, Rule::Unknown, WhoActs::SiteOwner);
+    }
     found.reference_id.is_some()
 }
 
@@ -170,6 +178,19 @@ pub(super) fn imperva_json(page: &Page<'_>, found: &mut Found) -> bool {
 /// Whether the page has nothing for a reader: a script is all there is.
 pub(super) fn nothing_to_read(page: &Page<'_>) -> bool {
     page.visible().len() < 160
+}
+
+/// Whether the page is a script and no more; the shell of an application has at least a title.
+pub(super) fn script_alone(page: &Page<'_>) -> bool {
+    nothing_to_read(page) && page.title().is_none() && origin::answered(page).is_none()
+}
+
+pub(super) fn empty_or_script(page: &Page<'_>) -> bool {
+    match page.form {
+        Form::Empty => true,
+        Form::Html => nothing_to_read(page) && page.body().len() <= 16 * 1024,
+        _ => false,
+    }
 }
 
 /// `x-iinfo` says that the edge answered: the third id is 0, no connection to the origin, a block token.
@@ -236,7 +257,15 @@ pub(super) fn cloudfront_page(page: &Page<'_>, found: &mut Found) -> bool {
 }
 
 pub(super) fn cloudfront_bare(page: &Page<'_>, found: &mut Found) -> bool {
+    if matches!(page.status(), 404 | 405 | 410) {
+        return false;
+    }
     by_status(page, found);
+    found.reference_id = header(page, "x-amz-cf-id");
+    true
+}
+
+pub(super) fn cloudfront_signed(page: &Page<'_>, found: &mut Found) -> bool {
     found.reference_id = header(page, "x-amz-cf-id");
     true
 }
@@ -419,6 +448,16 @@ pub(super) fn f5_support_id(page: &Page<'_>, found: &mut Found) -> bool {
     found.reference_id.is_some()
 }
 
+/// The id and nothing else of F5's: it must look like theirs, and nothing may speak for the origin.
+pub(super) fn f5_support_id_alone(page: &Page<'_>, found: &mut Found) -> bool {
+    f5_support_id(page, found)
+        && found
+            .reference_id
+            .as_deref()
+            .is_some_and(|id| (17..=20).contains(&id.len()) && !id.contains('-'))
+        && origin::answered(page).is_none()
+}
+
 /// The id may stand in a `noscript` that is not read as text.
 pub(super) fn f5_challenge(page: &Page<'_>, found: &mut Found) -> bool {
     found.reference_id = raw(page, &SUPPORT_ID);
@@ -517,17 +556,17 @@ pub(super) fn vercel(page: &Page<'_>, found: &mut Found) -> bool {
     true
 }
 
+/// Errors of the platform; one of the deployment's own code is the application's.
 pub(super) fn vercel_error(page: &Page<'_>, found: &mut Found) -> bool {
-    found.code = header(page, "x-vercel-error");
-    let code = found.code.as_deref().unwrap_or_default();
-    found.rule = match code {
-        _ if starts(code, "DNS_") => Rule::OriginDns,
-        _ if has(code, "FUNCTION") || has(code, "MIDDLEWARE") || has(code, "EDGE_") => {
-            Rule::EdgeCompute
-        }
-        _ if has(code, "ROUTER_EXTERNAL") => Rule::OriginDown,
-        _ => Rule::HostMisconfig,
+    let code = header(page, "x-vercel-error").unwrap_or_default();
+    found.rule = match () {
+        () if starts(&code, "DNS_") => Rule::OriginDns,
+        () if starts(&code, "ROUTER_") => Rule::OriginDown,
+        () if starts(&code, "DEPLOYMENT_") => Rule::HostMisconfig,
+        () if starts(&code, "INTERNAL_") => Rule::EdgeCompute,
+        () => return false,
     };
+    found.code = Some(code);
     vercel(page, found)
 }
 
@@ -535,10 +574,10 @@ pub(super) fn vercel_error(page: &Page<'_>, found: &mut Found) -> bool {
 
 pub(super) fn wordfence(page: &Page<'_>, found: &mut Found) -> bool {
     static REASON: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"(?i)(?:block )?reason:\s*(.{3,160}?)(?:\.(?:\s|$)|$)"));
+        LazyLock::new(|| pattern(r"(?i)(?:block )?reason:\s*(.{3,160})"));
     let reason = seen(page, &REASON).unwrap_or_default();
     let told = |words: &[&str]| words.iter().any(|word| has(&reason, word));
-    found.rule = if told(&["exceeded the maximum", "rate", "too many"]) {
+    found.rule = if told(&["exceeded the maximum", "rate limit", "too many"]) {
         Rule::RateLimit
     } else if told(&["country"]) {
         Rule::Geo
@@ -618,15 +657,16 @@ pub(super) fn captive_portal(page: &Page<'_>) -> bool {
         return false;
     };
     let words = [
-        "guest", "hotspot", "captive", "portal", "wlan", "wifi", "fgtauth", "login", "auth",
+        "guest", "hotspot", "captive", "portal", "wlan", "wifi", "fgtauth",
     ];
     let path = format!("{}?{}", url.path(), url.query().unwrap_or_default());
-    let says = |text: &str| words.iter().any(|word| has(text, word));
-    let literal = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    match literal {
-        // It was given the address that was asked for: that is how portals send people back.
+    let says = |words: &[&str]| words.iter().any(|word| has(&path, word));
+    // Portals are given the address that was asked for, to send people back.
+    let sends_back = says(&["url=", "redirect=", "orig_", "dst=", "continue="]);
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(address) => {
-            says(&path) && (is_local(address) || has(&path, "url=") || has(&path, "redirect"))
+            (says(&words) && (is_local(address) || sends_back))
+                || (says(&["login", "auth"]) && sends_back && is_local(address))
         }
         Err(_) => [
             "captiveportal.",

@@ -13,7 +13,7 @@ use super::Sign::{
 };
 use super::readers as read;
 use super::{Signature, cloudflare, header, json, page, plain, shape};
-use crate::decide::page::Form;
+use crate::decide::signatures::page::Form;
 use crate::domain::verdict::{Rule, WhoActs};
 
 /// Vendors in the order in which equal tiers are tried: our own side first, because what a filter of
@@ -211,18 +211,19 @@ const CLOUDFLARE: &[Signature] = &[
         .read(cloudflare::by_title),
     page("cloudflare", "the login of Cloudflare Access in place of the application", &[TitleHas("Cloudflare Access"), TitleHas("sign in")])
         .login()
+        .wordy()
         .statuses(200, 299)
         .read(cloudflare::by_title),
     header("cloudflare", "redirected to the login of Cloudflare Access", &[Has("location", ".cloudflareaccess.com/")])
         .login()
         .statuses(300, 399),
-    page("cloudflare", "Cloudflare's challenge page", &[AnyBody(&["_cf_chl_opt=", "_cf_chl_opt =", "_cf_chl_opt;", "_cf_chl_opt."])])
+    page("cloudflare", "Cloudflare's challenge page", &[AnyBody(&["_cf_chl_opt=", "_cf_chl_opt ="])])
         .challenge()
         .read(cloudflare::challenge),
     page("cloudflare", "Cloudflare's challenge page", &[Body("/cdn-cgi/challenge-platform/"), AnyBody(&["/orchestrate/chl_page", "/orchestrate/jsch", "/orchestrate/captcha", "/orchestrate/managed"])])
         .challenge()
         .read(cloudflare::challenge),
-    page("cloudflare", "Cloudflare's challenge page of 2015 to 2021", &[AnyBody(&["jschl_vc", "jschl-answer", "cf-browser-verification", "trk_jschal", "cf_captcha_kind", "cf-challenge-running"])])
+    page("cloudflare", "Cloudflare's challenge page of 2015 to 2021", &[AnyBody(&["jschl_vc", "jschl-answer", "cf-browser-verification", "trk_jschal", "cf_captcha_kind", "cf-challenge-running", "/cdn-cgi/l/chk_", "data-translate=\"challenge_headline\""])])
         .challenge()
         .read(cloudflare::challenge),
     page("cloudflare", "Cloudflare's challenge page", &[Title("Just a moment..."), Test("Cloudflare is in front", cloudflare::in_front), Bytes(65536)])
@@ -234,6 +235,16 @@ const CLOUDFLARE: &[Signature] = &[
         .strong()
         .read(cloudflare::challenge),
     header("cloudflare", "Cloudflare offers to pass its challenge", &[Header("cf-chl-bypass"), Status(&[403, 429, 503]), NoHeader("cf-cache-status")])
+        .challenge()
+        .strong()
+        .of_structure()
+        .read(cloudflare::challenge),
+    header("cloudflare", "the header set of Cloudflare's challenge", &[Header("critical-ch"), Header("origin-agent-cluster"), Has("cross-origin-embedder-policy", "require-corp"), Status(&[401, 403, 429, 503]), NoHeader("cf-cache-status"), Test("Cloudflare is in front", cloudflare::in_front)])
+        .challenge()
+        .strong()
+        .of_structure()
+        .read(cloudflare::challenge),
+    header("cloudflare", "the ray of a Cloudflare challenge", &[Has("server-timing", "chlray"), Status(&[401, 403, 429, 503]), NoHeader("cf-cache-status")])
         .challenge()
         .strong()
         .of_structure()
@@ -383,13 +394,32 @@ const IMPERVA: &[Signature] = &[
         "Imperva's script challenge: the page is nothing but its script",
         &[
             Body("/_incapsula_resource?"),
-            Bytes(2048),
-            Test("nothing to read on the page", read::nothing_to_read),
+            Bytes(16384),
+            Test(
+                "no title and nothing to read: no shell of an application",
+                read::script_alone,
+            ),
             NotBody("incident_id="),
         ],
     )
     .challenge()
     .any_status(),
+    page(
+        "imperva_distil",
+        "Imperva's bot protection (Distil)",
+        &[
+            Title("Pardon Our Interruption"),
+            AnyBody(&[
+                "made us think you were a bot",
+                "made us think that you are a bot",
+                "showblockpage",
+                "onprotectioninitialized",
+            ]),
+        ],
+    )
+    .challenge()
+    .statuses(200, 299)
+    .read(read::reference_id),
     page(
         "imperva_distil",
         "Imperva's bot protection (Distil)",
@@ -406,7 +436,6 @@ const IMPERVA: &[Signature] = &[
         ],
     )
     .challenge()
-    .any_status()
     .read(read::reference_id),
     header(
         "imperva_distil",
@@ -449,6 +478,7 @@ const IMPERVA: &[Signature] = &[
 const AMAZON: &[Signature] = &[
     header("aws_waf", "AWS WAF challenges the client", &[Is("x-amzn-waf-action", "challenge")]).challenge().code("challenge").read(read::amazon_ids),
     header("aws_waf", "AWS WAF asks for a captcha", &[Is("x-amzn-waf-action", "captcha")]).challenge().code("captcha").read(read::amazon_ids),
+    header("aws_waf", "AWS WAF refused in front of an API", &[Has("x-amzn-errortype", "WAFForbidden")]).block(Rule::FirewallRule).statuses(400, 599).read(read::amazon_ids),
     header("aws_waf", "AWS WAF acted on the request", &[Header("x-amzn-waf-action")])
         .block(Rule::FirewallRule)
         .statuses(400, 599)
@@ -467,6 +497,10 @@ const AMAZON: &[Signature] = &[
         .strong()
         .statuses(400, 599)
         .read(read::cloudfront_code),
+    page("cloudfront", "CloudFront asks for a signed address", &[Is("server", "CloudFront"), AnyBody(&["<code>missingkey</code>", "missing key-pair-id", "<code>invalidkey</code>"]), Bytes(4096)])
+        .block(Rule::EdgeAuth)
+        .who(WhoActs::Visitor)
+        .read(read::cloudfront_signed),
     shape("cloudfront", "made by CloudFront: a relayed answer keeps the origin's Server", &[Is("server", "CloudFront")])
         .strong()
         .read(read::cloudfront_bare),
@@ -496,8 +530,7 @@ const MICROSOFT: &[Signature] = &[
             &[
                 Body("the request is blocked."),
                 Header("x-azure-ref"),
-                NoHeader("x-cache"),
-                Bytes(4096),
+                Bytes(1024),
             ],
         )
         .block(Rule::FirewallRule)
@@ -692,13 +725,20 @@ const DATADOME: &[Signature] = &[
         .statuses(400, 599)
         .strong()
         .read(read::datadome),
+    header(
+        "datadome",
+        "DataDome refused",
+        &[Header("x-datadome-cid"), Status(&[401, 403, 405, 429])],
+    )
+    .challenge()
+    .strong()
+    .read(read::datadome),
     json(
         "datadome",
         "DataDome's challenge as JSON",
         &[Body("captcha-delivery.com/")],
     )
     .challenge()
-    .any_status()
     .read(read::datadome_json),
     page(
         "datadome",
@@ -737,7 +777,7 @@ const DATADOME: &[Signature] = &[
     .read(read::datadome),
 ];
 
-/// HUMAN, once PerimeterX; seen with 403, 412, 429 and 435. `window._pxAppId` alone is on ordinary pages.
+/// HUMAN, once `PerimeterX`; seen with 403, 412, 429 and 435. `window._pxAppId` alone is on ordinary pages.
 const HUMAN: &[Signature] = &[
     json(
         "human_px",
@@ -805,7 +845,11 @@ const KASADA: &[Signature] = &[
     header(
         "kasada",
         "Kasada's challenge",
-        &[Header("x-kpsdk-ct"), Status(&[403, 429]), Bytes(16384)],
+        &[
+            Header("x-kpsdk-ct"),
+            Status(&[403, 429]),
+            Test("no body or nothing but a script", read::empty_or_script),
+        ],
     )
     .challenge()
     .strong(),
@@ -860,7 +904,7 @@ const F5: &[Signature] = &[
     .block(Rule::FirewallRule)
     .statuses(400, 999)
     .strong()
-    .read(read::f5_support_id),
+    .read(read::f5_support_id_alone),
     json(
         "f5_asm",
         "an F5 firewall's block as JSON (unconfirmed)",
@@ -872,7 +916,7 @@ const F5: &[Signature] = &[
     .read(read::f5_json),
 ];
 
-/// GoDaddy's firewall is the same product.
+/// `GoDaddy`'s firewall is the same product.
 const SUCURI: &[Signature] = &[
     header(
         "sucuri",
@@ -944,6 +988,15 @@ const FASTLY: &[Signature] = &[
         &[Body("guru mediation:")],
     )
     .read(read::fastly_guru),
+    page(
+        "fastly",
+        "an answer that Fastly's own code made",
+        &[
+            Body("<p>details: cache-"),
+            Body("<p>varnish cache server</p>"),
+        ],
+    )
+    .read(read::fastly_guru),
     shape(
         "fastly_ngwaf",
         "406 is the default block of Fastly's Next-Gen WAF",
@@ -1010,7 +1063,7 @@ const VERCEL: &[Signature] = &[
     .read(read::vercel_error),
 ];
 
-/// FortiGuard's filter on our side shares the look; its words tell it apart.
+/// `FortiGuard`'s filter on our side shares the look; its words tell it apart.
 const FORTIWEB: &[Signature] = &[page(
     "fortiweb",
     "the block page of a FortiWeb firewall",
@@ -1072,13 +1125,14 @@ const OTHERS: &[Signature] = &[
         "anubis",
         "Anubis asks for a proof of work",
         &[AnyBody(&[
-            "id=\"anubis_challenge\"",
-            "id='anubis_challenge'",
-            "id=anubis_challenge",
+            "<script id=\"anubis_challenge\"",
+            "<script id='anubis_challenge'",
+            "<script id=anubis_challenge",
         ])],
     )
     .challenge()
-    .any_status(),
+    .any_status()
+    .wordy(),
     page(
         "anubis",
         "Anubis asks for a proof of work",
@@ -1117,6 +1171,7 @@ const OTHERS: &[Signature] = &[
                 "cdn.perfdrive.com",
             ]),
             TitleHas("captcha"),
+            TitleHas("radware"),
             Bytes(65536),
         ],
     )

@@ -153,9 +153,8 @@ impl Watch {
         let refused = self.refused.contains(&cell.credential);
         let politeness = &world.board.plan.politeness;
         !limited
-            && self
-                .extra
-                .allows(politeness, cell, refused, purpose, world.now)
+            && !world.hours[known.host].full(world.now)
+            && self.extra.allows(politeness, cell, refused, purpose)
     }
 
     pub(super) fn run(
@@ -173,6 +172,7 @@ impl Watch {
         let wanted = later(world.now, wait);
         let politeness = &world.board.plan.politeness;
         let at = self.extra.book(politeness, cell, wanted, timeout, purpose);
+        world.hours[known.host].note(at);
         world.effects.push(Effect::Run {
             cell: cell.clone(),
             at,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{NOTES_MAX, Watch, World};
-use crate::decide::confirm::Group;
+use crate::decide::confirm::{Group, Suspicion};
 use crate::decide::events::Judged;
 use crate::decide::incidents::{clarity, majority};
-use crate::decide::matrix::{Matrix, Seen, Spot, shared};
+use crate::decide::matrix::{ENOUGH_PASSES, Matrix, Seen, Spot, shared};
 use crate::decide::{diagnose, evidence};
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::diagnosis::Diagnosis;
@@ -82,6 +82,18 @@ impl Watch {
         matrix.doubt_where_controls_fail();
         matrix.doubt_few_passes();
         Some(matrix)
+    }
+
+    /// How a cell counts at present, as far as the diagnosis can tell it.
+    pub(super) fn looks(&self, cell: &CellKey, kind: Kind) -> Seen {
+        let incident = self.incident().map(|incident| incident.kind);
+        let suspected = self.suspicion.as_ref().map(Suspicion::kind);
+        match self.seen(cell, incident.or(suspected).unwrap_or(kind)) {
+            Seen::Passing { passes } => Seen::Passing {
+                passes: passes.min(ENOUGH_PASSES),
+            },
+            other => other,
+        }
     }
 
     /// How a cell counts: members fail until they have recovered, others until they are confirmed.

@@ -142,8 +142,7 @@ impl<'d> Evaluation<'d> {
             Ok(())
         };
         match (step.axis, item) {
-            (Axis::SelfNode | Axis::DescendantOrSelf, Item::Attribute(..)) => look(item)?,
-            (Axis::SelfNode, Item::Node(_)) => look(item)?,
+            (Axis::SelfNode, _) | (Axis::DescendantOrSelf, Item::Attribute(..)) => look(item)?,
             (Axis::Child, Item::Node(node)) => {
                 for child in node.children() {
                     look(Item::Node(child))?;
@@ -476,7 +475,7 @@ fn is_named(axis: Axis, item: Item<'_>) -> bool {
     }
 }
 
-fn local_name<'d>(item: Item<'d>) -> Cow<'d, str> {
+fn local_name(item: Item<'_>) -> Cow<'_, str> {
     match item {
         Item::Node(node) if node.is_element() => Cow::Borrowed(node.tag_name().name()),
         Item::Node(_) => Cow::Borrowed(""),
@@ -486,7 +485,7 @@ fn local_name<'d>(item: Item<'d>) -> Cow<'d, str> {
     }
 }
 
-fn namespace<'d>(item: Item<'d>) -> Option<&'d str> {
+fn namespace(item: Item<'_>) -> Option<&str> {
     match item {
         Item::Node(node) => node.tag_name().namespace(),
         Item::Attribute(node, at) => node.attributes().nth(at)?.namespace(),
@@ -494,7 +493,7 @@ fn namespace<'d>(item: Item<'d>) -> Option<&'d str> {
 }
 
 /// Prefix and name as they are written, as far as the prefix can be found again.
-fn full_name<'d>(item: Item<'d>) -> Cow<'d, str> {
+fn full_name(item: Item<'_>) -> Cow<'_, str> {
     let local = local_name(item);
     let node = match item {
         Item::Node(node) | Item::Attribute(node, _) => node,

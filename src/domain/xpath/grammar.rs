@@ -576,16 +576,12 @@ fn unknown_function(name: &str) -> String {
         .map(|(known, ..)| (strsim::damerau_levenshtein(known, name), *known))
         .min()
         .filter(|(distance, _)| *distance <= 2);
-    match near {
-        Some((_, known)) => format!("there is no function \"{name}\"; did you mean \"{known}\"?"),
-        None => {
-            let names: Vec<&str> = FUNCTIONS.iter().map(|f| f.0).collect();
-            format!(
-                "there is no function \"{name}\"; there are {}",
-                names.join(", ")
-            )
-        }
+    if let Some((_, known)) = near {
+        return format!("there is no function \"{name}\"; did you mean \"{known}\"?");
     }
+    let names: Vec<&str> = FUNCTIONS.iter().map(|f| f.0).collect();
+    let names = names.join(", ");
+    format!("there is no function \"{name}\"; there are {names}")
 }
 
 /// Whether an expression selects nodes, as opposed to a text, number or truth.

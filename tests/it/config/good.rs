@@ -273,7 +273,7 @@ fn everything_can_be_set() {
     assert_eq!(api.connect_to, "192.0.2.7".parse().ok());
     assert_eq!(api.tags, ["reval"]);
     let internet = &plan.probes[1];
-    assert_eq!(internet.as_clients, [old.name.clone()]);
+    assert_eq!(internet.as_clients[..], *std::slice::from_ref(&old.name));
     assert!(matches!(
         &internet.expect.conditions.0[..],
         [Condition::Status(ranges)] if ranges == &[(204, 204)]

@@ -190,6 +190,7 @@ pub(super) struct Play {
     pub(super) changes: Vec<Change>,
     /// Incidents as the store would hold them.
     pub(super) stored: BTreeMap<u64, Incident>,
+    restarted: bool,
     /// `(second, cell, purpose)` of every extra run.
     pub(super) extra: Vec<(i64, CellKey, Purpose)>,
 }
@@ -212,6 +213,7 @@ impl Play {
             notifications: Vec::new(),
             changes: Vec::new(),
             stored: BTreeMap::new(),
+            restarted: false,
             extra: Vec::new(),
         };
         play.schedule();
@@ -329,6 +331,7 @@ impl Play {
     pub(super) fn restart(&mut self) {
         let known = self.stored.values().cloned().collect();
         self.monitor = Monitor::new(Arc::clone(&self.plan), known, 1);
+        self.restarted = true;
         self.queue.clear();
         self.schedule();
     }
@@ -418,6 +421,18 @@ impl Play {
                 open, !resolved,
                 "INC-{number} {receiver}: {:#?}",
                 self.lines
+            );
+        }
+        for (second, cell, _) in &self.extra {
+            let hour = self.extra.iter().filter(|(other, known, _)| {
+                known.probe == cell.probe && (*second..second + 3600).contains(other)
+            });
+            let count = hour.count();
+            let most = if self.restarted { 60 } else { 30 };
+            assert!(
+                count <= most,
+                "{count} extra requests to {} in an hour",
+                cell.probe
             );
         }
         let mut open = BTreeMap::new();

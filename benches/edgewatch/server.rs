@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 const PAGE_BYTES: usize = 5_120;
 
 pub(crate) struct Child {
-    child: std::process::Child,
+    process: std::process::Child,
     pub(crate) ca_pem: String,
     pub(crate) https: String,
     pub(crate) http: String,
@@ -41,7 +41,7 @@ impl Child {
             }
         }
         Self {
-            child,
+            process: child,
             ca_pem,
             https: format!("https://bench.test:{https}"),
             http: format!("http://bench.test:{http}"),
@@ -51,8 +51,8 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

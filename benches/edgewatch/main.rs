@@ -7,6 +7,7 @@
 mod bare;
 mod server;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -128,8 +129,8 @@ fn probing() {
         let (mut ratios, mut ours, mut floors) = (Vec::new(), Vec::new(), Vec::new());
         runtime.block_on(async {
             let prober = Arc::new(Prober::new(&plan).expect("a prober"));
-            let opened = Store::open(&plan.store).expect("a store");
-            let store = Arc::new(opened.store);
+            let opened = Store::open(&plan.store.path, &plan.store).expect("a store");
+            let store = opened.store;
             let floor = Arc::new(bare::Bare::new(url, &server.ca_pem));
             for round in 0..=ROUNDS {
                 let before = cpu();
@@ -145,21 +146,21 @@ fn probing() {
                     }
                 })
                 .await;
-                let own = cpu() - before;
+                let own = cpu().saturating_sub(before);
                 let before = cpu();
                 in_parallel(|| {
                     let floor = floor.clone();
                     async move { floor.get().await }
                 })
                 .await;
-                let bare = cpu() - before;
+                let bare = cpu().saturating_sub(before);
                 if round > 0 {
                     ratios.push(own.as_secs_f64() / bare.as_secs_f64());
                     ours.push(own.as_secs_f64() * 1e6 / RUNS as f64);
                     floors.push(bare.as_secs_f64() * 1e6 / RUNS as f64);
                 }
             }
-            store.close();
+            store.close().await;
         });
         println!(
             "{name}: whole pipeline {:.2} x the bare client ({:.0} us against {:.0} us of CPU a run; rounds {:?})",
@@ -228,17 +229,18 @@ fn scheduling() {
     let mut text = String::from("version: 1\nservice: bench\n");
     text.push_str("runs_in_flight: 4000\npoliteness: { per_host: { requests_per_minute: 100000, gap: 0ms } }\negresses:\n");
     for n in 0..10 {
-        text.push_str(&format!("  e{n}: 127.0.0.{}\n", n + 2));
+        let _ = writeln!(text, "  e{n}: 127.0.0.{}", n + 2);
     }
     text.push_str("clients:\n");
     for n in 0..10 {
-        text.push_str(&format!("  c{n}: \"bench/{n}\"\n"));
+        let _ = writeln!(text, "  c{n}: \"bench/{n}\"");
     }
     text.push_str("probes:\n");
     for n in 0..1000 {
-        text.push_str(&format!(
-            "  p{n}: {{ url: \"http://host{n}.example/\", every: 1m }}\n"
-        ));
+        let _ = writeln!(
+            text,
+            "  p{n}: {{ url: \"http://host{n}.example/\", every: 1m }}"
+        );
     }
     let plan = plan(&text);
     let cells = plan.cells().count();
@@ -295,9 +297,10 @@ fn checking() {
         "version: 1\nservice: bench\nclients: { a: \"a/1\", b: \"b/1\" }\negresses: { x: 127.0.0.2, y: 127.0.0.3 }\nprobes:\n",
     );
     for n in 0..2500 {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "  probe-{n}:\n    url: \"https://host{n}.example/path\"\n    every: 5m\n    expect: {{ status: 200, body: \"ok\" }}\n"
-        ));
+        );
     }
     let times: Vec<f64> = (0..7)
         .map(|_| {
@@ -321,7 +324,7 @@ fn storing() {
         "version: 1\nservice: bench\nstore: {{ path: {}/bench.sqlite }}\nclients: {{ a: \"a/1\" }}\nprobes: {{ p: {{ url: \"http://h.example/\", every: 1m }} }}\n",
         directory.path().display()
     ));
-    let opened = Store::open(&plan.store).expect("a store");
+    let opened = Store::open(&plan.store.path, &plan.store).expect("a store");
     let (_, cell) = plan.cells().next().expect("a cell");
     let now = edgewatch::clock::now();
     let observation = Observation {
@@ -341,17 +344,25 @@ fn storing() {
         edgewatch::domain::verdict::Kind::Pass,
         edgewatch::domain::verdict::Maker::Origin,
     );
-    let rows = 200_000u32;
+    // As the daemon does it: never waiting, with the queue emptied as it fills.
+    let (rows, batch) = (200_000u32, 1_000);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let (begin, before) = (Instant::now(), cpu());
-    for _ in 0..rows {
-        while !opened.store.record(&observation, &verdict) {
-            std::thread::yield_now();
+    runtime.block_on(async {
+        for row in 1..=rows {
+            opened.store.record(&observation, &verdict);
+            if row % batch == 0 {
+                opened.store.flush().await.expect("a flush");
+            }
         }
-    }
-    opened.store.close();
+        opened.store.close().await;
+    });
     println!(
         "store {:.0} observations/s, {:.1} us of CPU each",
         f64::from(rows) / begin.elapsed().as_secs_f64(),
-        (cpu() - before).as_secs_f64() * 1e6 / f64::from(rows),
+        cpu().saturating_sub(before).as_secs_f64() * 1e6 / f64::from(rows),
     );
 }

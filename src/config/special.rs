@@ -1,0 +1,296 @@
+//! What is no plain mapping of the file: sources of secrets, paths, proxies, controls; and its words.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::collections::{Form, List, Named};
+use super::desk::{At, Desk, Place, quote, suggest};
+use super::leaf::Words;
+use super::raw::Probe;
+use super::read::{Read, keys, read_at, wrong_type};
+use super::yaml::{Node, Value};
+use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
+use crate::domain::observation::HttpVersion;
+use crate::domain::probe::Resolver;
+use crate::domain::verdict::{Factor, Kind, Maker, Rule};
+
+/// Where a secret comes from; never the secret itself.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    Env(At<String>),
+    File(At<PathBuf>),
+}
+
+impl Read for Source {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        const MEND: &str = "write { env: NAME } or { file: PATH }";
+        let entries = match &node.value {
+            Value::Map(entries) => entries,
+            Value::Scalar { .. } => {
+                desk.error(place, "a secret can't stand in this file", MEND);
+                return None;
+            }
+            Value::List(_) => {
+                wrong_type(node, place, "a mapping", MEND, desk);
+                return None;
+            }
+        };
+        let [(key, value)] = entries.as_slice() else {
+            desk.error(place, "needs exactly one of \"env\" and \"file\"", MEND);
+            return None;
+        };
+        let at = desk.under(place, key, value);
+        match &*key.text {
+            "env" => {
+                let name = read_at::<String>(value, at, desk)?;
+                let valid = name
+                    .value
+                    .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                    && name
+                        .value
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || c == '_');
+                if !valid {
+                    // Perhaps the secret itself: not for showing.
+                    desk.hide(value);
+                    desk.error(
+                        at,
+                        "this is no name of an environment variable",
+                        "use letters, digits and \"_\"; the secret itself can't stand in this file",
+                    );
+                    return None;
+                }
+                Some(Self::Env(name))
+            }
+            "file" => {
+                let path = read_at::<PathText>(value, at, desk)?;
+                Some(Self::File(At {
+                    value: path.value.0,
+                    place: path.place,
+                }))
+            }
+            other => {
+                let at = desk.at_key(place, key);
+                let hint = suggest(other, ["env", "file"].into_iter(), "known here");
+                desk.error(at, format!("unknown key {}", quote(other)), hint);
+                None
+            }
+        }
+    }
+
+    fn hide(node: &Node<'_>, desk: &mut Desk<'_>) {
+        match &node.value {
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    if key.text != "env" && key.text != "file" {
+                        desk.hide(value);
+                    }
+                }
+            }
+            _ => desk.hide(node),
+        }
+    }
+}
+
+impl JsonSchema for Source {
+    fn schema_name() -> Cow<'static, str> {
+        "Source".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Where a secret comes from; the secret itself can't stand in this file.",
+            "type": "object",
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1,
+            "properties": {
+                "env": {
+                    "description": "Environment variable that holds it.",
+                    "type": "string",
+                    "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"
+                },
+                "file": {
+                    "description": "File that holds it, from the directory of this file; a line break at its end is dropped.",
+                    "type": "string"
+                }
+            }
+        })
+    }
+}
+
+/// A path, relative to the directory of the file.
+#[derive(Debug, Clone)]
+pub(super) struct PathText(pub(super) PathBuf);
+
+impl Read for PathText {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        let text = String::read(node, place, desk)?;
+        if text.is_empty() || text.contains('\0') {
+            desk.error(place, format!("{} is no path", quote(&text)), "");
+            return None;
+        }
+        Some(Self(PathBuf::from(text)))
+    }
+}
+
+impl JsonSchema for PathText {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Path".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1 })
+    }
+}
+
+/// The URL of a proxy; its own type because people write passwords into it.
+#[derive(Debug, Clone)]
+pub(super) struct ProxyUrl(pub(super) String);
+
+impl Read for ProxyUrl {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        String::read(node, place, desk).map(Self)
+    }
+
+    fn hide(node: &Node<'_>, desk: &mut Desk<'_>) {
+        if let Value::Scalar { text, .. } = &node.value
+            && text.contains('@')
+        {
+            desk.hide(node);
+        }
+    }
+}
+
+impl JsonSchema for ProxyUrl {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "ProxyUrl".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(http|socks5h?)://[^@/]+:[0-9]+/?$" })
+    }
+}
+
+/// The log; takes no keys.
+#[derive(Debug, Clone)]
+pub(super) struct Log;
+
+impl Read for Log {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        keys(node, place, desk, &[]).map(|_| Self)
+    }
+}
+
+impl JsonSchema for Log {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Log".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "maxProperties": 0 })
+    }
+}
+
+/// Controls by name, or as a list where the name is optional.
+#[derive(Debug, Clone)]
+pub(super) enum Controls {
+    Named(Named<Form<String, Probe>>),
+    List(List<Form<String, Probe>>),
+}
+
+impl Read for Controls {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        match &node.value {
+            Value::List(_) => List::read(node, place, desk).map(Self::List),
+            _ => Named::read(node, place, desk).map(Self::Named),
+        }
+    }
+}
+
+impl JsonSchema for Controls {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Controls".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let named = Named::<Form<String, Probe>>::json_schema(generator);
+        let list = List::<Form<String, Probe>>::json_schema(generator);
+        json_schema!({ "anyOf": [named, list] })
+    }
+}
+
+/// The methods that a probe may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+}
+
+/// Whereto redirects are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Follow {
+    No,
+    SameHost,
+    Any,
+}
+
+macro_rules! words {
+    ($($type:ty, $name:literal, [$($word:literal = $value:expr),+ $(,)?];)+) => {$(
+        impl Words for $type {
+            const NAME: &'static str = $name;
+            fn all() -> &'static [(&'static str, Self)] {
+                &[$(($word, $value)),+]
+            }
+        }
+    )+};
+}
+
+words! {
+    Method, "a method", [
+        "GET" = Method::Get, "HEAD" = Method::Head, "POST" = Method::Post, "PUT" = Method::Put,
+        "PATCH" = Method::Patch, "DELETE" = Method::Delete, "OPTIONS" = Method::Options,
+    ];
+    Follow, "a rule for redirects", ["no" = Follow::No, "same_host" = Follow::SameHost, "any" = Follow::Any];
+    IpFamily, "an IP version", ["any" = IpFamily::Any, "v4" = IpFamily::V4, "v6" = IpFamily::V6];
+    HttpOffer, "an HTTP version to offer", ["1.1" = HttpOffer::Http1, "2" = HttpOffer::Http2, "either" = HttpOffer::Either];
+    HttpVersion, "an HTTP version", ["1.0" = HttpVersion::H1_0, "1.1" = HttpVersion::H1_1, "2" = HttpVersion::H2];
+    TlsVersion, "a TLS version", ["1.2" = TlsVersion::V1_2, "1.3" = TlsVersion::V1_3];
+    HeaderCase, "a way to write header names", ["title" = HeaderCase::Title, "lower" = HeaderCase::Lower];
+    Resolver, "a resolver", ["own" = Resolver::Own, "system" = Resolver::System];
+}
+
+/// Words whose one spelling the domain knows.
+macro_rules! domain_words {
+    ($($type:ty, $name:literal;)+) => {$(
+        impl Words for $type {
+            const NAME: &'static str = $name;
+            fn all() -> &'static [(&'static str, Self)] {
+                static ALL: std::sync::LazyLock<Vec<(&'static str, $type)>> =
+                    std::sync::LazyLock::new(|| <$type>::ALL.iter().map(|v| (v.as_str(), *v)).collect());
+                &ALL
+            }
+        }
+    )+};
+}
+
+domain_words! {
+    Kind, "a verdict";
+    Maker, "a maker";
+    Rule, "a rule";
+    Factor, "a factor";
+}

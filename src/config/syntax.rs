@@ -1,0 +1,78 @@
+//! What the YAML parser says, in our words and with the mend for the usual slips.
+
+use serde_yaml::granit_parser::{ErrorKind, ScanError};
+
+use super::yaml::{Broken, DEPTH_MAX, Mark};
+
+/// The parser's error in our words, with the mend for the usual ones.
+pub(super) fn explain(error: &ScanError) -> Broken {
+    use ErrorKind as K;
+    let mark = Mark::of(*error.marker());
+    let (message, hint): (String, &str) = match error.kind() {
+        K::TabNotAllowed | K::TabInBlockIndentation | K::TabInIndentation => {
+            ("a tab can't indent".into(), "use spaces")
+        }
+        K::UnclosedQuotedScalar => ("this quote is never closed".into(), "add the closing quote"),
+        K::UnclosedFlowCollection { open } => (
+            format!("this \"{open}\" is never closed"),
+            "add the closing bracket",
+        ),
+        K::UnexpectedEofFlowSequence => ("a \"[\" is never closed".into(), "add the \"]\""),
+        K::UnexpectedEofFlowMapping | K::UnexpectedEofImplicitFlowMapping => {
+            ("a \"{\" is never closed".into(), "add the \"}\"")
+        }
+        K::MismatchedFlowCollectionEnd { open, close } => {
+            (format!("\"{open}\" is closed by \"{close}\""), "")
+        }
+        K::MisplacedFlowCollectionEnd => ("a bracket is closed that was never opened".into(), ""),
+        K::ExpectedFlowMappingSeparator => (
+            "a \",\" or \"}\" is missing before this".into(),
+            "quote texts that hold \",\", \"[\", \"]\", \"{\" or \"}\"",
+        ),
+        K::ExpectedFlowSequenceSeparator => (
+            "a \",\" or \"]\" is missing before this".into(),
+            "quote texts that hold \",\", \"[\", \"]\", \"{\" or \"}\"",
+        ),
+        K::ExpectedBlockMappingKey | K::InvalidIndentation => (
+            "this line is indented differently from the ones before it".into(),
+            "keys of one mapping start in one column",
+        ),
+        K::ExpectedBlockSequenceEntry => (
+            "a \"-\" is expected here".into(),
+            "items of one list start in one column",
+        ),
+        K::MappingValueNotAllowed | K::InvalidColonPlacement | K::MappingKeyNotAllowed => (
+            "a \":\" can't stand here".into(),
+            "quote the text if the colon belongs to it, or mend the indentation",
+        ),
+        K::SimpleKeyExpected | K::InvalidSimpleKey => (
+            "a \":\" is missing after this key".into(),
+            "write \"key: value\", with a space after the colon",
+        ),
+        K::InvalidTrailingDoubleQuotedScalar | K::InvalidTrailingSingleQuotedScalar => (
+            "something follows the closing quote".into(),
+            "put all of the text between the quotes",
+        ),
+        K::UnknownQuotedScalarEscape => (
+            "this escape is not known between double quotes".into(),
+            "use single quotes, where a backslash is a backslash",
+        ),
+        K::UnexpectedCharacter { character } => (
+            format!(
+                "\"{}\" can't begin an unquoted text",
+                character.escape_debug()
+            ),
+            "quote it",
+        ),
+        K::UnknownAnchor => (
+            "no anchor of this name stands before here".into(),
+            "quote the text if it begins with \"*\"",
+        ),
+        K::RecursionLimitExceeded => (
+            format!("nested more than {DEPTH_MAX} deep"),
+            "no key of this file needs that",
+        ),
+        kind => (kind.to_string(), ""),
+    };
+    Broken::at(mark, format!("not YAML: {message}"), hint)
+}

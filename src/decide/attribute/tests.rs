@@ -1,0 +1,220 @@
+//! The engine over small worlds: what it names, asks and never does.
+
+use std::sync::Arc;
+
+use super::engine::{Ask, Effect, Engine, Options, Seen};
+use super::explain;
+use super::reasons::sentence;
+use super::rules::{Nature, RuleBook};
+use crate::domain::observation::Purpose;
+use crate::domain::universe::{EndpointNames, Names, Universe};
+use crate::domain::verdict::Kind;
+
+fn names(egresses: &[&str], clients: &[&str], credentials: &[&str]) -> Names {
+    let pair = |n: &&str| ((*n).to_owned(), (*n).to_owned());
+    let endpoint = |name: &str, host: &str| EndpointNames {
+        name: name.to_owned(),
+        host: host.to_owned(),
+        provider: host.to_owned(),
+        prefix: "/v1".to_owned(),
+        method: "GET".to_owned(),
+        auth: true,
+    };
+    Names {
+        endpoints: vec![
+            endpoint("orders", "a"),
+            endpoint("stock", "a"),
+            endpoint("rates", "b"),
+        ],
+        egresses: egresses.iter().map(pair).collect(),
+        clients: clients.iter().chain(&["control"]).map(pair).collect(),
+        control: Some(clients.len()),
+        credentials: credentials.iter().map(|c| (*c).to_owned()).collect(),
+        versions: vec!["h1".to_owned()],
+        pops: Vec::new(),
+    }
+}
+
+/// A world in which nothing is random: `fails` decides.
+struct Play {
+    engine: Engine,
+    asks: Vec<Ask>,
+    made: Vec<(f64, Ask)>,
+    effects: Vec<(f64, Effect)>,
+    now: f64,
+}
+
+impl Play {
+    fn new(names: &Names) -> Self {
+        let universe = Arc::new(Universe::build(names, |_| true).expect("a universe"));
+        let book = Arc::new(RuleBook::new(&universe));
+        Self {
+            engine: Engine::new(universe, book, Options::default()),
+            asks: Vec::new(),
+            made: Vec::new(),
+            effects: Vec::new(),
+            now: 0.0,
+        }
+    }
+
+    fn observe(&mut self, at: f64, cell: usize, kind: Kind, purpose: Purpose) {
+        let effects = self.engine.observe(&Seen {
+            at,
+            cell,
+            kind,
+            pop: None,
+            host_requests: 3,
+            egress_requests: 2,
+            purpose,
+            hint: None,
+        });
+        for effect in effects {
+            if let Effect::Ask(ask) = &effect {
+                self.asks.push(ask.clone());
+            }
+            self.effects.push((at, effect));
+        }
+    }
+
+    /// Runs every cell once each 300 s until `end`, and what is asked in between.
+    fn until(&mut self, end: f64, fails: impl Fn(&Universe, f64, usize) -> Option<Kind>) {
+        let cells: Vec<usize> = (0..self.engine.universe().cells.len())
+            .filter(|c| !self.engine.universe().is_control(*c))
+            .collect();
+        let step = 300.0 / cells.len() as f64;
+        while self.now < end {
+            let round = (self.now / 300.0) as u64;
+            for cell in &cells {
+                self.now += step;
+                while let Some(i) = self.asks.iter().position(|a| a.at <= self.now) {
+                    let ask = self.asks.swap_remove(i);
+                    if self.engine.still_wanted(&ask) {
+                        self.made.push((self.now, ask.clone()));
+                        let kind = fails(self.engine.universe(), self.now, ask.cell);
+                        self.observe(self.now, ask.cell, kind.unwrap_or(Kind::Pass), ask.purpose);
+                    }
+                }
+                let (cell, _) = self.engine.aim(self.now, *cell, round);
+                let kind = fails(self.engine.universe(), self.now, cell);
+                self.observe(
+                    self.now,
+                    cell,
+                    kind.unwrap_or(Kind::Pass),
+                    Purpose::Schedule,
+                );
+            }
+        }
+    }
+
+    fn named(&self) -> Vec<String> {
+        let rules = &self.engine.book().rules;
+        self.engine
+            .causes()
+            .iter()
+            .map(|c| explain::rule(self.engine.universe(), &rules[c.rule]))
+            .collect()
+    }
+}
+
+fn client_at_a(universe: &Universe, cell: usize, client: u16) -> bool {
+    universe.host_of(cell) == 0 && universe.cells[cell].client == client
+}
+
+#[test]
+fn a_refused_client_is_named_explained_and_recovers() {
+    let mut play = Play::new(&names(
+        &["de1", "us1"],
+        &["java", "okhttp"],
+        &["key-a", "key-b"],
+    ));
+    let fails = |u: &Universe, at: f64, cell: usize| {
+        ((3000.0..6000.0).contains(&at) && client_at_a(u, cell, 0)).then_some(Kind::EdgeBlock)
+    };
+    play.until(2900.0, fails);
+    assert!(play.engine.is_quiet() && play.effects.is_empty());
+    play.until(3600.0, fails);
+    assert_eq!(play.named(), ["client java at a"]);
+    let cause = play.engine.causes()[0].clone();
+    assert!(cause.confidence() > 0.95 && cause.always_strikes());
+    let reasons = play.engine.reasons(&cause);
+    let words = sentence(play.engine.universe(), &reasons.contrasts[0]);
+    assert!(words.contains("passed"), "{words}");
+    assert!(
+        !reasons.ruled_out.is_empty(),
+        "addresses and credentials are ruled out"
+    );
+    play.until(7500.0, fails);
+    assert!(play.named().is_empty());
+    let life: Vec<bool> = play
+        .effects
+        .iter()
+        .filter_map(|(_, e)| match e {
+            Effect::Opened { .. } => Some(true),
+            Effect::Recovered { .. } => Some(false),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(life, [true, false]);
+}
+
+#[test]
+fn a_refused_credential_is_asked_three_times_at_most() {
+    let mut play = Play::new(&names(
+        &["de1", "us1"],
+        &["java", "okhttp"],
+        &["key-a", "key-b"],
+    ));
+    let fails = |u: &Universe, at: f64, cell: usize| {
+        (at > 3000.0 && u.host_of(cell) == 0 && u.cells[cell].credential == 1)
+            .then_some(Kind::OriginDenied)
+    };
+    play.until(5000.0, fails);
+    assert_eq!(play.named(), ["credential key-b at a"]);
+    let spent = play
+        .made
+        .iter()
+        .filter(|(_, ask)| {
+            let universe = play.engine.universe();
+            universe.host_of(ask.cell) == 0 && universe.cells[ask.cell].credential == 1
+        })
+        .count();
+    assert!(
+        spent <= 3,
+        "{spent} extra requests with a refused credential"
+    );
+}
+
+#[test]
+fn with_one_egress_the_missing_one_is_said() {
+    let mut play = Play::new(&names(&["prod"], &["java", "okhttp"], &["key-a"]));
+    play.until(5000.0, |u, at, cell| {
+        (at > 3000.0 && u.host_of(cell) == 0).then_some(Kind::EdgeBlock)
+    });
+    assert!(play.named().is_empty());
+    let said = play.effects.iter().find_map(|(_, e)| match e {
+        Effect::CannotTell { among, missing, .. } => Some((among.clone(), missing.clone())),
+        _ => None,
+    });
+    let (among, missing) = said.expect("it says that it can't tell");
+    assert!(among.contains(&Nature::Target) && among.contains(&Nature::Network));
+    assert!(missing.is_some_and(|m| m.contains("a second egress")));
+}
+
+#[test]
+fn one_failure_is_weather() {
+    let mut play = Play::new(&names(&["de1", "us1"], &["java"], &["key-a"]));
+    play.observe(1.0, 0, Kind::Timeout, Purpose::Schedule);
+    play.until(600.0, |_, _, _| None);
+    assert!(play.engine.is_quiet());
+    assert_eq!(play.made.len(), 1);
+}
+
+#[test]
+fn announced_maintenance_opens_nothing() {
+    let mut play = Play::new(&names(&["de1", "us1"], &["java"], &["key-a"]));
+    play.engine.announce(0, 0.0, 3000.0);
+    play.until(2500.0, |u, _, cell| {
+        (u.host_of(cell) == 0).then_some(Kind::OriginError)
+    });
+    assert!(play.effects.is_empty() && play.engine.suppressed > 0);
+}

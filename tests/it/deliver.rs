@@ -1,0 +1,686 @@
+//! From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use edgewatch::app::deliver::{Deliver, Print, Timing};
+use edgewatch::domain::cell::ReceiverName;
+use edgewatch::domain::notification::{Channel, Notification, Reason, Receiver};
+use edgewatch::domain::plan::StorePolicy;
+use edgewatch::domain::secret::Secret;
+use edgewatch::store::{Progress, Store};
+use futures_util::future::join_all;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use super::fakes::{CHANNEL, Fake, Fault, MENTION, TOKEN};
+use super::samples::{change, fresh};
+
+/// As in production, only a hundred times faster.
+fn timing() -> Timing {
+    let ms = Duration::from_millis;
+    Timing {
+        backoff_min: ms(5),
+        backoff_max: ms(20),
+        slow_down: ms(10),
+        setup: ms(40),
+        look: ms(5),
+        blind_first: ms(10),
+        blind: ms(10),
+        gap_slack: ms(0),
+        gap_teams: ms(0),
+        store: ms(10),
+        request: Duration::from_secs(10),
+        ..Timing::default()
+    }
+}
+
+/// For receivers that hang.
+fn hasty() -> Timing {
+    Timing {
+        request: Duration::from_millis(300),
+        ..timing()
+    }
+}
+
+/// A store in a folder of its own, and what was printed.
+struct World {
+    folder: TempDir,
+    store: Store,
+    printed: Arc<Mutex<Vec<String>>>,
+    printing: Arc<Notify>,
+}
+
+fn open(folder: &Path) -> Store {
+    let path = folder.join("edgewatch.sqlite");
+    let policy = StorePolicy {
+        path: path.clone(),
+        keep_for: Duration::from_secs(86_400),
+        bytes_max: 64 << 20,
+    };
+    Store::open(&path, &policy).unwrap().store
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        Self {
+            folder,
+            store,
+            printed: Arc::default(),
+            printing: Arc::default(),
+        }
+    }
+
+    async fn deliver(&self, receivers: &[Receiver], timing: Timing) -> Deliver {
+        let (printed, printing) = (Arc::clone(&self.printed), Arc::clone(&self.printing));
+        let print: Print = Arc::new(move |text| {
+            printed.lock().unwrap().push(text.to_owned());
+            printing.notify_waiters();
+        });
+        Deliver::start(self.store.clone(), receivers, timing, print)
+            .await
+            .unwrap()
+    }
+
+    fn printed(&self) -> Vec<String> {
+        self.printed.lock().unwrap().clone()
+    }
+
+    async fn until_printed(&self, count: usize) {
+        let waiting = async {
+            loop {
+                let printing = self.printing.notified();
+                tokio::pin!(printing);
+                printing.as_mut().enable();
+                if self.printed().len() >= count {
+                    return;
+                }
+                printing.await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+        assert!(waited.is_ok(), "printed: {:?}", self.printed());
+    }
+
+    /// Puts notifications of one incident into the outbox.
+    async fn due(&self, notifications: &[Notification]) {
+        let number = notifications[0].incident;
+        self.store
+            .commit(change(number, notifications.to_vec()))
+            .await
+            .unwrap();
+    }
+
+    /// What a new process finds.
+    async fn reopen(&mut self) {
+        self.store.close().await;
+        self.store = open(self.folder.path());
+    }
+
+    async fn progress(&self, number: u64) -> Vec<(Reason, Progress)> {
+        let shown = self.store.show(number).await.unwrap().unwrap();
+        shown
+            .deliveries
+            .iter()
+            .map(|d| (d.notification.reason, d.progress))
+            .collect()
+    }
+}
+
+fn engineers(fake: &Fake) -> Receiver {
+    Receiver {
+        name: ReceiverName::new("engineers"),
+        channel: Channel::Slack {
+            token: Ok(Secret::new(TOKEN)),
+            channel: CHANNEL.into(),
+            mention: Some(MENTION.into()),
+            api: fake.api(),
+        },
+        fallback: Some(ReceiverName::new("support")),
+    }
+}
+
+fn support(fake: &Fake) -> Receiver {
+    Receiver {
+        name: ReceiverName::new("support"),
+        channel: Channel::Teams {
+            webhook: Ok(Secret::new(fake.webhook())),
+        },
+        fallback: None,
+    }
+}
+
+fn hangs(fault: Fault) -> bool {
+    matches!(fault, Fault::Hang | Fault::TakenThenHang)
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn an_incident_from_opening_to_end() {
+    let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
+    let deliver = world
+        .deliver(&[engineers(&slack), support(&teams)], timing())
+        .await;
+    for (sequence, reason) in [
+        Reason::Opened,
+        Reason::Changed,
+        Reason::Reminder,
+        Reason::Resolved,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let sequence = sequence as u32 * 2;
+        world
+            .due(&[
+                fresh(1, reason, sequence, "engineers"),
+                fresh(1, reason, sequence + 1, "support"),
+            ])
+            .await;
+        slack
+            .until("the reply", |s| {
+                s.replies().len() == sequence as usize / 2 + 1
+            })
+            .await;
+        // The change says nothing new to support staff.
+        let cards = if sequence == 0 {
+            1
+        } else {
+            sequence as usize / 2
+        };
+        teams.until("the card", |t| t.cards().len() == cards).await;
+    }
+    deliver.stop(PATIENCE).await;
+    assert_eq!(slack.parents().len(), 1);
+    assert_eq!(teams.cards().len(), 3);
+    assert!(world.store.undelivered().await.unwrap().is_empty());
+    assert_eq!(
+        world.progress(1).await,
+        [
+            (Reason::Opened, Progress::Accepted),
+            (Reason::Opened, Progress::Accepted),
+            (Reason::Changed, Progress::Accepted),
+            (Reason::Changed, Progress::Overtaken),
+            (Reason::Reminder, Progress::Accepted),
+            (Reason::Reminder, Progress::Accepted),
+            (Reason::Resolved, Progress::Accepted),
+            (Reason::Resolved, Progress::Accepted),
+        ]
+    );
+}
+
+/// Each fault once, on the first and on the second post: in the end Slack shows each thing exactly once.
+#[tokio::test]
+async fn slack_exactly_once_whatever_goes_wrong() {
+    let faults = [
+        Fault::SlowDown(Some("0.01")),
+        Fault::SlowDown(None),
+        Fault::TakenThen500,
+        Fault::TakenThenDropped,
+        Fault::TakenThenCut,
+        Fault::TakenThenHang,
+        Fault::TakenStrangely,
+        Fault::Hang,
+        Fault::Status(503),
+        Fault::Redirect,
+        Fault::Page,
+        Fault::Refused("is_archived"),
+        Fault::Refused("fatal_error"),
+        Fault::RefusedSilently,
+    ];
+    let cases = faults.into_iter().flat_map(|f| [(f, 0), (f, 1)]);
+    join_all(cases.map(|(fault, good_posts)| exactly_once(fault, good_posts))).await;
+}
+
+async fn exactly_once(fault: Fault, good_posts: usize) {
+    let (world, slack) = (World::new(), Fake::slack().await);
+    for _ in 0..good_posts {
+        slack.fault("chat.postMessage", Fault::None);
+    }
+    slack.fault("chat.postMessage", fault);
+    let mut receiver = engineers(&slack);
+    receiver.fallback = None;
+    let patience = if hangs(fault) { hasty() } else { timing() };
+    let deliver = world.deliver(&[receiver], patience).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    slack
+        .until("both posts", |s| {
+            s.parents().len() == 1 && s.replies().len() == 1
+        })
+        .await;
+    world
+        .due(&[fresh(1, Reason::Resolved, 1, "engineers")])
+        .await;
+    slack.until("the end", |s| s.replies().len() == 2).await;
+    deliver.stop(PATIENCE).await;
+    assert_eq!(
+        (slack.parents().len(), slack.replies().len()),
+        (1, 2),
+        "{fault:?} after {good_posts}: {:?}",
+        slack.calls()
+    );
+    let end = slack.replies()[1].body["text"].as_str().unwrap().to_owned();
+    assert!(end.starts_with("FIXED"), "{fault:?}: {end}");
+    let undelivered = world.store.undelivered().await.unwrap();
+    assert!(undelivered.is_empty(), "{fault:?}");
+}
+
+/// Killed at each point of an opening: the next process ends it, and nothing is there twice.
+#[tokio::test]
+async fn slack_exactly_once_over_a_crash() {
+    for fault in [Fault::Hang, Fault::TakenThenHang] {
+        for good_posts in 0..2 {
+            let (mut world, slack) = (World::new(), Fake::slack().await);
+            for _ in 0..good_posts {
+                slack.fault("chat.postMessage", Fault::None);
+            }
+            slack.fault("chat.postMessage", fault);
+            let slow = Timing {
+                request: Duration::from_secs(60),
+                ..timing()
+            };
+            let deliver = world.deliver(&[engineers(&slack)], slow).await;
+            world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+            let posts = |s: &Fake| {
+                s.calls()
+                    .iter()
+                    .filter(|c| *c == "chat.postMessage")
+                    .count()
+            };
+            slack
+                .until("the hanging call", |s| posts(s) == good_posts + 1)
+                .await;
+            deliver.stop(Duration::ZERO).await;
+            world.reopen().await;
+            assert_eq!(
+                world.progress(1).await,
+                [(Reason::Opened, Progress::Sending)]
+            );
+
+            let deliver = world.deliver(&[engineers(&slack)], timing()).await;
+            // A second incident comes after the first is done with.
+            world.due(&[fresh(2, Reason::Opened, 0, "engineers")]).await;
+            slack
+                .until("both incidents", |s| s.replies().len() == 2)
+                .await;
+            deliver.stop(PATIENCE).await;
+            let told = (slack.parents().len(), slack.replies().len());
+            assert_eq!(told, (2, 2), "{fault:?} {good_posts}");
+            let accepted = [(Reason::Opened, Progress::Accepted)];
+            assert_eq!(world.progress(1).await, accepted);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_committed_before_a_crash_is_told_after_it() {
+    let (mut world, slack) = (World::new(), Fake::slack().await);
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    world.reopen().await;
+    let deliver = world.deliver(&[engineers(&slack)], timing()).await;
+    slack.until("the opening", |s| s.replies().len() == 1).await;
+    deliver.stop(PATIENCE).await;
+    // And not again by the next one.
+    let deliver = world.deliver(&[engineers(&slack)], timing()).await;
+    world.due(&[fresh(2, Reason::Opened, 0, "engineers")]).await;
+    slack
+        .until("the other opening", |s| s.replies().len() == 2)
+        .await;
+    deliver.stop(PATIENCE).await;
+    assert_eq!(slack.parents().len(), 2);
+}
+
+#[tokio::test]
+async fn teams_gets_it_at_least_once_and_an_unclear_one_twice_at_most() {
+    for (fault, most) in [
+        (Fault::SlowDown(Some("0.01")), 1),
+        (Fault::Status(503), 1),
+        (Fault::Hang, 1),
+        (Fault::Redirect, 1),
+        (Fault::TakenThenDropped, 2),
+        (Fault::TakenThenHang, 2),
+        (Fault::TakenThen500, 2),
+    ] {
+        let (world, teams) = (World::new(), Fake::teams().await);
+        teams.fault("webhook", fault);
+        let patience = if hangs(fault) { hasty() } else { timing() };
+        let deliver = world.deliver(&[support(&teams)], patience).await;
+        world.due(&[fresh(1, Reason::Opened, 0, "support")]).await;
+        teams.until("the card", |t| t.calls().len() == 2).await;
+        deliver.stop(PATIENCE).await;
+        assert_eq!(teams.cards().len(), most, "{fault:?}");
+        assert_eq!(
+            world.progress(1).await,
+            [(Reason::Opened, Progress::Accepted)],
+            "{fault:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn teams_is_told_again_after_a_crash_in_the_middle() {
+    let (mut world, teams) = (World::new(), Fake::teams().await);
+    teams.fault("webhook", Fault::TakenThenHang);
+    let slow = Timing {
+        request: Duration::from_secs(60),
+        ..timing()
+    };
+    let deliver = world.deliver(&[support(&teams)], slow).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "support")]).await;
+    teams
+        .until("the hanging call", |t| t.cards().len() == 1)
+        .await;
+    deliver.stop(Duration::ZERO).await;
+    world.reopen().await;
+    let deliver = world.deliver(&[support(&teams)], timing()).await;
+    teams.until("the repeat", |t| t.cards().len() == 2).await;
+    deliver.stop(PATIENCE).await;
+    assert_eq!(
+        world.progress(1).await,
+        [(Reason::Opened, Progress::Accepted)]
+    );
+}
+
+/// The channel was down all the time: one message tells the whole, and the two are never silence.
+#[tokio::test]
+async fn an_opening_and_its_end_that_both_wait_become_one() {
+    let (world, slack) = (World::new(), Fake::slack().await);
+    slack.always("chat.postMessage", Some(Fault::SlowDown(Some("0.01"))));
+    let mut receiver = engineers(&slack);
+    receiver.fallback = None;
+    let deliver = world.deliver(&[receiver], timing()).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    slack.until("a try", |s| !s.calls().is_empty()).await;
+    world
+        .due(&[
+            fresh(1, Reason::Changed, 1, "engineers"),
+            fresh(1, Reason::Reminder, 2, "engineers"),
+            fresh(1, Reason::Resolved, 3, "engineers"),
+        ])
+        .await;
+    slack.always("chat.postMessage", None);
+    slack.until("the message", |s| s.parents().len() == 1).await;
+    deliver.stop(PATIENCE).await;
+    assert_eq!(slack.messages().len(), 1);
+    let text = slack.parents()[0].body["text"].as_str().unwrap().to_owned();
+    assert!(
+        text.contains("FIXED") && text.contains("was down from"),
+        "{text}"
+    );
+    assert!(world.store.undelivered().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn another_incident_does_not_wait_for_one_in_trouble() {
+    let (world, slack) = (World::new(), Fake::slack().await);
+    slack.fault("chat.postMessage", Fault::Status(500));
+    let slow = Timing {
+        look: Duration::from_secs(3600),
+        slow_down_max: Duration::from_secs(7200),
+        ..timing()
+    };
+    let deliver = world.deliver(&[engineers(&slack)], slow).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    slack
+        .until("the failed try", |s| s.calls().len() == 1)
+        .await;
+    world.due(&[fresh(2, Reason::Opened, 0, "engineers")]).await;
+    slack
+        .until("the other incident", |s| s.replies().len() == 1)
+        .await;
+    deliver.stop(PATIENCE).await;
+    assert!(slack.parents()[0].body.to_string().contains("INC-2"));
+}
+
+#[tokio::test]
+async fn not_before_its_time() {
+    let (world, slack) = (World::new(), Fake::slack().await);
+    let deliver = world.deliver(&[engineers(&slack)], timing()).await;
+    // A route with `after`, and an incident that was over before that.
+    let mut opened = fresh(1, Reason::Opened, 0, "engineers");
+    opened.not_before = opened.created_at + Duration::from_secs(600);
+    world.due(&[opened]).await;
+    world
+        .due(&[fresh(1, Reason::Resolved, 1, "engineers")])
+        .await;
+    world.due(&[fresh(2, Reason::Opened, 0, "engineers")]).await;
+    slack
+        .until("the second incident", |s| s.replies().len() == 1)
+        .await;
+    deliver.stop(PATIENCE).await;
+    assert_eq!(slack.parents().len(), 1);
+    assert!(slack.parents()[0].body.to_string().contains("INC-2"));
+    assert_eq!(
+        world.progress(1).await,
+        [
+            (Reason::Opened, Progress::Overtaken),
+            (Reason::Resolved, Progress::Overtaken)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_broken_set_up_goes_to_the_fallback_and_is_tried_again() {
+    let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
+    slack.always("chat.postMessage", Some(Fault::Refused("not_in_channel")));
+    let deliver = world
+        .deliver(&[engineers(&slack), support(&teams)], timing())
+        .await;
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    teams.until("the fallback", |t| t.cards().len() == 1).await;
+    let card = teams.cards()[0].to_string();
+    assert!(
+        card.contains("another channel could not be reached"),
+        "{card}"
+    );
+    assert!(!card.contains("not_in_channel"), "{card}");
+    // While it is broken, what comes is told to the fallback at once, each thing one time.
+    world.due(&[fresh(2, Reason::Opened, 0, "engineers")]).await;
+    teams
+        .until("the second one", |t| t.cards().len() == 2)
+        .await;
+    // Somebody invites the bot.
+    slack.always("chat.postMessage", None);
+    slack
+        .until("both, at last", |s| s.replies().len() == 2)
+        .await;
+    deliver.stop(PATIENCE).await;
+    assert_eq!(teams.cards().len(), 2);
+    assert!(world.store.undelivered().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_fallback_the_log_has_it() {
+    let (world, teams) = (World::new(), Fake::teams().await);
+    teams.always("webhook", Some(Fault::Status(404)));
+    let deliver = world.deliver(&[support(&teams)], timing()).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "support")]).await;
+    world.until_printed(1).await;
+    teams.until("another try", |t| t.calls().len() > 2).await;
+    deliver.stop(PATIENCE).await;
+    // Once, however often it is tried.
+    assert_eq!(world.printed().len(), 1);
+    let text = &world.printed()[0];
+    assert!(
+        text.contains("Could not reach support: Teams answered HTTP 404"),
+        "{text}"
+    );
+    assert!(text.contains("DOWN"), "{text}");
+    let undelivered = world.store.undelivered().await.unwrap();
+    assert_eq!(undelivered.len(), 1);
+    assert_eq!(undelivered[0].error_class.as_deref(), Some("setup"));
+}
+
+#[tokio::test]
+async fn without_a_token_the_log_is_the_channel() {
+    let world = World::new();
+    let receiver = Receiver {
+        name: ReceiverName::new("engineers"),
+        channel: Channel::Slack {
+            token: Err("SLACK_BOT_TOKEN is not set".into()),
+            channel: CHANNEL.into(),
+            mention: None,
+            api: "https://slack.com/api".into(),
+        },
+        fallback: None,
+    };
+    let deliver = world.deliver(&[receiver], timing()).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    world.until_printed(1).await;
+    deliver.stop(PATIENCE).await;
+    let shown = world.store.show(1).await.unwrap().unwrap();
+    assert_eq!(shown.deliveries[0].progress, Progress::Accepted);
+    assert_eq!(shown.deliveries[0].reference.as_deref(), Some("log"));
+}
+
+#[tokio::test]
+async fn a_refused_layout_is_sent_as_plain_text() {
+    let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
+    slack.fault("chat.postMessage", Fault::Refused("invalid_blocks"));
+    teams.fault("webhook", Fault::Status(413));
+    let deliver = world
+        .deliver(&[engineers(&slack), support(&teams)], timing())
+        .await;
+    world
+        .due(&[
+            fresh(1, Reason::Opened, 0, "engineers"),
+            fresh(1, Reason::Opened, 1, "support"),
+        ])
+        .await;
+    slack.until("plain text", |s| s.replies().len() == 1).await;
+    teams.until("a plain card", |t| t.cards().len() == 1).await;
+    deliver.stop(PATIENCE).await;
+    let parent = &slack.parents()[0].body;
+    assert!(parent.get("attachments").is_none(), "{parent}");
+    assert!(
+        parent["text"].as_str().unwrap().contains("What to do"),
+        "{parent}"
+    );
+    let body = &teams.cards()[0]["attachments"][0]["content"]["body"];
+    assert_eq!(body.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn given_up_in_the_end_and_listed() {
+    let (world, slack) = (World::new(), Fake::slack().await);
+    slack.always("chat.postMessage", Some(Fault::Status(500)));
+    let mut receiver = engineers(&slack);
+    receiver.fallback = None;
+    let short = Timing {
+        give_up: Duration::ZERO,
+        ..timing()
+    };
+    let deliver = world.deliver(&[receiver], short).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    world.until_printed(1).await;
+    deliver.stop(PATIENCE).await;
+    let dead = world.store.undelivered().await.unwrap();
+    assert_eq!(dead[0].progress, Progress::Dead);
+    assert_eq!(dead[0].error.as_deref(), Some("Slack answered HTTP 500"));
+}
+
+#[tokio::test]
+async fn what_is_due_to_a_removed_receiver_is_not_forgotten_silently() {
+    let world = World::new();
+    world.due(&[fresh(1, Reason::Opened, 0, "former")]).await;
+    let deliver = world.deliver(&[], timing()).await;
+    deliver.stop(PATIENCE).await;
+    assert_eq!(world.printed().len(), 1);
+    assert_eq!(world.progress(1).await, [(Reason::Opened, Progress::Dead)]);
+}
+
+#[tokio::test]
+async fn a_late_message_says_so() {
+    let (world, slack) = (World::new(), Fake::slack().await);
+    let mut opened = fresh(1, Reason::Opened, 0, "engineers");
+    opened.created_at -= Duration::from_secs(180);
+    opened.not_before = opened.created_at;
+    let deliver = world.deliver(&[engineers(&slack)], timing()).await;
+    world.due(&[opened]).await;
+    slack.until("the opening", |s| s.replies().len() == 1).await;
+    deliver.stop(PATIENCE).await;
+    let parent = slack.parents()[0].body.to_string();
+    assert!(parent.contains("Delivered late, happened at"), "{parent}");
+}
+
+/// Neither token nor webhook is in any error, log line or file, whatever goes wrong.
+#[tokio::test]
+async fn secrets_stay_where_they_belong() {
+    let log = Captured::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
+    for fault in [
+        Fault::Redirect,
+        Fault::Page,
+        Fault::TakenThenCut,
+        Fault::TakenThenDropped,
+        Fault::Status(404),
+        Fault::Hang,
+    ] {
+        slack.fault("chat.postMessage", fault);
+        teams.fault("webhook", fault);
+    }
+    let deliver = world
+        .deliver(&[engineers(&slack), support(&teams)], hasty())
+        .await;
+    world
+        .due(&[
+            fresh(1, Reason::Opened, 0, "engineers"),
+            fresh(1, Reason::Opened, 1, "support"),
+        ])
+        .await;
+    slack.until("the opening", |s| s.replies().len() == 1).await;
+    teams.until("the card", |t| t.calls().len() >= 7).await;
+    deliver.stop(PATIENCE).await;
+    let mut kept = log.0.lock().unwrap().clone();
+    assert!(
+        String::from_utf8_lossy(&kept).contains("not told yet"),
+        "the log was captured"
+    );
+    kept.extend(format!("{:?}", world.printed()).bytes());
+    kept.extend(format!("{:?}", world.store.show(1).await.unwrap()).bytes());
+    world.store.close().await;
+    for entry in std::fs::read_dir(world.folder.path()).unwrap() {
+        kept.extend(std::fs::read(entry.unwrap().path()).unwrap());
+    }
+    let kept = String::from_utf8_lossy(&kept);
+    for secret in [TOKEN, "SECRET-SIGNATURE"] {
+        let found = kept.find(secret);
+        assert_eq!(
+            found,
+            None,
+            "{:?}",
+            found.map(|at| &kept[at.saturating_sub(200)..at])
+        );
+    }
+}
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> tracing_subscriber::fmt::MakeWriter<'a> for Captured {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}

@@ -1,0 +1,103 @@
+use std::path::Path;
+
+use assert_cmd::Command;
+
+fn replay(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::cargo_bin("edgewatch")
+        .expect("the binary is built with the tests")
+        .arg("replay")
+        .args(arguments)
+        .output()
+        .expect("the binary runs");
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+fn own(name: &str) -> String {
+    format!("{}/tests/scenarios/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn our_own_scenarios_are_diagnosed() {
+    let (code, table, _) = replay(&[&own(""), "--seeds", "2"]);
+    assert_eq!(code, Some(0), "{table}");
+}
+
+#[test]
+fn the_shared_scenarios_are_diagnosed() {
+    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/scenarios");
+    if !Path::new(shared).is_dir() {
+        println!("skipped: {shared} is not there");
+        return;
+    }
+    let (code, table, _) = replay(&[shared, "--seeds", "1"]);
+    assert_eq!(code, Some(0), "{table}");
+}
+
+#[test]
+fn json_has_one_object_a_run_and_a_seed_repeats_it() {
+    let file = own("march-2021-legacy-java.yaml");
+    let (code, first, _) = replay(&[&file, "--seeds", "2", "--format", "json"]);
+    let (_, second, _) = replay(&[&file, "--seeds", "2", "--format", "json"]);
+    assert_eq!((code, &first), (Some(0), &second));
+    let runs: Vec<serde_json::Value> = first
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line is an object"))
+        .collect();
+    assert_eq!(runs.len(), 2);
+    let incident = &runs[0]["incidents"][0];
+    assert_eq!(incident["state"], "attributed");
+    assert_eq!(
+        incident["causes"][0]["when"],
+        serde_json::json!({"host": "webcache.regulator.example", "ua": "java-1.8"})
+    );
+    assert_eq!(incident["causes"][0]["nature"], "client");
+    assert_eq!(incident["drift"]["kind"], "edge_appeared");
+}
+
+#[test]
+fn the_story_says_why() {
+    let (_, story, _) = replay(&[&own("march-2021-legacy-java.yaml"), "--seeds", "1"]);
+    for words in [
+        "it failed; does it fail again?",
+        "refused or broken: client java-1.8 at webcache.regulator.example",
+        "passed",
+    ] {
+        assert!(story.contains(words), "{words:?} is missing in\n{story}");
+    }
+}
+
+#[test]
+fn bad_input_is_explained() {
+    let check = |text: &str, expected: &str| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("x.yaml");
+        std::fs::write(&file, text).expect("a file");
+        let (code, _, error) = replay(&[&file.display().to_string()]);
+        assert_eq!(code, Some(2), "{error}");
+        assert!(error.contains(expected), "{error}");
+    };
+    let universe = "id: x\nuniverse:\n  endpoints: [{id: a, host: h}]\n  egress: [{id: e}]\n  user_agents: [{id: u}]\n";
+    check("id: x\n", "universe");
+    check(
+        &format!("{universe}faults: [{{when: {{ua: v}}, class: timeout}}]\n"),
+        "faults[0].when.ua: no cell has \"v\"",
+    );
+    check(
+        &format!("{universe}faults: [{{when: {{}}, class: gone}}]\n"),
+        "faults[0].class: \"gone\" is no class of failure",
+    );
+    let (code, _, error) = replay(&[]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("name a scenario file"), "{error}");
+}
+
+#[test]
+fn random_incidents_are_diagnosed() {
+    let (code, table, _) = replay(&["--random", "60", "--seed", "5"]);
+    assert_eq!(code, Some(0));
+    assert!(table.contains("all that can be told"), "{table}");
+}

@@ -1,0 +1,589 @@
+//! What is kept: round trips, retention, damage, two processes, write failures.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use edgewatch::domain::incident::{Change, Happening, State, TimelineEntry, VerdictChange};
+use edgewatch::domain::notification::Reason;
+use edgewatch::domain::observation::{
+    Answer, Body, HttpVersion, Observation, Phases, Purpose, Route,
+};
+use edgewatch::domain::plan::StorePolicy;
+use edgewatch::domain::secret::Secret;
+use edgewatch::domain::verdict::{Kind, Maker, Verdict};
+use edgewatch::store::{Progress, Store, StoreError};
+use jiff::Timestamp;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use rusqlite::Connection;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use super::samples::{any_incident, any_notification, at, cases, change, fresh, incident, text};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn policy(path: &Path) -> StorePolicy {
+    StorePolicy {
+        path: path.to_owned(),
+        keep_for: 7 * DAY,
+        bytes_max: 64 << 20,
+    }
+}
+
+fn file(folder: &TempDir) -> PathBuf {
+    folder.path().join("edgewatch.sqlite")
+}
+
+fn open(path: &Path) -> Store {
+    let opened = Store::open(path, &policy(path)).unwrap();
+    assert_eq!(opened.warnings, Vec::<String>::new());
+    opened.store
+}
+
+fn refusal(path: &Path) -> String {
+    let message = Store::open(path, &policy(path)).unwrap_err().to_string();
+    let folder = path.parent().unwrap().display().to_string();
+    message.replace(&folder, "DIR")
+}
+
+fn count(path: &Path, sql: &str) -> i64 {
+    let connection = Connection::open(path).unwrap();
+    connection.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// A run of `client` at `started_at` that got `status` and this body.
+fn observation(client: &str, started_at: Timestamp, status: u16, body: &str) -> Observation {
+    let hash = Sha256::digest(body.as_bytes());
+    let hex: Vec<String> = hash.iter().map(|b| format!("{b:02x}")).collect();
+    let sha256 = hex.concat();
+    Observation {
+        cell: edgewatch::domain::cell::CellKey {
+            probe: "gmc-connect".into(),
+            egress: "legacy-prod".into(),
+            client: client.into(),
+            credential: "anonymous".into(),
+        },
+        purpose: Purpose::Schedule,
+        due_at: started_at - Duration::from_millis(4),
+        started_at,
+        took: Duration::from_millis(182),
+        phases: Phases {
+            dns: Some(Duration::from_micros(1_500)),
+            ..Phases::default()
+        },
+        route: Route {
+            remote: Some("192.0.2.7:443".parse().unwrap()),
+            ..Route::default()
+        },
+        tls: None,
+        hops: vec![],
+        answer: Some(Answer {
+            http: HttpVersion::H1_1,
+            status,
+            headers: vec![],
+            body: Body {
+                bytes: Bytes::copy_from_slice(body.as_bytes()),
+                sha256,
+                ..Body::default()
+            },
+        }),
+        failure: None,
+    }
+}
+
+fn pass() -> Verdict {
+    Verdict::new(Kind::Pass, Maker::Origin)
+}
+
+fn block() -> Verdict {
+    Verdict {
+        vendor: "cloudflare".into(),
+        code: Some("1010".into()),
+        reference_id: Some("84f1c2d3e4f5a6b7".into()),
+        ..Verdict::new(Kind::EdgeBlock, Maker::Edge)
+    }
+}
+
+/// What is committed is what is read, whatever it is, by the daemon and by a command beside it.
+#[test]
+fn incidents_and_notifications_come_back_as_they_were() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&file(&folder));
+    let reader = Store::read_only(&file(&folder)).unwrap();
+    let numbers = std::cell::Cell::new(0);
+    proptest!(cases(48), |(seed: u64, line in text())| {
+        let number = numbers.get() + 1;
+        numbers.set(number);
+        let mut runner = TestRunner::new_with_rng(
+            cases(1),
+            proptest::test_runner::TestRng::from_seed(
+                proptest::test_runner::RngAlgorithm::ChaCha,
+                &[seed.to_le_bytes(); 4].concat(),
+            ),
+        );
+        let incident = any_incident(number).new_tree(&mut runner).unwrap().current();
+        let due = any_notification(number).new_tree(&mut runner).unwrap().current();
+        let change = Change {
+            timeline: vec![TimelineEntry { at: incident.opened_at, what: Happening::ExtraRun, text: line }],
+            notifications: vec![due.clone()],
+            incident,
+        };
+        runtime.block_on(store.commit(change.clone())).unwrap();
+        let shown = runtime.block_on(store.show(number)).unwrap().unwrap();
+        prop_assert_eq!(&shown.incident, &change.incident);
+        prop_assert_eq!(&shown.timeline, &change.timeline);
+        prop_assert_eq!(&shown.deliveries[0].notification, &due);
+        prop_assert_eq!(reader.show(number).unwrap().unwrap(), shown);
+    });
+}
+
+#[tokio::test]
+async fn a_change_committed_again_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&file(&folder));
+    let change = change(1, vec![fresh(1, Reason::Opened, 0, "engineers")]);
+    for _ in 0..2 {
+        store.commit(change.clone()).await.unwrap();
+    }
+    let shown = store.show(1).await.unwrap().unwrap();
+    assert_eq!((shown.timeline.len(), shown.deliveries.len()), (1, 1));
+    assert_eq!(shown.deliveries[0].progress, Progress::Pending);
+}
+
+#[tokio::test]
+async fn a_start_finds_open_incidents_and_those_just_resolved() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&file(&folder));
+    let now = edgewatch::clock::now();
+    for (number, resolved_at) in [
+        (1, None),
+        (2, Some(now - Duration::from_secs(3600))),
+        (3, Some(now - 2 * DAY)),
+    ] {
+        let mut change = change(number, vec![]);
+        change.incident.resolved_at = resolved_at;
+        if resolved_at.is_some() {
+            change.incident.state = State::Resolved;
+        }
+        store.commit(change).await.unwrap();
+    }
+    let open = store.load_open().await.unwrap();
+    let numbers: Vec<u64> = open.incidents.iter().map(|i| i.number).collect();
+    assert_eq!(
+        (numbers, open.next_number, open.warnings),
+        (vec![1, 2], 4, vec![])
+    );
+    let listed: Vec<u64> = store
+        .list(2)
+        .await
+        .unwrap()
+        .iter()
+        .map(|i| i.number)
+        .collect();
+    assert_eq!(listed, [3, 2]);
+    assert_eq!(store.show(9).await.unwrap(), None);
+}
+
+/// The files as they lie while the daemon runs are what a kill leaves.
+#[tokio::test]
+async fn what_was_committed_survives_a_kill() {
+    let (folder, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(&file(&folder));
+    store
+        .commit(change(1, vec![fresh(1, Reason::Opened, 0, "engineers")]))
+        .await
+        .unwrap();
+    for ending in ["", "-wal"] {
+        let name = format!("edgewatch.sqlite{ending}");
+        std::fs::copy(folder.path().join(&name), killed.path().join(&name)).unwrap();
+    }
+    let after = open(&file(&killed));
+    assert_eq!(after.load_open().await.unwrap().incidents, [incident(1)]);
+    assert_eq!(after.undelivered().await.unwrap().len(), 1);
+}
+
+/// Every write of a commit fails once: each time nothing of it is there, and in the end all of it.
+#[tokio::test]
+async fn a_commit_is_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&file(&folder));
+    let saboteur = Connection::open(file(&folder)).unwrap();
+    saboteur
+        .execute_batch("CREATE TABLE fuse (writes INTEGER); INSERT INTO fuse VALUES (0);")
+        .unwrap();
+    for table in ["incidents", "timeline", "outbox"] {
+        saboteur
+            .execute_batch(&format!(
+                "CREATE TRIGGER fuse_{table} BEFORE INSERT ON {table} BEGIN
+                     UPDATE fuse SET writes = writes - 1;
+                     SELECT RAISE(ABORT, 'the fuse blew') FROM fuse WHERE writes = 0;
+                 END"
+            ))
+            .unwrap();
+    }
+    let mut change = change(
+        1,
+        vec![
+            fresh(1, Reason::Opened, 0, "engineers"),
+            fresh(1, Reason::Opened, 1, "support"),
+        ],
+    );
+    change.timeline.push(TimelineEntry {
+        at: at("2021-02-28T02:16:00Z"),
+        what: Happening::Cells,
+        text: "another cell".into(),
+    });
+    let mut failed = 0;
+    for nth in 1.. {
+        saboteur
+            .execute("UPDATE fuse SET writes = ?", [nth])
+            .unwrap();
+        match store.commit(change.clone()).await {
+            Ok(()) => break,
+            Err(error) => {
+                assert!(error.to_string().contains("the fuse blew"), "{error}");
+                assert_eq!(store.show(1).await.unwrap(), None, "write {nth}");
+                assert!(store.undelivered().await.unwrap().is_empty(), "write {nth}");
+                assert!(store.health().failing_since.is_some());
+                failed += 1;
+            }
+        }
+    }
+    assert_eq!(failed, 5, "one incident, two entries, two notifications");
+    let shown = store.show(1).await.unwrap().unwrap();
+    assert_eq!((shown.timeline.len(), shown.deliveries.len()), (2, 2));
+    assert_eq!(store.health().failing_since, None);
+}
+
+#[tokio::test]
+async fn runs_are_kept_by_day_and_bodies_of_failures_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let store = open(&path);
+    store.mask(vec![Secret::new("hunter22")]);
+    let today = edgewatch::clock::now();
+    let page = "<h1>Access denied</h1> for hunter22";
+    for started_at in [today - DAY, today] {
+        store.record(&observation("old", started_at, 403, page), &block());
+        store.record(&observation("new", started_at, 200, "fine"), &pass());
+    }
+    store.note_verdict(&VerdictChange {
+        cell: observation("old", today, 403, "").cell,
+        at: today,
+        from: Some(Kind::Pass),
+        to: Kind::EdgeBlock,
+    });
+    store.flush().await.unwrap();
+    let days = "FROM sqlite_schema WHERE type = 'table' AND name GLOB 'observations_*'";
+    assert_eq!(count(&path, &format!("SELECT count(*) {days}")), 2);
+    assert_eq!(count(&path, "SELECT count(*) FROM cells"), 2);
+    assert_eq!(count(&path, "SELECT count(*) FROM bodies"), 1);
+    assert_eq!(
+        count(
+            &path,
+            "SELECT count(*) FROM verdict_changes WHERE from_kind = 'pass' AND to_kind = 'edge_block'"
+        ),
+        1
+    );
+    let table = today
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .strftime("observations_%Y%m%d")
+        .to_string();
+    let row: (i64, i64, i64, String, i64, String, String, bool) = Connection::open(&path)
+        .unwrap()
+        .query_row(
+            &format!("SELECT late_us, took_us, dns_us, remote, status, kind, reference_id, body_sha256 IS NOT NULL FROM {table} WHERE kind <> 'pass'"),
+            [],
+            |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?, r.get(7)?)),
+        )
+        .unwrap();
+    let expected = (
+        4_000,
+        182_000,
+        1_500,
+        "192.0.2.7:443",
+        403,
+        "edge_block",
+        "84f1c2d3e4f5a6b7",
+        true,
+    );
+    assert_eq!(
+        (
+            row.0,
+            row.1,
+            row.2,
+            row.3.as_str(),
+            row.4,
+            row.5.as_str(),
+            row.6.as_str(),
+            row.7
+        ),
+        expected
+    );
+    let deflated: Vec<u8> = Connection::open(&path)
+        .unwrap()
+        .query_row("SELECT deflated FROM bodies", [], |row| row.get(0))
+        .unwrap();
+    let mut body = String::new();
+    std::io::Read::read_to_string(
+        &mut flate2::read::DeflateDecoder::new(&*deflated),
+        &mut body,
+    )
+    .unwrap();
+    assert_eq!(body, "<h1>Access denied</h1> for [secret]");
+}
+
+#[tokio::test]
+async fn old_days_are_dropped_and_closed_days_indexed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let store = open(&path);
+    let today = edgewatch::clock::now();
+    for days in 0..12 {
+        store.record(
+            &observation("old", today - days * DAY, 403, &format!("page {days}")),
+            &block(),
+        );
+    }
+    store.flush().await.unwrap();
+    store.close().await;
+    open(&path).close().await;
+    let tables =
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name GLOB 'observations_*'";
+    // Seven days back, and the day in which the seventh began.
+    assert_eq!(count(&path, tables), 8);
+    let indexes =
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND name GLOB 'observations_*'";
+    assert_eq!(count(&path, indexes), 7, "all but today");
+    assert_eq!(count(&path, "SELECT count(*) FROM bodies"), 7);
+}
+
+#[tokio::test]
+async fn the_file_stays_below_its_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let bytes_max = 2 << 20;
+    let policy = StorePolicy {
+        bytes_max,
+        ..policy(&path)
+    };
+    let store = Store::open(&path, &policy).unwrap().store;
+    store.commit(change(1, vec![])).await.unwrap();
+    let today = edgewatch::clock::now();
+    let mut recorded = 0;
+    for days in [2, 1, 0] {
+        for batch in 0..10 {
+            for run in 0..1_000 {
+                let body = format!("denied {}", "x".repeat(run % 50));
+                let started_at =
+                    today - days * DAY + Duration::from_millis(batch * 1_000 + run as u64);
+                store.record(&observation("old", started_at, 403, &body), &block());
+                recorded += 1;
+            }
+            store.flush().await.unwrap();
+        }
+    }
+    assert_eq!(store.health().dropped_rows, 0);
+    store.close().await;
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    assert!(bytes <= bytes_max, "{bytes}");
+    let table = today
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .strftime("observations_%Y%m%d")
+        .to_string();
+    let kept = count(&path, &format!("SELECT count(*) FROM {table}"));
+    assert!(
+        kept > 3_000 && kept < recorded,
+        "{kept}: the newest are there"
+    );
+    assert_eq!(
+        count(&path, "SELECT count(*) FROM incidents"),
+        1,
+        "incidents are not history"
+    );
+}
+
+/// However fast they come, each run is either kept or counted as dropped.
+#[tokio::test]
+async fn runs_beyond_the_queue_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let store = open(&path);
+    let observation = observation("old", edgewatch::clock::now(), 200, "fine");
+    let all = 40_000;
+    for _ in 0..all {
+        store.record(&observation, &pass());
+    }
+    store.flush().await.unwrap();
+    let dropped = store.health().dropped_rows as i64;
+    assert!(dropped > 0, "the queue has a bound");
+    let table = observation
+        .started_at
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .strftime("observations_%Y%m%d")
+        .to_string();
+    assert_eq!(
+        count(&path, &format!("SELECT count(*) FROM {table}")) + dropped,
+        all
+    );
+}
+
+#[tokio::test]
+async fn one_daemon_for_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let store = open(&path);
+    assert_eq!(
+        refusal(&path),
+        "DIR/edgewatch.sqlite is in use by another edgewatch process; stop that one, or give this one another `store.path`"
+    );
+    store.close().await;
+    open(&path).close().await;
+    assert!(matches!(
+        store.commit(change(1, vec![])).await,
+        Err(StoreError::Closed)
+    ));
+}
+
+#[test]
+fn refuses_what_is_not_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let not_ours = "DIR/edgewatch.sqlite is not a store of edgewatch and is left as it is; set another `store.path`";
+    std::fs::write(&path, "version: 1\nservice: GMC\n").unwrap();
+    assert_eq!(refusal(&path), not_ours);
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        "version: 1\nservice: GMC\n"
+    );
+
+    std::fs::remove_file(&path).unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE theirs (x)")
+        .unwrap();
+    assert_eq!(refusal(&path), not_ours);
+
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert_eq!(refusal(&path), not_ours);
+}
+
+#[tokio::test]
+async fn refuses_a_file_of_a_newer_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    open(&path).close().await;
+    Connection::open(&path)
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 1); run that version, or set another `store.path`";
+    assert_eq!(refusal(&path), message);
+    assert!(matches!(
+        Store::read_only(&path),
+        Err(StoreError::Newer { .. })
+    ));
+    Connection::open(&path)
+        .unwrap()
+        .pragma_update(None, "user_version", 0)
+        .unwrap();
+    assert!(matches!(
+        Store::read_only(&path),
+        Err(StoreError::Older { .. })
+    ));
+}
+
+#[test]
+fn says_where_it_can_not_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let message = refusal(&missing.join("edgewatch.sqlite"));
+    assert_eq!(
+        message,
+        "can't write in DIR: No such file or directory (os error 2); create the folder, give this user the right to write in it, or set another `store.path`"
+    );
+    std::fs::write(&missing, "a file").unwrap();
+    let message = refusal(&missing.join("edgewatch.sqlite"));
+    assert!(message.starts_with("can't write in DIR: "), "{message}");
+    let missing = Store::read_only(&folder.path().join("none")).unwrap_err();
+    assert!(matches!(missing, StoreError::Missing { .. }), "{missing}");
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_moved_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let store = open(&path);
+    for number in 1..50 {
+        store.commit(change(number, vec![])).await.unwrap();
+    }
+    store.close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    for byte in bytes.iter_mut().skip(4_096) {
+        *byte = 0xA5;
+    }
+    std::fs::write(&path, &bytes).unwrap();
+
+    let opened = Store::open(&path, &policy(&path)).unwrap();
+    assert_eq!(opened.warnings.len(), 1);
+    assert!(
+        opened.warnings[0].contains("is damaged"),
+        "{:?}",
+        opened.warnings
+    );
+    assert!(
+        opened.warnings[0].contains("edgewatch.sqlite.corrupt-"),
+        "{:?}",
+        opened.warnings
+    );
+    assert_eq!(opened.store.load_open().await.unwrap().next_number, 1);
+    opened.store.commit(change(1, vec![])).await.unwrap();
+    let aside = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.display().to_string().contains(".corrupt-"))
+        .unwrap();
+    // Opening may touch the counters in the header, and nothing else.
+    let kept = std::fs::read(aside).unwrap();
+    assert!(kept[4_096..] == bytes[4_096..], "something of it is lost");
+}
+
+#[tokio::test]
+async fn a_document_that_can_not_be_read_does_not_stop_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let store = open(&path);
+    store
+        .commit(change(1, vec![fresh(1, Reason::Opened, 0, "engineers")]))
+        .await
+        .unwrap();
+    store.commit(change(2, vec![])).await.unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("UPDATE incidents SET document = replace(document, 'edge_block', 'edge_blonk') WHERE number = 1;
+             UPDATE outbox SET version = 9;")
+        .unwrap();
+    let open = store.load_open().await.unwrap();
+    assert_eq!(open.incidents.len(), 1);
+    assert_eq!(open.next_number, 3);
+    assert!(
+        open.warnings[0].contains("\"edge_blonk\" is no word of this version"),
+        "{:?}",
+        open.warnings
+    );
+    // The notification is given up, so that those after it get through.
+    let due = store
+        .due(&edgewatch::domain::cell::ReceiverName::new("engineers"))
+        .await
+        .unwrap();
+    assert!(due.is_empty());
+    assert_eq!(
+        count(&path, "SELECT count(*) FROM outbox WHERE state = 'dead'"),
+        1
+    );
+}
