@@ -4,6 +4,9 @@
 pub mod daemon;
 // From the outbox to the receivers: one worker each.
 pub mod deliver;
+/// What the store and the file know of one incident.
+pub mod dossier;
+/// Commits what the loop decided, in order and off its path.
 // Commits what the loop decided, in order and off its path.
 pub mod keeper;
 // `probes.yaml` from the disk.

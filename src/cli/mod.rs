@@ -1,13 +1,17 @@
 //! The command line: one file a command; arguments in, exit code out.
 
+mod ask;
 mod check;
 mod classify;
 mod demo;
+mod gate;
 mod incidents;
 mod once;
 pub mod replay;
+mod report;
 mod run;
 mod schema;
+mod try_client;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -75,9 +79,13 @@ enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
     Once(once::Arguments),
+    Try(try_client::Arguments),
+    Gate(gate::Arguments),
     Classify(classify::Arguments),
     Schema(schema::Arguments),
     Incidents(incidents::Arguments),
+    Report(report::Arguments),
+    Postmortem(report::PostmortemArguments),
     Demo(demo::Arguments),
     Replay(replay::ReplayArgs),
 }
@@ -106,9 +114,13 @@ pub fn main() -> ExitCode {
         Command::Run(command) => run::run(&config, &arguments.log, &command),
         Command::Check(command) => check::run(&config, &command),
         Command::Once(command) => once::run(&config, &arguments.log, &command),
+        Command::Gate(command) => gate::run(&config, &arguments.log, &command),
+        Command::Try(command) => try_client::run(&config, &arguments.log, &command),
         Command::Classify(command) => classify::run(&command),
         Command::Schema(command) => schema::run(&command),
         Command::Incidents(command) => incidents::run(&config, &command),
+        Command::Report(command) => report::run(&config, &command),
+        Command::Postmortem(command) => report::run_postmortem(&config, &command),
         Command::Demo(command) => demo::run(&arguments.log, &command),
         Command::Replay(command) => replay::run(&command),
     }

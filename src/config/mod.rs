@@ -38,6 +38,14 @@ pub trait Inputs {
     fn file(&self, path: &Path) -> io::Result<String>;
 }
 
+/// A duration as the file writes it: `30s`, `5m`, `1h30m`.
+///
+/// # Errors
+/// How to write it.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    leaf::parse_duration(text)
+}
+
 /// A file that can be used.
 #[derive(Debug)]
 pub struct Checked {

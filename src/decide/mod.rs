@@ -11,6 +11,9 @@ pub mod board;
 pub mod briefing;
 // Observation in, verdict out: what happened, who made the answer, by which evidence.
 pub mod classify;
+/// Whether it is safe to start a job.
+pub mod clearance;
+/// What a single round says, without waiting for a confirmation.
 // What a single round says, without waiting for a confirmation.
 pub mod conclude;
 // Tells weather from fault: the sequential test of one suspicion.
@@ -41,6 +44,9 @@ pub(crate) mod politeness;
 pub mod saved;
 // When each cell is due.
 pub mod schedule;
+/// Whether a client that is not in the file yet would pass.
+pub mod trial;
+/// One host (or our own network) under watch: suspicion, extra runs, incident.
 // One host (or our own network) under watch: suspicion, extra runs, incident.
 pub mod watch;
 // Which cell to ask next, so that the explanations part.

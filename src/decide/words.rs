@@ -117,6 +117,23 @@ pub fn code(vendor: &str, code: &str) -> Option<&'static str> {
     })
 }
 
+/// Where the owner of the site usually finds what refuses, by the vendor's code.
+///
+/// Cloudflare's from the same pages as its codes (read 2026-08).
+#[must_use]
+pub fn setting(vendor: &str, code: &str) -> Option<&'static str> {
+    if vendor != "cloudflare" {
+        return None;
+    }
+    Some(match code {
+        "1005" | "1006" | "1007" | "1008" | "1009" | "1106" => "an IP access rule",
+        "1010" => "the Browser Integrity Check",
+        "1015" => "a rate limiting rule",
+        "1020" => "a custom rule of the web application firewall",
+        _ => return None,
+    })
+}
+
 /// What the edge calls the number that finds the request in its logs.
 #[must_use]
 pub fn reference(vendor: &str) -> &'static str {

@@ -11,6 +11,7 @@ pub mod fingerprint;
 pub mod incident;
 pub mod notification;
 pub mod observation;
+pub mod past;
 pub mod plan;
 pub mod probe;
 pub mod secret;

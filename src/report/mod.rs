@@ -1,6 +1,16 @@
-//! Renderings for people: the matrix of a round and its conclusion, one verdict, lists of incidents, the story of one.
+//! Renderings for people: the matrix of a round and its conclusion, one verdict, lists of incidents, the story of
+//! one, and the texts about one that leave the house: the evidence pack and the post-mortem.
 
 pub mod conclusion;
+mod curl;
+pub mod dossier;
 pub mod incidents;
 pub mod matrix;
+pub mod pack;
+mod partner;
+pub mod postmortem;
+mod prose;
 pub mod verdict;
+
+#[cfg(test)]
+mod fixture;

@@ -423,14 +423,14 @@ fn forget_incidents(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// `observations_20261122`.
-fn table(at: Timestamp) -> String {
+pub(super) fn table(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC)
         .strftime("observations_%Y%m%d")
         .to_string()
 }
 
 /// The tables of observations, oldest first.
-fn days(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+pub(super) fn days(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection
         .prepare_cached(
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'observations_[0-9]*' ORDER BY name",

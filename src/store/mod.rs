@@ -16,6 +16,7 @@ mod incidents;
 mod open;
 mod outbox;
 mod reader;
+mod runs;
 mod schema;
 mod writer;
 

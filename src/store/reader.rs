@@ -1,15 +1,19 @@
 //! Reading the file beside a daemon that writes it.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
 use super::incidents::{self, Open, Shown};
 use super::outbox::{self, Delivery};
-use super::{open, schema};
+use super::{open, runs, schema};
+use crate::domain::cell::CellKey;
 use crate::domain::incident::Incident;
+use crate::domain::past::PastRun;
 
 /// An open file that can't be changed through it; for commands.
 #[derive(Debug)]
@@ -53,6 +57,24 @@ impl Reader {
     /// One incident with its timeline and what became of its notifications.
     pub fn show(&self, number: u64) -> Result<Option<Shown>, StoreError> {
         incidents::show(&self.connection, &self.path, number)
+    }
+
+    /// The newest run of each of `cells` since a time; cells without one are left out.
+    pub fn latest(&self, cells: &[CellKey], since: Timestamp) -> Result<Vec<PastRun>, StoreError> {
+        runs::latest(&self.connection, &self.path, cells, since)
+    }
+
+    /// Hands the runs of `cells` between two times to `seen`, newest first, until it has enough.
+    ///
+    /// Returns false when the bound on rows looked at was met first.
+    pub fn runs(
+        &self,
+        cells: &[CellKey],
+        from: Timestamp,
+        until: Timestamp,
+        seen: impl FnMut(PastRun) -> ControlFlow<()>,
+    ) -> Result<bool, StoreError> {
+        runs::newest_first(&self.connection, &self.path, cells, from, until, seen)
     }
 
     /// What still has to be sent, and what was given up within the last week.

@@ -4,6 +4,8 @@
     reason = "a helper that can't go on fails its test"
 )]
 
+/// A store with history and incidents of the past.
+mod night;
 /// A Slack and a Teams on loopback that are strict, and fail on demand.
 mod fakes;
 /// A plan in code, for tests that do not read `probes.yaml`.
@@ -15,6 +17,10 @@ mod server;
 /// A partner, a control site, and a file over them.
 mod world;
 
+/// `try`, `gate`, `report` and `postmortem`, as a person or a job meets them.
+mod asking;
+/// The daemon as a real process, killed in the middle of an incident.
+//mod daemon;
 /// What Slack accepts as blocks, from its documentation and not from our sender.
 mod block_kit;
 /// Scores the classifier against saved answers.

@@ -1,0 +1,261 @@
+//! `edgewatch gate`: is it safe to start a job that depends on this partner?
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::ask::{self, Levels};
+use super::{Format, exit};
+use crate::clock;
+use crate::config;
+use crate::decide::briefing;
+use crate::decide::clearance::{Clearance, Held, Known, State, age, clearance};
+use crate::decide::conclude::{self, Outcome};
+use crate::domain::cell::CellKey;
+use crate::domain::diagnosis::Cause;
+use crate::domain::incident::{self, Incident, Subject};
+use crate::domain::past::PastRun;
+use crate::domain::plan::Plan;
+use crate::store::Store;
+
+/// How far back the store is searched, so that "stale" can say how stale.
+const BACK: Duration = Duration::from_secs(48 * 3600);
+
+/// Ask before a job starts: is it safe, as this client, from this egress?
+///
+/// Reads what the daemon saw last, or with --now probes itself. One line says why.
+/// Exit code 0 when all cells asked about passed within --max-age and no open incident holds one of them,
+/// 1 when one is blocked or down, 2 when that is not known: stale, never asked, or our own side fails.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  edgewatch gate gmc-connect --as new-reval --from new-reval && start-the-sync
+  edgewatch gate gmc-connect --now")]
+pub(super) struct Arguments {
+    /// What the job depends on.
+    #[arg(value_name = "PROBE")]
+    probe: String,
+    #[command(flatten)]
+    levels: Levels,
+    /// How old a run may be to count.
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = config::duration)]
+    max_age: Duration,
+    /// Probe now instead of reading the daemon's store; controls run too.
+    #[arg(long)]
+    now: bool,
+    /// How the result is written.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// The answer with what it was drawn from.
+struct Answer {
+    clearance: Clearance,
+    known: Vec<Known>,
+    held: Vec<Held>,
+    at: Timestamp,
+}
+
+pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
+    if let Err(error) = super::start_log(if log == "info" { "warn" } else { log }) {
+        return super::complain(&error);
+    }
+    let plan = match ask::plan(config) {
+        Ok(plan) => Arc::new(plan),
+        Err(code) => return code,
+    };
+    let answer = if arguments.now {
+        by_probing(&plan, arguments)
+    } else {
+        from_the_store(&plan, arguments)
+    };
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return super::complain(&error),
+    };
+    match arguments.format {
+        Format::Text => {
+            let Clearance { state, why } = &answer.clearance;
+            super::print(&format!("{}: {why}\n", state.as_str()));
+        }
+        Format::Json => super::print(&format!("{:#}\n", json(&answer, arguments))),
+    }
+    match answer.clearance.state {
+        State::Safe => exit::OK,
+        State::Blocked | State::Down => exit::problem(),
+        State::Unknown => exit::our_side(),
+    }
+}
+
+fn from_the_store(plan: &Plan, arguments: &Arguments) -> Result<Answer, String> {
+    let at = clock::now();
+    let cells = wanted(plan, arguments)?;
+    let lost = |why: String| Answer {
+        clearance: Clearance {
+            state: State::Unknown,
+            why,
+        },
+        known: Vec::new(),
+        held: Vec::new(),
+        at,
+    };
+    // A store that can't be read is an answer too: a job must not start on it, and its log must say why.
+    let store = match Store::read_only(&plan.store.path) {
+        Ok(store) => store,
+        Err(error) => return Ok(lost(error.to_string())),
+    };
+    let since = at
+        .checked_sub(arguments.max_age.max(BACK))
+        .unwrap_or(Timestamp::MIN);
+    let read = store
+        .latest(&cells, since)
+        .and_then(|runs| Ok((runs, store.load_open()?)));
+    let (runs, open) = match read {
+        Ok(read) => read,
+        Err(error) => return Ok(lost(error.to_string())),
+    };
+    let known: Vec<Known> = cells
+        .into_iter()
+        .map(|cell| Known {
+            last: runs.iter().find(|run| run.cell == cell).cloned(),
+            cell,
+        })
+        .collect();
+    let held: Vec<Held> = open
+        .incidents
+        .iter()
+        .filter(|incident| stands_in_the_way(incident, &known))
+        .map(|incident| Held {
+            number: incident.number,
+            our_side: our_side(incident),
+            headline: briefing::headline(plan, incident),
+        })
+        .collect();
+    Ok(Answer {
+        clearance: clearance(&known, &held, arguments.max_age, at),
+        known,
+        held,
+        at,
+    })
+}
+
+/// Open, and one of the cells is a failing one of it.
+fn stands_in_the_way(incident: &Incident, known: &[Known]) -> bool {
+    incident.state == incident::State::Open
+        && incident
+            .cells
+            .iter()
+            .any(|held| held.failing && known.iter().any(|k| k.cell == held.cell))
+}
+
+fn our_side(incident: &Incident) -> bool {
+    incident.subject == Subject::OurNetwork
+        || matches!(incident.diagnosis.cause, Cause::OurNetwork { .. })
+}
+
+/// Every cell of the probe that the arguments leave, whether or not its credential is set here: the
+/// daemon may know more secrets than a job does.
+fn wanted(plan: &Plan, arguments: &Arguments) -> Result<Vec<CellKey>, String> {
+    let probes = std::slice::from_ref(&arguments.probe);
+    arguments.levels.check(plan, probes)?;
+    let mut cells = Vec::new();
+    for probe in plan.probes.iter().filter(|p| probes[0] == p.name.as_str()) {
+        for egress in &probe.from {
+            for client in &probe.as_clients {
+                for credential in &probe.with {
+                    cells.push(CellKey {
+                        probe: probe.name.clone(),
+                        egress: egress.clone(),
+                        client: client.clone(),
+                        credential: credential.clone(),
+                    });
+                }
+            }
+        }
+        cells.retain(|cell| arguments.levels.keep(probes, probe, cell));
+    }
+    if cells.is_empty() {
+        return Err(format!(
+            "no cell is left; probe {:?} has only the egresses, clients and credentials of its `from`, `as` and `with`",
+            arguments.probe
+        ));
+    }
+    Ok(cells)
+}
+
+fn by_probing(plan: &Arc<Plan>, arguments: &Arguments) -> Result<Answer, String> {
+    let probes = std::slice::from_ref(&arguments.probe);
+    let cells = ask::cells(plan, probes, &arguments.levels)?;
+    let judged = ask::ask(plan, cells)?;
+    let at = clock::now();
+    let found = conclude::conclude(plan, &judged, at);
+    let known: Vec<Known> = judged
+        .iter()
+        .filter(|judged| judged.observation.cell.probe.as_str() == arguments.probe)
+        .map(|judged| Known {
+            cell: judged.observation.cell.clone(),
+            last: Some(PastRun {
+                cell: judged.observation.cell.clone(),
+                at: judged.observation.started_at,
+                kind: judged.verdict.kind,
+                status: judged.observation.answer.as_ref().map(|a| a.status),
+                vendor: Some(judged.verdict.vendor.to_string()),
+                code: judged.verdict.code.clone(),
+                reference_id: judged.verdict.reference_id.clone(),
+            }),
+        })
+        .collect();
+    // However long the round took, it is of now.
+    let mut clearance = clearance(&known, &[], Duration::MAX, at);
+    if clearance.state != State::Safe && found.outcome == Outcome::OurSide {
+        clearance.state = State::Unknown;
+        if let Some(briefing) = found.briefings.first() {
+            clearance.why.clone_from(&briefing.headline);
+        }
+    }
+    Ok(Answer {
+        clearance,
+        known,
+        held: Vec::new(),
+        at,
+    })
+}
+
+/// The answer for scripts; keys are stable.
+fn json(answer: &Answer, arguments: &Arguments) -> Value {
+    let cells = answer.known.iter().map(|known| {
+        let last = known.last.as_ref();
+        let age_s = last.map(|run| age(run.at, answer.at).as_secs());
+        let fresh =
+            last.is_some_and(|run| arguments.now || age(run.at, answer.at) <= arguments.max_age);
+        json!({
+            "egress": known.cell.egress.as_str(),
+            "client": known.cell.client.as_str(),
+            "credential": known.cell.credential.as_str(),
+            "kind": last.map(|run| run.kind.as_str()),
+            "status": last.and_then(|run| run.status),
+            "at": last.map(|run| run.at.to_string()),
+            "age_s": age_s,
+            "fresh": fresh,
+        })
+    });
+    json!({
+        "probe": arguments.probe,
+        "safe": answer.clearance.state == State::Safe,
+        "state": answer.clearance.state.as_str(),
+        "why": answer.clearance.why,
+        "source": if arguments.now { "now" } else { "store" },
+        "asked_at": answer.at.to_string(),
+        "max_age_s": arguments.max_age.as_secs(),
+        "cells": cells.collect::<Vec<_>>(),
+        "incidents": answer.held.iter().map(|held| json!({
+            "incident": held.number,
+            "our_side": held.our_side,
+            "headline": held.headline,
+        })).collect::<Vec<_>>(),
+    })
+}

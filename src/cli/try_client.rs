@@ -1,0 +1,249 @@
+//! `edgewatch try`: would a client that is not in the file yet pass?
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use super::ask::{self, Levels};
+use super::{Format, exit};
+use crate::clock;
+use crate::decide::conclude;
+use crate::decide::trial::{self, Outcome, Trial};
+use crate::domain::cell::{Client, ClientName, HeaderCase, HttpOffer, TlsRange};
+use crate::domain::plan::Plan;
+
+/// Headers taken; a client of the file has a handful.
+const HEADERS_MAX: usize = 50;
+
+/// Ask before a roll-out: would this client pass, and from which egresses?
+///
+/// Runs the probe's matrix and the controls once, now, with one more client named `try`, and shows the
+/// same table and conclusion as `once`. Nothing is stored and nobody is told. Use it for clients that you
+/// are about to put into service, not to find out what a partner lets through.
+/// Exit code 0 when the new client passes everywhere, 1 when not, 2 when our own side is in the way.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  edgewatch try --user-agent \"Java/21.0.2\" gmc-connect
+  edgewatch try --user-agent \"Java/21.0.2\" --http 2 --header \"Accept: text/xml\" --from legacy-prod gmc-connect")]
+pub(super) struct Arguments {
+    /// The probe whose request is made.
+    #[arg(value_name = "PROBE")]
+    probe: String,
+    /// Sent as it stands; an empty one means that no User-Agent header is sent.
+    #[arg(long, value_name = "UA")]
+    user_agent: String,
+    /// A header of the new client; may be given several times. The probe's own of the same name wins.
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// The HTTP version that the new client offers.
+    #[arg(long, value_enum, default_value_t = Http::One)]
+    http: Http,
+    /// Only from these egresses.
+    #[arg(long, value_name = "EGRESS", value_delimiter = ',')]
+    from: Vec<String>,
+    /// Only with these credentials.
+    #[arg(long = "with", value_name = "CREDENTIAL", value_delimiter = ',')]
+    with: Vec<String>,
+    /// How the result is written.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Http {
+    #[value(name = "1.1")]
+    One,
+    #[value(name = "2")]
+    Two,
+    /// Both by ALPN, HTTP/2 first.
+    Either,
+}
+
+pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
+    if let Err(error) = super::start_log(if log == "info" { "warn" } else { log }) {
+        return super::complain(&error);
+    }
+    let mut plan = match ask::plan(config) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    let probes = std::slice::from_ref(&arguments.probe);
+    let levels = Levels {
+        from: arguments.from.clone(),
+        as_clients: Vec::new(),
+        with: arguments.with.clone(),
+    };
+    // Names are looked up before the new client is among them.
+    let added = levels
+        .check(&plan, probes)
+        .and_then(|()| client(arguments, &plan))
+        .map(|client| add(&mut plan, &arguments.probe, client));
+    let plan = Arc::new(plan);
+    let judged = added.and_then(|name| {
+        let cells = ask::cells(&plan, probes, &levels)?;
+        Ok((name, ask::ask(&plan, cells)?))
+    });
+    let (name, judged) = match judged {
+        Ok(done) => done,
+        Err(error) => return super::complain(&error),
+    };
+    let found = conclude::conclude(&plan, &judged, clock::now());
+    let shown = match arguments.user_agent.as_str() {
+        "" => "A client without a user agent".to_owned(),
+        agent => format!("\"{agent}\""),
+    };
+    let trial = trial::trial(&plan, &judged, &name, &shown);
+    let keys = json!({ "try": keys(&name, arguments, &trial) });
+    ask::show(
+        &judged,
+        &found,
+        arguments.format,
+        Some((&trial.sentence, keys)),
+    );
+    match trial.outcome {
+        Outcome::Passes => exit::OK,
+        Outcome::Fails => exit::problem(),
+        Outcome::Unknown => exit::our_side(),
+    }
+}
+
+/// The client that the arguments describe, under the same rules as one of the file.
+fn client(arguments: &Arguments, plan: &Plan) -> Result<Client, String> {
+    let agent = &arguments.user_agent;
+    if http::HeaderValue::from_str(agent).is_err() || agent.trim() != agent {
+        return Err(format!(
+            "--user-agent {agent:?} can't be sent; it must be one line without control characters or blanks at its ends"
+        ));
+    }
+    if arguments.headers.len() > HEADERS_MAX {
+        return Err(format!("--header: more than {HEADERS_MAX} headers"));
+    }
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for text in &arguments.headers {
+        let (name, value) = header(text)?;
+        if headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(&name)) {
+            return Err(format!("--header: {name} is given twice"));
+        }
+        headers.push((name, value));
+    }
+    let mut name = "try".to_owned();
+    while plan.client(&ClientName::new(&name)).is_some() {
+        name.push_str("-new");
+    }
+    Ok(Client {
+        name: ClientName::new(&name),
+        user_agent: agent.clone(),
+        http: match arguments.http {
+            Http::One => HttpOffer::Http1,
+            Http::Two => HttpOffer::Http2,
+            Http::Either => HttpOffer::Either,
+        },
+        tls: TlsRange::default(),
+        headers,
+        header_case: HeaderCase::Title,
+        control: false,
+    })
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let Some((name, value)) = text.split_once(':') else {
+        // What was meant may be a secret, so it is not repeated.
+        return Err("--header: write it like \"Accept: text/xml\"".to_owned());
+    };
+    let (name, value) = (name.trim(), value.trim());
+    if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err(format!("--header: {name:?} is no header name"));
+    }
+    if http::HeaderValue::from_str(value).is_err() {
+        return Err(format!("--header: the value of {name} can't be sent"));
+    }
+    let why = match name.to_ascii_lowercase().as_str() {
+        "user-agent" => "give it as --user-agent",
+        "host" | "content-length" | "transfer-encoding" | "connection" | "expect" | "upgrade" => {
+            "it follows from the request"
+        }
+        "authorization" | "proxy-authorization" | "cookie" | "x-api-key" | "api-key" => {
+            "a secret can't stand on a command line; put it under \"credentials\" in the file"
+        }
+        "x-http-method" | "x-http-method-override" | "x-method-override" => {
+            "it would make another request of it than the one in the file"
+        }
+        _ => return Ok((name.to_owned(), value.to_owned())),
+    };
+    Err(format!("--header: {name} can't be set here: {why}"))
+}
+
+/// Puts the client into the plan, behind the probe's own.
+fn add(plan: &mut Plan, probe: &str, client: Client) -> ClientName {
+    let name = client.name.clone();
+    plan.clients.push(client);
+    let asked = plan.probes.iter_mut().filter(|p| p.name.as_str() == probe);
+    for probe in asked {
+        probe.as_clients.push(name.clone());
+    }
+    name
+}
+
+/// The trial for scripts; keys are stable.
+fn keys(name: &ClientName, arguments: &Arguments, trial: &Trial) -> Value {
+    let from = |outcome| {
+        let mut names: Vec<&str> = trial
+            .places
+            .iter()
+            .filter(|place| place.outcome == outcome)
+            .map(|place| place.egress.as_str())
+            .collect();
+        names.dedup();
+        names
+    };
+    json!({
+        "client": name.as_str(),
+        "user_agent": arguments.user_agent,
+        "probe": arguments.probe,
+        "outcome": trial.outcome.as_str(),
+        "passes_from": from(Outcome::Passes),
+        "fails_from": from(Outcome::Fails),
+        "unknown_from": from(Outcome::Unknown),
+        "sentence": trial.sentence,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_held_to_the_rules_of_the_file() {
+        let check = |text: &str, expected: Result<(&str, &str), &str>| {
+            let expected = expected
+                .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                .map_err(str::to_owned);
+            assert_eq!(header(text), expected, "{text:?}");
+        };
+        check("Accept: text/xml", Ok(("Accept", "text/xml")));
+        check("X-Empty:", Ok(("X-Empty", "")));
+        check(
+            "hunter22",
+            Err("--header: write it like \"Accept: text/xml\""),
+        );
+        check("a b: c", Err("--header: \"a b\" is no header name"));
+        check(
+            "A: b\r\nC: d",
+            Err("--header: the value of A can't be sent"),
+        );
+        check(
+            "user-agent: x",
+            Err("--header: user-agent can't be set here: give it as --user-agent"),
+        );
+        check(
+            "Authorization: Bearer hunter22",
+            Err(
+                "--header: Authorization can't be set here: a secret can't stand on a command line; put it under \"credentials\" in the file",
+            ),
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! Everything that is known of one incident, gathered for the texts that leave the house.
+
+use jiff::Timestamp;
+
+use crate::domain::cell::{CellKey, EgressName, Way};
+use crate::domain::diagnosis::Cause;
+use crate::domain::incident::{Incident, Subject, TimelineEntry};
+use crate::domain::notification::{Briefing, Reason};
+use crate::domain::plan::Plan;
+use crate::domain::verdict::Kind;
+
+/// An incident with its surroundings.
+#[derive(Debug, Clone)]
+pub struct Dossier<'a> {
+    /// As the file is today; names that it no longer has are shown as they were.
+    pub plan: &'a Plan,
+    pub incident: Incident,
+    /// The cause however sure it is: the confidence stands beside it.
+    pub briefing: Briefing,
+    /// What happens, in one sentence, also when it is over.
+    pub headline: String,
+    /// Oldest first.
+    pub timeline: Vec<TimelineEntry>,
+    /// In the order of telling.
+    pub told: Vec<Told>,
+    /// The cells that fail or failed, then those that pass.
+    pub lines: Vec<Line>,
+    /// Newest first.
+    pub references: Vec<Reference>,
+    pub vendor: Vendor,
+    pub now: Timestamp,
+}
+
+/// A message to a receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub receiver: String,
+    pub reason: Reason,
+    /// When the receiver took it; `None`: not yet, or never.
+    pub at: Option<Timestamp>,
+    /// Why it was given up.
+    pub error: Option<String>,
+}
+
+/// One line of the matrix: a run that shows how the cell fared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub cell: CellKey,
+    pub failing: bool,
+    pub kind: Kind,
+    pub at: Option<Timestamp>,
+    pub status: Option<u16>,
+    pub code: Option<String>,
+}
+
+/// A number that finds a request in the logs of the edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    pub id: String,
+    pub at: Option<Timestamp>,
+    pub cell: Option<CellKey>,
+}
+
+/// Who made the failing answer, in words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Vendor {
+    /// Of the edge, as it writes itself; `None` when none shows itself.
+    pub name: Option<String>,
+    /// What its code means.
+    pub meaning: Option<&'static str>,
+    /// Where the owner of the site usually finds what refuses.
+    pub setting: Option<&'static str>,
+    /// What it calls its reference ids.
+    pub reference: &'static str,
+}
+
+/// Where requests of an egress come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) public: Option<String>,
+    pub(super) local: Option<String>,
+    pub(super) proxy: Option<String>,
+}
+
+impl Dossier<'_> {
+    /// The fault is on our side, so nobody else is asked for anything.
+    #[must_use]
+    pub(super) fn ours(&self) -> bool {
+        self.incident.subject == Subject::OurNetwork
+            || matches!(self.incident.diagnosis.cause, Cause::OurNetwork { .. })
+            || self.incident.kind == Kind::LocalError
+    }
+
+    /// Only controls are hit: sites that we ask as a yardstick, not the partner's.
+    #[must_use]
+    pub(super) fn control(&self) -> bool {
+        let probes = &self.incident.probes;
+        let is_control = |name| self.plan.probe(name).is_some_and(|probe| probe.control);
+        !self.ours() && !probes.is_empty() && probes.iter().all(is_control)
+    }
+
+    #[must_use]
+    pub(super) fn resolved(&self) -> bool {
+        self.briefing.resolved
+    }
+
+    /// Until when it failed, as far as is known.
+    #[must_use]
+    pub(super) fn end(&self) -> Timestamp {
+        self.incident.resolved_at.unwrap_or(self.now)
+    }
+
+    /// Egresses of the lines, failing ones first.
+    #[must_use]
+    pub(super) fn egresses(&self) -> Vec<EgressName> {
+        let mut names = Vec::new();
+        for line in &self.lines {
+            if !names.contains(&line.cell.egress) {
+                names.push(line.cell.egress.clone());
+            }
+        }
+        names
+    }
+
+    #[must_use]
+    pub(super) fn origin(&self, name: &EgressName) -> Origin {
+        let egress = self.plan.egress(name);
+        let seen = [&self.incident.failing, &self.incident.passing]
+            .into_iter()
+            .flatten()
+            .find(|run| run.cell.egress == *name);
+        let way = egress.map(|egress| &egress.way);
+        Origin {
+            public: egress
+                .and_then(|egress| egress.public)
+                .map(|address| address.to_string())
+                .or_else(|| seen.and_then(|run| run.public.clone())),
+            local: match way {
+                Some(Way::Address(address)) => Some(address.to_string()),
+                _ => seen.and_then(|run| run.local.clone()),
+            },
+            proxy: match way {
+                Some(Way::Proxy(proxy)) => Some(format!("{}:{}", proxy.host, proxy.port)),
+                _ => None,
+            },
+        }
+    }
+
+    /// The run that stands in the matrix for a cell.
+    #[must_use]
+    pub(super) fn line(&self, cell: &CellKey) -> Option<&Line> {
+        self.lines.iter().find(|line| line.cell == *cell)
+    }
+
+    /// A failing and a passing cell that differ in the named cause alone, if there is such a pair.
+    #[must_use]
+    pub(super) fn twin(&self) -> Option<(&CellKey, &CellKey)> {
+        let Cause::Level(level) = &self.incident.diagnosis.cause else {
+            return None;
+        };
+        let factor = level.factor();
+        let diagnosis = &self.incident.diagnosis;
+        diagnosis
+            .failing
+            .iter()
+            .filter(|cell| level.covers(cell))
+            .find_map(|bad| {
+                let other = |good: &&CellKey| differ(bad, good) == [factor];
+                diagnosis.passing.iter().find(other).map(|good| (bad, good))
+            })
+    }
+}
+
+/// In what two cells differ.
+#[must_use]
+pub(super) fn differ(one: &CellKey, other: &CellKey) -> Vec<crate::domain::verdict::Factor> {
+    use crate::domain::verdict::Factor;
+    [
+        (Factor::Client, one.client != other.client),
+        (Factor::Egress, one.egress != other.egress),
+        (Factor::Credential, one.credential != other.credential),
+        (Factor::Endpoint, one.probe != other.probe),
+    ]
+    .into_iter()
+    .filter_map(|(factor, differs)| differs.then_some(factor))
+    .collect()
+}
+
+/// `legacy from de1 with gmc`; the probe only where there are several.
+#[must_use]
+pub(super) fn short(dossier: &Dossier<'_>, cell: &CellKey) -> String {
+    let mut name = format!("{} from {}", cell.client, cell.egress);
+    if !cell.credential.is_anonymous() {
+        name = format!("{name} with {}", cell.credential);
+    }
+    if dossier
+        .lines
+        .iter()
+        .any(|line| line.cell.probe != cell.probe)
+    {
+        name = format!("{}: {name}", cell.probe);
+    }
+    name
+}

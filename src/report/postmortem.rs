@@ -1,0 +1,502 @@
+//! The post-mortem of an incident in Markdown: every section that facts can fill is filled.
+//!
+//! What only people know is asked for in lines that begin with **To write**, so that nothing invented
+//! stands beside what was seen.
+
+mod actions;
+mod json;
+mod plain;
+
+use std::fmt::Write as _;
+
+use super::curl;
+use super::dossier::{Dossier, Told, short};
+use super::partner;
+use super::prose::{between, both, list, local, sentence, utc};
+use crate::domain::incident::Happening;
+use crate::domain::notification::Reason;
+use jiff::Timestamp;
+
+use actions::{actions, lessons};
+pub use json::json;
+use plain::plain;
+
+/// Rows of the timeline; the middle of a longer one is left out and counted.
+const ROWS: usize = 120;
+
+/// The whole document.
+#[must_use]
+pub fn text(dossier: &Dossier<'_>) -> String {
+    let mut text = String::new();
+    let incident = &dossier.incident;
+    let _ = writeln!(
+        text,
+        "# INC-{}: {}\n",
+        incident.number,
+        one_line(&sentence(&dossier.headline))
+    );
+    let _ = writeln!(
+        text,
+        "*Drawn up by edgewatch from what it recorded, {}. Lines that begin with \"To write\" need a person.*\n",
+        both(dossier.now, &dossier.plan.zone)
+    );
+    for (title, lines) in sections(dossier) {
+        let _ = writeln!(text, "## {title}\n");
+        for line in lines {
+            let _ = writeln!(text, "{line}");
+        }
+        text.push('\n');
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+/// Title and lines of each section, in their order.
+fn sections(dossier: &Dossier<'_>) -> Vec<(&'static str, Vec<String>)> {
+    vec![
+        ("Summary", summary(dossier)),
+        ("Impact", impact(dossier)),
+        ("In plain words", vec![plain(dossier)]),
+        ("Timeline", timeline_table(dossier)),
+        ("Root cause", root_cause(dossier)),
+        ("Trigger", trigger(dossier)),
+        ("Resolution", resolution(dossier)),
+        ("Detection", detection(dossier)),
+        ("What it was not", was_not(dossier)),
+        ("Actions", items("- [ ] ", actions(dossier))),
+        ("Lessons", items("- **To write:** ", lessons(dossier))),
+        ("Evidence", evidence(dossier)),
+    ]
+}
+
+fn items(first: &str, lines: Vec<String>) -> Vec<String> {
+    lines
+        .into_iter()
+        .map(|line| format!("{first}{line}"))
+        .collect()
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn lasted(dossier: &Dossier<'_>) -> String {
+    between(dossier.incident.onset_at, dossier.end())
+}
+
+fn percent(dossier: &Dossier<'_>) -> String {
+    format!("{:.0} %", (dossier.briefing.confidence * 100.0).floor())
+}
+
+fn summary(dossier: &Dossier<'_>) -> Vec<String> {
+    let zone = &dossier.plan.zone;
+    let incident = &dossier.incident;
+    let span = match incident.resolved_at {
+        Some(end) => format!(
+            "For {}, from {} to {}",
+            lasted(dossier),
+            both(incident.onset_at, zone),
+            both(end, zone)
+        ),
+        None => format!(
+            "For {} so far, since {}, and not over",
+            lasted(dossier),
+            both(incident.onset_at, zone)
+        ),
+    };
+    let sure = if dossier.briefing.cause_known {
+        format!(" Confidence in the cause: {}.", percent(dossier))
+    } else {
+        " The cause is not certain.".to_owned()
+    };
+    let mut lines = vec![format!(
+        "{span}: {}.{sure}",
+        dossier.headline.trim_end_matches('.')
+    )];
+    if incident.reopened > 0 {
+        lines.push(format!(
+            "\nIt came back {} times after it had seemed over.",
+            incident.reopened
+        ));
+    }
+    lines
+}
+
+fn impact(dossier: &Dossier<'_>) -> Vec<String> {
+    let incident = &dossier.incident;
+    let words = &dossier.briefing.words;
+    let mut lines = Vec::new();
+    let mut fact = |name: &str, text: String| lines.push(format!("- {name}: {text}"));
+    if let Some(what) = &words.what {
+        fact("What did not work", what.clone());
+    }
+    if let Some(affects) = &words.affects {
+        fact("Who was affected", affects.clone());
+    }
+    if let Some(workaround) = &words.workaround {
+        fact("What worked meanwhile", workaround.clone());
+    }
+    fact("How long", lasted(dossier));
+    let failing: Vec<String> = dossier
+        .lines
+        .iter()
+        .filter(|line| line.failing)
+        .map(|line| short(dossier, &line.cell))
+        .collect();
+    fact(
+        "How wide",
+        format!(
+            "{} of the {} cells that ran: {}",
+            failing.len(),
+            dossier.lines.len(),
+            few(&failing)
+        ),
+    );
+    fact("Failed runs", format!("{} seen", incident.failed_runs));
+    fact(
+        "Extra requests to find the cause",
+        incident.extra_runs.to_string(),
+    );
+    lines.push(
+        "- **To write:** how many people or jobs were hit, and what was lost or late?".to_owned(),
+    );
+    lines
+}
+
+/// At most six names.
+fn few(names: &[String]) -> String {
+    if names.len() <= 6 {
+        list(names, "and")
+    } else {
+        format!("{} and {} more", names[..6].join(", "), names.len() - 6)
+    }
+}
+
+/// A moment and what happened.
+fn events(dossier: &Dossier<'_>) -> Vec<(Timestamp, String)> {
+    let incident = &dossier.incident;
+    let mut events = Vec::new();
+    if let Some(good) = incident.last_good_at {
+        events.push((good, "The last run that passed before.".to_owned()));
+    }
+    events.push((incident.onset_at, "The first run that failed.".to_owned()));
+    for entry in &dossier.timeline {
+        let name = match entry.what {
+            Happening::Opened => "Incident opened",
+            Happening::Changed => "Changed",
+            Happening::Resolved => "Resolved",
+            Happening::Reopened => "Reopened",
+            Happening::Cells => "Cells",
+            Happening::ExtraRun => "Extra request",
+            Happening::Removed => "No longer watched",
+        };
+        events.push((entry.at, format!("{name}: {}", entry.text)));
+    }
+    for told in &dossier.told {
+        if let Some(at) = told.at {
+            events.push((
+                at,
+                format!("Told {} ({}).", told.receiver, told.reason.as_str()),
+            ));
+        }
+    }
+    events.sort_by_key(|(at, _)| *at);
+    events
+}
+
+fn timeline_table(dossier: &Dossier<'_>) -> Vec<String> {
+    let zone = &dossier.plan.zone;
+    let events = events(dossier);
+    let mut lines = vec![
+        format!("| UTC | {} | what |", zone.iana_name().unwrap_or("local")),
+        "| --- | --- | --- |".to_owned(),
+    ];
+    let row = |(at, text): &(Timestamp, String)| {
+        format!(
+            "| {} | {} | {} |",
+            utc(*at).trim_end_matches(" UTC"),
+            local(*at, zone),
+            table_cell(text)
+        )
+    };
+    if events.len() <= ROWS {
+        lines.extend(events.iter().map(row));
+    } else {
+        let half = ROWS / 2;
+        lines.extend(events[..half].iter().map(row));
+        lines.push(format!(
+            "| … | … | {} more, see `edgewatch incidents show {}` |",
+            events.len() - 2 * half,
+            dossier.incident.number
+        ));
+        lines.extend(events[events.len() - half..].iter().map(row));
+    }
+    lines.push(String::new());
+    lines.push(
+        "**To write:** what people did, and when (calls, mails, guesses that turned out wrong)."
+            .to_owned(),
+    );
+    lines
+}
+
+/// Text of ours in a table: a bar would begin a new column.
+fn table_cell(text: &str) -> String {
+    one_line(text).replace('|', "\\|")
+}
+
+fn root_cause(dossier: &Dossier<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if dossier.briefing.cause_known {
+        lines.push(format!(
+            "{}. Confidence {}.\n",
+            sentence(dossier.headline.trim_end_matches('.')),
+            percent(dossier)
+        ));
+    } else {
+        lines.push("It could not be told from the runs alone.\n".to_owned());
+    }
+    lines.extend(items("- ", dossier.briefing.because.clone()));
+    if let Some(tell) = &dossier.incident.diagnosis.would_tell {
+        lines.push(format!("- What would tell more: {tell}."));
+    }
+    lines
+}
+
+fn trigger(dossier: &Dossier<'_>) -> Vec<String> {
+    let zone = &dossier.plan.zone;
+    let onset = dossier.incident.onset_at;
+    let when = match dossier.incident.last_good_at {
+        Some(good) => format!("between {} and {}", both(good, zone), both(onset, zone)),
+        None => format!("before {}", both(onset, zone)),
+    };
+    let whom = if dossier.ours() {
+        "on our own side".to_owned()
+    } else {
+        format!("at {}", partner::recipient(dossier))
+    };
+    vec![
+        format!("It began to show {when}; what set it off, the runs can't tell."),
+        format!("\n**To write:** what was changed {whom} by then, and why?"),
+    ]
+}
+
+fn resolution(dossier: &Dossier<'_>) -> Vec<String> {
+    let zone = &dossier.plan.zone;
+    match dossier.incident.resolved_at {
+        Some(end) => vec![
+            format!(
+                "Over since {}: every cell that failed has passed again, repeatedly.",
+                both(end, zone)
+            ),
+            format!(
+                "\n**To write:** what ended it, and who did it? (edgewatch sees that it ended, not why; ask {}.)",
+                if dossier.ours() {
+                    "our own network's people".to_owned()
+                } else {
+                    partner::recipient(dossier)
+                }
+            ),
+        ],
+        None => vec![format!(
+            "Not over. {}.",
+            dossier
+                .briefing
+                .next_step
+                .as_deref()
+                .unwrap_or("See `edgewatch incidents show`")
+                .trim_end_matches('.')
+        )],
+    }
+}
+
+fn detection(dossier: &Dossier<'_>) -> Vec<String> {
+    let zone = &dossier.plan.zone;
+    let incident = &dossier.incident;
+    let onset = incident.onset_at;
+    let after = |at: Timestamp| {
+        if at < onset {
+            format!("{} before", between(at, onset))
+        } else {
+            between(onset, at)
+        }
+    };
+    let mut rows = vec![
+        ("first failed run".to_owned(), onset),
+        ("incident opened".to_owned(), incident.opened_at),
+    ];
+    let mut row = |what: &str, at: Option<Timestamp>| {
+        rows.extend(at.map(|at| (what.to_owned(), at)));
+    };
+    row("last good run", incident.last_good_at);
+    row("resolved", incident.resolved_at);
+    for told in &dossier.told {
+        let what = match told.reason {
+            Reason::Opened => "began",
+            Reason::Resolved => "is over",
+            _ => continue,
+        };
+        let receiver = table_cell(&told.receiver);
+        row(&format!("{receiver} told that it {what}"), told.at);
+    }
+    rows.sort_by_key(|(_, at)| *at);
+    let mut lines = vec![
+        "| what | when | after the first failure |".to_owned(),
+        "| --- | --- | --- |".to_owned(),
+    ];
+    lines.extend(
+        rows.iter()
+            .map(|(what, at)| format!("| {what} | {} | {} |", both(*at, zone), after(*at))),
+    );
+    let untold: Vec<String> = dossier
+        .told
+        .iter()
+        .filter(|t| t.at.is_none())
+        .map(not_told)
+        .collect();
+    if !untold.is_empty() {
+        lines.push(String::new());
+        lines.extend(items("- ", untold));
+    }
+    if dossier.told.is_empty() {
+        lines.push("\nNobody was told: no receiver was due a message.".to_owned());
+    }
+    lines
+}
+
+fn not_told(told: &Told) -> String {
+    match &told.error {
+        Some(error) => format!(
+            "{} could not be told ({}): {error}",
+            told.receiver,
+            told.reason.as_str()
+        ),
+        None => format!(
+            "{} is not told yet ({})",
+            told.receiver,
+            told.reason.as_str()
+        ),
+    }
+}
+
+fn was_not(dossier: &Dossier<'_>) -> Vec<String> {
+    let ruled_out = &dossier.briefing.ruled_out;
+    if ruled_out.is_empty() {
+        return vec!["Nothing was ruled out.".to_owned()];
+    }
+    items("- ", ruled_out.clone())
+}
+
+fn evidence(dossier: &Dossier<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in &dossier.lines {
+        lines.push(format!(
+            "- {} {}{}{}",
+            if line.failing {
+                line.kind.label()
+            } else {
+                "pass"
+            },
+            short(dossier, &line.cell),
+            line.status
+                .map_or_else(String::new, |status| format!(", HTTP {status}")),
+            line.at
+                .map_or_else(String::new, |at| format!(", {}", utc(at)))
+        ));
+    }
+    if !dossier.references.is_empty() {
+        let ids: Vec<String> = dossier
+            .references
+            .iter()
+            .map(|r| format!("`{}`", r.id))
+            .collect();
+        lines.push(format!(
+            "- {}s: {}",
+            dossier.vendor.reference,
+            ids.join(", ")
+        ));
+    }
+    for (name, run) in [
+        ("A request that failed", &dossier.incident.failing),
+        ("A request that passed", &dossier.incident.passing),
+    ] {
+        let Some(run) = run else { continue };
+        let answer = match (run.status, &run.failure) {
+            (Some(status), _) => format!("HTTP {status}"),
+            (None, Some(failure)) => failure.clone(),
+            (None, None) => "no answer".to_owned(),
+        };
+        lines.push(format!(
+            "\n{name}, {}, {answer}:\n",
+            both(run.at, &dossier.plan.zone)
+        ));
+        lines.push("```sh".to_owned());
+        lines.push(curl::command(dossier.plan, run));
+        lines.push("```".to_owned());
+        for sign in run
+            .verdict
+            .evidence
+            .iter()
+            .filter(|_| !run.verdict.passed())
+        {
+            lines.push(format!("- {}: {}", sign.strength, one_line(&sign.text)));
+        }
+    }
+    let number = dossier.incident.number;
+    let letter = if dossier.ours() {
+        String::new()
+    } else {
+        format!("; for the partner: `edgewatch report {number}`")
+    };
+    lines.push(format!(
+        "\nThe whole of it: `edgewatch incidents show {number}`{letter}."
+    ));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn march_2021_when_it_was_over() {
+        let mut night = fixture::march();
+        night.resolve();
+        insta::assert_snapshot!(text(&night.dossier()));
+    }
+
+    #[test]
+    fn a_cause_that_nobody_knows_yet() {
+        let mut night = fixture::march();
+        night.cannot_tell();
+        insta::assert_snapshot!(text(&night.dossier()));
+    }
+
+    #[test]
+    fn our_own_network() {
+        let night = fixture::our_side();
+        insta::assert_snapshot!(text(&night.dossier()));
+    }
+
+    #[test]
+    fn no_codes_in_the_plain_words() {
+        let mut night = fixture::march();
+        for _ in 0..2 {
+            let plain = plain(&night.dossier());
+            for word in [
+                "403",
+                "1010",
+                "HTTP",
+                "Cloudflare",
+                "user agent",
+                "Java",
+                "egress",
+                "webcache",
+            ] {
+                assert!(!plain.contains(word), "{word}: {plain}");
+            }
+            night.resolve();
+        }
+    }
+}

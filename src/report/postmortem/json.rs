@@ -1,0 +1,54 @@
+//! The post-mortem for scripts.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{actions, events, lessons, plain, text};
+use crate::report::dossier::Dossier;
+use crate::report::incidents;
+
+/// The same for scripts; keys are stable, times are RFC 3339 in UTC.
+#[must_use]
+pub fn json(dossier: &Dossier<'_>) -> Value {
+    let incident = &dossier.incident;
+    let time = |at: Timestamp| at.to_string();
+    let seconds = |at: Timestamp| at.duration_since(incident.onset_at).as_secs_f64();
+    json!({
+        "incident": incident.number,
+        "state": if dossier.resolved() { "resolved" } else { "open" },
+        "title": dossier.headline,
+        "our_side": dossier.ours(),
+        "confidence": dossier.briefing.confidence,
+        "cause_known": dossier.briefing.cause_known,
+        "impact": {
+            "what": dossier.briefing.words.what,
+            "affects": dossier.briefing.words.affects,
+            "workaround": dossier.briefing.words.workaround,
+            "lasted_s": dossier.end().duration_since(incident.onset_at).as_secs(),
+            "failed_runs": incident.failed_runs,
+            "extra_runs": incident.extra_runs,
+        },
+        "in_plain_words": plain(dossier),
+        "timeline": events(dossier).into_iter().map(|(at, text)| json!({ "at": time(at), "text": text })).collect::<Vec<_>>(),
+        "because": dossier.briefing.because,
+        "was_not": dossier.briefing.ruled_out,
+        "detection": {
+            "last_good_at": incident.last_good_at.map(time),
+            "onset_at": time(incident.onset_at),
+            "opened_at": time(incident.opened_at),
+            "opened_after_s": seconds(incident.opened_at),
+            "told": dossier.told.iter().map(|told| json!({
+                "receiver": told.receiver,
+                "reason": told.reason.as_str(),
+                "at": told.at.map(time),
+                "after_s": told.at.map(seconds),
+                "error": told.error,
+            })).collect::<Vec<_>>(),
+            "resolved_at": incident.resolved_at.map(time),
+        },
+        "actions": actions(dossier),
+        "lessons_to_write": lessons(dossier),
+        "evidence": incidents::json(incident, &dossier.briefing, &[]),
+        "text": text(dossier),
+    })
+}

@@ -1,0 +1,113 @@
+//! The incident for those who run the service, not the computers: no codes, no host names, and no guess.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use crate::domain::diagnosis::{Cause, Level};
+use crate::report::dossier::Dossier;
+use crate::report::partner;
+
+/// Below this confidence nobody outside the team reads a cause.
+const SURE: f64 = 0.9;
+
+/// A few sentences that support staff can pass on.
+pub(super) fn plain(dossier: &Dossier<'_>) -> String {
+    let words = &dossier.briefing.words;
+    let what = words.what.clone().unwrap_or_else(|| {
+        if dossier.ours() {
+            "Our connection to the internet".to_owned()
+        } else {
+            format!("Our connection to {}", partner::recipient(dossier))
+        }
+    });
+    // One program or one way out may be hit while the others work.
+    let part = if dossier.lines.iter().any(|line| !line.failing) {
+        ", or not for everybody,"
+    } else {
+        ""
+    };
+    let onset = dossier.incident.onset_at;
+    let mut text = match dossier.incident.resolved_at {
+        Some(end) => format!("{what} did not work{part} {}.", span(dossier, onset, end)),
+        None => format!(
+            "{what} has not worked{part} since {}.",
+            moment(dossier, onset)
+        ),
+    };
+    text.push_str(&why_in_plain_words(dossier));
+    let meanwhile = if dossier.resolved() {
+        "What worked meanwhile"
+    } else {
+        "What works meanwhile"
+    };
+    for (name, fact) in [("Affected", &words.affects), (meanwhile, &words.workaround)] {
+        if let Some(fact) = fact {
+            let _ = write!(text, " {name}: {}.", fact.trim_end_matches('.'));
+        }
+    }
+    text
+}
+
+fn why_in_plain_words(dossier: &Dossier<'_>) -> String {
+    let partner = partner::recipient(dossier);
+    let past = dossier.resolved();
+    let verb = |now: &'static str, then: &'static str| if past { then } else { now };
+    if !dossier.briefing.cause_known || dossier.briefing.confidence < SURE {
+        return " We don't know for certain why.".to_owned();
+    }
+    if dossier.ours() {
+        let was = verb("is", "was");
+        return format!(
+            " The fault {was} in our own network, not at {}.",
+            dossier.plan.service
+        );
+    }
+    let kind = dossier.incident.kind;
+    if !kind.is_refusal() {
+        return format!(
+            " The fault {} at {partner}, not with us.",
+            verb("is", "was")
+        );
+    }
+    let who = if kind.is_edge_refusal() {
+        format!("A security system in front of {partner}")
+    } else {
+        partner
+    };
+    let (whom, rest) = match &dossier.incident.diagnosis.cause {
+        Cause::Level(Level::Client(_)) => ("one of our programs", true),
+        Cause::Level(Level::Egress(_)) => ("one of our internet addresses", true),
+        Cause::Level(Level::Credential(_)) => ("our account", false),
+        Cause::Level(Level::Probe(_)) => ("one kind of request", true),
+        _ => ("our requests", false),
+    };
+    let rest = if rest {
+        format!("; the others {} let through", verb("are", "were"))
+    } else {
+        String::new()
+    };
+    format!(" {who} {} {whom}{rest}.", verb("turns away", "turned away"))
+}
+
+/// `02:14 on Sunday, 28 February 2021`.
+fn moment(dossier: &Dossier<'_>, at: Timestamp) -> String {
+    at.to_zoned(dossier.plan.zone.clone())
+        .strftime("%H:%M on %A, %-d %B %Y")
+        .to_string()
+}
+
+/// From when to when, the day once where it is the same.
+fn span(dossier: &Dossier<'_>, from: Timestamp, to: Timestamp) -> String {
+    let there = |at: Timestamp| at.to_zoned(dossier.plan.zone.clone());
+    if there(from).date() == there(to).date() {
+        let from = there(from).strftime("%H:%M").to_string();
+        format!("from {from} until {}", moment(dossier, to))
+    } else {
+        format!(
+            "from {} until {}",
+            moment(dossier, from),
+            moment(dossier, to)
+        )
+    }
+}
