@@ -205,10 +205,18 @@ impl Board {
     }
 
     /// Writes down a verdict; `None` when `at` is not newer than the last one, which is else returned.
-    pub fn note(&mut self, id: usize, at: Timestamp, kind: Kind) -> Option<Option<Last>> {
+    ///
+    /// A last one that lies after `now` is from before the clock was set back, and newer than nothing.
+    pub fn note(
+        &mut self,
+        id: usize,
+        at: Timestamp,
+        kind: Kind,
+        now: Timestamp,
+    ) -> Option<Option<Last>> {
         let cell = &mut self.cells[id];
         let before = cell.last;
-        if before.is_some_and(|last| last.at >= at) {
+        if before.is_some_and(|last| last.at >= at && last.at <= now) {
             return None;
         }
         let failed = cell.fails(kind);
