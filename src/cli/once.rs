@@ -45,7 +45,11 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
         return super::complain(&error);
     }
     let plan = match load::load(config) {
-        Ok(checked) => Arc::new(checked.plan),
+        Ok(checked) => {
+            // Cells of a credential that is not there are left out; nobody should take them for passing.
+            load::log_warnings(&checked);
+            Arc::new(checked.plan)
+        }
         Err(load::Error::Unreadable(text)) => return super::complain(&text),
         Err(load::Error::Faulty(findings)) => {
             eprintln!("{findings}");
