@@ -110,11 +110,6 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         "edgewatch {} is probing",
         env!("CARGO_PKG_VERSION"),
     );
-    for credential in &state.plan.credentials {
-        if let Some(why) = &credential.missing {
-            tracing::warn!(credential = %credential.name, "{why}; its cells are not run");
-        }
-    }
 
     loop {
         state.start_due(clock::now());
@@ -225,7 +220,7 @@ impl Loop {
                         tracing::debug!(%cell, "an extra run was asked of a cell that the plan no longer has");
                     }
                 }
-                Effect::VerdictChanged(change) => self.keeper.verdict(change),
+                Effect::VerdictChanged(change) => self.store.note_verdict(&change),
                 Effect::Save(change) => {
                     for entry in &change.timeline {
                         tracing::info!(
@@ -267,14 +262,27 @@ impl Loop {
                 return;
             }
         };
+        load::log_warnings(&checked);
+        if self.plan.store != checked.plan.store {
+            tracing::warn!(
+                "what {} says of the store is taken at the next start; until then {} is kept as before",
+                path.display(),
+                self.plan.store.path.display()
+            );
+        }
         let now = clock::now();
         let receivers_changed = self.plan.receivers != checked.plan.receivers;
-        self.plan = Arc::new(checked.plan);
+        // The open store stays as it is, and the plan says what is.
+        let store = self.plan.store.clone();
+        self.plan = Arc::new(Plan {
+            store,
+            ..checked.plan
+        });
         self.store.mask(self.plan.secrets());
         self.prober = Arc::new(prober);
         self.timetable.replace(&self.plan, now);
         self.step(Event::PlanReplaced(self.plan.clone()), now);
-        if receivers_changed {
+        if receivers_changed || self.deliver.is_none() {
             self.deliver_anew().await;
         }
         tracing::info!(

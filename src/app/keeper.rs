@@ -1,15 +1,16 @@
 //! Keeps what the loop decided: commits changes in their order, off the loop's path.
 //!
 //! The loop must go on probing while a disk is full or slow. So changes wait here in a bounded queue,
-//! each is tried until the store has it; the store wakes delivery. What is still waiting when
-//! the process dies was never told to anybody, and is found again after the restart.
+//! each is tried until the store has it; the store wakes delivery. Nothing else waits here, so that
+//! nothing can take their place. What is still waiting when the process dies was never told to anybody,
+//! and is found again after the restart.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::domain::incident::{Change, VerdictChange};
+use crate::domain::incident::Change;
 use crate::store::Store;
 
 /// Changes that may wait; an incident makes a handful, so this is hours of a full disk.
@@ -18,16 +19,10 @@ const WAITING_MAX: usize = 4_096;
 /// Between two tries of a commit that failed.
 const AGAIN: Duration = Duration::from_secs(5);
 
-#[derive(Debug)]
-enum Work {
-    Change(Box<Change>),
-    Verdict(VerdictChange),
-}
-
 /// The loop's handle to the task that commits.
 #[derive(Debug)]
 pub struct Keeper {
-    work: mpsc::Sender<Work>,
+    work: mpsc::Sender<Box<Change>>,
     task: JoinHandle<()>,
 }
 
@@ -45,7 +40,7 @@ impl Keeper {
     /// Hands a change over; says so when even the queue is full.
     pub fn change(&self, change: Box<Change>) {
         let number = change.incident.number;
-        if self.work.try_send(Work::Change(change)).is_err() {
+        if self.work.try_send(change).is_err() {
             tracing::error!(
                 incident = number,
                 "a change is lost: {WAITING_MAX} already wait for the store"
@@ -53,44 +48,34 @@ impl Keeper {
         }
     }
 
-    /// Hands a verdict change over; the first thing to be dropped when the store is behind.
-    pub fn verdict(&self, change: VerdictChange) {
-        let _ = self.work.try_send(Work::Verdict(change));
-    }
-
     /// Waits until everything handed over is kept, at most `deadline`.
-    pub async fn stop(self, deadline: Duration) {
+    pub async fn stop(mut self, deadline: Duration) {
         drop(self.work);
-        if tokio::time::timeout(deadline, self.task).await.is_err() {
+        if tokio::time::timeout(deadline, &mut self.task)
+            .await
+            .is_err()
+        {
             tracing::warn!("stopped with changes that the store did not take within {deadline:?}");
+            // Left alone it would try again for ever.
+            self.task.abort();
         }
     }
 }
 
-async fn keep(store: Store, mut waiting: mpsc::Receiver<Work>) {
+async fn keep(store: Store, mut waiting: mpsc::Receiver<Box<Change>>) {
     let mut told = false;
-    while let Some(work) = waiting.recv().await {
-        match work {
-            Work::Verdict(change) => store.note_verdict(&change),
-            Work::Change(change) => loop {
-                match store.commit((*change).clone()).await {
-                    Ok(()) => {
-                        if std::mem::take(&mut told) {
-                            tracing::warn!("the store takes changes again");
-                        }
-                        break;
-                    }
-                    Err(error) => {
-                        if !std::mem::replace(&mut told, true) {
-                            tracing::error!(
-                                incident = change.incident.number,
-                                "{error}; probing goes on, the change is tried again"
-                            );
-                        }
-                        tokio::time::sleep(AGAIN).await;
-                    }
-                }
-            },
+    while let Some(change) = waiting.recv().await {
+        while let Err(error) = store.commit((*change).clone()).await {
+            if !std::mem::replace(&mut told, true) {
+                tracing::error!(
+                    incident = change.incident.number,
+                    "{error}; probing goes on, the change is tried again"
+                );
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        if std::mem::take(&mut told) {
+            tracing::warn!("the store takes changes again");
         }
     }
 }

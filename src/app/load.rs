@@ -45,6 +45,13 @@ pub fn load(path: &Path) -> Result<Checked, Error> {
         .map_err(Error::Faulty)
 }
 
+/// Says in the log what is odd about a file that can be used: a secret that is not there, for example.
+pub fn log_warnings(checked: &Checked) {
+    for warning in &checked.warnings {
+        tracing::warn!("{}: {}; {}", warning.path, warning.message, warning.hint);
+    }
+}
+
 /// One byte more than allowed is read, so that the reader of the text can say that it is too long.
 fn read_bounded(path: &Path) -> std::io::Result<String> {
     let mut bytes = Vec::new();

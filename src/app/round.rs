@@ -1,17 +1,21 @@
 //! One round now: every cell once, politely, without the daemon.
 //!
-//! Hosts are asked side by side; the cells of one host start one after the other with the plan's gap,
-//! so that asking by hand can't look like an attack.
+//! Hosts are asked side by side; the cells of one host start one after the other with the plan's gap
+//! and within its budget, as the daemon's do, so that asking by hand can't look like an attack.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::decide::classify;
 use crate::decide::monitor::Judged;
+use crate::decide::politeness::Pace;
 use crate::domain::cell::CellKey;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
@@ -61,18 +65,12 @@ async fn one_host(
     done: mpsc::Sender<(usize, Judged)>,
     cells: Vec<(usize, CellKey)>,
 ) {
-    // The slower of the two limits: the gap, and the share of a minute that the budget leaves each request.
-    let share = std::time::Duration::from_secs(60) / plan.politeness.requests_per_minute.max(1);
-    let burst = plan.politeness.requests_per_minute as usize;
+    let (mut pace, began) = (Pace::new(&plan.politeness), Instant::now());
+    let elapsed = || i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX);
     let mut runs = JoinSet::new();
-    for (nth, (index, cell)) in cells.into_iter().enumerate() {
-        if nth > 0 {
-            tokio::time::sleep(if nth < burst {
-                plan.politeness.gap
-            } else {
-                plan.politeness.gap.max(share)
-            })
-            .await;
+    for (index, cell) in cells {
+        while let Some(wait) = pause(&mut pace, elapsed()) {
+            tokio::time::sleep(wait).await;
         }
         let Ok(permit) = room.clone().acquire_owned().await else {
             return;
@@ -87,6 +85,18 @@ async fn one_host(
         });
     }
     while runs.join_next().await.is_some() {}
+}
+
+/// How long until the host may be asked again; `None`: now, and it counts as asked.
+///
+/// `now` is microseconds since the round began. A person waits, so the budget is used as soon as the gap allows.
+fn pause(pace: &mut Pace, now: i64) -> Option<Duration> {
+    let wait = pace.earliest(now, true).saturating_sub(now);
+    if wait > 0 {
+        return Some(Duration::from_micros(wait.unsigned_abs()));
+    }
+    pace.started(now);
+    None
 }
 
 /// Runs one cell and reads its answer: the way from a due cell to a verdict, for daemon and round alike.
@@ -109,5 +119,32 @@ pub async fn run(
     Judged {
         observation,
         verdict,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::plan::Politeness;
+
+    #[test]
+    fn a_round_keeps_the_budget_over_every_minute() {
+        let mut pace = Pace::new(&Politeness {
+            requests_per_minute: 10,
+            gap: Duration::from_millis(500),
+            extra_per_incident: 0,
+        });
+        let (mut now, mut starts) = (Duration::ZERO, Vec::new());
+        while starts.len() < 25 {
+            match pause(&mut pace, now.as_micros() as i64) {
+                Some(wait) => now += wait,
+                None => starts.push(now),
+            }
+        }
+        for window in starts.windows(11) {
+            let took = window[10].saturating_sub(window[0]);
+            assert!(took >= Duration::from_secs(60), "11 runs within {took:?}");
+        }
+        assert!(starts[24] < Duration::from_secs(125), "{starts:?}");
     }
 }

@@ -99,7 +99,11 @@ pub(super) fn cells(
 /// The plan, or the exit code after having said why there is none.
 pub(super) fn plan(config: &Path) -> Result<Plan, ExitCode> {
     match load::load(config) {
-        Ok(checked) => Ok(checked.plan),
+        Ok(checked) => {
+            // Cells of a credential that is not there are left out; nobody should take them for passing.
+            load::log_warnings(&checked);
+            Ok(checked.plan)
+        }
         Err(load::Error::Unreadable(text)) => Err(super::complain(&text)),
         Err(load::Error::Faulty(findings)) => {
             eprintln!("{findings}");

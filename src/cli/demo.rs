@@ -28,8 +28,8 @@ use crate::simulate::{
     Account, Action, Certificate, Clock, Edge, Form, Front, Page, Partner, Rule, Script, Text, When,
 };
 
-/// The whole story ends within this, whatever happens.
-const DEADLINE: Duration = Duration::from_secs(115);
+/// The whole story ends within this, whatever happens; stopping has the rest of the two minutes.
+const DEADLINE: Duration = Duration::from_secs(105);
 
 const PARTNER: &str = "connect.gmc.example";
 const CONTROL: &str = "www.control.example";
@@ -92,7 +92,7 @@ async fn tell(keep: bool) -> Result<bool, String> {
         })),
         messages: Arc::new(|text: &str| super::print(&format!("\n{}\n", text.trim_end()))),
     };
-    let daemon = tokio::spawn(daemon::run(options, wanted));
+    let mut daemon = tokio::spawn(daemon::run(options, wanted));
     let mut story = Story {
         plan,
         news,
@@ -102,7 +102,14 @@ async fn tell(keep: bool) -> Result<bool, String> {
         colour: super::colour(),
     };
 
-    let told = tokio::time::timeout_at(deadline, story.told(&partner)).await;
+    let told = tokio::select! {
+        told = tokio::time::timeout_at(deadline, story.told(&partner)) => told,
+        ended = &mut daemon => return Err(match ended {
+            Ok(Ok(())) => "the daemon stopped before the story's end".to_owned(),
+            Ok(Err(error)) => error,
+            Err(error) => format!("the daemon ended badly: {error}"),
+        }),
+    };
     let right = if let Ok(right) = told {
         right
     } else {
@@ -111,6 +118,8 @@ async fn tell(keep: bool) -> Result<bool, String> {
     };
     if keep {
         story.say("Staying up, as asked; Ctrl-C ends it.");
+        // Nobody listens any more; what is told further would pile up.
+        story.news.close();
         let _ = tokio::signal::ctrl_c().await;
     }
     let _ = commands.send(Command::Stop).await;
@@ -372,7 +381,7 @@ impl Story {
                     self.timeline.extend(change.timeline.iter().cloned());
                     self.last = Some(change);
                 }
-                // The daemon is gone; the deadline, or its own error, ends the story.
+                // The daemon is gone; its own end ends the story.
                 None => std::future::pending().await,
             }
         }

@@ -29,9 +29,7 @@ pub(super) fn run(config: &Path, log: &str, _: &Arguments) -> ExitCode {
             return exit::problem();
         }
     };
-    for warning in &checked.warnings {
-        tracing::warn!("{}: {}; {}", warning.path, warning.message, warning.hint);
-    }
+    load::log_warnings(&checked);
     let options = Options {
         plan: checked.plan,
         config: Some(config.to_owned()),

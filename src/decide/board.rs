@@ -61,6 +61,9 @@ impl Latest {
 /// A pass this soon after an onset may have been on its way before it.
 const GRACE: SignedDuration = SignedDuration::from_secs(20);
 
+/// A clock that is set back by less is waited out; runs that come late must not look like a new time.
+const STEP: SignedDuration = SignedDuration::from_secs(10);
+
 /// A host, and the cells of all its probes.
 #[derive(Debug)]
 pub struct Host {
@@ -205,10 +208,19 @@ impl Board {
     }
 
     /// Writes down a verdict; `None` when `at` is not newer than the last one, which is else returned.
-    pub fn note(&mut self, id: usize, at: Timestamp, kind: Kind) -> Option<Option<Last>> {
+    ///
+    /// A last one that lies well after `now` is from before the clock was set back, and newer than nothing.
+    pub fn note(
+        &mut self,
+        id: usize,
+        at: Timestamp,
+        kind: Kind,
+        now: Timestamp,
+    ) -> Option<Option<Last>> {
         let cell = &mut self.cells[id];
         let before = cell.last;
-        if before.is_some_and(|last| last.at >= at) {
+        let soon = now.checked_add(STEP).unwrap_or(now);
+        if before.is_some_and(|last| last.at >= at && last.at <= soon) {
             return None;
         }
         let failed = cell.fails(kind);

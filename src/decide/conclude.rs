@@ -45,7 +45,7 @@ pub fn conclude(plan: &Arc<Plan>, round: &[Judged], now: Timestamp) -> Conclusio
     for judged in round {
         if let Some(id) = board.id(&judged.observation.cell) {
             // A cell that ran twice counts as it was last.
-            let _ = board.note(id, judged.observation.started_at, judged.kind());
+            let _ = board.note(id, judged.observation.started_at, judged.kind(), now);
         }
     }
     let since = round

@@ -45,7 +45,10 @@ impl Hour {
     pub fn full(&self, now: Timestamp) -> bool {
         let hour = SignedDuration::from_hours(1);
         let ago = now.checked_sub(hour).unwrap_or(now);
-        self.due.iter().filter(|at| **at > ago).count() >= PER_HOUR_MAX
+        // Requests are booked minutes ahead at most; a later one is from before the clock was set back.
+        let ahead = now.checked_add(hour).unwrap_or(now);
+        let counts = |at: &&Timestamp| **at > ago && **at <= ahead;
+        self.due.iter().filter(counts).count() >= PER_HOUR_MAX
     }
 
     pub fn note(&mut self, at: Timestamp) {
@@ -235,6 +238,16 @@ mod tests {
         }
         let expected: Vec<i64> = (0..30).chain(3600..3630).collect();
         assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn a_clock_set_back_by_a_day_leaves_an_hour_free() {
+        let mut hour = Hour::default();
+        for second in 0..30 {
+            hour.note(at(86_400 + second));
+        }
+        assert!(hour.full(at(86_430)));
+        assert!(!hour.full(at(30)));
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Monitor {
         };
         // A clock that is ahead must not make later runs look old; runs may come late or twice.
         let at = observation.started_at.min(now);
-        let Some(before) = self.board.note(id, at, kind) else {
+        let Some(before) = self.board.note(id, at, kind, now) else {
             return;
         };
         let cell = &self.board.cells[id];

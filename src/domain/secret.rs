@@ -48,14 +48,18 @@ impl Eq for Secret {}
 ///
 /// Used on what comes back from outside (a page that echoes the password, an error that quotes the
 /// URL) before it is kept or shown. Secrets shorter than four characters are left, because they would
-/// blot out ordinary words.
+/// blot out ordinary words. Longer ones go first, so that no tail of one that begins like another stays.
 #[must_use]
 pub fn mask(text: &str, secrets: &[Secret]) -> String {
+    let mut found: Vec<&str> = secrets
+        .iter()
+        .map(Secret::expose)
+        .filter(|secret| secret.len() >= 4 && text.contains(secret))
+        .collect();
+    found.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
     let mut masked = text.to_owned();
-    for secret in secrets {
-        if secret.expose().len() >= 4 && masked.contains(secret.expose()) {
-            masked = masked.replace(secret.expose(), "[secret]");
-        }
+    for secret in found {
+        masked = masked.replace(secret, "[secret]");
     }
     masked
 }
@@ -68,6 +72,15 @@ mod tests {
     fn prints_nothing_of_itself() {
         let secret = Secret::new("hunter22");
         assert_eq!(format!("{secret} {secret:?}"), "[secret] [secret]");
+    }
+
+    #[test]
+    fn a_secret_that_begins_like_another_leaves_no_tail() {
+        let secrets = [Secret::new("hunter"), Secret::new("hunter-2021")];
+        assert_eq!(
+            mask("x hunter-2021 hunter", &secrets),
+            "x [secret] [secret]"
+        );
     }
 
     #[test]

@@ -123,6 +123,17 @@ async fn once_says_when_the_fault_is_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn once_says_which_secret_is_not_there() {
+    let world = World::start().await;
+    world.write("de1: 127.0.0.2", "1m", "");
+    let mut command = world.command(&["once"]);
+    command.env_remove("GMC_PASSWORD");
+    let (code, _, err) = run(command).await;
+    assert_eq!(code, 0, "the control passes: {err}");
+    assert!(err.contains("GMC_PASSWORD"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn once_refuses_names_that_are_not_there() {
     let world = World::start().await;
     world.write(TWO, "1m", "");

@@ -197,3 +197,30 @@ async fn a_faulty_file_is_refused_at_reload_and_the_old_one_stays() {
     assert!(log.contains("the old one stays in force"), "{log}");
     assert!(log.contains("did you mean \"probes\""), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_says_what_it_did_not_take_and_what_is_odd() {
+    let world = World::start().await;
+    let teams = Fake::teams().await;
+    world.write("de1: 127.0.0.2", "1s", "");
+    let daemon = Daemon::start(&world, &teams);
+    within("a first round", async { drop(world.partner.seen(2).await) }).await;
+
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    let text = text
+        .replace("edgewatch.sqlite", "another.sqlite")
+        .replace("env: GMC_PASSWORD", "env: GMC_PASSWORD_THAT_NOBODY_SET");
+    std::fs::write(world.config(), text).unwrap();
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.0.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+    let before = world.control.count();
+    within("three more rounds of the control", async {
+        drop(world.control.seen(before + 3).await);
+    })
+    .await;
+    assert_eq!(daemon.stop().await, 0);
+    let log = std::fs::read_to_string(world.directory.path().join("daemon.log")).unwrap();
+    assert!(log.contains("GMC_PASSWORD_THAT_NOBODY_SET"), "{log}");
+    assert!(log.contains("is taken at the next start"), "{log}");
+    assert!(!world.directory.path().join("another.sqlite").exists());
+}

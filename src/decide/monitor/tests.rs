@@ -284,6 +284,21 @@ fn a_restart_repeats_nothing_and_ends_as_it_should() {
 }
 
 #[test]
+fn a_clock_set_back_does_not_blind_the_monitor() {
+    let mut play = Play::new(gmc());
+    play.run(20_000, |cell, _| kind_at(false, Kind::EdgeBlock, cell));
+    play.set_back(18_000);
+    play.run(3000, |cell, t| {
+        kind_at(t >= 2400 && client(cell, "java-8"), Kind::EdgeBlock, cell)
+    });
+    assert_eq!(play.reasons("engineers"), "opened", "{:#?}", play.lines);
+    assert_eq!(
+        incident_of(&play).diagnosis.cause,
+        Cause::Level(Level::Client("java-8".into()))
+    );
+}
+
+#[test]
 fn a_return_after_a_restart_keeps_the_number() {
     let world = |cell: &CellKey, t: i64| {
         let on = (400..1500).contains(&t) || (1900..2500).contains(&t);

@@ -327,6 +327,13 @@ impl Play {
         self.schedule();
     }
 
+    /// The wall clock is set back; the schedule goes on from there.
+    pub(super) fn set_back(&mut self, seconds: i64) {
+        self.second -= seconds;
+        self.queue.clear();
+        self.schedule();
+    }
+
     /// Stops and starts again with what was stored.
     pub(super) fn restart(&mut self) {
         let known = self.stored.values().cloned().collect();
