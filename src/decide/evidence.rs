@@ -406,6 +406,14 @@ mod tests {
     }
 
     #[test]
+    fn a_page_reads_without_tags_and_entities() {
+        assert_eq!(
+            plain(&visible("<b>Ray ID: 84f1 &bull;</b> Tom &amp;amp; J&#39;s")),
+            "Ray ID: 84f1 Tom &amp; J's"
+        );
+    }
+
+    #[test]
     fn an_excerpt_has_a_bound() {
         let text = excerpt(&page("text/plain", &"ä".repeat(5000)), &[]).unwrap();
         assert_eq!(text.chars().count(), 300);

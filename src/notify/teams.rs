@@ -182,7 +182,12 @@ fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, String)> {
     let briefing = message.briefing;
     let mut facts = Vec::new();
     if let Some(affects) = words(briefing.words.affects.as_ref()) {
-        facts.push(("Who is affected", affects));
+        let title = if message.reason == Reason::Resolved {
+            "Who was affected"
+        } else {
+            "Who is affected"
+        };
+        facts.push((title, affects));
     }
     if message.reason == Reason::Resolved {
         facts.push((

@@ -132,7 +132,7 @@ pub(crate) fn briefing() -> Briefing {
             what: Some("Submitting recommendations to the GMC".into()),
             affects: Some("Revalidation users".into()),
             workaround: Some("Use GMC Connect on the web".into()),
-            tell: Some("We know about it and will write again by the time below.".into()),
+            tell: Some("We know about it and will write again by the time above.".into()),
         },
         zone: "Europe/London".into(),
         next_update_at: Some(at("2021-02-28T03:15:00Z")),

@@ -671,3 +671,18 @@ proptest::proptest! {
         let _ = classify(&probe, &[], &seen(Some(woven), None));
     }
 }
+
+#[test]
+fn a_sign_is_told_once() {
+    let mut verdict = Verdict::new(Kind::EdgeBlock, Maker::Edge);
+    for text in [
+        "status 403, title \"No\"",
+        "status 403",
+        "status 4",
+        "status 4",
+    ] {
+        verdict.evidence.push(evidence(Strength::Strong, text));
+    }
+    let told: Vec<String> = tidy(verdict).evidence.into_iter().map(|e| e.text).collect();
+    assert_eq!(told, ["status 403, title \"No\"", "status 4"]);
+}
