@@ -43,7 +43,7 @@ pub trait Inputs {
 /// # Errors
 /// How to write it.
 pub fn duration(text: &str) -> Result<std::time::Duration, String> {
-    leaf::parse_duration(text)
+    measure::parse_duration(text)
 }
 
 /// A file that can be used.
