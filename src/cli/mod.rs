@@ -44,6 +44,9 @@ Examples:
   edgewatch demo                         watch the whole story on this machine, without network or configuration
   edgewatch check                        is probes.yaml right?
   edgewatch once                         run the matrix now and show it
+  edgewatch try --user-agent \"Java/21.0.2\" gmc-connect
+  edgewatch gate gmc-connect && start-the-sync
+  edgewatch report 12                    the letter to the partner about INC-12
   edgewatch                              probe on schedule and tell Slack and Teams (the same as `edgewatch run`)
   curl -si https://example.org | edgewatch classify -
 

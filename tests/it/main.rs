@@ -4,10 +4,10 @@
     reason = "a helper that can't go on fails its test"
 )]
 
-/// A store with history and incidents of the past.
-mod night;
 /// A Slack and a Teams on loopback that are strict, and fail on demand.
 mod fakes;
+/// A store with history and incidents of the past.
+mod night;
 /// A plan in code, for tests that do not read `probes.yaml`.
 mod plan;
 /// Values of the domain, made by hand and by chance.
