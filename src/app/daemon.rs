@@ -18,6 +18,7 @@ use crate::decide::monitor::{Effect, Event, Judged, Monitor};
 use crate::decide::schedule::{Asked, Start, Timetable};
 use crate::domain::cell::CellKey;
 use crate::domain::plan::Plan;
+use crate::domain::verdict::Kind;
 use crate::probe::Prober;
 use crate::store::Store;
 
@@ -194,6 +195,13 @@ impl Loop {
                     took_ms = judged.observation.took.as_millis() as u64,
                     "run"
                 );
+                if let Some(wait) = judged.verdict.retry_after
+                    && judged.verdict.kind == Kind::RateLimited
+                {
+                    let now = clock::now();
+                    self.timetable
+                        .hold(&cell, now.saturating_add(wait).unwrap_or(now), now);
+                }
                 if let Some(listener) = &mut self.listener {
                     listener(News::Judged(&judged));
                 }

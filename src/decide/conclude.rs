@@ -55,9 +55,7 @@ pub fn conclude(plan: &Arc<Plan>, round: &[Judged], now: Timestamp) -> Conclusio
         .unwrap_or(now);
     let down = down(&board);
     let mut briefings = Vec::new();
-    if !down.is_empty() {
-        briefings.push(our_network(&board, &down, round, since, now));
-    }
+    briefings.extend(our_network(&board, &down, round, since, now));
     for host in 0..board.hosts.len() {
         briefings.extend(one_host(&board, host, &down, round, since, now));
     }
@@ -92,12 +90,16 @@ fn our_network(
     round: &[Judged],
     since: Timestamp,
     now: Timestamp,
-) -> Briefing {
+) -> Option<Briefing> {
     let failing: Vec<usize> = (0..board.cells.len())
-        .filter(|id| {
-            let cell = &board.cells[*id];
-            down.contains(&cell.key.egress) && cell.last.is_some_and(|last| last.failed)
-        })
+        .filter(|id| ours(&board.cells[*id], down))
+        .collect();
+    if failing.is_empty() {
+        return None;
+    }
+    let egresses: BTreeSet<EgressName> = failing
+        .iter()
+        .map(|id| board.cells[*id].key.egress.clone())
         .collect();
     let keys = |ids: &[usize]| {
         ids.iter()
@@ -109,8 +111,8 @@ fn our_network(
         .iter()
         .filter(|cell| cell.last.is_some_and(|last| !last.failed));
     let passing = passing.map(|cell| cell.key.clone()).collect();
-    let diagnosis = diagnose::our_network(down.iter().cloned().collect(), keys(&failing), passing);
-    brief(
+    let diagnosis = diagnose::our_network(egresses.into_iter().collect(), keys(&failing), passing);
+    Some(brief(
         board,
         Subject::OurNetwork,
         diagnosis,
@@ -118,7 +120,14 @@ fn our_network(
         round,
         since,
         now,
-    )
+    ))
+}
+
+/// Whether a cell fails on our own side: it could not be sent at all, or its egress is down.
+fn ours(cell: &super::board::Cell, down: &BTreeSet<EgressName>) -> bool {
+    cell.last.is_some_and(|last| {
+        last.failed && (last.kind == Kind::LocalError || down.contains(&cell.key.egress))
+    })
 }
 
 /// The briefing about one host, if a cell of it fails that our own network does not explain.
@@ -136,7 +145,7 @@ fn one_host(
     for id in &board.hosts[host].cells {
         let cell = &board.cells[*id];
         let state = match cell.last {
-            Some(last) if !down.contains(&cell.key.egress) && last.failed => {
+            Some(last) if last.failed && !ours(cell, down) => {
                 failing.push(*id);
                 let view = || board.standing(&cell.key.egress, host, since);
                 standing.entry(cell.key.egress.clone()).or_insert_with(view);

@@ -26,6 +26,8 @@ pub(crate) struct Pace {
     /// Starts of the last minute, oldest first; at most `per_minute`.
     starts: VecDeque<Micros>,
     last: Option<Micros>,
+    /// The host asked for silence until then.
+    held_until: Option<Micros>,
 }
 
 impl Pace {
@@ -35,6 +37,7 @@ impl Pace {
             per_minute: 1,
             starts: VecDeque::new(),
             last: None,
+            held_until: None,
         };
         pace.set(politeness);
         pace
@@ -56,7 +59,8 @@ impl Pace {
         while self.starts.front().is_some_and(|&at| at <= now - MINUTE) {
             self.starts.pop_front();
         }
-        let Some(last) = self.last else { return now };
+        let held = self.held_until.unwrap_or(now).max(now);
+        let Some(last) = self.last else { return held };
         let mut earliest = last.saturating_add(self.gap);
         let used = self.starts.len();
         if !urgent && used * 2 >= self.per_minute && used > 0 {
@@ -65,7 +69,12 @@ impl Pace {
         if used >= self.per_minute {
             earliest = earliest.max(self.starts[used - self.per_minute] + MINUTE);
         }
-        earliest.max(now)
+        earliest.max(held)
+    }
+
+    /// Starts nothing before `until`: the host asked us to wait. A later wish does not shorten an earlier one.
+    pub(crate) fn hold(&mut self, until: Micros) {
+        self.held_until = self.held_until.max(Some(until));
     }
 
     pub(crate) fn started(&mut self, now: Micros) {
@@ -79,6 +88,7 @@ impl Pace {
     /// Moves what is remembered by `by`, after the clock was set.
     pub(crate) fn shift(&mut self, by: Micros) {
         self.last = self.last.map(|at| at + by);
+        self.held_until = self.held_until.map(|at| at + by);
         for at in &mut self.starts {
             *at += by;
         }
@@ -147,6 +157,25 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn a_host_that_asked_for_silence_gets_it() {
+        let mut pace = Pace::new(&Politeness::default());
+        pace.hold(30 * SECOND);
+        pace.hold(20 * SECOND);
+        assert_eq!(
+            pace.earliest(5 * SECOND, true),
+            30 * SECOND,
+            "extra runs wait too"
+        );
+        assert_eq!(pace.earliest(30 * SECOND, false), 30 * SECOND);
+        pace.started(30 * SECOND);
+        assert_eq!(
+            pace.earliest(31 * SECOND, false),
+            31 * SECOND,
+            "afterwards the rhythm is the old one"
+        );
     }
 
     #[test]

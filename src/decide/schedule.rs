@@ -170,6 +170,9 @@ enum Stage {
 /// A run that the heap gives out later than this is skipped, when its interval is not shorter.
 const GRACE: Micros = MINUTE;
 
+/// A host that asks for more silence than this is asked again all the same.
+const HOLD_MAX: Micros = 15 * MINUTE;
+
 /// Cron cells are spread over at most this after the occurrence, and at most a tenth of the time to the
 /// next one.
 const CRON_SPREAD: Micros = 5 * SECOND;
@@ -227,6 +230,19 @@ impl Timetable {
                 out.push(start);
                 room -= 1;
             }
+        }
+    }
+
+    /// Starts nothing at the host of `cell` before `until`, because it asked us to wait (`Retry-After`).
+    ///
+    /// At most a quarter of an hour from `now`; scheduled runs that get too late meanwhile are skipped and counted.
+    pub fn hold(&mut self, cell: &CellKey, until: Timestamp, now: Timestamp) {
+        if let Some(index) = self.find(cell) {
+            let latest = now.as_microsecond().saturating_add(HOLD_MAX);
+            let host = self.lines[self.slots[index as usize].line as usize].host;
+            self.hosts[host as usize]
+                .pace
+                .hold(until.as_microsecond().min(latest));
         }
     }
 

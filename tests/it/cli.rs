@@ -134,6 +134,21 @@ async fn once_says_which_secret_is_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_sent_is_never_the_partners_doing() {
+    let world = World::start().await;
+    world.write("gone: 192.0.2.1, de1: 127.0.0.2", "1m", "");
+    world.partner.switch(RULE, true);
+    let (code, out, _) = run(world.command(&["once", "--format", "json"])).await;
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, 1, "the partner refuses a client all the same: {out}");
+    let problems = json["conclusion"]["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 2, "ours and theirs are two problems: {out}");
+    assert_eq!(problems[0]["our_side"], true);
+    let headline = problems[1]["headline"].as_str().unwrap();
+    assert!(headline.contains("client `legacy`"), "{headline}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn once_refuses_names_that_are_not_there() {
     let world = World::start().await;
     world.write(TWO, "1m", "");
