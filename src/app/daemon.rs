@@ -35,7 +35,7 @@ pub enum News<'a> {
     /// A run ended.
     Judged(&'a Judged),
     /// An incident opened, changed or ended; the change is on its way to the store.
-    Changed(&'a crate::domain::incident::Change),
+    Changed(&'a crate::domain::change::Change),
 }
 
 /// A listener in the foreground; called from the loop, so it must be quick.

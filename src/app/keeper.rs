@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::domain::incident::Change;
+use crate::domain::change::Change;
 use crate::store::Store;
 
 /// Changes that may wait; an incident makes a handful, so this is hours of a full disk.

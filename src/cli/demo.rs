@@ -21,7 +21,8 @@ use crate::clock;
 use crate::config::{self, Inputs};
 use crate::decide::briefing;
 use crate::domain::cell::CellKey;
-use crate::domain::incident::{Change, Happening, TimelineEntry};
+use crate::domain::change::Change;
+use crate::domain::incident::{Happening, TimelineEntry};
 use crate::domain::plan::Plan;
 use crate::report::{incidents, matrix};
 use crate::simulate::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::domain::cell::CellKey;
-use crate::domain::incident::{Change, VerdictChange};
+use crate::domain::change::{Change, VerdictChange};
 use crate::domain::observation::{Observation, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::verdict::{Kind, Maker, Verdict};

@@ -17,7 +17,8 @@ use super::extra::Hour;
 use super::notify::Occasion;
 use super::watch::{OurSide, Run, Watch, World};
 use crate::domain::cell::EgressName;
-use crate::domain::incident::{Incident, State, Subject, VerdictChange};
+use crate::domain::change::VerdictChange;
+use crate::domain::incident::{Incident, State, Subject};
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
 

@@ -141,22 +141,3 @@ impl Happening {
         }
     }
 }
-
-/// What one step changed of one incident; stored together or not at all.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// As it is after the change.
-    pub incident: Incident,
-    pub timeline: Vec<TimelineEntry>,
-    pub notifications: Vec<super::notification::Notification>,
-}
-
-/// A cell's verdict turned from one kind to another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerdictChange {
-    pub cell: CellKey,
-    pub at: Timestamp,
-    /// `None` for the first verdict ever.
-    pub from: Option<Kind>,
-    pub to: Kind,
-}

@@ -4,6 +4,7 @@
 //! serialised: each boundary (YAML, SQL, JSON) has its own mirror.
 
 pub mod cell;
+pub mod change;
 pub mod condition;
 pub mod cron;
 pub mod diagnosis;

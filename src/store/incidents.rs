@@ -9,7 +9,8 @@ use rusqlite::{Connection, Row, Transaction, params};
 use super::document;
 use super::error::StoreError;
 use super::outbox::{self, Delivery};
-use crate::domain::incident::{Change, Incident, State, TimelineEntry};
+use crate::domain::change::Change;
+use crate::domain::incident::{Incident, State, TimelineEntry};
 
 /// Incidents resolved this recently are loaded at a start: they may come back and keep their number.
 const RECENT: Duration = Duration::from_secs(24 * 3600);

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use crate::domain::incident::{Change, VerdictChange};
+use crate::domain::change::{Change, VerdictChange};
 use crate::domain::observation::Observation;
 use crate::domain::plan::StorePolicy;
 use crate::domain::secret::Secret;

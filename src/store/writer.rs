@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::error::StoreError;
 use super::history::{Body, History, Run};
-use crate::domain::incident::VerdictChange;
+use crate::domain::change::VerdictChange;
 use crate::domain::plan::StorePolicy;
 use crate::domain::secret::Secret;
 

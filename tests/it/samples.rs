@@ -6,9 +6,10 @@ use std::time::Duration;
 use edgewatch::domain::cell::{
     CellKey, ClientName, CredentialName, EgressName, ProbeName, ReceiverName,
 };
+use edgewatch::domain::change::Change;
 use edgewatch::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use edgewatch::domain::incident::{
-    Change, Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
+    Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
 };
 use edgewatch::domain::notification::{Briefing, CellLine, Notification, Reason};
 use edgewatch::domain::probe::Words;

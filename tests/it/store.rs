@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use edgewatch::domain::incident::{Change, Happening, State, TimelineEntry, VerdictChange};
+use edgewatch::domain::change::{Change, VerdictChange};
+use edgewatch::domain::incident::{Happening, State, TimelineEntry};
 use edgewatch::domain::notification::Reason;
 use edgewatch::domain::observation::{
     Answer, Body, HttpVersion, Observation, Phases, Purpose, Route,

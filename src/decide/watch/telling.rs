@@ -5,7 +5,8 @@ use crate::decide::briefing;
 use crate::decide::events::Effect;
 use crate::decide::incidents::{Case, entry, later};
 use crate::decide::notify::{self, Face, Occasion};
-use crate::domain::incident::{Change, Happening, IncidentCell, TimelineEntry};
+use crate::domain::change::Change;
+use crate::domain::incident::{Happening, IncidentCell, TimelineEntry};
 use crate::domain::notification::Notification;
 
 impl Watch {

@@ -14,8 +14,9 @@ use crate::domain::cell::{
     CellKey, Client, Credential, CredentialName, Egress, HeaderCase, HttpOffer, IpFamily,
     ReceiverName, TlsRange, Way,
 };
+use crate::domain::change::Change;
 use crate::domain::diagnosis::Cause;
-use crate::domain::incident::{Change, Incident};
+use crate::domain::incident::Incident;
 use crate::domain::notification::{Channel, Notification, Reason, Receiver, Route};
 use crate::domain::observation::{Observation, Phases, Purpose, Route as Path};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
