@@ -541,7 +541,13 @@ impl<'a> Story<'a> {
     }
 
     fn give_reference(&self) -> String {
-        let Some(id) = self.incident.reference_ids.last() else {
+        // The one of the run that stands in the evidence, so that the partner looks up what they are shown.
+        let shown = self
+            .incident
+            .failing
+            .as_ref()
+            .and_then(|run| run.verdict.reference_id.as_ref());
+        let Some(id) = shown.or(self.incident.reference_ids.last()) else {
             return String::new();
         };
         let vendor = self
