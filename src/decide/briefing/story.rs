@@ -366,13 +366,16 @@ impl<'a> Story<'a> {
                 words::level(level)
             )),
             Cause::OurNetwork { .. } => {
-                let failing: Vec<String> = self
+                let mut failing: Vec<String> = self
                     .incident
                     .cells
                     .iter()
                     .filter(|cell| cell.failing)
                     .map(|cell| format!("`{}` from `{}`", cell.cell.probe, cell.cell.egress))
                     .collect();
+                // Cells that differ in client or credential alone say it once.
+                failing.sort();
+                failing.dedup();
                 if !failing.is_empty() {
                     lines.push(format!("failing: {}", words::list(&failing, "and")));
                 }
