@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::evidence::cut;
 use super::words;
 use crate::domain::cell::CellKey;
-use crate::domain::condition::{Compare, Condition};
+use crate::domain::condition::{Compare, Condition, status_words};
 use crate::domain::incident::{Incident, State, Subject};
 use crate::domain::notification::{Briefing, CellLine};
 use crate::domain::plan::Plan;
@@ -188,17 +188,7 @@ fn expected(plan: &Plan, incident: &Incident) -> String {
 fn condition(condition: &Condition) -> String {
     match condition {
         Condition::Status(ranges) => {
-            let ranges: Vec<String> = ranges
-                .iter()
-                .map(|(from, to)| {
-                    if from == to {
-                        from.to_string()
-                    } else {
-                        format!("{from} to {to}")
-                    }
-                })
-                .collect();
-            format!("HTTP {}", words::list(&ranges, "or"))
+            format!("HTTP {}", words::list(&status_words(ranges), "or"))
         }
         Condition::Header { name, value: None } => format!("header {name}"),
         Condition::Header {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::signatures::page;
-use crate::domain::condition::{Compare, Condition, Conditions};
+use crate::domain::condition::{Compare, Condition, Conditions, status_words};
 use crate::domain::observation::{HttpVersion, Observation};
 use crate::domain::xpath;
 
@@ -200,19 +200,9 @@ fn status(got: u16, ranges: &[(u16, u16)]) -> Option<String> {
     if ranges.iter().any(|(from, to)| (*from..=*to).contains(&got)) {
         return None;
     }
-    let wanted: Vec<String> = ranges
-        .iter()
-        .map(|(from, to)| {
-            if from == to {
-                from.to_string()
-            } else {
-                format!("{from} to {to}")
-            }
-        })
-        .collect();
     Some(format!(
         "expected status {}, got {got}",
-        wanted.join(" or ")
+        status_words(ranges).join(" or ")
     ))
 }
 

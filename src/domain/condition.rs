@@ -72,3 +72,16 @@ pub enum Compare {
 /// All of these must hold.
 #[derive(Debug, Clone, Default)]
 pub struct Conditions(pub Vec<Condition>);
+
+/// Inclusive status ranges in words: `200`, `300 to 399`.
+#[must_use]
+pub fn status_words(ranges: &[(u16, u16)]) -> Vec<String> {
+    let one = |(from, to): &(u16, u16)| {
+        if from == to {
+            from.to_string()
+        } else {
+            format!("{from} to {to}")
+        }
+    };
+    ranges.iter().map(one).collect()
+}
