@@ -84,6 +84,8 @@ mirror! {
         "password" password: Source,
         /// The address that the partner sees and has allow-listed; for people, never used to connect.
         "public" public: Address,
+        /// Where it leaves our network ("london"); egresses of one region are often refused together.
+        "region" region: Name,
         /// Which IP versions of the target may be used; any when left out.
         "family" family: Word<IpFamily>,
     }
@@ -118,6 +120,8 @@ mirror! {
         "name" name: Name,
         /// What to ask; http or https.
         required "url" url: String,
+        /// Whose it is; hosts of one partner are diagnosed together. The registrable domain of the host when left out.
+        "partner" partner: Name,
         /// GET when left out.
         "method" method: Word<Method>,
         /// Headers in this order; values may hold {{ credential.<field> }}.

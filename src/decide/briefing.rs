@@ -54,7 +54,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         resolved,
         our_side: story.our_side(),
         subject: match &incident.subject {
-            Subject::Host(host) => host.clone(),
+            Subject::Host(name) | Subject::Partner(name) => name.clone(),
             Subject::OurNetwork => "our network".to_owned(),
         },
         probes: incident.probes.iter().map(ToString::to_string).collect(),

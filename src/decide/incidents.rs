@@ -107,6 +107,8 @@ impl Case {
             cells: opening.cells,
             failing: None,
             passing: None,
+            beside: Vec::new(),
+            acknowledged: None,
             reference_ids: Vec::new(),
             failed_runs: opening.failed_runs,
             extra_runs: 0,
@@ -209,7 +211,10 @@ impl Case {
         }
         let covered = match &self.incident.diagnosis.cause {
             Cause::Level(level) => level.covers(cell),
-            Cause::Everything | Cause::Unknown { .. } => !passed_since_onset,
+            Cause::Together(levels) => levels.iter().all(|level| level.covers(cell)),
+            Cause::Everything | Cause::Pop(_) | Cause::OwnRate { .. } | Cause::Unknown { .. } => {
+                !passed_since_onset
+            }
             Cause::OurNetwork { egresses } => egresses.contains(&cell.egress),
         };
         covered && Group::of(kind) == Group::of(self.incident.kind)
@@ -453,6 +458,7 @@ mod tests {
             diagnosis: Diagnosis {
                 cause: Cause::Everything,
                 confidence: 0.9,
+                fails: None,
                 failing: Vec::new(),
                 passing: Vec::new(),
                 ruled_out: Vec::new(),

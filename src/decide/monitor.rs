@@ -85,6 +85,7 @@ impl Monitor {
                 self.alive.extend(host.filter(|_| open));
                 host.map(|host| &mut self.watches[host])
             }
+            Subject::Partner(_) => None,
         };
         match watch {
             Some(watch) if !open || watch.incident().is_none() => watch.resume(incident),
@@ -305,7 +306,7 @@ impl Monitor {
         for (watch, hour) in old.into_iter().zip(old_hours) {
             let place = match &watch.subject {
                 Subject::Host(name) => places.get(name).copied(),
-                Subject::OurNetwork => None,
+                Subject::Partner(_) | Subject::OurNetwork => None,
             };
             match place {
                 Some(place) => {

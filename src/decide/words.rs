@@ -15,6 +15,12 @@ pub fn level(level: &Level) -> String {
         Level::Client(name) => format!("client `{name}`"),
         Level::Credential(name) => format!("credential `{name}`"),
         Level::Probe(name) => format!("probe `{name}`"),
+        Level::Region { name, .. } => format!("region `{name}`"),
+        Level::Family { name, .. } => format!("client family `{name}`"),
+        Level::Http { version, .. } => format!("HTTP version {version}"),
+        Level::Method { name, .. } => format!("method {name}"),
+        Level::Path { name, .. } => format!("path {name}"),
+        Level::Host { name, .. } => format!("host {name}"),
     }
 }
 
@@ -26,6 +32,11 @@ pub fn name(level: &Level) -> String {
         Level::Client(name) => format!("`{name}`"),
         Level::Credential(name) => format!("`{name}`"),
         Level::Probe(name) => format!("`{name}`"),
+        Level::Region { name, .. } | Level::Family { name, .. } => format!("`{name}`"),
+        Level::Http { version: name, .. }
+        | Level::Method { name, .. }
+        | Level::Path { name, .. }
+        | Level::Host { name, .. } => name.clone(),
     }
 }
 

@@ -83,6 +83,8 @@ pub struct Egress {
     pub way: Way,
     /// The address that the partner sees and has allow-listed, as the operator says; never used to connect.
     pub public: Option<IpAddr>,
+    /// Where it leaves our network; egresses of one region are often refused together.
+    pub region: Option<String>,
     /// Which IP versions of the target may be used.
     pub family: IpFamily,
 }
@@ -140,6 +142,20 @@ pub struct Client {
     pub header_case: HeaderCase,
     /// Honest and expected to pass everywhere: tells "they block our client" from "they block us".
     pub control: bool,
+}
+
+impl Client {
+    /// The product that the user agent names first (`Java` of `Java/1.8.0_275`); clients of one product are
+    /// often refused together. The client's own name when there is none.
+    #[must_use]
+    pub fn family(&self) -> &str {
+        let product = self.user_agent.split(['/', ' ']).next().unwrap_or_default();
+        if product.is_empty() {
+            self.name.as_str()
+        } else {
+            product
+        }
+    }
 }
 
 /// Which HTTP versions a client offers.

@@ -338,6 +338,7 @@ fn incident() -> Incident {
         diagnosis: Diagnosis {
             cause: Cause::Level(Level::Client("legacy-reval".into())),
             confidence: 0.993,
+            fails: None,
             ruled_out: vec![
                 pair(Factor::Egress, &failing[0], &passing[0]),
                 pair(Factor::Credential, &failing[0], &passing[0]),
@@ -359,6 +360,8 @@ fn incident() -> Incident {
             .collect(),
         failing: Some(blocked(&failing[0])),
         passing: Some(passed()),
+        beside: Vec::new(),
+        acknowledged: None,
         reference_ids: vec!["5da5cc3358641e89-LHR".to_owned()],
         failed_runs: 74,
         extra_runs: 5,
@@ -435,6 +438,7 @@ fn plan() -> Plan {
         name: name.into(),
         way,
         public: public.map(Into::into),
+        region: None,
         family: IpFamily::Any,
     };
     let client = |name: &str, agent: &str| Client {
@@ -518,6 +522,7 @@ fn probe(name: &str, url: &str) -> Probe {
     Probe {
         name: name.into(),
         url: url.parse().unwrap(),
+        partner: "gmc-uk.org".to_owned(),
         method: Method::GET,
         headers: Vec::new(),
         body: None,

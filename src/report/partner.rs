@@ -23,7 +23,7 @@ pub(super) fn recipient(dossier: &Dossier<'_>) -> String {
 #[must_use]
 pub(super) fn host(dossier: &Dossier<'_>) -> String {
     match &dossier.incident.subject {
-        Subject::Host(host) => host.clone(),
+        Subject::Host(name) | Subject::Partner(name) => name.clone(),
         Subject::OurNetwork => "our own network".to_owned(),
     }
 }
@@ -57,6 +57,11 @@ fn named(dossier: &Dossier<'_>, level: &Level) -> String {
         Level::Egress(name) => address(dossier, name),
         Level::Credential(name) => format!("our account \"{name}\""),
         Level::Probe(name) => format!("the endpoint of \"{name}\""),
+        Level::Region { name, .. } => format!("our addresses in {name}"),
+        Level::Family { name, .. } => format!("clients whose user agent begins with \"{name}\""),
+        Level::Http { version, .. } => format!("HTTP version {version}"),
+        Level::Method { name, .. } => format!("{name} requests"),
+        Level::Path { name, .. } | Level::Host { name, .. } => format!("requests to {name}"),
     }
 }
 

@@ -189,6 +189,9 @@ fn events(dossier: &Dossier<'_>) -> Vec<(Timestamp, String)> {
             Happening::Reopened => "Reopened",
             Happening::Cells => "Cells",
             Happening::ExtraRun => "Extra request",
+            Happening::Drift => "Change noticed",
+            Happening::Acknowledged => "Acknowledged",
+            Happening::Muted => "Muted",
             Happening::Removed => "No longer watched",
         };
         events.push((entry.at, format!("{name}: {}", entry.text)));

@@ -39,6 +39,7 @@ pub(crate) fn egress(name: &str, way: Way) -> Egress {
         name: name.into(),
         way,
         public: None,
+        region: None,
         family: IpFamily::Any,
     }
 }
@@ -60,6 +61,7 @@ pub(crate) fn probe(name: &str, url: &str) -> Probe {
     Probe {
         name: name.into(),
         url: url.parse().unwrap(),
+        partner: "partner".to_owned(),
         method: http::Method::GET,
         headers: Vec::new(),
         body: None,

@@ -33,6 +33,7 @@ impl<'a> Story<'a> {
             .iter()
             .filter(|probe| match &incident.subject {
                 Subject::Host(host) => probe.host() == *host,
+                Subject::Partner(partner) => probe.partner == *partner && !probe.control,
                 Subject::OurNetwork => probe.control,
             })
             .collect();
@@ -68,7 +69,7 @@ impl<'a> Story<'a> {
     /// The host, or our network.
     pub(super) fn target(&self) -> String {
         match &self.incident.subject {
-            Subject::Host(host) => host.clone(),
+            Subject::Host(name) | Subject::Partner(name) => name.clone(),
             Subject::OurNetwork => "Our own network".to_owned(),
         }
     }
@@ -90,7 +91,19 @@ impl<'a> Story<'a> {
         let (asked, breadth) = match &diagnosis.cause {
             _ if !self.named() => (self.some_cells(), String::new()),
             Cause::Level(level) => (self.level(level), self.breadth(level.factor())),
+            Cause::Together(levels) => {
+                let names: Vec<String> = levels.iter().map(|level| self.level(level)).collect();
+                (names.join(" together with "), String::new())
+            }
             Cause::Everything => (String::new(), self.breadth(Factor::Host)),
+            Cause::Pop(name) => (
+                format!("requests that PoP {name} answers"),
+                self.breadth(Factor::Host),
+            ),
+            Cause::OwnRate { per_minute, .. } => (
+                format!("our requests from {per_minute} a minute on"),
+                String::new(),
+            ),
             Cause::Unknown { .. } | Cause::OurNetwork { .. } => (self.some_cells(), String::new()),
         };
         let open = match &diagnosis.cause {
@@ -208,7 +221,7 @@ impl<'a> Story<'a> {
                 }
             }),
             Level::Egress(name) => self.public(name),
-            Level::Credential(_) | Level::Probe(_) => None,
+            _ => None,
         };
         let aside = aside.map_or_else(String::new, |aside| format!(" ({aside})"));
         match level {
@@ -216,6 +229,13 @@ impl<'a> Story<'a> {
             Level::Egress(_) => format!("requests from {}{aside}", words::level(level)),
             Level::Credential(_) => format!("requests with {}", words::level(level)),
             Level::Probe(_) => format!("requests of {}", words::level(level)),
+            Level::Family { .. } => format!("every client of the family {}", words::name(level)),
+            Level::Region { .. } => format!("requests from every egress in {}", words::name(level)),
+            Level::Http { .. } => format!("requests over {}", words::level(level)),
+            Level::Method { .. } => format!("{} requests", words::name(level)),
+            Level::Path { .. } | Level::Host { .. } => {
+                format!("requests to {}", words::name(level))
+            }
         }
     }
 
@@ -341,7 +361,7 @@ impl<'a> Story<'a> {
     pub(super) fn over(&self) -> String {
         let count = self.incident.cells.len();
         let target = match &self.incident.subject {
-            Subject::Host(host) => format!(" of {host}"),
+            Subject::Host(name) | Subject::Partner(name) => format!(" of {name}"),
             Subject::OurNetwork => " of our own network".to_owned(),
         };
         let answer = if self.watched().is_some() {

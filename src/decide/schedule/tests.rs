@@ -16,6 +16,7 @@ fn probe(name: &str, host: &str, cells: usize, schedule: Schedule) -> Probe {
     Probe {
         name: name.into(),
         url: format!("https://{host}/").parse().unwrap(),
+        partner: "partner".to_owned(),
         method: http::Method::GET,
         headers: Vec::new(),
         body: None,

@@ -36,6 +36,7 @@ impl Setup {
             name: (*name).into(),
             way: Way::Routes,
             public: Some([203, 0, 113, n].into()),
+            region: None,
             family: IpFamily::Any,
         });
         let clients = clients.iter().map(|name| Client {
@@ -82,6 +83,7 @@ impl Setup {
         let probe = Probe {
             name: name.into(),
             url: format!("https://{host}/").parse().unwrap(),
+            partner: host.to_owned(),
             method: Method::GET,
             headers: Vec::new(),
             body: None,
@@ -170,6 +172,12 @@ pub(super) fn verdict(kind: Kind) -> Verdict {
 pub(super) fn said(cause: &Cause) -> String {
     match cause {
         Cause::Level(level) => level.to_string(),
+        Cause::Together(levels) => {
+            let levels: Vec<String> = levels.iter().map(ToString::to_string).collect();
+            levels.join(" and ")
+        }
+        Cause::Pop(name) => format!("PoP {name}"),
+        Cause::OwnRate { per_minute, .. } => format!("our own rate of {per_minute}"),
         Cause::Everything => "everything".to_owned(),
         Cause::OurNetwork { egresses } => format!("our network {egresses:?}"),
         Cause::Unknown { among } => format!("unknown {among:?}"),
