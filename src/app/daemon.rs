@@ -17,6 +17,7 @@ use crate::clock;
 use crate::decide::monitor::{Effect, Event, Judged, Monitor};
 use crate::decide::schedule::{Asked, Start, Timetable};
 use crate::domain::cell::CellKey;
+use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
 use crate::probe::Prober;
@@ -147,7 +148,8 @@ struct Loop {
     /// `None` only when delivery could not be started again after a reload.
     deliver: Option<Deliver>,
     messages: Print,
-    /// Runs in flight; a panic in one stays in its task and gives the cell back without a verdict.
+    /// Runs in flight, by the cell that was due; a panic in one stays in its task and gives the cell back
+    /// without a verdict.
     runs: JoinSet<(CellKey, Option<Judged>)>,
     /// Kept between rounds so that starting cells allocates nothing.
     starts: Vec<Start>,
@@ -158,9 +160,18 @@ impl Loop {
         let room = self.plan.runs_in_flight_max.saturating_sub(self.runs.len());
         self.timetable.due(now, room, &mut self.starts);
         for start in self.starts.drain(..) {
+            if !self.monitor.wants(&start.cell, start.purpose) {
+                self.timetable.finished(&start.cell);
+                continue;
+            }
+            let aimed = match start.purpose {
+                Purpose::Schedule => self.monitor.aim(&start.cell, start.due_at),
+                _ => None,
+            };
             let (plan, prober) = (self.plan.clone(), self.prober.clone());
             self.runs.spawn(async move {
-                let run = round::run(&plan, &prober, &start.cell, start.purpose, start.due_at);
+                let cell = aimed.as_ref().unwrap_or(&start.cell);
+                let run = round::run(&plan, &prober, cell, start.purpose, start.due_at);
                 let judged = AssertUnwindSafe(run).catch_unwind().await.ok();
                 (start.cell, judged)
             });

@@ -100,6 +100,8 @@ pub enum Cause {
     Level(Level),
     /// Exactly the cells with all of these levels fail; at least two.
     Together(Vec<Level>),
+    /// Cells with any of these causes fail: several levels of one factor.
+    AnyOf(Vec<Cause>),
     /// Every cell of the subject fails while controls pass.
     Everything,
     /// What this point of presence of the CDN answers fails; which request lands there is not ours to choose.
@@ -131,6 +133,18 @@ impl Cause {
             Self::Level(level) => std::slice::from_ref(level),
             Self::Together(levels) => levels,
             _ => &[],
+        }
+    }
+
+    /// Whether it hits a cell; `None` when levels don't decide that.
+    #[must_use]
+    pub fn covers(&self, cell: &CellKey) -> Option<bool> {
+        match self {
+            Self::Level(level) => Some(level.covers(cell)),
+            Self::Together(levels) => Some(levels.iter().all(|level| level.covers(cell))),
+            Self::AnyOf(causes) => Some(causes.iter().any(|c| c.covers(cell) == Some(true))),
+            Self::OurNetwork { egresses } => Some(egresses.contains(&cell.egress)),
+            Self::Everything | Self::Pop(_) | Self::OwnRate { .. } | Self::Unknown { .. } => None,
         }
     }
 }

@@ -375,6 +375,7 @@ impl From<LevelDoc> for Level {
 enum CauseDoc {
     Level(LevelDoc),
     Together(Vec<LevelDoc>),
+    AnyOf(Vec<CauseDoc>),
     Everything,
     Pop(String),
     OwnRate { per_minute: u32, by_egress: bool },
@@ -387,6 +388,7 @@ impl From<&Cause> for CauseDoc {
         match cause {
             Cause::Level(level) => Self::Level(level.into()),
             Cause::Together(levels) => Self::Together(levels.iter().map(Into::into).collect()),
+            Cause::AnyOf(causes) => Self::AnyOf(causes.iter().map(Into::into).collect()),
             Cause::Everything => Self::Everything,
             Cause::Pop(name) => Self::Pop(name.clone()),
             Cause::OwnRate {
@@ -413,6 +415,7 @@ impl From<CauseDoc> for Cause {
             CauseDoc::Together(levels) => {
                 Self::Together(levels.into_iter().map(Into::into).collect())
             }
+            CauseDoc::AnyOf(causes) => Self::AnyOf(causes.into_iter().map(Into::into).collect()),
             CauseDoc::Everything => Self::Everything,
             CauseDoc::Pop(name) => Self::Pop(name),
             CauseDoc::OwnRate {

@@ -95,6 +95,11 @@ impl<'a> Story<'a> {
                 let names: Vec<String> = levels.iter().map(|level| self.level(level)).collect();
                 (names.join(" together with "), String::new())
             }
+            Cause::AnyOf(causes) => {
+                let levels = causes.iter().flat_map(Cause::levels);
+                let names: Vec<String> = levels.map(|level| self.level(level)).collect();
+                (words::list(&names, "and"), String::new())
+            }
             Cause::Everything => (String::new(), self.breadth(Factor::Host)),
             Cause::Pop(name) => (
                 format!("requests that PoP {name} answers"),

@@ -16,7 +16,7 @@ use crate::domain::cell::{
 };
 use crate::domain::change::Change;
 use crate::domain::diagnosis::Cause;
-use crate::domain::incident::Incident;
+use crate::domain::incident::{Incident, Subject};
 use crate::domain::notification::{Channel, Notification, Reason, Receiver, Route};
 use crate::domain::observation::{Observation, Phases, Purpose, Route as Path};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
@@ -41,7 +41,7 @@ impl Setup {
         });
         let clients = clients.iter().map(|name| Client {
             name: (*name).into(),
-            user_agent: format!("agent of {name}"),
+            user_agent: format!("{name}/1.0"),
             http: HttpOffer::default(),
             tls: TlsRange::default(),
             headers: Vec::new(),
@@ -176,6 +176,7 @@ pub(super) fn said(cause: &Cause) -> String {
             let levels: Vec<String> = levels.iter().map(ToString::to_string).collect();
             levels.join(" and ")
         }
+        Cause::AnyOf(causes) => causes.iter().map(said).collect::<Vec<_>>().join(" or "),
         Cause::Pop(name) => format!("PoP {name}"),
         Cause::OwnRate { per_minute, .. } => format!("our own rate of {per_minute}"),
         Cause::Everything => "everything".to_owned(),
@@ -297,6 +298,11 @@ impl Play {
                 let again = due + every.as_secs() as i64;
                 self.push(again, cell.clone(), Purpose::Schedule);
             }
+            let cell = match purpose {
+                Purpose::Schedule => self.monitor.aim(&cell, at(due)).unwrap_or(cell),
+                _ if !self.monitor.wants(&cell, purpose) => continue,
+                _ => cell,
+            };
             let kind = world(&cell, self.second);
             self.observe(&cell, kind, purpose);
         }
@@ -451,29 +457,9 @@ impl Play {
                 cell.probe
             );
         }
-        let mut open = BTreeMap::new();
-        for change in &self.changes {
-            let incident = &change.incident;
-            if incident.resolved_at.is_some() {
-                open.remove(&incident.subject_text());
-            } else {
-                let known = open.insert(incident.subject_text(), incident.number);
-                assert!(
-                    known.is_none_or(|n| n == incident.number),
-                    "two open at once"
-                );
-            }
-        }
-    }
-}
-
-/// A subject that can be a key of an ordered map.
-trait SubjectText {
-    fn subject_text(&self) -> String;
-}
-
-impl SubjectText for Incident {
-    fn subject_text(&self) -> String {
-        format!("{:?}", self.subject)
+        let ours = self.stored.values().filter(|incident| {
+            incident.subject == Subject::OurNetwork && incident.resolved_at.is_none()
+        });
+        assert!(ours.count() <= 1, "our network fails only once at a time");
     }
 }
