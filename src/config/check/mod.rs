@@ -366,7 +366,7 @@ fn incidents(raw: Option<raw::Incidents>, desk: &mut Desk<'_>) -> IncidentPolicy
     policy
 }
 
-fn store(raw: raw::Store) -> StorePolicy {
+pub(super) fn store(raw: raw::Store) -> StorePolicy {
     StorePolicy {
         path: raw
             .path
