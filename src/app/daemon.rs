@@ -241,11 +241,13 @@ impl Loop {
                 }
                 self.step(Event::Observed(Box::new(judged)), clock::now());
             }
-            None => {
-                self.own.panicked();
-                tracing::error!(%cell, "a run panicked; please report this, with the message above");
-            }
+            None => self.panicked(&cell),
         }
+    }
+
+    fn panicked(&mut self, cell: &CellKey) {
+        self.own.panicked();
+        tracing::error!(%cell, "a run panicked; please report this, with the message above");
     }
 
     fn step(&mut self, event: Event, now: Timestamp) {

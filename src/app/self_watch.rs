@@ -317,10 +317,10 @@ impl SelfWatch {
             systemd.alive();
         }
         let mut line = format!(
-            "{} cells, {} runs, {} open, configuration {}",
-            self.plan.cells,
-            self.runs.ended,
-            incidents(self.incidents_open),
+            "{}, {}, {} open, configuration {}",
+            counted(self.plan.cells, "cell"),
+            counted(self.runs.ended, "run"),
+            counted(self.incidents_open, "incident"),
             self.plan.generation
         );
         if self.reload.as_ref().is_some_and(|r| r.error.is_some()) {
@@ -388,12 +388,8 @@ impl SelfWatch {
     }
 }
 
-fn incidents(count: u64) -> String {
-    if count == 1 {
-        "1 incident".to_owned()
-    } else {
-        format!("{count} incidents")
-    }
+fn counted(count: u64, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
 /// As often as whoever listens most impatiently needs it.

@@ -333,8 +333,10 @@ fn troubles(status: &Status, config: &Path, faulty: Option<&str>) -> Vec<String>
         (DaemonState::Stopped, _) => troubles.push("the daemon does not run".to_owned()),
         _ => troubles.push("the daemon has said nothing of itself in this store".to_owned()),
     }
-    if let Some(faulty) = faulty {
-        let first = faulty.lines().next().unwrap_or_default();
+    // Said already where the daemon found it out at a reload.
+    if let Some(first) = faulty.map(|faulty| faulty.lines().next().unwrap_or_default())
+        && !troubles.iter().any(|trouble| trouble.contains(first))
+    {
         troubles.push(format!(
             "{} can't be used, the daemon would not start with it: {first}; see `edgewatch check`",
             config.display()

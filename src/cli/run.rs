@@ -66,5 +66,5 @@ async fn until_signalled(options: Options) -> Result<(), String> {
             }
         }
     });
-    daemon::run(options, wanted).await
+    Box::pin(daemon::run(options, wanted)).await
 }

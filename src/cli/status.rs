@@ -201,14 +201,20 @@ fn facts(text: &mut String, status: &Status, vitals: &Vitals) {
     line("store", value);
     if let Some(heartbeat) = &vitals.heartbeat {
         let last = heartbeat.last_sent_at.map_or_else(
-            || "none yet".to_owned(),
-            |at| format!("the last {} ago", ago(at, status.at)),
+            || "none sent yet".to_owned(),
+            |at| {
+                format!(
+                    "{} sent, the last {} ago",
+                    heartbeat.sent,
+                    ago(at, status.at)
+                )
+            },
         );
         line(
             "heartbeat",
             format!(
-                "{} sent, {last}; {} failed, {} withheld",
-                heartbeat.sent, heartbeat.failed, heartbeat.withheld
+                "{last}; {} failed, {} withheld",
+                heartbeat.failed, heartbeat.withheld
             ),
         );
     }
