@@ -241,12 +241,23 @@ impl Store {
         doing: &'static str,
         work: impl FnOnce(&rusqlite::Transaction<'_>, &Path) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.write_then(doing, work, |_| ()).await
+    }
+
+    /// The same; what it was is then counted, before the outbox is seen without it.
+    async fn write_then<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&rusqlite::Transaction<'_>, &Path) -> Result<T, StoreError> + Send + 'static,
+        count: impl FnOnce(&mut Post) + Send + 'static,
+    ) -> Result<T, StoreError> {
         let path = self.inner.path.clone();
         let queue = Arc::clone(&self.inner.queue);
         self.call(move |connection| {
             let result = writer::durably(connection, &path, doing, work);
             queue.wrote(result.as_ref().err());
             if result.is_ok() {
+                count(&mut queue.post());
                 outbox::look(connection, &queue);
             }
             result

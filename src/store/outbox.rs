@@ -354,7 +354,8 @@ impl Store {
         let diverted = matches!(divert, Some(Divert::To { .. }));
         let key = Key::of(delivery);
         let settled = outcome.clone();
-        self.write("mark a notification", move |transaction, path| {
+        let receiver = key.receiver.clone();
+        let work = move |transaction: &Transaction<'_>, path: &Path| {
             settle(transaction, &key, &outcome, now)
                 .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))?;
             if let Some(divert) = divert {
@@ -369,10 +370,11 @@ impl Store {
                 }
             }
             Ok(())
+        };
+        self.write_then("mark a notification", work, move |post| {
+            post.settle(&receiver, &settled);
         })
         .await?;
-        let receiver = delivery.notification.receiver.as_str();
-        self.inner.queue.post().settle(receiver, &settled);
         if diverted {
             self.outbox_changed();
         }

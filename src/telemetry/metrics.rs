@@ -416,35 +416,23 @@ impl Metrics {
     #[must_use]
     pub fn meters(self: &Arc<Self>, plan: &Plan, before: Option<&Meters>) -> Meters {
         let mut shown = Shown::default();
-        let mut probes = HashMap::with_capacity(plan.probes.len());
-        for (index, probe) in plan.probes.iter().enumerate() {
-            let name = bounded(index, PROBES_MAX, probe.name.as_str());
-            let in_phases = bounded(index, HISTOGRAM_PROBES_MAX, probe.name.as_str());
-            let meters = ProbeMeters {
-                runs: by_kind(|verdict| {
-                    self.runs
-                        .get_or_create_owned(&[("probe", name.clone()), ("verdict", verdict)])
-                }),
-                phases: PHASES.map(|(phase, _)| {
-                    self.phases.get_or_create_owned(&[
-                        ("probe", in_phases.clone()),
-                        ("phase", Cow::Borrowed(phase)),
-                    ])
-                }),
-                last_success: self
-                    .last_success
-                    .get_or_create_owned(&[("probe", name.clone())]),
-            };
-            probes.insert(probe.name.clone(), meters);
-            shown.probes.insert(name);
-            shown.in_phases.insert(in_phases);
-        }
+        // Beyond the bound one entry serves them all, so that a large plan costs nothing here.
+        let probes = plan.probes.iter().take(PROBES_MAX).enumerate();
+        let by_name = probes
+            .map(|(index, probe)| {
+                let name = Cow::Owned(probe.name.to_string());
+                let in_phases = bounded(index, HISTOGRAM_PROBES_MAX, &name);
+                (probe.name.clone(), self.probe(name, in_phases, &mut shown))
+            })
+            .collect();
+        let others = (plan.probes.len() > PROBES_MAX)
+            .then(|| self.probe(Cow::Borrowed(OTHER), Cow::Borrowed(OTHER), &mut shown));
         let anonymous = CredentialName::anonymous();
         let credentials = plan.credentials.iter().map(|c| &c.name);
         let credentials = std::iter::once(&anonymous).chain(credentials);
         let meters = Meters {
             metrics: Arc::clone(self),
-            probes,
+            probes: Bounded { by_name, others },
             egresses: self.level("egress", plan.egresses.iter().map(|e| &e.name), &mut shown),
             clients: self.level("client", plan.clients.iter().map(|c| &c.name), &mut shown),
             credentials: self.level("credential", credentials, &mut shown),
@@ -456,15 +444,41 @@ impl Metrics {
         meters
     }
 
+    fn probe(
+        &self,
+        name: Cow<'static, str>,
+        in_phases: Cow<'static, str>,
+        shown: &mut Shown,
+    ) -> ProbeMeters {
+        let meters = ProbeMeters {
+            runs: by_kind(|verdict| {
+                self.runs
+                    .get_or_create_owned(&[("probe", name.clone()), ("verdict", verdict)])
+            }),
+            phases: PHASES.map(|(phase, _)| {
+                self.phases.get_or_create_owned(&[
+                    ("probe", in_phases.clone()),
+                    ("phase", Cow::Borrowed(phase)),
+                ])
+            }),
+            // Of many probes together it would hide the one that fails.
+            last_success: (name != OTHER).then(|| {
+                self.last_success
+                    .get_or_create_owned(&[("probe", name.clone())])
+            }),
+        };
+        shown.probes.insert(name);
+        shown.in_phases.insert(in_phases);
+        meters
+    }
+
     fn level<'a, N: Clone + Eq + Hash + fmt::Display + 'a>(
         &self,
         factor: &'static str,
         names: impl Iterator<Item = &'a N>,
         shown: &mut Shown,
-    ) -> HashMap<N, ByKind> {
-        let mut meters = HashMap::new();
-        for (index, name) in names.enumerate() {
-            let level = bounded(index, LEVELS_MAX, &name.to_string());
+    ) -> Bounded<N, ByKind> {
+        let mut meters = |level: Cow<'static, str>| {
             let counters = by_kind(|verdict| {
                 self.levels.get_or_create_owned(&[
                     ("factor", Cow::Borrowed(factor)),
@@ -472,10 +486,23 @@ impl Metrics {
                     ("verdict", verdict),
                 ])
             });
-            meters.insert(name.clone(), counters);
             shown.levels.insert((factor, level));
+            counters
+        };
+        let mut bounded = Bounded {
+            by_name: HashMap::new(),
+            others: None,
+        };
+        for (index, name) in names.enumerate() {
+            if index == LEVELS_MAX {
+                bounded.others = Some(meters(Cow::Borrowed(OTHER)));
+                break;
+            }
+            bounded
+                .by_name
+                .insert(name.clone(), meters(Cow::Owned(name.to_string())));
         }
-        meters
+        bounded
     }
 
     fn remove(&self, before: &Shown, now: &Shown) {
@@ -512,18 +539,31 @@ type ByKind = Vec<Counter>;
 #[derive(Debug)]
 pub struct Meters {
     metrics: Arc<Metrics>,
-    probes: HashMap<ProbeName, ProbeMeters>,
-    egresses: HashMap<EgressName, ByKind>,
-    clients: HashMap<ClientName, ByKind>,
-    credentials: HashMap<CredentialName, ByKind>,
+    probes: Bounded<ProbeName, ProbeMeters>,
+    egresses: Bounded<EgressName, ByKind>,
+    clients: Bounded<ClientName, ByKind>,
+    credentials: Bounded<CredentialName, ByKind>,
     shown: Shown,
+}
+
+/// Handles by name, and one for all beyond the bound, if there are any.
+#[derive(Debug)]
+struct Bounded<N, M> {
+    by_name: HashMap<N, M>,
+    others: Option<M>,
+}
+
+impl<N: Eq + Hash, M> Bounded<N, M> {
+    fn get(&self, name: &N) -> Option<&M> {
+        self.by_name.get(name).or(self.others.as_ref())
+    }
 }
 
 #[derive(Debug)]
 struct ProbeMeters {
     runs: ByKind,
     phases: [Histogram; 5],
-    last_success: Seconds,
+    last_success: Option<Seconds>,
 }
 
 /// Which labels there are, so that a reload can take away what went.
@@ -556,8 +596,10 @@ impl Meters {
                     histogram.observe(time.as_secs_f64());
                 }
             }
-            if kind == Kind::Pass {
-                probe.last_success.set(seconds(run.started_at));
+            if kind == Kind::Pass
+                && let Some(last_success) = &probe.last_success
+            {
+                last_success.set(seconds(run.started_at));
             }
         }
         let levels = [
