@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::deliver::{Deliver, Print, Timing};
 use super::keeper::Keeper;
+use super::self_watch::{Around, SelfWatch};
 use super::{load, round};
 use crate::clock;
 use crate::decide::monitor::{Effect, Event, Judged, Monitor};
@@ -33,6 +34,8 @@ const STOP_STEP: Duration = Duration::from_secs(5);
 /// What the daemon tells whoever runs it in the foreground.
 #[derive(Debug)]
 pub enum News<'a> {
+    /// It probes now; metrics and health are served here, if at all.
+    Started(Option<std::net::SocketAddr>),
     /// A run ended.
     Judged(&'a Judged),
     /// An incident opened, changed or ended; the change is on its way to the store.
@@ -82,6 +85,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         tracing::warn!("{warning}");
     }
     let prober = Arc::new(Prober::new(&plan)?);
+    let own = SelfWatch::start(&plan, store.clone(), clock::now()).await?;
     let deliver = Deliver::start(
         store.clone(),
         &plan.receivers,
@@ -105,13 +109,19 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         messages: options.messages,
         runs: JoinSet::new(),
         starts: Vec::new(),
+        own,
     };
+    state.own.incidents(&state.monitor);
     tracing::info!(
         cells = state.plan.cells().count(),
         store = %state.plan.store.path.display(),
         "edgewatch {} is probing",
         env!("CARGO_PKG_VERSION"),
     );
+    state.own.ready();
+    if let Some(listener) = &mut state.listener {
+        listener(News::Started(state.own.address()));
+    }
 
     loop {
         state.start_due(clock::now());
@@ -122,13 +132,21 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
                 Some(Command::Reload) => state.reload(options.config.as_deref()).await,
                 Some(Command::Stop) | None => break,
             },
+            _ = state.own.beats.tick() => state.beat(clock::now()),
+            Some(question) = state.own.questions.recv() => {
+                state.own.answer(question, around(&state.timetable, &state.keeper, clock::now()));
+            }
             Some(ended) = state.runs.join_next(), if !state.runs.is_empty() => state.ended(ended),
             () = tokio::time::sleep(nap) => state.step(Event::Tick, clock::now()),
         }
     }
 
     tracing::info!("stopping");
+    state.own.stopping();
     state.runs.shutdown().await;
+    state
+        .own
+        .stopped(around(&state.timetable, &state.keeper, clock::now()));
     state.keeper.stop(STOP_STEP).await;
     if let Some(deliver) = state.deliver {
         deliver.stop(STOP_STEP).await;
@@ -153,9 +171,23 @@ struct Loop {
     runs: JoinSet<(CellKey, Option<Judged>)>,
     /// Kept between rounds so that starting cells allocates nothing.
     starts: Vec<Start>,
+    own: SelfWatch,
+}
+
+/// What the self-watch is shown of the loop.
+fn around<'a>(timetable: &'a Timetable, keeper: &Keeper, now: Timestamp) -> Around<'a> {
+    Around {
+        timetable,
+        waiting_changes: keeper.waiting(),
+        now,
+    }
 }
 
 impl Loop {
+    fn beat(&mut self, now: Timestamp) {
+        self.own.beat(around(&self.timetable, &self.keeper, now));
+    }
+
     fn start_due(&mut self, now: Timestamp) {
         let room = self.plan.runs_in_flight_max.saturating_sub(self.runs.len());
         self.timetable.due(now, room, &mut self.starts);
@@ -176,6 +208,7 @@ impl Loop {
                 (start.cell, judged)
             });
         }
+        self.own.turned(&self.timetable);
     }
 
     /// Until the next thing that is due.
@@ -197,6 +230,7 @@ impl Loop {
         self.timetable.finished(&cell);
         match judged {
             Some(judged) => {
+                self.own.ended(&judged);
                 self.store.record(&judged.observation, &judged.verdict);
                 tracing::debug!(
                     probe = %judged.observation.cell.probe,
@@ -218,13 +252,17 @@ impl Loop {
                 }
                 self.step(Event::Observed(Box::new(judged)), clock::now());
             }
-            None => {
-                tracing::error!(%cell, "a run panicked; please report this, with the message above");
-            }
+            None => self.panicked(&cell),
         }
     }
 
+    fn panicked(&mut self, cell: &CellKey) {
+        self.own.panicked();
+        tracing::error!(%cell, "a run panicked; please report this, with the message above");
+    }
+
     fn step(&mut self, event: Event, now: Timestamp) {
+        let mut changed = false;
         for effect in self.monitor.step(event, now) {
             match effect {
                 Effect::Run {
@@ -249,6 +287,8 @@ impl Loop {
                             entry.text
                         );
                     }
+                    changed = true;
+                    self.own.changed(&change);
                     if let Some(listener) = &mut self.listener {
                         listener(News::Changed(&change));
                     }
@@ -256,31 +296,29 @@ impl Loop {
                 }
             }
         }
+        if changed {
+            self.own.incidents(&self.monitor);
+        }
     }
 
-    /// Reads the file again; a faulty one leaves everything as it is.
+    /// Reads the file again; a faulty one leaves everything as it is, and shows wherever we are watched.
     async fn reload(&mut self, config: Option<&std::path::Path>) {
         let Some(path) = config else { return };
-        let checked = match load::load(path) {
-            Ok(checked) => checked,
-            Err(error) => {
-                tracing::error!(
-                    "{} was not taken, the old one stays in force:\n{error}",
-                    path.display()
-                );
-                return;
-            }
-        };
-        let prober = match Prober::new(&checked.plan) {
-            Ok(prober) => prober,
-            Err(error) => {
-                tracing::error!(
-                    "{} was not taken, the old one stays in force: {error}",
-                    path.display()
-                );
-                return;
-            }
-        };
+        self.own.reloading();
+        if let Err(why) = self.take(path).await {
+            tracing::error!(
+                "{} was not taken, the old one stays in force:\n{why}",
+                path.display()
+            );
+            let around = around(&self.timetable, &self.keeper, clock::now());
+            self.own.refused(&self.plan, &why, around);
+        }
+    }
+
+    async fn take(&mut self, path: &std::path::Path) -> Result<(), String> {
+        let checked = load::load(path).map_err(|e| e.to_string())?;
+        let prober = Prober::new(&checked.plan)?;
+        let prepared = self.own.prepare(&checked.plan).await?;
         load::log_warnings(&checked);
         if self.plan.store != checked.plan.store {
             tracing::warn!(
@@ -304,11 +342,14 @@ impl Loop {
         if receivers_changed || self.deliver.is_none() {
             self.deliver_anew().await;
         }
+        let around = around(&self.timetable, &self.keeper, clock::now());
+        self.own.taken(&self.plan, prepared, around);
         tracing::info!(
             cells = self.plan.cells().count(),
             "{} is in force",
             path.display()
         );
+        Ok(())
     }
 
     /// Stops the workers and starts those of the present plan; what was on its way is looked for first.

@@ -9,7 +9,7 @@
 )]
 
 use super::collections::{Form, List, Many, Named, Pairs};
-use super::leaf::{Address, Flag, HeaderText, Name, Pattern, Status, UserAgent, Word};
+use super::leaf::{Address, Flag, HeaderText, Name, Pattern, SocketText, Status, UserAgent, Word};
 use super::measure::{Share, Size, Span, Whole};
 use super::read::mirror;
 use super::special::{Controls, Follow, Log, Method, PathText, ProxyUrl, Source};
@@ -68,6 +68,10 @@ mirror! {
         "name_servers" name_servers: Many<String>,
         /// Runs in flight at once over all hosts; 256 when left out.
         "runs_in_flight" runs_in_flight: Whole<1, 10_000>,
+        /// Where /metrics, /healthz and /readyz are served ("127.0.0.1:9464"); nowhere when left out.
+        "listen" listen: Form<SocketText, Listen>,
+        /// A dead-man's switch that is told that edgewatch is alive.
+        "heartbeat" heartbeat: Heartbeat,
     }
 
     /// A way out to the internet; `{}` leaves the choice to the system's routes.
@@ -312,6 +316,22 @@ mirror! {
         "probes" probes: Many<Name>,
         /// Only incidents with a probe of one of these tags.
         "tags" tags: Many<Name>,
+    }
+
+    /// Where metrics and health are served, over plain HTTP and without a password.
+    Listen {
+        /// Address and port; port 0 leaves the choice to the system.
+        required "address" address: SocketText,
+        /// Allow an address that other hosts can reach; whoever does can read names of probes and receivers.
+        "exposed" exposed: Flag,
+    }
+
+    /// A dead-man's switch: it raises the alarm when the requests stay away.
+    Heartbeat (hide_heartbeat) {
+        /// Asked with GET; the whole URL is the secret.
+        required "url" url: Source,
+        /// Time between two; 1m when left out.
+        "every" every: Span<SECOND, { DAY }>,
     }
 
     /// Where history and incidents are kept.

@@ -515,6 +515,8 @@ fn plan() -> Plan {
         trust: Vec::new(),
         name_servers: Vec::new(),
         runs_in_flight_max: 64,
+        listen: None,
+        heartbeat: None,
     }
 }
 

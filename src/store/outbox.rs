@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::writer::Queue;
 use super::{Store, document};
 use crate::domain::cell::ReceiverName;
 use crate::domain::notification::{Notification, Reason};
@@ -95,6 +96,102 @@ pub struct Thread {
     pub ts: String,
 }
 
+/// What waits in the outbox, and what became of the rest since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Post {
+    /// By receiver; those for whom nothing waits are left out.
+    pub due: Vec<Due>,
+    /// By receiver, outcome and class; bounded.
+    pub settled: Vec<Settled>,
+}
+
+/// What one receiver must still be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    pub receiver: String,
+    pub messages: u64,
+    /// When the first of them may be, or might have been, sent; may lie ahead.
+    pub since: Timestamp,
+}
+
+/// How often tries to one receiver ended in one way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    pub receiver: String,
+    /// `sent`, `merged` (told with another), `overtaken` (said by a later one), `retried`, `dead`.
+    pub outcome: &'static str,
+    /// The class of the failure, for `retried` and `dead`.
+    pub class: Option<&'static str>,
+    pub count: u64,
+}
+
+/// Receivers come and go with reloads; more kinds than this are not counted.
+const SETTLED_MAX: usize = 1_000;
+
+impl Post {
+    fn count(
+        &mut self,
+        receiver: &str,
+        outcome: &'static str,
+        class: Option<&'static str>,
+        by: u64,
+    ) {
+        let same =
+            |s: &&mut Settled| s.receiver == receiver && s.outcome == outcome && s.class == class;
+        if let Some(known) = self.settled.iter_mut().find(same) {
+            known.count += by;
+        } else if self.settled.len() < SETTLED_MAX {
+            self.settled.push(Settled {
+                receiver: receiver.to_owned(),
+                outcome,
+                class,
+                count: by,
+            });
+        }
+    }
+
+    fn settle(&mut self, receiver: &str, outcome: &Outcome) {
+        match outcome {
+            Outcome::Accepted { merged, .. } => {
+                self.count(receiver, "sent", None, 1);
+                if !merged.is_empty() {
+                    self.count(receiver, "merged", None, merged.len() as u64);
+                }
+            }
+            Outcome::Again { class, .. } => self.count(receiver, "retried", Some(class), 1),
+            Outcome::Dead { class, .. } => self.count(receiver, "dead", Some(class), 1),
+            Outcome::Overtaken { .. } => self.count(receiver, "overtaken", None, 1),
+        }
+    }
+}
+
+/// Looks at what waits; a few rows, by an index of their own.
+pub(super) fn look(connection: &Connection, queue: &Queue) {
+    if let Ok(due) = due_by_receiver(connection) {
+        queue.post().due = due;
+    }
+}
+
+fn due_by_receiver(connection: &Connection) -> rusqlite::Result<Vec<Due>> {
+    // Times are compared as texts: where one has a fraction of a second and the other none, that is off by less than a second.
+    connection
+        .prepare_cached(
+            "SELECT receiver, count(*), min(max(created_at, not_before)) FROM outbox
+             WHERE state IN ('pending', 'sending') GROUP BY receiver",
+        )?
+        .query_map([], |row| {
+            Ok(Due {
+                receiver: row.get(0)?,
+                messages: row.get::<_, i64>(1)? as u64,
+                since: row
+                    .get::<_, String>(2)?
+                    .parse()
+                    .unwrap_or(Timestamp::UNIX_EPOCH),
+            })
+        })?
+        .collect()
+}
+
 /// How a try ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -153,6 +250,7 @@ impl Store {
     pub async fn due(&self, receiver: &ReceiverName) -> Result<Vec<Delivery>, StoreError> {
         let path = self.inner.path.clone();
         let receiver = receiver.as_str().to_owned();
+        let queue = std::sync::Arc::clone(&self.inner.queue);
         self.call(move |connection| {
             let (rows, unreadable) = read(
                 connection,
@@ -169,6 +267,8 @@ impl Store {
                         params![why, crate::clock::now().as_microsecond(), delivery],
                     )
                     .map_err(|e| StoreError::from_sqlite(&path, "mark a notification", &e))?;
+                queue.post().count(&receiver, "dead", Some("unreadable"), 1);
+                look(connection, &queue);
             }
             Ok(rows)
         })
@@ -253,7 +353,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let diverted = matches!(divert, Some(Divert::To { .. }));
         let key = Key::of(delivery);
-        self.write("mark a notification", move |transaction, path| {
+        let settled = outcome.clone();
+        let receiver = key.receiver.clone();
+        let work = move |transaction: &Transaction<'_>, path: &Path| {
             settle(transaction, &key, &outcome, now)
                 .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))?;
             if let Some(divert) = divert {
@@ -268,6 +370,9 @@ impl Store {
                 }
             }
             Ok(())
+        };
+        self.write_then("mark a notification", work, move |post| {
+            post.settle(&receiver, &settled);
         })
         .await?;
         if diverted {

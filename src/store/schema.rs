@@ -74,6 +74,13 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (incident, receiver, lane)
     ) STRICT;
     ",
+    // 2: short texts that replace each other, such as what the daemon last said of itself.
+    "
+    CREATE TABLE notes (
+        name TEXT PRIMARY KEY,
+        text TEXT NOT NULL
+    ) STRICT;
+    ",
 ];
 
 /// The format this program writes.

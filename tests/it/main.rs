@@ -45,3 +45,5 @@ mod slack;
 mod store;
 /// How incidents look in Teams, and that support staff read plain words only.
 mod teams;
+/// Watching the watcher: metrics, health, heartbeat, the service manager, `status`.
+mod watched;

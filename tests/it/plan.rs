@@ -31,6 +31,8 @@ pub(crate) fn plan(url: &str) -> Plan {
         trust: Vec::new(),
         name_servers: Vec::new(),
         runs_in_flight_max: 64,
+        listen: None,
+        heartbeat: None,
     }
 }
 

@@ -12,6 +12,7 @@ mod notify;
 mod probes;
 mod request;
 mod secrets;
+mod telemetry;
 mod template;
 
 use std::collections::{HashMap, HashSet};
@@ -138,6 +139,10 @@ pub(super) fn plan(
     let (receivers, routes) = notify::notify(raw.notify, &mentionable, inputs, desk);
     let incidents = incidents(raw.incidents.map(|i| i.value), desk);
     let store = store(raw.store.map(|s| s.value).unwrap_or_default());
+    let listen = raw.listen.and_then(|l| telemetry::listen(l, desk));
+    let heartbeat = raw
+        .heartbeat
+        .and_then(|h| telemetry::heartbeat(h.value, inputs, desk));
     let trust = trust(raw.trust, inputs, desk);
     let name_servers = raw
         .name_servers
@@ -169,6 +174,8 @@ pub(super) fn plan(
         trust,
         name_servers,
         runs_in_flight_max: raw.runs_in_flight.map_or(256, |n| n.value.0 as usize),
+        listen,
+        heartbeat,
     })
 }
 
@@ -359,7 +366,7 @@ fn incidents(raw: Option<raw::Incidents>, desk: &mut Desk<'_>) -> IncidentPolicy
     policy
 }
 
-fn store(raw: raw::Store) -> StorePolicy {
+pub(super) fn store(raw: raw::Store) -> StorePolicy {
     StorePolicy {
         path: raw
             .path

@@ -395,7 +395,7 @@ fn teams(raw: raw::Teams, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Ch
     })
 }
 
-fn is_local(url: &Url) -> bool {
+pub(super) fn is_local(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),

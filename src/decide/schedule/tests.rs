@@ -73,6 +73,8 @@ fn plan(per_minute: u32, gap_ms: u64, probes: Vec<Probe>) -> Plan {
         trust: Vec::new(),
         name_servers: Vec::new(),
         runs_in_flight_max: 64,
+        listen: None,
+        heartbeat: None,
     }
 }
 

@@ -26,6 +26,8 @@ fn given() -> Given {
                 "https://x.westeurope.logic.azure.com/hunter22",
             ),
             ("RELAY", "https://relay.example/hunter22"),
+            ("PING", "http://kuma.internal/api/push/hunter22"),
+            ("NO_URL", "hunter22"),
             ("AMPERSAND", "hunter&22"),
         ]),
         files: HashMap::from([

@@ -7,7 +7,7 @@ use std::time::Duration;
 use edgewatch::domain::cell::{HeaderCase, HttpOffer, IpFamily, Proxy, ProxyKind, TlsVersion, Way};
 use edgewatch::domain::condition::Condition;
 use edgewatch::domain::notification::Channel;
-use edgewatch::domain::plan::{IncidentPolicy, Plan, Politeness};
+use edgewatch::domain::plan::{Heartbeat, IncidentPolicy, Plan, Politeness};
 use edgewatch::domain::probe::{Redirects, Resolver, Schedule};
 use edgewatch::domain::secret::Secret;
 use edgewatch::domain::verdict::{Factor, Kind, Maker, Rule};
@@ -38,6 +38,8 @@ probes:
     redirects: no
 controls: [https://www.example/, { name: edge, url: https://edge.example/, every: 5m }]
 notify: { receivers: { here: { log: {} } } }
+listen: \"[::1]:0\"
+heartbeat: { url: { env: SWITCH } }
 ";
 
 const EVERYTHING: &str = "\
@@ -115,6 +117,8 @@ store: { path: x.db, keep: 7d, max_size: 1GiB }
 trust: [ca.pem]
 name_servers: [192.0.2.53, \"192.0.2.54:5353\"]
 runs_in_flight: 10
+listen: { address: \"0.0.0.0:9464\", exposed: true }
+heartbeat: { url: { env: SWITCH }, every: 5m }
 ";
 
 /// Also held against the schema.
@@ -130,6 +134,7 @@ fn given() -> Given {
             ("PROXY", "secret-1"),
             ("USER", "secret-2"),
             ("SLACK", "xoxb-secret-3"),
+            ("SWITCH", "https://hc-ping.com/secret-6 "),
             (
                 "TEAMS",
                 "https://x.environment.api.powerplatform.com:443/a?sig=secret-4",
@@ -180,6 +185,7 @@ fn the_least_file_gets_the_defaults() {
     assert_eq!(plan.store.keep_for, 30 * 24 * 60 * MINUTE);
     assert_eq!(plan.store.bytes_max, 2 << 30);
     assert_eq!(plan.runs_in_flight_max, 256);
+    assert_eq!((plan.listen, plan.heartbeat), (None, None));
     let [receiver] = plan.receivers.as_slice() else {
         panic!("{:?}", plan.receivers)
     };
@@ -213,6 +219,12 @@ fn short_forms_mean_the_long_ones() {
         [Condition::Status(ranges)] if ranges == &[(200, 399)]
     ));
     assert_eq!(plan.routes.len(), 1);
+    let listen = plan.listen.unwrap();
+    assert_eq!(
+        (listen.address, listen.exposed),
+        ("[::1]:0".parse().unwrap(), false)
+    );
+    assert_eq!(plan.heartbeat.unwrap().every, MINUTE);
 }
 
 #[test]
@@ -309,6 +321,17 @@ fn everything_can_be_set() {
     assert_eq!(plan.trust.len(), 1);
     assert_eq!(plan.name_servers[1], "192.0.2.54:5353".parse().unwrap());
     assert_eq!(plan.runs_in_flight_max, 10);
+    let listen = plan.listen.unwrap();
+    assert_eq!(
+        (listen.address, listen.exposed),
+        ("0.0.0.0:9464".parse().unwrap(), true)
+    );
+    let heartbeat = Heartbeat {
+        url: Ok(Secret::new("https://hc-ping.com/secret-6")),
+        every: 5 * MINUTE,
+    };
+    assert!(plan.secrets().contains(heartbeat.url.as_ref().unwrap()));
+    assert_eq!(plan.heartbeat, Some(heartbeat));
 }
 
 #[test]

@@ -73,6 +73,8 @@ impl Setup {
                 trust: Vec::new(),
                 name_servers: Vec::new(),
                 runs_in_flight_max: 100,
+                listen: None,
+                heartbeat: None,
             },
         }
     }
