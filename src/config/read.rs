@@ -199,9 +199,17 @@ pub(super) fn entries<'n, 't>(
 
 /// Keeps what stands behind a misspelt or repeated `password` out of sight, too.
 fn hide_behind(key: &Key<'_>, value: &Node<'_>, desk: &mut Desk<'_>) {
-    let secret = ["password", "username", "token", "webhook", "credentials"]
-        .iter()
-        .any(|word| strsim::jaro_winkler(word, &key.text.to_lowercase()) >= 0.75);
+    let secret = [
+        "password",
+        "username",
+        "token",
+        "webhook",
+        "credentials",
+        "secret",
+        "routing_key",
+    ]
+    .iter()
+    .any(|word| strsim::jaro_winkler(word, &key.text.to_lowercase()) >= 0.75);
     if secret {
         desk.hide(value);
     }

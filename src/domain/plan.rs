@@ -154,7 +154,6 @@ impl Plan {
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {
         use super::cell::Way;
-        use super::notification::Channel;
         let credentials = self
             .credentials
             .iter()
@@ -163,11 +162,7 @@ impl Plan {
             Way::Proxy(proxy) => proxy.password.clone(),
             _ => None,
         });
-        let channels = self.receivers.iter().filter_map(|r| match &r.channel {
-            Channel::Slack { token, .. } => token.clone().ok(),
-            Channel::Teams { webhook } => webhook.clone().ok(),
-            Channel::Log => None,
-        });
+        let channels = self.receivers.iter().flat_map(|r| r.channel.secrets());
         credentials.chain(proxies).chain(channels).collect()
     }
 }

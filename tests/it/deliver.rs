@@ -30,6 +30,8 @@ fn timing() -> Timing {
         blind: ms(10),
         gap_slack: ms(0),
         gap_teams: ms(0),
+        gap_email: ms(0),
+        gap_pagerduty: ms(0),
         store: ms(10),
         request: Duration::from_secs(10),
         ..Timing::default()
