@@ -235,7 +235,11 @@ impl Email {
         let sent = self
             .hand_over(&mut connection, to, letter, recipients)
             .await;
-        let _ = tokio::time::timeout(QUIT_TIMEOUT, connection.command(Quit)).await;
+        // Who fell silent is not waited for once more.
+        if !matches!(&sent, Err(error) if error.class == Class::Ambiguous) {
+            let bye = QUIT_TIMEOUT.min(self.timeout);
+            let _ = tokio::time::timeout(bye, connection.command(Quit)).await;
+        }
         sent
     }
 

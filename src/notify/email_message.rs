@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Message as Letter};
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message as Letter, SinglePart};
 use uuid::Uuid;
 
 use super::error::{Class, SendError};
@@ -46,8 +46,7 @@ impl Writer {
             .from(self.from.clone())
             .subject(self.subject(message))
             .date(SystemTime::from(message.now))
-            .message_id(Some(id.clone()))
-            .header(ContentType::TEXT_PLAIN);
+            .message_id(Some(id.clone()));
         for recipient in &self.to {
             letter = letter.to(recipient.clone());
         }
@@ -68,7 +67,7 @@ impl Writer {
             ));
         }
         letter
-            .body(self.body(message))
+            .singlepart(SinglePart::plain(self.body(message)))
             .map(|letter| letter.formatted())
             .map_err(|e| SendError::new(Class::Payload, format!("the mail can't be written: {e}")))
     }

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use url::Url;
 
 use super::error::{Class, SendError};
 use super::http::{self, Again, Answer, Peer};
@@ -251,7 +252,8 @@ fn links(briefing: &Briefing) -> Vec<Value> {
         found
             .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/'))
             .filter(|word| word.starts_with("https://"))
-            .map(move |href| json!({ "href": href, "text": text }))
+            .filter_map(|word| Url::parse(word).ok())
+            .map(move |href| json!({ "href": href.as_str(), "text": text }))
     })
     .take(LINKS_MAX)
     .collect()
