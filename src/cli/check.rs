@@ -69,15 +69,15 @@ fn told(receiver: &Receiver) -> String {
         Channel::Alertmanager { peers, .. } => format!("Alertmanager at {}", peers.join(", ")),
         Channel::Log => "the log".to_owned(),
     };
-    let mut text = format!("{}: {way}", receiver.name);
-    if let Some(fallback) = &receiver.fallback {
-        text.push_str(&format!(", else {fallback}"));
-    }
-    let missing = receiver.channel.missing();
-    if !missing.is_empty() {
-        text.push_str(&format!("; to the log meanwhile: {}", missing.join(", ")));
-    }
-    text
+    let fallback = receiver.fallback.as_ref();
+    let fallback = fallback.map_or_else(String::new, |name| format!(", else {name}"));
+    let missing = receiver.channel.missing().join(", ");
+    let missing = if missing.is_empty() {
+        missing
+    } else {
+        format!("; to the log meanwhile: {missing}")
+    };
+    format!("{}: {way}{fallback}{missing}", receiver.name)
 }
 
 /// `no controls`, `1 egress`, `3 clients`.

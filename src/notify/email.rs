@@ -212,17 +212,15 @@ impl Email {
             });
         }
         result?;
-        match recipients.later {
+        if let Some(code) = recipients.later {
             // Some have it: the others get it with the next try.
-            Some(code) => Err(SendError::new(
+            return Err(SendError::new(
                 Class::Transient,
                 format!("the mail server does not take it for every recipient yet (SMTP {code})"),
-            )),
-            None => {
-                thread.under_way = None;
-                Ok(())
-            }
+            ));
         }
+        thread.under_way = None;
+        Ok(())
     }
 
     async fn converse(

@@ -7,7 +7,7 @@ use lettre::message::{Mailbox, Message as Letter, SinglePart};
 use uuid::Uuid;
 
 use super::error::{Class, SendError};
-use super::text::{Clock, cut, line, reference, summary};
+use super::text::{Clock, cut, line, reference, remarks, summary};
 use super::{Message, log, plain};
 use crate::domain::notification::Reason;
 
@@ -79,7 +79,8 @@ impl Writer {
         } else {
             (state(message), line(&briefing.headline))
         };
-        let subject = format!("[{state}] {} · {sentence}", reference(briefing));
+        // No sign beyond ASCII between them, so that most subjects go as they stand.
+        let subject = format!("[{state}] {}: {sentence}", reference(briefing));
         cut(&subject, SUBJECT_MAX)
     }
 
@@ -88,8 +89,14 @@ impl Writer {
             plain::text(message)
         } else if message.plain {
             // The whole was refused: what makes sense alone.
-            let first = summary(message, &Clock::new(message));
-            format!("{first} · {}", reference(message.briefing))
+            let clock = Clock::new(message);
+            let mut lines = vec![format!(
+                "{} · {}",
+                summary(message, &clock),
+                reference(message.briefing)
+            )];
+            lines.extend(remarks(message, &clock));
+            lines.join("\n")
         } else {
             log::text_with_evidence(message)
         };

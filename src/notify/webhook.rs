@@ -18,10 +18,12 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::Message;
 use super::error::{Class, SendError};
 use super::http::{self, Again, Answer, Peer};
-use super::{Message, webhook_event};
 use crate::domain::secret::Secret;
+
+pub use super::webhook_event::payload;
 
 const PEER: Peer = Peer {
     name: "the webhook",
@@ -60,7 +62,7 @@ impl Webhook {
 
     /// Tells one thing.
     pub async fn tell(&self, message: &Message<'_>) -> Result<(), SendError> {
-        let body = webhook_event::payload(message).to_string();
+        let body = payload(message).to_string();
         let seconds = message.now.as_second();
         let request = self
             .client

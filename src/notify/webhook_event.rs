@@ -1,34 +1,6 @@
 //! What a webhook is sent: one JSON object for each message, version 1.
 //!
-//! ```json
-//! {
-//!   "type": "incident.opened",            // opened, changed, reminder, resolved, reopened
-//!   "timestamp": "2021-02-28T02:15:10Z",  // when that happened; all times are UTC, RFC 3339
-//!   "version": 1,                          // another number when a field changes its meaning or goes
-//!   "data": {
-//!     "incident": 42, "reference": "INC-42", "reason": "opened",
-//!     "state": "open",                    // or "resolved"
-//!     "service": "GMC", "subject": "webcache.gmc-uk.org", "probes": ["gmc-connect"],
-//!     "our_side": false,                  // the fault is on the side of who watches
-//!     "severity": "error",                // critical, error, warning
-//!     "verdict": "edge_block",            // that most failing cells have
-//!     "summary": "DOWN · …",              // one line for people
-//!     "headline": "GMC refuses …",
-//!     "cause_known": true, "confidence": 0.99,   // null when no cause is named
-//!     "because": ["…"], "ruled_out": ["…"], "next_step": "…",
-//!     "expected": "…", "got": "…",
-//!     "cells": [{ "cell": "… from … as …", "verdict": "edge_block", "failing": true }],
-//!     "failed_runs": 7, "reopened": 0,
-//!     "onset_at": "…", "opened_at": "…", "resolved_at": null, "last_good_at": "…", "next_update_at": "…",
-//!     "reference_ids": ["…"],             // to quote to the partner
-//!     "words": { "what": "…", "affects": "…", "workaround": "…", "tell": "…" },
-//!     "whole": false,                     // tells an incident from beginning to end: nothing was told before
-//!     "late": false, "repeat": false,     // delivered late; may have come before, under the same id
-//!     "note": null,                       // why it comes here and not to another receiver
-//!     "reduced": false                    // the full one was refused: of "data" only the fields up to "headline"
-//!   }
-//! }
-//! ```
+//! `deploy/webhook-event.schema.json` describes every field, and a test holds the two together.
 //!
 //! A cause is named only when it is as sure as the route's `min_confidence` asks; otherwise `cause_known` is
 //! false, `confidence` is null, and `headline` says only what was seen. Fields may be added; readers should
@@ -45,7 +17,7 @@ const VERSION: u32 = 1;
 
 /// The body of the request.
 #[must_use]
-pub(super) fn payload(message: &Message<'_>) -> Value {
+pub fn payload(message: &Message<'_>) -> Value {
     json!({
         "type": format!("incident.{}", message.reason.as_str()),
         "timestamp": message.happened_at.to_string(),

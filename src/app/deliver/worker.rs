@@ -155,7 +155,7 @@ impl Worker {
         // A time in the future means that the clock was set back.
         let ahead = self.refreshed_at.is_some_and(|at| at > now);
         if let Some(since) = since.filter(|since| *since < self.timing.refresh && !ahead) {
-            return Ok(self.timing.refresh - since);
+            return Ok(self.timing.refresh.saturating_sub(since));
         }
         let threads = self.store.open_threads(&self.receiver.name).await?;
         let standing: Vec<Standing> = threads

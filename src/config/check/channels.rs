@@ -10,6 +10,7 @@ use crate::config::Inputs;
 use crate::config::collections::{Many, Pairs};
 use crate::config::desk::{At, Desk, Place, quote};
 use crate::config::raw;
+use crate::config::read::Present;
 use crate::config::special::{Readers, Source};
 use crate::domain::notification::{Channel, Encryption, Login, Mail};
 use crate::domain::secret::Secret;
@@ -100,6 +101,7 @@ pub(super) fn email(
     let login = password_login(
         raw.username.as_ref(),
         raw.password.as_ref(),
+        &raw.present,
         place,
         inputs,
         desk,
@@ -117,7 +119,7 @@ pub(super) fn email(
         return None;
     }
     let from = raw.from.and_then(|from| mailbox(&from, desk));
-    let to = raw.to.and_then(|to| recipients(to, desk));
+    let to = raw.to.and_then(|to| recipients(&to, desk));
     let hello = match raw.hello {
         None => from.as_ref().map(|from| from.email.domain().to_owned()),
         Some(hello) => {
@@ -186,7 +188,10 @@ fn mail_host(host: At<String>, desk: &mut Desk<'_>) -> Option<String> {
     let valid = text.parse::<std::net::IpAddr>().is_ok()
         || Host::parse(text).is_ok_and(|h| matches!(h, Host::Domain(_)));
     if !valid {
-        desk.hide_at(host.place);
+        // Perhaps a URL with a password in it.
+        if text.contains('@') {
+            desk.hide_at(host.place);
+        }
         desk.error(host.place, "is no name of a mail server", hint);
     }
     valid.then_some(host.value)
@@ -213,7 +218,7 @@ fn mailbox(text: &At<String>, desk: &mut Desk<'_>) -> Option<Mailbox> {
     parsed
 }
 
-fn recipients(to: At<Many<String>>, desk: &mut Desk<'_>) -> Option<Vec<String>> {
+fn recipients(to: &At<Many<String>>, desk: &mut Desk<'_>) -> Option<Vec<String>> {
     let count = to.value.0.len();
     if count == 0 || count > RECIPIENTS_MAX {
         desk.error(
@@ -243,6 +248,7 @@ fn recipients(to: At<Many<String>>, desk: &mut Desk<'_>) -> Option<Vec<String>> 
 fn password_login(
     username: Option<&At<Source>>,
     password: Option<&At<Source>>,
+    present: &Present,
     place: Place,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
@@ -256,6 +262,10 @@ fn password_login(
             } else {
                 ("username", "password")
             };
+            if present.has(missing) {
+                // It could not be read, which was said.
+                return None;
+            }
             desk.error(
                 place,
                 format!("\"{there}\" without \"{missing}\" is no login"),
@@ -315,6 +325,7 @@ pub(super) fn alertmanager(
     let password = password_login(
         raw.username.as_ref(),
         raw.password.as_ref(),
+        &raw.present,
         place,
         inputs,
         desk,

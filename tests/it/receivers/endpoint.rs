@@ -196,17 +196,16 @@ async fn serve(
             .body("<!DOCTYPE html><title>Please sign in</title>"),
         other => panic!("{other:?} is Slack's alone"),
     };
-    let head: String = reply
-        .headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
     let mut bytes = format!(
-        "HTTP/1.1 {} Reason\r\n{head}Connection: close\r\nContent-Length: {}\r\n\r\n",
+        "HTTP/1.1 {} Reason\r\nConnection: close\r\nContent-Length: {}\r\n",
         reply.status,
         reply.body.len()
     )
     .into_bytes();
+    for (name, value) in &reply.headers {
+        bytes.extend(format!("{name}: {value}\r\n").bytes());
+    }
+    bytes.extend(b"\r\n");
     bytes.extend(&reply.body);
     connection.send(bytes).await;
     changed.notify_waiters();

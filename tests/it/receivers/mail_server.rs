@@ -243,14 +243,15 @@ impl Session {
                         _ => say(&mut line, "535 5.7.8 who are you").await,
                     }
                 }
-                "MAIL" => match &fault {
-                    Some(MailFault::Sender(reply)) => say(&mut line, reply).await,
-                    _ => {
-                        mail.from = between(&heard);
-                        mail.to.clear();
-                        say(&mut line, "250 ok").await;
+                "MAIL" => {
+                    if let Some(MailFault::Sender(reply)) = &fault {
+                        say(&mut line, reply).await;
+                        continue;
                     }
-                },
+                    mail.from = between(&heard);
+                    mail.to.clear();
+                    say(&mut line, "250 ok").await;
+                }
                 "RCPT" => match &fault {
                     Some(MailFault::Recipient(who, reply)) if heard.contains(who) => {
                         say(&mut line, reply).await;

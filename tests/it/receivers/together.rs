@@ -140,6 +140,40 @@ notify:
     );
 }
 
+/// What `docs/receivers.md` shows can be used as it stands, and `check` would say what is missing.
+#[test]
+fn the_documented_receivers_are_right() {
+    let page = include_str!("../../../docs/receivers.md");
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let (notify, _) = rest.split_once("```").unwrap();
+    let text = format!(
+        "version: 1\nservice: GMC\nclients: {{ c: x/1 }}\nprobes: {{ p: {{ url: https://a.example/, every: 5m }} }}\n{notify}"
+    );
+    let given = Given {
+        env: HashMap::new(),
+        root: String::new(),
+    };
+    let checked = config::read(&text, "probes.yaml", &given).unwrap_or_else(|e| panic!("{e}"));
+    let missing: Vec<String> = checked
+        .plan
+        .receivers
+        .iter()
+        .map(|r| r.channel.missing().join(", "))
+        .collect();
+    assert_eq!(
+        missing,
+        [
+            "SLACK_BOT_TOKEN is not set",
+            "TEAMS_WEBHOOK_URL is not set",
+            "HOOK_URL is not set, HOOK_KEY is not set",
+            "SMTP_USERNAME is not set; can't read /run/secrets/smtp-password: there is no such file",
+            "",
+            "PAGERDUTY_ROUTING_KEY is not set",
+            "",
+        ]
+    );
+}
+
 /// The deliveries that a receiver saw, in order of their first arrival.
 fn seen_once(ids: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut known = BTreeSet::new();
