@@ -5,6 +5,7 @@
 //! told meanwhile. What to send next and when to try again are plain functions in `order` and `timing`.
 
 mod order;
+mod sender;
 #[cfg(test)]
 mod tests;
 mod timing;

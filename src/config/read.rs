@@ -220,6 +220,8 @@ fn hide_behind(key: &Key<'_>, value: &Node<'_>, desk: &mut Desk<'_>) {
         "webhook",
         "credentials",
         "heartbeat",
+        "secret",
+        "routing_key",
     ]
     .iter()
     .any(|word| strsim::jaro_winkler(word, &key.text.to_lowercase()) >= 0.75);

@@ -176,7 +176,6 @@ impl Plan {
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {
         use super::cell::Way;
-        use super::notification::Channel;
         let credentials = self
             .credentials
             .iter()
@@ -185,11 +184,7 @@ impl Plan {
             Way::Proxy(proxy) => proxy.password.clone(),
             _ => None,
         });
-        let channels = self.receivers.iter().filter_map(|r| match &r.channel {
-            Channel::Slack { token, .. } => token.clone().ok(),
-            Channel::Teams { webhook } => webhook.clone().ok(),
-            Channel::Log => None,
-        });
+        let channels = self.receivers.iter().flat_map(|r| r.channel.secrets());
         let heartbeat = self.heartbeat.iter().filter_map(|h| h.url.clone().ok());
         credentials
             .chain(proxies)

@@ -57,7 +57,7 @@ fn why(briefing: &Briefing) -> String {
     because.chain(ruled_out).collect::<Vec<_>>().join("\n")
 }
 
-fn matrix(briefing: &Briefing) -> String {
+pub(super) fn matrix(briefing: &Briefing) -> String {
     let cells: Vec<String> = briefing
         .cells
         .iter()

@@ -247,6 +247,19 @@ pub(super) fn percent(confidence: f64) -> String {
     format!("{percent:.0} %")
 }
 
+/// How bad it is, in words that pagers share: `critical`, `error`, `warning`.
+///
+/// Nothing gets through any more; something is refused; we can't even tell because our own network fails.
+pub(super) fn severity(briefing: &Briefing) -> &'static str {
+    if briefing.our_side {
+        "warning"
+    } else if briefing.cells.iter().all(|c| c.failing) {
+        "critical"
+    } else {
+        "error"
+    }
+}
+
 /// `INC-42`.
 pub(super) fn reference(briefing: &Briefing) -> String {
     format!("INC-{}", briefing.incident)

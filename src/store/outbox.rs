@@ -92,7 +92,8 @@ pub struct Thread {
     pub configured: String,
     /// The channel's id as the receiver knows it.
     pub channel: String,
-    /// Slack: time stamp of the parent message. Teams: digest of the words told last.
+    /// Slack: time stamp of the parent message. Teams: digest of the words told last. Others: what they
+    /// remember of the incident, in a form of their own.
     pub ts: String,
 }
 
@@ -223,10 +224,10 @@ pub enum Outcome {
 /// Who is told instead.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Divert {
-    /// Another receiver, with a note that says why.
+    /// Another receiver, with a note that says why; without one for the end of what it was told before.
     To {
         notification: Box<Notification>,
-        note: String,
+        note: Option<String>,
     },
     /// The log was, by the caller.
     Log,
@@ -328,6 +329,57 @@ impl Store {
         .await
     }
 
+    /// The threads of a receiver whose incidents are open.
+    pub async fn open_threads(&self, receiver: &ReceiverName) -> Result<Vec<Thread>, StoreError> {
+        let path = self.inner.path.clone();
+        let receiver = receiver.as_str().to_owned();
+        self.call(move |connection| {
+            let error = |e: rusqlite::Error| StoreError::from_sqlite(&path, "read the outbox", &e);
+            let mut statement = connection
+                .prepare_cached(
+                    "SELECT configured, channel, ts FROM threads JOIN incidents ON number = incident
+                     WHERE receiver = ? AND state = 'open' ORDER BY incident, lane LIMIT ?",
+                )
+                .map_err(error)?;
+            let rows = statement
+                .query_map(params![receiver, READ_MAX], |row| {
+                    Ok(Thread {
+                        configured: row.get(0)?,
+                        channel: row.get(1)?,
+                        ts: row.get(2)?,
+                    })
+                })
+                .map_err(error)?;
+            rows.map(|row| row.map_err(error)).collect()
+        })
+        .await
+    }
+
+    /// Whether `fallback` was told that the incident opened, in place of this delivery's receiver, and not yet that it ended.
+    pub async fn owes_the_end(
+        &self,
+        delivery: &Delivery,
+        fallback: &ReceiverName,
+    ) -> Result<bool, StoreError> {
+        let path = self.inner.path.clone();
+        let incident = delivery.notification.incident as i64;
+        let lane = delivery.notification.receiver.as_str().to_owned();
+        let fallback = fallback.as_str().to_owned();
+        self.call(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT coalesce((SELECT reason <> 'resolved' FROM outbox
+                         WHERE incident = ? AND receiver = ? AND lane = ? AND state NOT IN ('dead', 'overtaken')
+                         ORDER BY sequence DESC, id DESC LIMIT 1), 0)",
+                )
+                .and_then(|mut statement| {
+                    statement.query_row(params![incident, fallback, lane], |row| row.get(0))
+                })
+                .map_err(|e| StoreError::from_sqlite(&path, "read the outbox", &e))
+        })
+        .await
+    }
+
     /// Notes that a try begins; nothing may be sent before this returned.
     pub async fn sending(&self, delivery: Uuid, now: Timestamp) -> Result<(), StoreError> {
         self.write("mark a notification", move |transaction, path| {
@@ -366,7 +418,13 @@ impl Store {
                     )
                     .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))?;
                 if let Divert::To { notification, note } = divert {
-                    put(transaction, path, &notification, &key.receiver, Some(&note))?;
+                    put(
+                        transaction,
+                        path,
+                        &notification,
+                        &key.receiver,
+                        note.as_deref(),
+                    )?;
                 }
             }
             Ok(())

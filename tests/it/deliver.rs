@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use edgewatch::app::deliver::{Deliver, Print, Timing};
 use edgewatch::domain::cell::ReceiverName;
+use edgewatch::domain::incident::State;
 use edgewatch::domain::notification::{Channel, Notification, Reason, Receiver};
 use edgewatch::domain::plan::StorePolicy;
 use edgewatch::domain::secret::Secret;
@@ -18,7 +19,7 @@ use super::fakes::{CHANNEL, Fake, Fault, MENTION, TOKEN};
 use super::samples::{change, fresh};
 
 /// As in production, only a hundred times faster.
-fn timing() -> Timing {
+pub(crate) fn timing() -> Timing {
     let ms = Duration::from_millis;
     Timing {
         backoff_min: ms(5),
@@ -30,6 +31,8 @@ fn timing() -> Timing {
         blind: ms(10),
         gap_slack: ms(0),
         gap_teams: ms(0),
+        gap_email: ms(0),
+        gap_pagerduty: ms(0),
         store: ms(10),
         request: Duration::from_secs(10),
         ..Timing::default()
@@ -37,7 +40,7 @@ fn timing() -> Timing {
 }
 
 /// For receivers that hang.
-fn hasty() -> Timing {
+pub(crate) fn hasty() -> Timing {
     Timing {
         request: Duration::from_millis(300),
         ..timing()
@@ -45,9 +48,9 @@ fn hasty() -> Timing {
 }
 
 /// A store in a folder of its own, and what was printed.
-struct World {
-    folder: TempDir,
-    store: Store,
+pub(crate) struct World {
+    pub(crate) folder: TempDir,
+    pub(crate) store: Store,
     printed: Arc<Mutex<Vec<String>>>,
     printing: Arc<Notify>,
 }
@@ -63,7 +66,7 @@ fn open(folder: &Path) -> Store {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
         Self {
@@ -74,7 +77,7 @@ impl World {
         }
     }
 
-    async fn deliver(&self, receivers: &[Receiver], timing: Timing) -> Deliver {
+    pub(crate) async fn deliver(&self, receivers: &[Receiver], timing: Timing) -> Deliver {
         let (printed, printing) = (Arc::clone(&self.printed), Arc::clone(&self.printing));
         let print: Print = Arc::new(move |text| {
             printed.lock().unwrap().push(text.to_owned());
@@ -85,11 +88,11 @@ impl World {
             .unwrap()
     }
 
-    fn printed(&self) -> Vec<String> {
+    pub(crate) fn printed(&self) -> Vec<String> {
         self.printed.lock().unwrap().clone()
     }
 
-    async fn until_printed(&self, count: usize) {
+    pub(crate) async fn until_printed(&self, count: usize) {
         let waiting = async {
             loop {
                 let printing = self.printing.notified();
@@ -106,7 +109,7 @@ impl World {
     }
 
     /// Puts notifications of one incident into the outbox.
-    async fn due(&self, notifications: &[Notification]) {
+    pub(crate) async fn due(&self, notifications: &[Notification]) {
         let number = notifications[0].incident;
         self.store
             .commit(change(number, notifications.to_vec()))
@@ -114,13 +117,39 @@ impl World {
             .unwrap();
     }
 
+    /// As [`World::due`], of an incident that is over.
+    pub(crate) async fn resolve(&self, number: u64, notifications: &[Notification]) {
+        let mut change = change(number, notifications.to_vec());
+        change.incident.state = State::Resolved;
+        change.incident.resolved_at = Some(edgewatch::clock::now());
+        self.store.commit(change).await.unwrap();
+    }
+
+    /// Waits until everything was delivered or given up.
+    pub(crate) async fn until_done(&self) {
+        let waiting = async {
+            while self
+                .store
+                .undelivered()
+                .await
+                .unwrap()
+                .iter()
+                .any(|d| d.progress != Progress::Dead)
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+        assert!(waited.is_ok(), "{:?}", self.store.undelivered().await);
+    }
+
     /// What a new process finds.
-    async fn reopen(&mut self) {
+    pub(crate) async fn reopen(&mut self) {
         self.store.close().await;
         self.store = open(self.folder.path());
     }
 
-    async fn progress(&self, number: u64) -> Vec<(Reason, Progress)> {
+    pub(crate) async fn progress(&self, number: u64) -> Vec<(Reason, Progress)> {
         let shown = self.store.show(number).await.unwrap().unwrap();
         shown
             .deliveries
@@ -143,7 +172,7 @@ fn engineers(fake: &Fake) -> Receiver {
     }
 }
 
-fn support(fake: &Fake) -> Receiver {
+pub(crate) fn support(fake: &Fake) -> Receiver {
     Receiver {
         name: ReceiverName::new("support"),
         channel: Channel::Teams {
@@ -157,7 +186,7 @@ fn hangs(fault: Fault) -> bool {
     matches!(fault, Fault::Hang | Fault::TakenThenHang)
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn an_incident_from_opening_to_end() {
@@ -611,11 +640,7 @@ async fn a_late_message_says_so() {
 #[tokio::test]
 async fn secrets_stay_where_they_belong() {
     let log = Captured::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _listening = log.listen();
     let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
     for fault in [
         Fault::Redirect,
@@ -664,7 +689,22 @@ async fn secrets_stay_where_they_belong() {
 }
 
 #[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Captured(pub(crate) Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    /// Captures what this thread logs, for as long as the result lives.
+    ///
+    /// The second listener hears nothing that matters: while there is only one, a line of code that another
+    /// thread reaches first is taken for one that nobody listens to, here as well.
+    pub(crate) fn listen(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
+        let second = tracing::Dispatch::new(tracing_subscriber::registry());
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(self.clone())
+            .finish();
+        (tracing::subscriber::set_default(subscriber), second)
+    }
+}
 
 impl std::io::Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

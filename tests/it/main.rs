@@ -35,6 +35,8 @@ mod daemon;
 mod deliver;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
+/// The other receivers, over real sockets: webhook, mail, `PagerDuty`, Alertmanager.
+mod receivers;
 /// `edgewatch replay` over scenario files, ours and the shared ones.
 mod replay;
 /// The simulated partner and its edge, through a real client and raw sockets.

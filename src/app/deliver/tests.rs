@@ -448,6 +448,18 @@ fn each_class_asks_for_something_else() {
         ),
         ("gone", first, error(Class::Gone), "again in 1 s"),
         (
+            "wants nothing more",
+            first,
+            error(Class::Closed),
+            "dead, divert",
+        ),
+        (
+            "wants nothing more, of a reminder",
+            "1 reminder@0",
+            error(Class::Closed),
+            "dead",
+        ),
+        (
             "a 503 that says when",
             first,
             SendError {

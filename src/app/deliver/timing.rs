@@ -36,6 +36,10 @@ pub struct Timing {
     /// Between two messages to one receiver.
     pub gap_slack: Duration,
     pub gap_teams: Duration,
+    pub gap_email: Duration,
+    pub gap_pagerduty: Duration,
+    /// Between two times that what stands open is sent again, to receivers that forget.
+    pub refresh: Duration,
     /// After the store could not be asked.
     pub store: Duration,
     /// For one request; connecting has half of it at most.
@@ -61,6 +65,12 @@ impl Default for Timing {
             gap_slack: Duration::from_millis(1_100),
             // 100 cards an hour was the connectors' limit, 4 requests a second Teams': well inside both.
             gap_teams: Duration::from_secs(5),
+            // No server minds one mail a second.
+            gap_email: Duration::from_secs(1),
+            // 120 events a minute and key are taken: <https://support.pagerduty.com/main/docs/rate-limits> (2026-11-22).
+            gap_pagerduty: Duration::from_millis(600),
+            // Every half to three minutes is usual: <https://prometheus.io/docs/alerting/clients> (2026-11-22).
+            refresh: Duration::from_secs(60),
             store: Duration::from_secs(5),
             request: crate::notify::REQUEST_TIMEOUT,
         }
@@ -136,6 +146,7 @@ fn by_class(
         Class::Ambiguous if error.blind && tries <= 1 => again(timing.blind_first, true),
         Class::Ambiguous if error.blind => again(timing.blind, true),
         Class::Ambiguous => again(backoff.max(timing.look), true),
+        Class::Closed => Verdict::Dead,
         Class::Payload if delivery.plain => Verdict::Dead,
         Class::Payload => Verdict::Again {
             wait: Duration::ZERO,

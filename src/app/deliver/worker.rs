@@ -1,6 +1,5 @@
 //! One receiver's worker: what is due, one message at a time, and what follows from how that went.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,11 +8,11 @@ use uuid::Uuid;
 
 use super::Print;
 use super::order::{self, Rules, Send, Step};
+use super::sender::{self, Sender};
 use super::timing::{Timing, Verdict, after_failure, divertible, elapsed};
 use crate::clock;
-use crate::domain::notification::{Channel, Notification, Reason, Receiver};
-use crate::notify::slack::{Parent, Slack};
-use crate::notify::teams::{self, Teams};
+use crate::domain::notification::{Notification, Reason, Receiver};
+use crate::notify::alertmanager::Standing;
 use crate::notify::{Class, Message, SendError, log};
 use crate::store::{Delivery, Divert, Outcome, Store, StoreError, Thread};
 
@@ -36,14 +35,6 @@ pub(super) fn plain_message(notification: &Notification, now: Timestamp) -> Mess
     }
 }
 
-/// How messages leave.
-#[derive(Clone)]
-enum Sender {
-    Slack(Arc<Slack>),
-    Teams(Arc<Teams>),
-    Log,
-}
-
 #[derive(Clone)]
 pub(super) struct Worker {
     store: Store,
@@ -58,6 +49,8 @@ pub(super) struct Worker {
     paused_until: Option<Timestamp>,
     /// Why the receiver can't be reached until a person mends it.
     broken: Option<String>,
+    /// When what stands open was last sent again, to a receiver that forgets.
+    refreshed_at: Option<Timestamp>,
 }
 
 impl Worker {
@@ -69,7 +62,7 @@ impl Worker {
         print: Print,
         stopped: watch::Receiver<bool>,
     ) -> Self {
-        let sender = sender(&receiver, &timing);
+        let sender = Sender::new(&receiver, &timing);
         let fallback = receiver
             .fallback
             .as_ref()
@@ -86,6 +79,7 @@ impl Worker {
             stopped,
             paused_until: None,
             broken: None,
+            refreshed_at: None,
         }
     }
 
@@ -127,7 +121,7 @@ impl Worker {
             let rows = self.store.due(&self.receiver.name).await?;
             let rules = Rules {
                 now,
-                looks: matches!(self.sender, Sender::Slack(_)),
+                looks: self.sender.looks(),
                 wait_max: self.timing.slow_down_max,
             };
             let step = order::next(&rows, rules);
@@ -143,12 +137,40 @@ impl Worker {
             }
             match step {
                 Step::Wait(until) => {
-                    return Ok(until.map_or(SLEEP_MAX, |until| elapsed(now, until)));
+                    let wait = until.map_or(SLEEP_MAX, |until| elapsed(now, until));
+                    return Ok(wait.min(self.refresh(now).await?));
                 }
                 Step::Send(send) => self.send(send).await?,
                 Step::Overtake { .. } => {}
             }
         }
+    }
+
+    /// Sends again what stands open, where the receiver needs it; returns when that is due next.
+    async fn refresh(&mut self, now: Timestamp) -> Result<Duration, StoreError> {
+        let Sender::Alertmanager(alertmanager) = &self.sender else {
+            return Ok(SLEEP_MAX);
+        };
+        let since = self.refreshed_at.map(|at| elapsed(at, now));
+        // A time in the future means that the clock was set back.
+        let ahead = self.refreshed_at.is_some_and(|at| at > now);
+        if let Some(since) = since.filter(|since| *since < self.timing.refresh && !ahead) {
+            return Ok(self.timing.refresh.saturating_sub(since));
+        }
+        let threads = self.store.open_threads(&self.receiver.name).await?;
+        let standing: Vec<Standing> = threads
+            .iter()
+            .filter(|thread| thread.configured == sender::ALERTMANAGER)
+            .filter_map(|thread| Standing::read(&thread.ts))
+            .filter(Standing::is_open)
+            .collect();
+        if !standing.is_empty()
+            && let Err(error) = alertmanager.refresh(&standing, now).await
+        {
+            tracing::warn!(receiver = %self.receiver.name, "{} open alerts could not be sent again: {error}", standing.len());
+        }
+        self.refreshed_at = Some(now);
+        Ok(self.timing.refresh)
     }
 
     /// Until when nothing may be sent; a time too far away means that the clock was set back.
@@ -214,7 +236,7 @@ impl Worker {
             ..plain_message(notification, now)
         };
         let thread = self.store.thread(delivery).await?;
-        if self.says_nothing_new(&message, thread.as_ref()) {
+        if self.sender.says_nothing_new(&message, thread.as_ref()) {
             return self
                 .overtake(delivery, "nothing new for this channel", now)
                 .await;
@@ -222,9 +244,16 @@ impl Worker {
         self.store.sending(notification.delivery, now).await?;
         let look_since =
             order::uncertain(delivery).then(|| delivery.first_attempt_at.unwrap_or(due_at));
-        let (thread, result) = self.tell(&message, thread, look_since).await;
+        let (thread, result) = match &self.sender {
+            Sender::Log => {
+                let text = sender::text(&self.receiver.channel, &message);
+                (self.print)(&format!("── to {} ──\n{text}\n", self.receiver.name));
+                (None, Ok("log".to_owned()))
+            }
+            sender => sender.tell(&message, thread, look_since).await,
+        };
         let now = clock::now();
-        self.pause_for(self.gap(), now);
+        self.pause_for(self.sender.gap(&self.timing), now);
         let (outcome, divert) = match result {
             Ok(reference) => {
                 self.reached(&send, &reference);
@@ -233,75 +262,11 @@ impl Worker {
                     thread,
                     merged: send.merged,
                 };
-                (outcome, None)
+                (outcome, self.end_for_fallback(delivery).await?)
             }
             Err(error) => self.failed(delivery, &error, thread, now),
         };
         self.mark(delivery, outcome, divert, now).await
-    }
-
-    /// Tells it the receiver's way; returns where it hangs now, and its reference or why not.
-    async fn tell(
-        &self,
-        message: &Message<'_>,
-        thread: Option<Thread>,
-        look_since: Option<Timestamp>,
-    ) -> (Option<Thread>, Result<String, SendError>) {
-        match (&self.sender, &self.receiver.channel) {
-            (Sender::Slack(slack), Channel::Slack { channel, .. }) => {
-                let parent = thread.filter(|t| t.configured == *channel).map(|t| Parent {
-                    channel: t.channel,
-                    ts: t.ts,
-                });
-                let sent = slack.tell(message, parent, look_since).await;
-                let thread = sent.parent.map(|p| Thread {
-                    configured: channel.clone(),
-                    channel: p.channel,
-                    ts: p.ts,
-                });
-                let reference = thread.as_ref().map(|t| t.ts.clone()).unwrap_or_default();
-                (thread, sent.result.map(|()| reference))
-            }
-            (Sender::Teams(teams), _) => {
-                let message = &Message {
-                    repeat: look_since.is_some(),
-                    ..message.clone()
-                };
-                let thread = Thread {
-                    configured: "teams".to_owned(),
-                    channel: String::new(),
-                    ts: teams::digest(message),
-                };
-                match teams.tell(message).await {
-                    Ok(()) => (Some(thread), Ok("teams".to_owned())),
-                    Err(error) => (None, Err(error)),
-                }
-            }
-            _ => {
-                let text = match &self.receiver.channel {
-                    // What support staff would read, so that it can be judged before anyone has a flow.
-                    Channel::Teams { .. } => teams::text(message),
-                    _ => log::text_with_evidence(message),
-                };
-                (self.print)(&format!("── to {} ──\n{text}\n", self.receiver.name));
-                (None, Ok("log".to_owned()))
-            }
-        }
-    }
-
-    /// A change that support staff would read as the same card again.
-    fn says_nothing_new(&self, message: &Message<'_>, thread: Option<&Thread>) -> bool {
-        matches!(self.sender, Sender::Teams(_))
-            && message.reason == Reason::Changed
-            && thread.is_some_and(|t| t.ts == teams::digest(message))
-    }
-
-    fn gap(&self) -> Duration {
-        match self.sender {
-            Sender::Slack(_) => self.timing.gap_slack,
-            Sender::Teams(_) => self.timing.gap_teams,
-            Sender::Log => Duration::ZERO,
-        }
     }
 
     fn pause_for(&mut self, wait: Duration, now: Timestamp) {
@@ -351,7 +316,7 @@ impl Worker {
                     tracing::warn!(%receiver, incident, reason, tries, class, "not told yet, again in {wait:.0?}: {error}");
                 }
                 if pause {
-                    self.pause_for(wait.max(self.gap()), now);
+                    self.pause_for(wait.max(self.sender.gap(&self.timing)), now);
                 }
                 Outcome::Again {
                     next_at: now.checked_add(wait).unwrap_or(Timestamp::MAX),
@@ -388,7 +353,7 @@ impl Worker {
                         receiver: fallback.name.clone(),
                         ..notification.clone()
                     }),
-                    note,
+                    note: Some(note),
                 }
             }
             _ => {
@@ -402,6 +367,28 @@ impl Worker {
                 Divert::Log
             }
         }
+    }
+
+    /// The end of an incident whose opening the fallback was told in our place: it must hear of it too.
+    async fn end_for_fallback(&self, delivery: &Delivery) -> Result<Option<Divert>, StoreError> {
+        let notification = &delivery.notification;
+        let Some(fallback) = &self.fallback else {
+            return Ok(None);
+        };
+        if notification.reason != Reason::Resolved
+            || !delivery.lane.is_empty()
+            || !self.store.owes_the_end(delivery, &fallback.name).await?
+        {
+            return Ok(None);
+        }
+        Ok(Some(Divert::To {
+            notification: Box::new(Notification {
+                delivery: Uuid::now_v7(),
+                receiver: fallback.name.clone(),
+                ..notification.clone()
+            }),
+            note: None,
+        }))
     }
 
     /// Marks how a try ended, until that is on the disk: it must not be made again for want of a mark.
@@ -427,39 +414,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// How messages to this receiver leave; to the log where something is missing.
-fn sender(receiver: &Receiver, timing: &Timing) -> Sender {
-    let name = &receiver.name;
-    let made = match &receiver.channel {
-        Channel::Slack {
-            token,
-            channel,
-            mention,
-            api,
-        } => match token {
-            Ok(token) => Slack::with_timeout(
-                api,
-                token.clone(),
-                channel,
-                mention.as_deref(),
-                timing.request,
-            )
-            .map(|s| Sender::Slack(Arc::new(s)))
-            .map_err(|e| e.text),
-            Err(why) => Err(why.clone()),
-        },
-        Channel::Teams { webhook } => match webhook {
-            Ok(webhook) => Teams::with_timeout(webhook.clone(), timing.request)
-                .map(|t| Sender::Teams(Arc::new(t)))
-                .map_err(|e| e.text),
-            Err(why) => Err(why.clone()),
-        },
-        Channel::Log => Ok(Sender::Log),
-    };
-    made.unwrap_or_else(|why| {
-        tracing::warn!(receiver = %name, "messages to this receiver go to the log: {why}");
-        Sender::Log
-    })
 }

@@ -3,6 +3,7 @@
 //! Every part is checked whether or not the ones before it were sound, so that one reading tells all.
 
 mod budget;
+mod channels;
 mod conditions;
 mod forbid;
 mod headers;
@@ -136,14 +137,14 @@ pub(super) fn plan(
         names: &probe_names,
         tags: &tags,
     };
-    let (receivers, routes) = notify::notify(raw.notify, &mentionable, inputs, desk);
+    let trust = trust(raw.trust, inputs, desk);
+    let (receivers, routes) = notify::notify(raw.notify, &mentionable, &trust, inputs, desk);
     let incidents = incidents(raw.incidents.map(|i| i.value), desk);
     let store = store(raw.store.map(|s| s.value).unwrap_or_default());
     let listen = raw.listen.and_then(|l| telemetry::listen(l, desk));
     let heartbeat = raw
         .heartbeat
         .and_then(|h| telemetry::heartbeat(h.value, inputs, desk));
-    let trust = trust(raw.trust, inputs, desk);
     let name_servers = raw
         .name_servers
         .map(|many| many.value.0)

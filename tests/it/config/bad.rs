@@ -29,6 +29,10 @@ fn given() -> Given {
             ("PING", "http://kuma.internal/api/push/hunter22"),
             ("NO_URL", "hunter22"),
             ("AMPERSAND", "hunter&22"),
+            ("IN_THE_CLEAR", "http://hooks.example/hunter22"),
+            ("KEY", "whsec_hunter22hunter22hunter22hunter22"),
+            ("SHORT_KEY", "whsec_hunter22"),
+            ("ROUTING_KEY", "hunter22hunter22hunter22hunter22"),
         ]),
         files: HashMap::from([
             ("bad.xml", "<a>{{ password }}</a>".to_owned()),

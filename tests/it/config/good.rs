@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edgewatch::domain::cell::{HeaderCase, HttpOffer, IpFamily, Proxy, ProxyKind, TlsVersion, Way};
 use edgewatch::domain::condition::Condition;
-use edgewatch::domain::notification::Channel;
+use edgewatch::domain::notification::{Channel, Encryption, Login, Mail};
 use edgewatch::domain::plan::{Heartbeat, IncidentPolicy, Plan, Politeness};
 use edgewatch::domain::probe::{Redirects, Resolver, Schedule};
 use edgewatch::domain::secret::Secret;
@@ -110,7 +110,27 @@ notify:
     eng: { slack: { token: { env: SLACK }, channel: C0123456789, mention: \"<!here>\", api: \"http://127.0.0.1:9/api/\" }, fallback: all }
     sup: { teams: { webhook: { env: TEAMS } } }
     all: { log: {} }
+    hook: { webhook: { url: { env: HOOK }, secret: { file: /run/secrets/key } } }
+    mail:
+      email:
+        host: mail.example
+        port: 2525
+        tls: starttls
+        username: { env: USER }
+        password: { env: PROXY }
+        from: edgewatch <alerts@example.org>
+        to: [\"Ann B. <ann@example.org>\", bob@example.net, ann@example.org]
+        words: plain
+        hello: monitor.example.org
+    here: { email: { host: \"127.0.0.1\", tls: none, from: a@example.org, to: b@example.org } }
+    oncall: { pagerduty: { routing_key: { env: PAGER }, api: \"https://events.eu.pagerduty.com/\" } }
+    alerts: { alertmanager: { url: [\"http://127.0.0.1:9093\", \"https://am.example/am/\"], token: { env: USER }, labels: { team: ops } } }
   routes:
+    - { to: hook }
+    - { to: mail }
+    - { to: here }
+    - { to: oncall }
+    - { to: alerts }
     - { to: eng }
     - { to: sup, after: 10m, min_confidence: 0.95, probes: [api], tags: [reval] }
 store: { path: x.db, keep: 7d, max_size: 1GiB }
@@ -135,6 +155,8 @@ fn given() -> Given {
             ("USER", "secret-2"),
             ("SLACK", "xoxb-secret-3"),
             ("SWITCH", "https://hc-ping.com/secret-6 "),
+            ("HOOK", "https://hooks.example/secret-6"),
+            ("PAGER", "secret7secret7secret7secret7seec"),
             (
                 "TEAMS",
                 "https://x.environment.api.powerplatform.com:443/a?sig=secret-4",
@@ -142,6 +164,10 @@ fn given() -> Given {
         ]),
         files: HashMap::from([
             ("/run/secrets/p", "secret-5\n".to_owned()),
+            (
+                "/run/secrets/key",
+                "whsec_c2lnbmluZy1rZXktb2YtdGhlLXdlYmhvb2stMzI=\n".to_owned(),
+            ),
             ("body.xml", "<a>{{ credential.password }}</a>".to_owned()),
             ("ca.pem", "-----BEGIN CERTIFICATE-----\n".to_owned()),
         ]),
@@ -314,7 +340,8 @@ fn everything_can_be_set() {
     assert_eq!(api, "http://127.0.0.1:9/api");
     assert_eq!(mention.as_deref(), Some("<!here>"));
     assert_eq!(plan.receivers[0].fallback, Some("all".into()));
-    let support = &plan.routes[1];
+    further_receivers(&plan);
+    let support = &plan.routes[6];
     assert_eq!((support.after, support.min_confidence), (10 * MINUTE, 0.95));
     assert_eq!((support.probes.len(), support.tags.len()), (1, 1));
     assert_eq!(plan.store.keep_for, 7 * 24 * 60 * MINUTE);
@@ -332,6 +359,71 @@ fn everything_can_be_set() {
     };
     assert!(plan.secrets().contains(heartbeat.url.as_ref().unwrap()));
     assert_eq!(plan.heartbeat, Some(heartbeat));
+}
+
+fn further_receivers(plan: &Plan) {
+    let root = vec!["-----BEGIN CERTIFICATE-----\n".to_owned()];
+    let channels: Vec<&Channel> = plan.receivers[3..].iter().map(|r| &r.channel).collect();
+    let login = Login::Password {
+        username: Secret::new("secret-2"),
+        password: Secret::new("secret-1"),
+    };
+    let mail = Mail {
+        host: "mail.example".into(),
+        port: 2525,
+        encryption: Encryption::StartTls,
+        login: Some(Ok(login)),
+        hello: "monitor.example.org".into(),
+        from: "edgewatch <alerts@example.org>".into(),
+        to: vec![
+            "\"Ann B.\" <ann@example.org>".into(),
+            "bob@example.net".into(),
+        ],
+        plain: true,
+        roots: root.clone(),
+    };
+    let here = Mail {
+        host: "127.0.0.1".into(),
+        port: 25,
+        encryption: Encryption::None,
+        login: None,
+        hello: "example.org".into(),
+        from: "a@example.org".into(),
+        to: vec!["b@example.org".into()],
+        plain: false,
+        roots: root.clone(),
+    };
+    let expected = [
+        &Channel::Webhook {
+            url: Ok(Secret::new("https://hooks.example/secret-6")),
+            key: Ok(Secret::new(
+                "whsec_c2lnbmluZy1rZXktb2YtdGhlLXdlYmhvb2stMzI=",
+            )),
+            roots: root.clone(),
+        },
+        &Channel::Email(Box::new(mail)),
+        &Channel::Email(Box::new(here)),
+        &Channel::PagerDuty {
+            routing_key: Ok(Secret::new("secret7secret7secret7secret7seec")),
+            api: "https://events.eu.pagerduty.com".into(),
+        },
+        &Channel::Alertmanager {
+            peers: vec![
+                "http://127.0.0.1:9093".into(),
+                "https://am.example/am".into(),
+            ],
+            login: Some(Ok(Login::Token(Secret::new("secret-2")))),
+            labels: vec![("team".into(), "ops".into())],
+            roots: root,
+        },
+    ];
+    assert_eq!(channels, expected);
+    let bounds: Vec<f64> = plan.routes[..5].iter().map(|r| r.min_confidence).collect();
+    assert_eq!(
+        bounds,
+        [0.0, 0.9, 0.0, 0.0, 0.0],
+        "plain words name no cause that is not sure"
+    );
 }
 
 #[test]

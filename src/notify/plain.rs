@@ -1,0 +1,187 @@
+//! An incident in the words of people who never heard of HTTP: what Teams and plain mail say.
+//!
+//! No codes, host names, vendors, page text or guesses stand here, only the words of the configuration
+//! and sentences of ours that are always true.
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::Message;
+use super::text::{Clock, cut, lasted, line, reference};
+use crate::domain::notification::{Briefing, Reason};
+
+/// Of one text from the configuration; at four bytes a character and all of them at once a card is below 10 KiB.
+const WORDS_MAX: usize = 300;
+const SERVICE_MAX: usize = 100;
+
+/// How it stands, word first.
+pub(super) fn state(message: &Message<'_>) -> &'static str {
+    match message.reason {
+        Reason::Opened | Reason::Reopened => "PROBLEM",
+        Reason::Changed | Reason::Reminder => "STILL A PROBLEM",
+        Reason::Resolved => "FIXED",
+    }
+}
+
+/// The large sentence, in the words of the configuration.
+pub(super) fn sentence(message: &Message<'_>) -> String {
+    let briefing = message.briefing;
+    let what = words(briefing.words.what.as_ref());
+    let service = service(briefing);
+    match (what, message.reason) {
+        (Some(what), Reason::Resolved) => format!("{what}: working again"),
+        (Some(what), Reason::Reopened) => format!("{what}: not working again"),
+        (Some(what), _) => format!("{what}: not working at the moment"),
+        (None, Reason::Resolved) => {
+            format!("{service}: automatic requests are getting through again")
+        }
+        (None, _) => format!("{service}: automatic requests are not getting through"),
+    }
+}
+
+/// Since when, or how long it lasted.
+pub(super) fn when(message: &Message<'_>, clock: &Clock) -> String {
+    let briefing = message.briefing;
+    let place = &clock.place;
+    if message.reason == Reason::Resolved {
+        let end = briefing.resolved_at.unwrap_or(message.happened_at);
+        if message.whole {
+            return format!(
+                "was down from {} to {} ({place})",
+                clock.time(briefing.onset_at),
+                clock.time(end)
+            );
+        }
+        return format!(
+            "since {} ({place}); it lasted {}",
+            clock.time(end),
+            lasted(briefing, message.happened_at)
+        );
+    }
+    format!("since {} ({place})", clock.time(briefing.onset_at))
+}
+
+/// Titles and values, in the order of reading.
+pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, String)> {
+    let briefing = message.briefing;
+    let mut facts = Vec::new();
+    if let Some(affects) = words(briefing.words.affects.as_ref()) {
+        let title = if message.reason == Reason::Resolved {
+            "Who was affected"
+        } else {
+            "Who is affected"
+        };
+        facts.push((title, affects));
+    }
+    if message.reason == Reason::Resolved {
+        facts.push((
+            "What to do",
+            "Nothing. If somebody still has trouble, tell us and quote the reference below"
+                .to_owned(),
+        ));
+        return facts;
+    }
+    facts.push(("What people see", "It fails, or does not finish".to_owned()));
+    facts.push(("What we are doing", doing(briefing).to_owned()));
+    if let Some(workaround) = words(briefing.words.workaround.as_ref()) {
+        facts.push(("What works meanwhile", workaround));
+    }
+    if let Some(at) = briefing.next_update_at {
+        facts.push((
+            "Next update",
+            format!("{} ({})", clock.time(at), clock.place),
+        ));
+    }
+    facts
+}
+
+fn doing(briefing: &Briefing) -> &'static str {
+    if briefing.our_side {
+        "We are working on it: the trouble is on our own side"
+    } else if briefing.cause_known {
+        "We have found where it goes wrong and are working to get it fixed"
+    } else {
+        "We are looking into it"
+    }
+}
+
+pub(super) fn service(briefing: &Briefing) -> String {
+    cut(&line(&briefing.service), SERVICE_MAX)
+}
+
+/// A text of the configuration; `None` when it says nothing.
+pub(super) fn words(text: Option<&String>) -> Option<String> {
+    let text = cut(&line(text?), WORDS_MAX);
+    (!text.is_empty()).then_some(text)
+}
+
+/// What the card says, without times: two messages with the same digest tell support staff the same.
+#[must_use]
+pub fn digest(message: &Message<'_>) -> String {
+    let briefing = message.briefing;
+    // A first message and a reminder say the same thing of the problem; only "fixed" is another state.
+    let told = json!([
+        message.reason == Reason::Resolved,
+        briefing.service,
+        briefing.words.what,
+        briefing.words.affects,
+        briefing.words.workaround,
+        briefing.words.tell,
+        doing(briefing),
+    ]);
+    let hash = Sha256::digest(told.to_string().as_bytes());
+    let start = hash.iter().take(8);
+    format!(
+        "{:016x}",
+        start.fold(0_u64, |all, byte| all << 8 | u64::from(*byte))
+    )
+}
+
+/// The reference, and what must be said of the delivery; the names of other channels are no matter here.
+pub(super) fn foot(message: &Message<'_>, clock: &Clock) -> String {
+    let mut foot = vec![format!("Reference {}", reference(message.briefing))];
+    if message.late {
+        foot.push(format!(
+            "delivered late, happened at {} ({})",
+            clock.time(message.happened_at),
+            clock.place
+        ));
+    }
+    if message.repeat {
+        foot.push("may be a second copy of the same message".to_owned());
+    }
+    if message.note.is_some() {
+        foot.push(
+            "sent here because another channel could not be reached: please tell the engineers"
+                .to_owned(),
+        );
+    }
+    foot.join(" · ")
+}
+
+/// The card's words as plain lines, for where there is no Teams: its wording can be judged before anyone has a flow.
+#[must_use]
+pub fn text(message: &Message<'_>) -> String {
+    lines(message, &Clock::new(message)).join("\n")
+}
+
+pub(super) fn lines(message: &Message<'_>, clock: &Clock) -> Vec<String> {
+    let briefing = message.briefing;
+    let word = state(message);
+    let mut lines = vec![
+        format!("{word}: {}", sentence(message)),
+        format!("{} · {}", service(briefing), when(message, clock)),
+    ];
+    lines.extend(
+        facts(message, clock)
+            .iter()
+            .map(|(title, value)| format!("{title}: {value}")),
+    );
+    if message.reason != Reason::Resolved
+        && let Some(tell) = words(briefing.words.tell.as_ref())
+    {
+        lines.push(format!("What you can tell users: “{tell}”"));
+    }
+    lines.push(foot(message, clock));
+    lines
+}
