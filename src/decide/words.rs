@@ -7,7 +7,7 @@ use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::Level;
 use crate::domain::verdict::{Factor, Kind, Maker, Verdict, vendor_name};
 
-/// A level with its factor: client and the name, for example.
+/// A level as the thing that is blamed or asked about (client `x`, the `Java` clients, POST requests).
 #[must_use]
 pub fn level(level: &Level) -> String {
     match level {
@@ -16,11 +16,9 @@ pub fn level(level: &Level) -> String {
         Level::Credential(name) => format!("credential `{name}`"),
         Level::Probe(name) => format!("probe `{name}`"),
         Level::Region { name, .. } => format!("region `{name}`"),
-        Level::Family { name, .. } => format!("client family `{name}`"),
-        Level::Http { version, .. } => format!("HTTP version {version}"),
-        Level::Method { name, .. } => format!("method {name}"),
-        Level::Path { name, .. } => format!("path {name}"),
-        Level::Host { name, .. } => format!("host {name}"),
+        Level::Family { name, .. } => format!("the `{name}` clients"),
+        Level::Http { version, .. } => http(version),
+        Level::Method { .. } | Level::Path { .. } | Level::Host { .. } => requests(level),
     }
 }
 
@@ -33,10 +31,63 @@ pub fn name(level: &Level) -> String {
         Level::Credential(name) => format!("`{name}`"),
         Level::Probe(name) => format!("`{name}`"),
         Level::Region { name, .. } | Level::Family { name, .. } => format!("`{name}`"),
-        Level::Http { version: name, .. }
-        | Level::Method { name, .. }
-        | Level::Path { name, .. }
-        | Level::Host { name, .. } => name.clone(),
+        Level::Http { version, .. } => http(version),
+        Level::Method { name, .. } | Level::Path { name, .. } | Level::Host { name, .. } => {
+            name.clone()
+        }
+    }
+}
+
+/// The requests that have a level, as a plural.
+#[must_use]
+pub fn requests(level: &Level) -> String {
+    match level {
+        Level::Method { name, .. } => format!("{name} requests"),
+        _ => format!("requests {}", having(level)),
+    }
+}
+
+/// A level as it follows "requests": of a client, from an egress, over HTTP/2.
+#[must_use]
+pub fn having(level: &Level) -> String {
+    match level {
+        Level::Egress(name) => format!("from egress `{name}`"),
+        Level::Client(name) => format!("of client `{name}`"),
+        Level::Credential(name) => format!("with credential `{name}`"),
+        Level::Probe(name) => format!("of probe `{name}`"),
+        Level::Region { name, .. } => format!("from region `{name}`"),
+        Level::Family { name, .. } => format!("of `{name}` clients"),
+        Level::Http { version, .. } => format!("over {}", http(version)),
+        Level::Method { name, .. } => format!("with method {name}"),
+        Level::Path { name, .. } => format!("below {name}"),
+        Level::Host { name, .. } => format!("to {name}"),
+    }
+}
+
+/// A level as it follows "every cell".
+#[must_use]
+pub fn of_cells(level: &Level) -> String {
+    match level {
+        Level::Egress(_) | Level::Client(_) | Level::Credential(_) | Level::Probe(_) => {
+            format!("with {}", self::level(level))
+        }
+        Level::Region { name, .. } => format!("with an egress in region `{name}`"),
+        Level::Family { name, .. } => format!("with a `{name}` client"),
+        Level::Host { name, .. } => format!("at {name}"),
+        Level::Http { .. } | Level::Method { .. } | Level::Path { .. } => having(level),
+    }
+}
+
+/// An HTTP version as people write it; it may come as `2`, `h2` or by a name of its own.
+#[must_use]
+pub fn http(version: &str) -> String {
+    let digits = version
+        .trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '/')
+        .trim();
+    match digits {
+        "1" => "HTTP/1.1".to_owned(),
+        "1.0" | "1.1" | "2" | "3" => format!("HTTP/{digits}"),
+        _ => format!("HTTP version {version}"),
     }
 }
 
@@ -191,6 +242,20 @@ mod tests {
         check(2, "0 and 1");
         check(3, "0, 1 and 2");
         check(8, "0, 1, 2, 3, 4, 5 and 2 more");
+    }
+
+    #[test]
+    fn http_versions_are_written_alike() {
+        for (version, expected) in [
+            ("2", "HTTP/2"),
+            ("h2", "HTTP/2"),
+            ("HTTP/1.1", "HTTP/1.1"),
+            ("h1", "HTTP/1.1"),
+            ("1.0", "HTTP/1.0"),
+            ("either", "HTTP version either"),
+        ] {
+            assert_eq!(http(version), expected, "{version}");
+        }
     }
 
     #[test]

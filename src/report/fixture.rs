@@ -16,7 +16,7 @@ use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use crate::domain::incident::{
     Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
 };
-use crate::domain::notification::{Briefing, CellLine, Reason};
+use crate::domain::notification::{Briefing, CellLine, Plain, Reason};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
 use crate::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
@@ -226,6 +226,9 @@ pub(super) fn march() -> Night {
         passing: incident.passing.clone(),
         reference_ids: incident.reference_ids.clone(),
         words: plan().probes[0].words.clone(),
+        beside: Vec::new(),
+        acknowledged: None,
+        plain: Plain::default(),
         zone: "Europe/London".to_owned(),
         next_update_at: None,
     };

@@ -45,3 +45,5 @@ mod slack;
 mod store;
 /// How incidents look in Teams, and that support staff read plain words only.
 mod teams;
+/// Every text about an incident, for every cause, to be read by a person.
+mod words;

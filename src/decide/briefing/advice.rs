@@ -1,0 +1,215 @@
+//! What to do next: whom to ask for what, or which request or configuration would tell more.
+
+use super::headline::quoted;
+use super::reasons::is_of_the_network;
+use super::story::Story;
+use crate::decide::evidence::cut;
+use crate::decide::words;
+use crate::domain::cell::EgressName;
+use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::verdict::{Kind, WhoActs};
+
+impl Story<'_> {
+    pub(super) fn next_step(&self) -> Option<String> {
+        let diagnosis = &self.incident.diagnosis;
+        if self.our_network() {
+            return Some(format!(
+                "Check our own side at egress {}: address, route, proxy, firewall, name servers",
+                quoted(&self.our_egresses())
+            ));
+        }
+        let tell = diagnosis
+            .would_tell
+            .as_ref()
+            .map(|tell| format!("Would tell: {tell}"));
+        if !self.named() {
+            return tell;
+        }
+        let step = self.step();
+        Some(match tell {
+            Some(tell) => format!("{step}. {tell}"),
+            None => step,
+        })
+    }
+
+    fn step(&self) -> String {
+        let partner = self.partner();
+        let kind = self.incident.kind;
+        let reference = self.give_reference();
+        let wait = self.specimen.and_then(|s| s.verdict.retry_after);
+        let wait = wait.map_or_else(String::new, |wait| {
+            format!(" (it asks to wait {} s)", wait.as_secs())
+        });
+        let cause = &self.incident.diagnosis.cause;
+        if kind == Kind::LocalError {
+            return "Check our own side first: these requests don't leave it".to_owned();
+        }
+        if let Cause::OwnRate {
+            per_minute,
+            by_egress,
+        } = cause
+        {
+            let counted = if *by_egress { " from one egress" } else { "" };
+            return format!(
+                "Ask less often than {per_minute} times a minute{counted}{wait}: raise `every:` of the probes or lower `requests_per_minute` under `politeness:`; ask {partner} what their limit is"
+            );
+        }
+        if kind == Kind::Unexpected && self.watched().is_some() {
+            return format!("Check with {partner} whether what was watched changed on purpose");
+        }
+        if let Cause::Pop(name) = cause {
+            return format!(
+                "Report it to {partner}: what {} answers fails, and we can't choose who answers{reference}",
+                self.pop(name)
+            );
+        }
+        if kind == Kind::RateLimited {
+            let whose = match self.blamed() {
+                [] => String::new(),
+                levels => format!(" for {}", self.whom(levels)),
+            };
+            return format!("Send fewer requests{wait}; ask {partner} for their limit{whose}");
+        }
+        match self.blamed() {
+            [] => format!(
+                "Report it to {partner}: every request to {} is affected{reference}",
+                self.hosts().0
+            ),
+            [Level::Credential(name)] if kind.is_refusal() => format!(
+                "Check the account behind credential `{name}` (expired, locked, changed?), then ask {partner}{reference}"
+            ),
+            [Level::Egress(_) | Level::Region { .. }] if kind == Kind::DnsError => format!(
+                "Check the name servers that {} uses; others resolve the name",
+                words::level(&self.blamed()[0])
+            ),
+            [Level::Http { version, .. }] => format!(
+                "Ask {partner} whether {} is meant to work{}; meanwhile let the client use another version (`http:` under `clients:`){reference}",
+                words::http(version),
+                self.at_edge()
+            ),
+            levels if kind.is_refusal() => format!(
+                "Ask {partner} to allow {}{}{reference}",
+                self.whom(levels),
+                self.at_edge()
+            ),
+            levels if is_of_the_network(kind) && is_about_the_sender(levels) => format!(
+                "Ask {partner} whether they drop {}{}{reference}",
+                self.whom(levels),
+                self.at_edge()
+            ),
+            levels => format!(
+                "Report it to {partner}: only {} {} affected{reference}",
+                self.affected(levels),
+                if matches!(
+                    levels,
+                    [Level::Egress(_) | Level::Client(_) | Level::Credential(_)]
+                ) {
+                    "is"
+                } else {
+                    "are"
+                }
+            ),
+        }
+    }
+
+    /// Whom the partner is asked to let through, as they can find it: user agents and addresses.
+    fn whom(&self, levels: &[Level]) -> String {
+        let parts: Vec<String> = levels.iter().map(|level| self.known_as(level)).collect();
+        parts.join(" together with ")
+    }
+
+    fn known_as(&self, level: &Level) -> String {
+        match level {
+            Level::Client(name) => {
+                let agent = self.plan.client(name).map(|c| c.user_agent.as_str());
+                match agent {
+                    None | Some("") => format!("client `{name}`"),
+                    Some(agent) => format!("the user agent `{}`", cut(agent, 80)),
+                }
+            }
+            Level::Egress(name) => self.address(name),
+            Level::Credential(name) => format!("the account behind credential `{name}`"),
+            Level::Region { name, egresses } => {
+                let addresses: Vec<String> = egresses
+                    .iter()
+                    .map(|egress| {
+                        self.public(egress)
+                            .unwrap_or_else(|| format!("egress `{egress}`"))
+                    })
+                    .collect();
+                match addresses.as_slice() {
+                    [] => format!("the addresses of region `{name}`"),
+                    some => format!("{} (region `{name}`)", words::list(some, "and")),
+                }
+            }
+            Level::Family { name, .. } => format!("user agents that begin with `{name}`"),
+            _ => words::requests(level),
+        }
+    }
+
+    fn address(&self, name: &EgressName) -> String {
+        let known = self.public(name).or_else(|| {
+            let specimen = self.specimen.filter(|s| s.cell.egress == *name);
+            specimen.and_then(|s| s.public.clone())
+        });
+        known.map_or_else(
+            || format!("the public address of egress `{name}`"),
+            |address| format!("{address} (egress `{name}`)"),
+        )
+    }
+
+    fn affected(&self, levels: &[Level]) -> String {
+        match levels {
+            [one @ (Level::Egress(_) | Level::Client(_) | Level::Credential(_))] => {
+                words::level(one)
+            }
+            levels => {
+                let mut parts = levels.iter();
+                let first = parts.next().map(words::requests).unwrap_or_default();
+                parts.fold(first, |text, level| {
+                    format!("{text} {}", words::having(level))
+                })
+            }
+        }
+    }
+
+    fn at_edge(&self) -> String {
+        let verdict = self.specimen.map(|specimen| &specimen.verdict);
+        match verdict {
+            Some(verdict) if verdict.who_acts != WhoActs::Visitor => {
+                words::edge(verdict).map_or_else(String::new, |edge| format!(" at {edge}"))
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn give_reference(&self) -> String {
+        // The one of the run that stands in the evidence, so that the partner looks up what they are shown.
+        let shown = self
+            .incident
+            .failing
+            .as_ref()
+            .and_then(|run| run.verdict.reference_id.as_ref());
+        let Some(id) = shown.or(self.incident.reference_ids.last()) else {
+            return String::new();
+        };
+        let vendor = self
+            .specimen
+            .map_or("", |specimen| &*specimen.verdict.vendor);
+        format!(
+            "; give them {} `{id}` and the time",
+            words::reference(vendor)
+        )
+    }
+}
+
+/// Whether somebody could drop these by who sends them; what is asked for can't be seen before a connection.
+fn is_about_the_sender(levels: &[Level]) -> bool {
+    let sender = |level: &Level| {
+        matches!(
+            level,
+            Level::Egress(_) | Level::Region { .. } | Level::Client(_) | Level::Family { .. }
+        )
+    };
+    levels.iter().all(sender)
+}
