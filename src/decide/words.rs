@@ -78,6 +78,17 @@ pub fn of_cells(level: &Level) -> String {
     }
 }
 
+/// "passes" or "pass", as it follows [`level`].
+#[must_use]
+pub fn passes(level: &Level) -> &'static str {
+    match level {
+        Level::Family { .. } | Level::Method { .. } | Level::Path { .. } | Level::Host { .. } => {
+            "pass"
+        }
+        _ => "passes",
+    }
+}
+
 /// An HTTP version as people write it; it may come as `2`, `h2` or by a name of its own.
 #[must_use]
 pub fn http(version: &str) -> String {
@@ -212,7 +223,7 @@ pub fn reference(vendor: &str) -> &'static str {
 #[must_use]
 pub fn kind(kind: Kind) -> &'static str {
     match kind {
-        Kind::Pass => "passes",
+        Kind::Pass => "an ordinary answer",
         Kind::EdgeBlock => "refused at the edge",
         Kind::EdgeChallenge => "asked for a bot check",
         Kind::RateLimited => "rate limited",

@@ -258,7 +258,7 @@ pub(crate) fn cases() -> Vec<Case> {
             vec![client(), region(), key()],
             &[EdgeBlock],
         ),
-        case("everything", Cause::Everything, Kind::ALL),
+        case("everything", Cause::Everything, &Kind::ALL[1..]),
         Case {
             subject: partner(),
             ..case(
@@ -638,7 +638,11 @@ fn card(reason: Reason, briefing: &Briefing) -> String {
     let message = message(&due);
     assert_eq!(banned(&teams::payload(&message)), Vec::<&str>::new());
     let text = teams::text(&message);
-    let kept = text.lines().filter(|line| !line.starts_with("Reference"));
+    // What every card has is read in the tests of Teams.
+    let usual = ["Reference", "Alpha · ", "Who ", "What works"];
+    let kept = text
+        .lines()
+        .filter(|line| !usual.iter().any(|start| line.starts_with(start)));
     kept.collect::<Vec<_>>().join("\n            ")
 }
 

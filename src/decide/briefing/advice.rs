@@ -7,6 +7,7 @@ use crate::decide::evidence::cut;
 use crate::decide::words;
 use crate::domain::cell::EgressName;
 use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::share;
 use crate::domain::verdict::{Kind, WhoActs};
 
 impl Story<'_> {
@@ -38,7 +39,7 @@ impl Story<'_> {
         let reference = self.give_reference();
         let wait = self.specimen.and_then(|s| s.verdict.retry_after);
         let wait = wait.map_or_else(String::new, |wait| {
-            format!(" (it asks to wait {} s)", wait.as_secs())
+            format!(" (the answer asks to wait {} s)", wait.as_secs())
         });
         let cause = &self.incident.diagnosis.cause;
         if kind == Kind::LocalError {
@@ -51,7 +52,7 @@ impl Story<'_> {
         {
             let counted = if *by_egress { " from one egress" } else { "" };
             return format!(
-                "Ask less often than {per_minute} times a minute{counted}{wait}: raise `every:` of the probes or lower `requests_per_minute` under `politeness:`; ask {partner} what their limit is"
+                "Ask less often than {per_minute} times a minute{counted}: raise `every:` of the probes or lower `requests_per_minute` under `politeness:`; ask {partner} what their limit is{wait}"
             );
         }
         if kind == Kind::Unexpected && self.watched().is_some() {
@@ -71,10 +72,14 @@ impl Story<'_> {
             return format!("Send fewer requests{wait}; ask {partner} for their limit{whose}");
         }
         match self.blamed() {
-            [] => format!(
-                "Report it to {partner}: every request to {} is affected{reference}",
-                self.hosts().0
-            ),
+            [] => {
+                let host = self.hosts().0;
+                let what = match self.fails() {
+                    Some(fails) => share::of(fails, &format!("requests to {host} fail")),
+                    None => format!("every request to {host} is affected"),
+                };
+                format!("Report it to {partner}: {what}{reference}")
+            }
             [Level::Credential(name)] if kind.is_refusal() => format!(
                 "Check the account behind credential `{name}` (expired, locked, changed?), then ask {partner}{reference}"
             ),
@@ -83,7 +88,7 @@ impl Story<'_> {
                 words::level(&self.blamed()[0])
             ),
             [Level::Http { version, .. }] => format!(
-                "Ask {partner} whether {} is meant to work{}; meanwhile let the client use another version (`http:` under `clients:`){reference}",
+                "Ask {partner} whether {} is meant to work{}{reference}; meanwhile another version works (`http:` under `clients:`)",
                 words::http(version),
                 self.at_edge()
             ),
@@ -92,10 +97,13 @@ impl Story<'_> {
                 self.whom(levels),
                 self.at_edge()
             ),
-            levels if is_of_the_network(kind) && is_about_the_sender(levels) => format!(
-                "Ask {partner} whether they drop {}{}{reference}",
-                self.whom(levels),
-                self.at_edge()
+            [Level::Client(_) | Level::Family { .. }] if kind == Kind::TlsError => format!(
+                "Compare the TLS versions that {} and the others offer (`tls:` under `clients:`), then ask {partner} which they accept",
+                words::level(&self.blamed()[0])
+            ),
+            levels if is_dropped(kind, levels) => format!(
+                "Ask {partner} whether they drop {}{reference}",
+                self.whom(levels)
             ),
             levels => format!(
                 "Report it to {partner}: only {} {} affected{reference}",
@@ -115,7 +123,19 @@ impl Story<'_> {
     /// Whom the partner is asked to let through, as they can find it: user agents and addresses.
     fn whom(&self, levels: &[Level]) -> String {
         let parts: Vec<String> = levels.iter().map(|level| self.known_as(level)).collect();
-        parts.join(" together with ")
+        let whom = match parts.split_first() {
+            Some((first, rest)) if !rest.is_empty() => {
+                format!("{first} together with {}", words::list(rest, "and"))
+            }
+            _ => parts.concat(),
+        };
+        match (self.incident.kind, levels) {
+            // An agent is not dropped, but what it sends.
+            (Kind::Timeout, [Level::Client(_) | Level::Family { .. }, ..]) => {
+                format!("requests of {whom}")
+            }
+            _ => whom,
+        }
     }
 
     fn known_as(&self, level: &Level) -> String {
@@ -143,6 +163,18 @@ impl Story<'_> {
                 }
             }
             Level::Family { name, .. } => format!("user agents that begin with `{name}`"),
+            // Our name of a probe tells them nothing.
+            Level::Probe(name) => self.plan.probe(name).map_or_else(
+                || words::requests(level),
+                |probe| {
+                    format!(
+                        "{} requests to {}{}",
+                        probe.method,
+                        probe.host(),
+                        probe.url.path()
+                    )
+                },
+            ),
             _ => words::requests(level),
         }
     }
@@ -203,13 +235,14 @@ impl Story<'_> {
     }
 }
 
-/// Whether somebody could drop these by who sends them; what is asked for can't be seen before a connection.
-fn is_about_the_sender(levels: &[Level]) -> bool {
-    let sender = |level: &Level| {
-        matches!(
-            level,
-            Level::Egress(_) | Level::Region { .. } | Level::Client(_) | Level::Family { .. }
-        )
-    };
-    levels.iter().all(sender)
+/// Whether somebody in between could drop these without a word.
+///
+/// A firewall sees the address before anything is sent; the user agent only once the connection stands.
+fn is_dropped(kind: Kind, levels: &[Level]) -> bool {
+    is_of_the_network(kind)
+        && levels.iter().all(|level| match level {
+            Level::Egress(_) | Level::Region { .. } => true,
+            Level::Client(_) | Level::Family { .. } => kind == Kind::Timeout,
+            _ => false,
+        })
 }

@@ -56,11 +56,13 @@ impl Story<'_> {
         match &self.incident.diagnosis.cause {
             Cause::Level(level) => Some(self.one(level)),
             Cause::Together(levels) => {
-                let names = levels.iter().map(|level| match level {
-                    Level::Family { .. } => self.one(level),
-                    _ => format!("{}{}", words::level(level), self.aside(level)),
-                });
-                Some(names.collect::<Vec<_>>().join(" together with "))
+                let (first, rest) = levels.split_first()?;
+                let rest: Vec<String> = rest
+                    .iter()
+                    .map(|level| format!("{}{}", words::level(level), self.aside(level)))
+                    .collect();
+                let rest = words::list(&rest, "and");
+                Some(format!("{} together with {rest}", self.one(first)))
             }
             // "Every request is refused" would be untrue of those that fail in another way.
             Cause::Everything if self.kinds().len() > 1 => Some(self.some_cells()),
@@ -78,6 +80,7 @@ impl Story<'_> {
             Level::Region { name, .. } => {
                 format!("requests from every egress in region `{name}`{aside}")
             }
+            Level::Host { name, .. } => format!("every request to {name}"),
             _ => format!("{}{aside}", words::requests(level)),
         }
     }
@@ -155,18 +158,37 @@ impl Story<'_> {
         };
         let detail = self.detail();
         let request = asked.unwrap_or("every request");
-        let of = asked.map_or_else(String::new, |asked| format!(", for {asked}"));
+        // The host stands in the sentence already.
+        let whole_host = matches!(self.blamed(), [Level::Host { .. }]) && self.fails().is_none();
+        let of = match asked {
+            Some(asked) if !whole_host => format!(", for {asked}"),
+            _ => String::new(),
+        };
         match self.incident.kind {
             Kind::EdgeBlock => format!("{partner} refuses {request}{at}{detail}"),
             Kind::EdgeChallenge => {
                 format!("{partner} puts a bot check before {request}{at}{detail}")
             }
-            Kind::RateLimited => format!("{partner} limits the rate of {request}{at}{detail}"),
+            Kind::RateLimited => {
+                let request = asked.unwrap_or("our requests");
+                format!("{partner} limits the rate of {request}{at}{detail}")
+            }
+            // Brackets after brackets read badly.
+            Kind::OriginDenied if request.ends_with(')') => {
+                let with = detail.replace(" (", " with ").replace(')', "");
+                format!("the application of {partner} refuses {request}{with}")
+            }
             Kind::OriginDenied => {
                 format!("the application of {partner} refuses {request}{detail}")
             }
             Kind::OriginError => {
                 format!("the application of {partner} answers with an error{detail}{of}")
+            }
+            Kind::EdgeError if pop && self.fails().is_none() => {
+                let pop = self.requests();
+                let pop = pop.trim_start_matches("requests that ");
+                let pop = pop.trim_end_matches(" answers");
+                format!("{pop} in front of {host} can't reach the application{detail}")
             }
             Kind::EdgeError => {
                 let edge = edge.unwrap_or_else(|| "the edge".to_owned());
@@ -235,7 +257,7 @@ impl Story<'_> {
         if let Some(fails) = diagnosis.fails {
             let lost = share::of(fails, "requests");
             return format!(
-                "Our own network: {lost} from egress{plural} {list} fail, whomever they ask"
+                "Our own network: {lost} from egress{plural} {list} fail, whichever host they go to"
             );
         }
         let all = self.probes.iter().flat_map(|probe| &probe.from);

@@ -44,9 +44,13 @@ impl Story<'_> {
         }
         if self.own_rate() {
             return format!(
-                "Our own checks {} {partner} too often, and some of them {} turned away.",
+                "Our own checks {} {partner} too often, and some of them {}.",
                 verb("ask", "asked"),
-                verb("are", "were")
+                if self.incident.kind.is_refusal() {
+                    verb("are turned away", "were turned away")
+                } else {
+                    verb("fail", "failed")
+                }
             );
         }
         let kind = self.incident.kind;
@@ -61,7 +65,7 @@ impl Story<'_> {
             None => String::new(),
         };
         let is = verb("is", "was");
-        let (whom, rest) = self.whom_it_hits();
+        let (whom, when, rest) = self.whom_it_hits();
         let rest = |others: &str| {
             if rest {
                 format!("; {others}")
@@ -77,20 +81,23 @@ impl Story<'_> {
             };
             let turns = verb("turns away", "turned away");
             let through = verb("the others get through", "the others got through");
-            return format!("{who} {turns} {whom}{sometimes}{}.", rest(through));
+            return format!("{who} {turns} {whom}{when}{sometimes}{}.", rest(through));
         }
         let answered = verb("the others get an answer", "the others got an answer");
         if is_of_the_network(kind) && self.is_about_us() {
             let did = verb("can't reach", "could not reach");
             return format!(
-                "{} {did} {partner}{sometimes}{}.",
+                "{} {did} {partner}{when}{sometimes}{}.",
                 first_upper(&whom),
                 rest(answered)
             );
         }
         if self.is_about_us() {
             let does = verb("does not work", "did not work");
-            return format!("{partner} {does} for {whom}{sometimes}{}.", rest(answered));
+            return format!(
+                "{partner} {does} for {whom}{when}{sometimes}{}.",
+                rest(answered)
+            );
         }
         if kind == Kind::Unexpected {
             let other = verb("answers", "answered");
@@ -119,8 +126,8 @@ impl Story<'_> {
             })
     }
 
-    /// Who or what of ours is hit, and whether the rest is known to be well.
-    fn whom_it_hits(&self) -> (String, bool) {
+    /// Who or what of ours is hit, under which condition, and whether the rest is known to be well.
+    fn whom_it_hits(&self) -> (String, String, bool) {
         let one = |level: &Level| match level {
             Level::Client(_) => "one of our programs",
             Level::Family { .. } | Level::Http { .. } => "some of our programs",
@@ -130,16 +137,31 @@ impl Story<'_> {
             Level::Host { .. } => "our requests to one of its systems",
             Level::Probe(_) | Level::Method { .. } | Level::Path { .. } => "one kind of request",
         };
+        let past = self.resolved();
+        let verb = |now: &'static str, then: &'static str| if past { then } else { now };
         match &self.incident.diagnosis.cause {
-            Cause::Level(level) => (one(level).to_owned(), true),
+            Cause::Level(level) => (one(level).to_owned(), String::new(), true),
             Cause::Together(levels) => {
                 let mut names: Vec<&str> = levels.iter().map(one).collect();
-                // Programs send, accounts and connections are used.
+                // Programs act; accounts and connections are what they act with.
                 names.sort_by_key(|name| !name.contains("program"));
-                (names.join(" together with "), true)
+                let whom = names.remove(0).to_owned();
+                let when = match names.join(" and ") {
+                    rest if whom.starts_with("one of our programs") => {
+                        format!(" when it {} {rest}", verb("uses", "used"))
+                    }
+                    rest if whom.contains("programs") => {
+                        format!(" when they {} {rest}", verb("use", "used"))
+                    }
+                    rest => format!(" together with {rest}"),
+                };
+                (whom, when, true)
             }
-            Cause::Pop(_) => ("requests that one of its places answers".to_owned(), true),
-            _ => ("our requests".to_owned(), false),
+            Cause::Pop(_) => {
+                let whom = "requests that one of its places answers".to_owned();
+                (whom, String::new(), true)
+            }
+            _ => ("our requests".to_owned(), String::new(), false),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Why this cause, and what it is not: each with the runs that show it, and no stronger than they are.
 
 use super::headline::quoted;
-use super::story::{Story, dimension, levels};
+use super::story::{Story, differ, dimension, levels};
 use crate::decide::diagnose::pattern;
+use crate::decide::matrix::level;
 use crate::decide::words;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Cause, Level, RuledOut};
@@ -11,6 +12,7 @@ use crate::domain::verdict::{Factor, Kind};
 
 /// Signs of the verdict that are quoted, strongest first.
 const EVIDENCE_LINES: usize = 3;
+const OUR_NETWORK: &str = "not your network";
 
 impl Story<'_> {
     /// Why, strongest first.
@@ -35,9 +37,15 @@ impl Story<'_> {
         }
         let mut lines = Vec::new();
         match &self.incident.diagnosis.cause {
-            Cause::Level(_) | Cause::Together(_) => lines.extend(self.numbers()),
+            Cause::Level(_) | Cause::Together(_) => {
+                lines.extend(self.numbers());
+                if self.kinds().len() > 1 {
+                    lines.extend(self.ways());
+                }
+            }
             Cause::Pop(name) => lines.push(format!(
-                "what fails was answered by {}; nothing that we send decides which requests land there",
+                "what {} was answered by {}; nothing that we send decides which requests land there",
+                self.verb("fails", "failed"),
                 self.pop(name)
             )),
             Cause::OwnRate {
@@ -46,8 +54,10 @@ impl Story<'_> {
             } => {
                 let same = if *by_egress { " from the same egress" } else { "" };
                 lines.push(format!(
-                    "requests fail when about {per_minute} or more went to {}{same} within a minute, and pass when fewer did",
-                    self.hosts().0
+                    "requests {} when about {per_minute} or more went to {}{same} within a minute, and {} when fewer did",
+                    self.verb("fail", "failed"),
+                    self.hosts().0,
+                    self.verb("pass", "passed"),
                 ));
             }
             _ => lines.extend(self.ways()),
@@ -58,21 +68,34 @@ impl Story<'_> {
         }
         lines.extend(contrasts);
         if self.fails().is_some() && !self.own_rate() {
-            lines.push(
-                "it comes and goes: the same request fails and passes, so one pass does not end it"
-                    .to_owned(),
+            let comes = self.verb(
+                "it comes and goes: the same request fails and passes, so one pass does not end it",
+                "it came and went: the same request failed and passed",
             );
+            lines.push(comes.to_owned());
         }
         lines
+    }
+
+    /// The present while it lasts.
+    fn verb<'w>(&self, now: &'w str, then: &'w str) -> &'w str {
+        if self.resolved() { then } else { now }
     }
 
     /// How many cells fail in which way.
     fn ways(&self) -> Vec<String> {
         let (bad, good) = self.counts();
-        match self.kinds().as_slice() {
+        match (self.kinds().as_slice(), self.fails()) {
             _ if bad == 0 => Vec::new(),
-            [(kind, _)] => vec![format!("{}: {}", self.some_cells(), words::kind(*kind))],
-            several => several
+            ([(kind, _)], Some(fails)) => {
+                vec![format!(
+                    "{}: {}",
+                    share::of(fails, "requests"),
+                    words::kind(*kind)
+                )]
+            }
+            ([(kind, _)], None) => vec![format!("{}: {}", self.some_cells(), words::kind(*kind))],
+            (several, _) => several
                 .iter()
                 .map(|(kind, count)| {
                     let all = bad + good;
@@ -97,61 +120,78 @@ impl Story<'_> {
         let (bad, other_bad) = split(&diagnosis.failing);
         let (good, other_good) = split(&diagnosis.passing);
         let which: Vec<String> = blamed.iter().map(words::of_cells).collect();
-        let which = which.join(" and ").replace(" and with ", " and ");
+        let mut which = words::list(&which, "and");
+        if which.starts_with("with ") {
+            // "with client `x` and egress `y`" says it once.
+            which = which
+                .replace(" and with ", " and ")
+                .replace(", with ", ", ");
+        }
         let (all, others) = (bad + good, other_bad + other_good);
+        let (fails, fail) = (self.verb("fails", "failed"), self.verb("fail", "failed"));
+        let passes = self.verb("passes", "passed");
         if bad == 0 {
             return None;
         }
-        if let Some(fails) = self.fails() {
-            let share = share::of(fails, "requests");
+        if let Some(part) = self.fails() {
+            let pass = self.verb("pass", "passed");
+            let share = share::of(part, "requests");
             let rest = match (other_bad, others) {
                 (_, 0) => String::new(),
-                (0, others) => format!("; all other cells pass ({others})"),
-                (bad, others) => format!("; {bad} of the {others} other cells fail too"),
+                (0, others) => format!("; all other cells {pass} ({others})"),
+                (bad, others) => format!("; {bad} of the {others} other cells {fail} too"),
             };
-            return Some(format!("{share} of the cells {which} fail{rest}"));
+            return Some(format!("{share} {which} {fail}{rest}"));
         }
+        let do_too = self.verb("do", "did");
         Some(match (bad, good, other_bad, other_good) {
-            (1, 0, 0, 0) => format!("the only cell {which} that ran fails; no other ran"),
-            (_, 0, 0, 0) => format!("every cell {which} that ran fails ({bad}); no other ran"),
+            (1, 0, 0, 0) => format!("the only cell {which} that ran {fails}; no other ran"),
+            (_, 0, 0, 0) => format!("every cell {which} that ran {fails} ({bad}); no other ran"),
             (1, 0, 0, _) => {
-                format!("the only cell {which} that ran fails, every other passes ({other_good})")
+                format!(
+                    "the only cell {which} that ran {fails}, every other {passes} ({other_good})"
+                )
             }
             (_, 0, 0, _) => {
                 format!(
-                    "every cell {which} that ran fails ({bad}), every other passes ({other_good})"
+                    "every cell {which} that ran {fails} ({bad}), every other {passes} ({other_good})"
                 )
             }
-            (_, _, _, 0) if other_bad == 0 => format!("{bad} of the {all} cells {which} fail"),
+            (_, _, _, 0) if other_bad == 0 => format!("{bad} of the {all} cells {which} {fail}"),
             (_, 0, _, _) => {
                 format!(
-                    "every cell {which} that ran fails ({bad}); of the {others} others {other_bad} do"
+                    "every cell {which} that ran {fails} ({bad}); of the {others} others {other_bad} {do_too}"
                 )
             }
             (_, _, 0, _) => {
-                format!("{bad} of the {all} cells {which} fail, and none of the {others} others")
+                format!("{bad} of the {all} cells {which} {fail}, and none of the {others} others")
             }
             _ => format!(
-                "{bad} of the {all} cells {which} fail, and {other_bad} of the {others} others"
+                "{bad} of the {all} cells {which} {fail}, and {other_bad} of the {others} others"
             ),
         })
     }
 
-    /// For a pair: that each level passes without the other.
+    /// For a pair: the passing cells that lack one level of it alone.
     fn alone(&self) -> Vec<String> {
-        let Cause::Together(together) = &self.incident.diagnosis.cause else {
+        let diagnosis = &self.incident.diagnosis;
+        let Cause::Together(together) = &diagnosis.cause else {
             return Vec::new();
         };
-        let passing = &self.incident.diagnosis.passing;
-        let without = |level: &Level| {
-            let cell = passing.iter().find(|cell| level.covers(cell))?;
-            Some(format!(
-                "{} by itself passes: {}",
-                words::level(level),
-                words::request(cell, self.probes.len() > 1)
-            ))
+        let lacks = |gone: &Level| {
+            let factor = dimension(gone.factor());
+            let near = |good: &&CellKey| {
+                !gone.covers(good)
+                    && diagnosis
+                        .failing
+                        .iter()
+                        .any(|bad| differ(bad, good) == [factor])
+            };
+            let good = diagnosis.passing.iter().find(near)?;
+            let instead = words::level(&level(good, factor));
+            Some(format!("{}with {instead}", self.without(good)))
         };
-        together.iter().filter_map(without).collect()
+        together.iter().filter_map(lacks).collect()
     }
 
     fn our_controls(&self) -> Vec<String> {
@@ -240,13 +280,22 @@ impl Story<'_> {
         if !self.named() && !self.guesses() {
             return Vec::new();
         }
+        let pairs = &self.incident.diagnosis.ruled_out;
+        let pairs = pairs.iter().filter(|pair| !self.is_contrast(pair));
+        // Of one factor the pass says more than failures alike, and the first pair is the closest.
+        let (passed, alike): (Vec<_>, Vec<_>) = pairs.partition(|p| self.passes(p).is_some());
+        let mut factors: Vec<Factor> = Vec::new();
         // One pair may rule out several factors: it is told once, after all of them.
         let mut lines: Vec<(Vec<String>, String)> = Vec::new();
-        for pair in &self.incident.diagnosis.ruled_out {
-            if self.is_contrast(pair) {
+        for pair in passed.into_iter().chain(alike) {
+            let head = self.not(pair);
+            let network = head == OUR_NETWORK;
+            if !network && factors.contains(&pair.factor) {
                 continue;
             }
-            let head = self.not(pair);
+            if !network {
+                factors.push(pair.factor);
+            }
             let because = reason(pair).to_owned();
             match lines.iter_mut().find(|(_, known)| *known == because) {
                 Some((heads, _)) if heads.contains(&head) => {}
@@ -254,35 +303,86 @@ impl Story<'_> {
                 None => lines.push((vec![head], because)),
             }
         }
-        lines
-            .into_iter()
-            .map(|(heads, because)| {
-                let heads = heads.join(", ");
-                if because.is_empty() {
-                    heads
-                } else {
-                    format!("{heads}: {because}")
-                }
-            })
-            .collect()
+        let line = |(heads, because): (Vec<String>, String)| {
+            // "not egress `x`: egress `x` passes …" names it twice.
+            let again = match heads.as_slice() {
+                [one] => because.strip_prefix(one.trim_start_matches("not ")),
+                _ => None,
+            };
+            let because = again.map_or_else(|| because.clone(), |rest| format!("it{rest}"));
+            let heads = heads.join(", ");
+            if because.is_empty() {
+                heads
+            } else {
+                format!("{heads}: {because}")
+            }
+        };
+        lines.into_iter().map(line).collect()
     }
 
     /// The pairs that speak for the named cause rather than against another.
     fn contrasts(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
+        let mut shown: Vec<&CellKey> = Vec::new();
         for pair in &self.incident.diagnosis.ruled_out {
-            let line = reason(pair).to_owned();
-            if self.is_contrast(pair) && passes(self, pair).is_some() && !lines.contains(&line) {
-                lines.push(line);
+            let Some(good) = self.passes(pair).filter(|_| self.is_contrast(pair)) else {
+                continue;
+            };
+            if !shown.contains(&good) {
+                shown.push(good);
+                lines.push(format!("{}{}", self.without(good), reason(pair)));
             }
         }
         lines
     }
 
+    /// "client `x` alone passes: ", when the cause is a pair of which a passing cell has only one.
+    fn without(&self, good: &CellKey) -> String {
+        let Cause::Together(together) = &self.incident.diagnosis.cause else {
+            return String::new();
+        };
+        let (kept, gone): (Vec<&Level>, Vec<&Level>) =
+            together.iter().partition(|level| level.covers(good));
+        let names = |levels: &[&Level]| {
+            let names: Vec<String> = levels.iter().map(|level| words::level(level)).collect();
+            words::list(&names, "and")
+        };
+        match kept.as_slice() {
+            [] => String::new(),
+            [one] => {
+                let passes = self.verb(words::passes(one), "passed");
+                format!("{} alone {passes}: ", words::level(one))
+            }
+            _ => format!(
+                "without {} they {}: ",
+                names(&gone),
+                self.verb("pass", "passed")
+            ),
+        }
+    }
+
+    /// The passing cell of a pair; two runs that failed alike have none.
+    fn passes<'p>(&self, pair: &'p RuledOut) -> Option<&'p CellKey> {
+        let good = pair.passing.as_ref()?;
+        let diagnosis = &self.incident.diagnosis;
+        let fails = diagnosis.failing.contains(good) && !diagnosis.passing.contains(good);
+        // What comes and goes fails and passes.
+        (!fails || diagnosis.fails.is_some()).then_some(good)
+    }
+
     /// Whether a pair differs in the very factor that it is said to rule out: then it blames it.
     fn is_contrast(&self, pair: &RuledOut) -> bool {
         let factor = dimension(pair.factor);
-        let (Some(bad), Some(good)) = (&pair.failing, passes(self, pair)) else {
+        let blamed = || {
+            self.blamed()
+                .iter()
+                .any(|l| dimension(l.factor()) == factor)
+        };
+        // Each half of a pair is let through by itself, and blamed all the same.
+        if self.blamed().len() > 1 && blamed() {
+            return true;
+        }
+        let (Some(bad), Some(good)) = (&pair.failing, self.passes(pair)) else {
             // Failures alike rule out a level; not the one that is blamed.
             let same = |level: &Level| {
                 level.factor() == pair.factor
@@ -310,12 +410,12 @@ impl Story<'_> {
         let Some(bad) = &pair.failing else {
             return format!("not {}", words::factor(pair.factor));
         };
-        let good = passes(self, pair);
+        let good = self.passes(pair);
         if let Some(good) = good
             && good.probe != bad.probe
             && self.plan.probe(&good.probe).is_some_and(|p| p.control)
         {
-            return "not your network".to_owned();
+            return OUR_NETWORK.to_owned();
         }
         let factor = pair.factor;
         let by_name = match factor {
@@ -355,15 +455,6 @@ impl Story<'_> {
             None => format!("not {by_name}"),
         }
     }
-}
-
-/// The passing cell of a pair; two runs that failed alike have none.
-fn passes<'a>(story: &Story<'_>, pair: &'a RuledOut) -> Option<&'a CellKey> {
-    let good = pair.passing.as_ref()?;
-    let diagnosis = &story.incident.diagnosis;
-    let fails = diagnosis.failing.contains(good) && !diagnosis.passing.contains(good);
-    // What comes and goes fails and passes.
-    (!fails || diagnosis.fails.is_some()).then_some(good)
 }
 
 /// The pair in words, without what it is said to rule out: that is said here.

@@ -100,10 +100,11 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// The host or hosts that are asked, and whether they are several.
+    /// The host or hosts that are hit, and whether they are several.
     pub(super) fn hosts(&self) -> (String, bool) {
-        match &self.incident.subject {
-            Subject::Partner(name) => (format!("the hosts of {name}"), true),
+        match (self.blamed(), &self.incident.subject) {
+            ([Level::Host { name, .. }], _) => (name.clone(), false),
+            (_, Subject::Partner(name)) => (format!("the hosts of {name}"), true),
             _ => (self.target(), false),
         }
     }
@@ -248,12 +249,18 @@ impl<'a> Story<'a> {
                 .iter()
                 .any(|l| dimension(l.factor()) == factor)
         };
+        // Of what comes and goes, those that have not failed yet may still do so.
+        let chance = self.fails().is_some()
+            || matches!(
+                self.incident.diagnosis.cause,
+                Cause::Pop(_) | Cause::OwnRate { .. }
+            );
         let mut parts = Vec::new();
         if !caused(Factor::Egress) {
-            parts.extend(self.reach(&alike, Factor::Egress, "from every egress", "from"));
+            parts.extend(self.reach(&alike, Factor::Egress, "from every egress", "from", chance));
         }
         if !caused(Factor::Client) {
-            parts.extend(self.reach(&alike, Factor::Client, "whatever the client", "as"));
+            parts.extend(self.reach(&alike, Factor::Client, "whatever the client", "as", chance));
         }
         if parts.is_empty() {
             String::new()
@@ -263,7 +270,14 @@ impl<'a> Story<'a> {
     }
 
     /// `all` when every level that the cause leaves open was seen to fail; the levels that were, otherwise.
-    fn reach(&self, failing: &[CellKey], factor: Factor, all: &str, some: &str) -> Option<String> {
+    fn reach(
+        &self,
+        failing: &[CellKey],
+        factor: Factor,
+        all: &str,
+        some: &str,
+        only_all: bool,
+    ) -> Option<String> {
         let failing = levels(failing, factor);
         let mut configured = self.configured(factor);
         configured.extend(failing.iter().cloned());
@@ -276,7 +290,7 @@ impl<'a> Story<'a> {
             return Some(all.to_owned());
         }
         let names: Vec<String> = failing.iter().map(words::name).collect();
-        Some(format!("{some} {}", words::list(&names, "and")))
+        (!only_all).then(|| format!("{some} {}", words::list(&names, "and")))
     }
 
     /// Levels of a factor that the cells of the cause can have.
@@ -367,4 +381,17 @@ pub(super) fn levels(cells: &[CellKey], factor: Factor) -> Vec<Level> {
     levels.sort();
     levels.dedup();
     levels
+}
+
+/// In which parts of their names two cells differ.
+pub(super) fn differ(one: &CellKey, other: &CellKey) -> Vec<Factor> {
+    [
+        (Factor::Client, one.client != other.client),
+        (Factor::Egress, one.egress != other.egress),
+        (Factor::Credential, one.credential != other.credential),
+        (Factor::Endpoint, one.probe != other.probe),
+    ]
+    .into_iter()
+    .filter_map(|(factor, differs)| differs.then_some(factor))
+    .collect()
 }
