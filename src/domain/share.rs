@@ -8,7 +8,7 @@ const STEPS: [(f64, &str); 10] = [
     (0.1, "about 1 in 10"),
     (0.2, "about 1 in 5"),
     (1.0 / 3.0, "about 1 in 3"),
-    (0.5, "about half of the"),
+    (0.5, "about half"),
     (2.0 / 3.0, "about 2 in 3"),
     (0.8, "about 4 in 5"),
     (0.9, "about 9 in 10"),
@@ -16,10 +16,19 @@ const STEPS: [(f64, &str); 10] = [
 /// One in so many; the steps of chances.
 const CASES: [u32; 10] = [2, 3, 5, 10, 20, 50, 100, 250, 500, 1000];
 
-/// About 1 in 10, or half, of `things` (a plural).
+/// "about 1 in 10 requests", "about half of the requests"; `things` is a plural.
 #[must_use]
 pub fn of(share: f64, things: &str) -> String {
-    let words = if !share.is_finite() {
+    match part(share) {
+        half @ "about half" => format!("{half} of the {things}"),
+        words => format!("{words} {things}"),
+    }
+}
+
+/// A share as it stands before "of our requests".
+#[must_use]
+pub fn part(share: f64) -> &'static str {
+    if !share.is_finite() {
         "some"
     } else if share < 0.006 {
         "fewer than 1 in 100"
@@ -32,8 +41,7 @@ pub fn of(share: f64, things: &str) -> String {
             .iter()
             .min_by(|a, b| distance(a).total_cmp(&distance(b)))
             .map_or("some", |(_, words)| words)
-    };
-    format!("{words} {things}")
+    }
 }
 
 /// The same for people who count nothing.

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 
 use crate::domain::cell::{CellKey, EgressName, Way};
-use crate::domain::diagnosis::Cause;
+use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Incident, Subject, TimelineEntry};
 use crate::domain::notification::{Briefing, Reason};
 use crate::domain::plan::Plan;
-use crate::domain::verdict::Kind;
+use crate::domain::verdict::{Factor, Kind};
 
 /// An incident with its surroundings.
 #[derive(Debug, Clone)]
@@ -152,29 +152,46 @@ impl Dossier<'_> {
         self.lines.iter().find(|line| line.cell == *cell)
     }
 
-    /// A failing and a passing cell that differ in the named cause alone, if there is such a pair.
+    /// edgewatch itself asks too often: nobody else is to blame.
     #[must_use]
-    pub(super) fn twin(&self) -> Option<(&CellKey, &CellKey)> {
-        let Cause::Level(level) = &self.incident.diagnosis.cause else {
-            return None;
-        };
-        let factor = level.factor();
+    pub(super) fn own_rate(&self) -> bool {
+        matches!(self.incident.diagnosis.cause, Cause::OwnRate { .. })
+    }
+
+    /// For each level of the named cause, a failing and a passing cell that differ in it alone, where there are such.
+    #[must_use]
+    pub(super) fn twins(&self) -> Vec<(&Level, &CellKey, &CellKey)> {
         let diagnosis = &self.incident.diagnosis;
-        diagnosis
-            .failing
-            .iter()
-            .filter(|cell| level.covers(cell))
-            .find_map(|bad| {
-                let other = |good: &&CellKey| differ(bad, good) == [factor];
-                diagnosis.passing.iter().find(other).map(|good| (bad, good))
+        let levels = diagnosis.cause.levels();
+        let twin = |level| {
+            let factor = dimension(Level::factor(level));
+            let hit = diagnosis
+                .failing
+                .iter()
+                .filter(|cell| levels.iter().all(|level| level.covers(cell)));
+            hit.into_iter().find_map(|bad| {
+                let other = |good: &&CellKey| !level.covers(good) && differ(bad, good) == [factor];
+                let good = diagnosis.passing.iter().find(other)?;
+                Some((level, bad, good))
             })
+        };
+        levels.iter().filter_map(twin).collect()
+    }
+}
+
+/// The part of a cell's name in which levels of this factor differ.
+#[must_use]
+pub(super) fn dimension(factor: Factor) -> Factor {
+    match factor {
+        Factor::Client | Factor::Http => Factor::Client,
+        Factor::Endpoint | Factor::Host | Factor::Method => Factor::Endpoint,
+        Factor::Egress | Factor::Credential | Factor::Rate => factor,
     }
 }
 
 /// In what two cells differ.
 #[must_use]
-pub(super) fn differ(one: &CellKey, other: &CellKey) -> Vec<crate::domain::verdict::Factor> {
-    use crate::domain::verdict::Factor;
+pub(super) fn differ(one: &CellKey, other: &CellKey) -> Vec<Factor> {
     [
         (Factor::Client, one.client != other.client),
         (Factor::Egress, one.egress != other.egress),

@@ -132,6 +132,10 @@ impl Night {
         self.briefing.resolved = true;
         self.briefing.resolved_at = self.incident.resolved_at;
         self.briefing.next_step = None;
+        self.briefing.plain.why = Some(
+            "A security system in front of GMC turned away one of our programs; the others got through."
+                .to_owned(),
+        );
         self.timeline.push(TimelineEntry {
             at: at("11:26:30"),
             what: Happening::Resolved,
@@ -184,6 +188,7 @@ impl Night {
         self.briefing.next_step =
             Some("Would tell: a run of client `new-reval` from egress `legacy-prod`".to_owned());
         self.briefing.cause_known = false;
+        self.briefing.plain = Plain::default();
         self.briefing.confidence = 0.0;
         self.briefing.ruled_out.clear();
     }
@@ -228,7 +233,13 @@ pub(super) fn march() -> Night {
         words: plan().probes[0].words.clone(),
         beside: Vec::new(),
         acknowledged: None,
-        plain: Plain::default(),
+        plain: Plain {
+            see: None,
+            why: Some(
+                "A security system in front of GMC turns away one of our programs; the others get through."
+                    .to_owned(),
+            ),
+        },
         zone: "Europe/London".to_owned(),
         next_update_at: None,
     };
@@ -306,6 +317,7 @@ pub(super) fn our_side() -> Night {
         "Check our own side at egress `legacy-prod`: address, route, proxy, firewall, name servers"
             .to_owned(),
     );
+    briefing.plain.why = Some("The fault is in our own network, not at GMC.".to_owned());
     briefing.confidence = 0.95;
     night.timeline.truncate(0);
     night
