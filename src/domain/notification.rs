@@ -79,6 +79,7 @@ pub struct Briefing {
     pub headline: String,
     /// Why, strongest first.
     pub because: Vec<String>,
+    /// What it is not, each with the runs that show it ("your IPs, the credentials: the same request as …").
     pub ruled_out: Vec<String>,
     /// What to do, or which request would tell.
     pub next_step: Option<String>,

@@ -158,6 +158,14 @@ impl Dossier<'_> {
         matches!(self.incident.diagnosis.cause, Cause::OwnRate { .. })
     }
 
+    /// What fails also passes, by chance or by how much is asked: a row shows its last failure.
+    #[must_use]
+    pub(super) fn at_times(&self) -> bool {
+        let diagnosis = &self.incident.diagnosis;
+        let by_chance = matches!(diagnosis.cause, Cause::Pop(_) | Cause::OwnRate { .. });
+        diagnosis.fails.is_some() || by_chance
+    }
+
     /// For each level of the named cause, a failing and a passing cell that differ in it alone, where there are such.
     #[must_use]
     pub(super) fn twins(&self) -> Vec<(&Level, &CellKey, &CellKey)> {

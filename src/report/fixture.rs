@@ -210,7 +210,7 @@ pub(super) fn march() -> Night {
             "every cell with client `legacy-reval` that ran fails (2), every other passes (3)".to_owned(),
             "Cloudflare error 1010 (a code of Cloudflare, not of GMC): the browser signature (user agent and the like) is banned".to_owned(),
         ],
-        ruled_out: vec!["not your IPs: egress `legacy-prod` passes with client `new-reval`".to_owned()],
+        ruled_out: vec!["egress `legacy-prod`: it passes with client `new-reval`".to_owned()],
         next_step: Some("Ask GMC to allow the user agent `Java/1.8.0_275` at Cloudflare; give them Ray ID `5da5cc3358641e89-LHR` and the time".to_owned()),
         confidence: 0.993,
         cause_known: true,

@@ -113,9 +113,14 @@ fn notes(dossier: &Dossier<'_>) -> Vec<String> {
 
 fn subject(dossier: &Dossier<'_>) -> String {
     let incident = &dossier.incident;
-    let what = if dossier.own_rate() {
-        "a question about your request limit"
-    } else if incident.kind.is_refusal() {
+    if dossier.own_rate() {
+        return format!(
+            "{}: a question about your request limit (our reference INC-{})",
+            partner::host(dossier),
+            incident.number
+        );
+    }
+    let what = if incident.kind.is_refusal() {
         "our requests are refused"
     } else {
         "our requests fail"
@@ -317,32 +322,15 @@ fn fares(dossier: &Dossier<'_>, name: &ClientName) -> &'static str {
         .lines
         .iter()
         .filter(|line| line.cell.client == *name);
-    let past = dossier.resolved();
+    let verb = |now: &'static str, then: &'static str| if dossier.resolved() { then } else { now };
     match (
         of.clone().all(|line| line.failing),
         of.any(|line| line.failing),
     ) {
-        (true, _) => {
-            if past {
-                "failed"
-            } else {
-                "fails"
-            }
-        }
-        (_, true) => {
-            if past {
-                "failed in part"
-            } else {
-                "fails in part"
-            }
-        }
-        _ => {
-            if past {
-                "passed"
-            } else {
-                "passes"
-            }
-        }
+        (_, true) if dossier.at_times() => verb("fails at times", "failed at times"),
+        (true, _) => verb("fails", "failed"),
+        (_, true) => verb("fails in part", "failed in part"),
+        _ => verb("passes", "passed"),
     }
 }
 
@@ -353,8 +341,7 @@ fn matrix(text: &mut String, dossier: &Dossier<'_>) {
     text.push_str(&title("What fails and what passes (last run of each, UTC)"));
     let width = |line: &Line| short(dossier, &line.cell).chars().count();
     let names = dossier.lines.iter().map(width).max().unwrap_or(0);
-    // What comes and goes also passes: the row shows its last failure.
-    let at_times = dossier.incident.diagnosis.fails.is_some() || dossier.own_rate();
+    let at_times = dossier.at_times();
     for line in &dossier.lines {
         let verb = match (line.failing, dossier.resolved()) {
             (true, false) if at_times => "FAILS AT TIMES ",

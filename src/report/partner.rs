@@ -49,6 +49,11 @@ pub(super) fn host(dossier: &Dossier<'_>) -> String {
     }
 }
 
+/// Whether [`host`] names more than one.
+fn several(dossier: &Dossier<'_>) -> bool {
+    matches!(dossier.incident.subject, Subject::Partner(_)) && host(dossier).contains(" and ")
+}
+
 /// The clearest failing run, when it shows what the incident is about.
 fn failing<'a>(dossier: &'a Dossier<'_>) -> Option<&'a Specimen> {
     let run = dossier.incident.failing.as_ref()?;
@@ -155,10 +160,15 @@ fn requests_with(dossier: &Dossier<'_>, levels: &[Level]) -> String {
         .filter(|l| goes(l))
         .chain(levels.iter().filter(|l| !goes(l)))
     {
-        if let Level::Method { name, .. } = level {
-            method = format!("{name} ");
-        } else {
-            parts.push(having(dossier, level));
+        match level {
+            Level::Method { name, .. } => method = format!("{name} "),
+            Level::Probe(name) => {
+                let known = dossier.plan.probe(name);
+                method = known.map_or_else(String::new, |probe| format!("{} ", probe.method));
+                let place = endpoint(dossier, name);
+                parts.push(format!("to {}", place.trim_start_matches(&*method)));
+            }
+            level => parts.push(having(dossier, level)),
         }
     }
     format!("{method}requests {}", parts.join(" "))
@@ -258,7 +268,11 @@ pub(super) fn what_happens(dossier: &Dossier<'_>) -> String {
             format!("{get} another page (login, consent or denial) in place of the content")
         }
         Kind::Unexpected => format!("{are} answered, but not as we expect"),
+        Kind::DnsError if several(dossier) => {
+            format!("{fail} before they are sent: the names {host} do not resolve")
+        }
         Kind::DnsError => format!("{fail} before they are sent: the name {host} does not resolve"),
+        Kind::ConnectError if several(dossier) => format!("{fail}: {host} accept no connection"),
         Kind::ConnectError => format!("{fail}: {host} accepts no connection"),
         Kind::TlsError => format!("{fail}: no TLS session with {host} can be made"),
         Kind::Timeout => format!("{get} no answer in time"),
@@ -309,7 +323,9 @@ fn other_ways(dossier: &Dossier<'_>) -> String {
 /// `: HTTP 403, Cloudflare error 1010`, or how it broke off.
 fn detail(dossier: &Dossier<'_>, run: &Specimen) -> String {
     let mut parts = Vec::new();
-    if let Some(status) = run.status {
+    // Some codes of an edge are its status.
+    let same = |status: u16| run.verdict.code.as_deref() == Some(&*status.to_string());
+    if let Some(status) = run.status.filter(|status| !same(*status)) {
         parts.push(format!("HTTP {status}"));
     }
     if let Some(code) = &run.verdict.code {

@@ -110,7 +110,7 @@ pub(crate) fn briefing() -> Briefing {
             "`legacy-reval` is refused from legacy-prod and new-reval, `new-reval` passes from both".into(),
             "Cloudflare error 1010: banned by browser signature".into(),
         ],
-        ruled_out: vec!["not your IPs: `new-reval` passes from legacy-prod as well".into()],
+        ruled_out: vec!["your IPs: `new-reval` passes from legacy-prod as well".into()],
         next_step: Some("Ask the GMC to allow this user agent & quote the Ray ID".into()),
         confidence: 0.993,
         cause_known: true,

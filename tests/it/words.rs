@@ -7,18 +7,22 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use edgewatch::decide::briefing::{self, View};
+use edgewatch::decide::words;
 use edgewatch::domain::cell::{
     CellKey, Client, Credential, CredentialName, Egress, HttpOffer, Way,
 };
 use edgewatch::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use edgewatch::domain::incident::{
-    Acknowledged, Beside, Incident, IncidentCell, Specimen, State, Subject,
+    Acknowledged, Beside, Happening, Incident, IncidentCell, Specimen, State, Subject,
+    TimelineEntry,
 };
 use edgewatch::domain::notification::{Briefing, Notification, Reason};
 use edgewatch::domain::plan::Plan;
-use edgewatch::domain::probe::{Probe, Words};
+use edgewatch::domain::probe::{Probe, Schedule, Words};
 use edgewatch::domain::verdict::{Factor, Kind, Maker, Verdict, WhoActs};
 use edgewatch::notify::teams;
+use edgewatch::report::dossier::{Dossier, Line, Reference, Vendor};
+use edgewatch::report::{incidents, pack, postmortem};
 use uuid::Uuid;
 
 use super::plan;
@@ -46,6 +50,7 @@ pub(crate) fn alpha() -> Plan {
     let probe = |name: &str, method: http::Method, url: &str| Probe {
         partner: "alpha.example".to_owned(),
         method,
+        schedule: Schedule::Every(Duration::from_secs(300)),
         from: vec!["de1".into(), "de2".into(), "us1".into()],
         as_clients: ["java-1.6", "java-17", "okhttp"].map(Into::into).into(),
         with: all(&["key-a", "key-b"]),
@@ -643,12 +648,12 @@ fn card(reason: Reason, briefing: &Briefing) -> String {
     let kept = text
         .lines()
         .filter(|line| !usual.iter().any(|start| line.starts_with(start)));
-    kept.collect::<Vec<_>>().join("\n            ")
+    kept.collect::<Vec<_>>().join("\n                ")
 }
 
 fn say(text: &mut String, name: &str, lines: impl IntoIterator<Item = String>) {
     for (index, line) in lines.into_iter().enumerate() {
-        let _ = writeln!(text, "  {:<10}{line}", if index == 0 { name } else { "" });
+        let _ = writeln!(text, "  {:<14}{line}", if index == 0 { name } else { "" });
     }
 }
 
@@ -746,4 +751,161 @@ fn changes_near_the_onset() {
     );
     assert_eq!(briefing.acknowledged, incident.acknowledged);
     assert_eq!(write(&plan, &incident, NEVER).beside, Vec::<String>::new());
+}
+
+/// What the commands `report` and `postmortem` are given.
+fn dossier<'a>(plan: &'a Plan, incident: &Incident) -> Dossier<'a> {
+    let line = |cell: &CellKey, failing: bool| {
+        let member = incident.cells.iter().find(|member| member.cell == *cell);
+        let kind = member.map_or(Kind::Pass, |member| member.kind);
+        let run = run(plan, cell, kind);
+        Line {
+            cell: cell.clone(),
+            failing,
+            kind,
+            at: Some(run.at),
+            status: run.status,
+            code: run.verdict.code,
+        }
+    };
+    let failing = incident.diagnosis.failing.iter().map(|c| line(c, true));
+    let passing = incident.diagnosis.passing.iter().map(|c| line(c, false));
+    // Six of each are enough to be read.
+    let lines = failing.take(6).chain(passing.take(6)).collect();
+    let verdict = verdict(incident.kind);
+    let code = verdict.code.as_deref().unwrap_or_default();
+    let entry = |time: &str, what, text: &str| TimelineEntry {
+        at: at(time),
+        what,
+        text: text.to_owned(),
+    };
+    Dossier {
+        plan,
+        briefing: write(plan, incident, 0.0),
+        headline: briefing::headline(plan, incident),
+        timeline: vec![
+            entry(
+                "2026-11-22T02:14:20Z",
+                Happening::ExtraRun,
+                "orders from de1 as java-17 with key-a: passed; to see whether it is the client",
+            ),
+            entry("2026-11-22T02:15:00Z", Happening::Opened, "opened"),
+        ],
+        told: Vec::new(),
+        lines,
+        references: incident
+            .reference_ids
+            .iter()
+            .map(|id| Reference {
+                id: id.clone(),
+                at: Some(at("2026-11-22T02:31:09Z")),
+                cell: incident.diagnosis.failing.first().cloned(),
+            })
+            .collect(),
+        vendor: Vendor {
+            name: words::edge(&verdict),
+            meaning: words::code(&verdict.vendor, code),
+            setting: words::setting(&verdict.vendor, code),
+            reference: words::reference(&verdict.vendor),
+        },
+        now: at("2026-11-22T03:00:00Z"),
+        incident: incident.clone(),
+    }
+}
+
+fn texts(value: &serde_json::Value) -> Vec<String> {
+    match value {
+        serde_json::Value::Array(list) => list.iter().flat_map(texts).collect(),
+        serde_json::Value::String(text) => vec![text.clone()],
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn every_cause_as_the_partner_and_a_script_read_it() {
+    let plan = alpha();
+    let mut text = String::new();
+    for case in cases() {
+        for (index, kind) in case.kinds.iter().enumerate() {
+            let incident = incident(&plan, &case, *kind);
+            let dossier = dossier(&plan, &incident);
+            let letter = pack::json(&dossier);
+            let _ = writeln!(text, "== {}, {kind}", case.name);
+            for key in ["subject", "notes", "what_happens", "pairs"] {
+                say(&mut text, key, texts(&letter[key]));
+            }
+            say(&mut text, "whose", texts(&letter["vendor"]["whose"]));
+            say(&mut text, "asked", texts(&letter["asked"]));
+            say(&mut text, "not", texts(&letter["ruled_out"]));
+            if index == 0 {
+                let document = postmortem::json(&dossier);
+                say(&mut text, "actions", texts(&document["actions"]));
+                say(&mut text, "plainly", texts(&document["in_plain_words"]));
+                say(&mut text, "json", [letter["cause"].to_string()]);
+                assert_eq!(letter["cause"], document["cause"]);
+            }
+            text.push('\n');
+            let whole = letter["text"].as_str().unwrap();
+            assert!(whole.contains("A request that fails") && whole.contains("curl -sS"));
+            // In the story of the engineers every cause stands in the same shape.
+            let shown = incidents::json(&incident, &dossier.briefing, &dossier.timeline);
+            assert_eq!(shown["cause"], letter["cause"]);
+            assert_eq!(shown["beside"], letter["beside"]);
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+/// The first case of this name, as an incident of its first kind.
+fn by_name(plan: &Plan, name: &str) -> Incident {
+    let case = cases().into_iter().find(|case| case.name == name).unwrap();
+    let mut incident = incident(plan, &case, case.kinds[0]);
+    incident.beside = vec![Beside {
+        at: at("2026-11-21T23:14:00Z"),
+        text: "Cloudflare appeared in front of api.alpha.example".to_owned(),
+        chance: 0.004,
+        related: true,
+    }];
+    incident.acknowledged = Some(Acknowledged {
+        at: at("2026-11-22T02:20:00Z"),
+        by: "alice".to_owned(),
+    });
+    incident
+}
+
+#[test]
+fn whole_letters() {
+    let plan = alpha();
+    for name in [
+        "our own rate, counted by egress",
+        "a client and an egress",
+        "a PoP",
+    ] {
+        let incident = by_name(&plan, name);
+        let file = format!("letter_{}", name.replace([' ', ','], "_"));
+        insta::assert_snapshot!(file, pack::text(&dossier(&plan, &incident)));
+    }
+}
+
+#[test]
+fn a_whole_post_mortem() {
+    let plan = alpha();
+    let mut incident = by_name(&plan, "a family");
+    incident.state = State::Resolved;
+    incident.resolved_at = Some(at("2026-11-22T02:50:00Z"));
+    insta::assert_snapshot!(postmortem::text(&dossier(&plan, &incident)));
+}
+
+#[test]
+fn a_whole_story_for_the_terminal() {
+    let plan = alpha();
+    let incident = by_name(&plan, "a client");
+    let dossier = dossier(&plan, &incident);
+    let story = |colour| {
+        let (briefing, timeline) = (&dossier.briefing, &dossier.timeline);
+        incidents::story(briefing, timeline, &plan.zone, dossier.now, colour)
+    };
+    insta::assert_snapshot!(story(false));
+    assert!(!story(false).contains('\u{1b}'));
+    assert!(story(true).contains("\u{1b}["));
 }

@@ -217,7 +217,10 @@ impl Story<'_> {
             }
             Kind::TlsError => format!("the TLS handshake with {host} fails{of}"),
             Kind::Timeout => format!("{host} {} not answer (timeout){of}", verb("does", "do")),
-            Kind::LocalError => format!("{request} can't be sent from our side"),
+            Kind::LocalError => match asked {
+                Some(request) => format!("{request} can't be sent from our side"),
+                None => "no request can be sent from our side".to_owned(),
+            },
             Kind::Pass => format!("{host} {} {request}", verb("answers", "answer")),
         }
     }
@@ -315,7 +318,7 @@ pub(super) fn quoted(egresses: &[EgressName]) -> String {
 
 /// A sentence begins with a capital, unless it begins with a name.
 fn capital(text: &str) -> String {
-    const OURS: [&str; 5] = ["the", "about", "nearly", "fewer", "requests"];
+    const OURS: [&str; 6] = ["the", "about", "nearly", "fewer", "requests", "no"];
     let first = text.split(' ').next().unwrap_or_default();
     let mut letters = text.chars();
     match letters.next() {

@@ -12,7 +12,7 @@ use crate::domain::verdict::{Factor, Kind};
 
 /// Signs of the verdict that are quoted, strongest first.
 const EVIDENCE_LINES: usize = 3;
-const OUR_NETWORK: &str = "not your network";
+const OUR_NETWORK: &str = "your network";
 
 impl Story<'_> {
     /// Why, strongest first.
@@ -275,7 +275,7 @@ impl Story<'_> {
         lines
     }
 
-    /// What it is not, each with the pair of runs that shows it.
+    /// What it is not ("your IPs, the credentials: …"), each with the pair of runs that shows it.
     pub(super) fn ruled_out(&self) -> Vec<String> {
         if !self.named() && !self.guesses() {
             return Vec::new();
@@ -288,7 +288,7 @@ impl Story<'_> {
         // One pair may rule out several factors: it is told once, after all of them.
         let mut lines: Vec<(Vec<String>, String)> = Vec::new();
         for pair in passed.into_iter().chain(alike) {
-            let head = self.not(pair);
+            let head = self.head(pair);
             let network = head == OUR_NETWORK;
             if !network && factors.contains(&pair.factor) {
                 continue;
@@ -304,9 +304,9 @@ impl Story<'_> {
             }
         }
         let line = |(heads, because): (Vec<String>, String)| {
-            // "not egress `x`: egress `x` passes …" names it twice.
+            // "egress `x`: egress `x` passes …" names it twice.
             let again = match heads.as_slice() {
-                [one] => because.strip_prefix(one.trim_start_matches("not ")),
+                [one] => because.strip_prefix(one.as_str()),
                 _ => None,
             };
             let because = again.map_or_else(|| because.clone(), |rest| format!("it{rest}"));
@@ -405,10 +405,10 @@ impl Story<'_> {
         }
     }
 
-    /// "not egress `x`", or "not your IPs" where every one of them was seen.
-    fn not(&self, pair: &RuledOut) -> String {
+    /// "egress `x`", or "your IPs" where every one of them was seen.
+    fn head(&self, pair: &RuledOut) -> String {
         let Some(bad) = &pair.failing else {
-            return format!("not {}", words::factor(pair.factor));
+            return words::factor(pair.factor).to_owned();
         };
         let good = self.passes(pair);
         if let Some(good) = good
@@ -444,15 +444,13 @@ impl Story<'_> {
         };
         match good {
             // Only what passes from each of them speaks for all of them.
-            Some(_) if all_seen(&diagnosis.passing) => {
-                format!("not {}", every(factor, configured.len()))
-            }
-            Some(_) => format!("not {by_name}"),
+            Some(_) if all_seen(&diagnosis.passing) => every(factor, configured.len()).to_owned(),
+            Some(_) => by_name,
             None if configured.len() > 1 && all_seen(&diagnosis.failing) => {
-                format!("not {}", one_of(factor))
+                one_of(factor).to_owned()
             }
-            None if listed => format!("not {by_name} alone"),
-            None => format!("not {by_name}"),
+            None if listed => format!("{by_name} alone"),
+            None => by_name,
         }
     }
 }

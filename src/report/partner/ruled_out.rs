@@ -71,7 +71,7 @@ fn one(dossier: &Dossier<'_>, pair: &RuledOut) -> Option<String> {
     }
     let (what, same) = match pair.factor {
         Factor::Egress => (address(dossier, &good.egress), "from it"),
-        Factor::Client | Factor::Http => (format!("our client \"{}\"", good.client), "as it"),
+        Factor::Client | Factor::Http => (format!("our client \"{}\"", good.client), "with it"),
         Factor::Credential if good.credential.is_anonymous() => {
             ("the lack of an account".to_owned(), "without one")
         }

@@ -1,6 +1,6 @@
 //! What the partner is asked to do, as fits the cause: to allow, to look, or to tell us their limit.
 
-use super::{address, addresses, agent, host, pop, requests_with, version};
+use super::{address, addresses, agent, host, pop, requests_with, several, version};
 use crate::domain::cell::EgressName;
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::verdict::Kind;
@@ -91,7 +91,10 @@ fn by_levels(dossier: &Dossier<'_>, levels: &[Level]) -> Option<String> {
             "Please tell us whether {} is meant to work for {host}; over other versions the same requests get through.",
             version(name)
         ),
-        _ if kind == Kind::RateLimited => return None,
+        levels if kind == Kind::RateLimited => format!(
+            "Please tell us which limit applies to {}; our others are not limited.",
+            requests_with(dossier, levels)
+        ),
         [Level::Egress(_) | Level::Region { .. }] if kind.is_refusal() => {
             format!("Please allow {} for {host}{at}.", ours(dossier, &levels[0]))
         }
@@ -157,7 +160,8 @@ fn by_kind(dossier: &Dossier<'_>) -> String {
             format!("Please check the certificate and the TLS settings of {host}.")
         }
         Kind::ConnectError | Kind::Timeout => format!(
-            "Please check whether {host} is up, and whether a firewall drops our connections."
+            "Please check whether {host} {} up, and whether a firewall drops our connections.",
+            if several(dossier) { "are" } else { "is" }
         ),
         _ => "Please check whether your application works as it should.".to_owned(),
     }

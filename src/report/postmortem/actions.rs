@@ -66,7 +66,7 @@ pub(super) fn actions(dossier: &Dossier<'_>) -> Vec<String> {
     }
     if let Some(probe) = probe
         && !probe.control
-        && dossier.briefing.words.what.is_none()
+        && probe.words.what.is_none()
     {
         actions.push(format!(
             "Add `words:` to probe `{}`, so that support staff can be told in plain words",
