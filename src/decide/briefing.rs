@@ -9,6 +9,7 @@ mod beside;
 mod headline;
 mod plain;
 mod reasons;
+mod ruled_out;
 mod story;
 
 use jiff::Timestamp;

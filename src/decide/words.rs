@@ -3,7 +3,7 @@
 //! A vendor's number is the vendor's: people looked for a CDN's `1020` in the partner's own list of
 //! return codes, so each explanation says whose it is.
 
-use crate::domain::cell::CellKey;
+use crate::domain::cell::{CellKey, http_name};
 use crate::domain::diagnosis::Level;
 use crate::domain::verdict::{Factor, Kind, Maker, Verdict, vendor_name};
 
@@ -17,7 +17,7 @@ pub fn level(level: &Level) -> String {
         Level::Probe(name) => format!("probe `{name}`"),
         Level::Region { name, .. } => format!("region `{name}`"),
         Level::Family { name, .. } => format!("the `{name}` clients"),
-        Level::Http { version, .. } => http(version),
+        Level::Http { version, .. } => http_name(version),
         Level::Method { .. } | Level::Path { .. } | Level::Host { .. } => requests(level),
     }
 }
@@ -31,7 +31,7 @@ pub fn name(level: &Level) -> String {
         Level::Credential(name) => format!("`{name}`"),
         Level::Probe(name) => format!("`{name}`"),
         Level::Region { name, .. } | Level::Family { name, .. } => format!("`{name}`"),
-        Level::Http { version, .. } => http(version),
+        Level::Http { version, .. } => http_name(version),
         Level::Method { name, .. } | Level::Path { name, .. } | Level::Host { name, .. } => {
             name.clone()
         }
@@ -57,7 +57,7 @@ pub fn having(level: &Level) -> String {
         Level::Probe(name) => format!("of probe `{name}`"),
         Level::Region { name, .. } => format!("from region `{name}`"),
         Level::Family { name, .. } => format!("of `{name}` clients"),
-        Level::Http { version, .. } => format!("over {}", http(version)),
+        Level::Http { version, .. } => format!("over {}", http_name(version)),
         Level::Method { name, .. } => format!("with method {name}"),
         Level::Path { name, .. } => format!("below {name}"),
         Level::Host { name, .. } => format!("to {name}"),
@@ -86,19 +86,6 @@ pub fn passes(level: &Level) -> &'static str {
             "pass"
         }
         _ => "passes",
-    }
-}
-
-/// An HTTP version as people write it; it may come as `2`, `h2` or by a name of its own.
-#[must_use]
-pub fn http(version: &str) -> String {
-    let digits = version
-        .trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '/')
-        .trim();
-    match digits {
-        "1" => "HTTP/1.1".to_owned(),
-        "1.0" | "1.1" | "2" | "3" => format!("HTTP/{digits}"),
-        _ => format!("HTTP version {version}"),
     }
 }
 
@@ -253,20 +240,6 @@ mod tests {
         check(2, "0 and 1");
         check(3, "0, 1 and 2");
         check(8, "0, 1, 2, 3, 4, 5 and 2 more");
-    }
-
-    #[test]
-    fn http_versions_are_written_alike() {
-        for (version, expected) in [
-            ("2", "HTTP/2"),
-            ("h2", "HTTP/2"),
-            ("HTTP/1.1", "HTTP/1.1"),
-            ("h1", "HTTP/1.1"),
-            ("1.0", "HTTP/1.0"),
-            ("either", "HTTP version either"),
-        ] {
-            assert_eq!(http(version), expected, "{version}");
-        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::cell::CellKey;
+use crate::domain::cell::{CellKey, ClientName, EgressName, ProbeName};
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Incident, Subject};
 
@@ -54,7 +54,7 @@ fn when(incident: &Incident) -> Value {
     match &incident.diagnosis.cause {
         Cause::Unknown { .. } => return Value::Null,
         Cause::OurNetwork { egresses } => {
-            let names: Vec<&str> = egresses.iter().map(|name| name.as_str()).collect();
+            let names: Vec<&str> = egresses.iter().map(EgressName::as_str).collect();
             let names = match names.as_slice() {
                 [one] => json!(one),
                 several => json!(several),
@@ -113,25 +113,27 @@ fn levels(levels: &[Level]) -> Vec<Value> {
             Level::Credential(name) => ("credential", name.as_str(), Vec::new()),
             Level::Probe(name) => ("probe", name.as_str(), Vec::new()),
             Level::Region { name, egresses } => {
-                let egresses = egresses.iter().map(|e| e.as_str());
+                let egresses = egresses.iter().map(EgressName::as_str);
                 ("region", name, egresses.collect())
             }
             Level::Family { name, clients } => {
-                let clients = clients.iter().map(|c| c.as_str());
+                let clients = clients.iter().map(ClientName::as_str);
                 ("family", name, clients.collect())
             }
             Level::Http { version, clients } => {
-                let clients = clients.iter().map(|c| c.as_str());
+                let clients = clients.iter().map(ClientName::as_str);
                 ("http", version, clients.collect())
             }
-            Level::Method { name, probes } => {
-                ("method", name, probes.iter().map(|p| p.as_str()).collect())
-            }
+            Level::Method { name, probes } => (
+                "method",
+                name,
+                probes.iter().map(ProbeName::as_str).collect(),
+            ),
             Level::Path { name, probes } => {
-                ("path", name, probes.iter().map(|p| p.as_str()).collect())
+                ("path", name, probes.iter().map(ProbeName::as_str).collect())
             }
             Level::Host { name, probes } => {
-                ("host", name, probes.iter().map(|p| p.as_str()).collect())
+                ("host", name, probes.iter().map(ProbeName::as_str).collect())
             }
         };
         json!({ "kind": kind, "name": name, "members": members })

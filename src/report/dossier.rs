@@ -7,7 +7,7 @@ use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Incident, Subject, TimelineEntry};
 use crate::domain::notification::{Briefing, Reason};
 use crate::domain::plan::Plan;
-use crate::domain::verdict::{Factor, Kind};
+use crate::domain::verdict::Kind;
 
 /// An incident with its surroundings.
 #[derive(Debug, Clone)]
@@ -172,43 +172,19 @@ impl Dossier<'_> {
         let diagnosis = &self.incident.diagnosis;
         let levels = diagnosis.cause.levels();
         let twin = |level| {
-            let factor = dimension(Level::factor(level));
+            let factor = Level::factor(level).dimension();
             let hit = diagnosis
                 .failing
                 .iter()
                 .filter(|cell| levels.iter().all(|level| level.covers(cell)));
             hit.into_iter().find_map(|bad| {
-                let other = |good: &&CellKey| !level.covers(good) && differ(bad, good) == [factor];
+                let other = |good: &&CellKey| !level.covers(good) && bad.differs(good) == [factor];
                 let good = diagnosis.passing.iter().find(other)?;
                 Some((level, bad, good))
             })
         };
         levels.iter().filter_map(twin).collect()
     }
-}
-
-/// The part of a cell's name in which levels of this factor differ.
-#[must_use]
-pub(super) fn dimension(factor: Factor) -> Factor {
-    match factor {
-        Factor::Client | Factor::Http => Factor::Client,
-        Factor::Endpoint | Factor::Host | Factor::Method => Factor::Endpoint,
-        Factor::Egress | Factor::Credential | Factor::Rate => factor,
-    }
-}
-
-/// In what two cells differ.
-#[must_use]
-pub(super) fn differ(one: &CellKey, other: &CellKey) -> Vec<Factor> {
-    [
-        (Factor::Client, one.client != other.client),
-        (Factor::Egress, one.egress != other.egress),
-        (Factor::Credential, one.credential != other.credential),
-        (Factor::Endpoint, one.probe != other.probe),
-    ]
-    .into_iter()
-    .filter_map(|(factor, differs)| differs.then_some(factor))
-    .collect()
 }
 
 /// `legacy from de1 with gmc`; the probe only where there are several.

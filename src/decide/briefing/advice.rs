@@ -5,7 +5,7 @@ use super::reasons::is_of_the_network;
 use super::story::Story;
 use crate::decide::evidence::cut;
 use crate::decide::words;
-use crate::domain::cell::EgressName;
+use crate::domain::cell::{EgressName, http_name};
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::share;
 use crate::domain::verdict::{Kind, WhoActs};
@@ -89,7 +89,7 @@ impl Story<'_> {
             ),
             [Level::Http { version, .. }] => format!(
                 "Ask {partner} whether {} is meant to work{}{reference}; meanwhile another version works (`http:` under `clients:`)",
-                words::http(version),
+                http_name(version),
                 self.at_edge()
             ),
             levels if kind.is_refusal() => format!(
@@ -107,7 +107,7 @@ impl Story<'_> {
             ),
             levels => format!(
                 "Report it to {partner}: only {} {} affected{reference}",
-                self.affected(levels),
+                affected(levels),
                 if matches!(
                     levels,
                     [Level::Egress(_) | Level::Client(_) | Level::Credential(_)]
@@ -190,21 +190,6 @@ impl Story<'_> {
         )
     }
 
-    fn affected(&self, levels: &[Level]) -> String {
-        match levels {
-            [one @ (Level::Egress(_) | Level::Client(_) | Level::Credential(_))] => {
-                words::level(one)
-            }
-            levels => {
-                let mut parts = levels.iter();
-                let first = parts.next().map(words::requests).unwrap_or_default();
-                parts.fold(first, |text, level| {
-                    format!("{text} {}", words::having(level))
-                })
-            }
-        }
-    }
-
     fn at_edge(&self) -> String {
         let verdict = self.specimen.map(|specimen| &specimen.verdict);
         match verdict {
@@ -245,4 +230,18 @@ fn is_dropped(kind: Kind, levels: &[Level]) -> bool {
             Level::Client(_) | Level::Family { .. } => kind == Kind::Timeout,
             _ => false,
         })
+}
+
+/// The requests of these levels; a single client, egress or credential by its name.
+fn affected(levels: &[Level]) -> String {
+    match levels {
+        [one @ (Level::Egress(_) | Level::Client(_) | Level::Credential(_))] => words::level(one),
+        levels => {
+            let mut parts = levels.iter();
+            let first = parts.next().map(words::requests).unwrap_or_default();
+            parts.fold(first, |text, level| {
+                format!("{text} {}", words::having(level))
+            })
+        }
+    }
 }

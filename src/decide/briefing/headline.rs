@@ -277,16 +277,14 @@ impl Story<'_> {
     /// The egresses that our own network fails.
     pub(super) fn our_egresses(&self) -> Vec<EgressName> {
         let diagnosis = &self.incident.diagnosis;
-        match &diagnosis.cause {
-            Cause::OurNetwork { egresses } => egresses.clone(),
-            _ => {
-                let failing = diagnosis.failing.iter().map(|cell| cell.egress.clone());
-                let mut names: Vec<EgressName> = failing.collect();
-                names.sort();
-                names.dedup();
-                names
-            }
+        if let Cause::OurNetwork { egresses } = &diagnosis.cause {
+            return egresses.clone();
         }
+        let failing = diagnosis.failing.iter().map(|cell| cell.egress.clone());
+        let mut names: Vec<EgressName> = failing.collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// What ended, in a sentence of its own.

@@ -247,7 +247,7 @@ impl<'a> Story<'a> {
         let caused = |factor| {
             self.blamed()
                 .iter()
-                .any(|l| dimension(l.factor()) == factor)
+                .any(|l| l.factor().dimension() == factor)
         };
         // Of what comes and goes, those that have not failed yet may still do so.
         let chance = self.fails().is_some()
@@ -323,7 +323,7 @@ impl<'a> Story<'a> {
             };
             let covers = |cell: &CellKey| {
                 self.blamed().iter().all(|level| {
-                    let dimension = dimension(level.factor());
+                    let dimension = level.factor().dimension();
                     (dimension != factor && dimension != Factor::Endpoint) || level.covers(cell)
                 })
             };
@@ -363,15 +363,6 @@ impl<'a> Story<'a> {
     }
 }
 
-/// The part of a cell's name in which levels of this factor differ; the rate is in none.
-pub(super) fn dimension(factor: Factor) -> Factor {
-    match factor {
-        Factor::Client | Factor::Http => Factor::Client,
-        Factor::Endpoint | Factor::Host | Factor::Method => Factor::Endpoint,
-        Factor::Egress | Factor::Credential | Factor::Rate => factor,
-    }
-}
-
 /// Distinct levels of a factor among cells.
 pub(super) fn levels(cells: &[CellKey], factor: Factor) -> Vec<Level> {
     let mut levels: Vec<Level> = cells
@@ -381,17 +372,4 @@ pub(super) fn levels(cells: &[CellKey], factor: Factor) -> Vec<Level> {
     levels.sort();
     levels.dedup();
     levels
-}
-
-/// In which parts of their names two cells differ.
-pub(super) fn differ(one: &CellKey, other: &CellKey) -> Vec<Factor> {
-    [
-        (Factor::Client, one.client != other.client),
-        (Factor::Egress, one.egress != other.egress),
-        (Factor::Credential, one.credential != other.credential),
-        (Factor::Endpoint, one.probe != other.probe),
-    ]
-    .into_iter()
-    .filter_map(|(factor, differs)| differs.then_some(factor))
-    .collect()
 }

@@ -1,10 +1,10 @@
 //! What it is not, as the partner may read it: by which of our requests, and no more than these show.
 
-use super::{address, endpoint};
+use super::names::{address, endpoint};
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Level, RuledOut};
 use crate::domain::verdict::Factor;
-use crate::report::dossier::{Dossier, differ, dimension};
+use crate::report::dossier::Dossier;
 use crate::report::prose::{between, list};
 
 /// One line a factor: a pass says more than failures alike.
@@ -54,7 +54,7 @@ fn one(dossier: &Dossier<'_>, pair: &RuledOut) -> Option<String> {
         "passes"
     };
     let levels = dossier.incident.diagnosis.cause.levels();
-    let blamed = |level: &Level| dimension(level.factor()) == dimension(pair.factor);
+    let blamed = |level: &Level| level.factor().dimension() == pair.factor.dimension();
     let Some((bad, good)) = pair.failing.as_ref().zip(passes(dossier, pair)) else {
         return (!levels.iter().any(blamed)).then(|| alike(dossier, pair.factor));
     };
@@ -65,8 +65,9 @@ fn one(dossier: &Dossier<'_>, pair: &RuledOut) -> Option<String> {
             address(dossier, &good.egress)
         ));
     }
-    let differ = differ(bad, good);
-    if differ.contains(&dimension(pair.factor)) || (levels.len() > 1 && levels.iter().any(blamed)) {
+    let differ = bad.differs(good);
+    if differ.contains(&pair.factor.dimension()) || (levels.len() > 1 && levels.iter().any(blamed))
+    {
         return None;
     }
     let (what, same) = match pair.factor {
@@ -115,7 +116,7 @@ fn alike(dossier: &Dossier<'_>, factor: Factor) -> String {
         .lines
         .iter()
         .filter(|line| line.failing)
-        .map(|line| match dimension(factor) {
+        .map(|line| match factor.dimension() {
             Factor::Egress => address(dossier, &line.cell.egress),
             Factor::Client => format!("our client \"{}\"", line.cell.client),
             Factor::Credential if line.cell.credential.is_anonymous() => "no account".to_owned(),
@@ -126,7 +127,7 @@ fn alike(dossier: &Dossier<'_>, factor: Factor) -> String {
     seen.sort();
     seen.dedup();
     let fail = if dossier.resolved() { "failed" } else { "fail" };
-    let (what, before) = match dimension(factor) {
+    let (what, before) = match factor.dimension() {
         Factor::Egress => ("one of our addresses alone", "from"),
         Factor::Client => ("one of our clients alone", "as"),
         Factor::Credential => ("one of our accounts alone", "with"),

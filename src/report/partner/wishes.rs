@@ -1,7 +1,8 @@
 //! What the partner is asked to do, as fits the cause: to allow, to look, or to tell us their limit.
 
-use super::{address, addresses, agent, host, pop, requests_with, several, version};
-use crate::domain::cell::EgressName;
+use super::names::{address, addresses, agent, named, pop, requests_with};
+use super::{host, several};
+use crate::domain::cell::{EgressName, http_name};
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::verdict::Kind;
 use crate::report::dossier::Dossier;
@@ -89,7 +90,7 @@ fn by_levels(dossier: &Dossier<'_>, levels: &[Level]) -> Option<String> {
         ),
         [Level::Http { version: name, .. }] => format!(
             "Please tell us whether {} is meant to work for {host}; over other versions the same requests get through.",
-            version(name)
+            http_name(name)
         ),
         levels if kind == Kind::RateLimited => format!(
             "Please tell us which limit applies to {}; our others are not limited.",
@@ -131,7 +132,7 @@ fn ours(dossier: &Dossier<'_>, level: &Level) -> String {
         Level::Client(name) => agent(dossier, name),
         Level::Egress(name) => address(dossier, name),
         Level::Region { egresses, .. } => addresses(dossier, egresses),
-        other => super::named(dossier, other),
+        other => named(dossier, other),
     }
 }
 
