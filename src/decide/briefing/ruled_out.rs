@@ -169,9 +169,9 @@ fn every(factor: Factor, count: usize) -> &'static str {
 /// Any single one of the levels of a factor.
 fn one_of(factor: Factor) -> &'static str {
     match factor {
-        Factor::Egress => "one of your IPs",
-        Factor::Client => "one of the clients",
-        Factor::Credential => "one of the credentials",
-        _ => "one of the endpoints",
+        Factor::Egress => "one IP alone",
+        Factor::Client => "one client alone",
+        Factor::Credential => "one credential alone",
+        _ => "one endpoint alone",
     }
 }
