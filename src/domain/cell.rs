@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::secret::Secret;
+use super::verdict::Factor;
 
 /// A name that the operator gave in `probes.yaml`; cheap to clone, compared as text.
 macro_rules! name {
@@ -168,6 +169,17 @@ pub enum HttpOffer {
     Either,
 }
 
+/// An HTTP version as people write it; it may come as `2`, `h2` or by a name of its own.
+#[must_use]
+pub fn http_name(version: &str) -> String {
+    let digits = version.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '/');
+    match digits {
+        "1" => "HTTP/1.1".to_owned(),
+        "1.0" | "1.1" | "2" | "3" => format!("HTTP/{digits}"),
+        _ => format!("HTTP version {version}"),
+    }
+}
+
 /// Which TLS versions a client offers; both ends inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TlsRange {
@@ -227,6 +239,22 @@ pub struct CellKey {
     pub credential: CredentialName,
 }
 
+impl CellKey {
+    /// In which parts of their names two cells differ.
+    #[must_use]
+    pub fn differs(&self, other: &Self) -> Vec<Factor> {
+        [
+            (Factor::Client, self.client != other.client),
+            (Factor::Egress, self.egress != other.egress),
+            (Factor::Credential, self.credential != other.credential),
+            (Factor::Endpoint, self.probe != other.probe),
+        ]
+        .into_iter()
+        .filter_map(|(factor, differs)| differs.then_some(factor))
+        .collect()
+    }
+}
+
 impl fmt::Display for CellKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} from {} as {}", self.probe, self.egress, self.client)?;
@@ -234,5 +262,24 @@ impl fmt::Display for CellKey {
             write!(f, " with {}", self.credential)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_versions_are_written_alike() {
+        for (version, expected) in [
+            ("2", "HTTP/2"),
+            ("h2", "HTTP/2"),
+            ("HTTP/1.1", "HTTP/1.1"),
+            ("h1", "HTTP/1.1"),
+            ("1.0", "HTTP/1.0"),
+            ("either", "HTTP version either"),
+        ] {
+            assert_eq!(http_name(version), expected, "{version}");
+        }
     }
 }

@@ -16,6 +16,7 @@ pub mod past;
 pub mod plan;
 pub mod probe;
 pub mod secret;
+pub mod share;
 pub mod universe;
 pub mod verdict;
 pub mod xpath;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::cell::ReceiverName;
-use super::incident::Specimen;
+use super::incident::{Acknowledged, Specimen};
 use super::probe::Words;
 use super::secret::Secret;
 use super::verdict::Kind;
@@ -79,6 +79,7 @@ pub struct Briefing {
     pub headline: String,
     /// Why, strongest first.
     pub because: Vec<String>,
+    /// What it is not, each with the runs that show it ("your IPs, the credentials: the same request as …").
     pub ruled_out: Vec<String>,
     /// What to do, or which request would tell.
     pub next_step: Option<String>,
@@ -100,10 +101,24 @@ pub struct Briefing {
     pub passing: Option<Specimen>,
     pub reference_ids: Vec<String>,
     pub words: Words,
+    /// Changes near the onset, each a sentence ("3 h before, …"), most telling first.
+    pub beside: Vec<String>,
+    /// Who said that they look after it; `None`: nobody.
+    pub acknowledged: Option<Acknowledged>,
+    pub plain: Plain,
     /// IANA name of the zone for people ("Europe/London").
     pub zone: String,
     /// When the next update is promised, if one is.
     pub next_update_at: Option<Timestamp>,
+}
+
+/// What the facts say to people who never heard of HTTP: no codes, no hosts, no vendors, no addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plain {
+    /// What users meet ("It fails now and then; trying again may help"); `None`: nothing special.
+    pub see: Option<String>,
+    /// A sentence about the cause; `None` below the receiver's bound of confidence.
+    pub why: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -81,7 +81,10 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
         ));
         return facts;
     }
-    facts.push(("What people see", "It fails, or does not finish".to_owned()));
+    let see = words(briefing.plain.see.as_ref());
+    let usual = || "It fails, or does not finish".to_owned();
+    facts.push(("What people see", see.unwrap_or_else(usual)));
+    facts.extend(words(briefing.plain.why.as_ref()).map(|why| ("What we know", why)));
     facts.push(("What we are doing", doing(briefing).to_owned()));
     if let Some(workaround) = words(briefing.words.workaround.as_ref()) {
         facts.push(("What works meanwhile", workaround));
@@ -127,6 +130,8 @@ pub fn digest(message: &Message<'_>) -> String {
         briefing.words.affects,
         briefing.words.workaround,
         briefing.words.tell,
+        briefing.plain.see,
+        briefing.plain.why,
         doing(briefing),
     ]);
     let hash = Sha256::digest(told.to_string().as_bytes());

@@ -19,23 +19,29 @@ use uuid::Uuid;
 
 use super::Message;
 use super::evidence;
-use super::text::{Clock, cut, cut_by, line, lines, percent, reference, remarks, state, summary};
+use super::text::{
+    Clock, acknowledged, beside, cut, cut_by, line, lines, percent, reference, remarks, state,
+    summary,
+};
 use crate::domain::notification::{Briefing, Reason};
 
 /// A text object holds 3,000 characters: <https://docs.slack.dev/reference/block-kit/composition-objects/text-object> (2026-11-22).
 /// We stay below, as a cut in the middle of ours is better than a refusal.
 const TEXT_MAX: usize = 2_800;
 /// A field of a section holds 2,000 characters (same page); ours are short.
-const FIELD_MAX: usize = 250;
+const FIELD_MAX: usize = 150;
 /// `text` is refused over 4,000 characters on `chat.update`: <https://docs.slack.dev/reference/methods/chat.update> (2026-11-22).
 const FALLBACK_MAX: usize = 600;
 /// As plain text, the whole message; within the 4,000 of `chat.update`.
 const PLAIN_MAX: usize = 3_500;
 /// Of the page's own words in the parent.
-const EXCERPT_MAX: usize = 300;
-/// Headline and what to do in the parent; with fields, excerpt and foot it stays at 2,500.
-const HEADLINE_MAX: usize = 600;
-const STEP_MAX: usize = 350;
+const EXCERPT_MAX: usize = 280;
+/// Headline with the change beside it, and why; with fields, excerpt and foot the parent stays at 2,500.
+const HEADLINE_MAX: usize = 650;
+const BESIDE_MAX: usize = 200;
+const REASON_MAX: usize = 200;
+const STEP_MAX: usize = 300;
+const WHY_MAX: usize = 710;
 /// Of the foot.
 const CONTEXT_MAX: usize = 250;
 /// All blocks of a message together are refused at about 13,200 characters
@@ -110,15 +116,39 @@ fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
             blocks.push(preformatted(&excerpt));
         }
     }
-    if let (Some(step), false) = (&briefing.next_step, briefing.resolved) {
-        blocks.push(section(&format!("*What to do:* {}", line(step)), STEP_MAX));
+    if let Some(text) = why(briefing).filter(|_| !briefing.resolved) {
+        blocks.push(section(&text, WHY_MAX));
     }
     let mut foot = vec![reference(briefing)];
+    foot.extend(acknowledged(briefing, clock));
     foot.extend(remarks(message, clock));
     foot.push(line(&briefing.subject));
     foot.push("evidence in the thread".to_owned());
     blocks.push(context(&foot.join(" · ")));
     blocks
+}
+
+/// Why, what it is not, and what to do, each cut by itself so that none crowds out the next.
+fn why(briefing: &Briefing) -> Option<String> {
+    let part = |name: &str, lines: &[String], max| {
+        let text = line(
+            &lines
+                .iter()
+                .take(2)
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join("; "),
+        );
+        (!text.is_empty()).then(|| cut(&format!("*{name}:* {}", text.replace('*', "∗")), max))
+    };
+    let step = briefing.next_step.as_slice();
+    let parts = [
+        part("Why", &briefing.because, REASON_MAX),
+        part("Ruled out", &briefing.ruled_out, REASON_MAX),
+        part("What to do", step, STEP_MAX),
+    ];
+    let text: Vec<String> = parts.into_iter().flatten().collect();
+    (!text.is_empty()).then(|| text.join("\n"))
 }
 
 fn headline(message: &Message<'_>, clock: &Clock) -> String {
@@ -132,11 +162,20 @@ fn headline(message: &Message<'_>, clock: &Clock) -> String {
             clock.time_and_zone(end)
         );
     }
-    if briefing.cause_known {
+    let mut text = if briefing.cause_known {
         format!("*{sentence}* · confidence {}", percent(briefing.confidence))
     } else {
         format!("*{sentence}*")
+    };
+    // The most telling one; the others stand in the thread.
+    if let Some(change) = beside(briefing).next() {
+        text = format!(
+            "{}\n{}",
+            cut(&text, HEADLINE_MAX - BESIDE_MAX),
+            cut(&change, BESIDE_MAX - 1)
+        );
     }
+    text
 }
 
 fn fields(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlockText> {
@@ -193,6 +232,8 @@ fn reply_text(message: &Message<'_>, clock: &Clock) -> String {
     ) {
         let because = briefing.because.iter().take(3);
         text.extend(because.map(|b| format!("• {}", line(b))));
+        let ruled_out = briefing.ruled_out.iter().take(3);
+        text.extend(ruled_out.map(|r| format!("• ruled out: {}", line(r))));
         let step = briefing.next_step.iter();
         text.extend(step.map(|s| format!("*What to do:* {}", line(s))));
     }

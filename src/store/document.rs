@@ -16,7 +16,7 @@ use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use crate::domain::incident::{
     Acknowledged, Beside, Happening, Incident, IncidentCell, Specimen, State, Subject,
 };
-use crate::domain::notification::{Briefing, CellLine};
+use crate::domain::notification::{Briefing, CellLine, Plain};
 use crate::domain::probe::Words;
 use crate::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
 
@@ -165,10 +165,7 @@ impl From<&Incident> for IncidentDoc {
                     related: beside.related,
                 })
                 .collect(),
-            acknowledged: incident.acknowledged.as_ref().map(|it| AcknowledgedDoc {
-                at: it.at.to_string(),
-                by: it.by.clone(),
-            }),
+            acknowledged: incident.acknowledged.as_ref().map(Into::into),
             failing: incident.failing.as_ref().map(Into::into),
             passing: incident.passing.as_ref().map(Into::into),
             reference_ids: incident.reference_ids.clone(),
@@ -462,6 +459,15 @@ struct AcknowledgedDoc {
     by: String,
 }
 
+impl From<&Acknowledged> for AcknowledgedDoc {
+    fn from(acknowledged: &Acknowledged) -> Self {
+        Self {
+            at: acknowledged.at.to_string(),
+            by: acknowledged.by.clone(),
+        }
+    }
+}
+
 impl TryFrom<AcknowledgedDoc> for Acknowledged {
     type Error = String;
 
@@ -735,8 +741,19 @@ struct BriefingDoc {
     passing: Option<SpecimenDoc>,
     reference_ids: Vec<String>,
     words: WordsDoc,
+    #[serde(default)]
+    beside: Vec<String>,
+    acknowledged: Option<AcknowledgedDoc>,
+    #[serde(default)]
+    plain: PlainDoc,
     zone: String,
     next_update_at: Option<String>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct PlainDoc {
+    see: Option<String>,
+    why: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -784,6 +801,12 @@ impl From<&Briefing> for BriefingDoc {
                 affects: briefing.words.affects.clone(),
                 workaround: briefing.words.workaround.clone(),
                 tell: briefing.words.tell.clone(),
+            },
+            beside: briefing.beside.clone(),
+            acknowledged: briefing.acknowledged.as_ref().map(Into::into),
+            plain: PlainDoc {
+                see: briefing.plain.see.clone(),
+                why: briefing.plain.why.clone(),
             },
             zone: briefing.zone.clone(),
             next_update_at: briefing.next_update_at.map(|t| t.to_string()),
@@ -837,6 +860,12 @@ impl TryFrom<BriefingDoc> for Briefing {
                 affects: doc.words.affects,
                 workaround: doc.words.workaround,
                 tell: doc.words.tell,
+            },
+            beside: doc.beside,
+            acknowledged: doc.acknowledged.map(TryInto::try_into).transpose()?,
+            plain: Plain {
+                see: doc.plain.see,
+                why: doc.plain.why,
             },
             zone: doc.zone,
             next_update_at: at_option(doc.next_update_at.as_ref())?,

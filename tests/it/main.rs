@@ -4,6 +4,8 @@
     reason = "a helper that can't go on fails its test"
 )]
 
+/// A partner, and an incident of it for every cause of the diagnosis.
+mod alpha;
 /// A Slack and a Teams on loopback that are strict, and fail on demand.
 mod fakes;
 /// A store with history and incidents of the past.
@@ -49,3 +51,5 @@ mod store;
 mod teams;
 /// Watching the watcher: metrics, health, heartbeat, the service manager, `status`.
 mod watched;
+/// Every text about an incident, for every cause, to be read by a person.
+mod words;

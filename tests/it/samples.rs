@@ -12,7 +12,7 @@ use edgewatch::domain::incident::{
     Acknowledged, Beside, Happening, Incident, IncidentCell, Specimen, State, Subject,
     TimelineEntry,
 };
-use edgewatch::domain::notification::{Briefing, CellLine, Notification, Reason};
+use edgewatch::domain::notification::{Briefing, CellLine, Notification, Plain, Reason};
 use edgewatch::domain::probe::Words;
 use edgewatch::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
 use jiff::Timestamp;
@@ -110,7 +110,7 @@ pub(crate) fn briefing() -> Briefing {
             "`legacy-reval` is refused from legacy-prod and new-reval, `new-reval` passes from both".into(),
             "Cloudflare error 1010: banned by browser signature".into(),
         ],
-        ruled_out: vec!["not your IPs: `new-reval` passes from legacy-prod as well".into()],
+        ruled_out: vec!["your IPs: `new-reval` passes from legacy-prod as well".into()],
         next_step: Some("Ask the GMC to allow this user agent & quote the Ray ID".into()),
         confidence: 0.993,
         cause_known: true,
@@ -135,6 +135,12 @@ pub(crate) fn briefing() -> Briefing {
             affects: Some("Revalidation users".into()),
             workaround: Some("Use GMC Connect on the web".into()),
             tell: Some("We know about it and will write again by the time above.".into()),
+        },
+        beside: vec!["3 h before, Cloudflare appeared in front of webcache.gmc-uk.org; a change falls so near by chance in about 1 of 250 cases".into()],
+        acknowledged: None,
+        plain: Plain {
+            see: None,
+            why: Some("A security system in front of GMC turns away one of our programs; the others get through.".into()),
         },
         zone: "Europe/London".into(),
         next_update_at: Some(at("2021-02-28T03:15:00Z")),
@@ -643,7 +649,7 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
         option::of(any_specimen()),
         option::of(any_specimen()),
         vec(text(), 0..11),
-        any_words(words),
+        any_words(words.clone()),
         select(vec![
             "UTC",
             "Europe/London",
@@ -652,8 +658,14 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
         ]),
         option::of(instant()),
     );
-    (first, second, third, fourth, fifth)
-        .prop_map(|(first, second, third, fourth, fifth)| {
+    let sixth = (
+        vec(text(), 0..3),
+        option::of((instant(), text())),
+        (option::of(words.clone()), option::of(words)),
+    );
+    (first, second, third, fourth, fifth, sixth)
+        .prop_map(|(first, second, third, fourth, fifth, sixth)| {
+            let (beside, acknowledged, (see, why)) = sixth;
             let (service, incident, resolved, our_side, subject, probes) = first;
             let (kind, headline, because, ruled_out, next_step) = second;
             let (confidence, cause_known, onset_at, opened_at, resolved_at, reopened) = third;
@@ -686,6 +698,9 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
                 passing,
                 reference_ids,
                 words,
+                beside,
+                acknowledged: acknowledged.map(|(at, by)| Acknowledged { at, by }),
+                plain: Plain { see, why },
                 zone: zone.to_owned(),
                 next_update_at,
             }

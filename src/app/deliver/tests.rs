@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::cell::ReceiverName;
-use crate::domain::notification::{Briefing, Notification, Reason};
+use crate::domain::notification::{Briefing, Notification, Plain, Reason};
 use crate::domain::probe::Words;
 use crate::domain::verdict::Kind;
 use crate::notify::{Class, SendError};
@@ -46,6 +46,9 @@ fn briefing() -> Briefing {
         passing: None,
         reference_ids: vec![],
         words: Words::default(),
+        beside: vec![],
+        acknowledged: None,
+        plain: Plain::default(),
         zone: "UTC".into(),
         next_update_at: None,
     }

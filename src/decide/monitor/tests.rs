@@ -65,6 +65,8 @@ fn march_2021_one_client_is_refused_at_the_edge() {
         ruled_out[0].because,
         "the same request as java-11 passed 1 s later"
     );
+    let not = briefing.ruled_out.join("; ");
+    assert!(not.contains("the same request as java-11 passed"), "{not}");
     assert_eq!(
         briefing.next_step.as_deref(),
         Some(
@@ -116,7 +118,7 @@ fn one_client_from_one_address_is_no_single_cause_but_said_so() {
     });
     assert_eq!(
         play.notifications.last().unwrap().briefing.headline,
-        "The application of GMC refuses client `java-8` (java-8/1.0) together with requests from egress `new-reval` (203.0.113.2)"
+        "The application of GMC refuses client `java-8` (java-8/1.0) together with egress `new-reval` (203.0.113.2)"
     );
 }
 
@@ -134,7 +136,7 @@ fn what_can_not_be_told_yet_says_which_request_would_tell() {
     assert_eq!(
         first.headline,
         "The application of GMC refuses both cells that ran; \
-         can't tell yet whether it is credential `gmc` or host webcache.gmc-uk.org"
+         can't tell yet whether it is credential `gmc` or every request to webcache.gmc-uk.org"
     );
     assert_eq!(
         first.next_step.as_deref(),
@@ -586,9 +588,9 @@ fn one_egress_can_not_tell_our_address_from_everybody() {
     let briefing = &play.notifications.last().unwrap().briefing;
     assert!(!briefing.cause_known);
     assert!(
-        briefing
-            .headline
-            .contains("can't tell yet whether it is egress `only`, host webcache.gmc-uk.org"),
+        briefing.headline.contains(
+            "can't tell yet whether it is egress `only`, every request to webcache.gmc-uk.org"
+        ),
         "{}",
         briefing.headline
     );
@@ -805,9 +807,9 @@ fn each_kind_is_put_down_to_what_it_hangs_on() {
     }
 }
 
-/// Two days of independent losses, 1 in 100, from every cell: nobody is woken.
+/// A day of independent losses, 1 in 100, from every cell: nobody is woken.
 #[test]
-fn noise_of_two_days_opens_nothing() {
+fn noise_of_a_day_opens_nothing() {
     let noisy = |cell: &CellKey, t: i64| {
         // A hash instead of dice, so that every run of the test is the same.
         let mut seed = fastrand::Rng::with_seed(t as u64 ^ (cell.to_string().len() as u64 * 7919));
@@ -820,14 +822,14 @@ fn noise_of_two_days_opens_nothing() {
         }
     };
     let mut play = Play::new(gmc().probe("other", "api.other.example"));
-    play.run(2 * 86_400, noisy);
+    play.run(86_400, noisy);
     assert!(play.lines.is_empty(), "{:#?}", play.lines);
     assert!(!play.extra.is_empty(), "there was noise");
     assert!(play.extra.len() < 500, "{} extra runs", play.extra.len());
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     /// Whatever the world does: one open incident a subject, sequences rise, and who was told of an
     /// opening is told of its end.
