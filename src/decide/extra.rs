@@ -93,6 +93,12 @@ impl Extra {
         self.outstanding.clear();
     }
 
+    /// Whether a request to this cell is out.
+    #[must_use]
+    pub fn waits_for(&self, cell: &CellKey) -> bool {
+        self.outstanding.iter().any(|asked| asked.cell == *cell)
+    }
+
     /// How many requests of a purpose are out.
     #[must_use]
     pub fn outstanding(&self, purpose: Purpose) -> usize {

@@ -174,7 +174,7 @@ impl Monitor {
             return false;
         };
         match self.partner_of[id] {
-            Some(place) => self.partners[place].wants(cell, purpose),
+            Some(place) => self.ours.waits_for(cell) || self.partners[place].wants(cell, purpose),
             // Controls are asked by whoever wants to know; a run too many does no harm.
             None => true,
         }

@@ -35,6 +35,8 @@ use layout::{Landings, Layout};
 
 /// Cells of one partner that are diagnosed together; a larger one is taken apart by probe.
 pub const CELLS_MAX: usize = 2000;
+/// Beyond so many combinations of levels the search would be of what is not there.
+const COMBINATIONS_MAX: usize = 200_000;
 /// Passes this fresh are told to an engine that starts: the last of each cell.
 const FRESH_PASSES: Duration = Duration::from_secs(600);
 /// The window over which our own requests count.
@@ -498,6 +500,18 @@ impl Partner {
     }
 }
 
+/// How many cells there would be if every level met every other.
+fn combinations(board_cells: &[super::board::Cell], cells: &[usize]) -> usize {
+    let keys = || cells.iter().map(|id| &board_cells[*id].key);
+    let probes: BTreeSet<_> = keys().map(|key| &key.probe).collect();
+    let egresses: BTreeSet<_> = keys().map(|key| &key.egress).collect();
+    let clients: BTreeSet<_> = keys().map(|key| &key.client).collect();
+    let credentials: BTreeSet<_> = keys().map(|key| &key.credential).collect();
+    [&egresses.len(), &clients.len(), &credentials.len()]
+        .into_iter()
+        .fold(probes.len(), |all, levels| all.saturating_mul(*levels))
+}
+
 /// The cells of the plan, without controls, as they are diagnosed together: by partner, or by probe where those are too many.
 #[must_use]
 pub fn parts(plan: &Plan, board_cells: &[super::board::Cell]) -> Vec<(String, Vec<usize>)> {
@@ -512,7 +526,7 @@ pub fn parts(plan: &Plan, board_cells: &[super::board::Cell]) -> Vec<(String, Ve
     }
     let mut parts = Vec::new();
     for (partner, cells) in by_partner {
-        if cells.len() <= CELLS_MAX {
+        if cells.len() <= CELLS_MAX && combinations(board_cells, &cells) <= COMBINATIONS_MAX {
             parts.push((partner.to_owned(), cells));
             continue;
         }

@@ -200,6 +200,12 @@ impl Watch {
                 .is_some_and(|seen| seen.get(cell).is_some())
     }
 
+    /// Whether it waits for the answer of an extra request to this cell.
+    #[must_use]
+    pub fn waits_for(&self, cell: &CellKey) -> bool {
+        self.extra.waits_for(cell)
+    }
+
     /// Failing members of the open incident.
     pub fn failing_members(&self) -> impl Iterator<Item = &IncidentCell> {
         self.case.iter().flat_map(Case::failing)

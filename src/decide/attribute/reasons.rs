@@ -39,6 +39,8 @@ pub struct Reasons {
 
 /// Passes this long before the onset still count as a contrast, seconds.
 const BEFORE_S: f64 = 600.0;
+/// Runs of each side that are compared, from the onset on; a long incident has thousands that say the same.
+const RUNS_MAX: usize = 400;
 
 impl Engine {
     /// The runs that carry a cause.
@@ -56,11 +58,13 @@ impl Engine {
             .iter()
             .copied()
             .filter(|r| r.class.failed() && r.at >= cause.onset && matching(r))
+            .take(RUNS_MAX)
             .collect();
         let passing: Vec<&Record> = recent
             .iter()
             .copied()
             .filter(|r| !r.class.failed() && !matching(r))
+            .take(RUNS_MAX)
             .collect();
         let blamed: Vec<Axis> = rule.conditions.iter().map(|c| c.axis()).collect();
         let mut out = Reasons::default();
