@@ -10,15 +10,19 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::clicks::Clicks;
 use super::deliver::{Deliver, Print, Timing};
 use super::keeper::Keeper;
 use super::{load, round};
 use crate::clock;
 use crate::decide::monitor::{Effect, Event, Judged, Monitor};
 use crate::decide::schedule::{Asked, Start, Timetable};
+use crate::domain::action::Action;
 use crate::domain::cell::CellKey;
+use crate::domain::notification::{Channel, Receiver};
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
+use crate::notify::slack_socket::Patience;
 use crate::probe::Prober;
 use crate::store::Store;
 
@@ -50,6 +54,8 @@ pub struct Options {
     pub listener: Option<Listener>,
     /// Where messages go that have no channel (no token, or a `log` receiver).
     pub messages: Print,
+    /// Who takes what people ask for by a button; without anybody, messages have no buttons.
+    pub actions: Option<mpsc::Sender<Action>>,
 }
 
 impl std::fmt::Debug for Options {
@@ -81,9 +87,10 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         tracing::warn!("{warning}");
     }
     let prober = Arc::new(Prober::new(&plan)?);
+    let receivers = drawn(&plan.receivers, options.actions.is_some());
     let deliver = Deliver::start(
         store.clone(),
-        &plan.receivers,
+        &receivers,
         Timing::default(),
         options.messages.clone(),
     )
@@ -101,10 +108,13 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         keeper,
         listener: options.listener,
         deliver: Some(deliver),
+        clicks: None,
         messages: options.messages,
+        actions: options.actions,
         runs: JoinSet::new(),
         starts: Vec::new(),
     };
+    state.listen();
     tracing::info!(
         cells = state.plan.cells().count(),
         store = %state.plan.store.path.display(),
@@ -127,6 +137,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     }
 
     tracing::info!("stopping");
+    if let Some(clicks) = state.clicks {
+        clicks.stop().await;
+    }
     state.runs.shutdown().await;
     state.keeper.stop(STOP_STEP).await;
     if let Some(deliver) = state.deliver {
@@ -146,7 +159,10 @@ struct Loop {
     listener: Option<Listener>,
     /// `None` only when delivery could not be started again after a reload.
     deliver: Option<Deliver>,
+    /// `None` where nobody takes actions.
+    clicks: Option<Clicks>,
     messages: Print,
+    actions: Option<mpsc::Sender<Action>>,
     /// Runs in flight; a panic in one stays in its task and gives the cell back without a verdict.
     runs: JoinSet<(CellKey, Option<Judged>)>,
     /// Kept between rounds so that starting cells allocates nothing.
@@ -300,15 +316,26 @@ impl Loop {
         );
     }
 
+    /// Hears the buttons of the present plan's receivers.
+    fn listen(&mut self) {
+        let actions = self.actions.as_ref();
+        self.clicks =
+            actions.map(|a| Clicks::start(&self.plan.receivers, &Patience::default(), a));
+    }
+
     /// Stops the workers and starts those of the present plan; what was on its way is looked for first.
     async fn deliver_anew(&mut self) {
+        if let Some(clicks) = self.clicks.take() {
+            clicks.stop().await;
+        }
         if let Some(deliver) = self.deliver.take() {
             deliver.stop(STOP_STEP).await;
         }
-        let receivers = &self.plan.receivers;
+        self.listen();
+        let receivers = drawn(&self.plan.receivers, self.actions.is_some());
         match Deliver::start(
             self.store.clone(),
-            receivers,
+            &receivers,
             Timing::default(),
             self.messages.clone(),
         )
@@ -320,4 +347,17 @@ impl Loop {
             ),
         }
     }
+}
+
+/// The receivers as messages are drawn for them: with buttons only where somebody takes what they ask.
+fn drawn(receivers: &[Receiver], heard: bool) -> Vec<Receiver> {
+    let mut receivers = receivers.to_vec();
+    for receiver in &mut receivers {
+        if let Channel::Slack { buttons, .. } = &mut receiver.channel
+            && !heard
+        {
+            *buttons = None;
+        }
+    }
+    receivers
 }

@@ -146,7 +146,8 @@ async fn keep_running(worker: Worker) {
     }
 }
 
-struct AbortOnDrop(AbortHandle);
+/// Aborts a task when dropped.
+pub(super) struct AbortOnDrop(pub(super) AbortHandle);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

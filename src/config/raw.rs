@@ -288,6 +288,18 @@ mirror! {
         "mention" mention: String,
         /// Base of the Web API, for a relay; Slack's own when left out.
         "api" api: String,
+        /// The app's token for Socket Mode (xapp-…): with it, messages of open incidents have the buttons Acknowledge and Silence.
+        "app_token" app_token: Source,
+        /// Who may press the buttons; everybody in the channel when left out.
+        "allow" allow: Allow,
+    }
+
+    /// Who may press the buttons of a Slack channel: these people, and those of these groups.
+    Allow {
+        /// Members by ID (U0123456789), in Slack under Profile, Copy member ID.
+        "users" users: Many<String>,
+        /// User groups by ID (S0123456789); needs the scope usergroups:read.
+        "user_groups" user_groups: Many<String>,
     }
 
     /// A Teams channel, through a Workflows webhook.

@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file or a socket, and nothing here decides. Domain values are not
 //! serialised: each boundary (YAML, SQL, JSON) has its own mirror.
 
+pub mod action;
 pub mod cell;
 pub mod change;
 pub mod condition;

@@ -130,6 +130,8 @@ pub enum Channel {
         channel: String,
         /// Written once on open, as it stands (`<!subteam^S0123>`).
         mention: Option<String>,
+        /// Buttons on messages of open incidents; `None`: no buttons.
+        buttons: Option<Buttons>,
         /// Base of the Web API, without a trailing slash; Slack's own unless the operator has a relay.
         api: String,
     },
@@ -139,6 +141,16 @@ pub enum Channel {
     },
     /// The log and, in the foreground, the terminal.
     Log,
+}
+
+/// How the buttons of a Slack receiver are heard, and who may press them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buttons {
+    /// For Socket Mode (`xapp-…`). `Err`: why it is missing; there are no buttons then.
+    pub app_token: Result<Secret, String>,
+    /// Slack's ids of people (`U0123`) and of user groups (`S0123`); both empty: everybody in the channel.
+    pub users: Vec<String>,
+    pub user_groups: Vec<String>,
 }
 
 /// Which notifications a receiver gets.

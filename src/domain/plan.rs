@@ -165,10 +165,18 @@ impl Plan {
         });
         let channels = self.receivers.iter().filter_map(|r| match &r.channel {
             Channel::Slack { token, .. } => token.clone().ok(),
-            Channel::Teams { webhook } => webhook.clone().ok(),
+            Channel::Teams { webhook, .. } => webhook.clone().ok(),
             Channel::Log => None,
         });
-        credentials.chain(proxies).chain(channels).collect()
+        let apps = self.receivers.iter().filter_map(|r| match &r.channel {
+            Channel::Slack { buttons, .. } => buttons.clone()?.app_token.ok(),
+            _ => None,
+        });
+        credentials
+            .chain(proxies)
+            .chain(channels)
+            .chain(apps)
+            .collect()
     }
 }
 

@@ -9,7 +9,9 @@ mod evidence;
 pub mod log;
 pub mod slack;
 mod slack_connector;
+mod slack_errors;
 mod slack_message;
+pub mod slack_socket;
 pub mod teams;
 mod text;
 

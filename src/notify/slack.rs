@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
-use slack_morphism::errors::SlackClientError;
 use slack_morphism::prelude::{SlackApiChatPostMessageRequest, SlackApiChatUpdateRequest};
 use slack_morphism::{
     SlackApiToken, SlackApiTokenValue, SlackChannelId, SlackClient, SlackMessageContent, SlackTs,
@@ -16,7 +15,8 @@ use slack_morphism::{
 use tokio::sync::OnceCell;
 
 use super::error::{Class, SendError};
-use super::slack_connector::{Connector, HTTP_503, NO_ERROR_CODE, Transport};
+use super::slack_connector::Connector;
+use super::slack_errors::classify;
 use super::slack_message::{self, EVENT_TYPE, Part};
 use super::{Message, REQUEST_TIMEOUT};
 use crate::domain::notification::Reason;
@@ -29,10 +29,10 @@ pub const API: &str = "https://slack.com/api";
 const LOOK_BACK: Duration = Duration::from_secs(60);
 /// Messages on one page of history; 15 to 999 are allowed: <https://docs.slack.dev/reference/methods/conversations.history> (2026-11-22).
 const LOOK_PAGE: &str = "100";
+/// Of a text that one person sees.
+const WHISPER_MAX: usize = 600;
 /// Pages looked through; a channel with more messages since the try is not ours alone.
 const LOOK_PAGES: usize = 10;
-/// Waiting time after 429 without a header, by the class of limit (see `classify`).
-const MESSAGE_LIMIT_WAIT: Duration = Duration::from_secs(600);
 
 /// The parent message of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct Slack {
     token: Secret,
     channel: String,
     mention: Option<String>,
+    /// Whether somebody hears buttons.
+    buttons: bool,
     /// Our own bot, asked for once; `None` when Slack does not say.
     bot: OnceCell<Option<String>>,
 }
@@ -101,8 +103,16 @@ impl Slack {
             token,
             channel: channel.to_owned(),
             mention: mention.map(ToOwned::to_owned),
+            buttons: false,
             bot: OnceCell::new(),
         })
+    }
+
+    /// Draws buttons on open incidents; only where a [`super::slack_socket::Socket`] hears them.
+    #[must_use]
+    pub fn with_buttons(mut self, buttons: bool) -> Self {
+        self.buttons = buttons;
+        self
     }
 
     /// Asks Slack whether the token is good; posts nothing. Returns workspace and bot name.
@@ -204,7 +214,7 @@ impl Slack {
             Part::Parent => {
                 let opening = message.reason == Reason::Opened;
                 let mention = self.mention.as_deref().filter(|_| opening);
-                slack_message::parent(message, mention)
+                slack_message::parent(message, mention, self.buttons)
             }
             Part::Reply => slack_message::reply(message),
         };
@@ -218,7 +228,7 @@ impl Slack {
     }
 
     async fn update(&self, message: &Message<'_>, parent: &Parent) -> Result<(), SendError> {
-        let mut content: SlackMessageContent = slack_message::parent(message, None);
+        let mut content: SlackMessageContent = slack_message::parent(message, None, self.buttons);
         if message.plain {
             // Left out, the old ones would stay.
             content = content.with_blocks(Vec::new()).with_attachments(Vec::new());
@@ -348,6 +358,42 @@ impl Slack {
         Ok(Found::Nothing)
     }
 
+    /// Tells one person in the channel something that the others do not see.
+    pub async fn whisper(
+        &self,
+        user: &str,
+        thread_ts: Option<&str>,
+        text: &str,
+    ) -> Result<(), SendError> {
+        let mut body = serde_json::json!({
+            "channel": self.channel,
+            "user": user,
+            "text": slack_message::escape(text, WHISPER_MAX),
+        });
+        if let Some(thread) = thread_ts {
+            body["thread_ts"] = thread.into();
+        }
+        let token = self.token();
+        let session = self.client.open_session(&token);
+        session
+            .http_session_api
+            .http_post::<_, Value>("chat.postEphemeral", &body, None)
+            .await
+            .map(drop)
+            .map_err(|e| classify(&e))
+    }
+
+    /// The people of a user group; needs the scope `usergroups:read`.
+    pub async fn user_group(&self, group: &str) -> Result<Vec<String>, SendError> {
+        let answer = self
+            .get("usergroups.users.list", &[("usergroup", group.to_owned())])
+            .await?;
+        let users = answer["users"].as_array().into_iter().flatten();
+        Ok(users
+            .filter_map(|user| user.as_str().map(ToOwned::to_owned))
+            .collect())
+    }
+
     /// Our own bot id; without it, the delivery's id alone is trusted.
     async fn bot(&self) -> Option<String> {
         self.bot
@@ -372,150 +418,4 @@ fn is_ours(found: &Value, message: &Message<'_>, part: Part, bot: Option<&str>) 
         && metadata["event_type"] == EVENT_TYPE
         && payload["delivery_id"] == message.delivery.to_string()
         && payload["part"] == part.as_str()
-}
-
-/// Codes of `chat.postMessage`, `chat.update` and `conversations.*`, and what they ask for:
-/// <https://docs.slack.dev/reference/methods/chat.postMessage#errors> (2026-11-22). What is not here is ambiguous.
-const CODES: &[(&str, Class)] = &[
-    ("ratelimited", Class::SlowDown(None)),
-    ("rate_limited", Class::SlowDown(None)),
-    (
-        "message_limit_exceeded",
-        Class::SlowDown(Some(MESSAGE_LIMIT_WAIT)),
-    ),
-    ("service_unavailable", Class::Transient),
-    ("team_added_to_org", Class::Transient),
-    ("org_login_required", Class::Transient),
-    ("invalid_blocks", Class::Payload),
-    ("invalid_blocks_format", Class::Payload),
-    ("msg_blocks_too_long", Class::Payload),
-    ("msg_too_long", Class::Payload),
-    ("no_text", Class::Payload),
-    ("invalid_attachments", Class::Payload),
-    ("too_many_attachments", Class::Payload),
-    ("attachment_payload_limit_exceeded", Class::Payload),
-    ("metadata_too_large", Class::Payload),
-    ("metadata_must_be_sent_from_app", Class::Payload),
-    ("invalid_metadata_format", Class::Payload),
-    ("invalid_metadata_schema", Class::Payload),
-    ("invalid_auth", Class::Setup),
-    ("not_authed", Class::Setup),
-    ("account_inactive", Class::Setup),
-    ("token_revoked", Class::Setup),
-    ("token_expired", Class::Setup),
-    ("missing_scope", Class::Setup),
-    ("not_allowed_token_type", Class::Setup),
-    ("no_permission", Class::Setup),
-    ("channel_not_found", Class::Setup),
-    ("not_in_channel", Class::Setup),
-    ("is_archived", Class::Setup),
-    ("restricted_action", Class::Setup),
-    ("restricted_action_read_only_channel", Class::Setup),
-    ("restricted_action_thread_only_channel", Class::Setup),
-    ("restricted_action_non_threadable_channel", Class::Setup),
-    ("restricted_action_thread_locked", Class::Setup),
-    ("ekm_access_denied", Class::Setup),
-    ("access_denied", Class::Setup),
-    ("accesslimited", Class::Setup),
-    ("team_access_not_granted", Class::Setup),
-    ("message_not_found", Class::Gone),
-    ("cant_update_message", Class::Gone),
-    ("edit_window_closed", Class::Gone),
-    ("is_inactive", Class::Gone),
-    ("thread_not_found", Class::Gone),
-];
-
-fn classify(error: &SlackClientError) -> SendError {
-    match error {
-        SlackClientError::ApiError(error) => api(&error.code, error.errors.as_deref()),
-        SlackClientError::RateLimitError(error) if error.code.as_deref() == Some(HTTP_503) => {
-            SendError {
-                retry_after: error.retry_after,
-                ..http(503)
-            }
-        }
-        SlackClientError::RateLimitError(error) => SendError::new(
-            Class::SlowDown(error.retry_after),
-            "Slack asked us to slow down (HTTP 429)",
-        ),
-        SlackClientError::HttpError(error) => http(error.status_code.as_u16()),
-        SlackClientError::HttpProtocolError(error) => {
-            let transport = error
-                .cause
-                .as_ref()
-                .and_then(|cause| cause.downcast_ref::<Transport>());
-            match transport {
-                Some(why @ Transport::NotConnected) => {
-                    SendError::new(Class::Transient, why.to_string())
-                }
-                Some(why) => SendError::new(Class::Ambiguous, why.to_string()),
-                None => SendError::new(Class::Setup, "the address of Slack's API is no URL"),
-            }
-        }
-        SlackClientError::ProtocolError(_) => SendError::new(
-            Class::Ambiguous,
-            "Slack's answer can't be read (cut off, or a page of something in between)",
-        ),
-        _ => SendError::new(Class::Ambiguous, "Slack can't be asked"),
-    }
-}
-
-fn http(status: u16) -> SendError {
-    let text = format!("Slack answered HTTP {status}");
-    match status {
-        300..=399 => SendError::new(
-            Class::Setup,
-            format!("{text}, a redirect: something in between does not let us through"),
-        ),
-        500..=599 => SendError::new(Class::Ambiguous, text),
-        _ => SendError::new(Class::Setup, text),
-    }
-}
-
-fn api(code: &str, errors: Option<&[String]>) -> SendError {
-    let class = CODES
-        .iter()
-        .find(|(known, _)| *known == code)
-        .map_or(Class::Ambiguous, |(_, class)| *class);
-    // A code is a word; anything else came from somewhere else and is not repeated.
-    let word = code.len() <= 60 && code.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    let mut text = match code {
-        NO_ERROR_CODE => "Slack refused without saying why".to_owned(),
-        _ if word => format!("Slack refused: {code}"),
-        _ => "Slack refused with a code of another shape".to_owned(),
-    };
-    if class == Class::Payload
-        && let Some(errors) = errors
-    {
-        // Pointers into our own layout, which holds no secrets.
-        text = format!("{text} ({})", super::text::cut(&errors.join("; "), 300));
-    }
-    SendError::new(class, text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_have_their_class() {
-        for (code, class) in [
-            ("ratelimited", Class::SlowDown(None)),
-            ("invalid_blocks", Class::Payload),
-            ("not_in_channel", Class::Setup),
-            ("message_not_found", Class::Gone),
-            ("fatal_error", Class::Ambiguous),
-            ("internal_error", Class::Ambiguous),
-            ("something_new", Class::Ambiguous),
-            (NO_ERROR_CODE, Class::Ambiguous),
-        ] {
-            assert_eq!(api(code, None).class, class, "{code}");
-        }
-    }
-
-    #[test]
-    fn a_code_that_is_no_word_is_not_repeated() {
-        let error = api("xoxb-123 was wrong", None);
-        assert_eq!(error.text, "Slack refused with a code of another shape");
-    }
 }

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use slack_morphism::{
     SlackMessageAttachment, SlackMessageContent, SlackMessageMetadata,
     prelude::{
-        SlackBlock, SlackBlockMarkDownText, SlackBlockText, SlackContextBlock,
+        SlackActionsBlock, SlackBlock, SlackBlockButtonElement, SlackBlockConfirmItem,
+        SlackBlockMarkDownText, SlackBlockPlainTextOnly, SlackBlockText, SlackContextBlock,
         SlackContextBlockElement, SlackRichTextBlock, SlackRichTextElement,
         SlackRichTextInlineElement, SlackRichTextPreformatted, SlackRichTextText,
         SlackSectionBlock,
@@ -36,6 +37,8 @@ const EXCERPT_MAX: usize = 300;
 /// Headline and what to do in the parent; with fields, excerpt and foot it stays at 2,500.
 const HEADLINE_MAX: usize = 600;
 const STEP_MAX: usize = 350;
+/// The text of a confirmation: <https://docs.slack.dev/reference/block-kit/composition-objects/confirmation-dialog-object> (2026-11-22).
+const CONFIRM_MAX: usize = 300;
 /// Of the foot.
 const CONTEXT_MAX: usize = 250;
 /// All blocks of a message together are refused at about 13,200 characters
@@ -44,6 +47,10 @@ const EVIDENCE_MAX: usize = 9_000;
 
 /// Names our metadata; `event_type` is letters, digits and underscores.
 pub(super) const EVENT_TYPE: &str = "edgewatch_delivery";
+
+/// Names of our buttons (`action_id`).
+pub(super) const ACKNOWLEDGE: &str = "edgewatch_acknowledge";
+pub(super) const SILENCE: &str = "edgewatch_silence";
 
 /// Colours of the bar; the word in front says the same.
 const RED: &str = "#a30200";
@@ -67,7 +74,13 @@ impl Part {
 }
 
 /// The parent message in its present state; `mention` is written as it stands, and only when it is first posted.
-pub(super) fn parent(message: &Message<'_>, mention: Option<&str>) -> SlackMessageContent {
+///
+/// `buttons` says whether anybody hears them; a message of an incident that is over has none.
+pub(super) fn parent(
+    message: &Message<'_>,
+    mention: Option<&str>,
+    buttons: bool,
+) -> SlackMessageContent {
     let clock = Clock::new(message);
     let mut text = escape(&summary(message, &clock), FALLBACK_MAX);
     if message.plain {
@@ -80,9 +93,13 @@ pub(super) fn parent(message: &Message<'_>, mention: Option<&str>) -> SlackMessa
     if message.plain {
         return content;
     }
+    let mut blocks = parent_blocks(message, &clock);
+    if buttons && !message.briefing.resolved {
+        blocks.push(buttons_of(message.briefing));
+    }
     let attachment = SlackMessageAttachment::new()
         .with_color(colour(message.briefing).to_owned())
-        .with_blocks(parent_blocks(message, &clock));
+        .with_blocks(blocks);
     content.with_attachments(vec![attachment])
 }
 
@@ -119,6 +136,37 @@ fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
     foot.push("evidence in the thread".to_owned());
     blocks.push(context(&foot.join(" · ")));
     blocks
+}
+
+/// What one can do about an open incident. Silence asks back, because it keeps things from everybody.
+fn buttons_of(briefing: &Briefing) -> SlackBlock {
+    // With the episode, so that a press on an old drawing is not taken for one on the present.
+    let value = format!("{}.{}", briefing.incident, briefing.reopened);
+    let label = |text: &str| SlackBlockPlainTextOnly::from(text);
+    let asking = SlackBlockConfirmItem::new(
+        label("Silence for an hour?"),
+        SlackBlockText::MarkDown(markdown(escape(
+            &format!(
+                "Changes of {} and reminders are told to nobody for an hour, in no channel.",
+                reference(briefing)
+            ),
+            CONFIRM_MAX,
+        ))),
+        label("Silence 1 h"),
+        label("Cancel"),
+    );
+    SlackActionsBlock::new(vec![
+        SlackBlockButtonElement::new(label("Acknowledge"))
+            .with_action_id(ACKNOWLEDGE.into())
+            .with_value(value.clone())
+            .into(),
+        SlackBlockButtonElement::new(label("Silence 1 h"))
+            .with_action_id(SILENCE.into())
+            .with_value(value)
+            .with_confirm(asking)
+            .into(),
+    ])
+    .into()
 }
 
 fn headline(message: &Message<'_>, clock: &Clock) -> String {
@@ -264,7 +312,7 @@ fn preformatted(text: &str) -> SlackBlock {
 
 /// `text` in at most `max` characters as sent, with Slack's three control characters written as entities:
 /// <https://docs.slack.dev/messaging/formatting-message-text> (2026-11-22).
-fn escape(text: &str, max: usize) -> String {
+pub(super) fn escape(text: &str, max: usize) -> String {
     let cut = cut_by(text, max, |c| match c {
         '&' => 5,
         '<' | '>' => 4,

@@ -137,6 +137,7 @@ fn engineers(fake: &Fake) -> Receiver {
             token: Ok(Secret::new(TOKEN)),
             channel: CHANNEL.into(),
             mention: Some(MENTION.into()),
+            buttons: None,
             api: fake.api(),
         },
         fallback: Some(ReceiverName::new("support")),
@@ -524,6 +525,7 @@ async fn without_a_token_the_log_is_the_channel() {
             token: Err("SLACK_BOT_TOKEN is not set".into()),
             channel: CHANNEL.into(),
             mention: None,
+            buttons: None,
             api: "https://slack.com/api".into(),
         },
         fallback: None,
@@ -663,8 +665,9 @@ async fn secrets_stay_where_they_belong() {
     }
 }
 
+/// What was logged.
 #[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Captured(pub(crate) Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

@@ -25,6 +25,8 @@ mod asking;
 mod block_kit;
 /// Scores the classifier against saved answers.
 mod classify;
+/// Buttons in Slack over a WebSocket: each click once, refused ones answered, never deaf for good.
+mod clicks;
 /// The commands as a person or a script meets them.
 mod cli;
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.

@@ -437,7 +437,9 @@ fn sender(receiver: &Receiver, timing: &Timing) -> Sender {
             token,
             channel,
             mention,
+            buttons,
             api,
+            ..
         } => match token {
             Ok(token) => Slack::with_timeout(
                 api,
@@ -446,6 +448,7 @@ fn sender(receiver: &Receiver, timing: &Timing) -> Sender {
                 mention.as_deref(),
                 timing.request,
             )
+            .map(|s| s.with_buttons(buttons.as_ref().is_some_and(|b| b.app_token.is_ok())))
             .map(|s| Sender::Slack(Arc::new(s)))
             .map_err(|e| e.text),
             Err(why) => Err(why.clone()),

@@ -3,6 +3,7 @@
 //! Every part is checked whether or not the ones before it were sound, so that one reading tells all.
 
 mod budget;
+mod buttons;
 mod conditions;
 mod forbid;
 mod headers;

@@ -295,10 +295,12 @@ fn slack(raw: raw::Slack, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Ch
         None => Some("https://slack.com/api".to_owned()),
         Some(api) => base(&api, desk),
     };
+    let buttons = super::buttons::buttons(raw.app_token, raw.allow, inputs, desk);
     Some(Channel::Slack {
         token: token?,
         channel: channel?,
         mention,
+        buttons,
         api: api?,
     })
 }

@@ -16,6 +16,7 @@ fn given() -> Given {
             ("TOKEN", "hunter22"),
             ("BROKEN", "hunter22\nhunter23"),
             ("BOT", "xoxb-hunter22"),
+            ("APP", "xapp-hunter22"),
             (
                 "CONNECTOR",
                 "https://x.webhook.office.com/webhookb2/hunter22",

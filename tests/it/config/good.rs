@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edgewatch::domain::cell::{HeaderCase, HttpOffer, IpFamily, Proxy, ProxyKind, TlsVersion, Way};
 use edgewatch::domain::condition::Condition;
-use edgewatch::domain::notification::Channel;
+use edgewatch::domain::notification::{Buttons, Channel};
 use edgewatch::domain::plan::{IncidentPolicy, Plan, Politeness};
 use edgewatch::domain::probe::{Redirects, Resolver, Schedule};
 use edgewatch::domain::secret::Secret;
@@ -105,7 +105,7 @@ signatures:
 forbid: { body: [<Try, { regex: 'Delete' }], method: DELETE, path: /admin }
 notify:
   receivers:
-    eng: { slack: { token: { env: SLACK }, channel: C0123456789, mention: \"<!here>\", api: \"http://127.0.0.1:9/api/\" }, fallback: all }
+    eng: { slack: { token: { env: SLACK }, channel: C0123456789, mention: \"<!here>\", app_token: { env: APP }, allow: { users: U0123456789, user_groups: [S0123456789] }, api: \"http://127.0.0.1:9/api/\" }, fallback: all }
     sup: { teams: { webhook: { env: TEAMS } } }
     all: { log: {} }
   routes:
@@ -130,6 +130,7 @@ fn given() -> Given {
             ("PROXY", "secret-1"),
             ("USER", "secret-2"),
             ("SLACK", "xoxb-secret-3"),
+            ("APP", "xapp-secret-9"),
             (
                 "TEAMS",
                 "https://x.environment.api.powerplatform.com:443/a?sig=secret-4",
@@ -293,6 +294,7 @@ fn everything_can_be_set() {
         token,
         api,
         mention,
+        buttons,
         ..
     } = &plan.receivers[0].channel
     else {
@@ -301,6 +303,14 @@ fn everything_can_be_set() {
     assert_eq!(token, &Ok(Secret::new("xoxb-secret-3")));
     assert_eq!(api, "http://127.0.0.1:9/api");
     assert_eq!(mention.as_deref(), Some("<!here>"));
+    assert_eq!(
+        *buttons,
+        Some(Buttons {
+            app_token: Ok(Secret::new("xapp-secret-9")),
+            users: vec!["U0123456789".into()],
+            user_groups: vec!["S0123456789".into()],
+        })
+    );
     assert_eq!(plan.receivers[0].fallback, Some("all".into()));
     let support = &plan.routes[1];
     assert_eq!((support.after, support.min_confidence), (10 * MINUTE, 0.95));
