@@ -297,6 +297,8 @@ async fn secrets_of_the_socket_stay_out_of_the_log() {
         .with_writer(log.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
+    // While there is only one, tests beside this one decide which lines it is asked about.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let fake = Fake::slack().await;
     fake.fault("socket", Fault::Status(403));
     fake.fault("socket", Fault::TakenThenDropped);
