@@ -173,8 +173,7 @@ async fn keep_listening(
 ) {
     loop {
         let (socket, clicks, hearing) = (socket.clone(), clicks.clone(), hearing.clone());
-        let listening =
-            tokio::spawn(async move { socket.listen(&clicks, &hearing).await });
+        let listening = tokio::spawn(async move { socket.listen(&clicks, &hearing).await });
         let _guard = AbortOnDrop(listening.abort_handle());
         match listening.await {
             Err(error) if error.is_panic() => {
@@ -207,8 +206,11 @@ impl Judge {
     async fn run(mut self, mut clicks: mpsc::Receiver<Click>) {
         while let Some(click) = clicks.recv().await {
             let Some(at) = self.doors.iter().position(|d| d.channel == click.channel) else {
-                tracing::warn!(channel = click.channel, user = click.user,
-                    "a button was pressed in a channel that no receiver has; nothing was done");
+                tracing::warn!(
+                    channel = click.channel,
+                    user = click.user,
+                    "a button was pressed in a channel that no receiver has; nothing was done"
+                );
                 continue;
             };
             let ruling = self.rule(at, &click).await;
@@ -266,7 +268,8 @@ impl Judge {
         let since = now.checked_sub(SAME_WITHIN).unwrap_or(now);
         let before = self.seen.iter().rev().find(|(at, c)| {
             *at >= since
-                && (c.button, c.incident, c.episode) == (click.button, click.incident, click.episode)
+                && (c.button, c.incident, c.episode)
+                    == (click.button, click.incident, click.episode)
         })?;
         let other = &before.1;
         Some(if other.user == click.user {

@@ -319,8 +319,7 @@ impl Loop {
     /// Hears the buttons of the present plan's receivers.
     fn listen(&mut self) {
         let actions = self.actions.as_ref();
-        self.clicks =
-            actions.map(|a| Clicks::start(&self.plan.receivers, &Patience::default(), a));
+        self.clicks = actions.map(|a| Clicks::start(&self.plan.receivers, &Patience::default(), a));
     }
 
     /// Stops the workers and starts those of the present plan; what was on its way is looked for first.

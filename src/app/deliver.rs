@@ -5,9 +5,11 @@
 //! told meanwhile. What to send next and when to try again are plain functions in `order` and `timing`.
 
 mod order;
+mod storm;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod together;
 mod worker;
 
 use std::fmt;

@@ -106,6 +106,33 @@ pub struct Briefing {
     pub next_update_at: Option<Timestamp>,
 }
 
+/// An incident that shares one message with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub incident: u64,
+    /// As in the briefing.
+    pub headline: String,
+    pub our_side: bool,
+    pub onset_at: Timestamp,
+    /// `None`: it goes on.
+    pub resolved_at: Option<Timestamp>,
+}
+
+impl Member {
+    /// What a summary says of the incident.
+    #[must_use]
+    pub fn of(briefing: &Briefing) -> Self {
+        let end = briefing.resolved_at.unwrap_or(briefing.opened_at);
+        Self {
+            incident: briefing.incident,
+            headline: briefing.headline.clone(),
+            our_side: briefing.our_side,
+            onset_at: briefing.onset_at,
+            resolved_at: briefing.resolved.then_some(end),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CellLine {
     pub cell: String,

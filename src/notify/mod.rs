@@ -12,7 +12,9 @@ mod slack_connector;
 mod slack_errors;
 mod slack_message;
 pub mod slack_socket;
+mod slack_summary;
 pub mod teams;
+mod teams_together;
 mod text;
 
 use std::time::Duration;
@@ -20,7 +22,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::domain::notification::{Briefing, Reason};
+use crate::domain::notification::{Briefing, Member, Reason};
 
 pub use error::{Class, SendError};
 
@@ -54,6 +56,18 @@ pub struct Message<'a> {
     pub repeat: bool,
     /// Said with the message ("could not reach engineers: `not_in_channel`").
     pub note: Option<&'a str>,
+}
+
+/// One message for many incidents, whose thread has the details.
+#[derive(Debug, Clone, Copy)]
+pub struct Summary<'a> {
+    /// Goes with the message, so that it can be found again.
+    pub delivery: Uuid,
+    pub began_at: Timestamp,
+    /// In the order of their numbers.
+    pub members: &'a [Member],
+    /// Set when an earlier try to post it may have arrived.
+    pub look_since: Option<Timestamp>,
 }
 
 /// The HTTP client for receivers: bounded times, no redirects (a `POST` would become a `GET` that ends on a sign-in page).

@@ -13,12 +13,13 @@ use slack_morphism::{
     SlackApiToken, SlackApiTokenValue, SlackChannelId, SlackClient, SlackMessageContent, SlackTs,
 };
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 use super::error::{Class, SendError};
 use super::slack_connector::Connector;
 use super::slack_errors::classify;
 use super::slack_message::{self, EVENT_TYPE, Part};
-use super::{Message, REQUEST_TIMEOUT};
+use super::{Message, REQUEST_TIMEOUT, Summary, slack_summary};
 use crate::domain::notification::Reason;
 use crate::domain::secret::Secret;
 
@@ -74,6 +75,14 @@ enum Found {
     Nothing,
     /// We may not look (a scope is missing).
     Forbidden,
+}
+
+/// The message at the top of a thread.
+struct Top {
+    delivery: Uuid,
+    part: Part,
+    incident: Option<u64>,
+    look_since: Option<Timestamp>,
 }
 
 impl Slack {
@@ -140,58 +149,161 @@ impl Slack {
         sent
     }
 
+    /// Tells one thing of an incident that shares `parent` with others; the details go into its thread.
+    pub async fn tell_member(
+        &self,
+        message: &Message<'_>,
+        summary: &Summary<'_>,
+        parent: Option<Parent>,
+        look_since: Option<Timestamp>,
+    ) -> Sent {
+        let mut sent = Sent {
+            parent,
+            result: Ok(()),
+        };
+        sent.result = self
+            .try_tell_member(message, summary, &mut sent.parent, look_since)
+            .await;
+        sent
+    }
+
     async fn try_tell(
         &self,
         message: &Message<'_>,
         parent: &mut Option<Parent>,
         look_since: Option<Timestamp>,
     ) -> Result<(), SendError> {
-        let edited = self.tell_parent(message, parent, look_since).await?;
+        let what = Top {
+            delivery: message.delivery,
+            part: Part::Parent,
+            incident: Some(message.briefing.incident),
+            look_since,
+        };
+        let mention = self.mention(message);
+        let edited = self
+            .tell_top(&what, message, parent, |message, first| {
+                let mention = mention.filter(|_| first);
+                slack_message::parent(message, mention, self.buttons)
+            })
+            .await?;
         // A message just posted says it all; only an opening has more to show.
         if !edited && message.reason != Reason::Opened {
             return Ok(());
         }
-        let Some(parent) = parent.as_ref() else {
-            return Ok(());
+        let broadcast = matches!(message.reason, Reason::Resolved | Reason::Reopened);
+        self.reply(
+            message,
+            parent.as_ref(),
+            look_since,
+            broadcast,
+            slack_message::reply,
+        )
+        .await
+    }
+
+    async fn try_tell_member(
+        &self,
+        message: &Message<'_>,
+        summary: &Summary<'_>,
+        parent: &mut Option<Parent>,
+        look_since: Option<Timestamp>,
+    ) -> Result<(), SendError> {
+        let what = Top {
+            delivery: summary.delivery,
+            part: Part::Summary,
+            incident: None,
+            look_since: summary.look_since,
         };
+        let mention = self.mention(message);
+        self.tell_top(&what, message, parent, |message, first| {
+            let mention = mention.filter(|_| first);
+            slack_summary::summary(message, summary, mention)
+        })
+        .await?;
+        // One end after the other would be a second storm; the last one says that all is over.
+        let over = summary.members.iter().all(|m| m.resolved_at.is_some());
+        let broadcast = message.reason == Reason::Reopened
+            || over && message.reason == Reason::Resolved && !message.whole;
+        self.reply(
+            message,
+            parent.as_ref(),
+            look_since,
+            broadcast,
+            slack_summary::reply,
+        )
+        .await
+    }
+
+    /// Whom to call, when it is an opening.
+    fn mention(&self, message: &Message<'_>) -> Option<&str> {
+        let opening = message.reason == Reason::Opened;
+        self.mention.as_deref().filter(|_| opening)
+    }
+
+    /// Posts what this delivery has to say in a thread, unless it is there.
+    async fn reply(
+        &self,
+        message: &Message<'_>,
+        parent: Option<&Parent>,
+        look_since: Option<Timestamp>,
+        broadcast: bool,
+        content: impl FnOnce(&Message<'_>) -> SlackMessageContent,
+    ) -> Result<(), SendError> {
+        let Some(parent) = parent else { return Ok(()) };
         let found = self
-            .look(message, Part::Reply, Some(parent), look_since)
+            .look(message.delivery, Part::Reply, Some(parent), look_since)
             .await?;
         if matches!(found, Found::At(_)) {
             return Ok(());
         }
         let forbidden = matches!(found, Found::Forbidden);
-        let broadcast = matches!(message.reason, Reason::Resolved | Reason::Reopened);
-        let request = self
-            .request(&parent.channel, message, Part::Reply, forbidden)
+        let incident = Some(message.briefing.incident);
+        let metadata = slack_message::metadata(message.delivery, Part::Reply, incident);
+        let content = content(&repeated(message, forbidden)).with_metadata(metadata);
+        let request = request(&parent.channel, content)
             .with_thread_ts(SlackTs(parent.ts.clone()))
             .opt_reply_broadcast(broadcast.then_some(true));
         self.post(&request, forbidden).await.map(drop)
     }
 
-    /// Brings the parent to the present state, posting it where there is none; `true` when it was there before.
-    async fn tell_parent(
+    /// Brings the top message to the present state, posting it where there is none; `true` when it was there before.
+    ///
+    /// `content` makes it; its second argument is true when it is posted for the first time.
+    async fn tell_top(
         &self,
+        what: &Top,
         message: &Message<'_>,
         parent: &mut Option<Parent>,
-        look_since: Option<Timestamp>,
+        content: impl Fn(&Message<'_>, bool) -> SlackMessageContent,
     ) -> Result<bool, SendError> {
         if let Some(there) = parent.clone() {
-            match self.update(message, &there).await {
+            match self
+                .update(content(message, false), message.plain, &there)
+                .await
+            {
                 Ok(()) => return Ok(true),
                 Err(error) if error.class == Class::Gone => *parent = None,
                 Err(error) => return Err(error),
             }
         }
-        let found = self.look(message, Part::Parent, None, look_since).await?;
+        let found = self
+            .look(what.delivery, what.part, None, what.look_since)
+            .await?;
         let forbidden = matches!(found, Found::Forbidden);
         if let Found::At(found) = found {
-            // It is as this very delivery posted it.
-            *parent = Some(found);
+            *parent = Some(found.clone());
+            // A summary may have been posted by another member's delivery, and tell less than is known now.
+            if what.part == Part::Summary {
+                self.update(content(message, false), message.plain, &found)
+                    .await?;
+            }
             return Ok(false);
         }
-        let request = self.request(&self.channel, message, Part::Parent, forbidden);
-        let posted = self.post(&request, forbidden).await?;
+        let metadata = slack_message::metadata(what.delivery, what.part, what.incident);
+        let content = content(&repeated(message, forbidden), true).with_metadata(metadata);
+        let posted = self
+            .post(&request(&self.channel, content), forbidden)
+            .await?;
         *parent = Some(Parent {
             channel: posted.channel,
             ts: posted.ts,
@@ -199,37 +311,13 @@ impl Slack {
         Ok(false)
     }
 
-    fn request(
+    async fn update(
         &self,
-        channel: &str,
-        message: &Message<'_>,
-        part: Part,
-        repeat: bool,
-    ) -> SlackApiChatPostMessageRequest {
-        let message = &Message {
-            repeat: message.repeat || repeat,
-            ..message.clone()
-        };
-        let content = match part {
-            Part::Parent => {
-                let opening = message.reason == Reason::Opened;
-                let mention = self.mention.as_deref().filter(|_| opening);
-                slack_message::parent(message, mention, self.buttons)
-            }
-            Part::Reply => slack_message::reply(message),
-        };
-        let metadata = slack_message::metadata(message.delivery, part, message.briefing.incident);
-        SlackApiChatPostMessageRequest::new(
-            SlackChannelId(channel.to_owned()),
-            content.with_metadata(metadata),
-        )
-        .with_unfurl_links(false)
-        .with_unfurl_media(false)
-    }
-
-    async fn update(&self, message: &Message<'_>, parent: &Parent) -> Result<(), SendError> {
-        let mut content: SlackMessageContent = slack_message::parent(message, None, self.buttons);
-        if message.plain {
+        mut content: SlackMessageContent,
+        plain: bool,
+        parent: &Parent,
+    ) -> Result<(), SendError> {
+        if plain {
             // Left out, the old ones would stay.
             content = content.with_blocks(Vec::new()).with_attachments(Vec::new());
         }
@@ -293,7 +381,7 @@ impl Slack {
     /// Looks for what an earlier try of this delivery posted, if there was one that may have arrived.
     async fn look(
         &self,
-        message: &Message<'_>,
+        delivery: Uuid,
         part: Part,
         parent: Option<&Parent>,
         since: Option<Timestamp>,
@@ -301,7 +389,7 @@ impl Slack {
         let Some(since) = since else {
             return Ok(Found::Nothing);
         };
-        match self.find(message, part, parent, since).await {
+        match self.find(delivery, part, parent, since).await {
             Err(error) if error.class == Class::Setup => {
                 tracing::warn!(
                     "can't look for an earlier try in Slack, so a message may come twice: {error}"
@@ -314,7 +402,7 @@ impl Slack {
 
     async fn find(
         &self,
-        message: &Message<'_>,
+        delivery: Uuid,
         part: Part,
         parent: Option<&Parent>,
         since: Timestamp,
@@ -340,7 +428,7 @@ impl Slack {
                 .as_array()
                 .into_iter()
                 .flatten()
-                .find(|m| is_ours(m, message, part, bot.as_deref()));
+                .find(|m| is_ours(m, delivery, part, bot.as_deref()));
             if let Some(ts) = ours.and_then(|m| m["ts"].as_str()) {
                 return Ok(Found::At(Parent {
                     channel: channel.clone(),
@@ -407,7 +495,21 @@ impl Slack {
     }
 }
 
-fn is_ours(found: &Value, message: &Message<'_>, part: Part, bot: Option<&str>) -> bool {
+fn request(channel: &str, content: SlackMessageContent) -> SlackApiChatPostMessageRequest {
+    SlackApiChatPostMessageRequest::new(SlackChannelId(channel.to_owned()), content)
+        .with_unfurl_links(false)
+        .with_unfurl_media(false)
+}
+
+/// The message as it says of itself that it may be a repeat.
+fn repeated<'a>(message: &Message<'a>, repeat: bool) -> Message<'a> {
+    Message {
+        repeat: message.repeat || repeat,
+        ..message.clone()
+    }
+}
+
+fn is_ours(found: &Value, delivery: Uuid, part: Part, bot: Option<&str>) -> bool {
     let metadata = &found["metadata"];
     let payload = &metadata["event_payload"];
     let by_us = match (bot, found["bot_id"].as_str()) {
@@ -416,6 +518,6 @@ fn is_ours(found: &Value, message: &Message<'_>, part: Part, bot: Option<&str>) 
     };
     by_us
         && metadata["event_type"] == EVENT_TYPE
-        && payload["delivery_id"] == message.delivery.to_string()
+        && payload["delivery_id"] == delivery.to_string()
         && payload["part"] == part.as_str()
 }

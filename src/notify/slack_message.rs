@@ -25,13 +25,13 @@ use crate::domain::notification::{Briefing, Reason};
 
 /// A text object holds 3,000 characters: <https://docs.slack.dev/reference/block-kit/composition-objects/text-object> (2026-11-22).
 /// We stay below, as a cut in the middle of ours is better than a refusal.
-const TEXT_MAX: usize = 2_800;
+pub(super) const TEXT_MAX: usize = 2_800;
 /// A field of a section holds 2,000 characters (same page); ours are short.
 const FIELD_MAX: usize = 250;
 /// `text` is refused over 4,000 characters on `chat.update`: <https://docs.slack.dev/reference/methods/chat.update> (2026-11-22).
-const FALLBACK_MAX: usize = 600;
+pub(super) const FALLBACK_MAX: usize = 600;
 /// As plain text, the whole message; within the 4,000 of `chat.update`.
-const PLAIN_MAX: usize = 3_500;
+pub(super) const PLAIN_MAX: usize = 3_500;
 /// Of the page's own words in the parent.
 const EXCERPT_MAX: usize = 300;
 /// Headline and what to do in the parent; with fields, excerpt and foot it stays at 2,500.
@@ -53,15 +53,16 @@ pub(super) const ACKNOWLEDGE: &str = "edgewatch_acknowledge";
 pub(super) const SILENCE: &str = "edgewatch_silence";
 
 /// Colours of the bar; the word in front says the same.
-const RED: &str = "#a30200";
-const AMBER: &str = "#daa038";
-const GREEN: &str = "#2eb886";
+pub(super) const RED: &str = "#a30200";
+pub(super) const AMBER: &str = "#daa038";
+pub(super) const GREEN: &str = "#2eb886";
 
-/// Which of a delivery's two messages.
+/// Which of a delivery's two messages, or the message of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Parent,
     Reply,
+    Summary,
 }
 
 impl Part {
@@ -69,6 +70,7 @@ impl Part {
         match self {
             Self::Parent => "parent",
             Self::Reply => "reply",
+            Self::Summary => "summary",
         }
     }
 }
@@ -113,7 +115,7 @@ fn colour(briefing: &Briefing) -> &'static str {
     }
 }
 
-fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
+pub(super) fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
     let briefing = message.briefing;
     let mut blocks = vec![
         section(&headline(message, clock), HEADLINE_MAX),
@@ -228,7 +230,7 @@ pub(super) fn reply(message: &Message<'_>) -> SlackMessageContent {
         .with_blocks(blocks)
 }
 
-fn reply_text(message: &Message<'_>, clock: &Clock) -> String {
+pub(super) fn reply_text(message: &Message<'_>, clock: &Clock) -> String {
     let briefing = message.briefing;
     let title = match message.reason {
         Reason::Opened => format!("*Evidence for {}*", reference(briefing)),
@@ -248,7 +250,7 @@ fn reply_text(message: &Message<'_>, clock: &Clock) -> String {
     text.join("\n")
 }
 
-fn evidence_blocks(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlock> {
+pub(super) fn evidence_blocks(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlock> {
     let mut room = EVIDENCE_MAX - TEXT_MAX;
     let mut blocks = Vec::new();
     for part in evidence::parts(briefing, clock) {
@@ -268,27 +270,29 @@ fn evidence_blocks(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlock> {
 }
 
 /// The whole message as one text, for when the layout was refused.
-fn plain(message: &Message<'_>, clock: &Clock) -> String {
+pub(super) fn plain(message: &Message<'_>, clock: &Clock) -> String {
     escape_lines(&super::log::body(message, clock), PLAIN_MAX)
 }
 
 /// What a message is found by after an unclear outcome; anyone in the workspace can read it.
-pub(super) fn metadata(delivery: Uuid, part: Part, incident: u64) -> SlackMessageMetadata {
-    let payload = HashMap::from([
+pub(super) fn metadata(delivery: Uuid, part: Part, incident: Option<u64>) -> SlackMessageMetadata {
+    let mut payload = HashMap::from([
         ("delivery_id".to_owned(), delivery.to_string()),
         ("part".to_owned(), part.as_str().to_owned()),
-        ("incident".to_owned(), format!("INC-{incident}")),
     ]);
+    if let Some(incident) = incident {
+        payload.insert("incident".to_owned(), format!("INC-{incident}"));
+    }
     SlackMessageMetadata::new(EVENT_TYPE.to_owned()).with_event_payload(payload)
 }
 
-fn section(text: &str, max: usize) -> SlackBlock {
+pub(super) fn section(text: &str, max: usize) -> SlackBlock {
     SlackSectionBlock::new()
         .with_text(SlackBlockText::MarkDown(markdown(escape_lines(text, max))))
         .into()
 }
 
-fn context(text: &str) -> SlackBlock {
+pub(super) fn context(text: &str) -> SlackBlock {
     SlackContextBlock::new(vec![SlackContextBlockElement::MarkDown(markdown(escape(
         text,
         CONTEXT_MAX,
@@ -313,11 +317,7 @@ fn preformatted(text: &str) -> SlackBlock {
 /// `text` in at most `max` characters as sent, with Slack's three control characters written as entities:
 /// <https://docs.slack.dev/messaging/formatting-message-text> (2026-11-22).
 pub(super) fn escape(text: &str, max: usize) -> String {
-    let cut = cut_by(text, max, |c| match c {
-        '&' => 5,
-        '<' | '>' => 4,
-        other => other.len_utf16(),
-    });
+    let cut = cut_by(text, max, sent_units);
     let mut escaped = String::with_capacity(cut.len());
     for character in cut.chars() {
         match character {
@@ -330,7 +330,16 @@ pub(super) fn escape(text: &str, max: usize) -> String {
     escaped
 }
 
-fn escape_lines(text: &str, max: usize) -> String {
+/// What one character costs as it is sent.
+pub(super) fn sent_units(character: char) -> usize {
+    match character {
+        '&' => 5,
+        '<' | '>' => 4,
+        other => other.len_utf16(),
+    }
+}
+
+pub(super) fn escape_lines(text: &str, max: usize) -> String {
     escape(&lines(text), max)
 }
 

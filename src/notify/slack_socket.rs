@@ -313,9 +313,10 @@ impl Socket {
         let token = SlackApiToken::new(SlackApiTokenValue(self.token.expose().to_owned()));
         let session = self.api.open_session(&token);
         let nothing = json!({});
-        let asked = session
-            .http_session_api
-            .http_post::<_, Value>("apps.connections.open", &nothing, None);
+        let asked =
+            session
+                .http_session_api
+                .http_post::<_, Value>("apps.connections.open", &nothing, None);
         let answer = asked.await.map_err(|e| {
             let error = classify(&e);
             let text = format!("the app token: {error}");
@@ -340,7 +341,8 @@ impl Socket {
             Some(("ws", rest)) if self.local => format!("http://{rest}"),
             _ => String::new(),
         };
-        Url::parse(&http).map_err(|_| End::Lost("Slack named no WebSocket to connect to".to_owned()))
+        Url::parse(&http)
+            .map_err(|_| End::Lost("Slack named no WebSocket to connect to".to_owned()))
     }
 
     /// The WebSocket handshake over the HTTP client, so that proxies and roots are those of all other requests.
@@ -360,7 +362,9 @@ impl Socket {
         let accepted = answer
             .headers()
             .get(header::SEC_WEBSOCKET_ACCEPT)
-            .is_some_and(|accept| accept.as_bytes() == derive_accept_key(key.as_bytes()).as_bytes());
+            .is_some_and(|accept| {
+                accept.as_bytes() == derive_accept_key(key.as_bytes()).as_bytes()
+            });
         if answer.status().as_u16() != 101 || !accepted {
             let status = answer.status().as_u16();
             return Err(End::Lost(format!(
@@ -494,7 +498,11 @@ mod tests {
             (ACKNOWLEDGE, "-1.0"),
             (ACKNOWLEDGE, ""),
         ] {
-            assert_eq!(super::click(&envelope(action, value)), None, "{action} {value}");
+            assert_eq!(
+                super::click(&envelope(action, value)),
+                None,
+                "{action} {value}"
+            );
         }
     }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::{Class, SendError};
 use super::text::{Clock, cut, lasted, line, reference};
-use super::{Message, REQUEST_TIMEOUT};
+use super::{Message, REQUEST_TIMEOUT, teams_together};
 use crate::domain::notification::{Briefing, Reason};
 use crate::domain::secret::Secret;
 
@@ -49,7 +49,18 @@ impl Teams {
 
     /// Tells one thing.
     pub async fn tell(&self, message: &Message<'_>) -> Result<(), SendError> {
-        let body = payload(message).to_string();
+        self.post(&payload(message)).await
+    }
+
+    /// Tells many things in one card.
+    pub async fn tell_together(&self, messages: &[Message<'_>]) -> Result<(), SendError> {
+        match teams_together::payload(messages) {
+            Some(payload) => self.post(&payload).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn post(&self, payload: &Value) -> Result<(), SendError> {
         let answer = self
             .client
             .post(self.webhook.expose())
@@ -57,7 +68,7 @@ impl Teams {
                 reqwest::header::CONTENT_TYPE,
                 "application/json; charset=utf-8",
             )
-            .body(body)
+            .body(payload.to_string())
             .send()
             .await
             .map_err(|e| transport(&e))?;
@@ -142,7 +153,7 @@ fn state(message: &Message<'_>) -> (&'static str, &'static str) {
 }
 
 /// The large sentence, in the words of the configuration.
-fn sentence(message: &Message<'_>) -> String {
+pub(super) fn sentence(message: &Message<'_>) -> String {
     let briefing = message.briefing;
     let what = words(briefing.words.what.as_ref());
     let service = service(briefing);
@@ -221,11 +232,11 @@ fn doing(briefing: &Briefing) -> &'static str {
     }
 }
 
-fn service(briefing: &Briefing) -> String {
+pub(super) fn service(briefing: &Briefing) -> String {
     cut(&line(&briefing.service), SERVICE_MAX)
 }
 
-fn words(text: Option<&String>) -> Option<String> {
+pub(super) fn words(text: Option<&String>) -> Option<String> {
     let text = cut(&line(text?), WORDS_MAX);
     (!text.is_empty()).then_some(text)
 }
@@ -256,17 +267,30 @@ pub fn digest(message: &Message<'_>) -> String {
 #[must_use]
 pub fn payload(message: &Message<'_>) -> Value {
     let clock = Clock::new(message);
-    let (word, _) = state(message);
-    let summary = format!(
-        "{word}: {} ({})",
-        sentence(message),
-        reference(message.briefing)
-    );
+    let title = title(message);
+    let summary = format!("{title} ({})", reference(message.briefing));
     let card = if message.plain {
         plain_card(message, &clock)
     } else {
         card(message, &clock)
     };
+    envelope(&summary, &card)
+}
+
+/// What is posted for several things at once; `None` for nothing.
+#[must_use]
+pub fn payload_together(messages: &[Message<'_>]) -> Option<Value> {
+    teams_together::payload(messages)
+}
+
+/// `PROBLEM: Submitting recommendations: not working at the moment`.
+fn title(message: &Message<'_>) -> String {
+    let (word, _) = state(message);
+    format!("{word}: {}", sentence(message))
+}
+
+/// A card in the envelope that the workflow takes; the toast shows `summary` where it shows anything but "Card".
+pub(super) fn envelope(summary: &str, card: &Value) -> Value {
     json!({
         "type": "message",
         "summary": summary,
@@ -278,13 +302,12 @@ pub fn payload(message: &Message<'_>) -> Value {
     })
 }
 
-fn frame(message: &Message<'_>, body: &[Value]) -> Value {
-    let (word, _) = state(message);
+pub(super) fn frame(fallback: &str, body: &[Value]) -> Value {
     json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
-        "fallbackText": format!("{word}: {}", sentence(message)),
+        "fallbackText": fallback,
         "msteams": { "width": "Full" },
         "body": body,
     })
@@ -328,12 +351,19 @@ fn card(message: &Message<'_>, clock: &Clock) -> Value {
         "isSubtle": true,
         "wrap": true,
     }));
-    frame(message, &body)
+    frame(&title(message), &body)
 }
 
 /// The reference, and what must be said of the delivery; the names of other channels are no matter here.
 fn foot(message: &Message<'_>, clock: &Clock) -> String {
     let mut foot = vec![format!("Reference {}", reference(message.briefing))];
+    foot.extend(foot_remarks(message, clock));
+    foot.join(" · ")
+}
+
+/// What must be said of the delivery itself.
+pub(super) fn foot_remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
+    let mut foot = Vec::new();
     if message.late {
         foot.push(format!(
             "delivered late, happened at {} ({})",
@@ -350,14 +380,14 @@ fn foot(message: &Message<'_>, clock: &Clock) -> String {
                 .to_owned(),
         );
     }
-    foot.join(" · ")
+    foot
 }
 
 /// One block of text, for when the layout was refused.
 fn plain_card(message: &Message<'_>, clock: &Clock) -> Value {
     let text: Vec<String> = plain(message, clock).iter().map(|l| escape(l)).collect();
     let block = json!({ "type": "TextBlock", "text": text.join("\n\n"), "wrap": true });
-    frame(message, &[block])
+    frame(&title(message), &[block])
 }
 
 /// The card's words as plain lines, for where there is no Teams: its wording can be judged before anyone has a flow.
@@ -368,9 +398,8 @@ pub fn text(message: &Message<'_>) -> String {
 
 fn plain(message: &Message<'_>, clock: &Clock) -> Vec<String> {
     let briefing = message.briefing;
-    let (word, _) = state(message);
     let mut lines = vec![
-        format!("{word}: {}", sentence(message)),
+        title(message),
         format!("{} · {}", service(briefing), when(message, clock)),
     ];
     lines.extend(
@@ -389,7 +418,7 @@ fn plain(message: &Message<'_>, clock: &Clock) -> Vec<String> {
 
 /// Writes what Teams' Markdown would read as markup so that it shows:
 /// <https://learn.microsoft.com/en-us/microsoftteams/platform/task-modules-and-cards/cards/cards-format> (2026-11-22).
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let digits = text.chars().take_while(char::is_ascii_digit).count();
     for (index, character) in text.chars().enumerate() {

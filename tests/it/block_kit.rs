@@ -121,7 +121,12 @@ fn button(element: &Value, path: &str, found: &mut Vec<String>) {
         plain(&confirm["title"], "confirm/title", 100, found);
         plain(&confirm["confirm"], "confirm/confirm", 30, found);
         plain(&confirm["deny"], "confirm/deny", 30, found);
-        text_object(&confirm["text"], &format!("{path}/confirm/text"), 300, found);
+        text_object(
+            &confirm["text"],
+            &format!("{path}/confirm/text"),
+            300,
+            found,
+        );
     }
 }
 

@@ -161,7 +161,12 @@ async fn only_those_who_may_and_the_others_are_told_why() {
     fake.push(press("e5", &other(5), "U0ANN", "5"));
     assert_eq!(next(&mut actions).await.incident(), 5);
     // The group is asked about once, not at every click.
-    let asked = |f: &Fake| f.calls().iter().filter(|c| c.starts_with("usergroups")).count();
+    let asked = |f: &Fake| {
+        f.calls()
+            .iter()
+            .filter(|c| c.starts_with("usergroups"))
+            .count()
+    };
     assert_eq!(asked(&fake), 1);
     clicks.stop().await;
 }
@@ -169,7 +174,10 @@ async fn only_those_who_may_and_the_others_are_told_why() {
 #[tokio::test]
 async fn nobody_is_let_in_when_the_group_is_not_known() {
     let fake = Fake::slack().await;
-    fake.always("usergroups.users.list", Some(Fault::Refused("missing_scope")));
+    fake.always(
+        "usergroups.users.list",
+        Some(Fault::Refused("missing_scope")),
+    );
     let (sender, mut actions) = mpsc::channel(8);
     let clicks = Clicks::start(&[receiver(&fake, &[], &["S0ONCALL"])], &calm(), &sender);
     let buttons = buttons(&fake).await;
@@ -213,14 +221,35 @@ async fn never_deaf_for_good() {
     }
     use Trouble as T;
     for (name, trouble) in [
-        ("the question hangs", T::Fault("apps.connections.open", Fault::Hang)),
-        ("slow down", T::Fault("apps.connections.open", Fault::SlowDown(Some("0")))),
-        ("a broken server", T::Fault("apps.connections.open", Fault::Status(500))),
-        ("a portal in between", T::Fault("apps.connections.open", Fault::Page)),
-        ("a token that is mended later", T::Fault("apps.connections.open", Fault::Refused("invalid_auth"))),
+        (
+            "the question hangs",
+            T::Fault("apps.connections.open", Fault::Hang),
+        ),
+        (
+            "slow down",
+            T::Fault("apps.connections.open", Fault::SlowDown(Some("0"))),
+        ),
+        (
+            "a broken server",
+            T::Fault("apps.connections.open", Fault::Status(500)),
+        ),
+        (
+            "a portal in between",
+            T::Fault("apps.connections.open", Fault::Page),
+        ),
+        (
+            "a token that is mended later",
+            T::Fault("apps.connections.open", Fault::Refused("invalid_auth")),
+        ),
         ("the handshake hangs", T::Fault("socket", Fault::Hang)),
-        ("the handshake is refused", T::Fault("socket", Fault::Status(403))),
-        ("the handshake breaks off", T::Fault("socket", Fault::TakenThenDropped)),
+        (
+            "the handshake is refused",
+            T::Fault("socket", Fault::Status(403)),
+        ),
+        (
+            "the handshake breaks off",
+            T::Fault("socket", Fault::TakenThenDropped),
+        ),
         ("no hello", T::Manner(Manner::NoHello)),
         ("no answer to pings", T::Manner(Manner::Silent)),
         ("renewed by Slack", T::Disconnect("refresh_requested")),
@@ -314,7 +343,12 @@ async fn secrets_of_the_socket_stay_out_of_the_log() {
     assert!(kept.contains("buttons are heard"), "the log was captured");
     for secret in [APP_TOKEN, "SECRET-TICKET", TOKEN] {
         let found = kept.find(secret);
-        assert_eq!(found, None, "{:?}", found.map(|at| &kept[at.saturating_sub(300)..at]));
+        assert_eq!(
+            found,
+            None,
+            "{:?}",
+            found.map(|at| &kept[at.saturating_sub(300)..at])
+        );
     }
 }
 
@@ -322,7 +356,10 @@ async fn secrets_of_the_socket_stay_out_of_the_log() {
 #[tokio::test]
 async fn a_wrong_token_shows_as_deafness() {
     let fake = Fake::slack().await;
-    fake.always("apps.connections.open", Some(Fault::Refused("not_allowed_token_type")));
+    fake.always(
+        "apps.connections.open",
+        Some(Fault::Refused("not_allowed_token_type")),
+    );
     let (sender, _actions) = mpsc::channel(8);
     let clicks = Clicks::start(&[receiver(&fake, &[], &[])], &patience(), &sender);
     fake.until("three tries", |f| f.calls().len() >= 3).await;

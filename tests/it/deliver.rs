@@ -18,7 +18,7 @@ use super::fakes::{CHANNEL, Fake, Fault, MENTION, TOKEN};
 use super::samples::{change, fresh};
 
 /// As in production, only a hundred times faster.
-fn timing() -> Timing {
+pub(crate) fn timing() -> Timing {
     let ms = Duration::from_millis;
     Timing {
         backoff_min: ms(5),
@@ -30,6 +30,7 @@ fn timing() -> Timing {
         blind: ms(10),
         gap_slack: ms(0),
         gap_teams: ms(0),
+        storm_gap: ms(20),
         store: ms(10),
         request: Duration::from_secs(10),
         ..Timing::default()
@@ -37,7 +38,7 @@ fn timing() -> Timing {
 }
 
 /// For receivers that hang.
-fn hasty() -> Timing {
+pub(crate) fn hasty() -> Timing {
     Timing {
         request: Duration::from_millis(300),
         ..timing()
@@ -45,9 +46,9 @@ fn hasty() -> Timing {
 }
 
 /// A store in a folder of its own, and what was printed.
-struct World {
+pub(crate) struct World {
     folder: TempDir,
-    store: Store,
+    pub(crate) store: Store,
     printed: Arc<Mutex<Vec<String>>>,
     printing: Arc<Notify>,
 }
@@ -63,7 +64,7 @@ fn open(folder: &Path) -> Store {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
         Self {
@@ -74,7 +75,7 @@ impl World {
         }
     }
 
-    async fn deliver(&self, receivers: &[Receiver], timing: Timing) -> Deliver {
+    pub(crate) async fn deliver(&self, receivers: &[Receiver], timing: Timing) -> Deliver {
         let (printed, printing) = (Arc::clone(&self.printed), Arc::clone(&self.printing));
         let print: Print = Arc::new(move |text| {
             printed.lock().unwrap().push(text.to_owned());
@@ -85,11 +86,11 @@ impl World {
             .unwrap()
     }
 
-    fn printed(&self) -> Vec<String> {
+    pub(crate) fn printed(&self) -> Vec<String> {
         self.printed.lock().unwrap().clone()
     }
 
-    async fn until_printed(&self, count: usize) {
+    pub(crate) async fn until_printed(&self, count: usize) {
         let waiting = async {
             loop {
                 let printing = self.printing.notified();
@@ -106,7 +107,7 @@ impl World {
     }
 
     /// Puts notifications of one incident into the outbox.
-    async fn due(&self, notifications: &[Notification]) {
+    pub(crate) async fn due(&self, notifications: &[Notification]) {
         let number = notifications[0].incident;
         self.store
             .commit(change(number, notifications.to_vec()))
@@ -115,12 +116,12 @@ impl World {
     }
 
     /// What a new process finds.
-    async fn reopen(&mut self) {
+    pub(crate) async fn reopen(&mut self) {
         self.store.close().await;
         self.store = open(self.folder.path());
     }
 
-    async fn progress(&self, number: u64) -> Vec<(Reason, Progress)> {
+    pub(crate) async fn progress(&self, number: u64) -> Vec<(Reason, Progress)> {
         let shown = self.store.show(number).await.unwrap().unwrap();
         shown
             .deliveries
@@ -130,7 +131,7 @@ impl World {
     }
 }
 
-fn engineers(fake: &Fake) -> Receiver {
+pub(crate) fn engineers(fake: &Fake) -> Receiver {
     Receiver {
         name: ReceiverName::new("engineers"),
         channel: Channel::Slack {
@@ -144,7 +145,7 @@ fn engineers(fake: &Fake) -> Receiver {
     }
 }
 
-fn support(fake: &Fake) -> Receiver {
+pub(crate) fn support(fake: &Fake) -> Receiver {
     Receiver {
         name: ReceiverName::new("support"),
         channel: Channel::Teams {
@@ -154,11 +155,11 @@ fn support(fake: &Fake) -> Receiver {
     }
 }
 
-fn hangs(fault: Fault) -> bool {
+pub(crate) fn hangs(fault: Fault) -> bool {
     matches!(fault, Fault::Hang | Fault::TakenThenHang)
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn an_incident_from_opening_to_end() {

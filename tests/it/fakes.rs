@@ -363,8 +363,13 @@ async fn handle(
         && fault.is_none()
     {
         assert_eq!(query["ticket"], socket::TICKET);
-        let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(websocket.as_bytes());
-        tokio::spawn(socket::serve(upgrade, Arc::clone(state), Arc::clone(changed)));
+        let accept =
+            tokio_tungstenite::tungstenite::handshake::derive_accept_key(websocket.as_bytes());
+        tokio::spawn(socket::serve(
+            upgrade,
+            Arc::clone(state),
+            Arc::clone(changed),
+        ));
         let headers = [
             ("connection", "Upgrade"),
             ("upgrade", "websocket"),

@@ -25,10 +25,10 @@ mod asking;
 mod block_kit;
 /// Scores the classifier against saved answers.
 mod classify;
-/// Buttons in Slack over a WebSocket: each click once, refused ones answered, never deaf for good.
-mod clicks;
 /// The commands as a person or a script meets them.
 mod cli;
+/// Buttons in Slack over a WebSocket: each click once, refused ones answered, never deaf for good.
+mod clicks;
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.
 mod config;
 /// The daemon as a real process, killed in the middle of an incident.
@@ -45,5 +45,7 @@ mod simulate;
 mod slack;
 /// What is kept: round trips, retention, damage, two processes, write failures.
 mod store;
+/// Many incidents at once: one message that names them, details and ends for each.
+mod storm;
 /// How incidents look in Teams, and that support staff read plain words only.
 mod teams;

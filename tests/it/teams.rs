@@ -70,7 +70,7 @@ fn shown(message: &serde_json::Value, into: &mut String) {
     }
 }
 
-fn banned(message: &serde_json::Value) -> Vec<&'static str> {
+pub(crate) fn banned(message: &serde_json::Value) -> Vec<&'static str> {
     let mut text = String::new();
     shown(message, &mut text);
     let text = text.to_lowercase();

@@ -36,6 +36,11 @@ pub struct Timing {
     /// Between two messages to one receiver.
     pub gap_slack: Duration,
     pub gap_teams: Duration,
+    /// So many openings within the window have messages of their own; beyond it is a storm.
+    pub storm_most: usize,
+    pub storm_window: Duration,
+    /// Between two cards in a storm, so that the next one can tell of many.
+    pub storm_gap: Duration,
     /// After the store could not be asked.
     pub store: Duration,
     /// For one request; connecting has half of it at most.
@@ -61,6 +66,9 @@ impl Default for Timing {
             gap_slack: Duration::from_millis(1_100),
             // 100 cards an hour was the connectors' limit, 4 requests a second Teams': well inside both.
             gap_teams: Duration::from_secs(5),
+            storm_most: 5,
+            storm_window: Duration::from_secs(300),
+            storm_gap: Duration::from_secs(60),
             store: Duration::from_secs(5),
             request: crate::notify::REQUEST_TIMEOUT,
         }

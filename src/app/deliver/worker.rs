@@ -38,7 +38,7 @@ pub(super) fn plain_message(notification: &Notification, now: Timestamp) -> Mess
 
 /// How messages leave.
 #[derive(Clone)]
-enum Sender {
+pub(super) enum Sender {
     Slack(Arc<Slack>),
     Teams(Arc<Teams>),
     Log,
@@ -46,12 +46,12 @@ enum Sender {
 
 #[derive(Clone)]
 pub(super) struct Worker {
-    store: Store,
-    receiver: Receiver,
+    pub(super) store: Store,
+    pub(super) receiver: Receiver,
     /// The fallback's receiver, if there is one and it is another.
     fallback: Option<Receiver>,
-    sender: Sender,
-    timing: Timing,
+    pub(super) sender: Sender,
+    pub(super) timing: Timing,
     print: Print,
     stopped: watch::Receiver<bool>,
     /// Nothing is sent before.
@@ -145,7 +145,14 @@ impl Worker {
                 Step::Wait(until) => {
                     return Ok(until.map_or(SLEEP_MAX, |until| elapsed(now, until)));
                 }
-                Step::Send(send) => self.send(send).await?,
+                Step::Send(send) => {
+                    let (storm, sends) = self.together(&send, &rows, rules).await?;
+                    if sends.len() > 1 {
+                        self.send_together(sends).await?;
+                    } else {
+                        self.send(send, &rows, storm).await?;
+                    }
+                }
                 Step::Overtake { .. } => {}
             }
         }
@@ -199,7 +206,13 @@ impl Worker {
             .await
     }
 
-    async fn send(&mut self, send: Send<'_>) -> Result<(), StoreError> {
+    /// Sends one message; `storm`: more are likely to follow at once.
+    async fn send(
+        &mut self,
+        send: Send<'_>,
+        rows: &[Delivery],
+        storm: bool,
+    ) -> Result<(), StoreError> {
         let now = clock::now();
         let delivery = send.delivery;
         let notification = &delivery.notification;
@@ -219,12 +232,24 @@ impl Worker {
                 .overtake(delivery, "nothing new for this channel", now)
                 .await;
         }
-        self.store.sending(notification.delivery, now).await?;
+        let summary = self.summary(&send, rows, thread.is_some(), now).await?;
+        self.store.sending(vec![notification.delivery], now).await?;
         let look_since =
             order::uncertain(delivery).then(|| delivery.first_attempt_at.unwrap_or(due_at));
-        let (thread, result) = self.tell(&message, thread, look_since).await;
+        let (thread, result) = match summary {
+            Some(summary) => {
+                let result = self.tell_member(&message, &summary, look_since).await?;
+                (None, result)
+            }
+            None => self.tell(&message, thread, look_since).await,
+        };
         let now = clock::now();
-        self.pause_for(self.gap(), now);
+        let gap = if storm {
+            self.timing.storm_gap
+        } else {
+            self.gap()
+        };
+        self.pause_for(gap, now);
         let (outcome, divert) = match result {
             Ok(reference) => {
                 self.reached(&send, &reference);
@@ -237,7 +262,7 @@ impl Worker {
             }
             Err(error) => self.failed(delivery, &error, thread, now),
         };
-        self.mark(delivery, outcome, divert, now).await
+        self.mark(vec![(delivery, outcome, divert)], now).await
     }
 
     /// Tells it the receiver's way; returns where it hangs now, and its reference or why not.
@@ -304,11 +329,11 @@ impl Worker {
         }
     }
 
-    fn pause_for(&mut self, wait: Duration, now: Timestamp) {
+    pub(super) fn pause_for(&mut self, wait: Duration, now: Timestamp) {
         self.paused_until = now.checked_add(wait).ok();
     }
 
-    fn reached(&mut self, send: &Send<'_>, reference: &str) {
+    pub(super) fn reached(&mut self, send: &Send<'_>, reference: &str) {
         let notification = &send.delivery.notification;
         if self.broken.take().is_some() {
             tracing::info!(receiver = %self.receiver.name, "the receiver can be reached again");
@@ -324,7 +349,7 @@ impl Worker {
         );
     }
 
-    fn failed(
+    pub(super) fn failed(
         &mut self,
         delivery: &Delivery,
         error: &SendError,
@@ -405,18 +430,13 @@ impl Worker {
     }
 
     /// Marks how a try ended, until that is on the disk: it must not be made again for want of a mark.
-    async fn mark(
+    pub(super) async fn mark(
         &self,
-        delivery: &Delivery,
-        outcome: Outcome,
-        divert: Option<Divert>,
+        settled: Vec<(&Delivery, Outcome, Option<Divert>)>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         loop {
-            let marked = self
-                .store
-                .settle(delivery, outcome.clone(), divert.clone(), now)
-                .await;
+            let marked = self.store.settle_all(settled.clone(), now).await;
             match marked {
                 Ok(()) => return Ok(()),
                 Err(StoreError::Closed) => return Err(StoreError::Closed),

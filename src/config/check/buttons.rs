@@ -51,7 +51,8 @@ pub(super) fn buttons(
 
 fn people(allow: At<raw::Allow>, desk: &mut Desk<'_>) -> (Vec<String>, Vec<String>) {
     let At { value: raw, place } = allow;
-    let any = |many: &Option<At<Many<String>>>| many.as_ref().is_some_and(|m| !m.value.0.is_empty());
+    let any =
+        |many: &Option<At<Many<String>>>| many.as_ref().is_some_and(|m| !m.value.0.is_empty());
     let unreadable = raw.present.has("users") && raw.users.is_none()
         || raw.present.has("user_groups") && raw.user_groups.is_none();
     // An empty list would let in everybody, which is the contrary of what it says.
