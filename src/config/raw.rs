@@ -12,7 +12,7 @@ use super::collections::{Form, List, Many, Named, Pairs};
 use super::leaf::{Address, Flag, HeaderText, Name, Pattern, Status, UserAgent, Word};
 use super::measure::{Share, Size, Span, Whole};
 use super::read::mirror;
-use super::special::{Controls, Follow, Log, Method, PathText, ProxyUrl, Source};
+use super::special::{Controls, Follow, Log, Method, Never, PathText, ProxyUrl, Source};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
 use crate::domain::observation::HttpVersion;
 use crate::domain::probe::Resolver;
@@ -264,6 +264,8 @@ mirror! {
         "receivers" receivers: Named<Receiver>,
         /// Who gets what. When left out, every receiver gets everything, but for those that are only a fallback.
         "routes" routes: List<Route>,
+        /// Your own words for messages.
+        "templates" templates: Templates,
     }
 
     /// A channel; exactly one of slack, teams and log.
@@ -306,6 +308,40 @@ mirror! {
     Teams (hide_text) {
         /// The whole URL is the secret.
         required "webhook" webhook: Source,
+        /// A card that says that nothing is wrong, so that the workflow is not switched off for want of use; "0 10 1 * *" (monthly) when left out, or "never".
+        "all_is_well" all_is_well: Form<Word<Never>, Cadence>,
+    }
+
+    /// When something is told again; one of both.
+    Cadence {
+        /// This long after the last time.
+        "every" every: Span<{ HOUR }, { 60 * DAY }>,
+        /// At each occurrence: "minute hour day month weekday", in the file's time zone.
+        "cron" cron: String,
+    }
+
+    /// Your own words for messages; ours for what is left out.
+    Templates {
+        /// For Slack: mrkdwn, with the facts of an incident.
+        "slack" slack: MessageParts,
+        /// For Teams: Markdown, with the facts that support staff may read.
+        "teams" teams: MessageParts,
+    }
+
+    /// Parts of a message, each a text with {{ facts }} in it.
+    MessageParts {
+        /// The sentence that stands out.
+        "headline" headline: Form<String, TextFile>,
+        /// What stands below it.
+        "body" body: Form<String, TextFile>,
+        /// The small print.
+        "footer" footer: Form<String, TextFile>,
+    }
+
+    /// A text from a file.
+    TextFile {
+        /// Path, from the directory of this file.
+        required "file" file: PathText,
     }
 
     /// Which incidents a receiver hears of.

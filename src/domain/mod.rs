@@ -17,6 +17,7 @@ pub mod past;
 pub mod plan;
 pub mod probe;
 pub mod secret;
+pub mod template;
 pub mod universe;
 pub mod verdict;
 pub mod xpath;

@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::cell::ReceiverName;
 use super::incident::Specimen;
-use super::probe::Words;
+use super::probe::{Schedule, Words};
 use super::secret::Secret;
+use super::template::Template;
 use super::verdict::Kind;
 
 /// A message that is due: facts, rendered only when it is sent.
@@ -159,16 +160,67 @@ pub enum Channel {
         mention: Option<String>,
         /// Buttons on messages of open incidents; `None`: no buttons.
         buttons: Option<Buttons>,
+        /// The operator's own words.
+        templates: Templates,
         /// Base of the Web API, without a trailing slash; Slack's own unless the operator has a relay.
         api: String,
     },
     Teams {
         /// The whole Workflows URL is the secret.
         webhook: Result<Secret, String>,
+        /// A card on a schedule while nothing is wrong; `None`: never.
+        all_is_well: Option<AllIsWell>,
+        /// The operator's own words.
+        templates: Templates,
     },
     /// The log and, in the foreground, the terminal.
     Log,
 }
+
+/// The operator's own words for parts of a message; `None`: ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Templates {
+    /// The sentence that stands out.
+    pub headline: Option<Template>,
+    /// What stands below it.
+    pub body: Option<Template>,
+    /// The small print.
+    pub footer: Option<Template>,
+}
+
+/// A card that says on a schedule that nothing is wrong, so that a quiet channel is known to work.
+#[derive(Debug, Clone)]
+pub struct AllIsWell {
+    pub schedule: Schedule,
+    /// The partner's name for people.
+    pub service: String,
+    /// IANA name of the zone for people.
+    pub zone: String,
+}
+
+impl AllIsWell {
+    /// When the one after `at` is due.
+    #[must_use]
+    pub fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
+        match &self.schedule {
+            Schedule::Every(interval) => at.checked_add(*interval).ok(),
+            Schedule::Cron(cron) => cron.next_after(at),
+        }
+    }
+}
+
+impl PartialEq for AllIsWell {
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (&self.schedule, &other.schedule) {
+            (Schedule::Every(a), Schedule::Every(b)) => a == b,
+            (Schedule::Cron(a), Schedule::Cron(b)) => a.text() == b.text() && a.zone() == b.zone(),
+            _ => false,
+        };
+        same && self.service == other.service && self.zone == other.zone
+    }
+}
+
+impl Eq for AllIsWell {}
 
 /// How the buttons of a Slack receiver are heard, and who may press them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,8 @@
 mod error;
 mod evidence;
 pub mod log;
+mod notice;
+mod phrases;
 pub mod slack;
 mod slack_connector;
 mod slack_errors;
@@ -25,6 +27,7 @@ use uuid::Uuid;
 use crate::domain::notification::{Briefing, Member, Reason};
 
 pub use error::{Class, SendError};
+pub use notice::Notice;
 
 /// For a whole request; Slack and Teams answer within a second or two.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

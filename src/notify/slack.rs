@@ -16,11 +16,12 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::error::{Class, SendError};
+use super::phrases::Phrases;
 use super::slack_connector::Connector;
 use super::slack_errors::classify;
 use super::slack_message::{self, EVENT_TYPE, Part};
 use super::{Message, REQUEST_TIMEOUT, Summary, slack_summary};
-use crate::domain::notification::Reason;
+use crate::domain::notification::{Reason, Templates};
 use crate::domain::secret::Secret;
 
 /// Slack's own API.
@@ -32,6 +33,8 @@ const LOOK_BACK: Duration = Duration::from_secs(60);
 const LOOK_PAGE: &str = "100";
 /// Of a text that one person sees.
 const WHISPER_MAX: usize = 600;
+/// Of a name that Slack tells.
+const NAME_MAX: usize = 100;
 /// Pages looked through; a channel with more messages since the try is not ours alone.
 const LOOK_PAGES: usize = 10;
 
@@ -59,6 +62,7 @@ pub struct Slack {
     mention: Option<String>,
     /// Whether somebody hears buttons.
     buttons: bool,
+    phrases: Phrases,
     /// Our own bot, asked for once; `None` when Slack does not say.
     bot: OnceCell<Option<String>>,
 }
@@ -113,6 +117,7 @@ impl Slack {
             channel: channel.to_owned(),
             mention: mention.map(ToOwned::to_owned),
             buttons: false,
+            phrases: Phrases::for_slack(&Templates::default()),
             bot: OnceCell::new(),
         })
     }
@@ -124,11 +129,42 @@ impl Slack {
         self
     }
 
-    /// Asks Slack whether the token is good; posts nothing. Returns workspace and bot name.
+    /// Uses the operator's words where there are some.
+    #[must_use]
+    pub fn with_templates(mut self, templates: &Templates) -> Self {
+        self.phrases = Phrases::for_slack(templates);
+        self
+    }
+
+    /// Asks Slack whether the token is good and the channel can be read; posts nothing.
+    ///
+    /// Returns workspace and bot name, and what is missing that one can do without.
     pub async fn check(&self) -> Result<String, SendError> {
         let answer = self.get("auth.test", &[]).await?;
-        let text = |key: &str| answer[key].as_str().unwrap_or("?").to_owned();
-        Ok(format!("{} as {}", text("team"), text("user")))
+        let text = |key: &str| {
+            let word = answer[key].as_str().unwrap_or("?");
+            super::text::cut(&super::text::line(word), NAME_MAX)
+        };
+        let who = format!("{} as {}", text("team"), text("user"));
+        let parameters = [("channel", self.channel.clone()), ("limit", "1".to_owned())];
+        match self.get("conversations.history", &parameters).await {
+            Ok(_) => Ok(who),
+            Err(error) if error.text.ends_with("missing_scope") => Ok(format!(
+                "{who}; without the scope channels:history (groups:history for a private channel) a message may come twice after trouble"
+            )),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says one line that belongs to no incident.
+    pub async fn say(&self, delivery: Uuid, text: &str) -> Result<(), SendError> {
+        let metadata = slack_message::metadata(delivery, Part::Notice, None);
+        let content = SlackMessageContent::new()
+            .with_text(slack_message::escape(text, WHISPER_MAX))
+            .with_metadata(metadata);
+        self.post(&request(&self.channel, content), true)
+            .await
+            .map(drop)
     }
 
     /// Tells one thing.
@@ -183,7 +219,7 @@ impl Slack {
         let edited = self
             .tell_top(&what, message, parent, |message, first| {
                 let mention = mention.filter(|_| first);
-                slack_message::parent(message, mention, self.buttons)
+                slack_message::parent(message, mention, self.buttons, &self.phrases)
             })
             .await?;
         // A message just posted says it all; only an opening has more to show.
@@ -224,13 +260,9 @@ impl Slack {
         let over = summary.members.iter().all(|m| m.resolved_at.is_some());
         let broadcast = message.reason == Reason::Reopened
             || over && message.reason == Reason::Resolved && !message.whole;
-        self.reply(
-            message,
-            parent.as_ref(),
-            look_since,
-            broadcast,
-            slack_summary::reply,
-        )
+        self.reply(message, parent.as_ref(), look_since, broadcast, |message| {
+            slack_summary::reply(message, &self.phrases)
+        })
         .await
     }
 

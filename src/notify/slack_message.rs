@@ -20,8 +20,12 @@ use uuid::Uuid;
 
 use super::Message;
 use super::evidence;
-use super::text::{Clock, cut, cut_by, line, lines, percent, reference, remarks, state, summary};
+use super::phrases::{self, Phrases};
+use super::text::{
+    Clock, cut, cut_by, cut_mark, line, lines, lines_kept, reference, remarks, summary,
+};
 use crate::domain::notification::{Briefing, Reason};
+use crate::domain::template::Piece;
 
 /// A text object holds 3,000 characters: <https://docs.slack.dev/reference/block-kit/composition-objects/text-object> (2026-11-22).
 /// We stay below, as a cut in the middle of ours is better than a refusal.
@@ -63,6 +67,8 @@ pub(super) enum Part {
     Parent,
     Reply,
     Summary,
+    /// No incident at all.
+    Notice,
 }
 
 impl Part {
@@ -71,6 +77,7 @@ impl Part {
             Self::Parent => "parent",
             Self::Reply => "reply",
             Self::Summary => "summary",
+            Self::Notice => "notice",
         }
     }
 }
@@ -82,6 +89,7 @@ pub(super) fn parent(
     message: &Message<'_>,
     mention: Option<&str>,
     buttons: bool,
+    phrases: &Phrases,
 ) -> SlackMessageContent {
     let clock = Clock::new(message);
     let mut text = escape(&summary(message, &clock), FALLBACK_MAX);
@@ -95,7 +103,7 @@ pub(super) fn parent(
     if message.plain {
         return content;
     }
-    let mut blocks = parent_blocks(message, &clock);
+    let mut blocks = parent_blocks(message, &clock, phrases);
     if buttons && !message.briefing.resolved {
         blocks.push(buttons_of(message.briefing));
     }
@@ -115,10 +123,16 @@ fn colour(briefing: &Briefing) -> &'static str {
     }
 }
 
-pub(super) fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
+pub(super) fn parent_blocks(
+    message: &Message<'_>,
+    clock: &Clock,
+    phrases: &Phrases,
+) -> Vec<SlackBlock> {
     let briefing = message.briefing;
+    let facts = phrases::for_engineers(message, clock);
+    let headline = phrases.headline.render_something(&facts);
     let mut blocks = vec![
-        section(&headline(message, clock), HEADLINE_MAX),
+        section_of(markup(&headline, HEADLINE_MAX)),
         SlackSectionBlock::new()
             .with_fields(fields(briefing, clock))
             .into(),
@@ -129,14 +143,14 @@ pub(super) fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBl
             blocks.push(preformatted(&excerpt));
         }
     }
-    if let (Some(step), false) = (&briefing.next_step, briefing.resolved) {
-        blocks.push(section(&format!("*What to do:* {}", line(step)), STEP_MAX));
+    let body = markup(&phrases.body.render(&facts), STEP_MAX);
+    if !body.is_empty() {
+        blocks.push(section_of(body));
     }
-    let mut foot = vec![reference(briefing)];
-    foot.extend(remarks(message, clock));
-    foot.push(line(&briefing.subject));
-    foot.push("evidence in the thread".to_owned());
-    blocks.push(context(&foot.join(" · ")));
+    let footer = markup(&phrases.footer.render(&facts), CONTEXT_MAX);
+    if !footer.is_empty() {
+        blocks.push(context_of(footer));
+    }
     blocks
 }
 
@@ -169,24 +183,6 @@ fn buttons_of(briefing: &Briefing) -> SlackBlock {
             .into(),
     ])
     .into()
-}
-
-fn headline(message: &Message<'_>, clock: &Clock) -> String {
-    let briefing = message.briefing;
-    let sentence = line(&briefing.headline).replace('*', "∗");
-    if message.reason == Reason::Resolved {
-        let end = briefing.resolved_at.unwrap_or(message.happened_at);
-        return format!(
-            "*{}*, at {}. {sentence}",
-            state(message),
-            clock.time_and_zone(end)
-        );
-    }
-    if briefing.cause_known {
-        format!("*{sentence}* · confidence {}", percent(briefing.confidence))
-    } else {
-        format!("*{sentence}*")
-    }
 }
 
 fn fields(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlockText> {
@@ -287,17 +283,22 @@ pub(super) fn metadata(delivery: Uuid, part: Part, incident: Option<u64>) -> Sla
 }
 
 pub(super) fn section(text: &str, max: usize) -> SlackBlock {
+    section_of(escape_lines(text, max))
+}
+
+/// Of a text that is markup already.
+fn section_of(text: String) -> SlackBlock {
     SlackSectionBlock::new()
-        .with_text(SlackBlockText::MarkDown(markdown(escape_lines(text, max))))
+        .with_text(SlackBlockText::MarkDown(markdown(text)))
         .into()
 }
 
 pub(super) fn context(text: &str) -> SlackBlock {
-    SlackContextBlock::new(vec![SlackContextBlockElement::MarkDown(markdown(escape(
-        text,
-        CONTEXT_MAX,
-    )))])
-    .into()
+    context_of(escape(text, CONTEXT_MAX))
+}
+
+fn context_of(text: String) -> SlackBlock {
+    SlackContextBlock::new(vec![SlackContextBlockElement::MarkDown(markdown(text))]).into()
 }
 
 /// `verbatim` keeps Slack from making links of bare URLs and names.
@@ -318,16 +319,76 @@ fn preformatted(text: &str) -> SlackBlock {
 /// <https://docs.slack.dev/messaging/formatting-message-text> (2026-11-22).
 pub(super) fn escape(text: &str, max: usize) -> String {
     let cut = cut_by(text, max, sent_units);
-    let mut escaped = String::with_capacity(cut.len());
-    for character in cut.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            other => escaped.push(other),
+    cut.chars().map(sent).collect()
+}
+
+/// What came out of a template, in at most `max` characters as sent: facts made harmless, the operator's own
+/// links, mentions and marks left as they are.
+pub(super) fn markup(pieces: &[Piece], max: usize) -> String {
+    let mut units: Vec<String> = Vec::new();
+    for piece in pieces {
+        let text = lines_kept(&piece.text);
+        if piece.fact {
+            // A star of theirs would end the bold of ours.
+            units.extend(text.replace('*', "∗").chars().map(sent));
+        } else {
+            units.extend(own_units(&text));
         }
     }
-    escaped
+    while units.last().is_some_and(|unit| unit.trim().is_empty()) {
+        units.pop();
+    }
+    let size = |unit: &String| unit.encode_utf16().count();
+    if units.iter().map(size).sum::<usize>() <= max {
+        return units.concat();
+    }
+    let room = max.saturating_sub(cut_mark(units.len()).encode_utf16().count());
+    let mut used = 0;
+    let kept = units
+        .iter()
+        .take_while(|unit| {
+            used += size(unit);
+            used <= room
+        })
+        .count();
+    format!("{}{}", units[..kept].concat(), cut_mark(units.len() - kept))
+}
+
+/// What the operator wrote: whole tokens (`<https://…|…>`, `<@U…>`), and single characters.
+fn own_units(text: &str) -> Vec<String> {
+    let mut units = Vec::new();
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let token = rest.find('>').map(|end| &rest[..=end]).filter(|token| {
+            ["<http://", "<https://", "<mailto:", "<@", "<#", "<!"]
+                .iter()
+                .any(|begin| token.starts_with(begin))
+                && !token[1..].contains('<')
+                && !token.contains('\n')
+        });
+        let taken = match token {
+            Some(token) => {
+                units.push(token.to_owned());
+                token.len()
+            }
+            None => {
+                units.push(sent(character));
+                character.len_utf8()
+            }
+        };
+        rest = &rest[taken..];
+    }
+    units
+}
+
+/// One character as Slack wants it.
+fn sent(character: char) -> String {
+    match character {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// What one character costs as it is sent.
@@ -346,6 +407,26 @@ pub(super) fn escape_lines(text: &str, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn facts_are_harmless_and_the_operators_markup_stays() {
+        let piece = |text: &str, fact| Piece {
+            text: text.to_owned(),
+            fact,
+        };
+        let pieces = [
+            piece("*R&D* <https://wiki.example/x?a=1|Runbook> <b> ", false),
+            piece("<!channel> *bold* & more", true),
+            piece(" <@U123>\n", false),
+        ];
+        assert_eq!(
+            markup(&pieces, 1_000),
+            "*R&amp;D* <https://wiki.example/x?a=1|Runbook> &lt;b&gt; &lt;!channel&gt; ∗bold∗ &amp; more <@U123>"
+        );
+        // A token is never cut in two.
+        let cut = markup(&pieces, 50);
+        assert_eq!(cut, "*R&amp;D* … cut, 37 characters more");
+    }
 
     #[test]
     fn escapes_after_cutting() {

@@ -3,6 +3,7 @@
 use slack_morphism::prelude::SlackBlock;
 use slack_morphism::{SlackMessageAttachment, SlackMessageContent};
 
+use super::phrases::Phrases;
 use super::slack_message::{
     AMBER, FALLBACK_MAX, GREEN, PLAIN_MAX, RED, TEXT_MAX, context, escape, escape_lines,
     evidence_blocks, parent_blocks, plain, reply_text, section, sent_units,
@@ -153,14 +154,14 @@ fn clip(text: &str) -> String {
 }
 
 /// What the thread says of one member this time: of a new one, all that its own message would have said.
-pub(super) fn reply(message: &Message<'_>) -> SlackMessageContent {
+pub(super) fn reply(message: &Message<'_>, phrases: &Phrases) -> SlackMessageContent {
     let clock = Clock::new(message);
     if message.plain {
         return SlackMessageContent::new().with_text(plain(message, &clock));
     }
     let text = escape(&first_line(message, &clock), FALLBACK_MAX);
     let blocks: Vec<SlackBlock> = if message.reason == Reason::Opened || message.whole {
-        let mut blocks = parent_blocks(message, &clock);
+        let mut blocks = parent_blocks(message, &clock, phrases);
         if !message.whole {
             blocks.extend(evidence_blocks(message.briefing, &clock));
         }

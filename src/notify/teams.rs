@@ -4,16 +4,19 @@
 //! (<https://github.com/microsoft/AdaptiveCards/issues/8965>, 2026-11-22). No codes, host names, vendors, page
 //! text or guesses stand in a card. Nothing comes back from Teams but "accepted", so each state is a new card.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Class, SendError};
-use super::text::{Clock, cut, lasted, line, reference};
-use super::{Message, REQUEST_TIMEOUT, teams_together};
-use crate::domain::notification::{Briefing, Reason};
+use super::phrases::{self, Phrases};
+use super::text::{Clock, cut, line, lines_kept, reference};
+use super::{Message, Notice, REQUEST_TIMEOUT, teams_together};
+use crate::domain::notification::{Briefing, Reason, Templates};
 use crate::domain::secret::Secret;
+use crate::domain::template::Piece;
 
 /// Teams refuses a message over 28 KB, counted after its own wrapping and inside the flow, after the 202
 /// (<https://github.com/MicrosoftDocs/msteams-docs/issues/11274>, 2026-11-22); ours stay well below.
@@ -21,6 +24,8 @@ pub const CARD_BYTES_MAX: usize = 16 << 10;
 /// Of one text from the configuration; at four bytes a character and all of them at once a card is below 10 KiB.
 const WORDS_MAX: usize = 300;
 const SERVICE_MAX: usize = 100;
+/// Of one text from a template.
+const PHRASE_MAX: usize = 450;
 
 /// One Teams channel.
 #[derive(Debug)]
@@ -28,6 +33,7 @@ pub struct Teams {
     client: reqwest::Client,
     /// The whole URL is the secret: whoever has it may post.
     webhook: Secret,
+    phrases: Phrases,
 }
 
 impl Teams {
@@ -44,20 +50,33 @@ impl Teams {
         Ok(Self {
             client: super::http_client(timeout)?,
             webhook,
+            phrases: Phrases::for_teams(&Templates::default()),
         })
+    }
+
+    /// Uses the operator's words where there are some.
+    #[must_use]
+    pub fn with_templates(mut self, templates: &Templates) -> Self {
+        self.phrases = Phrases::for_teams(templates);
+        self
     }
 
     /// Tells one thing.
     pub async fn tell(&self, message: &Message<'_>) -> Result<(), SendError> {
-        self.post(&payload(message)).await
+        self.post(&payload_in(message, &self.phrases)).await
     }
 
     /// Tells many things in one card.
     pub async fn tell_together(&self, messages: &[Message<'_>]) -> Result<(), SendError> {
-        match teams_together::payload(messages) {
+        match teams_together::payload(messages, &self.phrases) {
             Some(payload) => self.post(&payload).await,
             None => Ok(()),
         }
+    }
+
+    /// Tells something that is no incident.
+    pub async fn notice(&self, notice: &Notice<'_>) -> Result<(), SendError> {
+        self.post(&notice.card()).await
     }
 
     async fn post(&self, payload: &Value) -> Result<(), SendError> {
@@ -144,7 +163,7 @@ fn read_200(body: &[u8]) -> Result<(), SendError> {
 }
 
 /// How a card looks by state: word, colour of the box.
-fn state(message: &Message<'_>) -> (&'static str, &'static str) {
+pub(super) fn state(message: &Message<'_>) -> (&'static str, &'static str) {
     match message.reason {
         Reason::Opened | Reason::Reopened => ("PROBLEM", "attention"),
         Reason::Changed | Reason::Reminder => ("STILL A PROBLEM", "warning"),
@@ -152,41 +171,21 @@ fn state(message: &Message<'_>) -> (&'static str, &'static str) {
     }
 }
 
-/// The large sentence, in the words of the configuration.
-pub(super) fn sentence(message: &Message<'_>) -> String {
-    let briefing = message.briefing;
-    let what = words(briefing.words.what.as_ref());
-    let service = service(briefing);
-    match (what, message.reason) {
-        (Some(what), Reason::Resolved) => format!("{what}: working again"),
-        (Some(what), Reason::Reopened) => format!("{what}: not working again"),
-        (Some(what), _) => format!("{what}: not working at the moment"),
-        (None, Reason::Resolved) => {
-            format!("{service}: automatic requests are getting through again")
-        }
-        (None, _) => format!("{service}: automatic requests are not getting through"),
-    }
+/// The large sentence, and what stands below it.
+pub(super) struct Said {
+    pub(super) headline: Vec<Piece>,
+    body: Vec<Piece>,
+    footer: Vec<Piece>,
 }
 
-fn when(message: &Message<'_>, clock: &Clock) -> String {
-    let briefing = message.briefing;
-    let place = &clock.place;
-    if message.reason == Reason::Resolved {
-        let end = briefing.resolved_at.unwrap_or(message.happened_at);
-        if message.whole {
-            return format!(
-                "was down from {} to {} ({place})",
-                clock.time(briefing.onset_at),
-                clock.time(end)
-            );
-        }
-        return format!(
-            "since {} ({place}); it lasted {}",
-            clock.time(end),
-            lasted(briefing, message.happened_at)
-        );
+/// Puts a message in words: the operator's, or ours.
+pub(super) fn say(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> Said {
+    let facts = phrases::for_support(message, clock);
+    Said {
+        headline: phrases.headline.render_something(&facts),
+        body: phrases.body.render(&facts),
+        footer: phrases.footer.render(&facts),
     }
-    format!("since {} ({place})", clock.time(briefing.onset_at))
 }
 
 fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, String)> {
@@ -222,7 +221,7 @@ fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn doing(briefing: &Briefing) -> &'static str {
+pub(super) fn doing(briefing: &Briefing) -> &'static str {
     if briefing.our_side {
         "We are working on it: the trouble is on our own side"
     } else if briefing.cause_known {
@@ -263,30 +262,44 @@ pub fn digest(message: &Message<'_>) -> String {
     )
 }
 
-/// What is posted to the webhook.
+/// What is posted to the webhook, in our own words.
 #[must_use]
 pub fn payload(message: &Message<'_>) -> Value {
+    payload_in(message, &OURS)
+}
+
+/// As [`payload`], in the operator's words.
+#[must_use]
+pub fn payload_as(message: &Message<'_>, templates: &Templates) -> Value {
+    payload_in(message, &Phrases::for_teams(templates))
+}
+
+fn payload_in(message: &Message<'_>, phrases: &Phrases) -> Value {
     let clock = Clock::new(message);
-    let title = title(message);
+    let said = say(message, &clock, phrases);
+    let title = title(message, &said);
     let summary = format!("{title} ({})", reference(message.briefing));
-    let card = if message.plain {
-        plain_card(message, &clock)
+    let body = if message.plain {
+        vec![plain_block(message, &clock, &said)]
     } else {
-        card(message, &clock)
+        body(message, &clock, &said)
     };
-    envelope(&summary, &card)
+    envelope(&summary, &frame(&title, &body))
 }
 
 /// What is posted for several things at once; `None` for nothing.
 #[must_use]
 pub fn payload_together(messages: &[Message<'_>]) -> Option<Value> {
-    teams_together::payload(messages)
+    teams_together::payload(messages, &OURS)
 }
 
+static OURS: LazyLock<Phrases> = LazyLock::new(|| Phrases::for_teams(&Templates::default()));
+
 /// `PROBLEM: Submitting recommendations: not working at the moment`.
-fn title(message: &Message<'_>) -> String {
+fn title(message: &Message<'_>, said: &Said) -> String {
     let (word, _) = state(message);
-    format!("{word}: {}", sentence(message))
+    let headline = cut(&line(&phrases::plain(&said.headline)), PHRASE_MAX);
+    format!("{word}: {headline}")
 }
 
 /// A card in the envelope that the workflow takes; the toast shows `summary` where it shows anything but "Card".
@@ -313,19 +326,24 @@ pub(super) fn frame(fallback: &str, body: &[Value]) -> Value {
     })
 }
 
-fn card(message: &Message<'_>, clock: &Clock) -> Value {
+fn body(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<Value> {
     let briefing = message.briefing;
     let (word, style) = state(message);
-    let place = format!("{} · {}", service(briefing), when(message, clock));
+    let mut items = vec![
+        json!({ "type": "TextBlock", "text": word, "weight": "Bolder", "size": "Small", "wrap": true }),
+        json!({ "type": "TextBlock", "text": markup(&said.headline), "weight": "Bolder", "size": "Large", "wrap": true }),
+    ];
+    let below = markup(&said.body);
+    if !below.is_empty() {
+        items.push(
+            json!({ "type": "TextBlock", "text": below, "isSubtle": true, "spacing": "None", "wrap": true }),
+        );
+    }
     let mut body = vec![json!({
         "type": "Container",
         "style": style,
         "bleed": true,
-        "items": [
-            { "type": "TextBlock", "text": word, "weight": "Bolder", "size": "Small", "wrap": true },
-            { "type": "TextBlock", "text": escape(&sentence(message)), "weight": "Bolder", "size": "Large", "wrap": true },
-            { "type": "TextBlock", "text": escape(&place), "isSubtle": true, "spacing": "None", "wrap": true },
-        ],
+        "items": items,
     })];
     let facts: Vec<Value> = facts(message, clock)
         .iter()
@@ -344,24 +362,20 @@ fn card(message: &Message<'_>, clock: &Clock) -> Value {
             ],
         }));
     }
-    body.push(json!({
-        "type": "TextBlock",
-        "text": escape(&foot(message, clock)),
-        "size": "Small",
-        "isSubtle": true,
-        "wrap": true,
-    }));
-    frame(&title(message), &body)
+    let footer = markup(&said.footer);
+    if !footer.is_empty() {
+        body.push(json!({
+            "type": "TextBlock",
+            "text": footer,
+            "size": "Small",
+            "isSubtle": true,
+            "wrap": true,
+        }));
+    }
+    body
 }
 
-/// The reference, and what must be said of the delivery; the names of other channels are no matter here.
-fn foot(message: &Message<'_>, clock: &Clock) -> String {
-    let mut foot = vec![format!("Reference {}", reference(message.briefing))];
-    foot.extend(foot_remarks(message, clock));
-    foot.join(" · ")
-}
-
-/// What must be said of the delivery itself.
+/// What must be said of the delivery itself; the names of other channels are no matter here.
 pub(super) fn foot_remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
     let mut foot = Vec::new();
     if message.late {
@@ -384,24 +398,26 @@ pub(super) fn foot_remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> 
 }
 
 /// One block of text, for when the layout was refused.
-fn plain_card(message: &Message<'_>, clock: &Clock) -> Value {
-    let text: Vec<String> = plain(message, clock).iter().map(|l| escape(l)).collect();
-    let block = json!({ "type": "TextBlock", "text": text.join("\n\n"), "wrap": true });
-    frame(&title(message), &[block])
+fn plain_block(message: &Message<'_>, clock: &Clock, said: &Said) -> Value {
+    let text: Vec<String> = plain(message, clock, said)
+        .iter()
+        .map(|l| escape(l))
+        .collect();
+    json!({ "type": "TextBlock", "text": text.join("\n\n"), "wrap": true })
 }
 
 /// The card's words as plain lines, for where there is no Teams: its wording can be judged before anyone has a flow.
 #[must_use]
-pub fn text(message: &Message<'_>) -> String {
-    plain(message, &Clock::new(message)).join("\n")
+pub fn text(message: &Message<'_>, templates: &Templates) -> String {
+    let clock = Clock::new(message);
+    let said = say(message, &clock, &Phrases::for_teams(templates));
+    plain(message, &clock, &said).join("\n")
 }
 
-fn plain(message: &Message<'_>, clock: &Clock) -> Vec<String> {
+fn plain(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<String> {
     let briefing = message.briefing;
-    let mut lines = vec![
-        title(message),
-        format!("{} · {}", service(briefing), when(message, clock)),
-    ];
+    let text = |pieces: &[Piece]| cut(&line(&phrases::plain(pieces)), PHRASE_MAX);
+    let mut lines = vec![title(message, said), text(&said.body)];
     lines.extend(
         facts(message, clock)
             .iter()
@@ -412,8 +428,40 @@ fn plain(message: &Message<'_>, clock: &Clock) -> Vec<String> {
     {
         lines.push(format!("What you can tell users: “{tell}”"));
     }
-    lines.push(foot(message, clock));
+    lines.push(text(&said.footer));
+    lines.retain(|line| !line.is_empty());
     lines
+}
+
+/// What came out of a template: facts show as they stand, the operator's Markdown is Markdown.
+fn markup(pieces: &[Piece]) -> String {
+    let mut room = PHRASE_MAX;
+    let mut text = String::new();
+    for piece in pieces {
+        let part = cut(&lines_kept(&piece.text), room);
+        room = room.saturating_sub(part.chars().count());
+        match (piece.fact, text.is_empty()) {
+            (true, true) => text.push_str(&escape(&part)),
+            (true, false) => text.extend(part.chars().map(escape_inside)),
+            (false, _) => text.push_str(&part),
+        }
+        if room == 0 {
+            break;
+        }
+    }
+    text.trim().to_owned()
+}
+
+fn escape_inside(character: char) -> String {
+    if is_markup(character) {
+        format!("\\{character}")
+    } else {
+        character.to_string()
+    }
+}
+
+fn is_markup(character: char) -> bool {
+    matches!(character, '\\' | '*' | '_' | '[' | ']' | '`' | '<' | '~')
 }
 
 /// Writes what Teams' Markdown would read as markup so that it shows:
@@ -422,7 +470,7 @@ pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let digits = text.chars().take_while(char::is_ascii_digit).count();
     for (index, character) in text.chars().enumerate() {
-        let everywhere = matches!(character, '\\' | '*' | '_' | '[' | ']' | '`' | '<' | '~');
+        let everywhere = is_markup(character);
         let at_start = index == 0 && matches!(character, '#' | '-' | '+' | '>');
         let numbered = digits > 0 && index == digits && character == '.';
         if everywhere || at_start || numbered {

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::Message;
-use super::teams::{envelope, escape, foot_remarks, frame, sentence, service, words};
-use super::text::{Clock, cut, lasted, reference};
+use super::phrases::{self, Phrases};
+use super::teams::{envelope, escape, foot_remarks, frame, say, service, words};
+use super::text::{Clock, cut, lasted, line, reference};
 use crate::domain::notification::Reason;
 
 /// Problems with a line of their own; the rest are named by their references. With four bytes a character the card stays below 12 KiB.
@@ -14,7 +15,7 @@ const WORDS_MAX: usize = 120;
 const REST_MAX: usize = 600;
 
 /// What is posted for many at once; newest facts, in the order of their beginning.
-pub(super) fn payload(messages: &[Message<'_>]) -> Option<Value> {
+pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Value> {
     let first = messages.first()?;
     let clock = Clock::new(first);
     let (word, style, large) = head(messages);
@@ -31,7 +32,7 @@ pub(super) fn payload(messages: &[Message<'_>]) -> Option<Value> {
     let facts: Vec<Value> = messages
         .iter()
         .take(LINES_MAX)
-        .map(|message| json!({ "title": reference(message.briefing), "value": escape(&fact(message, &clock)) }))
+        .map(|message| json!({ "title": reference(message.briefing), "value": escape(&fact(message, &clock, phrases)) }))
         .collect();
     body.push(json!({ "type": "FactSet", "facts": facts }));
     if messages.len() > LINES_MAX {
@@ -90,9 +91,10 @@ fn head(messages: &[Message<'_>]) -> (&'static str, &'static str, String) {
     }
 }
 
-fn fact(message: &Message<'_>, clock: &Clock) -> String {
+fn fact(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> String {
     let briefing = message.briefing;
-    let what = cut(&sentence(message), WORDS_MAX);
+    let said = say(message, clock, phrases);
+    let what = cut(&line(&phrases::plain(&said.headline)), WORDS_MAX);
     if over(message) {
         let end = briefing.resolved_at.unwrap_or(message.happened_at);
         return format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use edgewatch::app::clicks::Clicks;
 use edgewatch::domain::action::Action;
 use edgewatch::domain::cell::ReceiverName;
-use edgewatch::domain::notification::{Buttons, Channel, Reason, Receiver};
+use edgewatch::domain::notification::{Buttons, Channel, Reason, Receiver, Templates};
 use edgewatch::domain::secret::Secret;
 use edgewatch::notify::slack::Slack;
 use edgewatch::notify::slack_socket::{Hearing, Patience};
@@ -54,6 +54,7 @@ fn receiver(fake: &Fake, users: &[&str], groups: &[&str]) -> Receiver {
                 users: own(users),
                 user_groups: own(groups),
             }),
+            templates: Templates::default(),
             api: fake.api(),
         },
         fallback: None,

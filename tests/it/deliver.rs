@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edgewatch::app::deliver::{Deliver, Print, Timing};
 use edgewatch::domain::cell::ReceiverName;
-use edgewatch::domain::notification::{Channel, Notification, Reason, Receiver};
+use edgewatch::domain::notification::{Channel, Notification, Reason, Receiver, Templates};
 use edgewatch::domain::plan::StorePolicy;
 use edgewatch::domain::secret::Secret;
 use edgewatch::store::{Progress, Store};
@@ -25,6 +25,7 @@ pub(crate) fn timing() -> Timing {
         backoff_max: ms(20),
         slow_down: ms(10),
         setup: ms(40),
+        check: None,
         look: ms(5),
         blind_first: ms(10),
         blind: ms(10),
@@ -139,6 +140,7 @@ pub(crate) fn engineers(fake: &Fake) -> Receiver {
             channel: CHANNEL.into(),
             mention: Some(MENTION.into()),
             buttons: None,
+            templates: Templates::default(),
             api: fake.api(),
         },
         fallback: Some(ReceiverName::new("support")),
@@ -150,6 +152,8 @@ pub(crate) fn support(fake: &Fake) -> Receiver {
         name: ReceiverName::new("support"),
         channel: Channel::Teams {
             webhook: Ok(Secret::new(fake.webhook())),
+            all_is_well: None,
+            templates: Templates::default(),
         },
         fallback: None,
     }
@@ -490,8 +494,11 @@ async fn a_broken_set_up_goes_to_the_fallback_and_is_tried_again() {
     slack
         .until("both, at last", |s| s.replies().len() == 2)
         .await;
+    // Those who were told instead hear that it is over.
+    teams.until("the end of it", |t| t.cards().len() == 3).await;
     deliver.stop(PATIENCE).await;
-    assert_eq!(teams.cards().len(), 2);
+    let card = teams.cards()[2].to_string();
+    assert!(card.contains("can be delivered again"), "{card}");
     assert!(world.store.undelivered().await.unwrap().is_empty());
 }
 
@@ -527,6 +534,7 @@ async fn without_a_token_the_log_is_the_channel() {
             channel: CHANNEL.into(),
             mention: None,
             buttons: None,
+            templates: Templates::default(),
             api: "https://slack.com/api".into(),
         },
         fallback: None,

@@ -547,7 +547,7 @@ fn history(state: &State, query: &HashMap<String, String>, thread: Option<&str>)
     if query.get("channel").map(String::as_str) != Some(CHANNEL) {
         return refuse("channel_not_found");
     }
-    let oldest: f64 = query["oldest"].parse().unwrap();
+    let oldest: f64 = query.get("oldest").map_or(0.0, |o| o.parse().unwrap());
     let mut found: Vec<Value> = state
         .messages
         .iter()

@@ -35,6 +35,8 @@ mod config;
 mod daemon;
 /// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
 mod deliver;
+/// What is told beside incidents: all is well, a channel in trouble, its end.
+mod notices;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
 /// `edgewatch replay` over scenario files, ours and the shared ones.
@@ -49,3 +51,5 @@ mod store;
 mod storm;
 /// How incidents look in Teams, and that support staff read plain words only.
 mod teams;
+/// The operator's own words for messages, sound and unsound.
+mod templates;

@@ -20,6 +20,8 @@ pub struct Timing {
     pub slow_down_max: Duration,
     /// Between tries while the receiver's set-up is wrong: a person may mend it.
     pub setup: Duration,
+    /// Between two looks at a channel that does not work yet; `None`: it is not looked at before something is sent.
+    pub check: Option<Duration>,
     /// Before an unclear try is looked up: it may still be on its way.
     pub look: Duration,
     /// Before an unclear try is repeated where nothing can be looked up; the first time and later.
@@ -55,6 +57,7 @@ impl Default for Timing {
             slow_down: Duration::from_secs(30),
             slow_down_max: Duration::from_secs(900),
             setup: Duration::from_secs(600),
+            check: Some(Duration::from_secs(600)),
             look: Duration::from_secs(5),
             blind_first: Duration::from_secs(60),
             blind: Duration::from_secs(600),

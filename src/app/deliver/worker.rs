@@ -8,7 +8,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::Print;
+use super::notices::Watch;
 use super::order::{self, Rules, Send, Step};
+use super::state::{Reach, States};
 use super::timing::{Timing, Verdict, after_failure, divertible, elapsed};
 use crate::clock;
 use crate::domain::notification::{Channel, Notification, Reason, Receiver};
@@ -49,15 +51,17 @@ pub(super) struct Worker {
     pub(super) store: Store,
     pub(super) receiver: Receiver,
     /// The fallback's receiver, if there is one and it is another.
-    fallback: Option<Receiver>,
+    pub(super) fallback: Option<Receiver>,
     pub(super) sender: Sender,
     pub(super) timing: Timing,
-    print: Print,
+    pub(super) print: Print,
     stopped: watch::Receiver<bool>,
     /// Nothing is sent before.
     paused_until: Option<Timestamp>,
     /// Why the receiver can't be reached until a person mends it.
-    broken: Option<String>,
+    pub(super) broken: Option<String>,
+    pub(super) states: States,
+    pub(super) watch: Watch,
 }
 
 impl Worker {
@@ -68,8 +72,14 @@ impl Worker {
         timing: Timing,
         print: Print,
         stopped: watch::Receiver<bool>,
+        states: States,
     ) -> Self {
         let sender = sender(&receiver, &timing);
+        let reach = match sender {
+            Sender::Log => Reach::Log,
+            _ => Reach::Unknown,
+        };
+        states.set(&receiver.name, reach);
         let fallback = receiver
             .fallback
             .as_ref()
@@ -86,6 +96,8 @@ impl Worker {
             stopped,
             paused_until: None,
             broken: None,
+            states,
+            watch: Watch::default(),
         }
     }
 
@@ -139,11 +151,14 @@ impl Worker {
             }
             if let Some(until) = self.pause(now) {
                 self.divert_waiting(&rows, until, now).await?;
+                self.report(now).await?;
                 return Ok(elapsed(now, until));
             }
             match step {
                 Step::Wait(until) => {
-                    return Ok(until.map_or(SLEEP_MAX, |until| elapsed(now, until)));
+                    let idle = self.idle(now).await?;
+                    let wait = until.map_or(SLEEP_MAX, |until| elapsed(now, until));
+                    return Ok(wait.min(idle));
                 }
                 Step::Send(send) => {
                     let (storm, sends) = self.together(&send, &rows, rules).await?;
@@ -166,12 +181,12 @@ impl Worker {
 
     /// While the receiver is broken, what became due meanwhile goes to the fallback at once.
     async fn divert_waiting(
-        &self,
+        &mut self,
         rows: &[Delivery],
         until: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let Some(why) = &self.broken else {
+        let Some(why) = &self.broken.clone() else {
             return Ok(());
         };
         for delivery in rows {
@@ -188,6 +203,7 @@ impl Worker {
                 self.store
                     .settle(delivery, outcome, Some(divert), now)
                     .await?;
+                self.diverted(why, now).await?;
             }
         }
         Ok(())
@@ -262,7 +278,13 @@ impl Worker {
             }
             Err(error) => self.failed(delivery, &error, thread, now),
         };
-        self.mark(vec![(delivery, outcome, divert)], now).await
+        let instead = divert.is_some();
+        self.mark(vec![(delivery, outcome, divert)], now).await?;
+        if instead {
+            let why = self.broken.clone().unwrap_or_default();
+            self.diverted(&why, now).await?;
+        }
+        Ok(())
     }
 
     /// Tells it the receiver's way; returns where it hangs now, and its reference or why not.
@@ -305,7 +327,7 @@ impl Worker {
             _ => {
                 let text = match &self.receiver.channel {
                     // What support staff would read, so that it can be judged before anyone has a flow.
-                    Channel::Teams { .. } => teams::text(message),
+                    Channel::Teams { templates, .. } => teams::text(message, templates),
                     _ => log::text_with_evidence(message),
                 };
                 (self.print)(&format!("── to {} ──\n{text}\n", self.receiver.name));
@@ -338,6 +360,7 @@ impl Worker {
         if self.broken.take().is_some() {
             tracing::info!(receiver = %self.receiver.name, "the receiver can be reached again");
         }
+        self.states.set(&self.receiver.name, Reach::Good(None));
         tracing::info!(
             receiver = %self.receiver.name,
             incident = notification.incident,
@@ -363,6 +386,12 @@ impl Worker {
         let class = error.class.as_str();
         let tries = delivery.attempts + 1;
         self.broken = (error.class == Class::Setup).then(|| error.text.clone());
+        let why = error.text.clone();
+        let reach = match self.broken {
+            Some(_) => Reach::Broken { since: now, why },
+            None => Reach::Waiting { since: now, why },
+        };
+        self.states.set(receiver, reach);
         let outcome = match verdict {
             Verdict::Again {
                 wait,
@@ -450,7 +479,7 @@ impl Worker {
 }
 
 /// How messages to this receiver leave; to the log where something is missing.
-fn sender(receiver: &Receiver, timing: &Timing) -> Sender {
+pub(super) fn sender(receiver: &Receiver, timing: &Timing) -> Sender {
     let name = &receiver.name;
     let made = match &receiver.channel {
         Channel::Slack {
@@ -458,8 +487,8 @@ fn sender(receiver: &Receiver, timing: &Timing) -> Sender {
             channel,
             mention,
             buttons,
+            templates,
             api,
-            ..
         } => match token {
             Ok(token) => Slack::with_timeout(
                 api,
@@ -469,12 +498,16 @@ fn sender(receiver: &Receiver, timing: &Timing) -> Sender {
                 timing.request,
             )
             .map(|s| s.with_buttons(buttons.as_ref().is_some_and(|b| b.app_token.is_ok())))
+            .map(|s| s.with_templates(templates))
             .map(|s| Sender::Slack(Arc::new(s)))
             .map_err(|e| e.text),
             Err(why) => Err(why.clone()),
         },
-        Channel::Teams { webhook } => match webhook {
+        Channel::Teams {
+            webhook, templates, ..
+        } => match webhook {
             Ok(webhook) => Teams::with_timeout(webhook.clone(), timing.request)
+                .map(|t| t.with_templates(templates))
                 .map(|t| Sender::Teams(Arc::new(t)))
                 .map_err(|e| e.text),
             Err(why) => Err(why.clone()),

@@ -10,6 +10,7 @@ mod headers;
 mod matrix;
 mod names;
 mod notify;
+mod phrases;
 mod probes;
 mod request;
 mod secrets;
@@ -136,7 +137,11 @@ pub(super) fn plan(
         names: &probe_names,
         tags: &tags,
     };
-    let (receivers, routes) = notify::notify(raw.notify, &mentionable, inputs, desk);
+    let setting = phrases::Setting {
+        service: service.as_deref().unwrap_or_default(),
+        zone: &zone,
+    };
+    let (receivers, routes) = notify::notify(raw.notify, &mentionable, &setting, inputs, desk);
     let incidents = incidents(raw.incidents.map(|i| i.value), desk);
     let store = store(raw.store.map(|s| s.value).unwrap_or_default());
     let trust = trust(raw.trust, inputs, desk);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::names::Names;
+use super::phrases::Setting;
 use super::secrets;
 use crate::config::Inputs;
 use crate::config::desk::{At, Desk, Place, quote, suggest};
@@ -13,7 +14,7 @@ use crate::config::leaf::Name;
 use crate::config::raw;
 use crate::config::special::Source;
 use crate::domain::cell::{ProbeName, ReceiverName};
-use crate::domain::notification::{Channel, Receiver, Route};
+use crate::domain::notification::{Channel, Receiver, Route, Templates};
 use crate::domain::secret::Secret;
 
 /// Support staff are told a cause only above this, unless the route says otherwise.
@@ -28,6 +29,7 @@ pub(super) struct Probes<'a> {
 pub(super) fn notify(
     raw: Option<At<raw::Notify>>,
     probes: &Probes<'_>,
+    setting: &Setting<'_>,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> (Vec<Receiver>, Vec<Route>) {
@@ -38,10 +40,19 @@ pub(super) fn notify(
         .iter()
         .map(|(name, _)| (name.value.clone(), name.place))
         .collect();
+    let (for_slack, for_teams) = super::phrases::templates(raw.templates, inputs, desk);
     let mut receivers = Vec::new();
     for (name, receiver) in named {
         let Some(receiver) = receiver else { continue };
-        receivers.extend(self::receiver(&name.value, receiver, &names, inputs, desk));
+        let made = self::receiver(&name.value, receiver, &names, setting, inputs, desk);
+        receivers.extend(made.map(|mut receiver| {
+            match &mut receiver.channel {
+                Channel::Slack { templates, .. } => templates.clone_from(&for_slack),
+                Channel::Teams { templates, .. } => templates.clone_from(&for_teams),
+                Channel::Log => {}
+            }
+            receiver
+        }));
     }
     refuse_rings(&receivers, &places, desk);
 
@@ -145,6 +156,7 @@ fn receiver(
     name: &str,
     raw: At<raw::Receiver>,
     names: &Names,
+    setting: &Setting<'_>,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> Option<Receiver> {
@@ -152,7 +164,7 @@ fn receiver(
     let fallback = raw.fallback.and_then(|f| fallback(name, &f, names, desk));
     let channel = match (raw.slack, raw.teams, raw.log) {
         (Some(slack), None, None) => self::slack(slack.value, inputs, desk)?,
-        (None, Some(teams), None) => self::teams(teams.value, inputs, desk)?,
+        (None, Some(teams), None) => self::teams(teams.value, setting, inputs, desk)?,
         (None, None, Some(_)) => Channel::Log,
         (None, None, None) => {
             // A channel that could not be read has had its error already.
@@ -301,6 +313,7 @@ fn slack(raw: raw::Slack, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Ch
         channel: channel?,
         mention,
         buttons,
+        templates: Templates::default(),
         api: api?,
     })
 }
@@ -337,14 +350,23 @@ fn base(api: &At<String>, desk: &mut Desk<'_>) -> Option<String> {
     }
 }
 
-fn teams(raw: raw::Teams, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Channel> {
+fn teams(
+    raw: raw::Teams,
+    setting: &Setting<'_>,
+    inputs: &dyn Inputs,
+    desk: &mut Desk<'_>,
+) -> Option<Channel> {
+    let all_is_well = super::phrases::all_is_well(raw.all_is_well, setting, desk);
+    let channel = |webhook| Channel::Teams {
+        webhook,
+        all_is_well,
+        templates: Templates::default(),
+    };
     let source = raw.webhook?;
     let webhook = match channel_secret(&source, inputs, desk) {
         Ok(webhook) => webhook,
         Err(reason) => {
-            return Some(Channel::Teams {
-                webhook: Err(reason),
-            });
+            return Some(channel(Err(reason)));
         }
     };
     let place = source.place;
@@ -392,9 +414,7 @@ fn teams(raw: raw::Teams, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Ch
             "its host usually ends in \"api.powerplatform.com\"",
         );
     }
-    Some(Channel::Teams {
-        webhook: Ok(Secret::new(webhook.expose().trim())),
-    })
+    Some(channel(Ok(Secret::new(webhook.expose().trim()))))
 }
 
 fn is_local(url: &Url) -> bool {

@@ -30,6 +30,7 @@ fn given() -> Given {
             ("AMPERSAND", "hunter&22"),
         ]),
         files: HashMap::from([
+            ("long.txt", "x".repeat(5_000)),
             ("bad.xml", "<a>{{ password }}</a>".to_owned()),
             ("key.pem", "-----BEGIN PRIVATE KEY-----\n".to_owned()),
         ]),
