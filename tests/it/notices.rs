@@ -1,20 +1,26 @@
 //! What is told beside incidents: all is well, a channel in trouble, its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use edgewatch::app::deliver::{Deliver, Reach, Timing};
+use edgewatch::decide::monitor::{Effect, Event, Monitor};
 use edgewatch::domain::cell::ReceiverName;
 use edgewatch::domain::cron::Cron;
-use edgewatch::domain::notification::{AllIsWell, Channel, Reason, Receiver};
+use edgewatch::domain::incident::IncidentCell;
+use edgewatch::domain::notification::{AllIsWell, Channel, Notification, Reason, Receiver, Route};
 use edgewatch::domain::probe::Schedule;
 use edgewatch::notify::Notice;
+use edgewatch::notify::teams::payload;
 use edgewatch::store::Mark;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::deliver::{PATIENCE, World, engineers, support, timing};
 use super::fakes::{Fake, Fault, card_problems};
-use super::samples::{at, change, fresh};
+use super::samples::{at, change, fresh, incident};
+use super::slack::message;
 use super::teams::banned;
 
 /// As in production, a channel is looked at after the start.
@@ -220,6 +226,80 @@ async fn all_is_well_is_tried_until_it_arrives() {
     teams.until("the card", |t| t.cards().len() == 1).await;
     deliver.stop(PATIENCE).await;
     assert_eq!(teams.calls().len(), 4);
+}
+
+/// What a card promises as its next update comes at that time, though nothing changed; and the next, and the next.
+#[test]
+fn the_promised_update_comes() {
+    let mut plan = super::plan::plan("https://webcache.gmc-uk.org/");
+    plan.probes[0].name = "gmc-connect".into();
+    plan.receivers = vec![Receiver {
+        name: "support".into(),
+        channel: Channel::Log,
+        fallback: None,
+    }];
+    plan.routes = vec![Route {
+        to: "support".into(),
+        after: Duration::from_secs(600),
+        min_confidence: 0.9,
+        probes: Vec::new(),
+        tags: Vec::new(),
+    }];
+    let mut known = incident(1);
+    known.told_receivers.clear();
+    known.cells = vec![IncidentCell {
+        cell: known.diagnosis.failing[0].clone(),
+        kind: known.kind,
+        failing: true,
+        since: known.onset_at,
+        last_at: known.opened_at,
+    }];
+    plan.probes[0].from = vec![known.cells[0].cell.egress.clone()];
+    plan.probes[0].as_clients = vec![known.cells[0].cell.client.clone()];
+    plan.probes[0].with = vec![known.cells[0].cell.credential.clone()];
+    let mut monitor = Monitor::new(Arc::new(plan), vec![known.clone()], 2);
+    // Told ten minutes after the opening, as the route says; from then on, whatever the last card promised.
+    let mut due = known.opened_at + Duration::from_secs(600);
+    for turn in 0..6 {
+        let before = due - Duration::from_secs(1);
+        assert_eq!(
+            told(&mut monitor, before),
+            [],
+            "turn {turn}: before its time"
+        );
+        let wake = monitor.next_wake().unwrap();
+        assert!(
+            wake <= due,
+            "turn {turn}: the loop would sleep until {wake}"
+        );
+        let told = told(&mut monitor, due);
+        let [one] = told.as_slice() else {
+            panic!("turn {turn}: {} messages", told.len())
+        };
+        let reason = if turn == 0 {
+            Reason::Opened
+        } else {
+            Reason::Reminder
+        };
+        assert_eq!(one.reason, reason, "turn {turn}");
+        let promised = one.briefing.next_update_at.unwrap();
+        let card = payload(&message(one)).to_string();
+        let clock = promised.strftime("%H:%M").to_string();
+        assert!(
+            card.contains("Next update") && card.contains(&clock),
+            "turn {turn}: {clock} in {card}"
+        );
+        due = promised;
+    }
+}
+
+fn told(monitor: &mut Monitor, now: Timestamp) -> Vec<Notification> {
+    let effects = monitor.step(Event::Tick, now);
+    let saved = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Save(change) => Some(change.notifications),
+        _ => None,
+    });
+    saved.flatten().collect()
 }
 
 #[test]
