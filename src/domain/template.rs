@@ -101,6 +101,10 @@ const COMMON: Known = &[
 const ENGINEERS: Known = &[
     ("state", Example::Text("STILL DOWN 45 min")),
     ("headline", Example::Text("GMC refuses `legacy`")),
+    (
+        "because",
+        Example::List(&["`legacy` is refused everywhere"]),
+    ),
     ("subject", Example::Text("api.example")),
     ("probes", Example::List(&["gmc-connect"])),
     ("confidence", Example::Maybe("99 %")),

@@ -167,6 +167,7 @@ pub(super) fn for_engineers(message: &Message<'_>, clock: &Clock) -> Facts {
         ("remarks", remarks(message, clock).into()),
         ("state", state(message).into()),
         ("headline", line(&briefing.headline).into()),
+        ("because", list(&briefing.because).into()),
         ("subject", line(&briefing.subject).into()),
         ("probes", list(&briefing.probes).into()),
         ("confidence", known(percent(briefing.confidence)).into()),

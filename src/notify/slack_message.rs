@@ -38,9 +38,8 @@ pub(super) const FALLBACK_MAX: usize = 600;
 pub(super) const PLAIN_MAX: usize = 3_500;
 /// Of the page's own words in the parent.
 const EXCERPT_MAX: usize = 300;
-/// Headline and what to do in the parent; with fields, excerpt and foot it stays at 2,500.
-const HEADLINE_MAX: usize = 600;
-const STEP_MAX: usize = 350;
+/// Why and what to do in the parent; with fields, excerpt and foot it stays at 2,500.
+const BODY_MAX: usize = 800;
 /// The text of a confirmation: <https://docs.slack.dev/reference/block-kit/composition-objects/confirmation-dialog-object> (2026-11-22).
 const CONFIRM_MAX: usize = 300;
 /// Of the foot.
@@ -92,10 +91,13 @@ pub(super) fn parent(
     phrases: &Phrases,
 ) -> SlackMessageContent {
     let clock = Clock::new(message);
-    let mut text = escape(&summary(message, &clock), FALLBACK_MAX);
-    if message.plain {
-        text = plain(message, &clock);
-    }
+    let mut text = if message.plain {
+        plain(message, &clock)
+    } else {
+        // Slack shows it above the attachment, and as the push message.
+        let facts = phrases::for_engineers(message, &clock);
+        markup(&phrases.headline.render_something(&facts), FALLBACK_MAX)
+    };
     if let Some(mention) = mention {
         text = format!("{mention} {text}");
     }
@@ -130,20 +132,20 @@ pub(super) fn parent_blocks(
 ) -> Vec<SlackBlock> {
     let briefing = message.briefing;
     let facts = phrases::for_engineers(message, clock);
-    let headline = phrases.headline.render_something(&facts);
     let mut blocks = vec![
-        section_of(markup(&headline, HEADLINE_MAX)),
         SlackSectionBlock::new()
-            .with_fields(fields(briefing, clock))
+            .with_fields(fields(message, clock))
             .into(),
     ];
-    if let Some(excerpt) = briefing.failing.as_ref().and_then(|f| f.excerpt.as_ref()) {
+    // What the page said is of no use to anybody once it is over; the thread has it.
+    let failing = briefing.failing.as_ref().filter(|_| !briefing.resolved);
+    if let Some(excerpt) = failing.and_then(|f| f.excerpt.as_ref()) {
         let excerpt = cut(&line(excerpt), EXCERPT_MAX);
         if !excerpt.is_empty() {
             blocks.push(preformatted(&excerpt));
         }
     }
-    let body = markup(&phrases.body.render(&facts), STEP_MAX);
+    let body = markup(&phrases.body.render(&facts), BODY_MAX);
     if !body.is_empty() {
         blocks.push(section_of(body));
     }
@@ -185,7 +187,8 @@ fn buttons_of(briefing: &Briefing) -> SlackBlock {
     .into()
 }
 
-fn fields(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlockText> {
+fn fields(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlockText> {
+    let briefing = message.briefing;
     let failing = briefing.cells.iter().filter(|c| c.failing).count();
     let places = format!(
         "{failing} of {} combinations, {} failed runs",
@@ -195,19 +198,35 @@ fn fields(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlockText> {
     let last_good = briefing
         .last_good_at
         .map_or_else(|| "none seen".to_owned(), |at| clock.time_and_zone(at));
-    [
-        ("Expected", briefing.expected.as_str()),
-        ("Got", briefing.got.as_str()),
-        ("Failing", places.as_str()),
-        ("Last good run", last_good.as_str()),
-    ]
-    .into_iter()
-    .map(|(title, value)| {
-        let value = line(value);
-        let value = if value.is_empty() { "–" } else { &value };
-        SlackBlockText::MarkDown(markdown(escape(&format!("*{title}*\n{value}"), FIELD_MAX)))
-    })
-    .collect()
+    let fields = if briefing.resolved {
+        let end = briefing.resolved_at.unwrap_or(message.happened_at);
+        let lasted = format!(
+            "{} to {}",
+            clock.time_and_zone(briefing.onset_at),
+            clock.time_and_zone(end)
+        );
+        [
+            ("Expected", briefing.expected.clone()),
+            ("Got meanwhile", briefing.got.clone()),
+            ("Failed", format!("{} runs", briefing.failed_runs)),
+            ("When", lasted),
+        ]
+    } else {
+        [
+            ("Expected", briefing.expected.clone()),
+            ("Got", briefing.got.clone()),
+            ("Failing", places),
+            ("Last good run", last_good),
+        ]
+    };
+    fields
+        .into_iter()
+        .map(|(title, value)| {
+            let value = line(&value);
+            let value = if value.is_empty() { "–" } else { &value };
+            SlackBlockText::MarkDown(markdown(escape(&format!("*{title}*\n{value}"), FIELD_MAX)))
+        })
+        .collect()
 }
 
 /// The reply of this delivery in the thread.
@@ -366,15 +385,12 @@ fn own_units(text: &str) -> Vec<String> {
                 && !token[1..].contains('<')
                 && !token.contains('\n')
         });
-        let taken = match token {
-            Some(token) => {
-                units.push(token.to_owned());
-                token.len()
-            }
-            None => {
-                units.push(sent(character));
-                character.len_utf8()
-            }
+        let taken = if let Some(token) = token {
+            units.push(token.to_owned());
+            token.len()
+        } else {
+            units.push(sent(character));
+            character.len_utf8()
         };
         rest = &rest[taken..];
     }
@@ -425,7 +441,7 @@ mod tests {
         );
         // A token is never cut in two.
         let cut = markup(&pieces, 50);
-        assert_eq!(cut, "*R&amp;D* … cut, 37 characters more");
+        assert_eq!(cut, "*R&amp;D* … cut, 32 characters more");
     }
 
     #[test]

@@ -26,7 +26,11 @@ pub(super) fn summary(
 ) -> SlackMessageContent {
     let clock = Clock::new(message);
     let title = title(message, summary, &clock);
+    // The number in bold, as the state is in other messages.
     let mut text = escape(&title, FALLBACK_MAX);
+    if let Some((count, rest)) = text.split_once(" · ") {
+        text = format!("*{count}* · {rest}");
+    }
     if message.plain {
         let lines = lines(summary.members, &clock, "");
         text = escape_lines(&format!("{title}\n{lines}"), PLAIN_MAX);
@@ -39,7 +43,6 @@ pub(super) fn summary(
         return content;
     }
     let blocks = vec![
-        section(&format!("*{}*", title.replace('*', "∗")), FALLBACK_MAX),
         section(&lines(summary.members, &clock, "*"), TEXT_MAX),
         context("Too many at once for a message each · the details of each are in the thread"),
     ];
@@ -47,6 +50,10 @@ pub(super) fn summary(
         .with_color(colour(summary.members).to_owned())
         .with_blocks(blocks);
     content.with_attachments(vec![attachment])
+}
+
+fn bold(text: &str) -> String {
+    text.replace('*', "∗")
 }
 
 fn colour(members: &[Member]) -> &'static str {
@@ -161,7 +168,12 @@ pub(super) fn reply(message: &Message<'_>, phrases: &Phrases) -> SlackMessageCon
     }
     let text = escape(&first_line(message, &clock), FALLBACK_MAX);
     let blocks: Vec<SlackBlock> = if message.reason == Reason::Opened || message.whole {
-        let mut blocks = parent_blocks(message, &clock, phrases);
+        // Beside blocks the text does not show, so the headline is one of them.
+        let mut blocks = vec![section(
+            &format!("*{}*", bold(&first_line(message, &clock))),
+            FALLBACK_MAX,
+        )];
+        blocks.extend(parent_blocks(message, &clock, phrases));
         if !message.whole {
             blocks.extend(evidence_blocks(message.briefing, &clock));
         }

@@ -210,7 +210,7 @@ fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, String)> {
     facts.push(("What people see", "It fails, or does not finish".to_owned()));
     facts.push(("What we are doing", doing(briefing).to_owned()));
     if let Some(workaround) = words(briefing.words.workaround.as_ref()) {
-        facts.push(("What works meanwhile", workaround));
+        facts.push(("What still works", workaround));
     }
     if let Some(at) = briefing.next_update_at {
         facts.push((

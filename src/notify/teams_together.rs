@@ -29,12 +29,14 @@ pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Val
             { "type": "TextBlock", "text": escape(&service(first.briefing)), "isSubtle": true, "spacing": "None", "wrap": true },
         ],
     })];
-    let facts: Vec<Value> = messages
-        .iter()
-        .take(LINES_MAX)
-        .map(|message| json!({ "title": reference(message.briefing), "value": escape(&fact(message, &clock, phrases)) }))
-        .collect();
-    body.push(json!({ "type": "FactSet", "facts": facts }));
+    body.extend(messages.iter().take(LINES_MAX).map(|message| {
+        let text = format!(
+            "{} ({})",
+            fact(message, &clock, phrases),
+            reference(message.briefing)
+        );
+        json!({ "type": "TextBlock", "text": escape(&text), "wrap": true, "spacing": "Small" })
+    }));
     if messages.len() > LINES_MAX {
         let rest: Vec<String> = messages[LINES_MAX..]
             .iter()

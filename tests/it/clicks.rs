@@ -88,7 +88,7 @@ async fn a_click_becomes_an_action_exactly_once() {
     let (sender, mut actions) = mpsc::channel(8);
     let clicks = Clicks::start(&[receiver(&fake, &[], &[])], &calm(), &sender);
     let buttons = buttons(&fake).await;
-    insta::assert_json_snapshot!("slack_buttons", buttons);
+    insta::assert_json_snapshot!("slack_parent_with_buttons", fake.parents()[0].body);
     listening(&fake, 1).await;
     let (acknowledge, silence) = (&buttons[0], &buttons[1]);
     // The same envelope again, the same press in a new envelope, and a double click.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::deliver::{PATIENCE, World, engineers, hangs, hasty, support, timing};
 use super::fakes::{Fake, Fault, card_problems};
 use super::samples::{fresh, notification};
-use super::slack::message;
+use super::slack::{message, without_ts};
 use super::teams::banned;
 
 /// An incident with words of its own.
@@ -60,7 +60,7 @@ async fn ten_at_once_share_one_message() {
         body["text"]
             .as_str()
             .unwrap()
-            .starts_with("10 INCIDENTS · GMC · all open"),
+            .starts_with("*10 INCIDENTS* · GMC · all open"),
         "{body}"
     );
     // Each reply has what a message of its own would have shown.
@@ -92,6 +92,9 @@ async fn ten_at_once_share_one_message() {
             n => format!("{} open, {n} fixed", 10 - n),
         };
         assert!(text.contains(&state), "{text}");
+        if incident == 4 {
+            insta::assert_json_snapshot!("slack_summary", without_ts(&summaries(&slack)[0]));
+        }
     }
     // It comes back: where it was.
     world.due(&[of(7, Reason::Reopened, 3, "engineers")]).await;
@@ -259,7 +262,7 @@ async fn what_came_and_went_while_the_channel_was_down_is_one_message() {
     deliver.stop(PATIENCE).await;
     assert_eq!(slack.parents().len(), 1);
     let text = summaries(&slack)[0]["text"].to_string();
-    assert!(text.contains("7 INCIDENTS · GMC · all fixed"), "{text}");
+    assert!(text.contains("7 INCIDENTS* · GMC · all fixed"), "{text}");
     assert!(world.store.undelivered().await.unwrap().is_empty());
 }
 
