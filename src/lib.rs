@@ -12,11 +12,12 @@
 //! | [`clock`] | the one place that reads the wall clock | nothing of ours |
 //! | [`probe`] | runs one cell over real sockets, returns an observation | domain |
 //! | [`store`] | the `SQLite` file: history, incidents, outbox | domain, clock |
-//! | [`notify`] | one message to one receiver: Slack, Teams, the log | domain |
+//! | [`notify`] | one message to one receiver: Slack, Teams, webhook, mail, `PagerDuty`, Alertmanager, the log | domain |
 //! | [`report`] | renderings for people: tables, incident texts | domain |
 //! | [`simulate`] | a partner API behind a rule-driven edge, on loopback | domain |
+//! | [`telemetry`] | what edgewatch says of itself: metrics, health, heartbeat | domain, clock |
 //! | [`app`] | wiring: start, the loop, delivery, stop | all of the above |
-//! | [`cli`] | one file a command | all of the above |
+//! | [`cli`] | one file a command | all of the above but telemetry |
 //!
 //! To read it in order of the data: [`config`] makes the plan, [`decide::schedule`] says which cell
 //! is due, [`probe`] makes an [`domain::observation::Observation`], [`decide::classify`] a
@@ -35,6 +36,7 @@ pub mod probe;
 pub mod report;
 pub mod simulate;
 pub mod store;
+pub mod telemetry;
 
 pub mod app;
 

@@ -16,10 +16,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("notify", &["domain"]),
     ("report", &["domain"]),
     ("simulate", &["domain"]),
+    ("telemetry", &["domain", "clock"]),
     (
         "app",
         &[
-            "domain", "decide", "config", "clock", "probe", "store", "notify", "report", "simulate",
+            "domain",
+            "decide",
+            "config",
+            "clock",
+            "probe",
+            "store",
+            "notify",
+            "report",
+            "simulate",
+            "telemetry",
         ],
     ),
     (

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::clicks::Clicks;
 use super::deliver::{Deliver, Print, Timing};
 use super::keeper::Keeper;
+use super::self_watch::{Around, SelfWatch};
 use super::{load, round};
 use crate::clock;
 use crate::decide::monitor::{Effect, Event, Judged, Monitor};
@@ -20,6 +21,7 @@ use crate::decide::schedule::{Asked, Start, Timetable};
 use crate::domain::action::Action;
 use crate::domain::cell::CellKey;
 use crate::domain::notification::{Channel, Receiver};
+use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
 use crate::notify::slack_socket::Patience;
@@ -36,6 +38,8 @@ const STOP_STEP: Duration = Duration::from_secs(5);
 /// What the daemon tells whoever runs it in the foreground.
 #[derive(Debug)]
 pub enum News<'a> {
+    /// It probes now; metrics and health are served here, if at all.
+    Started(Option<std::net::SocketAddr>),
     /// A run ended.
     Judged(&'a Judged),
     /// An incident opened, changed or ended; the change is on its way to the store.
@@ -88,6 +92,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     }
     let prober = Arc::new(Prober::new(&plan)?);
     let receivers = drawn(&plan.receivers, options.actions.is_some());
+    let own = SelfWatch::start(&plan, store.clone(), clock::now()).await?;
     let deliver = Deliver::start(
         store.clone(),
         &receivers,
@@ -113,14 +118,20 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         actions: options.actions,
         runs: JoinSet::new(),
         starts: Vec::new(),
+        own,
     };
     state.listen();
+    state.own.incidents(&state.monitor);
     tracing::info!(
         cells = state.plan.cells().count(),
         store = %state.plan.store.path.display(),
         "edgewatch {} is probing",
         env!("CARGO_PKG_VERSION"),
     );
+    state.own.ready();
+    if let Some(listener) = &mut state.listener {
+        listener(News::Started(state.own.address()));
+    }
 
     loop {
         state.start_due(clock::now());
@@ -131,16 +142,24 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
                 Some(Command::Reload) => state.reload(options.config.as_deref()).await,
                 Some(Command::Stop) | None => break,
             },
+            _ = state.own.beats.tick() => state.beat(clock::now()),
+            Some(question) = state.own.questions.recv() => {
+                state.own.answer(question, around(&state.timetable, &state.keeper, clock::now()));
+            }
             Some(ended) = state.runs.join_next(), if !state.runs.is_empty() => state.ended(ended),
             () = tokio::time::sleep(nap) => state.step(Event::Tick, clock::now()),
         }
     }
 
     tracing::info!("stopping");
+    state.own.stopping();
     if let Some(clicks) = state.clicks {
         clicks.stop().await;
     }
     state.runs.shutdown().await;
+    state
+        .own
+        .stopped(around(&state.timetable, &state.keeper, clock::now()));
     state.keeper.stop(STOP_STEP).await;
     if let Some(deliver) = state.deliver {
         deliver.stop(STOP_STEP).await;
@@ -163,24 +182,49 @@ struct Loop {
     clicks: Option<Clicks>,
     messages: Print,
     actions: Option<mpsc::Sender<Action>>,
-    /// Runs in flight; a panic in one stays in its task and gives the cell back without a verdict.
+    /// Runs in flight, by the cell that was due; a panic in one stays in its task and gives the cell back
+    /// without a verdict.
     runs: JoinSet<(CellKey, Option<Judged>)>,
     /// Kept between rounds so that starting cells allocates nothing.
     starts: Vec<Start>,
+    own: SelfWatch,
+}
+
+/// What the self-watch is shown of the loop.
+fn around<'a>(timetable: &'a Timetable, keeper: &Keeper, now: Timestamp) -> Around<'a> {
+    Around {
+        timetable,
+        waiting_changes: keeper.waiting(),
+        now,
+    }
 }
 
 impl Loop {
+    fn beat(&mut self, now: Timestamp) {
+        self.own.beat(around(&self.timetable, &self.keeper, now));
+    }
+
     fn start_due(&mut self, now: Timestamp) {
         let room = self.plan.runs_in_flight_max.saturating_sub(self.runs.len());
         self.timetable.due(now, room, &mut self.starts);
         for start in self.starts.drain(..) {
+            if !self.monitor.wants(&start.cell, start.purpose) {
+                self.timetable.finished(&start.cell);
+                continue;
+            }
+            let aimed = match start.purpose {
+                Purpose::Schedule => self.monitor.aim(&start.cell, start.due_at),
+                _ => None,
+            };
             let (plan, prober) = (self.plan.clone(), self.prober.clone());
             self.runs.spawn(async move {
-                let run = round::run(&plan, &prober, &start.cell, start.purpose, start.due_at);
+                let cell = aimed.as_ref().unwrap_or(&start.cell);
+                let run = round::run(&plan, &prober, cell, start.purpose, start.due_at);
                 let judged = AssertUnwindSafe(run).catch_unwind().await.ok();
                 (start.cell, judged)
             });
         }
+        self.own.turned(&self.timetable);
     }
 
     /// Until the next thing that is due.
@@ -202,6 +246,7 @@ impl Loop {
         self.timetable.finished(&cell);
         match judged {
             Some(judged) => {
+                self.own.ended(&judged);
                 self.store.record(&judged.observation, &judged.verdict);
                 tracing::debug!(
                     probe = %judged.observation.cell.probe,
@@ -223,13 +268,17 @@ impl Loop {
                 }
                 self.step(Event::Observed(Box::new(judged)), clock::now());
             }
-            None => {
-                tracing::error!(%cell, "a run panicked; please report this, with the message above");
-            }
+            None => self.panicked(&cell),
         }
     }
 
+    fn panicked(&mut self, cell: &CellKey) {
+        self.own.panicked();
+        tracing::error!(%cell, "a run panicked; please report this, with the message above");
+    }
+
     fn step(&mut self, event: Event, now: Timestamp) {
+        let mut changed = false;
         for effect in self.monitor.step(event, now) {
             match effect {
                 Effect::Run {
@@ -254,6 +303,8 @@ impl Loop {
                             entry.text
                         );
                     }
+                    changed = true;
+                    self.own.changed(&change);
                     if let Some(listener) = &mut self.listener {
                         listener(News::Changed(&change));
                     }
@@ -261,31 +312,29 @@ impl Loop {
                 }
             }
         }
+        if changed {
+            self.own.incidents(&self.monitor);
+        }
     }
 
-    /// Reads the file again; a faulty one leaves everything as it is.
+    /// Reads the file again; a faulty one leaves everything as it is, and shows wherever we are watched.
     async fn reload(&mut self, config: Option<&std::path::Path>) {
         let Some(path) = config else { return };
-        let checked = match load::load(path) {
-            Ok(checked) => checked,
-            Err(error) => {
-                tracing::error!(
-                    "{} was not taken, the old one stays in force:\n{error}",
-                    path.display()
-                );
-                return;
-            }
-        };
-        let prober = match Prober::new(&checked.plan) {
-            Ok(prober) => prober,
-            Err(error) => {
-                tracing::error!(
-                    "{} was not taken, the old one stays in force: {error}",
-                    path.display()
-                );
-                return;
-            }
-        };
+        self.own.reloading();
+        if let Err(why) = self.take(path).await {
+            tracing::error!(
+                "{} was not taken, the old one stays in force:\n{why}",
+                path.display()
+            );
+            let around = around(&self.timetable, &self.keeper, clock::now());
+            self.own.refused(&self.plan, &why, around);
+        }
+    }
+
+    async fn take(&mut self, path: &std::path::Path) -> Result<(), String> {
+        let checked = load::load(path).map_err(|e| e.to_string())?;
+        let prober = Prober::new(&checked.plan)?;
+        let prepared = self.own.prepare(&checked.plan).await?;
         load::log_warnings(&checked);
         if self.plan.store != checked.plan.store {
             tracing::warn!(
@@ -309,11 +358,14 @@ impl Loop {
         if receivers_changed || self.deliver.is_none() {
             self.deliver_anew().await;
         }
+        let around = around(&self.timetable, &self.keeper, clock::now());
+        self.own.taken(&self.plan, prepared, around);
         tracing::info!(
             cells = self.plan.cells().count(),
             "{} is in force",
             path.display()
         );
+        Ok(())
     }
 
     /// Hears the buttons of the present plan's receivers.

@@ -6,6 +6,7 @@
 
 mod notices;
 mod order;
+mod sender;
 mod state;
 mod storm;
 #[cfg(test)]

@@ -48,6 +48,12 @@ impl Keeper {
         }
     }
 
+    /// How many changes wait for the store, without the one in hand.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.work.max_capacity() - self.work.capacity()
+    }
+
     /// Waits until everything handed over is kept, at most `deadline`.
     pub async fn stop(mut self, deadline: Duration) {
         drop(self.work);

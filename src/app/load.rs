@@ -45,6 +45,12 @@ pub fn load(path: &Path) -> Result<Checked, Error> {
         .map_err(Error::Faulty)
 }
 
+/// Where the file at `path` keeps its store, though it may be faulty elsewhere.
+#[must_use]
+pub fn store_path(path: &Path) -> Option<PathBuf> {
+    config::store_path(&read_bounded(path).ok()?)
+}
+
 /// Says in the log what is odd about a file that can be used: a secret that is not there, for example.
 pub fn log_warnings(checked: &Checked) {
     for warning in &checked.warnings {

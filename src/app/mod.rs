@@ -15,3 +15,7 @@ pub mod keeper;
 pub mod load;
 // One round now, without the daemon.
 pub mod round;
+// The daemon as its own patient: counts, looks after itself, tells others.
+mod self_watch;
+// What a person wants to know of the daemon, from its store and from itself.
+pub mod status;

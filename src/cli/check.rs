@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::{Format, exit};
 use crate::app::load;
 use crate::config::Findings;
+use crate::domain::notification::{Channel, Receiver};
 
 /// Check probes.yaml: every error with its line, its place and how to mend it
 ///
@@ -46,9 +47,37 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
                 counted(plan.clients.len(), "client", "clients"),
                 counted(plan.cells().count(), "cell", "cells"),
             ));
+            for receiver in &plan.receivers {
+                super::print(&format!("  {}\n", told(receiver)));
+            }
         }
     }
     exit::OK
+}
+
+/// Where a receiver's messages go, and what is missing for it: `support: Teams; to the log meanwhile: TEAMS_WEBHOOK_URL is not set`.
+fn told(receiver: &Receiver) -> String {
+    let way = match &receiver.channel {
+        Channel::Slack { channel, .. } => format!("Slack channel {channel}"),
+        Channel::Teams { .. } => "Teams".to_owned(),
+        Channel::Webhook { .. } => "a signed webhook".to_owned(),
+        Channel::Email(mail) => {
+            let words = if mail.plain { ", in plain words" } else { "" };
+            format!("mail to {} by {}{words}", mail.to.join(", "), mail.host)
+        }
+        Channel::PagerDuty { .. } => "PagerDuty".to_owned(),
+        Channel::Alertmanager { peers, .. } => format!("Alertmanager at {}", peers.join(", ")),
+        Channel::Log => "the log".to_owned(),
+    };
+    let fallback = receiver.fallback.as_ref();
+    let fallback = fallback.map_or_else(String::new, |name| format!(", else {name}"));
+    let missing = receiver.channel.missing().join(", ");
+    let missing = if missing.is_empty() {
+        missing
+    } else {
+        format!("; to the log meanwhile: {missing}")
+    };
+    format!("{}: {way}{fallback}{missing}", receiver.name)
 }
 
 /// `no controls`, `1 egress`, `3 clients`.

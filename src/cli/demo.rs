@@ -87,6 +87,7 @@ async fn tell(keep: bool) -> Result<bool, String> {
                     took: judged.observation.took,
                 })),
                 News::Changed(change) => Heard::Change(Box::new(change.clone())),
+                News::Started(_) => return,
             };
             // The story may have ended already.
             let _ = heard.send(piece);

@@ -11,6 +11,7 @@ pub mod replay;
 mod report;
 mod run;
 mod schema;
+mod status;
 mod try_client;
 
 use std::io::IsTerminal as _;
@@ -48,9 +49,11 @@ Examples:
   edgewatch gate gmc-connect && start-the-sync
   edgewatch report 12                    the letter to the partner about INC-12
   edgewatch                              probe on schedule and tell Slack and Teams (the same as `edgewatch run`)
+  edgewatch status                       is the daemon well, what did it see last, does anything need care?
   curl -si https://example.org | edgewatch classify -
 
-Exit codes: 0 all is well; 1 a problem was found; 2 something on our side, or a wrong command line."
+Exit codes: 0 all is well; 1 a problem was found; 2 something on our side, or a wrong command line.
+What each means for a command stands in its own --help."
 )]
 struct Arguments {
     /// The file that says what to probe and whom to tell.
@@ -87,6 +90,7 @@ enum Command {
     Classify(classify::Arguments),
     Schema(schema::Arguments),
     Incidents(incidents::Arguments),
+    Status(status::Arguments),
     Report(report::Arguments),
     Postmortem(report::PostmortemArguments),
     Demo(demo::Arguments),
@@ -122,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Classify(command) => classify::run(&command),
         Command::Schema(command) => schema::run(&command),
         Command::Incidents(command) => incidents::run(&config, &command),
+        Command::Status(command) => status::run(&config, &command),
         Command::Report(command) => report::run(&config, &command),
         Command::Postmortem(command) => report::run_postmortem(&config, &command),
         Command::Demo(command) => demo::run(&arguments.log, &command),

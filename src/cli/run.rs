@@ -13,7 +13,9 @@ use crate::app::load;
 /// Probe on schedule, keep history, open incidents and tell people (the default)
 ///
 /// Runs in the foreground until SIGINT or SIGTERM; SIGHUP reads the file again, and keeps the old one
-/// when the new one is faulty. Messages for receivers without a token are printed.
+/// when the new one is faulty. Messages for receivers without a token are printed. Under systemd it says when
+/// it is ready and feeds the watchdog. Exit code 0 when it was stopped, 1 when the file is faulty, 2 when it
+/// can't start: no store, no address to listen on.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Arguments {}
 
@@ -67,5 +69,5 @@ async fn until_signalled(options: Options) -> Result<(), String> {
             }
         }
     });
-    daemon::run(options, wanted).await
+    Box::pin(daemon::run(options, wanted)).await
 }

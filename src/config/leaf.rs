@@ -3,7 +3,7 @@
 //! Each knows how it is written, what it refuses, and how an editor may describe it.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use regex::{Regex, RegexBuilder};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -197,6 +197,36 @@ inline_schema!(
     Address,
     "Address",
     json_schema!({ "type": "string", "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }] })
+);
+
+/// An IP address with a port.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SocketText(pub(super) SocketAddr);
+
+impl Read for SocketText {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        let (text, _) = scalar(node, place, "an address with its port", desk)?;
+        let found = text.parse();
+        if found.is_err() {
+            let hint = if text.parse::<u16>().is_ok() {
+                format!("write \"127.0.0.1:{text}\"")
+            } else {
+                "like \"127.0.0.1:9464\" or \"[::1]:9464\"".to_owned()
+            };
+            desk.error(
+                place,
+                format!("{} is no address with a port", quote(text)),
+                hint,
+            );
+        }
+        found.ok().map(Self)
+    }
+}
+
+inline_schema!(
+    SocketText,
+    "SocketText",
+    json_schema!({ "type": "string", "pattern": ":[0-9]{1,5}$", "examples": ["127.0.0.1:9464"] })
 );
 
 /// A regular expression, bounded in size.

@@ -33,6 +33,9 @@ static LOOKS_SECRET: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r"://([^/\s@]+)@",
         // Where the whole URL is the secret.
         r#"https?://[^\s"'/]*(?:webhook\.office\.com|outlook\.office\.com|logic\.azure\.com|powerplatform\.com|hooks\.slack\.com)[^\s"']*"#,
+        // Dead-man's switches: healthchecks.io, Cronitor, Better Stack, and the paths that self-hosted ones use.
+        r#"https?://[^\s"'/]*(?:hc-ping\.com|healthchecks\.io|cronitor\.link)[^\s"']*"#,
+        r#"https?://[^\s"']*/(?:api/v1/heartbeat|api/push)/[^\s"']*"#,
         r#"[?&](?:sig|key|api_?key|token|access_token|password)=([^&\s"']+)"#,
         r"(?i)\b(?:Bearer|Basic)\s+([\w.~+/=-]+)",
     ]

@@ -20,7 +20,7 @@ mod syntax;
 mod yaml;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use self::finding::{Finding, Findings, Severity};
 pub use self::schema::schema;
@@ -52,6 +52,19 @@ pub struct Checked {
     pub plan: Plan,
     /// What may not be meant; never an error.
     pub warnings: Findings,
+}
+
+/// Where a file keeps its store, as far as that can be read of one that is faulty elsewhere.
+///
+/// For questions that a faulty file must not leave unanswered, such as why it was not taken.
+#[must_use]
+pub fn store_path(text: &str) -> Option<PathBuf> {
+    let mut desk = desk::Desk::new("", text);
+    let mut root = yaml::parse(text).ok()??;
+    yaml::drop_extensions(&mut root);
+    let place = desk::Desk::root(&root);
+    let raw = read::read_at::<raw::File>(&root, place, &mut desk)?.value;
+    Some(check::store(raw.store.map(|s| s.value).unwrap_or_default()).path)
 }
 
 /// Reads and checks `text`; `file` is its name in messages.

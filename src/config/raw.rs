@@ -9,11 +9,12 @@
 )]
 
 use super::collections::{Form, List, Many, Named, Pairs};
-use super::leaf::{Address, Flag, HeaderText, Name, Pattern, Status, UserAgent, Word};
+use super::leaf::{Address, Flag, HeaderText, Name, Pattern, SocketText, Status, UserAgent, Word};
 use super::measure::{Share, Size, Span, Whole};
 use super::read::mirror;
-use super::special::{Controls, Follow, Log, Method, Never, PathText, ProxyUrl, Source};
+use super::special::{Controls, Follow, Log, Method, Never, PathText, ProxyUrl, Readers, Source};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
+use crate::domain::notification::Encryption;
 use crate::domain::observation::HttpVersion;
 use crate::domain::probe::Resolver;
 use crate::domain::verdict::{Factor, Kind, Maker, Rule};
@@ -62,12 +63,16 @@ mirror! {
         "notify" notify: Notify,
         /// Where history and incidents are kept.
         "store" store: Store,
-        /// PEM files with further roots that probes trust, besides the system's.
+        /// PEM files with further roots that probes, webhook, email and alertmanager trust, besides the system's.
         "trust" trust: Many<String>,
         /// Name servers to ask ("192.0.2.53" or "192.0.2.53:5353") instead of those of this host.
         "name_servers" name_servers: Many<String>,
         /// Runs in flight at once over all hosts; 256 when left out.
         "runs_in_flight" runs_in_flight: Whole<1, 10_000>,
+        /// Where /metrics, /healthz and /readyz are served ("127.0.0.1:9464"); nowhere when left out.
+        "listen" listen: Form<SocketText, Listen>,
+        /// A dead-man's switch that is told that edgewatch is alive.
+        "heartbeat" heartbeat: Heartbeat,
     }
 
     /// A way out to the internet; `{}` leaves the choice to the system's routes.
@@ -84,6 +89,8 @@ mirror! {
         "password" password: Source,
         /// The address that the partner sees and has allow-listed; for people, never used to connect.
         "public" public: Address,
+        /// Where it leaves our network ("london"); egresses of one region are often refused together.
+        "region" region: Name,
         /// Which IP versions of the target may be used; any when left out.
         "family" family: Word<IpFamily>,
     }
@@ -118,6 +125,8 @@ mirror! {
         "name" name: Name,
         /// What to ask; http or https.
         required "url" url: String,
+        /// Whose it is; hosts of one partner are diagnosed together. The registrable domain of the host when left out.
+        "partner" partner: Name,
         /// GET when left out.
         "method" method: Word<Method>,
         /// Headers in this order; values may hold {{ credential.<field> }}.
@@ -268,12 +277,20 @@ mirror! {
         "templates" templates: Templates,
     }
 
-    /// A channel; exactly one of slack, teams and log.
+    /// A channel; exactly one of slack, teams, webhook, email, pagerduty, alertmanager and log.
     Receiver (hide_text) {
         /// A Slack channel, through a bot.
         "slack" slack: Slack,
         /// A Teams channel, through a Workflows webhook.
         "teams" teams: Teams,
+        /// Any HTTP endpoint of your own: a POST of JSON, signed (Standard Webhooks).
+        "webhook" webhook: Webhook,
+        /// People, by mail.
+        "email" email: Email,
+        /// People on call, through PagerDuty.
+        "pagerduty" pagerduty: PagerDuty,
+        /// An Alertmanager, which groups, silences and tells further.
+        "alertmanager" alertmanager: Alertmanager,
         /// The log and, in the foreground, the terminal.
         "log" log: Log,
         /// Who gets it when this one can't.
@@ -344,18 +361,86 @@ mirror! {
         required "file" file: PathText,
     }
 
+    /// Any HTTP endpoint of your own: a POST of JSON, signed (Standard Webhooks).
+    Webhook (hide_text) {
+        /// The whole URL is the secret.
+        required "url" url: Source,
+        /// The key that signs every request: base64 of 24 to 64 bytes, perhaps behind "whsec_".
+        required "secret" secret: Source,
+    }
+
+    /// People, by mail; each incident is one thread.
+    Email (hide_text) {
+        /// The mail server ("smtp.example.org"), without the port.
+        required "host" host: String,
+        /// 587 when left out, 465 for tls: implicit, 25 for tls: none.
+        "port" port: Whole<1, 65535>,
+        /// starttls (required, not only tried) when left out; implicit; none only for a server on this host.
+        "tls" tls: Word<Encryption>,
+        /// User name, if the server wants a login.
+        "username" username: Source,
+        /// Password, if the server wants a login.
+        "password" password: Source,
+        /// The sender: "alerts@example.org" or "edgewatch <alerts@example.org>".
+        required "from" from: String,
+        /// The recipients, at most 50.
+        required "to" to: Many<String>,
+        /// For whom it is worded: engineers when left out; plain, for support staff, without codes and guesses.
+        "words" words: Word<Readers>,
+        /// What this host calls itself in EHLO; the domain of the sender when left out.
+        "hello" hello: String,
+    }
+
+    /// People on call, through PagerDuty's events API v2.
+    PagerDuty (hide_text) {
+        /// Integration key of an "Events API V2" integration.
+        required "routing_key" routing_key: Source,
+        /// Base of the API; https://events.pagerduty.com when left out, https://events.eu.pagerduty.com for accounts in Europe.
+        "api" api: String,
+    }
+
+    /// An Alertmanager, by its API v2.
+    Alertmanager (hide_text) {
+        /// Where Alertmanager begins ("http://alertmanager:9093"); every peer of a cluster, all of them are told.
+        required "url" url: Many<String>,
+        /// User name, where it wants a login.
+        "username" username: Source,
+        /// Password, where it wants a login.
+        "password" password: Source,
+        /// Bearer token, in place of user name and password.
+        "token" token: Source,
+        /// Added to the labels of every alert, for its routes.
+        "labels" labels: Pairs<String>,
+    }
+
     /// Which incidents a receiver hears of.
     Route {
         /// The receiver.
         required "to" to: Name,
         /// Only when the incident is still open this long after it opened.
         "after" after: Span<0, { 7 * DAY }>,
-        /// No cause is named below this confidence; 0.9 for Teams and 0 for others when left out.
+        /// No cause is named below this confidence; 0.9 for Teams and plain mail, 0 for others when left out.
         "min_confidence" min_confidence: Share,
         /// Only incidents with one of these probes.
         "probes" probes: Many<Name>,
         /// Only incidents with a probe of one of these tags.
         "tags" tags: Many<Name>,
+    }
+
+    /// Where metrics and health are served, over plain HTTP and without a password.
+    Listen {
+        /// Address and port; port 0 leaves the choice to the system.
+        required "address" address: SocketText,
+        /// Allow an address that other hosts can reach; whoever does can read names of probes and receivers.
+        "exposed" exposed: Flag,
+    }
+
+    /// A dead-man's switch: it raises the alarm when the requests stay away.
+    Heartbeat (hide_heartbeat) {
+        /// Asked with GET; the whole URL is the secret.
+        required "url" url: Source,
+        /// Time between two; 1m when left out.
+        "every" every: Span<SECOND, { DAY }>,
     }
 
     /// Where history and incidents are kept.

@@ -79,6 +79,20 @@ macro_rules! mirror {
 }
 pub(super) use mirror;
 
+/// Hides whatever may be the URL of a dead-man's switch: all of it is the secret.
+pub(super) fn hide_heartbeat(node: &Node<'_>, desk: &mut Desk<'_>) {
+    match &node.value {
+        Value::Map(entries) => {
+            for (key, value) in entries {
+                if key.text != "every" && !matches!(value.value, Value::Map(_)) {
+                    desk.hide(value);
+                }
+            }
+        }
+        _ => desk.hide(node),
+    }
+}
+
 /// Hides a text that stands where a mapping with secrets belongs.
 pub(super) fn hide_text(node: &Node<'_>, desk: &mut Desk<'_>) {
     if !matches!(node.value, Value::Map(_)) {
@@ -199,9 +213,18 @@ pub(super) fn entries<'n, 't>(
 
 /// Keeps what stands behind a misspelt or repeated `password` out of sight, too.
 fn hide_behind(key: &Key<'_>, value: &Node<'_>, desk: &mut Desk<'_>) {
-    let secret = ["password", "username", "token", "webhook", "credentials"]
-        .iter()
-        .any(|word| strsim::jaro_winkler(word, &key.text.to_lowercase()) >= 0.75);
+    let secret = [
+        "password",
+        "username",
+        "token",
+        "webhook",
+        "credentials",
+        "heartbeat",
+        "secret",
+        "routing_key",
+    ]
+    .iter()
+    .any(|word| strsim::jaro_winkler(word, &key.text.to_lowercase()) >= 0.75);
     if secret {
         desk.hide(value);
     }

@@ -12,6 +12,7 @@ use super::raw::Probe;
 use super::read::{Read, keys, read_at, wrong_type};
 use super::yaml::{Node, Value};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
+use crate::domain::notification::Encryption;
 use crate::domain::observation::HttpVersion;
 use crate::domain::probe::Resolver;
 use crate::domain::verdict::{Factor, Kind, Maker, Rule};
@@ -255,6 +256,13 @@ pub(super) enum Never {
     Never,
 }
 
+/// For whom mail is worded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readers {
+    Engineers,
+    Plain,
+}
+
 macro_rules! words {
     ($($type:ty, $name:literal, [$($word:literal = $value:expr),+ $(,)?];)+) => {$(
         impl Words for $type {
@@ -278,6 +286,8 @@ words! {
     HttpVersion, "an HTTP version", ["1.0" = HttpVersion::H1_0, "1.1" = HttpVersion::H1_1, "2" = HttpVersion::H2];
     TlsVersion, "a TLS version", ["1.2" = TlsVersion::V1_2, "1.3" = TlsVersion::V1_3];
     HeaderCase, "a way to write header names", ["title" = HeaderCase::Title, "lower" = HeaderCase::Lower];
+    Encryption, "a way to encrypt", ["starttls" = Encryption::StartTls, "implicit" = Encryption::Implicit, "none" = Encryption::None];
+    Readers, "a choice of words", ["engineers" = Readers::Engineers, "plain" = Readers::Plain];
     Resolver, "a resolver", ["own" = Resolver::Own, "system" = Resolver::System];
 }
 

@@ -2,8 +2,14 @@
 //!
 //! Every sentence must be true of what was seen: "from every egress" only when a failure from each was
 //! seen, a cause only when the receiver's own bound of confidence allows one, and a vendor's code as the
-//! vendor's. The layout, and the plain words for support staff, are the receiver's business.
+//! vendor's. The layout is the receiver's business.
 
+mod advice;
+mod beside;
+mod headline;
+mod plain;
+mod reasons;
+mod ruled_out;
 mod story;
 
 use jiff::Timestamp;
@@ -46,15 +52,17 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         .probes
         .iter()
         .filter_map(|name| plan.probe(name))
-        .find(|probe| probe.words != Words::default())
-        .map_or_else(Words::default, |probe| probe.words.clone());
+        .map(|probe| probe.words.clone())
+        // Where only our own checks are turned away, no user is known to be.
+        .find(|words| *words != Words::default() && !story.own_rate())
+        .unwrap_or_default();
     Briefing {
         service: plan.service.clone(),
         incident: incident.number,
         resolved,
         our_side: story.our_side(),
         subject: match &incident.subject {
-            Subject::Host(host) => host.clone(),
+            Subject::Host(name) | Subject::Partner(name) => name.clone(),
             Subject::OurNetwork => "our network".to_owned(),
         },
         probes: incident.probes.iter().map(ToString::to_string).collect(),
@@ -63,21 +71,13 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
             (_, true) => format!(
                 "{} is no longer watched: the configuration has none of the failing cells; last state: {}",
                 story.target(),
-                story.headline()
+                story.statement()
             ),
-            (true, false) => format!("{} It was: {}", story.over(), story.headline()),
+            (true, false) => format!("{} It was: {}", story.over(), story.statement()),
             (false, false) => story.headline(),
         }),
         because: story.because().into_iter().map(bound).collect(),
-        ruled_out: if story.named() || story.guesses() {
-            let pairs = &incident.diagnosis.ruled_out;
-            pairs
-                .iter()
-                .map(|pair| bound(pair.because.clone()))
-                .collect()
-        } else {
-            Vec::new()
-        },
+        ruled_out: story.ruled_out().into_iter().map(bound).collect(),
         next_step: (!resolved).then(|| story.next_step()).flatten().map(bound),
         confidence: if story.named() {
             incident.diagnosis.confidence
@@ -98,6 +98,9 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         passing: incident.passing.clone(),
         reference_ids: incident.reference_ids.clone(),
         words,
+        beside: story.beside().into_iter().map(bound).collect(),
+        acknowledged: incident.acknowledged.clone(),
+        plain: story.plain(),
         zone: plan.zone.iana_name().unwrap_or("UTC").to_owned(),
         next_update_at: view.next_update_at,
     }

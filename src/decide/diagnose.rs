@@ -76,6 +76,7 @@ pub fn diagnose(matrix: &Matrix, trigger: &CellKey) -> Diagnosis {
     Diagnosis {
         cause: found.cause,
         confidence: found.confidence,
+        fails: None,
         failing: matrix.failing().map(|spot| spot.cell.clone()).collect(),
         passing: matrix.passing().map(|spot| spot.cell.clone()).collect(),
         ruled_out,
@@ -101,6 +102,7 @@ pub fn our_network(
     Diagnosis {
         cause: Cause::OurNetwork { egresses },
         confidence,
+        fails: None,
         failing,
         passing,
         ruled_out: Vec::new(),
@@ -174,7 +176,7 @@ fn may_hang_on(kind: Kind, level: &Level) -> bool {
             matches!(Group::of(kind), Group::Edge | Group::Denied | Group::Tls)
         }
         Level::Credential(name) => Group::of(kind) == Group::Denied && !name.is_anonymous(),
-        Level::Probe(_) => false,
+        _ => false,
     }
 }
 

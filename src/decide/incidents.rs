@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::confirm::{Group, Tier};
 use crate::domain::cell::{CellKey, ProbeName};
-use crate::domain::diagnosis::{Cause, Diagnosis};
+use crate::domain::diagnosis::Diagnosis;
 use crate::domain::incident::{Happening, Incident, IncidentCell, State, Subject, TimelineEntry};
 use crate::domain::verdict::{Kind, Verdict};
 
@@ -107,6 +107,8 @@ impl Case {
             cells: opening.cells,
             failing: None,
             passing: None,
+            beside: Vec::new(),
+            acknowledged: None,
             reference_ids: Vec::new(),
             failed_runs: opening.failed_runs,
             extra_runs: 0,
@@ -207,11 +209,8 @@ impl Case {
         if self.holds(cell) {
             return true;
         }
-        let covered = match &self.incident.diagnosis.cause {
-            Cause::Level(level) => level.covers(cell),
-            Cause::Everything | Cause::Unknown { .. } => !passed_since_onset,
-            Cause::OurNetwork { egresses } => egresses.contains(&cell.egress),
-        };
+        let cause = &self.incident.diagnosis.cause;
+        let covered = cause.covers(cell).unwrap_or(!passed_since_onset);
         covered && Group::of(kind) == Group::of(self.incident.kind)
     }
 
@@ -423,6 +422,7 @@ pub fn clarity(verdict: &Verdict) -> u8 {
 mod tests {
     use super::*;
     use crate::domain::cell::CredentialName;
+    use crate::domain::diagnosis::Cause;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + second).unwrap()
@@ -453,6 +453,7 @@ mod tests {
             diagnosis: Diagnosis {
                 cause: Cause::Everything,
                 confidence: 0.9,
+                fails: None,
                 failing: Vec::new(),
                 passing: Vec::new(),
                 ruled_out: Vec::new(),

@@ -11,9 +11,8 @@ pub mod board;
 pub mod briefing;
 // Observation in, verdict out: what happened, who made the answer, by which evidence.
 pub mod classify;
-/// Whether it is safe to start a job.
+// Whether it is safe to start a job.
 pub mod clearance;
-/// What a single round says, without waiting for a confirmation.
 // What a single round says, without waiting for a confirmation.
 pub mod conclude;
 // Tells weather from fault: the sequential test of one suspicion.
@@ -38,16 +37,19 @@ pub mod matrix;
 pub mod monitor;
 // Which receivers are due a message now.
 pub mod notify;
+// One partner under watch: its diagnosis and its incidents.
+pub mod partner;
 // When one host may be asked again.
 pub(crate) mod politeness;
+// Which point of presence of a CDN answered.
+pub mod pop;
 // Reads a saved HTTP answer, as `curl -i` writes it.
 pub mod saved;
 // When each cell is due.
 pub mod schedule;
-/// Whether a client that is not in the file yet would pass.
+// Whether a client that is not in the file yet would pass.
 pub mod trial;
-/// One host (or our own network) under watch: suspicion, extra runs, incident.
-// One host (or our own network) under watch: suspicion, extra runs, incident.
+// A control host or our own network under watch: suspicion, extra runs, incident.
 pub mod watch;
 // Which cell to ask next, so that the explanations part.
 pub mod witnesses;

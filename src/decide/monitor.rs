@@ -15,10 +15,12 @@ use super::board::Board;
 use super::confirm::Background;
 use super::extra::Hour;
 use super::notify::Occasion;
+use super::partner::{self, Partner};
 use super::watch::{OurSide, Run, Watch, World};
-use crate::domain::cell::EgressName;
+use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::change::VerdictChange;
 use crate::domain::incident::{Incident, State, Subject};
+use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
 
@@ -26,12 +28,17 @@ use crate::domain::verdict::Kind;
 #[derive(Debug)]
 pub struct Monitor {
     board: Board,
-    /// One a host, in the order of the board.
+    partners: Vec<Partner>,
+    /// The partner of each cell of the board; controls have none.
+    partner_of: Vec<Option<usize>>,
+    /// Partners with a suspicion or an incident.
+    troubled: BTreeSet<usize>,
+    /// One a host, in the order of the board; only those that controls ask are used.
     watches: Vec<Watch>,
     /// Extra requests of the last hour, in the same order.
     hours: Vec<Hour>,
     ours: Watch,
-    /// Hosts with a suspicion or an incident.
+    /// Control hosts with a suspicion or an incident.
     alive: BTreeSet<usize>,
     /// Egresses whose controls fail, as an open incident says.
     down: BTreeSet<EgressName>,
@@ -49,7 +56,11 @@ impl Monitor {
     pub fn new(plan: Arc<Plan>, known: Vec<Incident>, next_number: u64) -> Self {
         let board = Board::new(plan, None);
         let highest = known.iter().map(|incident| incident.number).max();
+        let (partners, partner_of) = partners(&board);
         let mut monitor = Self {
+            partners,
+            partner_of,
+            troubled: BTreeSet::new(),
             watches: watches(&board),
             hours: vec![Hour::default(); board.hosts.len()],
             board,
@@ -61,8 +72,10 @@ impl Monitor {
             next_number: next_number.max(highest.map_or(1, |number| number + 1)),
             background: Background::default(),
         };
+        // The engine's time starts with the first run; what is taken up counts from the latest known moment.
+        let now = known.iter().map(latest).max().unwrap_or_default();
         for incident in known {
-            monitor.take_up(incident);
+            monitor.take_up(incident, now);
         }
         monitor.find_down();
         monitor
@@ -75,19 +88,40 @@ impl Monitor {
         self
     }
 
-    fn take_up(&mut self, incident: Incident) {
+    fn take_up(&mut self, incident: Incident, now: Timestamp) {
         let open = incident.state == State::Open;
         self.fresh |= open;
-        let watch = match &incident.subject {
-            Subject::OurNetwork => Some(&mut self.ours),
-            Subject::Host(name) => {
-                let host = self.board.host(name);
-                self.alive.extend(host.filter(|_| open));
-                host.map(|host| &mut self.watches[host])
+        if incident.subject == Subject::OurNetwork {
+            if !open || self.ours.incident().is_none() {
+                self.ours.resume(incident);
+            } else {
+                self.orphans.push(incident);
             }
+            return;
+        }
+        let plan = Arc::clone(&self.board.plan);
+        let about = |key: &CellKey| partner::is_about(&incident.subject, &plan, key);
+        let place = self
+            .board
+            .cells
+            .iter()
+            .position(|cell| !cell.control_probe && about(&cell.key))
+            .and_then(|id| self.partner_of[id]);
+        let host = match &incident.subject {
+            Subject::Host(name) => self.board.host(name),
+            _ => None,
         };
-        match watch {
-            Some(watch) if !open || watch.incident().is_none() => watch.resume(incident),
+        match (place, host) {
+            (Some(place), _) => {
+                self.partners[place].resume(&self.board, incident, now);
+                if open {
+                    self.troubled.insert(place);
+                }
+            }
+            (None, Some(host)) if !open || self.watches[host].incident().is_none() => {
+                self.alive.extend(Some(host).filter(|_| open));
+                self.watches[host].resume(incident);
+            }
             _ if open => self.orphans.push(incident),
             _ => {}
         }
@@ -101,9 +135,7 @@ impl Monitor {
         }
         match event {
             Event::Observed(judged) => self.observe(&judged, now, &mut effects),
-            Event::Tick => {
-                self.settle_all(now, &mut effects, |_| true);
-            }
+            Event::Tick => self.tick(now, &mut effects),
             Event::PlanReplaced(plan) => self.replace(plan, now, &mut effects),
         }
         effects
@@ -115,21 +147,46 @@ impl Monitor {
         if self.fresh {
             return Some(Timestamp::UNIX_EPOCH);
         }
-        self.alive
-            .iter()
-            .map(|host| &self.watches[*host])
-            .chain([&self.ours])
+        let watches = self.alive.iter().map(|host| &self.watches[*host]);
+        let watches = watches.chain([&self.ours]);
+        let troubled = self.troubled.iter().map(|place| &self.partners[*place]);
+        watches
             .filter_map(|watch| watch.next_wake(&self.board))
+            .chain(troubled.filter_map(|partner| partner.next_wake(&self.board)))
             .min()
+    }
+
+    /// The cell to run in place of a scheduled one, where an open incident makes another tell more.
+    pub fn aim(&mut self, cell: &CellKey, due_at: Timestamp) -> Option<CellKey> {
+        if self.troubled.is_empty() {
+            return None;
+        }
+        let place = self.partner_of[self.board.id(cell)?]?;
+        self.partners[place].aim(&self.board, cell, due_at)
+    }
+
+    /// Whether an extra run that is due is still worth making.
+    pub fn wants(&mut self, cell: &CellKey, purpose: Purpose) -> bool {
+        if !matches!(purpose, Purpose::Confirm | Purpose::Counter) {
+            return true;
+        }
+        let Some(id) = self.board.id(cell) else {
+            return false;
+        };
+        match self.partner_of[id] {
+            Some(place) => self.partners[place].wants(cell, purpose),
+            // Controls are asked by whoever wants to know; a run too many does no harm.
+            None => true,
+        }
     }
 
     /// Open incidents, our own network's last.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
-        self.alive
-            .iter()
-            .map(|host| &self.watches[*host])
-            .chain([&self.ours])
-            .filter_map(Watch::incident)
+        let watches = self.alive.iter().map(|host| &self.watches[*host]);
+        let troubled = self.troubled.iter().map(|place| &self.partners[*place]);
+        troubled
+            .flat_map(Partner::incidents)
+            .chain(watches.chain([&self.ours]).filter_map(Watch::incident))
     }
 
     fn observe(&mut self, judged: &Judged, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -176,22 +233,76 @@ impl Monitor {
         // From an egress that is down, only what passes says something.
         let muffled = failed && self.down.contains(&self.board.cells[id].key.egress);
         if !our_side && !muffled {
-            self.with(host, now, effects, |watch, world| {
-                let cell = &world.board.cells[id];
-                watch.observe(
-                    world,
-                    &Run {
+            match self.partner_of[id] {
+                Some(place) => self.with_partner(place, now, effects, |partner, world| {
+                    let cell = &world.board.cells[id];
+                    let run = Run {
                         cell,
                         judged,
                         at,
                         failed,
-                    },
-                )
-            });
+                    };
+                    partner.observe(world, &run)
+                }),
+                None => self.with(host, now, effects, |watch, world| {
+                    let cell = &world.board.cells[id];
+                    let run = Run {
+                        cell,
+                        judged,
+                        at,
+                        failed,
+                    };
+                    watch.observe(world, &run)
+                }),
+            }
+        }
+        if control {
+            let troubled: Vec<usize> = self.troubled.iter().copied().collect();
+            for place in troubled {
+                self.with_partner(place, now, effects, |partner, world| {
+                    let cell = &world.board.cells[id];
+                    let run = Run {
+                        cell,
+                        judged,
+                        at,
+                        failed,
+                    };
+                    partner.observe_control(world, &run)
+                });
+            }
         }
         self.settle_all(now, effects, |watch| {
             watch.pending() || (control && watch.held())
         });
+    }
+
+    /// Lets one partner act, and takes over what it finds to be our own network's.
+    fn with_partner(
+        &mut self,
+        place: usize,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+        act: impl FnOnce(&mut Partner, &mut World<'_>) -> Option<OurSide>,
+    ) {
+        let mut world = World {
+            board: &self.board,
+            down: &self.down,
+            background: self.background,
+            now,
+            hours: &mut self.hours,
+            next_number: &mut self.next_number,
+            effects,
+        };
+        let partner = &mut self.partners[place];
+        let ours = act(partner, &mut world);
+        if partner.alive() {
+            self.troubled.insert(place);
+        } else {
+            self.troubled.remove(&place);
+        }
+        if let Some(ours) = ours {
+            self.with_ours(now, effects, |watch, world| watch.adopt(world, ours));
+        }
     }
 
     /// Lets one host's watch act, and takes over what it finds to be our own network's.
@@ -257,6 +368,12 @@ impl Monitor {
             return;
         }
         self.down = down;
+        for place in self.troubled.clone() {
+            self.partners[place].yield_to(&self.down);
+            if !self.partners[place].alive() {
+                self.troubled.remove(&place);
+            }
+        }
         let alive: Vec<usize> = self.alive.iter().copied().collect();
         for host in alive {
             self.watches[host].yield_to(&self.down);
@@ -288,8 +405,16 @@ impl Monitor {
         }
     }
 
+    fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.settle_all(now, effects, |_| true);
+        for place in self.troubled.clone() {
+            self.with_partner(place, now, effects, Partner::tick);
+        }
+    }
+
     fn replace(&mut self, plan: Arc<Plan>, now: Timestamp, effects: &mut Vec<Effect>) {
         self.board = Board::new(plan, Some(&self.board));
+        self.replace_partners(now);
         let fresh = watches(&self.board);
         let old = std::mem::replace(&mut self.watches, fresh);
         let places: HashMap<String, usize> = self
@@ -305,7 +430,7 @@ impl Monitor {
         for (watch, hour) in old.into_iter().zip(old_hours) {
             let place = match &watch.subject {
                 Subject::Host(name) => places.get(name).copied(),
-                Subject::OurNetwork => None,
+                Subject::Partner(_) | Subject::OurNetwork => None,
             };
             match place {
                 Some(place) => {
@@ -321,11 +446,35 @@ impl Monitor {
         self.fit(now, effects);
     }
 
+    fn replace_partners(&mut self, now: Timestamp) {
+        let (fresh, partner_of) = partners(&self.board);
+        self.partner_of = partner_of;
+        self.troubled.clear();
+        let mut old = std::mem::replace(&mut self.partners, fresh);
+        for place in 0..self.partners.len() {
+            let name = &self.partners[place].name;
+            if let Some(same) = old.iter().position(|partner| partner.name == *name) {
+                let same = old.swap_remove(same);
+                let gone = self.partners[place].take_over(same, &self.board, now);
+                self.orphans.extend(gone);
+            }
+            if self.partners[place].alive() {
+                self.troubled.insert(place);
+            }
+        }
+        for partner in &old {
+            self.orphans.extend(partner.incidents().cloned());
+        }
+    }
+
     /// Fits incidents to the plan: cells that it no longer has leave, and so do empty incidents.
     fn fit(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.with_ours(now, effects, |watch, world| {
             watch.replan(world, None);
         });
+        for place in self.troubled.clone() {
+            self.with_partner(place, now, effects, Partner::fit);
+        }
         let alive: Vec<usize> = self.alive.iter().copied().collect();
         for host in alive {
             self.with(host, now, effects, |watch, world| {
@@ -347,6 +496,26 @@ impl Monitor {
             watch.close(&mut world, Occasion::Removed);
         }
     }
+}
+
+/// The last moment that an incident knows of.
+fn latest(incident: &Incident) -> Timestamp {
+    let cells = incident.cells.iter().map(|member| member.last_at);
+    let told = incident.last_told_at.into_iter();
+    cells.chain(told).max().unwrap_or(incident.opened_at)
+}
+
+/// The partners of a plan, and whose each cell is.
+fn partners(board: &Board) -> (Vec<Partner>, Vec<Option<usize>>) {
+    let mut partner_of = vec![None; board.cells.len()];
+    let mut partners = Vec::new();
+    for (name, cells) in partner::parts(&board.plan, &board.cells) {
+        for id in &cells {
+            partner_of[*id] = Some(partners.len());
+        }
+        partners.push(Partner::new(name, cells));
+    }
+    (partners, partner_of)
 }
 
 fn watches(board: &Board) -> Vec<Watch> {

@@ -197,8 +197,13 @@ impl Face {
     #[must_use]
     pub fn of(incident: &Incident) -> Self {
         let diagnosis = &incident.diagnosis;
+        // Which candidates are left changes by the minute; that it is not known is what a person reads.
+        let cause = match &diagnosis.cause {
+            Cause::Unknown { .. } => Cause::Unknown { among: Vec::new() },
+            known => known.clone(),
+        };
         Self {
-            cause: diagnosis.cause.clone(),
+            cause,
             confidence: diagnosis.confidence,
             our_side: matches!(diagnosis.cause, Cause::OurNetwork { .. }),
             group: Group::of(incident.kind),
@@ -209,7 +214,8 @@ impl Face {
     /// Whether the incident still has the cause that it had.
     #[must_use]
     pub fn same_cause(&self, incident: &Incident) -> bool {
-        self.cause == incident.diagnosis.cause && self.group == Group::of(incident.kind)
+        let now = Self::of(incident);
+        self.cause == now.cause && self.group == now.group
     }
 
     /// The part that somebody with this bound of confidence sees.

@@ -13,6 +13,8 @@ mod opening;
 mod picture;
 mod telling;
 
+pub use telling::save;
+
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
@@ -41,7 +43,7 @@ const BACK_OFF: Duration = Duration::from_secs(600);
 /// However long it asks us to wait.
 const BACK_OFF_MAX: Duration = Duration::from_secs(6 * 3600);
 /// Counters of an open incident are stored this often when nothing else changes.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
+pub const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// Facts kept for the timeline of an incident that is not open yet.
 const NOTES_MAX: usize = 40;
 

@@ -3,11 +3,11 @@
 //! A vendor's number is the vendor's: people looked for a CDN's `1020` in the partner's own list of
 //! return codes, so each explanation says whose it is.
 
-use crate::domain::cell::CellKey;
+use crate::domain::cell::{CellKey, http_name};
 use crate::domain::diagnosis::Level;
 use crate::domain::verdict::{Factor, Kind, Maker, Verdict, vendor_name};
 
-/// A level with its factor: client and the name, for example.
+/// A level as the thing that is blamed or asked about (client `x`, the `Java` clients, POST requests).
 #[must_use]
 pub fn level(level: &Level) -> String {
     match level {
@@ -15,6 +15,10 @@ pub fn level(level: &Level) -> String {
         Level::Client(name) => format!("client `{name}`"),
         Level::Credential(name) => format!("credential `{name}`"),
         Level::Probe(name) => format!("probe `{name}`"),
+        Level::Region { name, .. } => format!("region `{name}`"),
+        Level::Family { name, .. } => format!("the `{name}` clients"),
+        Level::Http { version, .. } => http_name(version),
+        Level::Method { .. } | Level::Path { .. } | Level::Host { .. } => requests(level),
     }
 }
 
@@ -26,6 +30,62 @@ pub fn name(level: &Level) -> String {
         Level::Client(name) => format!("`{name}`"),
         Level::Credential(name) => format!("`{name}`"),
         Level::Probe(name) => format!("`{name}`"),
+        Level::Region { name, .. } | Level::Family { name, .. } => format!("`{name}`"),
+        Level::Http { version, .. } => http_name(version),
+        Level::Method { name, .. } | Level::Path { name, .. } | Level::Host { name, .. } => {
+            name.clone()
+        }
+    }
+}
+
+/// The requests that have a level, as a plural.
+#[must_use]
+pub fn requests(level: &Level) -> String {
+    match level {
+        Level::Method { name, .. } => format!("{name} requests"),
+        _ => format!("requests {}", having(level)),
+    }
+}
+
+/// A level as it follows "requests": of a client, from an egress, over HTTP/2.
+#[must_use]
+pub fn having(level: &Level) -> String {
+    match level {
+        Level::Egress(name) => format!("from egress `{name}`"),
+        Level::Client(name) => format!("of client `{name}`"),
+        Level::Credential(name) => format!("with credential `{name}`"),
+        Level::Probe(name) => format!("of probe `{name}`"),
+        Level::Region { name, .. } => format!("from region `{name}`"),
+        Level::Family { name, .. } => format!("of `{name}` clients"),
+        Level::Http { version, .. } => format!("over {}", http_name(version)),
+        Level::Method { name, .. } => format!("with method {name}"),
+        Level::Path { name, .. } => format!("below {name}"),
+        Level::Host { name, .. } => format!("to {name}"),
+    }
+}
+
+/// A level as it follows "every cell".
+#[must_use]
+pub fn of_cells(level: &Level) -> String {
+    match level {
+        Level::Egress(_) | Level::Client(_) | Level::Credential(_) | Level::Probe(_) => {
+            format!("with {}", self::level(level))
+        }
+        Level::Region { name, .. } => format!("with an egress in region `{name}`"),
+        Level::Family { name, .. } => format!("with a `{name}` client"),
+        Level::Host { name, .. } => format!("at {name}"),
+        Level::Http { .. } | Level::Method { .. } | Level::Path { .. } => having(level),
+    }
+}
+
+/// "passes" or "pass", as it follows [`level`].
+#[must_use]
+pub fn passes(level: &Level) -> &'static str {
+    match level {
+        Level::Family { .. } | Level::Method { .. } | Level::Path { .. } | Level::Host { .. } => {
+            "pass"
+        }
+        _ => "passes",
     }
 }
 
@@ -150,7 +210,7 @@ pub fn reference(vendor: &str) -> &'static str {
 #[must_use]
 pub fn kind(kind: Kind) -> &'static str {
     match kind {
-        Kind::Pass => "passes",
+        Kind::Pass => "an ordinary answer",
         Kind::EdgeBlock => "refused at the edge",
         Kind::EdgeChallenge => "asked for a bot check",
         Kind::RateLimited => "rate limited",

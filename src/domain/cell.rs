@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::secret::Secret;
+use super::verdict::Factor;
 
 /// A name that the operator gave in `probes.yaml`; cheap to clone, compared as text.
 macro_rules! name {
@@ -83,6 +84,8 @@ pub struct Egress {
     pub way: Way,
     /// The address that the partner sees and has allow-listed, as the operator says; never used to connect.
     pub public: Option<IpAddr>,
+    /// Where it leaves our network; egresses of one region are often refused together.
+    pub region: Option<String>,
     /// Which IP versions of the target may be used.
     pub family: IpFamily,
 }
@@ -142,6 +145,20 @@ pub struct Client {
     pub control: bool,
 }
 
+impl Client {
+    /// The product that the user agent names first (`Java` of `Java/1.8.0_275`); clients of one product are
+    /// often refused together. The client's own name when there is none.
+    #[must_use]
+    pub fn family(&self) -> &str {
+        let product = self.user_agent.split(['/', ' ']).next().unwrap_or_default();
+        if product.is_empty() {
+            self.name.as_str()
+        } else {
+            product
+        }
+    }
+}
+
 /// Which HTTP versions a client offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HttpOffer {
@@ -150,6 +167,17 @@ pub enum HttpOffer {
     Http2,
     /// Both by ALPN, HTTP/2 first.
     Either,
+}
+
+/// An HTTP version as people write it; it may come as `2`, `h2` or by a name of its own.
+#[must_use]
+pub fn http_name(version: &str) -> String {
+    let digits = version.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '/');
+    match digits {
+        "1" => "HTTP/1.1".to_owned(),
+        "1.0" | "1.1" | "2" | "3" => format!("HTTP/{digits}"),
+        _ => format!("HTTP version {version}"),
+    }
 }
 
 /// Which TLS versions a client offers; both ends inclusive.
@@ -211,6 +239,22 @@ pub struct CellKey {
     pub credential: CredentialName,
 }
 
+impl CellKey {
+    /// In which parts of their names two cells differ.
+    #[must_use]
+    pub fn differs(&self, other: &Self) -> Vec<Factor> {
+        [
+            (Factor::Client, self.client != other.client),
+            (Factor::Egress, self.egress != other.egress),
+            (Factor::Credential, self.credential != other.credential),
+            (Factor::Endpoint, self.probe != other.probe),
+        ]
+        .into_iter()
+        .filter_map(|(factor, differs)| differs.then_some(factor))
+        .collect()
+    }
+}
+
 impl fmt::Display for CellKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} from {} as {}", self.probe, self.egress, self.client)?;
@@ -218,5 +262,24 @@ impl fmt::Display for CellKey {
             write!(f, " with {}", self.credential)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_versions_are_written_alike() {
+        for (version, expected) in [
+            ("2", "HTTP/2"),
+            ("h2", "HTTP/2"),
+            ("HTTP/1.1", "HTTP/1.1"),
+            ("h1", "HTTP/1.1"),
+            ("1.0", "HTTP/1.0"),
+            ("either", "HTTP version either"),
+        ] {
+            assert_eq!(http_name(version), expected, "{version}");
+        }
     }
 }

@@ -5,23 +5,56 @@ use std::fmt;
 use super::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName};
 use super::verdict::Factor;
 
-/// One level of one factor.
+/// One level of one factor, or several that belong together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
     Egress(EgressName),
     Client(ClientName),
     Credential(CredentialName),
     Probe(ProbeName),
+    /// Every egress of a region.
+    Region {
+        name: String,
+        egresses: Vec<EgressName>,
+    },
+    /// Every client of a family: the product that the user agent names first (`Java`).
+    Family {
+        name: String,
+        clients: Vec<ClientName>,
+    },
+    /// Every client that offers this HTTP version.
+    Http {
+        version: String,
+        clients: Vec<ClientName>,
+    },
+    /// Every request with this method.
+    Method {
+        name: String,
+        probes: Vec<ProbeName>,
+    },
+    /// Every request below this path (`api.partner.example/v1`).
+    Path {
+        name: String,
+        probes: Vec<ProbeName>,
+    },
+    /// Every request to this host.
+    Host {
+        name: String,
+        probes: Vec<ProbeName>,
+    },
 }
 
 impl Level {
     #[must_use]
     pub fn factor(&self) -> Factor {
         match self {
-            Self::Egress(_) => Factor::Egress,
-            Self::Client(_) => Factor::Client,
+            Self::Egress(_) | Self::Region { .. } => Factor::Egress,
+            Self::Client(_) | Self::Family { .. } => Factor::Client,
             Self::Credential(_) => Factor::Credential,
-            Self::Probe(_) => Factor::Endpoint,
+            Self::Probe(_) | Self::Path { .. } => Factor::Endpoint,
+            Self::Http { .. } => Factor::Http,
+            Self::Method { .. } => Factor::Method,
+            Self::Host { .. } => Factor::Host,
         }
     }
 
@@ -32,6 +65,13 @@ impl Level {
             Self::Client(name) => cell.client == *name,
             Self::Credential(name) => cell.credential == *name,
             Self::Probe(name) => cell.probe == *name,
+            Self::Region { egresses, .. } => egresses.contains(&cell.egress),
+            Self::Family { clients, .. } | Self::Http { clients, .. } => {
+                clients.contains(&cell.client)
+            }
+            Self::Method { probes, .. } | Self::Path { probes, .. } | Self::Host { probes, .. } => {
+                probes.contains(&cell.probe)
+            }
         }
     }
 }
@@ -43,6 +83,12 @@ impl fmt::Display for Level {
             Self::Client(name) => write!(f, "client {name}"),
             Self::Credential(name) => write!(f, "credential {name}"),
             Self::Probe(name) => write!(f, "probe {name}"),
+            Self::Region { name, .. } => write!(f, "region {name}"),
+            Self::Family { name, .. } => write!(f, "client family {name}"),
+            Self::Http { version, .. } => write!(f, "HTTP version {version}"),
+            Self::Method { name, .. } => write!(f, "method {name}"),
+            Self::Path { name, .. } => write!(f, "path {name}"),
+            Self::Host { name, .. } => write!(f, "host {name}"),
         }
     }
 }
@@ -52,8 +98,21 @@ impl fmt::Display for Level {
 pub enum Cause {
     /// Exactly the cells with this level fail.
     Level(Level),
-    /// Every cell of the host fails while controls pass.
+    /// Exactly the cells with all of these levels fail; at least two.
+    Together(Vec<Level>),
+    /// Cells with any of these causes fail: several levels of one factor.
+    AnyOf(Vec<Cause>),
+    /// Every cell of the subject fails while controls pass.
     Everything,
+    /// What this point of presence of the CDN answers fails; which request lands there is not ours to choose.
+    Pop(String),
+    /// We ask too often.
+    OwnRate {
+        /// Requests a minute at which it begins.
+        per_minute: u32,
+        /// Whether the requests of each egress are counted by themselves.
+        by_egress: bool,
+    },
     /// Controls fail too: our network, not the partner.
     OurNetwork {
         /// The egresses whose controls fail; all of them when we are offline.
@@ -66,12 +125,38 @@ pub enum Cause {
     },
 }
 
+impl Cause {
+    /// The levels that a cell must have to be hit; none when that is not a matter of levels.
+    #[must_use]
+    pub fn levels(&self) -> &[Level] {
+        match self {
+            Self::Level(level) => std::slice::from_ref(level),
+            Self::Together(levels) => levels,
+            _ => &[],
+        }
+    }
+
+    /// Whether it hits a cell; `None` when levels don't decide that.
+    #[must_use]
+    pub fn covers(&self, cell: &CellKey) -> Option<bool> {
+        match self {
+            Self::Level(level) => Some(level.covers(cell)),
+            Self::Together(levels) => Some(levels.iter().all(|level| level.covers(cell))),
+            Self::AnyOf(causes) => Some(causes.iter().any(|c| c.covers(cell) == Some(true))),
+            Self::OurNetwork { egresses } => Some(egresses.contains(&cell.egress)),
+            Self::Everything | Self::Pop(_) | Self::OwnRate { .. } | Self::Unknown { .. } => None,
+        }
+    }
+}
+
 /// A diagnosis, with the cells that carry it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnosis {
     pub cause: Cause,
     /// Between 0 and 1; how often a claim of this strength is right.
     pub confidence: f64,
+    /// Share of the cause's requests that fail, between 0 and 1; `None`: all of them do.
+    pub fails: Option<f64>,
     pub failing: Vec<CellKey>,
     pub passing: Vec<CellKey>,
     /// What it is not, each with the pair of runs that shows it.

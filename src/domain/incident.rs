@@ -31,6 +31,10 @@ pub struct Incident {
     pub diagnosis: Diagnosis,
     /// The cells it holds, failing or recovering.
     pub cells: Vec<IncidentCell>,
+    /// Changes of the partner's front or of our own near the onset, most telling first.
+    pub beside: Vec<Beside>,
+    /// Who said that they look after it; it then reminds nobody. `None`: nobody.
+    pub acknowledged: Option<Acknowledged>,
     /// One failing run as evidence; the clearest one seen.
     pub failing: Option<Specimen>,
     /// The run most like it that passed.
@@ -60,8 +64,31 @@ pub enum State {
 pub enum Subject {
     /// Cells of this host (`host:port` when the port is not the scheme's own).
     Host(String),
+    /// Cells of several hosts of this partner.
+    Partner(String),
     /// Our own network: controls fail.
     OurNetwork,
+}
+
+/// A change that was noticed near the onset.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Beside {
+    /// When it was seen first.
+    pub at: Timestamp,
+    /// A phrase that can follow a name ("Cloudflare appeared in front of webcache.gmc-uk.org").
+    pub text: String,
+    /// Probability that a change falls so near to an onset by chance.
+    pub chance: f64,
+    /// Whether it probably has to do with the incident.
+    pub related: bool,
+}
+
+/// That somebody looks after an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    pub at: Timestamp,
+    /// As their system names them (`alice`, `<@U123>`).
+    pub by: String,
 }
 
 /// A cell of an incident.
@@ -123,6 +150,11 @@ pub enum Happening {
     /// A cell joined or left.
     Cells,
     ExtraRun,
+    /// The partner's front, or something of ours, changed.
+    Drift,
+    Acknowledged,
+    /// Told to nobody for a while, or told again.
+    Muted,
     /// Closed because the plan no longer has its probes.
     Removed,
 }
@@ -137,6 +169,9 @@ impl Happening {
             Self::Reopened => "reopened",
             Self::Cells => "cells",
             Self::ExtraRun => "extra_run",
+            Self::Drift => "drift",
+            Self::Acknowledged => "acknowledged",
+            Self::Muted => "muted",
             Self::Removed => "removed",
         }
     }

@@ -17,6 +17,7 @@ pub mod past;
 pub mod plan;
 pub mod probe;
 pub mod secret;
+pub mod share;
 pub mod template;
 pub mod universe;
 pub mod verdict;

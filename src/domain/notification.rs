@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::cell::ReceiverName;
-use super::incident::Specimen;
+use super::incident::{Acknowledged, Specimen};
 use super::probe::{Schedule, Words};
 use super::secret::Secret;
 use super::template::Template;
@@ -80,6 +80,7 @@ pub struct Briefing {
     pub headline: String,
     /// Why, strongest first.
     pub because: Vec<String>,
+    /// What it is not, each with the runs that show it ("your IPs, the credentials: the same request as …").
     pub ruled_out: Vec<String>,
     /// What to do, or which request would tell.
     pub next_step: Option<String>,
@@ -101,6 +102,11 @@ pub struct Briefing {
     pub passing: Option<Specimen>,
     pub reference_ids: Vec<String>,
     pub words: Words,
+    /// Changes near the onset, each a sentence ("3 h before, …"), most telling first.
+    pub beside: Vec<String>,
+    /// Who said that they look after it; `None`: nobody.
+    pub acknowledged: Option<Acknowledged>,
+    pub plain: Plain,
     /// IANA name of the zone for people ("Europe/London").
     pub zone: String,
     /// When the next update is promised, if one is.
@@ -132,6 +138,15 @@ impl Member {
             resolved_at: briefing.resolved.then_some(end),
         }
     }
+}
+
+/// What the facts say to people who never heard of HTTP: no codes, no hosts, no vendors, no addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plain {
+    /// What users meet ("It fails now and then; trying again may help"); `None`: nothing special.
+    pub see: Option<String>,
+    /// A sentence about the cause; `None` below the receiver's bound of confidence.
+    pub why: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,6 +187,32 @@ pub enum Channel {
         all_is_well: Option<AllIsWell>,
         /// The operator's own words.
         templates: Templates,
+    },
+    /// Any HTTP endpoint; what it gets is signed.
+    Webhook {
+        /// The whole URL is the secret.
+        url: Result<Secret, String>,
+        /// Signs every request; base64, perhaps behind `whsec_`.
+        key: Result<Secret, String>,
+        /// PEM; trusted besides the system's roots.
+        roots: Vec<String>,
+    },
+    Email(Box<Mail>),
+    /// `PagerDuty`, by its events API v2.
+    PagerDuty {
+        routing_key: Result<Secret, String>,
+        /// Base of the API, without a trailing slash.
+        api: String,
+    },
+    Alertmanager {
+        /// Where each peer's API begins, without a trailing slash; all of them are told.
+        peers: Vec<String>,
+        /// `Err`: why a login that was asked for is missing.
+        login: Option<Result<Login, String>>,
+        /// Added to those of every alert.
+        labels: Vec<(String, String)>,
+        /// PEM; trusted besides the system's roots.
+        roots: Vec<String>,
     },
     /// The log and, in the foreground, the terminal.
     Log,
@@ -230,6 +271,113 @@ pub struct Buttons {
     /// Slack's ids of people (`U0123`) and of user groups (`S0123`); both empty: everybody in the channel.
     pub users: Vec<String>,
     pub user_groups: Vec<String>,
+}
+
+impl Channel {
+    /// Whether its readers are support staff: plain words only, and no cause that is not all but sure.
+    #[must_use]
+    pub fn speaks_plainly(&self) -> bool {
+        match self {
+            Self::Teams { .. } => true,
+            Self::Email(mail) => mail.plain,
+            _ => false,
+        }
+    }
+
+    /// Every secret it holds.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Secret> {
+        let found = match self {
+            Self::Slack { token, buttons, .. } => {
+                let app = buttons.as_ref().and_then(|b| b.app_token.as_ref().ok());
+                vec![token.as_ref().ok(), app]
+            }
+            Self::Teams {
+                webhook: secret, ..
+            }
+            | Self::PagerDuty {
+                routing_key: secret,
+                ..
+            } => vec![secret.as_ref().ok()],
+            Self::Webhook { url, key, .. } => vec![url.as_ref().ok(), key.as_ref().ok()],
+            Self::Email(mail) => return Login::secrets(mail.login.as_ref()),
+            Self::Alertmanager { login, .. } => return Login::secrets(login.as_ref()),
+            Self::Log => vec![],
+        };
+        found.into_iter().flatten().cloned().collect()
+    }
+
+    /// Why its messages go to the log: each secret that is missing, in words.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&str> {
+        let found = match self {
+            Self::Slack { token: secret, .. }
+            | Self::Teams {
+                webhook: secret, ..
+            }
+            | Self::PagerDuty {
+                routing_key: secret,
+                ..
+            } => vec![secret.as_ref().err()],
+            Self::Webhook { url, key, .. } => vec![url.as_ref().err(), key.as_ref().err()],
+            Self::Email(mail) => vec![mail.login.as_ref().and_then(|l| l.as_ref().err())],
+            Self::Alertmanager { login, .. } => {
+                vec![login.as_ref().and_then(|l| l.as_ref().err())]
+            }
+            Self::Log => vec![],
+        };
+        found.into_iter().flatten().map(String::as_str).collect()
+    }
+}
+
+/// A mail server, and who is written to through it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    pub host: String,
+    pub port: u16,
+    pub encryption: Encryption,
+    /// `None`: without; `Err`: why a login that was asked for is missing.
+    pub login: Option<Result<Login, String>>,
+    /// What this host calls itself in EHLO.
+    pub hello: String,
+    /// As RFC 5322 writes it: `edgewatch <alerts@example.org>`.
+    pub from: String,
+    /// At least one.
+    pub to: Vec<String>,
+    /// In the words of support staff, not of engineers.
+    pub plain: bool,
+    /// PEM; trusted besides the system's roots.
+    pub roots: Vec<String>,
+}
+
+/// When a connection to a mail server is encrypted; a server that can't gets nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// After `STARTTLS`, which the server must offer.
+    StartTls,
+    /// From the first byte.
+    Implicit,
+    /// Never; only to this host.
+    None,
+}
+
+/// How we show who we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    Password { username: Secret, password: Secret },
+    Token(Secret),
+}
+
+impl Login {
+    fn secrets(login: Option<&Result<Self, String>>) -> Vec<Secret> {
+        match login {
+            Some(Ok(Self::Password { username, password })) => {
+                vec![username.clone(), password.clone()]
+            }
+            Some(Ok(Self::Token(token))) => vec![token.clone()],
+            Some(Err(_)) | None => vec![],
+        }
+    }
 }
 
 /// Which notifications a receiver gets.

@@ -1,5 +1,6 @@
 //! The checked configuration: what `probes.yaml` says, in types that can't be wrong.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,9 +39,30 @@ pub struct Plan {
     /// PEM texts of further roots that probes trust, besides the system's.
     pub trust: Vec<String>,
     /// Name servers to ask instead of those of `/etc/resolv.conf`.
-    pub name_servers: Vec<std::net::SocketAddr>,
+    pub name_servers: Vec<SocketAddr>,
     /// Runs in flight at once over all hosts.
     pub runs_in_flight_max: usize,
+    /// Where metrics and health are served; `None`: nowhere.
+    pub listen: Option<Listen>,
+    /// Who is told that edgewatch is alive; `None`: nobody.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// Where metrics and health are served, over plain HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// On loopback, unless `exposed`; port 0 leaves the choice to the system.
+    pub address: SocketAddr,
+    /// Other hosts may reach it: the operator said so.
+    pub exposed: bool,
+}
+
+/// A dead-man's switch: somebody who raises the alarm when we fall silent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The whole URL is the secret. `Err`: why it is missing; nothing is sent then.
+    pub url: Result<Secret, String>,
+    pub every: Duration,
 }
 
 /// How hard partners may be asked.
@@ -154,7 +176,6 @@ impl Plan {
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {
         use super::cell::Way;
-        use super::notification::Channel;
         let credentials = self
             .credentials
             .iter()
@@ -163,19 +184,12 @@ impl Plan {
             Way::Proxy(proxy) => proxy.password.clone(),
             _ => None,
         });
-        let channels = self.receivers.iter().filter_map(|r| match &r.channel {
-            Channel::Slack { token, .. } => token.clone().ok(),
-            Channel::Teams { webhook, .. } => webhook.clone().ok(),
-            Channel::Log => None,
-        });
-        let apps = self.receivers.iter().filter_map(|r| match &r.channel {
-            Channel::Slack { buttons, .. } => buttons.clone()?.app_token.ok(),
-            _ => None,
-        });
+        let channels = self.receivers.iter().flat_map(|r| r.channel.secrets());
+        let heartbeat = self.heartbeat.iter().filter_map(|h| h.url.clone().ok());
         credentials
             .chain(proxies)
             .chain(channels)
-            .chain(apps)
+            .chain(heartbeat)
             .collect()
     }
 }

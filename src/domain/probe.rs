@@ -17,6 +17,8 @@ pub struct Probe {
     pub name: ProbeName,
     /// `http` or `https`, with a host; without user name, password or fragment.
     pub url: Url,
+    /// Whose it is: hosts of one partner are diagnosed together. The registrable domain unless the file says otherwise.
+    pub partner: String,
     pub method: Method,
     /// In the order of the file; values may hold `{{ credential.<key> }}`.
     pub headers: Vec<(String, Template)>,

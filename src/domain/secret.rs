@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// A text that prints as `[secret]`, whatever asks for it.
@@ -20,6 +22,18 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// The key that it holds in base64, perhaps behind `whsec_`; `None` when it does not.
+    ///
+    /// 24 to 64 bytes, as Standard Webhooks asks
+    /// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>, 2026-11-22).
+    #[must_use]
+    pub fn signing_key(&self) -> Option<Vec<u8>> {
+        let text = self.expose().trim();
+        let text = text.strip_prefix("whsec_").unwrap_or(text);
+        let key = STANDARD.decode(text).ok()?;
+        (24..=64).contains(&key.len()).then_some(key)
     }
 }
 
@@ -81,6 +95,21 @@ mod tests {
             mask("x hunter-2021 hunter", &secrets),
             "x [secret] [secret]"
         );
+    }
+
+    #[test]
+    fn a_signing_key_is_base64_of_at_least_24_bytes() {
+        for (text, bytes) in [
+            ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", Some(24)),
+            ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", Some(24)),
+            (" MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", Some(24)),
+            ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaQ=", None),
+            ("correct horse battery staple", None),
+            ("whsec_", None),
+        ] {
+            let key = Secret::new(text).signing_key();
+            assert_eq!(key.map(|key| key.len()), bytes, "{text}");
+        }
     }
 
     #[test]

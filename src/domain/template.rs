@@ -105,6 +105,23 @@ const ENGINEERS: Known = &[
         "because",
         Example::List(&["`legacy` is refused everywhere"]),
     ),
+    (
+        "ruled_out",
+        Example::List(&["your IPs: `legacy` passes from one of them"]),
+    ),
+    ("why", Example::Maybe("`legacy` is refused everywhere")),
+    (
+        "why_not",
+        Example::Maybe("your IPs: `legacy` passes from one of them"),
+    ),
+    (
+        "beside",
+        Example::List(&["3 h before, Cloudflare appeared"]),
+    ),
+    (
+        "acknowledged",
+        Example::Maybe("Acknowledged by alice at 14:20 GMT"),
+    ),
     ("subject", Example::Text("api.example")),
     ("probes", Example::List(&["gmc-connect"])),
     ("confidence", Example::Maybe("99 %")),

@@ -127,6 +127,18 @@ words!(
     Strength { Proof = "proof", Strong = "strong", Weak = "weak", Presence = "presence" }
 );
 
+impl Factor {
+    /// The part of a cell's name in which levels of this factor differ; the rate is in none.
+    #[must_use]
+    pub fn dimension(self) -> Self {
+        match self {
+            Self::Client | Self::Http => Self::Client,
+            Self::Endpoint | Self::Host | Self::Method => Self::Endpoint,
+            Self::Egress | Self::Credential | Self::Rate => self,
+        }
+    }
+}
+
 impl Kind {
     /// Whether the edge itself turned the request away.
     #[must_use]

@@ -17,6 +17,8 @@ pub enum Class {
     Setup,
     /// The message to be changed is gone; send a new one.
     Gone,
+    /// The receiver wants nothing more from us; not tried again.
+    Closed,
 }
 
 impl Class {
@@ -30,6 +32,7 @@ impl Class {
             Self::Payload => "payload",
             Self::Setup => "setup",
             Self::Gone => "gone",
+            Self::Closed => "closed",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The full evidence of an incident as plain lines, for a thread or the log.
 
-use super::text::{Clock, duration, line, lines};
+use super::text::{Clock, beside, duration, line, lines};
 use crate::domain::incident::Specimen;
 use crate::domain::notification::Briefing;
 
@@ -50,6 +50,7 @@ pub(super) fn parts(briefing: &Briefing, clock: &Clock) -> Vec<Part> {
 
 fn why(briefing: &Briefing) -> String {
     let because = briefing.because.iter().map(|b| line(b));
+    let because = because.chain(beside(briefing));
     let ruled_out = briefing
         .ruled_out
         .iter()
@@ -57,7 +58,7 @@ fn why(briefing: &Briefing) -> String {
     because.chain(ruled_out).collect::<Vec<_>>().join("\n")
 }
 
-fn matrix(briefing: &Briefing) -> String {
+pub(super) fn matrix(briefing: &Briefing) -> String {
     let cells: Vec<String> = briefing
         .cells
         .iter()

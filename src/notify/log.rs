@@ -2,7 +2,7 @@
 
 use super::Message;
 use super::evidence;
-use super::text::{Clock, line, percent, reference, remarks, summary};
+use super::text::{Clock, acknowledged, beside, line, percent, reference, remarks, summary};
 use crate::domain::notification::Reason;
 
 /// The message as plain lines, the first of which makes sense alone; colour is left to the caller.
@@ -25,15 +25,9 @@ pub(super) fn body(message: &Message<'_>, clock: &Clock) -> String {
     if briefing.cause_known {
         text.push(format!("Confidence {}", percent(briefing.confidence)));
     }
+    text.extend(beside(briefing));
+    text.extend(acknowledged(briefing, clock));
     text.extend(briefing.because.iter().map(|b| format!("  - {}", line(b))));
-    for (title, value) in [("Expected", &briefing.expected), ("Got", &briefing.got)] {
-        if !value.is_empty() {
-            text.push(format!("{title}: {}", line(value)));
-        }
-    }
-    if let Some(at) = briefing.last_good_at {
-        text.push(format!("Last good run: {}", clock.time_and_zone(at)));
-    }
     text.extend(
         briefing
             .ruled_out
@@ -42,6 +36,14 @@ pub(super) fn body(message: &Message<'_>, clock: &Clock) -> String {
     );
     if let Some(step) = &briefing.next_step {
         text.push(format!("What to do: {}", line(step)));
+    }
+    for (title, value) in [("Expected", &briefing.expected), ("Got", &briefing.got)] {
+        if !value.is_empty() {
+            text.push(format!("{title}: {}", line(value)));
+        }
+    }
+    if let Some(at) = briefing.last_good_at {
+        text.push(format!("Last good run: {}", clock.time_and_zone(at)));
     }
     if !briefing.reference_ids.is_empty() {
         let ids: Vec<String> = briefing.reference_ids.iter().map(|id| line(id)).collect();

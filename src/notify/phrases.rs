@@ -7,13 +7,18 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Message;
-use super::teams;
-use super::text::{Clock, lasted, line, percent, reference, remarks, state};
+use super::plain::{doing, foot_remarks, service, state as word, words as own_words};
+use super::text::{
+    Clock, acknowledged, beside, cut, lasted, line, percent, reference, remarks, state,
+};
 use crate::domain::notification::{Briefing, Reason, Templates};
 use crate::domain::template::{Audience, Fact, Piece, Template};
 
 /// Names of the facts with their values.
 pub(super) type Facts = Vec<(&'static str, Fact)>;
+
+/// Of the reasons in one line.
+const REASONS_MAX: usize = 190;
 
 /// The texts of one receiver.
 #[derive(Debug)]
@@ -126,10 +131,10 @@ fn common(message: &Message<'_>, clock: &Clock, time: impl Fn(jiff::Timestamp) -
     let resolved = message.reason == Reason::Resolved;
     let end = briefing.resolved_at.unwrap_or(message.happened_at);
     let over = |text: String| if resolved { text } else { String::new() };
-    let words = |text: &Option<String>| teams::words(text.as_ref()).unwrap_or_default();
+    let words = |text: &Option<String>| own_words(text.as_ref()).unwrap_or_default();
     vec![
         ("reason", message.reason.as_str().to_owned().into()),
-        ("service", teams::service(briefing).into()),
+        ("service", service(briefing).into()),
         ("incident", briefing.incident.into()),
         ("reference", reference(briefing).into()),
         ("resolved", resolved.into()),
@@ -168,6 +173,14 @@ pub(super) fn for_engineers(message: &Message<'_>, clock: &Clock) -> Facts {
         ("state", state(message).into()),
         ("headline", line(&briefing.headline).into()),
         ("because", list(&briefing.because).into()),
+        ("ruled_out", list(&briefing.ruled_out).into()),
+        ("why", in_short(&briefing.because).into()),
+        ("why_not", in_short(&briefing.ruled_out).into()),
+        ("beside", beside(briefing).collect::<Vec<_>>().into()),
+        (
+            "acknowledged",
+            acknowledged(briefing, clock).unwrap_or_default().into(),
+        ),
         ("subject", line(&briefing.subject).into()),
         ("probes", list(&briefing.probes).into()),
         ("confidence", known(percent(briefing.confidence)).into()),
@@ -180,6 +193,12 @@ pub(super) fn for_engineers(message: &Message<'_>, clock: &Clock) -> Facts {
     facts
 }
 
+/// The first two, cut so that none crowds out what follows.
+fn in_short(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().take(2).map(|t| line(t)).collect();
+    cut(&texts.join("; "), REASONS_MAX)
+}
+
 fn next_step(briefing: &Briefing) -> String {
     let step = briefing.next_step.as_ref().map(|step| line(step));
     step.unwrap_or_default()
@@ -189,9 +208,9 @@ fn next_step(briefing: &Briefing) -> String {
 pub(super) fn for_support(message: &Message<'_>, clock: &Clock) -> Facts {
     let mut facts = common(message, clock, |at| clock.time(at));
     facts.extend([
-        ("remarks", teams::foot_remarks(message, clock).into()),
-        ("word", teams::state(message).0.to_owned().into()),
-        ("doing", teams::doing(message.briefing).to_owned().into()),
+        ("remarks", foot_remarks(message, clock).into()),
+        ("word", word(message).to_owned().into()),
+        ("doing", doing(message.briefing).to_owned().into()),
     ]);
     facts
 }

@@ -22,6 +22,7 @@ use slack_morphism::{
 use url::Url;
 
 use super::error::SendError;
+use super::http::{self, Failure};
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = ClientResult<T>> + Send + 'a>>;
 
@@ -29,17 +30,6 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = ClientResult<T>> + Send + 'a>>;
 pub(super) const NO_ERROR_CODE: &str = "no_error_code";
 /// Stands as code for a 503 that says when to come back.
 pub(super) const HTTP_503: &str = "http_503";
-
-/// How a request failed below HTTP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Transport {
-    #[error("no connection to Slack")]
-    NotConnected,
-    #[error("Slack did not answer in time")]
-    TimedOut,
-    #[error("the connection to Slack broke off")]
-    BrokeOff,
-}
 
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
@@ -51,7 +41,7 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) fn new(api: &str, timeout: Duration) -> Result<Self, SendError> {
         Ok(Self {
-            client: super::http_client(timeout)?,
+            client: http::client(timeout, &[])?,
             api: api.trim_end_matches('/').to_owned(),
         })
     }
@@ -66,7 +56,7 @@ impl Connector {
         };
         let answer = request.send().await.map_err(|e| transport(&e))?;
         let status = answer.status();
-        let retry_after = super::retry_after(&answer);
+        let retry_after = http::retry_after(&answer);
         if status.as_u16() == 429 || (status.as_u16() == 503 && retry_after.is_some()) {
             let mut error = SlackRateLimitError::new().opt_retry_after(retry_after);
             if status.as_u16() == 503 {
@@ -79,7 +69,7 @@ impl Connector {
                 status,
             )));
         }
-        let body = super::read_body(answer).await.map_err(|e| transport(&e))?;
+        let body = http::read_body(answer).await.map_err(|e| transport(&e))?;
         read(&body)
     }
 }
@@ -108,15 +98,8 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> ClientResult<T> {
 }
 
 fn transport(error: &reqwest::Error) -> SlackClientError {
-    let cause = if error.is_connect() {
-        Transport::NotConnected
-    } else if error.is_timeout() {
-        Transport::TimedOut
-    } else {
-        Transport::BrokeOff
-    };
     SlackClientError::HttpProtocolError(
-        SlackClientHttpProtocolError::new().with_cause(Box::new(cause)),
+        SlackClientHttpProtocolError::new().with_cause(Box::new(Failure::from(error))),
     )
 }
 

@@ -5,7 +5,14 @@ use std::time::Duration;
 use slack_morphism::errors::SlackClientError;
 
 use super::error::{Class, SendError};
-use super::slack_connector::{HTTP_503, NO_ERROR_CODE, Transport};
+use super::http::{Again, Failure, Peer};
+use super::slack_connector::{HTTP_503, NO_ERROR_CODE};
+
+/// What is unclear is looked up before it is posted again.
+const PEER: Peer = Peer {
+    name: "Slack",
+    again: Again::Recognised,
+};
 
 /// How long to wait when a workspace has no messages left for now.
 const MESSAGE_LIMIT_WAIT: Duration = Duration::from_secs(600);
@@ -76,17 +83,11 @@ pub(super) fn classify(error: &SlackClientError) -> SendError {
         ),
         SlackClientError::HttpError(error) => http(error.status_code.as_u16()),
         SlackClientError::HttpProtocolError(error) => {
-            let transport = error
+            let failure = error
                 .cause
                 .as_ref()
-                .and_then(|cause| cause.downcast_ref::<Transport>());
-            match transport {
-                Some(why @ Transport::NotConnected) => {
-                    SendError::new(Class::Transient, why.to_string())
-                }
-                Some(why) => SendError::new(Class::Ambiguous, why.to_string()),
-                None => SendError::new(Class::Setup, "the address of Slack's API is no URL"),
-            }
+                .and_then(|cause| cause.downcast_ref::<Failure>());
+            PEER.failed(failure.copied().unwrap_or(Failure::NoUrl))
         }
         SlackClientError::ProtocolError(_) => SendError::new(
             Class::Ambiguous,
@@ -96,15 +97,11 @@ pub(super) fn classify(error: &SlackClientError) -> SendError {
     }
 }
 
+/// A status that is not 200: Slack says what is wrong with a message in an answer of 200.
 fn http(status: u16) -> SendError {
-    let text = format!("Slack answered HTTP {status}");
-    match status {
-        300..=399 => SendError::new(
-            Class::Setup,
-            format!("{text}, a redirect: something in between does not let us through"),
-        ),
-        500..=599 => SendError::new(Class::Ambiguous, text),
-        _ => SendError::new(Class::Setup, text),
+    match PEER.judge(status, None) {
+        Err(error) if error.class != Class::Payload => error,
+        _ => SendError::new(Class::Setup, format!("Slack answered HTTP {status}")),
     }
 }
 

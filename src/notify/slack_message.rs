@@ -22,7 +22,7 @@ use super::Message;
 use super::evidence;
 use super::phrases::{self, Phrases};
 use super::text::{
-    Clock, cut, cut_by, cut_mark, line, lines, lines_kept, reference, remarks, summary,
+    Clock, beside, cut, cut_by, cut_mark, line, lines, lines_kept, reference, remarks, summary,
 };
 use crate::domain::notification::{Briefing, Reason};
 use crate::domain::template::Piece;
@@ -31,14 +31,16 @@ use crate::domain::template::Piece;
 /// We stay below, as a cut in the middle of ours is better than a refusal.
 pub(super) const TEXT_MAX: usize = 2_800;
 /// A field of a section holds 2,000 characters (same page); ours are short.
-const FIELD_MAX: usize = 250;
+const FIELD_MAX: usize = 150;
 /// `text` is refused over 4,000 characters on `chat.update`: <https://docs.slack.dev/reference/methods/chat.update> (2026-11-22).
 pub(super) const FALLBACK_MAX: usize = 600;
 /// As plain text, the whole message; within the 4,000 of `chat.update`.
 pub(super) const PLAIN_MAX: usize = 3_500;
 /// Of the page's own words in the parent.
-const EXCERPT_MAX: usize = 300;
-/// Why and what to do in the parent; with fields, excerpt and foot it stays at 2,500.
+const EXCERPT_MAX: usize = 280;
+/// The change beside the onset; with fields, excerpt, body and foot the parent stays at 2,500.
+const BESIDE_MAX: usize = 200;
+/// Why, what it is not, and what to do.
 const BODY_MAX: usize = 800;
 /// The text of a confirmation: <https://docs.slack.dev/reference/block-kit/composition-objects/confirmation-dialog-object> (2026-11-22).
 const CONFIRM_MAX: usize = 300;
@@ -132,11 +134,16 @@ pub(super) fn parent_blocks(
 ) -> Vec<SlackBlock> {
     let briefing = message.briefing;
     let facts = phrases::for_engineers(message, clock);
-    let mut blocks = vec![
+    let mut blocks = Vec::new();
+    // The most telling one; the others stand in the thread.
+    if let (Some(change), false) = (beside(briefing).next(), briefing.resolved) {
+        blocks.push(section(&change, BESIDE_MAX));
+    }
+    blocks.push(
         SlackSectionBlock::new()
             .with_fields(fields(message, clock))
             .into(),
-    ];
+    );
     // What the page said is of no use to anybody once it is over; the thread has it.
     let failing = briefing.failing.as_ref().filter(|_| !briefing.resolved);
     if let Some(excerpt) = failing.and_then(|f| f.excerpt.as_ref()) {
@@ -258,6 +265,8 @@ pub(super) fn reply_text(message: &Message<'_>, clock: &Clock) -> String {
     ) {
         let because = briefing.because.iter().take(3);
         text.extend(because.map(|b| format!("• {}", line(b))));
+        let ruled_out = briefing.ruled_out.iter().take(3);
+        text.extend(ruled_out.map(|r| format!("• ruled out: {}", line(r))));
         let step = briefing.next_step.iter();
         text.extend(step.map(|s| format!("*What to do:* {}", line(s))));
     }

@@ -8,24 +8,27 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::error::{Class, SendError};
-use super::phrases::{self, Phrases};
-use super::text::{Clock, cut, line, lines_kept, reference};
+use super::http::{self, Again, Answer, Peer};
+use super::phrases::Phrases;
+use super::plain::{PHRASE_MAX, Said, facts, lines, say, state, title, words};
+use super::text::{Clock, cut, lines_kept, reference};
 use super::{Message, Notice, REQUEST_TIMEOUT, teams_together};
-use crate::domain::notification::{Briefing, Reason, Templates};
+use crate::domain::notification::{Reason, Templates};
 use crate::domain::secret::Secret;
 use crate::domain::template::Piece;
+
+pub use super::plain::digest;
 
 /// Teams refuses a message over 28 KB, counted after its own wrapping and inside the flow, after the 202
 /// (<https://github.com/MicrosoftDocs/msteams-docs/issues/11274>, 2026-11-22); ours stay well below.
 pub const CARD_BYTES_MAX: usize = 16 << 10;
-/// Of one text from the configuration; at four bytes a character and all of them at once a card is below 10 KiB.
-const WORDS_MAX: usize = 300;
-const SERVICE_MAX: usize = 100;
-/// Of one text from a template.
-const PHRASE_MAX: usize = 450;
+/// Nothing comes back that a card could be found by.
+const PEER: Peer = Peer {
+    name: "Teams",
+    again: Again::Twice,
+};
 
 /// One Teams channel.
 #[derive(Debug)]
@@ -48,7 +51,7 @@ impl Teams {
     /// As [`Teams::new`], with another time for a whole request.
     pub fn with_timeout(webhook: Secret, timeout: Duration) -> Result<Self, SendError> {
         Ok(Self {
-            client: super::http_client(timeout)?,
+            client: http::client(timeout, &[])?,
             webhook,
             phrases: Phrases::for_teams(&Templates::default()),
         })
@@ -80,56 +83,29 @@ impl Teams {
     }
 
     async fn post(&self, payload: &Value) -> Result<(), SendError> {
-        let answer = self
+        let request = self
             .client
             .post(self.webhook.expose())
             .header(
                 reqwest::header::CONTENT_TYPE,
                 "application/json; charset=utf-8",
             )
-            .body(payload.to_string())
-            .send()
-            .await
-            .map_err(|e| transport(&e))?;
-        let status = answer.status().as_u16();
-        let retry_after = super::retry_after(&answer);
-        let body = match status {
-            200 => super::read_body(answer).await.map_err(|e| transport(&e))?,
-            _ => Vec::new(),
-        };
-        classify(status, retry_after, &body)
+            .body(payload.to_string());
+        classify(PEER.send(request).await?)
     }
 }
 
-/// What reqwest says holds the URL, so only the kind of error is told.
-fn transport(error: &reqwest::Error) -> SendError {
-    if error.is_builder() {
-        SendError::new(Class::Setup, "the webhook of Teams is no URL")
-    } else if error.is_connect() {
-        SendError::new(Class::Transient, "no connection to Teams")
-    } else if error.is_timeout() {
-        SendError::new(Class::Ambiguous, "Teams did not answer in time").blind()
-    } else {
-        SendError::new(Class::Ambiguous, "the connection to Teams broke off").blind()
-    }
-}
-
-fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<(), SendError> {
-    let text = format!("Teams answered HTTP {status}");
-    match status {
+fn classify(answer: Answer) -> Result<(), SendError> {
+    let text = format!("Teams answered HTTP {}", answer.status);
+    match answer.status {
+        200 => read_200(&answer.body?),
         202 => Ok(()),
-        200 => read_200(body),
-        429 => Err(SendError::new(Class::SlowDown(retry_after), text)),
-        413 => Err(SendError::new(Class::Payload, text)),
         // A flow that runs has answered 202 before; of a 5xx it is all but sure that it did not.
         500..=599 => Err(SendError {
-            retry_after,
+            retry_after: answer.retry_after,
             ..SendError::new(Class::Transient, text)
         }),
-        300..=399 => Err(SendError::new(
-            Class::Setup,
-            format!("{text}, a redirect: the webhook wants a sign-in or has moved"),
-        )),
+        300..=399 | 413 | 429 => PEER.judge(answer.status, answer.retry_after),
         _ => Err(SendError::new(
             Class::Setup,
             format!("{text}: the workflow is gone, switched off or has another trigger"),
@@ -142,10 +118,7 @@ fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<(
 fn read_200(body: &[u8]) -> Result<(), SendError> {
     let body = String::from_utf8_lossy(body).to_ascii_lowercase();
     if body.trim_start().starts_with('<') {
-        return Err(SendError::new(
-            Class::Setup,
-            "a web page answered in place of Teams: a sign-in or a portal stands in between",
-        ));
+        return Err(PEER.page());
     }
     if body.contains("429") || body.contains("throttl") {
         return Err(SendError::new(
@@ -162,104 +135,13 @@ fn read_200(body: &[u8]) -> Result<(), SendError> {
     Ok(())
 }
 
-/// How a card looks by state: word, colour of the box.
-pub(super) fn state(message: &Message<'_>) -> (&'static str, &'static str) {
+/// Colour of the box; the word above says the same.
+fn style(message: &Message<'_>) -> &'static str {
     match message.reason {
-        Reason::Opened | Reason::Reopened => ("PROBLEM", "attention"),
-        Reason::Changed | Reason::Reminder => ("STILL A PROBLEM", "warning"),
-        Reason::Resolved => ("FIXED", "good"),
+        Reason::Opened | Reason::Reopened => "attention",
+        Reason::Changed | Reason::Reminder => "warning",
+        Reason::Resolved => "good",
     }
-}
-
-/// The large sentence, and what stands below it.
-pub(super) struct Said {
-    pub(super) headline: Vec<Piece>,
-    body: Vec<Piece>,
-    footer: Vec<Piece>,
-}
-
-/// Puts a message in words: the operator's, or ours.
-pub(super) fn say(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> Said {
-    let facts = phrases::for_support(message, clock);
-    Said {
-        headline: phrases.headline.render_something(&facts),
-        body: phrases.body.render(&facts),
-        footer: phrases.footer.render(&facts),
-    }
-}
-
-fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, String)> {
-    let briefing = message.briefing;
-    let mut facts = Vec::new();
-    if let Some(affects) = words(briefing.words.affects.as_ref()) {
-        let title = if message.reason == Reason::Resolved {
-            "Who was affected"
-        } else {
-            "Who is affected"
-        };
-        facts.push((title, affects));
-    }
-    if message.reason == Reason::Resolved {
-        facts.push((
-            "What to do",
-            "Nothing. If somebody still has trouble, tell us and quote the reference below"
-                .to_owned(),
-        ));
-        return facts;
-    }
-    facts.push(("What people see", "It fails, or does not finish".to_owned()));
-    facts.push(("What we are doing", doing(briefing).to_owned()));
-    if let Some(workaround) = words(briefing.words.workaround.as_ref()) {
-        facts.push(("What still works", workaround));
-    }
-    if let Some(at) = briefing.next_update_at {
-        facts.push((
-            "Next update",
-            format!("{} ({})", clock.time(at), clock.place),
-        ));
-    }
-    facts
-}
-
-pub(super) fn doing(briefing: &Briefing) -> &'static str {
-    if briefing.our_side {
-        "We are working on it: the trouble is on our own side"
-    } else if briefing.cause_known {
-        "We have found where it goes wrong and are working to get it fixed"
-    } else {
-        "We are looking into it"
-    }
-}
-
-pub(super) fn service(briefing: &Briefing) -> String {
-    cut(&line(&briefing.service), SERVICE_MAX)
-}
-
-pub(super) fn words(text: Option<&String>) -> Option<String> {
-    let text = cut(&line(text?), WORDS_MAX);
-    (!text.is_empty()).then_some(text)
-}
-
-/// What the card says, without times: two messages with the same digest tell support staff the same.
-#[must_use]
-pub fn digest(message: &Message<'_>) -> String {
-    let briefing = message.briefing;
-    // A first message and a reminder say the same thing of the problem; only "fixed" is another state.
-    let told = json!([
-        message.reason == Reason::Resolved,
-        briefing.service,
-        briefing.words.what,
-        briefing.words.affects,
-        briefing.words.workaround,
-        briefing.words.tell,
-        doing(briefing),
-    ]);
-    let hash = Sha256::digest(told.to_string().as_bytes());
-    let start = hash.iter().take(8);
-    format!(
-        "{:016x}",
-        start.fold(0_u64, |all, byte| all << 8 | u64::from(*byte))
-    )
 }
 
 /// What is posted to the webhook, in our own words.
@@ -295,13 +177,6 @@ pub fn payload_together(messages: &[Message<'_>]) -> Option<Value> {
 
 static OURS: LazyLock<Phrases> = LazyLock::new(|| Phrases::for_teams(&Templates::default()));
 
-/// `PROBLEM: Submitting recommendations: not working at the moment`.
-fn title(message: &Message<'_>, said: &Said) -> String {
-    let (word, _) = state(message);
-    let headline = cut(&line(&phrases::plain(&said.headline)), PHRASE_MAX);
-    format!("{word}: {headline}")
-}
-
 /// A card in the envelope that the workflow takes; the toast shows `summary` where it shows anything but "Card".
 pub(super) fn envelope(summary: &str, card: &Value) -> Value {
     json!({
@@ -328,7 +203,7 @@ pub(super) fn frame(fallback: &str, body: &[Value]) -> Value {
 
 fn body(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<Value> {
     let briefing = message.briefing;
-    let (word, style) = state(message);
+    let word = state(message);
     let mut items = vec![
         json!({ "type": "TextBlock", "text": word, "weight": "Bolder", "size": "Small", "wrap": true }),
         json!({ "type": "TextBlock", "text": markup(&said.headline), "weight": "Bolder", "size": "Large", "wrap": true }),
@@ -341,7 +216,7 @@ fn body(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<Value> {
     }
     let mut body = vec![json!({
         "type": "Container",
-        "style": style,
+        "style": style(message),
         "bleed": true,
         "items": items,
     })];
@@ -375,62 +250,13 @@ fn body(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<Value> {
     body
 }
 
-/// What must be said of the delivery itself; the names of other channels are no matter here.
-pub(super) fn foot_remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
-    let mut foot = Vec::new();
-    if message.late {
-        foot.push(format!(
-            "delivered late, happened at {} ({})",
-            clock.time(message.happened_at),
-            clock.place
-        ));
-    }
-    if message.repeat {
-        foot.push("may be a second copy of the same message".to_owned());
-    }
-    if message.note.is_some() {
-        foot.push(
-            "sent here because another channel could not be reached: please tell the engineers"
-                .to_owned(),
-        );
-    }
-    foot
-}
-
 /// One block of text, for when the layout was refused.
 fn plain_block(message: &Message<'_>, clock: &Clock, said: &Said) -> Value {
-    let text: Vec<String> = plain(message, clock, said)
+    let text: Vec<String> = lines(message, clock, said)
         .iter()
         .map(|l| escape(l))
         .collect();
     json!({ "type": "TextBlock", "text": text.join("\n\n"), "wrap": true })
-}
-
-/// The card's words as plain lines, for where there is no Teams: its wording can be judged before anyone has a flow.
-#[must_use]
-pub fn text(message: &Message<'_>, templates: &Templates) -> String {
-    let clock = Clock::new(message);
-    let said = say(message, &clock, &Phrases::for_teams(templates));
-    plain(message, &clock, &said).join("\n")
-}
-
-fn plain(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<String> {
-    let briefing = message.briefing;
-    let text = |pieces: &[Piece]| cut(&line(&phrases::plain(pieces)), PHRASE_MAX);
-    let mut lines = vec![title(message, said), text(&said.body)];
-    lines.extend(
-        facts(message, clock)
-            .iter()
-            .map(|(title, value)| format!("{title}: {value}")),
-    );
-    if message.reason != Reason::Resolved
-        && let Some(tell) = words(briefing.words.tell.as_ref())
-    {
-        lines.push(format!("What you can tell users: “{tell}”"));
-    }
-    lines.push(text(&said.footer));
-    lines.retain(|line| !line.is_empty());
-    lines
 }
 
 /// What came out of a template: facts show as they stand, the operator's Markdown is Markdown.
@@ -488,7 +314,12 @@ mod tests {
     #[test]
     fn answers_have_their_class() {
         let class = |status, body: &str| {
-            classify(status, Some(Duration::from_secs(2)), body.as_bytes()).map_err(|e| e.class)
+            let answer = Answer {
+                status,
+                retry_after: Some(Duration::from_secs(2)),
+                body: Ok(body.as_bytes().to_vec()),
+            };
+            classify(answer).map_err(|e| e.class)
         };
         for (status, body, expected) in [
             (202, "", Ok(())),

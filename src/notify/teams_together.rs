@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::Message;
 use super::phrases::{self, Phrases};
-use super::teams::{envelope, escape, foot_remarks, frame, say, service, words};
+use super::plain::{foot_remarks, say, service, words};
+use super::teams::{envelope, escape, frame};
 use super::text::{Clock, cut, lasted, line, reference};
 use crate::domain::notification::Reason;
 

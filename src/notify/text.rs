@@ -248,10 +248,35 @@ pub(super) fn remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
     remarks
 }
 
+/// Changes near the onset, for lines of their own.
+pub(super) fn beside(briefing: &Briefing) -> impl Iterator<Item = String> {
+    briefing.beside.iter().map(|change| line(change))
+}
+
+/// `Acknowledged by alice at 02:20 GMT`, when somebody did.
+pub(super) fn acknowledged(briefing: &Briefing, clock: &Clock) -> Option<String> {
+    let by = briefing.acknowledged.as_ref()?;
+    let at = clock.time_and_zone(by.at);
+    Some(format!("Acknowledged by {} at {at}", line(&by.by)))
+}
+
 /// `99 %`; never 100, as nothing is that sure.
 pub(super) fn percent(confidence: f64) -> String {
     let percent = (confidence * 100.0).floor().clamp(0.0, 99.0);
     format!("{percent:.0} %")
+}
+
+/// How bad it is, in words that pagers share: `critical`, `error`, `warning`.
+///
+/// Nothing gets through any more; something is refused; we can't even tell because our own network fails.
+pub(super) fn severity(briefing: &Briefing) -> &'static str {
+    if briefing.our_side {
+        "warning"
+    } else if briefing.cells.iter().all(|c| c.failing) {
+        "critical"
+    } else {
+        "error"
+    }
 }
 
 /// `INC-42`.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::domain::cell::{CellKey, EgressName, Way};
-use crate::domain::diagnosis::Cause;
+use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Incident, Subject, TimelineEntry};
 use crate::domain::notification::{Briefing, Reason};
 use crate::domain::plan::Plan;
@@ -152,38 +152,39 @@ impl Dossier<'_> {
         self.lines.iter().find(|line| line.cell == *cell)
     }
 
-    /// A failing and a passing cell that differ in the named cause alone, if there is such a pair.
+    /// edgewatch itself asks too often: nobody else is to blame.
     #[must_use]
-    pub(super) fn twin(&self) -> Option<(&CellKey, &CellKey)> {
-        let Cause::Level(level) = &self.incident.diagnosis.cause else {
-            return None;
-        };
-        let factor = level.factor();
-        let diagnosis = &self.incident.diagnosis;
-        diagnosis
-            .failing
-            .iter()
-            .filter(|cell| level.covers(cell))
-            .find_map(|bad| {
-                let other = |good: &&CellKey| differ(bad, good) == [factor];
-                diagnosis.passing.iter().find(other).map(|good| (bad, good))
-            })
+    pub(super) fn own_rate(&self) -> bool {
+        matches!(self.incident.diagnosis.cause, Cause::OwnRate { .. })
     }
-}
 
-/// In what two cells differ.
-#[must_use]
-pub(super) fn differ(one: &CellKey, other: &CellKey) -> Vec<crate::domain::verdict::Factor> {
-    use crate::domain::verdict::Factor;
-    [
-        (Factor::Client, one.client != other.client),
-        (Factor::Egress, one.egress != other.egress),
-        (Factor::Credential, one.credential != other.credential),
-        (Factor::Endpoint, one.probe != other.probe),
-    ]
-    .into_iter()
-    .filter_map(|(factor, differs)| differs.then_some(factor))
-    .collect()
+    /// What fails also passes, by chance or by how much is asked: a row shows its last failure.
+    #[must_use]
+    pub(super) fn at_times(&self) -> bool {
+        let diagnosis = &self.incident.diagnosis;
+        let by_chance = matches!(diagnosis.cause, Cause::Pop(_) | Cause::OwnRate { .. });
+        diagnosis.fails.is_some() || by_chance
+    }
+
+    /// For each level of the named cause, a failing and a passing cell that differ in it alone, where there are such.
+    #[must_use]
+    pub(super) fn twins(&self) -> Vec<(&Level, &CellKey, &CellKey)> {
+        let diagnosis = &self.incident.diagnosis;
+        let levels = diagnosis.cause.levels();
+        let twin = |level| {
+            let factor = Level::factor(level).dimension();
+            let hit = diagnosis
+                .failing
+                .iter()
+                .filter(|cell| levels.iter().all(|level| level.covers(cell)));
+            hit.into_iter().find_map(|bad| {
+                let other = |good: &&CellKey| !level.covers(good) && bad.differs(good) == [factor];
+                let good = diagnosis.passing.iter().find(other)?;
+                Some((level, bad, good))
+            })
+        };
+        levels.iter().filter_map(twin).collect()
+    }
 }
 
 /// `legacy from de1 with gmc`; the probe only where there are several.

@@ -16,7 +16,7 @@ use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use crate::domain::incident::{
     Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
 };
-use crate::domain::notification::{Briefing, CellLine, Reason};
+use crate::domain::notification::{Briefing, CellLine, Plain, Reason};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
 use crate::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
@@ -132,6 +132,10 @@ impl Night {
         self.briefing.resolved = true;
         self.briefing.resolved_at = self.incident.resolved_at;
         self.briefing.next_step = None;
+        self.briefing.plain.why = Some(
+            "A security system in front of GMC turned away one of our programs; the others got through."
+                .to_owned(),
+        );
         self.timeline.push(TimelineEntry {
             at: at("11:26:30"),
             what: Happening::Resolved,
@@ -184,6 +188,7 @@ impl Night {
         self.briefing.next_step =
             Some("Would tell: a run of client `new-reval` from egress `legacy-prod`".to_owned());
         self.briefing.cause_known = false;
+        self.briefing.plain = Plain::default();
         self.briefing.confidence = 0.0;
         self.briefing.ruled_out.clear();
     }
@@ -205,7 +210,7 @@ pub(super) fn march() -> Night {
             "every cell with client `legacy-reval` that ran fails (2), every other passes (3)".to_owned(),
             "Cloudflare error 1010 (a code of Cloudflare, not of GMC): the browser signature (user agent and the like) is banned".to_owned(),
         ],
-        ruled_out: vec!["not your IPs: egress `legacy-prod` passes with client `new-reval`".to_owned()],
+        ruled_out: vec!["egress `legacy-prod`: it passes with client `new-reval`".to_owned()],
         next_step: Some("Ask GMC to allow the user agent `Java/1.8.0_275` at Cloudflare; give them Ray ID `5da5cc3358641e89-LHR` and the time".to_owned()),
         confidence: 0.993,
         cause_known: true,
@@ -226,6 +231,15 @@ pub(super) fn march() -> Night {
         passing: incident.passing.clone(),
         reference_ids: incident.reference_ids.clone(),
         words: plan().probes[0].words.clone(),
+        beside: Vec::new(),
+        acknowledged: None,
+        plain: Plain {
+            see: None,
+            why: Some(
+                "A security system in front of GMC turns away one of our programs; the others get through."
+                    .to_owned(),
+            ),
+        },
         zone: "Europe/London".to_owned(),
         next_update_at: None,
     };
@@ -303,6 +317,7 @@ pub(super) fn our_side() -> Night {
         "Check our own side at egress `legacy-prod`: address, route, proxy, firewall, name servers"
             .to_owned(),
     );
+    briefing.plain.why = Some("The fault is in our own network, not at GMC.".to_owned());
     briefing.confidence = 0.95;
     night.timeline.truncate(0);
     night
@@ -338,6 +353,7 @@ fn incident() -> Incident {
         diagnosis: Diagnosis {
             cause: Cause::Level(Level::Client("legacy-reval".into())),
             confidence: 0.993,
+            fails: None,
             ruled_out: vec![
                 pair(Factor::Egress, &failing[0], &passing[0]),
                 pair(Factor::Credential, &failing[0], &passing[0]),
@@ -359,6 +375,8 @@ fn incident() -> Incident {
             .collect(),
         failing: Some(blocked(&failing[0])),
         passing: Some(passed()),
+        beside: Vec::new(),
+        acknowledged: None,
         reference_ids: vec!["5da5cc3358641e89-LHR".to_owned()],
         failed_runs: 74,
         extra_runs: 5,
@@ -435,6 +453,7 @@ fn plan() -> Plan {
         name: name.into(),
         way,
         public: public.map(Into::into),
+        region: None,
         family: IpFamily::Any,
     };
     let client = |name: &str, agent: &str| Client {
@@ -511,6 +530,8 @@ fn plan() -> Plan {
         trust: Vec::new(),
         name_servers: Vec::new(),
         runs_in_flight_max: 64,
+        listen: None,
+        heartbeat: None,
     }
 }
 
@@ -518,6 +539,7 @@ fn probe(name: &str, url: &str) -> Probe {
     Probe {
         name: name.into(),
         url: url.parse().unwrap(),
+        partner: "gmc-uk.org".to_owned(),
         method: Method::GET,
         headers: Vec::new(),
         body: None,

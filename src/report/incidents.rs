@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::cause;
 use super::matrix::duration;
 use super::verdict;
-use crate::domain::incident::{Incident, Specimen, State, TimelineEntry};
+use crate::domain::incident::{Happening, Incident, Specimen, State, TimelineEntry};
 use crate::domain::notification::Briefing;
 
 /// A table of incidents, newest first as they come; `now` gives the age of those still open.
@@ -97,6 +98,11 @@ pub fn story(
     if briefing.reopened > 0 {
         let _ = writeln!(text, "  reopened   {} times", briefing.reopened);
     }
+    lines(&mut text, "beside", &briefing.beside);
+    if let Some(by) = &briefing.acknowledged {
+        let when = local(by.at, zone);
+        let _ = writeln!(text, "  taken by   {}, {when}", one_line(&by.by));
+    }
     if briefing.cause_known {
         let _ = writeln!(
             text,
@@ -136,12 +142,21 @@ pub fn story(
         let _ = writeln!(text, "\n{bold}A passing run{bold:#}");
         specimen(&mut text, run, zone);
     }
-    if !timeline.is_empty() {
+    let (asked, rest): (Vec<_>, Vec<_>) = timeline
+        .iter()
+        .partition(|entry| entry.what == Happening::ExtraRun);
+    if !asked.is_empty() {
+        let _ = writeln!(text, "\n{bold}Extra requests, and why{bold:#}");
+        for entry in asked {
+            let _ = writeln!(text, "  {}  {}", clock_time(entry.at, zone), entry.text);
+        }
+    }
+    if !rest.is_empty() {
         let _ = writeln!(text, "\n{bold}Timeline{bold:#}");
-        for entry in timeline {
+        for entry in rest {
             let _ = writeln!(
                 text,
-                "  {}  {:<9} {}",
+                "  {}  {:<12} {}",
                 clock_time(entry.at, zone),
                 entry.what.as_str().replace('_', " "),
                 entry.text
@@ -149,6 +164,12 @@ pub fn story(
         }
     }
     text
+}
+
+/// What a person typed, on one line and without control characters, which a terminal would obey.
+fn one_line(text: &str) -> String {
+    let clean: String = text.chars().filter(|c| !c.is_control()).collect();
+    clean.trim().to_owned()
 }
 
 fn lines(text: &mut String, name: &str, lines: &[String]) {
@@ -221,6 +242,10 @@ pub fn json(incident: &Incident, briefing: &Briefing, timeline: &[TimelineEntry]
         "next_step": briefing.next_step,
         "cause_known": briefing.cause_known,
         "confidence": briefing.confidence,
+        "cause": cause::json(incident),
+        "ruled_out_pairs": cause::ruled_out(incident),
+        "beside": cause::beside(incident),
+        "acknowledged": cause::acknowledged(incident),
         "onset_at": incident.onset_at.to_string(),
         "opened_at": incident.opened_at.to_string(),
         "resolved_at": incident.resolved_at.map(|t| t.to_string()),

@@ -1,6 +1,7 @@
 //! Renderings for people: the matrix of a round and its conclusion, one verdict, lists of incidents, the story of
 //! one, and the texts about one that leave the house: the evidence pack and the post-mortem.
 
+mod cause;
 pub mod conclusion;
 mod curl;
 pub mod dossier;

@@ -13,7 +13,7 @@ use super::dossier::{Dossier, Line, Origin, short};
 use super::partner;
 use super::prose::{between, both, utc, wrapped};
 use crate::domain::cell::ClientName;
-use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::diagnosis::Level;
 use crate::domain::incident::Specimen;
 
 pub use json::json;
@@ -61,6 +61,12 @@ fn notes(dossier: &Dossier<'_>) -> Vec<String> {
         ));
         return notes;
     }
+    if dossier.own_rate() {
+        notes.push(
+            "For us: edgewatch itself asks too often. Raise `every:` of its probes or lower `requests_per_minute` under `politeness:` first; this letter only asks for the limit."
+                .to_owned(),
+        );
+    }
     if dossier.control() {
         notes.push(format!(
             "For us: this is about the control site {}, not about {}.",
@@ -80,7 +86,11 @@ fn notes(dossier: &Dossier<'_>) -> Vec<String> {
             super::prose::list(&unknown, "and")
         ));
     }
-    if let Cause::Level(Level::Credential(name)) = &dossier.incident.diagnosis.cause {
+    let levels = dossier.incident.diagnosis.cause.levels();
+    for name in levels.iter().filter_map(|level| match level {
+        Level::Credential(name) => Some(name),
+        _ => None,
+    }) {
         notes.push(format!(
             "For us: \"{name}\" is our own name for the account. Say which it is at {}; its user name is left out here.",
             dossier.plan.service
@@ -103,6 +113,13 @@ fn notes(dossier: &Dossier<'_>) -> Vec<String> {
 
 fn subject(dossier: &Dossier<'_>) -> String {
     let incident = &dossier.incident;
+    if dossier.own_rate() {
+        return format!(
+            "{}: a question about your request limit (our reference INC-{})",
+            partner::host(dossier),
+            incident.number
+        );
+    }
     let what = if incident.kind.is_refusal() {
         "our requests are refused"
     } else {
@@ -145,11 +162,14 @@ fn happens(text: &mut String, dossier: &Dossier<'_>) {
         ));
     } else {
         text.push_str(&wrapped("", &partner::what_happens(dossier)));
-        if let Some(pair) = partner::the_pair(dossier) {
+        for pair in partner::the_pairs(dossier) {
             text.push_str(&wrapped("", &pair));
         }
         if let Some(code) = partner::whose_code(dossier) {
             text.push_str(&wrapped("", &code));
+        }
+        if let Some(change) = partner::change(dossier) {
+            text.push_str(&wrapped("", &change));
         }
     }
     text.push('\n');
@@ -302,32 +322,15 @@ fn fares(dossier: &Dossier<'_>, name: &ClientName) -> &'static str {
         .lines
         .iter()
         .filter(|line| line.cell.client == *name);
-    let past = dossier.resolved();
+    let verb = |now: &'static str, then: &'static str| if dossier.resolved() { then } else { now };
     match (
         of.clone().all(|line| line.failing),
         of.any(|line| line.failing),
     ) {
-        (true, _) => {
-            if past {
-                "failed"
-            } else {
-                "fails"
-            }
-        }
-        (_, true) => {
-            if past {
-                "failed in part"
-            } else {
-                "fails in part"
-            }
-        }
-        _ => {
-            if past {
-                "passed"
-            } else {
-                "passes"
-            }
-        }
+        (_, true) if dossier.at_times() => verb("fails at times", "failed at times"),
+        (true, _) => verb("fails", "failed"),
+        (_, true) => verb("fails in part", "failed in part"),
+        _ => verb("passes", "passed"),
     }
 }
 
@@ -338,8 +341,13 @@ fn matrix(text: &mut String, dossier: &Dossier<'_>) {
     text.push_str(&title("What fails and what passes (last run of each, UTC)"));
     let width = |line: &Line| short(dossier, &line.cell).chars().count();
     let names = dossier.lines.iter().map(width).max().unwrap_or(0);
+    let at_times = dossier.at_times();
     for line in &dossier.lines {
         let verb = match (line.failing, dossier.resolved()) {
+            (true, false) if at_times => "FAILS AT TIMES ",
+            (true, true) if at_times => "FAILED AT TIMES",
+            (false, false) if at_times => "passes         ",
+            (false, true) if at_times => "passed         ",
             (true, false) => "FAILS ",
             (true, true) => "FAILED",
             (false, false) => "passes",
@@ -440,6 +448,12 @@ fn request(text: &mut String, dossier: &Dossier<'_>, name: &str, run: &Specimen)
             &format!("No answer, after {took}: {failure}."),
         )),
         (None, None) => {}
+    }
+    if let Some(pop) = &run.verdict.pop {
+        text.push_str(&wrapped(
+            "",
+            &format!("Answered at the point of presence {pop}."),
+        ));
     }
     for (name, value) in &run.response_headers {
         let _ = writeln!(text, "  {name}: {value}");

@@ -3,12 +3,21 @@
 //! The briefing speaks to our own engineers ("not your IPs"), so its words can't be sent on. Each sentence
 //! here says only what was seen, and a code is said to be the vendor's.
 
-use super::dossier::{Dossier, differ};
-use super::prose::{between, list, sentence};
-use crate::domain::cell::{CellKey, ClientName, EgressName};
-use crate::domain::diagnosis::{Cause, Level, RuledOut};
+mod names;
+mod ruled_out;
+mod wishes;
+
+use super::dossier::Dossier;
+use super::prose::{list, sentence};
+use crate::domain::cell::CellKey;
+use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Specimen, Subject};
+use crate::domain::share;
 use crate::domain::verdict::{Factor, Kind, Maker};
+
+use names::{address, agent, endpoint, named, pop, requests_with};
+pub(super) use ruled_out::ruled_out;
+pub(super) use wishes::asked;
 
 /// Whom a letter is for: the partner, or the operator of a control site.
 #[must_use]
@@ -20,12 +29,31 @@ pub(super) fn recipient(dossier: &Dossier<'_>) -> String {
     }
 }
 
+/// The host that is asked; of a partner with several, those that are hit.
 #[must_use]
 pub(super) fn host(dossier: &Dossier<'_>) -> String {
     match &dossier.incident.subject {
-        Subject::Host(host) => host.clone(),
+        Subject::Host(name) => name.clone(),
+        Subject::Partner(name) => {
+            let probes = dossier.incident.probes.iter();
+            let mut hosts: Vec<String> = probes
+                .filter_map(|name| dossier.plan.probe(name))
+                .map(crate::domain::probe::Probe::host)
+                .collect();
+            hosts.sort();
+            hosts.dedup();
+            match hosts.len() {
+                1..=3 => list(&hosts, "and"),
+                _ => name.clone(),
+            }
+        }
         Subject::OurNetwork => "our own network".to_owned(),
     }
+}
+
+/// Whether [`host`] names more than one.
+fn several(dossier: &Dossier<'_>) -> bool {
+    matches!(dossier.incident.subject, Subject::Partner(_)) && host(dossier).contains(" and ")
 }
 
 /// The clearest failing run, when it shows what the incident is about.
@@ -34,51 +62,39 @@ fn failing<'a>(dossier: &'a Dossier<'_>) -> Option<&'a Specimen> {
     (run.verdict.kind == dossier.incident.kind).then_some(run)
 }
 
-/// `the user agent "Java/1.8.0_275" (our client "legacy")`.
-fn agent(dossier: &Dossier<'_>, name: &ClientName) -> String {
-    match dossier.plan.client(name).map(|c| c.user_agent.as_str()) {
-        None => format!("our client \"{name}\""),
-        Some("") => format!("no User-Agent header (our client \"{name}\")"),
-        Some(agent) => format!("the user agent \"{agent}\" (our client \"{name}\")"),
-    }
-}
-
-/// `our address 203.0.113.15 (egress "de1")`.
-fn address(dossier: &Dossier<'_>, name: &EgressName) -> String {
-    match dossier.origin(name).public {
-        Some(public) => format!("our address {public} (\"{name}\")"),
-        None => format!("our egress \"{name}\""),
-    }
-}
-
-fn named(dossier: &Dossier<'_>, level: &Level) -> String {
-    match level {
-        Level::Client(name) => agent(dossier, name),
-        Level::Egress(name) => address(dossier, name),
-        Level::Credential(name) => format!("our account \"{name}\""),
-        Level::Probe(name) => format!("the endpoint of \"{name}\""),
-    }
-}
-
 /// Which of our requests are hit.
 fn requests(dossier: &Dossier<'_>) -> String {
     let host = host(dossier);
-    match &dossier.incident.diagnosis.cause {
-        Cause::Level(Level::Client(name)) => {
-            format!("our requests to {host} with {}", agent(dossier, name))
+    let which = match &dossier.incident.diagnosis.cause {
+        cause @ (Cause::Level(_) | Cause::Together(_)) => {
+            format!("our {}", requests_with(dossier, cause.levels()))
         }
-        Cause::Level(Level::Egress(name)) => {
-            format!("our requests to {host} from {}", address(dossier, name))
+        Cause::AnyOf(causes) => {
+            let each: Vec<String> = causes
+                .iter()
+                .map(|cause| format!("our {}", requests_with(dossier, cause.levels())))
+                .collect();
+            list(&each, "and")
         }
-        Cause::Level(Level::Credential(name)) => {
-            format!("our requests to {host} with our account \"{name}\"")
+        Cause::Pop(name) => format!("our requests to {host} that {} answers", pop(dossier, name)),
+        Cause::OwnRate {
+            per_minute,
+            by_egress,
+        } => {
+            let counted = if *by_egress { " from one address" } else { "" };
+            return format!("our requests to {host} beyond about {per_minute} a minute{counted}");
         }
-        Cause::Level(Level::Probe(name)) => match dossier.plan.probe(name) {
-            Some(probe) => format!("our requests \"{} {}\"", probe.method, probe.url),
-            None => format!("our requests of \"{name}\" to {host}"),
+        Cause::Everything => match dossier.incident.diagnosis.fails {
+            Some(_) => format!("our requests to {host}"),
+            None => format!("all our requests to {host}"),
         },
-        Cause::Everything => format!("all our requests to {host}"),
-        _ => format!("some of our requests to {host}"),
+        Cause::OurNetwork { .. } | Cause::Unknown { .. } => {
+            return format!("some of our requests to {host}");
+        }
+    };
+    match dossier.incident.diagnosis.fails {
+        Some(fails) => format!("{} of {which}", share::part(fails)),
+        None => which,
     }
 }
 
@@ -121,7 +137,11 @@ pub(super) fn what_happens(dossier: &Dossier<'_>) -> String {
             format!("{get} another page (login, consent or denial) in place of the content")
         }
         Kind::Unexpected => format!("{are} answered, but not as we expect"),
+        Kind::DnsError if several(dossier) => {
+            format!("{fail} before they are sent: the names {host} do not resolve")
+        }
         Kind::DnsError => format!("{fail} before they are sent: the name {host} does not resolve"),
+        Kind::ConnectError if several(dossier) => format!("{fail}: {host} accept no connection"),
         Kind::ConnectError => format!("{fail}: {host} accepts no connection"),
         Kind::TlsError => format!("{fail}: no TLS session with {host} can be made"),
         Kind::Timeout => format!("{get} no answer in time"),
@@ -138,13 +158,43 @@ pub(super) fn what_happens(dossier: &Dossier<'_>) -> String {
     } else {
         String::new()
     };
-    format!("{} {did}{detail}.{kept}", sentence(&requests(dossier)))
+    let rest = match &dossier.incident.diagnosis.cause {
+        Cause::OwnRate { .. } => format!(" Below that rate they {}.", verb("pass", "passed")),
+        Cause::Pop(_) => " Which place answers a request is not ours to choose.".to_owned(),
+        _ => String::new(),
+    };
+    format!(
+        "{} {did}{detail}.{kept}{rest}{}",
+        sentence(&requests(dossier)),
+        other_ways(dossier)
+    )
+}
+
+/// That some fail in another way than the sentence says.
+fn other_ways(dossier: &Dossier<'_>) -> String {
+    let fails = dossier.lines.iter().filter(|line| line.failing);
+    let other = fails
+        .clone()
+        .filter(|line| line.kind != dossier.incident.kind)
+        .count();
+    if other == 0 {
+        return String::new();
+    }
+    let all = fails.count();
+    let verb = match (other, dossier.resolved()) {
+        (_, true) => "failed",
+        (1, false) => "fails",
+        _ => "fail",
+    };
+    format!(" {other} of the {all} that are listed below {verb} in another way.")
 }
 
 /// `: HTTP 403, Cloudflare error 1010`, or how it broke off.
 fn detail(dossier: &Dossier<'_>, run: &Specimen) -> String {
     let mut parts = Vec::new();
-    if let Some(status) = run.status {
+    // Some codes of an edge are its status.
+    let same = |status: u16| run.verdict.code.as_deref() == Some(&*status.to_string());
+    if let Some(status) = run.status.filter(|status| !same(*status)) {
         parts.push(format!("HTTP {status}"));
     }
     if let Some(code) = &run.verdict.code {
@@ -165,56 +215,74 @@ fn detail(dossier: &Dossier<'_>, run: &Specimen) -> String {
     }
 }
 
-/// The pair that shows the cause: "the same request … passes with …"; `None` without such a pair.
+/// The pairs that show the cause: "the same request … passes with …"; empty without such a pair.
 #[must_use]
-pub(super) fn the_pair(dossier: &Dossier<'_>) -> Option<String> {
-    let (bad, good) = dossier.twin()?;
-    let verb = if dossier.resolved() {
-        "passed"
+pub(super) fn the_pairs(dossier: &Dossier<'_>) -> Vec<String> {
+    let twins = dossier.twins();
+    twins
+        .into_iter()
+        .map(|(level, bad, good)| the_pair(dossier, level, bad, good))
+        .collect()
+}
+
+fn the_pair(dossier: &Dossier<'_>, level: &Level, bad: &CellKey, good: &CellKey) -> String {
+    let verb = |now: &'static str| if dossier.resolved() { "passed" } else { now };
+    let passes = verb("passes");
+    let account = if bad.credential.is_anonymous() {
+        ""
     } else {
-        "passes"
+        " with the same account"
     };
-    let account = |text: &str| {
-        if bad.credential.is_anonymous() {
-            String::new()
-        } else {
-            format!(" {text}")
-        }
-    };
-    Some(match &dossier.incident.diagnosis.cause {
-        Cause::Level(Level::Client(_)) => format!(
-            "The same request from the same address{} {verb} with {}.{}",
-            account("with the same account"),
-            agent(dossier, &good.client),
-            client_differences(dossier, bad, good)
+    match (level.factor().dimension(), level) {
+        (_, Level::Http { .. }) => format!(
+            "The same request from the same address{account} {passes} over another HTTP version (our client \"{}\").{}",
+            good.client,
+            client_differences(dossier, bad, good, true)
         ),
-        Cause::Level(Level::Egress(_)) => format!(
-            "The same request{} {verb} from {}.",
-            account("with the same account"),
+        (Factor::Client, _) => format!(
+            "The same request from the same address{account} {passes} with {}.{}",
+            agent(dossier, &good.client),
+            client_differences(dossier, bad, good, false)
+        ),
+        (Factor::Egress, _) => format!(
+            "The same request{account} {passes} from {}.",
             address(dossier, &good.egress)
         ),
-        Cause::Level(Level::Credential(_)) if good.credential.is_anonymous() => {
-            format!("The same request from the same address {verb} without an account.")
+        (Factor::Credential, _) if good.credential.is_anonymous() => {
+            format!("The same request from the same address {passes} without an account.")
         }
-        Cause::Level(Level::Credential(_)) => format!(
-            "The same request from the same address {verb} with our account \"{}\".",
+        (Factor::Credential, _) => format!(
+            "The same request from the same address {passes} with our account \"{}\".",
             good.credential
         ),
         _ => format!(
-            "Our other requests (\"{}\") from the same address {verb}.",
-            good.probe
+            "Our other requests (\"{}\") from the same address {}.",
+            endpoint(dossier, &good.probe),
+            verb("pass")
         ),
-    })
+    }
 }
 
-/// Whether it is the user agent at all: clients may differ in more.
-fn client_differences(dossier: &Dossier<'_>, bad: &CellKey, good: &CellKey) -> String {
+/// Whether it is the user agent at all, or the HTTP version: clients may differ in more.
+fn client_differences(
+    dossier: &Dossier<'_>,
+    bad: &CellKey,
+    good: &CellKey,
+    by_version: bool,
+) -> String {
     let plan = dossier.plan;
     let (Some(bad), Some(good)) = (plan.client(&bad.client), plan.client(&good.client)) else {
         return String::new();
     };
+    let agents = (bad.user_agent != good.user_agent, "user agent");
+    let versions = (bad.http != good.http, "HTTP version");
+    let (shown, other) = if by_version {
+        (versions, agents)
+    } else {
+        (agents, versions)
+    };
     let more: Vec<String> = [
-        (bad.http != good.http, "HTTP version"),
+        other,
         (bad.tls != good.tls, "TLS versions"),
         (
             bad.headers != good.headers || bad.header_case != good.header_case,
@@ -225,18 +293,37 @@ fn client_differences(dossier: &Dossier<'_>, bad: &CellKey, good: &CellKey) -> S
     .filter(|(differs, _)| *differs)
     .map(|(_, what)| what.to_owned())
     .collect();
-    match (bad.user_agent == good.user_agent, more.is_empty()) {
-        (false, true) => " The two requests differ in nothing but the user agent.".to_owned(),
-        (false, false) => format!(
+    match (shown.0, more.is_empty()) {
+        (true, true) => format!(" The two requests differ in nothing but the {}.", shown.1),
+        (true, false) => format!(
             " The two also differ in {}, which may matter.",
             list(&more, "and")
         ),
-        (true, false) => format!(
-            " The user agent is the same; they differ in {}.",
+        (false, false) => format!(
+            " The {} is the same; they differ in {}.",
+            shown.1,
             list(&more, "and")
         ),
-        (true, true) => String::new(),
+        (false, true) => String::new(),
     }
+}
+
+/// A change near the beginning that is likely to have to do with it; what else was seen is only for us.
+#[must_use]
+pub(super) fn change(dossier: &Dossier<'_>) -> Option<String> {
+    let incident = &dossier.incident;
+    let change = incident.beside.iter().find(|change| change.related)?;
+    let apart = super::prose::between(change.at, incident.onset_at);
+    let when = if change.at <= incident.onset_at {
+        "before"
+    } else {
+        "after"
+    };
+    Some(format!(
+        "We saw a change {apart} {when} the first failure, at {}: {}.",
+        super::prose::utc(change.at),
+        change.text.trim_end_matches('.')
+    ))
 }
 
 /// What a code means and whose it is; `None` without a code of an edge.
@@ -260,203 +347,6 @@ pub(super) fn whose_code(dossier: &Dossier<'_>) -> Option<String> {
         "{code} is a code of {name}, the edge in front of the service. It is not one of {}'s own return codes.{meaning}",
         recipient(dossier)
     ))
-}
-
-/// What the partner is asked to do, first things first; empty when nothing is.
-#[must_use]
-pub(super) fn asked(dossier: &Dossier<'_>) -> Vec<String> {
-    if dossier.ours() {
-        return Vec::new();
-    }
-    let mut asked = Vec::new();
-    if dossier.resolved() {
-        asked.push(
-            "Nothing has to be done now: it is over. Please tell us what was changed, and when, so that it does not come back."
-                .to_owned(),
-        );
-        return asked;
-    }
-    asked.push(first_wish(dossier));
-    if dossier.incident.kind.is_refusal() {
-        let ids = if dossier.references.is_empty() {
-            "the times and addresses".to_owned()
-        } else {
-            format!("the {}s", dossier.vendor.reference)
-        };
-        asked.push(format!(
-            "Please tell us which rule turns these requests away; {ids} below identify them in the logs{}.",
-            dossier
-                .vendor
-                .name
-                .as_ref()
-                .map_or_else(String::new, |name| format!(" of {name}"))
-        ));
-    }
-    asked.push("Please tell us when something was changed, so that we can confirm it.".to_owned());
-    asked
-}
-
-fn first_wish(dossier: &Dossier<'_>) -> String {
-    let host = host(dossier);
-    let kind = dossier.incident.kind;
-    let at = match (&dossier.vendor.name, dossier.vendor.setting) {
-        (Some(name), Some(setting)) => {
-            format!(
-                " at {name} (such a refusal usually comes from {setting}, a setting of the owner of the site)"
-            )
-        }
-        (Some(name), None) => format!(" at {name}"),
-        _ => String::new(),
-    };
-    match (&dossier.incident.diagnosis.cause, kind) {
-        (_, Kind::Pass) => "Please confirm that the refusal was lifted on purpose.".to_owned(),
-        (_, Kind::RateLimited) => format!(
-            "Please tell us the limit for {host}, and whether it can be raised for {}; we will stay below it.",
-            list(&public(dossier), "and")
-        ),
-        (Cause::Level(Level::Client(name)), kind) if kind.is_refusal() => format!(
-            "Please allow requests with {} to {host}{at}.",
-            agent(dossier, name)
-        ),
-        (Cause::Level(Level::Egress(name)), kind) if kind.is_refusal() => {
-            format!("Please allow {} for {host}{at}.", address(dossier, name))
-        }
-        (Cause::Level(Level::Client(name)), kind)
-            if kind.is_network() || kind == Kind::TlsError =>
-        {
-            format!(
-                "Please check whether something in front of your application drops requests with {}; our others get an answer.",
-                agent(dossier, name)
-            )
-        }
-        (Cause::Level(Level::Egress(name)), _) => format!(
-            "Please check whether a firewall of yours drops connections from {}.",
-            address(dossier, name)
-        ),
-        (Cause::Level(Level::Credential(name)), _) => format!(
-            "Please check our account \"{name}\": is it active, not locked, and allowed to make this request?"
-        ),
-        (_, kind) if kind.is_edge_refusal() => {
-            format!("Please look up these requests and let them through{at}.")
-        }
-        (_, Kind::OriginDenied | Kind::SoftBlock) => {
-            "Please check why your application turns these requests away.".to_owned()
-        }
-        (_, Kind::EdgeError) => {
-            "Please check whether your application is up and can be reached by the edge.".to_owned()
-        }
-        (_, Kind::DnsError) => format!("Please check the DNS records of {host}."),
-        (_, Kind::TlsError) => {
-            format!("Please check the certificate and the TLS settings of {host}.")
-        }
-        (_, Kind::ConnectError | Kind::Timeout) => {
-            format!(
-                "Please check whether {host} is up, and whether a firewall drops our connections."
-            )
-        }
-        _ => "Please check whether your application works as it should.".to_owned(),
-    }
-}
-
-/// Addresses that the partner sees, as far as they are known.
-fn public(dossier: &Dossier<'_>) -> Vec<String> {
-    let names = dossier.egresses();
-    let known: Vec<String> = names
-        .iter()
-        .filter_map(|name| dossier.origin(name).public)
-        .collect();
-    if known.is_empty() {
-        vec!["our addresses".to_owned()]
-    } else {
-        known
-    }
-}
-
-/// What it is not, each with the pair of runs that shows it.
-#[must_use]
-pub(super) fn ruled_out(dossier: &Dossier<'_>) -> Vec<String> {
-    dossier
-        .incident
-        .diagnosis
-        .ruled_out
-        .iter()
-        .map(|pair| one_ruled_out(dossier, pair))
-        .collect()
-}
-
-fn one_ruled_out(dossier: &Dossier<'_>, pair: &RuledOut) -> String {
-    let noun = match pair.factor {
-        Factor::Egress => "our addresses",
-        Factor::Client => "one of our clients",
-        Factor::Credential => "our account",
-        Factor::Endpoint => "the endpoint",
-        Factor::Host => "the host",
-        Factor::Rate => "our request rate",
-        Factor::Http => "the HTTP version",
-        Factor::Method => "the method",
-    };
-    let (Some(bad), Some(good)) = (&pair.failing, &pair.passing) else {
-        return match pair.factor {
-            Factor::Egress => {
-                "not one of our addresses: the requests fail from every one alike".to_owned()
-            }
-            Factor::Client => {
-                "not one of our clients: the requests of every one fail alike".to_owned()
-            }
-            Factor::Credential => "not one of our accounts: all fail alike".to_owned(),
-            Factor::Endpoint => "not one endpoint: all that we ask fail alike".to_owned(),
-            _ => format!("not {noun}"),
-        };
-    };
-    let verb = if dossier.resolved() {
-        "passed"
-    } else {
-        "passes"
-    };
-    if dossier
-        .plan
-        .probe(&good.probe)
-        .is_some_and(|probe| probe.control)
-        && bad.probe != good.probe
-    {
-        return format!(
-            "not our network: a request to another site (\"{}\") {verb} from {}",
-            good.probe,
-            address(dossier, &good.egress)
-        );
-    }
-    let same = match pair.factor {
-        Factor::Egress => format!("from {}", address(dossier, &good.egress)),
-        Factor::Client => format!("as our client \"{}\"", good.client),
-        Factor::Credential if good.credential.is_anonymous() => "without an account".to_owned(),
-        Factor::Credential => format!("with the same account (\"{}\")", good.credential),
-        _ => format!("to the same endpoint (\"{}\")", good.probe),
-    };
-    let other: Vec<String> = differ(bad, good)
-        .into_iter()
-        .map(|factor| match factor {
-            Factor::Client => format!("as our client \"{}\"", good.client),
-            Factor::Egress => format!("from {}", address(dossier, &good.egress)),
-            Factor::Credential if good.credential.is_anonymous() => "without an account".to_owned(),
-            Factor::Credential => format!("with our account \"{}\"", good.credential),
-            _ => format!("at \"{}\"", good.probe),
-        })
-        .collect();
-    let when = match (
-        dossier.line(bad).and_then(|line| line.at),
-        dossier.line(good).and_then(|line| line.at),
-    ) {
-        (Some(bad), Some(good)) => format!(
-            ", {} {} than the failing one",
-            between(bad, good),
-            if good < bad { "earlier" } else { "later" }
-        ),
-        _ => String::new(),
-    };
-    format!(
-        "not {noun}: {same}, a request {verb} {}{when}",
-        other.join(", ")
-    )
 }
 
 /// How sure the cause is, or that none can be named.

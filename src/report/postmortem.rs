@@ -189,6 +189,9 @@ fn events(dossier: &Dossier<'_>) -> Vec<(Timestamp, String)> {
             Happening::Reopened => "Reopened",
             Happening::Cells => "Cells",
             Happening::ExtraRun => "Extra request",
+            Happening::Drift => "Change noticed",
+            Happening::Acknowledged => "Acknowledged",
+            Happening::Muted => "Muted",
             Happening::Removed => "No longer watched",
         };
         events.push((entry.at, format!("{name}: {}", entry.text)));
@@ -200,6 +203,19 @@ fn events(dossier: &Dossier<'_>) -> Vec<(Timestamp, String)> {
                 format!("Told {} ({}).", told.receiver, told.reason.as_str()),
             ));
         }
+    }
+    // The timeline may have told these itself.
+    let told = |what| dossier.timeline.iter().any(|entry| entry.what == what);
+    if !told(Happening::Drift) {
+        let changes = incident.beside.iter();
+        events.extend(changes.map(|c| (c.at, format!("Change noticed: {}.", sentence(&c.text)))));
+    }
+    if let Some(by) = incident
+        .acknowledged
+        .as_ref()
+        .filter(|_| !told(Happening::Acknowledged))
+    {
+        events.push((by.at, format!("Acknowledged by {}.", by.by)));
     }
     events.sort_by_key(|(at, _)| *at);
     events
@@ -270,15 +286,30 @@ fn trigger(dossier: &Dossier<'_>) -> Vec<String> {
         Some(good) => format!("between {} and {}", both(good, zone), both(onset, zone)),
         None => format!("before {}", both(onset, zone)),
     };
-    let whom = if dossier.ours() {
+    let whom = if dossier.ours() || dossier.own_rate() {
         "on our own side".to_owned()
     } else {
         format!("at {}", partner::recipient(dossier))
     };
-    vec![
-        format!("It began to show {when}; what set it off, the runs can't tell."),
-        format!("\n**To write:** what was changed {whom} by then, and why?"),
-    ]
+    let beside = &dossier.briefing.beside;
+    let mut lines = if dossier.own_rate() {
+        vec![format!(
+            "It began to show {when}. edgewatch itself asked too often; a probe that was added or made more frequent, or a limit that was lowered, would explain it."
+        )]
+    } else if beside.is_empty() {
+        vec![format!(
+            "It began to show {when}; what set it off, the runs can't tell."
+        )]
+    } else {
+        vec![format!(
+            "It began to show {when}. Changes that were seen near it:\n"
+        )]
+    };
+    lines.extend(items("- ", beside.clone()));
+    lines.push(format!(
+        "\n**To write:** what was changed {whom} by then, and why?"
+    ));
+    lines
 }
 
 fn resolution(dossier: &Dossier<'_>) -> Vec<String> {
@@ -291,7 +322,9 @@ fn resolution(dossier: &Dossier<'_>) -> Vec<String> {
             ),
             format!(
                 "\n**To write:** what ended it, and who did it? (edgewatch sees that it ended, not why; ask {}.)",
-                if dossier.ours() {
+                if dossier.own_rate() {
+                    "those who run edgewatch".to_owned()
+                } else if dossier.ours() {
                     "our own network's people".to_owned()
                 } else {
                     partner::recipient(dossier)
@@ -330,6 +363,10 @@ fn detection(dossier: &Dossier<'_>) -> Vec<String> {
     };
     row("last good run", incident.last_good_at);
     row("resolved", incident.resolved_at);
+    if let Some(by) = &incident.acknowledged {
+        let who = table_cell(&by.by);
+        row(&format!("acknowledged by {who}"), Some(by.at));
+    }
     for told in &dossier.told {
         let what = match told.reason {
             Reason::Opened => "began",

@@ -13,8 +13,10 @@ use crate::domain::cell::{
     CellKey, ClientName, CredentialName, EgressName, ProbeName, ReceiverName,
 };
 use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
-use crate::domain::incident::{Happening, Incident, IncidentCell, Specimen, State, Subject};
-use crate::domain::notification::{Briefing, CellLine};
+use crate::domain::incident::{
+    Acknowledged, Beside, Happening, Incident, IncidentCell, Specimen, State, Subject,
+};
+use crate::domain::notification::{Briefing, CellLine, Plain};
 use crate::domain::probe::Words;
 use crate::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
 
@@ -105,6 +107,7 @@ struct IncidentDoc {
     resolved: bool,
     /// `None`: our own network.
     host: Option<String>,
+    partner: Option<String>,
     onset_at: String,
     opened_at: String,
     resolved_at: Option<String>,
@@ -115,6 +118,9 @@ struct IncidentDoc {
     kind: String,
     diagnosis: DiagnosisDoc,
     cells: Vec<IncidentCellDoc>,
+    #[serde(default)]
+    beside: Vec<BesideDoc>,
+    acknowledged: Option<AcknowledgedDoc>,
     failing: Option<SpecimenDoc>,
     passing: Option<SpecimenDoc>,
     reference_ids: Vec<String>,
@@ -133,7 +139,11 @@ impl From<&Incident> for IncidentDoc {
             resolved: incident.state == State::Resolved,
             host: match &incident.subject {
                 Subject::Host(host) => Some(host.clone()),
-                Subject::OurNetwork => None,
+                Subject::Partner(_) | Subject::OurNetwork => None,
+            },
+            partner: match &incident.subject {
+                Subject::Partner(partner) => Some(partner.clone()),
+                Subject::Host(_) | Subject::OurNetwork => None,
             },
             onset_at: incident.onset_at.to_string(),
             opened_at: incident.opened_at.to_string(),
@@ -145,6 +155,17 @@ impl From<&Incident> for IncidentDoc {
             kind: incident.kind.as_str().to_owned(),
             diagnosis: (&incident.diagnosis).into(),
             cells: incident.cells.iter().map(Into::into).collect(),
+            beside: incident
+                .beside
+                .iter()
+                .map(|beside| BesideDoc {
+                    at: beside.at.to_string(),
+                    text: beside.text.clone(),
+                    chance: float_doc(beside.chance),
+                    related: beside.related,
+                })
+                .collect(),
+            acknowledged: incident.acknowledged.as_ref().map(Into::into),
             failing: incident.failing.as_ref().map(Into::into),
             passing: incident.passing.as_ref().map(Into::into),
             reference_ids: incident.reference_ids.clone(),
@@ -173,7 +194,11 @@ impl TryFrom<IncidentDoc> for Incident {
             } else {
                 State::Open
             },
-            subject: doc.host.map_or(Subject::OurNetwork, Subject::Host),
+            subject: match (doc.host, doc.partner) {
+                (Some(host), _) => Subject::Host(host),
+                (None, Some(partner)) => Subject::Partner(partner),
+                (None, None) => Subject::OurNetwork,
+            },
             onset_at: at(&doc.onset_at)?,
             opened_at: at(&doc.opened_at)?,
             resolved_at: at_option(doc.resolved_at.as_ref())?,
@@ -184,6 +209,8 @@ impl TryFrom<IncidentDoc> for Incident {
             kind: word(&doc.kind, Kind::from_word)?,
             diagnosis: doc.diagnosis.try_into()?,
             cells: all(doc.cells)?,
+            beside: all(doc.beside)?,
+            acknowledged: doc.acknowledged.map(TryInto::try_into).transpose()?,
             failing: doc.failing.map(TryInto::try_into).transpose()?,
             passing: doc.passing.map(TryInto::try_into).transpose()?,
             reference_ids: doc.reference_ids,
@@ -248,6 +275,20 @@ enum LevelDoc {
     Client(String),
     Credential(String),
     Probe(String),
+    Region { name: String, egresses: Vec<String> },
+    Family { name: String, clients: Vec<String> },
+    Http { name: String, clients: Vec<String> },
+    Method { name: String, probes: Vec<String> },
+    Path { name: String, probes: Vec<String> },
+    Host { name: String, probes: Vec<String> },
+}
+
+fn texts<T: ToString>(names: &[T]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+fn names<T>(texts: &[String], new: impl Fn(&str) -> T) -> Vec<T> {
+    texts.iter().map(|text| new(text)).collect()
 }
 
 impl From<&Level> for LevelDoc {
@@ -257,6 +298,30 @@ impl From<&Level> for LevelDoc {
             Level::Client(name) => Self::Client(name.to_string()),
             Level::Credential(name) => Self::Credential(name.to_string()),
             Level::Probe(name) => Self::Probe(name.to_string()),
+            Level::Region { name, egresses } => Self::Region {
+                name: name.clone(),
+                egresses: texts(egresses),
+            },
+            Level::Family { name, clients } => Self::Family {
+                name: name.clone(),
+                clients: texts(clients),
+            },
+            Level::Http { version, clients } => Self::Http {
+                name: version.clone(),
+                clients: texts(clients),
+            },
+            Level::Method { name, probes } => Self::Method {
+                name: name.clone(),
+                probes: texts(probes),
+            },
+            Level::Path { name, probes } => Self::Path {
+                name: name.clone(),
+                probes: texts(probes),
+            },
+            Level::Host { name, probes } => Self::Host {
+                name: name.clone(),
+                probes: texts(probes),
+            },
         }
     }
 }
@@ -268,6 +333,36 @@ impl From<LevelDoc> for Level {
             LevelDoc::Client(name) => Self::Client(ClientName::new(&name)),
             LevelDoc::Credential(name) => Self::Credential(CredentialName::new(&name)),
             LevelDoc::Probe(name) => Self::Probe(ProbeName::new(&name)),
+            LevelDoc::Region { name, egresses } => Self::Region {
+                name,
+                egresses: names(&egresses, EgressName::new),
+            },
+            LevelDoc::Family {
+                name,
+                clients: list,
+            } => Self::Family {
+                name,
+                clients: names(&list, ClientName::new),
+            },
+            LevelDoc::Http {
+                name,
+                clients: list,
+            } => Self::Http {
+                version: name,
+                clients: names(&list, ClientName::new),
+            },
+            LevelDoc::Method { name, probes: list } => Self::Method {
+                name,
+                probes: names(&list, ProbeName::new),
+            },
+            LevelDoc::Path { name, probes: list } => Self::Path {
+                name,
+                probes: names(&list, ProbeName::new),
+            },
+            LevelDoc::Host { name, probes: list } => Self::Host {
+                name,
+                probes: names(&list, ProbeName::new),
+            },
         }
     }
 }
@@ -276,7 +371,11 @@ impl From<LevelDoc> for Level {
 #[serde(rename_all = "snake_case")]
 enum CauseDoc {
     Level(LevelDoc),
+    Together(Vec<LevelDoc>),
+    AnyOf(Vec<CauseDoc>),
     Everything,
+    Pop(String),
+    OwnRate { per_minute: u32, by_egress: bool },
     OurNetwork { egresses: Vec<String> },
     Unknown { among: Vec<LevelDoc> },
 }
@@ -285,7 +384,17 @@ impl From<&Cause> for CauseDoc {
     fn from(cause: &Cause) -> Self {
         match cause {
             Cause::Level(level) => Self::Level(level.into()),
+            Cause::Together(levels) => Self::Together(levels.iter().map(Into::into).collect()),
+            Cause::AnyOf(causes) => Self::AnyOf(causes.iter().map(Into::into).collect()),
             Cause::Everything => Self::Everything,
+            Cause::Pop(name) => Self::Pop(name.clone()),
+            Cause::OwnRate {
+                per_minute,
+                by_egress,
+            } => Self::OwnRate {
+                per_minute: *per_minute,
+                by_egress: *by_egress,
+            },
             Cause::OurNetwork { egresses } => Self::OurNetwork {
                 egresses: egresses.iter().map(ToString::to_string).collect(),
             },
@@ -300,7 +409,19 @@ impl From<CauseDoc> for Cause {
     fn from(doc: CauseDoc) -> Self {
         match doc {
             CauseDoc::Level(level) => Self::Level(level.into()),
+            CauseDoc::Together(levels) => {
+                Self::Together(levels.into_iter().map(Into::into).collect())
+            }
+            CauseDoc::AnyOf(causes) => Self::AnyOf(causes.into_iter().map(Into::into).collect()),
             CauseDoc::Everything => Self::Everything,
+            CauseDoc::Pop(name) => Self::Pop(name),
+            CauseDoc::OwnRate {
+                per_minute,
+                by_egress,
+            } => Self::OwnRate {
+                per_minute,
+                by_egress,
+            },
             CauseDoc::OurNetwork { egresses } => Self::OurNetwork {
                 egresses: egresses.iter().map(|e| EgressName::new(e)).collect(),
             },
@@ -312,9 +433,57 @@ impl From<CauseDoc> for Cause {
 }
 
 #[derive(Serialize, Deserialize)]
+struct BesideDoc {
+    at: String,
+    text: String,
+    chance: String,
+    related: bool,
+}
+
+impl TryFrom<BesideDoc> for Beside {
+    type Error = String;
+
+    fn try_from(doc: BesideDoc) -> Result<Self, String> {
+        Ok(Self {
+            at: at(&doc.at)?,
+            text: doc.text,
+            chance: float(&doc.chance)?,
+            related: doc.related,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct AcknowledgedDoc {
+    at: String,
+    by: String,
+}
+
+impl From<&Acknowledged> for AcknowledgedDoc {
+    fn from(acknowledged: &Acknowledged) -> Self {
+        Self {
+            at: acknowledged.at.to_string(),
+            by: acknowledged.by.clone(),
+        }
+    }
+}
+
+impl TryFrom<AcknowledgedDoc> for Acknowledged {
+    type Error = String;
+
+    fn try_from(doc: AcknowledgedDoc) -> Result<Self, String> {
+        Ok(Self {
+            at: at(&doc.at)?,
+            by: doc.by,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 struct DiagnosisDoc {
     cause: CauseDoc,
     confidence: String,
+    fails: Option<String>,
     failing: Vec<CellDoc>,
     passing: Vec<CellDoc>,
     ruled_out: Vec<RuledOutDoc>,
@@ -326,6 +495,7 @@ impl From<&Diagnosis> for DiagnosisDoc {
         Self {
             cause: (&diagnosis.cause).into(),
             confidence: float_doc(diagnosis.confidence),
+            fails: diagnosis.fails.map(float_doc),
             failing: diagnosis.failing.iter().map(cell_doc).collect(),
             passing: diagnosis.passing.iter().map(cell_doc).collect(),
             ruled_out: diagnosis.ruled_out.iter().map(Into::into).collect(),
@@ -341,6 +511,7 @@ impl TryFrom<DiagnosisDoc> for Diagnosis {
         Ok(Self {
             cause: doc.cause.into(),
             confidence: float(&doc.confidence)?,
+            fails: doc.fails.as_deref().map(float).transpose()?,
             failing: doc.failing.iter().map(cell).collect(),
             passing: doc.passing.iter().map(cell).collect(),
             ruled_out: all(doc.ruled_out)?,
@@ -570,8 +741,19 @@ struct BriefingDoc {
     passing: Option<SpecimenDoc>,
     reference_ids: Vec<String>,
     words: WordsDoc,
+    #[serde(default)]
+    beside: Vec<String>,
+    acknowledged: Option<AcknowledgedDoc>,
+    #[serde(default)]
+    plain: PlainDoc,
     zone: String,
     next_update_at: Option<String>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct PlainDoc {
+    see: Option<String>,
+    why: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -619,6 +801,12 @@ impl From<&Briefing> for BriefingDoc {
                 affects: briefing.words.affects.clone(),
                 workaround: briefing.words.workaround.clone(),
                 tell: briefing.words.tell.clone(),
+            },
+            beside: briefing.beside.clone(),
+            acknowledged: briefing.acknowledged.as_ref().map(Into::into),
+            plain: PlainDoc {
+                see: briefing.plain.see.clone(),
+                why: briefing.plain.why.clone(),
             },
             zone: briefing.zone.clone(),
             next_update_at: briefing.next_update_at.map(|t| t.to_string()),
@@ -673,6 +861,12 @@ impl TryFrom<BriefingDoc> for Briefing {
                 workaround: doc.words.workaround,
                 tell: doc.words.tell,
             },
+            beside: doc.beside,
+            acknowledged: doc.acknowledged.map(TryInto::try_into).transpose()?,
+            plain: Plain {
+                see: doc.plain.see,
+                why: doc.plain.why,
+            },
             zone: doc.zone,
             next_update_at: at_option(doc.next_update_at.as_ref())?,
         })
@@ -688,6 +882,9 @@ pub(super) fn happening(text: &str) -> Option<Happening> {
         Happening::Reopened,
         Happening::Cells,
         Happening::ExtraRun,
+        Happening::Drift,
+        Happening::Acknowledged,
+        Happening::Muted,
         Happening::Removed,
     ]
     .into_iter()

@@ -37,7 +37,7 @@ use crate::domain::verdict::Verdict;
 pub use error::StoreError;
 pub use incidents::{Open, Shown};
 pub use marks::Mark;
-pub use outbox::{Delivery, Divert, Outcome, Progress, Thread};
+pub use outbox::{Delivery, Divert, Due, Outcome, Post, Progress, Settled, Thread};
 pub use reader::Reader;
 pub use storms::{Joined, Storm};
 pub use writer::Health;
@@ -93,6 +93,10 @@ impl Store {
             policy.clone(),
             Arc::clone(&queue),
         )?;
+        let shared = Arc::clone(&queue);
+        queue.job(Box::new(move |connection| {
+            outbox::look(connection, &shared);
+        }))?;
         let inner = Inner {
             path: path.to_owned(),
             queue,
@@ -177,6 +181,26 @@ impl Store {
             .await
     }
 
+    /// What waits in the outbox, and what became of the rest since the start; never waits.
+    #[must_use]
+    pub fn post(&self) -> Post {
+        self.inner.queue.post().clone()
+    }
+
+    /// Keeps a short text under a name, in place of the one before; never waits.
+    ///
+    /// It may be lost with the last fifth of a second, as history may.
+    pub fn keep_note(&self, name: &'static str, text: String) {
+        // That a note could not be kept shows in its age; writing that matters reports its own failures.
+        let _ = self.inner.queue.job(Box::new(move |connection| {
+            let _ = connection.execute(
+                "INSERT INTO notes (name, text) VALUES (?, ?)
+                 ON CONFLICT (name) DO UPDATE SET text = excluded.text",
+                [name, &text],
+            );
+        }));
+    }
+
     /// How writing goes.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -221,11 +245,25 @@ impl Store {
         doing: &'static str,
         work: impl FnOnce(&rusqlite::Transaction<'_>, &Path) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.write_then(doing, work, |_| ()).await
+    }
+
+    /// The same; what it was is then counted, before the outbox is seen without it.
+    async fn write_then<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&rusqlite::Transaction<'_>, &Path) -> Result<T, StoreError> + Send + 'static,
+        count: impl FnOnce(&mut Post) + Send + 'static,
+    ) -> Result<T, StoreError> {
         let path = self.inner.path.clone();
         let queue = Arc::clone(&self.inner.queue);
         self.call(move |connection| {
             let result = writer::durably(connection, &path, doing, work);
             queue.wrote(result.as_ref().err());
+            if result.is_ok() {
+                count(&mut queue.post());
+                outbox::look(connection, &queue);
+            }
             result
         })
         .await

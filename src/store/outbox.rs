@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::writer::Queue;
 use super::{Store, document};
 use crate::domain::cell::ReceiverName;
 use crate::domain::notification::{Notification, Reason};
@@ -91,8 +92,105 @@ pub struct Thread {
     pub configured: String,
     /// The channel's id as the receiver knows it.
     pub channel: String,
-    /// Slack: time stamp of the parent message. Teams: digest of the words told last.
+    /// Slack: time stamp of the parent message. Teams: digest of the words told last. Others: what they
+    /// remember of the incident, in a form of their own.
     pub ts: String,
+}
+
+/// What waits in the outbox, and what became of the rest since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Post {
+    /// By receiver; those for whom nothing waits are left out.
+    pub due: Vec<Due>,
+    /// By receiver, outcome and class; bounded.
+    pub settled: Vec<Settled>,
+}
+
+/// What one receiver must still be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    pub receiver: String,
+    pub messages: u64,
+    /// When the first of them may be, or might have been, sent; may lie ahead.
+    pub since: Timestamp,
+}
+
+/// How often tries to one receiver ended in one way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    pub receiver: String,
+    /// `sent`, `merged` (told with another), `overtaken` (said by a later one), `retried`, `dead`.
+    pub outcome: &'static str,
+    /// The class of the failure, for `retried` and `dead`.
+    pub class: Option<&'static str>,
+    pub count: u64,
+}
+
+/// Receivers come and go with reloads; more kinds than this are not counted.
+const SETTLED_MAX: usize = 1_000;
+
+impl Post {
+    fn count(
+        &mut self,
+        receiver: &str,
+        outcome: &'static str,
+        class: Option<&'static str>,
+        by: u64,
+    ) {
+        let same =
+            |s: &&mut Settled| s.receiver == receiver && s.outcome == outcome && s.class == class;
+        if let Some(known) = self.settled.iter_mut().find(same) {
+            known.count += by;
+        } else if self.settled.len() < SETTLED_MAX {
+            self.settled.push(Settled {
+                receiver: receiver.to_owned(),
+                outcome,
+                class,
+                count: by,
+            });
+        }
+    }
+
+    fn settle(&mut self, receiver: &str, outcome: &Outcome) {
+        match outcome {
+            Outcome::Accepted { merged, .. } => {
+                self.count(receiver, "sent", None, 1);
+                if !merged.is_empty() {
+                    self.count(receiver, "merged", None, merged.len() as u64);
+                }
+            }
+            Outcome::Again { class, .. } => self.count(receiver, "retried", Some(class), 1),
+            Outcome::Dead { class, .. } => self.count(receiver, "dead", Some(class), 1),
+            Outcome::Overtaken { .. } => self.count(receiver, "overtaken", None, 1),
+        }
+    }
+}
+
+/// Looks at what waits; a few rows, by an index of their own.
+pub(super) fn look(connection: &Connection, queue: &Queue) {
+    if let Ok(due) = due_by_receiver(connection) {
+        queue.post().due = due;
+    }
+}
+
+fn due_by_receiver(connection: &Connection) -> rusqlite::Result<Vec<Due>> {
+    // Times are compared as texts: where one has a fraction of a second and the other none, that is off by less than a second.
+    connection
+        .prepare_cached(
+            "SELECT receiver, count(*), min(max(created_at, not_before)) FROM outbox
+             WHERE state IN ('pending', 'sending') GROUP BY receiver",
+        )?
+        .query_map([], |row| {
+            Ok(Due {
+                receiver: row.get(0)?,
+                messages: row.get::<_, i64>(1)? as u64,
+                since: row
+                    .get::<_, String>(2)?
+                    .parse()
+                    .unwrap_or(Timestamp::UNIX_EPOCH),
+            })
+        })?
+        .collect()
 }
 
 /// How a try ended.
@@ -126,10 +224,10 @@ pub enum Outcome {
 /// Who is told instead.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Divert {
-    /// Another receiver, with a note that says why.
+    /// Another receiver, with a note that says why; without one for the end of what it was told before.
     To {
         notification: Box<Notification>,
-        note: String,
+        note: Option<String>,
     },
     /// The log was, by the caller.
     Log,
@@ -153,6 +251,7 @@ impl Store {
     pub async fn due(&self, receiver: &ReceiverName) -> Result<Vec<Delivery>, StoreError> {
         let path = self.inner.path.clone();
         let receiver = receiver.as_str().to_owned();
+        let queue = std::sync::Arc::clone(&self.inner.queue);
         self.call(move |connection| {
             let (rows, unreadable) = read(
                 connection,
@@ -169,6 +268,8 @@ impl Store {
                         params![why, crate::clock::now().as_microsecond(), delivery],
                     )
                     .map_err(|e| StoreError::from_sqlite(&path, "mark a notification", &e))?;
+                queue.post().count(&receiver, "dead", Some("unreadable"), 1);
+                look(connection, &queue);
             }
             Ok(rows)
         })
@@ -222,6 +323,57 @@ impl Store {
                             })
                         })
                         .optional()
+                })
+                .map_err(|e| StoreError::from_sqlite(&path, "read the outbox", &e))
+        })
+        .await
+    }
+
+    /// The threads of a receiver whose incidents are open.
+    pub async fn open_threads(&self, receiver: &ReceiverName) -> Result<Vec<Thread>, StoreError> {
+        let path = self.inner.path.clone();
+        let receiver = receiver.as_str().to_owned();
+        self.call(move |connection| {
+            let error = |e: rusqlite::Error| StoreError::from_sqlite(&path, "read the outbox", &e);
+            let mut statement = connection
+                .prepare_cached(
+                    "SELECT configured, channel, ts FROM threads JOIN incidents ON number = incident
+                     WHERE receiver = ? AND state = 'open' ORDER BY incident, lane LIMIT ?",
+                )
+                .map_err(error)?;
+            let rows = statement
+                .query_map(params![receiver, READ_MAX], |row| {
+                    Ok(Thread {
+                        configured: row.get(0)?,
+                        channel: row.get(1)?,
+                        ts: row.get(2)?,
+                    })
+                })
+                .map_err(error)?;
+            rows.map(|row| row.map_err(error)).collect()
+        })
+        .await
+    }
+
+    /// Whether `fallback` was told that the incident opened, in place of this delivery's receiver, and not yet that it ended.
+    pub async fn owes_the_end(
+        &self,
+        delivery: &Delivery,
+        fallback: &ReceiverName,
+    ) -> Result<bool, StoreError> {
+        let path = self.inner.path.clone();
+        let incident = delivery.notification.incident as i64;
+        let lane = delivery.notification.receiver.as_str().to_owned();
+        let fallback = fallback.as_str().to_owned();
+        self.call(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT coalesce((SELECT reason <> 'resolved' FROM outbox
+                         WHERE incident = ? AND receiver = ? AND lane = ? AND state NOT IN ('dead', 'overtaken')
+                         ORDER BY sequence DESC, id DESC LIMIT 1), 0)",
+                )
+                .and_then(|mut statement| {
+                    statement.query_row(params![incident, fallback, lane], |row| row.get(0))
                 })
                 .map_err(|e| StoreError::from_sqlite(&path, "read the outbox", &e))
         })
@@ -301,7 +453,11 @@ impl Store {
             .into_iter()
             .map(|(delivery, outcome, divert)| (Key::of(delivery), outcome, divert))
             .collect();
-        self.write("mark a notification", move |transaction, path| {
+        let ends: Vec<(String, Outcome)> = settled
+            .iter()
+            .map(|(key, outcome, _)| (key.receiver.clone(), outcome.clone()))
+            .collect();
+        let work = move |transaction: &Transaction<'_>, path: &Path| {
             let error =
                 |e: rusqlite::Error| StoreError::from_sqlite(path, "mark a notification", &e);
             for (key, outcome, divert) in settled {
@@ -314,10 +470,21 @@ impl Store {
                     )
                     .map_err(error)?;
                 if let Divert::To { notification, note } = divert {
-                    put(transaction, path, &notification, &key.receiver, Some(&note))?;
+                    put(
+                        transaction,
+                        path,
+                        &notification,
+                        &key.receiver,
+                        note.as_deref(),
+                    )?;
                 }
             }
             Ok(())
+        };
+        self.write_then("mark a notification", work, move |post| {
+            for (receiver, outcome) in &ends {
+                post.settle(receiver, outcome);
+            }
         })
         .await?;
         if diverted {

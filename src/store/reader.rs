@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::error::StoreError;
 use super::incidents::{self, Open, Shown};
@@ -57,6 +57,22 @@ impl Reader {
     /// One incident with its timeline and what became of its notifications.
     pub fn show(&self, number: u64) -> Result<Option<Shown>, StoreError> {
         incidents::show(&self.connection, &self.path, number)
+    }
+
+    /// What was kept under a name with [`super::Store::keep_note`].
+    pub fn note(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.connection
+            .query_row("SELECT text FROM notes WHERE name = ?", [name], |row| {
+                row.get(0)
+            })
+            .optional()
+            .map_err(|e| StoreError::from_sqlite(&self.path, "read the store", &e))
+    }
+
+    /// Every cell that ever ran, as far as history goes back, in the order of tables.
+    pub fn cells(&self) -> Result<Vec<CellKey>, StoreError> {
+        runs::cells(&self.connection)
+            .map_err(|e| StoreError::from_sqlite(&self.path, "read the history", &e))
     }
 
     /// The newest run of each of `cells` since a time; cells without one are left out.

@@ -20,6 +20,8 @@ use crate::domain::verdict::Kind;
 
 /// Rows walked over for one question; a second or so.
 const ROWS_MAX: i64 = 2_000_000;
+/// More cells are not listed in the question, whose length is bounded; rows of others are then passed over.
+const LISTED_MAX: usize = 10_000;
 /// A run is written when it ends and dated when it began: rows are out of order by at most its timeout.
 const DISORDER: Duration = Duration::from_secs(10 * 60);
 
@@ -66,7 +68,12 @@ fn walk(
     if ids.is_empty() {
         return Ok(true);
     }
-    let list = ids.keys().map(i64::to_string).collect::<Vec<_>>().join(",");
+    let filter = if ids.len() > LISTED_MAX {
+        String::new()
+    } else {
+        let list = ids.keys().map(i64::to_string).collect::<Vec<_>>().join(",");
+        format!("AND cell IN ({list})")
+    };
     let (first, last) = (table(from), table(until));
     let disorder = DISORDER.as_micros() as i64;
     let mut left = ROWS_MAX;
@@ -83,7 +90,7 @@ fn walk(
         let start = low.max(high.saturating_sub(left));
         let mut statement = connection.prepare(&format!(
             "SELECT at_us, cell, kind, status, vendor, code, reference_id FROM {day} NOT INDEXED
-             WHERE rowid >= ? AND rowid < ? AND at_us >= ? AND at_us <= ? AND cell IN ({list})
+             WHERE rowid >= ? AND rowid < ? AND at_us >= ? AND at_us <= ? {filter}
              ORDER BY rowid DESC"
         ))?;
         let mut rows =
@@ -131,6 +138,21 @@ fn row_at(connection: &Connection, day: &str, at_us: i64) -> rusqlite::Result<i6
         }
     }
     Ok(low)
+}
+
+/// Every cell that the store knows.
+pub(super) fn cells(connection: &Connection) -> rusqlite::Result<Vec<CellKey>> {
+    connection
+        .prepare("SELECT probe, egress, client, credential FROM cells ORDER BY 1, 2, 3, 4")?
+        .query_map([], |row| {
+            Ok(CellKey {
+                probe: row.get::<_, String>(0)?.as_str().into(),
+                egress: row.get::<_, String>(1)?.as_str().into(),
+                client: row.get::<_, String>(2)?.as_str().into(),
+                credential: row.get::<_, String>(3)?.as_str().into(),
+            })
+        })?
+        .collect()
 }
 
 /// The store's numbers of those cells that ever ran.

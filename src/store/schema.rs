@@ -74,7 +74,14 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (incident, receiver, lane)
     ) STRICT;
     ",
-    // 2: summaries of many incidents, and when a receiver was last told something that is no incident.
+    // 2: short texts that replace each other, such as what the daemon last said of itself.
+    "
+    CREATE TABLE notes (
+        name TEXT PRIMARY KEY,
+        text TEXT NOT NULL
+    ) STRICT;
+    ",
+    // 3: summaries of many incidents, and when a receiver was last told something that is no incident.
     "
     CREATE TABLE storms (
         id INTEGER PRIMARY KEY,

@@ -26,6 +26,7 @@ fn change(number: u64, text: &str) -> Change {
             diagnosis: Diagnosis {
                 cause: Cause::Everything,
                 confidence: 0.5,
+                fails: None,
                 failing: vec![],
                 passing: vec![],
                 ruled_out: vec![],
@@ -34,6 +35,8 @@ fn change(number: u64, text: &str) -> Change {
             cells: vec![],
             failing: None,
             passing: None,
+            beside: Vec::new(),
+            acknowledged: None,
             reference_ids: vec![],
             failed_runs: 0,
             extra_runs: 0,

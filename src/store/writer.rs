@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::error::StoreError;
 use super::history::{Body, History, Run};
+use super::outbox::Post;
 use crate::domain::change::VerdictChange;
 use crate::domain::plan::StorePolicy;
 use crate::domain::secret::Secret;
@@ -49,6 +50,8 @@ pub(super) enum Note {
 pub struct Health {
     /// Rows waiting to be written.
     pub queued: usize,
+    /// Rows written since the start.
+    pub written_rows: u64,
     /// Rows dropped since the start, because the queue was full.
     pub dropped_rows: u64,
     /// Bodies left out since the start, because too many bytes waited.
@@ -61,6 +64,8 @@ pub struct Health {
 
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
+    /// Apart from the queue, because it is read when the queue may be busy.
+    post: Mutex<Post>,
     wake: Condvar,
     /// Told after each turn of the writer, and at its end.
     turned: Notify,
@@ -92,6 +97,7 @@ impl Queue {
     pub(super) fn new() -> Self {
         Self {
             waiting: Mutex::new(Waiting::default()),
+            post: Mutex::new(Post::default()),
             wake: Condvar::new(),
             turned: Notify::new(),
         }
@@ -99,6 +105,11 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of the outbox, to read and to change.
+    pub(super) fn post(&self) -> MutexGuard<'_, Post> {
+        self.post.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn note(&self, mut note: Note, body: Option<Body>) {
@@ -375,6 +386,7 @@ impl Writer {
         {
             let mut waiting = self.queue.lock();
             if kept {
+                waiting.health.written_rows += self.batch.len() as u64;
                 self.batch.clear();
                 waiting.in_hand = 0;
             } else {

@@ -262,7 +262,7 @@ async fn report_is_a_letter_that_can_be_sent() {
         "\"Java/1.8.0_275\" (our client \"legacy\") are refused by Cloudflare",
         "1010 is a code of Cloudflare",
         "It is not one of GMC's own return codes.",
-        "1. Please allow requests with the user agent \"Java/1.8.0_275\"",
+        "1. Please allow requests to connect.gmc.example",
         "de1: 203.0.113.15 (public address), local address 127.0.0.2",
         "us1: [public address: to be filled in], local address 127.0.0.3",
         "Ray IDs of failed requests",
@@ -272,7 +272,7 @@ async fn report_is_a_letter_that_can_be_sent() {
         "-H 'SOAPAction: https://webcache.gmc-uk.org/GMCWebServices/CheckRecommendationStatus'",
         "{{ credential.password }}",
         " UTC (",
-        "- not our addresses: ",
+        "- not our account \"gmc\": with it, a request passes as our client \"modern\"",
         "Confidence in this cause: ",
     ] {
         assert!(
@@ -409,7 +409,7 @@ async fn postmortem_is_filled_from_the_facts() {
         "A security system in front of GMC turned away one of our programs",
         "Over since ",
         "| first failed run | ",
-        "- not your IPs",
+        "the same request as modern passed",
         "`edgewatch gate connect`",
         "**To write:** ",
     ] {

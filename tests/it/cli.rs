@@ -83,7 +83,7 @@ async fn once_names_the_client_that_is_refused() {
         out.contains("refuses client `legacy` (Java/1.8.0_275) at Cloudflare"),
         "{out}"
     );
-    assert!(out.contains("not your IPs"), "{out}");
+    assert!(out.contains("ruled out  your IPs: "), "{out}");
     assert!(!out.contains(PASSWORD), "a secret is shown");
 
     let (code, out, _) = run(world.command(&["once", "--format", "json"])).await;
@@ -184,6 +184,41 @@ async fn check_finds_every_fault_and_its_place() {
     let (code, _, err) = run(program(&["check", "--config", "/nonexistent/probes.yaml"])).await;
     assert_eq!(code, 2);
     assert!(err.contains("can't read /nonexistent/probes.yaml"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_what_each_receiver_still_needs() {
+    let world = World::start().await;
+    let notify = r#"notify:
+  receivers:
+    hook: { webhook: { url: { env: HOOK_URL }, secret: { env: HOOK_KEY } }, fallback: mail }
+    mail: { email: { host: localhost, tls: none, from: a@example.org, to: [b@example.org, c@example.org], words: plain } }
+    oncall: { pagerduty: { routing_key: { env: PAGER_KEY } } }
+    alerts: { alertmanager: { url: "http://alertmanager:9093" } }
+"#;
+    world.write(TWO, "5m", notify);
+    let mut command = world.command(&["check"]);
+    command.env("HOOK_URL", "https://hooks.example/hunter22");
+    let (code, out, _) = run(command).await;
+    assert_eq!(code, 0, "{out}");
+    let told: Vec<&str> = out
+        .lines()
+        .skip_while(|l| !l.contains("is right"))
+        .skip(1)
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "  hook: a signed webhook, else mail; to the log meanwhile: HOOK_KEY is not set",
+            "  mail: mail to b@example.org, c@example.org by localhost, in plain words",
+            "  oncall: PagerDuty; to the log meanwhile: PAGER_KEY is not set",
+            "  alerts: Alertmanager at http://alertmanager:9093",
+        ]
+    );
+    assert!(
+        out.contains("Integration Key") && !out.contains("hunter22"),
+        "{out}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use edgewatch::app::deliver::{Deliver, Print, Timing};
 use edgewatch::domain::cell::ReceiverName;
+use edgewatch::domain::incident::State;
 use edgewatch::domain::notification::{Channel, Notification, Reason, Receiver, Templates};
 use edgewatch::domain::plan::StorePolicy;
 use edgewatch::domain::secret::Secret;
@@ -32,6 +33,8 @@ pub(crate) fn timing() -> Timing {
         gap_slack: ms(0),
         gap_teams: ms(0),
         storm_gap: ms(20),
+        gap_email: ms(0),
+        gap_pagerduty: ms(0),
         store: ms(10),
         request: Duration::from_secs(10),
         ..Timing::default()
@@ -48,7 +51,7 @@ pub(crate) fn hasty() -> Timing {
 
 /// A store in a folder of its own, and what was printed.
 pub(crate) struct World {
-    folder: TempDir,
+    pub(crate) folder: TempDir,
     pub(crate) store: Store,
     printed: Arc<Mutex<Vec<String>>>,
     printing: Arc<Notify>,
@@ -114,6 +117,32 @@ impl World {
             .commit(change(number, notifications.to_vec()))
             .await
             .unwrap();
+    }
+
+    /// As [`World::due`], of an incident that is over.
+    pub(crate) async fn resolve(&self, number: u64, notifications: &[Notification]) {
+        let mut change = change(number, notifications.to_vec());
+        change.incident.state = State::Resolved;
+        change.incident.resolved_at = Some(edgewatch::clock::now());
+        self.store.commit(change).await.unwrap();
+    }
+
+    /// Waits until everything was delivered or given up.
+    pub(crate) async fn until_done(&self) {
+        let waiting = async {
+            while self
+                .store
+                .undelivered()
+                .await
+                .unwrap()
+                .iter()
+                .any(|d| d.progress != Progress::Dead)
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+        assert!(waited.is_ok(), "{:?}", self.store.undelivered().await);
     }
 
     /// What a new process finds.
@@ -622,11 +651,7 @@ async fn a_late_message_says_so() {
 #[tokio::test]
 async fn secrets_stay_where_they_belong() {
     let log = Captured::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _listening = log.listen();
     let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
     for fault in [
         Fault::Redirect,
@@ -677,6 +702,21 @@ async fn secrets_stay_where_they_belong() {
 /// What was logged.
 #[derive(Clone, Default)]
 pub(crate) struct Captured(pub(crate) Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    /// Captures what this thread logs, for as long as the result lives.
+    ///
+    /// The second listener hears nothing that matters: while there is only one, a line of code that another
+    /// thread reaches first is taken for one that nobody listens to, here as well.
+    pub(crate) fn listen(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
+        let second = tracing::Dispatch::new(tracing_subscriber::registry());
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(self.clone())
+            .finish();
+        (tracing::subscriber::set_default(subscriber), second)
+    }
+}
 
 impl std::io::Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

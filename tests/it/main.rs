@@ -4,6 +4,8 @@
     reason = "a helper that can't go on fails its test"
 )]
 
+/// A partner, and an incident of it for every cause of the diagnosis.
+mod alpha;
 /// A Slack and a Teams on loopback that are strict, and fail on demand.
 mod fakes;
 /// A store with history and incidents of the past.
@@ -39,6 +41,8 @@ mod deliver;
 mod notices;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
+/// The other receivers, over real sockets: webhook, mail, `PagerDuty`, Alertmanager.
+mod receivers;
 /// `edgewatch replay` over scenario files, ours and the shared ones.
 mod replay;
 /// The simulated partner and its edge, through a real client and raw sockets.
@@ -53,3 +57,7 @@ mod storm;
 mod teams;
 /// The operator's own words for messages, sound and unsound.
 mod templates;
+/// Watching the watcher: metrics, health, heartbeat, the service manager, `status`.
+mod watched;
+/// Every text about an incident, for every cause, to be read by a person.
+mod words;

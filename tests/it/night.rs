@@ -115,6 +115,13 @@ impl Night {
                 let next = at + SignedDuration::from_mins(1);
                 self.due.push((next, cell.clone(), purpose));
             }
+            if !self.monitor.wants(&cell, purpose) {
+                return Vec::new();
+            }
+            let cell = match purpose {
+                Purpose::Schedule => self.monitor.aim(&cell, at).unwrap_or(cell),
+                _ => cell,
+            };
             let mut judged = answers[&cell].clone();
             judged.observation.started_at = at;
             judged.observation.due_at = at;

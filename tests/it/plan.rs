@@ -31,6 +31,8 @@ pub(crate) fn plan(url: &str) -> Plan {
         trust: Vec::new(),
         name_servers: Vec::new(),
         runs_in_flight_max: 64,
+        listen: None,
+        heartbeat: None,
     }
 }
 
@@ -39,6 +41,7 @@ pub(crate) fn egress(name: &str, way: Way) -> Egress {
         name: name.into(),
         way,
         public: None,
+        region: None,
         family: IpFamily::Any,
     }
 }
@@ -60,6 +63,7 @@ pub(crate) fn probe(name: &str, url: &str) -> Probe {
     Probe {
         name: name.into(),
         url: url.parse().unwrap(),
+        partner: "partner".to_owned(),
         method: http::Method::GET,
         headers: Vec::new(),
         body: None,

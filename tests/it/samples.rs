@@ -9,9 +9,10 @@ use edgewatch::domain::cell::{
 use edgewatch::domain::change::Change;
 use edgewatch::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use edgewatch::domain::incident::{
-    Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
+    Acknowledged, Beside, Happening, Incident, IncidentCell, Specimen, State, Subject,
+    TimelineEntry,
 };
-use edgewatch::domain::notification::{Briefing, CellLine, Notification, Reason};
+use edgewatch::domain::notification::{Briefing, CellLine, Notification, Plain, Reason};
 use edgewatch::domain::probe::Words;
 use edgewatch::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
 use jiff::Timestamp;
@@ -109,7 +110,7 @@ pub(crate) fn briefing() -> Briefing {
             "`legacy-reval` is refused from legacy-prod and new-reval, `new-reval` passes from both".into(),
             "Cloudflare error 1010: banned by browser signature".into(),
         ],
-        ruled_out: vec!["not your IPs: `new-reval` passes from legacy-prod as well".into()],
+        ruled_out: vec!["your IPs: `new-reval` passes from legacy-prod as well".into()],
         next_step: Some("Ask the GMC to allow this user agent & quote the Ray ID".into()),
         confidence: 0.993,
         cause_known: true,
@@ -134,6 +135,12 @@ pub(crate) fn briefing() -> Briefing {
             affects: Some("Revalidation users".into()),
             workaround: Some("Use GMC Connect on the web".into()),
             tell: Some("We know about it and will write again by the time above.".into()),
+        },
+        beside: vec!["3 h before, Cloudflare appeared in front of webcache.gmc-uk.org; a change falls so near by chance in about 1 of 250 cases".into()],
+        acknowledged: None,
+        plain: Plain {
+            see: None,
+            why: Some("A security system in front of GMC turns away one of our programs; the others get through.".into()),
         },
         zone: "Europe/London".into(),
         next_update_at: Some(at("2021-02-28T03:15:00Z")),
@@ -202,6 +209,7 @@ pub(crate) fn incident(number: u64) -> Incident {
         diagnosis: Diagnosis {
             cause: Cause::Level(Level::Client(ClientName::new("legacy-reval"))),
             confidence: 0.993,
+            fails: None,
             failing: vec![cell("legacy-reval")],
             passing: vec![cell("new-reval")],
             ruled_out: vec![],
@@ -210,6 +218,16 @@ pub(crate) fn incident(number: u64) -> Incident {
         cells: vec![],
         failing: Some(specimen("legacy-reval", blocked())),
         passing: None,
+        beside: vec![Beside {
+            at: at("2021-02-27T23:14:00Z"),
+            text: "Cloudflare appeared in front of webcache.gmc-uk.org".into(),
+            chance: 0.004,
+            related: true,
+        }],
+        acknowledged: Some(Acknowledged {
+            at: at("2021-02-28T02:20:00Z"),
+            by: "alice".into(),
+        }),
         reference_ids: vec!["84f1c2d3e4f5a6b7".into()],
         failed_runs: 7,
         extra_runs: 4,
@@ -262,10 +280,34 @@ fn any_cell() -> impl Strategy<Value = CellKey> + Clone {
 fn any_level() -> impl Strategy<Value = Level> + Clone {
     any_cell().prop_flat_map(|c| {
         select(vec![
-            Level::Egress(c.egress),
-            Level::Client(c.client),
+            Level::Egress(c.egress.clone()),
+            Level::Client(c.client.clone()),
             Level::Credential(c.credential),
-            Level::Probe(c.probe),
+            Level::Probe(c.probe.clone()),
+            Level::Region {
+                name: c.probe.to_string(),
+                egresses: vec![c.egress.clone()],
+            },
+            Level::Family {
+                name: c.probe.to_string(),
+                clients: vec![c.client.clone()],
+            },
+            Level::Http {
+                version: "2".to_owned(),
+                clients: vec![c.client.clone()],
+            },
+            Level::Method {
+                name: "POST".to_owned(),
+                probes: vec![c.probe.clone()],
+            },
+            Level::Path {
+                name: "a.example/v1".to_owned(),
+                probes: vec![c.probe.clone()],
+            },
+            Level::Host {
+                name: "a.example".to_owned(),
+                probes: vec![c.probe],
+            },
         ])
     })
 }
@@ -273,7 +315,13 @@ fn any_level() -> impl Strategy<Value = Level> + Clone {
 fn any_cause() -> impl Strategy<Value = Cause> {
     prop_oneof![
         any_level().prop_map(Cause::Level),
+        vec(any_level(), 2..4).prop_map(Cause::Together),
         Just(Cause::Everything),
+        text().prop_map(Cause::Pop),
+        (any::<u32>(), any::<bool>()).prop_map(|(per_minute, by_egress)| Cause::OwnRate {
+            per_minute,
+            by_egress
+        }),
         vec(any_cell(), 0..3).prop_map(|cells| Cause::OurNetwork {
             egresses: cells.into_iter().map(|c| c.egress).collect()
         }),
@@ -409,15 +457,17 @@ fn any_diagnosis() -> BoxedStrategy<Diagnosis> {
     (
         any_cause(),
         0.0..=1.0_f64,
+        option::of(0.0..=1.0_f64),
         vec(any_cell(), 0..3),
         vec(any_cell(), 0..3),
         vec(ruled_out, 0..3),
         option::of(text()),
     )
         .prop_map(
-            |(cause, confidence, failing, passing, ruled_out, would_tell)| Diagnosis {
+            |(cause, confidence, fails, failing, passing, ruled_out, would_tell)| Diagnosis {
                 cause,
                 confidence,
+                fails,
                 failing,
                 passing,
                 ruled_out,
@@ -472,8 +522,23 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
         option::of(instant()),
         vec("[a-z]{1,6}", 0..3),
     );
-    (first, second, third, fourth)
-        .prop_map(move |(first, second, third, fourth)| {
+    let beside = (instant(), text(), 0.0..=1.0_f64, any::<bool>()).prop_map(
+        |(at, text, chance, related)| Beside {
+            at,
+            text,
+            chance,
+            related,
+        },
+    );
+    let acknowledged = (instant(), text()).prop_map(|(at, by)| Acknowledged { at, by });
+    let fifth = (
+        vec(beside, 0..3),
+        option::of(acknowledged),
+        option::of("[a-z]{1,6}"),
+    );
+    (first, second, third, fourth, fifth)
+        .prop_map(move |(first, second, third, fourth, fifth)| {
+            let (beside, acknowledged, partner) = fifth;
             let (resolved, host, onset_at, opened_at, resolved_at) = first;
             let (reopened, reopened_at, last_good_at, probes, kind, diagnosis) = second;
             let (cells, failing, passing, reference_ids) = third;
@@ -485,7 +550,11 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
                 } else {
                     State::Open
                 },
-                subject: host.map_or(Subject::OurNetwork, Subject::Host),
+                subject: match (host, partner) {
+                    (Some(host), _) => Subject::Host(host),
+                    (None, Some(partner)) => Subject::Partner(partner),
+                    (None, None) => Subject::OurNetwork,
+                },
                 onset_at,
                 opened_at,
                 resolved_at,
@@ -498,6 +567,8 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
                 cells,
                 failing,
                 passing,
+                beside,
+                acknowledged,
                 reference_ids,
                 failed_runs,
                 extra_runs,
@@ -578,7 +649,7 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
         option::of(any_specimen()),
         option::of(any_specimen()),
         vec(text(), 0..11),
-        any_words(words),
+        any_words(words.clone()),
         select(vec![
             "UTC",
             "Europe/London",
@@ -587,8 +658,14 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
         ]),
         option::of(instant()),
     );
-    (first, second, third, fourth, fifth)
-        .prop_map(|(first, second, third, fourth, fifth)| {
+    let sixth = (
+        vec(text(), 0..3),
+        option::of((instant(), text())),
+        (option::of(words.clone()), option::of(words)),
+    );
+    (first, second, third, fourth, fifth, sixth)
+        .prop_map(|(first, second, third, fourth, fifth, sixth)| {
+            let (beside, acknowledged, (see, why)) = sixth;
             let (service, incident, resolved, our_side, subject, probes) = first;
             let (kind, headline, because, ruled_out, next_step) = second;
             let (confidence, cause_known, onset_at, opened_at, resolved_at, reopened) = third;
@@ -621,6 +698,9 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
                 passing,
                 reference_ids,
                 words,
+                beside,
+                acknowledged: acknowledged.map(|(at, by)| Acknowledged { at, by }),
+                plain: Plain { see, why },
                 zone: zone.to_owned(),
                 next_update_at,
             }

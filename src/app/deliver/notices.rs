@@ -6,9 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::sender::Sender;
 use super::state::Reach;
 use super::timing::elapsed;
-use super::worker::{Sender, Worker, sender};
+use super::worker::Worker;
 use crate::clock;
 use crate::domain::notification::{AllIsWell, Channel};
 use crate::notify::{Class, Notice, SendError};
@@ -50,7 +51,7 @@ impl Worker {
         if self.watch.checked || self.watch.check_at.is_some_and(|at| at > now) {
             return;
         }
-        let Sender::Slack(slack) = &self.sender else {
+        let Sender::Slack { slack, .. } = &self.sender else {
             self.watch.checked = true;
             return;
         };
@@ -148,10 +149,15 @@ impl Worker {
             // There is nobody; the log has it.
             return Ok(());
         };
-        match sender(fallback, &self.timing) {
-            Sender::Slack(slack) => slack.say(Uuid::now_v7(), &notice.text()).await,
+        match Sender::new(fallback, &self.timing) {
+            Sender::Slack { slack, .. } => slack.say(Uuid::now_v7(), &notice.text()).await,
             Sender::Teams(teams) => teams.notice(notice).await,
-            Sender::Log => {
+            // The rest has no place for what is no incident; their next message says that it came instead.
+            Sender::Webhook(_)
+            | Sender::Email(_)
+            | Sender::PagerDuty(_)
+            | Sender::Alertmanager(_)
+            | Sender::Log => {
                 (self.print)(&format!("── to {} ──\n{}\n", fallback.name, notice.text()));
                 Ok(())
             }

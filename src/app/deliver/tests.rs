@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::cell::ReceiverName;
-use crate::domain::notification::{Briefing, Notification, Reason};
+use crate::domain::notification::{Briefing, Notification, Plain, Reason};
 use crate::domain::probe::Words;
 use crate::domain::verdict::Kind;
 use crate::notify::{Class, SendError};
@@ -47,6 +47,9 @@ fn briefing() -> Briefing {
         passing: None,
         reference_ids: vec![],
         words: Words::default(),
+        beside: vec![],
+        acknowledged: None,
+        plain: Plain::default(),
         zone: "UTC".into(),
         next_update_at: None,
     }
@@ -448,6 +451,18 @@ fn each_class_asks_for_something_else() {
             "again in 600 s, pause",
         ),
         ("gone", first, error(Class::Gone), "again in 1 s"),
+        (
+            "wants nothing more",
+            first,
+            error(Class::Closed),
+            "dead, divert",
+        ),
+        (
+            "wants nothing more, of a reminder",
+            "1 reminder@0",
+            error(Class::Closed),
+            "dead",
+        ),
         (
             "a 503 that says when",
             first,

@@ -38,6 +38,10 @@ pub struct Timing {
     /// Between two messages to one receiver.
     pub gap_slack: Duration,
     pub gap_teams: Duration,
+    pub gap_email: Duration,
+    pub gap_pagerduty: Duration,
+    /// Between two times that what stands open is sent again, to receivers that forget.
+    pub refresh: Duration,
     /// So many openings within the window have messages of their own; beyond it is a storm.
     pub storm_most: usize,
     pub storm_window: Duration,
@@ -69,6 +73,12 @@ impl Default for Timing {
             gap_slack: Duration::from_millis(1_100),
             // 100 cards an hour was the connectors' limit, 4 requests a second Teams': well inside both.
             gap_teams: Duration::from_secs(5),
+            // No server minds one mail a second.
+            gap_email: Duration::from_secs(1),
+            // 120 events a minute and key are taken: <https://support.pagerduty.com/main/docs/rate-limits> (2026-11-22).
+            gap_pagerduty: Duration::from_millis(600),
+            // Every half to three minutes is usual: <https://prometheus.io/docs/alerting/clients> (2026-11-22).
+            refresh: Duration::from_secs(60),
             storm_most: 5,
             storm_window: Duration::from_secs(300),
             storm_gap: Duration::from_secs(60),
@@ -147,6 +157,7 @@ fn by_class(
         Class::Ambiguous if error.blind && tries <= 1 => again(timing.blind_first, true),
         Class::Ambiguous if error.blind => again(timing.blind, true),
         Class::Ambiguous => again(backoff.max(timing.look), true),
+        Class::Closed => Verdict::Dead,
         Class::Payload if delivery.plain => Verdict::Dead,
         Class::Payload => Verdict::Again {
             wait: Duration::ZERO,

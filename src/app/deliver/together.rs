@@ -4,13 +4,14 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::order::{self, Rules, Send};
+use super::sender::{self, Sender};
 use super::storm::{self, Place};
 use super::timing::elapsed;
-use super::worker::{Sender, Worker, plain_message};
+use super::worker::{Worker, plain_message};
 use crate::clock;
-use crate::domain::notification::{Channel, Member, Reason};
+use crate::domain::notification::{Member, Reason};
 use crate::notify::slack::Parent;
-use crate::notify::{Message, SendError, Summary, teams};
+use crate::notify::{Message, SendError, Summary};
 use crate::store::{Delivery, Joined, Outcome, StoreError, Storm, Thread};
 
 impl Worker {
@@ -22,7 +23,7 @@ impl Worker {
         has_own: bool,
         now: Timestamp,
     ) -> Result<Option<Storm>, StoreError> {
-        if !matches!(self.sender, Sender::Slack(_)) || has_own {
+        if !matches!(self.sender, Sender::Slack { .. }) || has_own {
             return Ok(None);
         }
         let (receiver, lane) = (&self.receiver.name, send.delivery.lane.as_str());
@@ -61,9 +62,7 @@ impl Worker {
         storm: &Storm,
         look_since: Option<Timestamp>,
     ) -> Result<Result<String, SendError>, StoreError> {
-        let (Sender::Slack(slack), Channel::Slack { channel, .. }) =
-            (&self.sender, &self.receiver.channel)
-        else {
+        let Sender::Slack { slack, channel } = &self.sender else {
             return Ok(Ok(String::new()));
         };
         let parent = storm
@@ -149,17 +148,13 @@ impl Worker {
         for (send, message) in sends.iter().zip(&messages) {
             let (outcome, divert) = match &result {
                 Ok(()) => {
-                    self.reached(send, "teams");
+                    self.reached(send, sender::TEAMS);
                     let outcome = Outcome::Accepted {
-                        reference: "teams".to_owned(),
-                        thread: Some(Thread {
-                            configured: "teams".to_owned(),
-                            channel: String::new(),
-                            ts: teams::digest(message),
-                        }),
+                        reference: sender::TEAMS.to_owned(),
+                        thread: Some(sender::told_teams(message)),
                         merged: send.merged.clone(),
                     };
-                    (outcome, None)
+                    (outcome, self.end_for_fallback(send.delivery).await?)
                 }
                 Err(error) => self.failed(send.delivery, error, None, now),
             };

@@ -1,6 +1,5 @@
 //! One receiver's worker: what is due, one message at a time, and what follows from how that went.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,12 +9,12 @@ use uuid::Uuid;
 use super::Print;
 use super::notices::Watch;
 use super::order::{self, Rules, Send, Step};
+use super::sender::{self, Sender};
 use super::state::{Reach, States};
 use super::timing::{Timing, Verdict, after_failure, divertible, elapsed};
 use crate::clock;
-use crate::domain::notification::{Channel, Notification, Reason, Receiver};
-use crate::notify::slack::{Parent, Slack};
-use crate::notify::teams::{self, Teams};
+use crate::domain::notification::{Notification, Reason, Receiver};
+use crate::notify::alertmanager::Standing;
 use crate::notify::{Class, Message, SendError, log};
 use crate::store::{Delivery, Divert, Outcome, Store, StoreError, Thread};
 
@@ -38,14 +37,6 @@ pub(super) fn plain_message(notification: &Notification, now: Timestamp) -> Mess
     }
 }
 
-/// How messages leave.
-#[derive(Clone)]
-pub(super) enum Sender {
-    Slack(Arc<Slack>),
-    Teams(Arc<Teams>),
-    Log,
-}
-
 #[derive(Clone)]
 pub(super) struct Worker {
     pub(super) store: Store,
@@ -62,6 +53,8 @@ pub(super) struct Worker {
     pub(super) broken: Option<String>,
     pub(super) states: States,
     pub(super) watch: Watch,
+    /// When what stands open was last sent again, to a receiver that forgets.
+    refreshed_at: Option<Timestamp>,
 }
 
 impl Worker {
@@ -74,7 +67,7 @@ impl Worker {
         stopped: watch::Receiver<bool>,
         states: States,
     ) -> Self {
-        let sender = sender(&receiver, &timing);
+        let sender = Sender::new(&receiver, &timing);
         let reach = match sender {
             Sender::Log => Reach::Log,
             _ => Reach::Unknown,
@@ -98,6 +91,7 @@ impl Worker {
             broken: None,
             states,
             watch: Watch::default(),
+            refreshed_at: None,
         }
     }
 
@@ -139,7 +133,7 @@ impl Worker {
             let rows = self.store.due(&self.receiver.name).await?;
             let rules = Rules {
                 now,
-                looks: matches!(self.sender, Sender::Slack(_)),
+                looks: self.sender.looks(),
                 wait_max: self.timing.slow_down_max,
             };
             let step = order::next(&rows, rules);
@@ -158,7 +152,7 @@ impl Worker {
                 Step::Wait(until) => {
                     let idle = self.idle(now).await?;
                     let wait = until.map_or(SLEEP_MAX, |until| elapsed(now, until));
-                    return Ok(wait.min(idle));
+                    return Ok(wait.min(idle).min(self.refresh(now).await?));
                 }
                 Step::Send(send) => {
                     let (storm, sends) = self.together(&send, &rows, rules).await?;
@@ -171,6 +165,33 @@ impl Worker {
                 Step::Overtake { .. } => {}
             }
         }
+    }
+
+    /// Sends again what stands open, where the receiver needs it; returns when that is due next.
+    async fn refresh(&mut self, now: Timestamp) -> Result<Duration, StoreError> {
+        let Sender::Alertmanager(alertmanager) = &self.sender else {
+            return Ok(SLEEP_MAX);
+        };
+        let since = self.refreshed_at.map(|at| elapsed(at, now));
+        // A time in the future means that the clock was set back.
+        let ahead = self.refreshed_at.is_some_and(|at| at > now);
+        if let Some(since) = since.filter(|since| *since < self.timing.refresh && !ahead) {
+            return Ok(self.timing.refresh.saturating_sub(since));
+        }
+        let threads = self.store.open_threads(&self.receiver.name).await?;
+        let standing: Vec<Standing> = threads
+            .iter()
+            .filter(|thread| thread.configured == sender::ALERTMANAGER)
+            .filter_map(|thread| Standing::read(&thread.ts))
+            .filter(Standing::is_open)
+            .collect();
+        if !standing.is_empty()
+            && let Err(error) = alertmanager.refresh(&standing, now).await
+        {
+            tracing::warn!(receiver = %self.receiver.name, "{} open alerts could not be sent again: {error}", standing.len());
+        }
+        self.refreshed_at = Some(now);
+        Ok(self.timing.refresh)
     }
 
     /// Until when nothing may be sent; a time too far away means that the clock was set back.
@@ -243,7 +264,7 @@ impl Worker {
             ..plain_message(notification, now)
         };
         let thread = self.store.thread(delivery).await?;
-        if self.says_nothing_new(&message, thread.as_ref()) {
+        if self.sender.says_nothing_new(&message, thread.as_ref()) {
             return self
                 .overtake(delivery, "nothing new for this channel", now)
                 .await;
@@ -252,18 +273,23 @@ impl Worker {
         self.store.sending(vec![notification.delivery], now).await?;
         let look_since =
             order::uncertain(delivery).then(|| delivery.first_attempt_at.unwrap_or(due_at));
-        let (thread, result) = match summary {
-            Some(summary) => {
+        let (thread, result) = match (summary, &self.sender) {
+            (Some(summary), _) => {
                 let result = self.tell_member(&message, &summary, look_since).await?;
                 (None, result)
             }
-            None => self.tell(&message, thread, look_since).await,
+            (None, Sender::Log) => {
+                let text = sender::text(&self.receiver.channel, &message);
+                (self.print)(&format!("── to {} ──\n{text}\n", self.receiver.name));
+                (None, Ok("log".to_owned()))
+            }
+            (None, sender) => sender.tell(&message, thread, look_since).await,
         };
         let now = clock::now();
         let gap = if storm {
             self.timing.storm_gap
         } else {
-            self.gap()
+            self.sender.gap(&self.timing)
         };
         self.pause_for(gap, now);
         let (outcome, divert) = match result {
@@ -274,81 +300,17 @@ impl Worker {
                     thread,
                     merged: send.merged,
                 };
-                (outcome, None)
+                (outcome, self.end_for_fallback(delivery).await?)
             }
             Err(error) => self.failed(delivery, &error, thread, now),
         };
-        let instead = divert.is_some();
+        let instead = divert.is_some() && !matches!(outcome, Outcome::Accepted { .. });
         self.mark(vec![(delivery, outcome, divert)], now).await?;
         if instead {
             let why = self.broken.clone().unwrap_or_default();
             self.diverted(&why, now).await?;
         }
         Ok(())
-    }
-
-    /// Tells it the receiver's way; returns where it hangs now, and its reference or why not.
-    async fn tell(
-        &self,
-        message: &Message<'_>,
-        thread: Option<Thread>,
-        look_since: Option<Timestamp>,
-    ) -> (Option<Thread>, Result<String, SendError>) {
-        match (&self.sender, &self.receiver.channel) {
-            (Sender::Slack(slack), Channel::Slack { channel, .. }) => {
-                let parent = thread.filter(|t| t.configured == *channel).map(|t| Parent {
-                    channel: t.channel,
-                    ts: t.ts,
-                });
-                let sent = slack.tell(message, parent, look_since).await;
-                let thread = sent.parent.map(|p| Thread {
-                    configured: channel.clone(),
-                    channel: p.channel,
-                    ts: p.ts,
-                });
-                let reference = thread.as_ref().map(|t| t.ts.clone()).unwrap_or_default();
-                (thread, sent.result.map(|()| reference))
-            }
-            (Sender::Teams(teams), _) => {
-                let message = &Message {
-                    repeat: look_since.is_some(),
-                    ..message.clone()
-                };
-                let thread = Thread {
-                    configured: "teams".to_owned(),
-                    channel: String::new(),
-                    ts: teams::digest(message),
-                };
-                match teams.tell(message).await {
-                    Ok(()) => (Some(thread), Ok("teams".to_owned())),
-                    Err(error) => (None, Err(error)),
-                }
-            }
-            _ => {
-                let text = match &self.receiver.channel {
-                    // What support staff would read, so that it can be judged before anyone has a flow.
-                    Channel::Teams { templates, .. } => teams::text(message, templates),
-                    _ => log::text_with_evidence(message),
-                };
-                (self.print)(&format!("── to {} ──\n{text}\n", self.receiver.name));
-                (None, Ok("log".to_owned()))
-            }
-        }
-    }
-
-    /// A change that support staff would read as the same card again.
-    fn says_nothing_new(&self, message: &Message<'_>, thread: Option<&Thread>) -> bool {
-        matches!(self.sender, Sender::Teams(_))
-            && message.reason == Reason::Changed
-            && thread.is_some_and(|t| t.ts == teams::digest(message))
-    }
-
-    fn gap(&self) -> Duration {
-        match self.sender {
-            Sender::Slack(_) => self.timing.gap_slack,
-            Sender::Teams(_) => self.timing.gap_teams,
-            Sender::Log => Duration::ZERO,
-        }
     }
 
     pub(super) fn pause_for(&mut self, wait: Duration, now: Timestamp) {
@@ -405,7 +367,7 @@ impl Worker {
                     tracing::warn!(%receiver, incident, reason, tries, class, "not told yet, again in {wait:.0?}: {error}");
                 }
                 if pause {
-                    self.pause_for(wait.max(self.gap()), now);
+                    self.pause_for(wait.max(self.sender.gap(&self.timing)), now);
                 }
                 Outcome::Again {
                     next_at: now.checked_add(wait).unwrap_or(Timestamp::MAX),
@@ -442,7 +404,7 @@ impl Worker {
                         receiver: fallback.name.clone(),
                         ..notification.clone()
                     }),
-                    note,
+                    note: Some(note),
                 }
             }
             _ => {
@@ -456,6 +418,31 @@ impl Worker {
                 Divert::Log
             }
         }
+    }
+
+    /// The end of an incident whose opening the fallback was told in our place: it must hear of it too.
+    pub(super) async fn end_for_fallback(
+        &self,
+        delivery: &Delivery,
+    ) -> Result<Option<Divert>, StoreError> {
+        let notification = &delivery.notification;
+        let Some(fallback) = &self.fallback else {
+            return Ok(None);
+        };
+        if notification.reason != Reason::Resolved
+            || !delivery.lane.is_empty()
+            || !self.store.owes_the_end(delivery, &fallback.name).await?
+        {
+            return Ok(None);
+        }
+        Ok(Some(Divert::To {
+            notification: Box::new(Notification {
+                delivery: Uuid::now_v7(),
+                receiver: fallback.name.clone(),
+                ..notification.clone()
+            }),
+            note: None,
+        }))
     }
 
     /// Marks how a try ended, until that is on the disk: it must not be made again for want of a mark.
@@ -476,46 +463,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// How messages to this receiver leave; to the log where something is missing.
-pub(super) fn sender(receiver: &Receiver, timing: &Timing) -> Sender {
-    let name = &receiver.name;
-    let made = match &receiver.channel {
-        Channel::Slack {
-            token,
-            channel,
-            mention,
-            buttons,
-            templates,
-            api,
-        } => match token {
-            Ok(token) => Slack::with_timeout(
-                api,
-                token.clone(),
-                channel,
-                mention.as_deref(),
-                timing.request,
-            )
-            .map(|s| s.with_buttons(buttons.as_ref().is_some_and(|b| b.app_token.is_ok())))
-            .map(|s| s.with_templates(templates))
-            .map(|s| Sender::Slack(Arc::new(s)))
-            .map_err(|e| e.text),
-            Err(why) => Err(why.clone()),
-        },
-        Channel::Teams {
-            webhook, templates, ..
-        } => match webhook {
-            Ok(webhook) => Teams::with_timeout(webhook.clone(), timing.request)
-                .map(|t| t.with_templates(templates))
-                .map(|t| Sender::Teams(Arc::new(t)))
-                .map_err(|e| e.text),
-            Err(why) => Err(why.clone()),
-        },
-        Channel::Log => Ok(Sender::Log),
-    };
-    made.unwrap_or_else(|why| {
-        tracing::warn!(receiver = %name, "messages to this receiver go to the log: {why}");
-        Sender::Log
-    })
 }

@@ -44,7 +44,11 @@ pub(super) fn egresses(
                     way: Way::Address(address.0),
                     ..routes(&name.value)
                 }),
-                Form::Full(full) => self::egress(&name.value, full, egress.place, inputs, desk),
+                Form::Full(full) => {
+                    let region = full.region.as_ref().map(|r| r.value.0.clone());
+                    self::egress(&name.value, full, egress.place, inputs, desk)
+                        .map(|egress| Egress { region, ..egress })
+                }
             }
         })
         .collect()
@@ -55,6 +59,7 @@ fn routes(name: &str) -> Egress {
         name: EgressName::new(name),
         way: Way::Routes,
         public: None,
+        region: None,
         family: IpFamily::Any,
     }
 }
@@ -191,6 +196,7 @@ fn finish(
         name: EgressName::new(name),
         way,
         public: public.map(|p| p.value.0),
+        region: None,
         family: family.map_or(IpFamily::Any, |f| f.value.0),
     })
 }

@@ -4,6 +4,7 @@
 
 mod budget;
 mod buttons;
+mod channels;
 mod conditions;
 mod forbid;
 mod headers;
@@ -14,6 +15,7 @@ mod phrases;
 mod probes;
 mod request;
 mod secrets;
+mod telemetry;
 mod template;
 
 use std::collections::{HashMap, HashSet};
@@ -141,10 +143,18 @@ pub(super) fn plan(
         service: service.as_deref().unwrap_or_default(),
         zone: &zone,
     };
-    let (receivers, routes) = notify::notify(raw.notify, &mentionable, &setting, inputs, desk);
+    let trust = trust(raw.trust, inputs, desk);
+    let around = notify::Around {
+        setting: &setting,
+        roots: &trust,
+    };
+    let (receivers, routes) = notify::notify(raw.notify, &mentionable, &around, inputs, desk);
     let incidents = incidents(raw.incidents.map(|i| i.value), desk);
     let store = store(raw.store.map(|s| s.value).unwrap_or_default());
-    let trust = trust(raw.trust, inputs, desk);
+    let listen = raw.listen.and_then(|l| telemetry::listen(l, desk));
+    let heartbeat = raw
+        .heartbeat
+        .and_then(|h| telemetry::heartbeat(h.value, inputs, desk));
     let name_servers = raw
         .name_servers
         .map(|many| many.value.0)
@@ -175,6 +185,8 @@ pub(super) fn plan(
         trust,
         name_servers,
         runs_in_flight_max: raw.runs_in_flight.map_or(256, |n| n.value.0 as usize),
+        listen,
+        heartbeat,
     })
 }
 
@@ -365,7 +377,7 @@ fn incidents(raw: Option<raw::Incidents>, desk: &mut Desk<'_>) -> IncidentPolicy
     policy
 }
 
-fn store(raw: raw::Store) -> StorePolicy {
+pub(super) fn store(raw: raw::Store) -> StorePolicy {
     StorePolicy {
         path: raw
             .path

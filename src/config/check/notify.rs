@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::channels;
 use super::names::Names;
 use super::phrases::Setting;
 use super::secrets;
@@ -18,7 +19,26 @@ use crate::domain::notification::{Channel, Receiver, Route, Templates};
 use crate::domain::secret::Secret;
 
 /// Support staff are told a cause only above this, unless the route says otherwise.
-const TEAMS_CONFIDENCE: f64 = 0.9;
+const PLAIN_CONFIDENCE: f64 = 0.9;
+
+/// The keys of a receiver that say what kind it is.
+const KINDS: [&str; 7] = [
+    "slack",
+    "teams",
+    "webhook",
+    "email",
+    "pagerduty",
+    "alertmanager",
+    "log",
+];
+
+/// What receivers need of the rest of the file.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) setting: &'a Setting<'a>,
+    /// PEM; trusted besides the system's roots.
+    pub(super) roots: &'a [String],
+}
 
 /// What routes may mention besides receivers.
 pub(super) struct Probes<'a> {
@@ -29,7 +49,7 @@ pub(super) struct Probes<'a> {
 pub(super) fn notify(
     raw: Option<At<raw::Notify>>,
     probes: &Probes<'_>,
-    setting: &Setting<'_>,
+    around: &Around<'_>,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> (Vec<Receiver>, Vec<Route>) {
@@ -44,12 +64,12 @@ pub(super) fn notify(
     let mut receivers = Vec::new();
     for (name, receiver) in named {
         let Some(receiver) = receiver else { continue };
-        let made = self::receiver(&name.value, receiver, &names, setting, inputs, desk);
+        let made = self::receiver(&name.value, receiver, &names, around, inputs, desk);
         receivers.extend(made.map(|mut receiver| {
             match &mut receiver.channel {
                 Channel::Slack { templates, .. } => templates.clone_from(&for_slack),
                 Channel::Teams { templates, .. } => templates.clone_from(&for_teams),
-                Channel::Log => {}
+                _ => {}
             }
             receiver
         }));
@@ -107,10 +127,10 @@ fn plain_route(to: &ReceiverName, receivers: &[Receiver]) -> Route {
 }
 
 fn default_confidence(to: &ReceiverName, receivers: &[Receiver]) -> f64 {
-    let teams = receivers
+    let plain = receivers
         .iter()
-        .any(|r| r.name == *to && matches!(r.channel, Channel::Teams { .. }));
-    if teams { TEAMS_CONFIDENCE } else { 0.0 }
+        .any(|r| r.name == *to && r.channel.speaks_plainly());
+    if plain { PLAIN_CONFIDENCE } else { 0.0 }
 }
 
 fn route(
@@ -156,34 +176,43 @@ fn receiver(
     name: &str,
     raw: At<raw::Receiver>,
     names: &Names,
-    setting: &Setting<'_>,
+    around: &Around<'_>,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> Option<Receiver> {
     let At { value: raw, place } = raw;
     let fallback = raw.fallback.and_then(|f| fallback(name, &f, names, desk));
-    let channel = match (raw.slack, raw.teams, raw.log) {
-        (Some(slack), None, None) => self::slack(slack.value, inputs, desk)?,
-        (None, Some(teams), None) => self::teams(teams.value, setting, inputs, desk)?,
-        (None, None, Some(_)) => Channel::Log,
-        (None, None, None) => {
-            // A channel that could not be read has had its error already.
-            if !["slack", "teams", "log"]
-                .iter()
-                .any(|key| raw.present.has(key))
-            {
-                desk.error(
-                    place,
-                    "has no channel",
-                    "add \"slack\", \"teams\" or \"log\"",
-                );
-            }
-            return None;
-        }
-        _ => {
-            desk.error(place, "has more than one channel", "make it two receivers");
-            return None;
-        }
+    let Around { setting, roots } = *around;
+    let mut kinds = KINDS.iter().filter(|kind| raw.present.has(kind));
+    let (first, second) = (kinds.next(), kinds.next());
+    if first.is_none() {
+        let last = KINDS[KINDS.len() - 1];
+        let others = KINDS[..KINDS.len() - 1].join("\", \"");
+        desk.error(
+            place,
+            "has no channel",
+            format!("add \"{others}\" or \"{last}\""),
+        );
+    }
+    if second.is_some() {
+        desk.error(place, "has more than one channel", "make it two receivers");
+        return None;
+    }
+    let channel = if let Some(slack) = raw.slack {
+        self::slack(slack.value, inputs, desk)?
+    } else if let Some(teams) = raw.teams {
+        self::teams(teams.value, setting, inputs, desk)?
+    } else if let Some(webhook) = raw.webhook {
+        channels::webhook(webhook.value, roots, inputs, desk)?
+    } else if let Some(email) = raw.email {
+        channels::email(email, roots, inputs, desk)?
+    } else if let Some(pagerduty) = raw.pagerduty {
+        channels::pagerduty(pagerduty.value, inputs, desk)?
+    } else if let Some(alertmanager) = raw.alertmanager {
+        channels::alertmanager(alertmanager, roots, inputs, desk)?
+    } else {
+        // A channel that could not be read has had its error already.
+        raw.log.map(|_| Channel::Log)?
     };
     Some(Receiver {
         name: ReceiverName::new(name),
@@ -242,23 +271,26 @@ fn refuse_rings(receivers: &[Receiver], places: &HashMap<String, Place>, desk: &
 }
 
 /// Fetches a channel's secret; a missing one is a warning, for the log then takes its messages.
-fn channel_secret(
+///
+/// `how` tells how to come by it; empty where that is said elsewhere.
+pub(super) fn channel_secret(
     source: &At<Source>,
+    how: &str,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> Result<Secret, String> {
     secrets::fetch(&source.value, inputs).inspect_err(|reason| {
-        desk.warning(
-            source.place,
-            reason.clone(),
-            "messages go to the log until it is there",
-        );
+        let mut hint = "messages go to the log until it is there".to_owned();
+        if !how.is_empty() {
+            hint = format!("{hint}; {how}");
+        }
+        desk.warning(source.place, reason.clone(), hint);
     })
 }
 
 fn slack(raw: raw::Slack, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Channel> {
     let token = raw.token.as_ref().map(|source| {
-        let token = channel_secret(source, inputs, desk);
+        let token = channel_secret(source, "", inputs, desk);
         if let Ok(token) = &token
             && !token.expose().starts_with("xoxb-")
         {
@@ -305,7 +337,7 @@ fn slack(raw: raw::Slack, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Ch
     });
     let api = match raw.api {
         None => Some("https://slack.com/api".to_owned()),
-        Some(api) => base(&api, desk),
+        Some(api) => base(&api, "https://slack.com/api", desk),
     };
     let buttons = super::buttons::buttons(raw.app_token, raw.allow, inputs, desk);
     Some(Channel::Slack {
@@ -318,8 +350,8 @@ fn slack(raw: raw::Slack, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Ch
     })
 }
 
-/// The base of an API without a trailing slash.
-fn base(api: &At<String>, desk: &mut Desk<'_>) -> Option<String> {
+/// The base of an API without a trailing slash; `like` is one that is right.
+pub(super) fn base(api: &At<String>, like: &str, desk: &mut Desk<'_>) -> Option<String> {
     let parsed = Url::parse(&api.value).ok().filter(|url| {
         url.has_host()
             && url.query().is_none()
@@ -343,7 +375,7 @@ fn base(api: &At<String>, desk: &mut Desk<'_>) -> Option<String> {
             desk.error(
                 api.place,
                 "is no base of an API",
-                "write it like \"https://slack.com/api\"",
+                format!("write it like \"{like}\""),
             );
             None
         }
@@ -363,7 +395,7 @@ fn teams(
         templates: Templates::default(),
     };
     let source = raw.webhook?;
-    let webhook = match channel_secret(&source, inputs, desk) {
+    let webhook = match channel_secret(&source, "", inputs, desk) {
         Ok(webhook) => webhook,
         Err(reason) => {
             return Some(channel(Err(reason)));
@@ -417,7 +449,7 @@ fn teams(
     Some(channel(Ok(Secret::new(webhook.expose().trim()))))
 }
 
-fn is_local(url: &Url) -> bool {
+pub(super) fn is_local(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),

@@ -161,8 +161,10 @@ pub(super) fn probe(
         return None;
     }
     let (words, tags) = (raw.words.map(|w| w.value), raw.tags);
+    let partner = raw.partner.map(|p| p.value.0);
     Some(Probe {
         name: ProbeName::new(name),
+        partner: partner.unwrap_or_else(|| registrable(&url)),
         url,
         method: method.into(),
         headers,
@@ -185,6 +187,16 @@ pub(super) fn probe(
         tags: plain_names(tags),
         control: in_controls || raw.control.is_some_and(|c| c.value.0),
     })
+}
+
+/// The domain that somebody registered, by the public suffix list; the host itself when it is an address or
+/// a name without dots.
+fn registrable(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.domain().and_then(psl::domain_str) {
+        Some(domain) => domain.to_owned(),
+        None => host.to_owned(),
+    }
 }
 
 /// A control that is only a URL.

@@ -220,6 +220,96 @@ impl Engine {
         self.episode.is_none() && self.suspicions.iter().all(Option::is_none)
     }
 
+    /// Whether a question is open: what fails now may belong to it.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        self.undecided()
+    }
+
+    /// The incident that the open question belongs to, if there is one.
+    #[must_use]
+    pub fn asking(&self) -> Option<u32> {
+        self.episode.as_ref()?.question.as_ref()?.incident
+    }
+
+    /// Lets go of an incident that is over, or somebody else's, as its keeper knows.
+    pub fn let_go(&mut self, incident: u32) {
+        let Some(episode) = &mut self.episode else {
+            return;
+        };
+        episode.causes.retain(|cause| cause.incident != incident);
+        let asking = episode.question.as_ref().map(|question| question.incident);
+        if asking == Some(Some(incident)) {
+            episode.question = None;
+        }
+        if episode.causes.is_empty() && episode.question.is_none() {
+            self.episode = None;
+            self.calm();
+        }
+    }
+
+    /// Takes up an incident of a former life: its cause stands, or its question is asked again.
+    ///
+    /// `now` is when, `onset` when it began, both seconds; `failing` are its cells with their last verdicts.
+    pub fn resume(
+        &mut self,
+        (onset, now): (f64, f64),
+        named: Option<(usize, f64)>,
+        failing: &[(usize, Kind)],
+        used: u32,
+    ) -> u32 {
+        let incident = self.next_incident;
+        self.next_incident += 1;
+        for (cell, kind) in failing {
+            self.record(&Seen {
+                at: now,
+                cell: *cell,
+                kind: *kind,
+                pop: None,
+                host_requests: 0,
+                egress_requests: 0,
+                purpose: Purpose::Schedule,
+                hint: None,
+            });
+        }
+        let budget = self.options.budget;
+        let episode = self
+            .episode
+            .get_or_insert_with(|| Episode::new(onset, now, used.min(budget), budget));
+        match named {
+            Some((rule, probability)) => episode.causes.push(Cause {
+                incident,
+                group: self.book.rules[rule].group,
+                rule,
+                probability,
+                share: 1.0,
+                always: 1.0,
+                rate: 1.0,
+                onset,
+                claimed_at: now,
+                last_failed: now,
+                passes: 0,
+                last_passed: now,
+                passed: 0,
+                failed: 0,
+                fixed: true,
+                reviewed: false,
+                special: self.book.rules[rule].special,
+            }),
+            None => self.open_question(now, now, Some(incident)),
+        }
+        incident
+    }
+
+    /// Goes on in a universe with the same cells and other points of presence.
+    ///
+    /// Only while [`Engine::is_quiet`]; what was learned of the background is kept.
+    pub fn move_to(&mut self, universe: Arc<Universe>, book: Arc<RuleBook>) {
+        self.cusum = Cusum::new(&universe);
+        self.history.clear();
+        (self.universe, self.book) = (universe, book);
+    }
+
     /// Whether a request that was asked for is still worth making.
     #[must_use]
     pub fn still_wanted(&self, ask: &Ask) -> bool {

@@ -692,6 +692,18 @@ impl Engine {
         }
     }
 
+    /// The cell whose answer the open question waits for most, if one is worth asking at all.
+    #[must_use]
+    pub fn would_tell(&self) -> Option<usize> {
+        let episode = self.episode.as_ref()?;
+        let question = episode.question.as_ref()?;
+        if let Some(wanted) = question.wanted.first() {
+            return Some(wanted.cell);
+        }
+        self.tells_most(episode, question, None)
+            .map(|(cell, _)| cell)
+    }
+
     /// The cell that tells most, of one endpoint or of all.
     pub(super) fn tells_most(
         &self,

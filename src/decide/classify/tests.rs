@@ -19,6 +19,7 @@ fn probe() -> Probe {
     Probe {
         name: ProbeName::new("p"),
         url: url::Url::parse("https://api.example/").unwrap(),
+        partner: "api.example".to_owned(),
         method: Method::GET,
         headers: Vec::new(),
         body: None,

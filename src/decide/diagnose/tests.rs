@@ -52,6 +52,9 @@ fn said(diagnosis: &Diagnosis) -> String {
     let cause = match &diagnosis.cause {
         Cause::Level(level) => level.to_string(),
         Cause::Everything => "everything".to_owned(),
+        other @ (Cause::Together(_) | Cause::AnyOf(_) | Cause::Pop(_) | Cause::OwnRate { .. }) => {
+            format!("{other:?}")
+        }
         Cause::OurNetwork { .. } => "our network".to_owned(),
         Cause::Unknown { among } => {
             let names: Vec<String> = among.iter().map(ToString::to_string).collect();

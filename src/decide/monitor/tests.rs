@@ -10,6 +10,7 @@ use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::Happening;
 use crate::domain::notification::Reason;
 use crate::domain::observation::Purpose;
+use crate::domain::verdict::Factor;
 use play::{Play, Setup, kind_at, route};
 
 /// Two addresses, three clients, one partner, one control; the network of 2021.
@@ -54,16 +55,22 @@ fn march_2021_one_client_is_refused_at_the_edge() {
     let briefing = &told[0].briefing;
     assert_eq!(
         briefing.headline,
-        "GMC refuses client `java-8` (agent of java-8) at Cloudflare (error 1010), from every egress"
+        "GMC refuses client `java-8` (java-8/1.0) at Cloudflare (error 1010), from every egress"
     );
     assert!(briefing.cause_known && !briefing.our_side);
+    let ruled_out = &incident_of(&play).diagnosis.ruled_out;
+    let factors: Vec<Factor> = ruled_out.iter().map(|not| not.factor).collect();
+    assert_eq!(factors, [Factor::Egress, Factor::Credential, Factor::Host]);
+    assert_eq!(
+        ruled_out[0].because,
+        "the same request as java-11 passed 1 s later"
+    );
     let not = briefing.ruled_out.join("; ");
-    assert!(not.contains("not your IPs"), "{not}");
-    assert!(not.contains("not the credentials"), "{not}");
+    assert!(not.contains("the same request as java-11 passed"), "{not}");
     assert_eq!(
         briefing.next_step.as_deref(),
         Some(
-            "Ask GMC to allow the user agent `agent of java-8` at Cloudflare; give them Ray ID `ray-1` and the time"
+            "Ask GMC to allow the user agent `java-8/1.0` at Cloudflare; give them Ray ID `ray-1` and the time"
         )
     );
 }
@@ -81,7 +88,7 @@ fn july_2021_one_address_is_refused() {
     let told = play.told("engineers");
     assert_eq!(
         told.last().unwrap().briefing.headline,
-        "GMC refuses requests from egress `legacy-prod` (203.0.113.1) at Cloudflare (error 1010), as `java-8` and `plain`"
+        "GMC refuses requests from egress `legacy-prod` (203.0.113.1) at Cloudflare (error 1010), as `java-11` and `java-8`"
     );
     assert_eq!(
         told.last().unwrap().briefing.next_step.as_deref(),
@@ -98,7 +105,7 @@ fn everybody_is_refused() {
     assert_eq!(incident_of(&play).diagnosis.cause, Cause::Everything);
     assert_eq!(
         play.told("engineers").last().unwrap().briefing.headline,
-        "GMC refuses every request at Cloudflare (error 1010), from every egress, as `java-8` and `plain`"
+        "GMC refuses every request at Cloudflare (error 1010), from every egress, as `java-11` and `java-8`"
     );
 }
 
@@ -111,8 +118,7 @@ fn one_client_from_one_address_is_no_single_cause_but_said_so() {
     });
     assert_eq!(
         play.notifications.last().unwrap().briefing.headline,
-        "The application of GMC refuses 1 of the 6 cells that ran; \
-         only client `java-8` and egress `new-reval` together fail"
+        "The application of GMC refuses client `java-8` (java-8/1.0) together with egress `new-reval` (203.0.113.2)"
     );
 }
 
@@ -130,12 +136,12 @@ fn what_can_not_be_told_yet_says_which_request_would_tell() {
     assert_eq!(
         first.headline,
         "The application of GMC refuses both cells that ran; \
-         can't tell yet whether it is egress `new-reval` or credential `gmc`"
+         can't tell yet whether it is credential `gmc` or every request to webcache.gmc-uk.org"
     );
     assert_eq!(
         first.next_step.as_deref(),
         Some(
-            "Would tell: a run of client `java-8` from egress `legacy-prod` with credential `gmc`"
+            "Would tell: a run of client `java-8` from egress `legacy-prod` with credential `gmc` at probe `gmc-connect`"
         )
     );
     play.run(900, |cell, t| {
@@ -244,7 +250,7 @@ fn a_block_that_lifts_is_resolved_and_its_return_keeps_the_number() {
     assert_eq!(
         resolved.headline,
         "Both cells of webcache.gmc-uk.org that failed pass again. It was: GMC refuses client `java-8` \
-         (agent of java-8) at Cloudflare (error 1010), from every egress"
+         (java-8/1.0) at Cloudflare (error 1010), from every egress"
     );
 }
 
@@ -521,7 +527,13 @@ fn a_rate_limit_is_answered_with_patience() {
         .extra
         .iter()
         .filter(|(_, cell, _)| cell.probe.as_str() == "gmc-connect");
-    assert_eq!(partner.count(), 0, "{:#?}", play.extra);
+    let asked: Vec<i64> = partner.map(|(second, ..)| *second).collect();
+    assert!(asked.len() <= 4, "{:#?}", play.extra);
+    assert!(asked.iter().all(|second| *second >= 415), "{asked:?}");
+    assert!(
+        asked.windows(2).all(|pair| pair[1] - pair[0] >= 15),
+        "{asked:?}"
+    );
     assert_eq!(incident_of(&play).kind, Kind::RateLimited);
 }
 
@@ -565,14 +577,20 @@ fn one_egress_can_not_tell_our_address_from_everybody() {
         .control("internet", "www.gov.uk", 60);
     let mut play = Play::new(setup.clone());
     play.run(900, |cell, t| kind_at(t >= 400, Kind::EdgeBlock, cell));
-    let among = vec![Level::Egress("only".into())];
+    let among = vec![
+        Level::Egress("only".into()),
+        Level::Host {
+            name: "webcache.gmc-uk.org".to_owned(),
+            probes: vec!["gmc-connect".into()],
+        },
+    ];
     assert_eq!(incident_of(&play).diagnosis.cause, Cause::Unknown { among });
     let briefing = &play.notifications.last().unwrap().briefing;
     assert!(!briefing.cause_known);
     assert!(
-        briefing
-            .headline
-            .ends_with("can't tell whether it is egress `only` alone or everybody"),
+        briefing.headline.contains(
+            "can't tell yet whether it is egress `only`, every request to webcache.gmc-uk.org"
+        ),
         "{}",
         briefing.headline
     );
@@ -700,7 +718,7 @@ fn late_double_and_foreign_runs_are_ignored() {
 }
 
 #[test]
-fn a_second_fault_on_the_host_joins_the_incident() {
+fn a_second_cause_on_the_host_is_an_incident_of_its_own() {
     let mut play = Play::new(gmc());
     play.run(2500, |cell, t| {
         let java = t >= 400 && client(cell, "java-8");
@@ -709,15 +727,18 @@ fn a_second_fault_on_the_host_joins_the_incident() {
     });
     assert_eq!(
         play.reasons("engineers"),
-        "opened changed",
+        "opened opened",
         "{:#?}",
         play.lines
     );
+    let causes: Vec<&Cause> = play.stored.values().map(|i| &i.diagnosis.cause).collect();
     assert_eq!(
-        incident_of(&play).diagnosis.cause,
-        Cause::Unknown { among: Vec::new() }
+        causes,
+        [
+            &Cause::Level(Level::Client("java-8".into())),
+            &Cause::Level(Level::Egress("new-reval".into()))
+        ]
     );
-    assert_eq!(play.stored.len(), 1);
 }
 
 #[test]
@@ -786,9 +807,9 @@ fn each_kind_is_put_down_to_what_it_hangs_on() {
     }
 }
 
-/// Two days of independent losses, 1 in 100, from every cell: nobody is woken.
+/// A day of independent losses, 1 in 100, from every cell: nobody is woken.
 #[test]
-fn noise_of_two_days_opens_nothing() {
+fn noise_of_a_day_opens_nothing() {
     let noisy = |cell: &CellKey, t: i64| {
         // A hash instead of dice, so that every run of the test is the same.
         let mut seed = fastrand::Rng::with_seed(t as u64 ^ (cell.to_string().len() as u64 * 7919));
@@ -801,14 +822,14 @@ fn noise_of_two_days_opens_nothing() {
         }
     };
     let mut play = Play::new(gmc().probe("other", "api.other.example"));
-    play.run(2 * 86_400, noisy);
+    play.run(86_400, noisy);
     assert!(play.lines.is_empty(), "{:#?}", play.lines);
     assert!(!play.extra.is_empty(), "there was noise");
     assert!(play.extra.len() < 500, "{} extra runs", play.extra.len());
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     /// Whatever the world does: one open incident a subject, sequences rise, and who was told of an
     /// opening is told of its end.

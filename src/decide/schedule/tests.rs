@@ -16,6 +16,7 @@ fn probe(name: &str, host: &str, cells: usize, schedule: Schedule) -> Probe {
     Probe {
         name: name.into(),
         url: format!("https://{host}/").parse().unwrap(),
+        partner: "partner".to_owned(),
         method: http::Method::GET,
         headers: Vec::new(),
         body: None,
@@ -72,6 +73,8 @@ fn plan(per_minute: u32, gap_ms: u64, probes: Vec<Probe>) -> Plan {
         trust: Vec::new(),
         name_servers: Vec::new(),
         runs_in_flight_max: 64,
+        listen: None,
+        heartbeat: None,
     }
 }
 

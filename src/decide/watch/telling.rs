@@ -93,7 +93,7 @@ impl Watch {
 }
 
 /// Hands an incident out as it is now, with what is new of it.
-pub(super) fn save(
+pub fn save(
     world: &mut World<'_>,
     case: &mut Case,
     timeline: Vec<TimelineEntry>,

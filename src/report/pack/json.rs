@@ -6,7 +6,7 @@ use super::{clients, fares, notes, subject, text};
 use crate::domain::incident::Specimen;
 use crate::report::curl;
 use crate::report::dossier::Dossier;
-use crate::report::{partner, prose, verdict};
+use crate::report::{cause, partner, prose, verdict};
 
 /// The same for scripts; keys are stable, times are RFC 3339 in UTC.
 #[must_use]
@@ -49,7 +49,8 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
         "subject": subject(dossier),
         "notes": notes(dossier),
         "what_happens": if dossier.ours() { dossier.headline.clone() } else { partner::what_happens(dossier) },
-        "the_pair": partner::the_pair(dossier).filter(|_| !dossier.ours()),
+        "the_pair": partner::the_pairs(dossier).into_iter().next().filter(|_| !dossier.ours()),
+        "pairs": if dossier.ours() { Vec::new() } else { partner::the_pairs(dossier) },
         "asked": partner::asked(dossier),
         "since": time(incident.onset_at),
         "until": incident.resolved_at.map(time),
@@ -91,7 +92,10 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
         "passing": incident.passing.as_ref().map(|run| run_json(dossier, run)),
         "cause_known": dossier.briefing.cause_known,
         "confidence": dossier.briefing.confidence,
+        "cause": cause::json(incident),
         "ruled_out": partner::ruled_out(dossier),
+        "ruled_out_pairs": cause::ruled_out(incident),
+        "beside": cause::beside(incident),
         "text": text(dossier),
     })
 }

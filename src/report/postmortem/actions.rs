@@ -1,5 +1,6 @@
 //! What the facts suggest to do, and what only people can write.
 
+use crate::domain::cell::ProbeName;
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::probe::Schedule;
 use crate::domain::verdict::Kind;
@@ -15,6 +16,8 @@ pub(super) fn actions(dossier: &Dossier<'_>) -> Vec<String> {
         actions.push(dossier.briefing.next_step.clone().unwrap_or_else(|| {
             "Find out what failed on our own side, and whether a second way out would have helped".to_owned()
         }));
+    } else if dossier.own_rate() {
+        // Nobody else has to do anything.
     } else if dossier.resolved() {
         actions.push(format!(
             "Ask {partner} what was changed, and to be told before the next change of that kind"
@@ -30,26 +33,23 @@ pub(super) fn actions(dossier: &Dossier<'_>) -> Vec<String> {
         .first()
         .and_then(|name| dossier.plan.probe(name));
     if let Some(probe) = probe.filter(|_| !dossier.ours()) {
+        for level in incident.diagnosis.cause.levels() {
+            actions.extend(about(level, &partner, incident.kind, &probe.name));
+        }
         match &incident.diagnosis.cause {
-            Cause::Level(Level::Client(name)) if incident.kind.is_refusal() => {
-                actions.push(format!("Move client `{name}` to a runtime or user agent that {partner} accepts, or agree with them that it stays"));
+            Cause::OwnRate { per_minute, .. } => {
                 actions.push(format!(
-                    "Ask before the next roll-out: `edgewatch try --user-agent \"…\" {}`",
-                    probe.name
+                    "Ask less often than {per_minute} times a minute: raise `every:` of the probes or lower `requests_per_minute` under `politeness:`"
                 ));
+                actions.push(format!("Ask {partner} for their limit, and how it is counted"));
             }
-            Cause::Level(Level::Egress(name)) => {
-                actions.push(format!("Agree with {partner} on the list of our public addresses; `{name}` is not accepted"));
-            }
-            Cause::Level(Level::Credential(name)) => {
-                actions.push(format!(
-                    "Check who is told when the account behind `{name}` expires or is locked"
-                ));
+            Cause::Pop(name) => actions.push(format!(
+                "Ask {partner} to be told when a point of presence (`{name}` this time) is taken out of service or changed"
+            )),
+            _ if incident.kind == Kind::RateLimited => {
+                actions.push(format!("Agree with {partner} on a rate, and stay below it"));
             }
             _ => {}
-        }
-        if incident.kind == Kind::RateLimited {
-            actions.push(format!("Agree with {partner} on a rate, and stay below it"));
         }
         actions.push(format!(
             "Ask before jobs start: `edgewatch gate {}`",
@@ -66,7 +66,7 @@ pub(super) fn actions(dossier: &Dossier<'_>) -> Vec<String> {
     }
     if let Some(probe) = probe
         && !probe.control
-        && dossier.briefing.words.what.is_none()
+        && probe.words.what.is_none()
     {
         actions.push(format!(
             "Add `words:` to probe `{}`, so that support staff can be told in plain words",
@@ -93,6 +93,39 @@ pub(super) fn actions(dossier: &Dossier<'_>) -> Vec<String> {
         actions.push("Find out why no run fell into the time before the first failure".to_owned());
     }
     actions
+}
+
+/// What a level of the cause suggests.
+fn about(level: &Level, partner: &str, kind: Kind, probe: &ProbeName) -> Vec<String> {
+    let before_roll_out =
+        || format!("Ask before the next roll-out: `edgewatch try --user-agent \"…\" {probe}`");
+    match level {
+        Level::Client(name) if kind.is_refusal() => vec![
+            format!(
+                "Move client `{name}` to a runtime or user agent that {partner} accepts, or agree with them that it stays"
+            ),
+            before_roll_out(),
+        ],
+        Level::Family { name, .. } if kind.is_refusal() => vec![
+            format!(
+                "Agree with {partner} which `{name}` user agents stay accepted, or give our clients one of their own"
+            ),
+            before_roll_out(),
+        ],
+        Level::Egress(name) if kind != Kind::DnsError => vec![format!(
+            "Agree with {partner} on the list of our public addresses; `{name}` does not get through"
+        )],
+        Level::Region { name, .. } if kind != Kind::DnsError => vec![format!(
+            "Agree with {partner} on the list of our public addresses; those in region `{name}` do not get through"
+        )],
+        Level::Credential(name) => vec![format!(
+            "Check who is told when the account behind `{name}` expires or is locked"
+        )],
+        Level::Http { .. } => vec![format!(
+            "Agree with {partner} which HTTP versions they support, and set `http:` of the clients to one that works"
+        )],
+        _ => Vec::new(),
+    }
 }
 
 /// Questions that a team answers.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{actions, events, lessons, plain, text};
 use crate::report::dossier::Dossier;
-use crate::report::incidents;
+use crate::report::{cause, incidents};
 
 /// The same for scripts; keys are stable, times are RFC 3339 in UTC.
 #[must_use]
@@ -20,6 +20,8 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
         "our_side": dossier.ours(),
         "confidence": dossier.briefing.confidence,
         "cause_known": dossier.briefing.cause_known,
+        "cause": cause::json(incident),
+        "beside": cause::beside(incident),
         "impact": {
             "what": dossier.briefing.words.what,
             "affects": dossier.briefing.words.affects,
@@ -44,6 +46,7 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
                 "after_s": told.at.map(seconds),
                 "error": told.error,
             })).collect::<Vec<_>>(),
+            "acknowledged": cause::acknowledged(incident),
             "resolved_at": incident.resolved_at.map(time),
         },
         "actions": actions(dossier),

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use crate::domain::diagnosis::{Cause, Level};
 use crate::report::dossier::Dossier;
 use crate::report::partner;
 
@@ -15,14 +14,20 @@ const SURE: f64 = 0.9;
 pub(super) fn plain(dossier: &Dossier<'_>) -> String {
     let words = &dossier.briefing.words;
     let what = words.what.clone().unwrap_or_else(|| {
-        if dossier.ours() {
+        if dossier.own_rate() {
+            format!("Some of our own checks of {}", partner::recipient(dossier))
+        } else if dossier.ours() {
             "Our connection to the internet".to_owned()
         } else {
             format!("Our connection to {}", partner::recipient(dossier))
         }
     });
     // One program or one way out may be hit while the others work.
-    let part = if dossier.lines.iter().any(|line| !line.failing) {
+    let part = if dossier.own_rate() {
+        ""
+    } else if dossier.incident.diagnosis.fails.is_some() {
+        ", or not every time,"
+    } else if dossier.lines.iter().any(|line| !line.failing) {
         ", or not for everybody,"
     } else {
         ""
@@ -31,7 +36,12 @@ pub(super) fn plain(dossier: &Dossier<'_>) -> String {
     let mut text = match dossier.incident.resolved_at {
         Some(end) => format!("{what} did not work{part} {}.", span(dossier, onset, end)),
         None => format!(
-            "{what} has not worked{part} since {}.",
+            "{what} {} not worked{part} since {}.",
+            if words.what.is_none() && dossier.own_rate() {
+                "have"
+            } else {
+                "has"
+            },
             moment(dossier, onset)
         ),
     };
@@ -50,44 +60,11 @@ pub(super) fn plain(dossier: &Dossier<'_>) -> String {
 }
 
 fn why_in_plain_words(dossier: &Dossier<'_>) -> String {
-    let partner = partner::recipient(dossier);
-    let past = dossier.resolved();
-    let verb = |now: &'static str, then: &'static str| if past { then } else { now };
-    if !dossier.briefing.cause_known || dossier.briefing.confidence < SURE {
-        return " We don't know for certain why.".to_owned();
+    let briefing = &dossier.briefing;
+    match &briefing.plain.why {
+        Some(why) if briefing.confidence >= SURE => format!(" {why}"),
+        _ => " We don't know for certain why.".to_owned(),
     }
-    if dossier.ours() {
-        let was = verb("is", "was");
-        return format!(
-            " The fault {was} in our own network, not at {}.",
-            dossier.plan.service
-        );
-    }
-    let kind = dossier.incident.kind;
-    if !kind.is_refusal() {
-        return format!(
-            " The fault {} at {partner}, not with us.",
-            verb("is", "was")
-        );
-    }
-    let who = if kind.is_edge_refusal() {
-        format!("A security system in front of {partner}")
-    } else {
-        partner
-    };
-    let (whom, rest) = match &dossier.incident.diagnosis.cause {
-        Cause::Level(Level::Client(_)) => ("one of our programs", true),
-        Cause::Level(Level::Egress(_)) => ("one of our internet addresses", true),
-        Cause::Level(Level::Credential(_)) => ("our account", false),
-        Cause::Level(Level::Probe(_)) => ("one kind of request", true),
-        _ => ("our requests", false),
-    };
-    let rest = if rest {
-        format!("; the others {} let through", verb("are", "were"))
-    } else {
-        String::new()
-    };
-    format!(" {who} {} {whom}{rest}.", verb("turns away", "turned away"))
 }
 
 /// `02:14 on Sunday, 28 February 2021`.

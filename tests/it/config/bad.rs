@@ -27,7 +27,13 @@ fn given() -> Given {
                 "https://x.westeurope.logic.azure.com/hunter22",
             ),
             ("RELAY", "https://relay.example/hunter22"),
+            ("PING", "http://kuma.internal/api/push/hunter22"),
+            ("NO_URL", "hunter22"),
             ("AMPERSAND", "hunter&22"),
+            ("IN_THE_CLEAR", "http://hooks.example/hunter22"),
+            ("KEY", "whsec_hunter22hunter22hunter22hunter22"),
+            ("SHORT_KEY", "whsec_hunter22"),
+            ("ROUTING_KEY", "hunter22hunter22hunter22hunter22"),
         ]),
         files: HashMap::from([
             ("long.txt", "x".repeat(5_000)),

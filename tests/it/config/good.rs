@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use edgewatch::domain::cell::{HeaderCase, HttpOffer, IpFamily, Proxy, ProxyKind, TlsVersion, Way};
 use edgewatch::domain::condition::Condition;
-use edgewatch::domain::notification::{Buttons, Channel};
-use edgewatch::domain::plan::{IncidentPolicy, Plan, Politeness};
+use edgewatch::domain::notification::{Buttons, Channel, Encryption, Login, Mail};
+use edgewatch::domain::plan::{Heartbeat, IncidentPolicy, Plan, Politeness};
 use edgewatch::domain::probe::{Redirects, Resolver, Schedule};
 use edgewatch::domain::secret::Secret;
 use edgewatch::domain::template::{Audience, Template};
@@ -39,6 +39,8 @@ probes:
     redirects: no
 controls: [https://www.example/, { name: edge, url: https://edge.example/, every: 5m }]
 notify: { receivers: { here: { log: {} } } }
+listen: \"[::1]:0\"
+heartbeat: { url: { env: SWITCH } }
 ";
 
 const EVERYTHING: &str = "\
@@ -109,7 +111,27 @@ notify:
     eng: { slack: { token: { env: SLACK }, channel: C0123456789, mention: \"<!here>\", app_token: { env: APP }, allow: { users: U0123456789, user_groups: [S0123456789] }, api: \"http://127.0.0.1:9/api/\" }, fallback: all }
     sup: { teams: { webhook: { env: TEAMS }, all_is_well: { cron: \"0 9 * * MON\" } } }
     all: { log: {} }
+    hook: { webhook: { url: { env: HOOK }, secret: { file: /run/secrets/key } } }
+    mail:
+      email:
+        host: mail.example
+        port: 2525
+        tls: starttls
+        username: { env: USER }
+        password: { env: PROXY }
+        from: edgewatch <alerts@example.org>
+        to: [\"Ann B. <ann@example.org>\", bob@example.net, ann@example.org]
+        words: plain
+        hello: monitor.example.org
+    here: { email: { host: \"127.0.0.1\", tls: none, from: a@example.org, to: b@example.org } }
+    oncall: { pagerduty: { routing_key: { env: PAGER }, api: \"https://events.eu.pagerduty.com/\" } }
+    alerts: { alertmanager: { url: [\"http://127.0.0.1:9093\", \"https://am.example/am/\"], token: { env: USER }, labels: { team: ops } } }
   routes:
+    - { to: hook }
+    - { to: mail }
+    - { to: here }
+    - { to: oncall }
+    - { to: alerts }
     - { to: eng }
     - { to: sup, after: 10m, min_confidence: 0.95, probes: [api], tags: [reval] }
   templates:
@@ -119,6 +141,8 @@ store: { path: x.db, keep: 7d, max_size: 1GiB }
 trust: [ca.pem]
 name_servers: [192.0.2.53, \"192.0.2.54:5353\"]
 runs_in_flight: 10
+listen: { address: \"0.0.0.0:9464\", exposed: true }
+heartbeat: { url: { env: SWITCH }, every: 5m }
 ";
 
 /// Also held against the schema.
@@ -135,6 +159,9 @@ fn given() -> Given {
             ("USER", "secret-2"),
             ("SLACK", "xoxb-secret-3"),
             ("APP", "xapp-secret-9"),
+            ("SWITCH", "https://hc-ping.com/secret-6 "),
+            ("HOOK", "https://hooks.example/secret-6"),
+            ("PAGER", "secret7secret7secret7secret7seec"),
             (
                 "TEAMS",
                 "https://x.environment.api.powerplatform.com:443/a?sig=secret-4",
@@ -143,6 +170,10 @@ fn given() -> Given {
         files: HashMap::from([
             ("/run/secrets/p", "secret-5\n".to_owned()),
             ("foot.jinja", "{{ reference }}\n".to_owned()),
+            (
+                "/run/secrets/key",
+                "whsec_c2lnbmluZy1rZXktb2YtdGhlLXdlYmhvb2stMzI=\n".to_owned(),
+            ),
             ("body.xml", "<a>{{ credential.password }}</a>".to_owned()),
             ("ca.pem", "-----BEGIN CERTIFICATE-----\n".to_owned()),
         ]),
@@ -186,6 +217,7 @@ fn the_least_file_gets_the_defaults() {
     assert_eq!(plan.store.keep_for, 30 * 24 * 60 * MINUTE);
     assert_eq!(plan.store.bytes_max, 2 << 30);
     assert_eq!(plan.runs_in_flight_max, 256);
+    assert_eq!((plan.listen, plan.heartbeat), (None, None));
     let [receiver] = plan.receivers.as_slice() else {
         panic!("{:?}", plan.receivers)
     };
@@ -219,6 +251,12 @@ fn short_forms_mean_the_long_ones() {
         [Condition::Status(ranges)] if ranges == &[(200, 399)]
     ));
     assert_eq!(plan.routes.len(), 1);
+    let listen = plan.listen.unwrap();
+    assert_eq!(
+        (listen.address, listen.exposed),
+        ("[::1]:0".parse().unwrap(), false)
+    );
+    assert_eq!(plan.heartbeat.unwrap().every, MINUTE);
 }
 
 #[test]
@@ -340,13 +378,90 @@ fn everything_can_be_set() {
         weekly.next_after("2026-11-22T12:00:00Z".parse().unwrap()),
         Some("2026-11-23T09:00:00Z".parse().unwrap())
     );
-    let support = &plan.routes[1];
+    further_receivers(&plan);
+    let support = &plan.routes[6];
     assert_eq!((support.after, support.min_confidence), (10 * MINUTE, 0.95));
     assert_eq!((support.probes.len(), support.tags.len()), (1, 1));
     assert_eq!(plan.store.keep_for, 7 * 24 * 60 * MINUTE);
     assert_eq!(plan.trust.len(), 1);
     assert_eq!(plan.name_servers[1], "192.0.2.54:5353".parse().unwrap());
     assert_eq!(plan.runs_in_flight_max, 10);
+    let listen = plan.listen.unwrap();
+    assert_eq!(
+        (listen.address, listen.exposed),
+        ("0.0.0.0:9464".parse().unwrap(), true)
+    );
+    let heartbeat = Heartbeat {
+        url: Ok(Secret::new("https://hc-ping.com/secret-6")),
+        every: 5 * MINUTE,
+    };
+    assert!(plan.secrets().contains(heartbeat.url.as_ref().unwrap()));
+    assert_eq!(plan.heartbeat, Some(heartbeat));
+}
+
+fn further_receivers(plan: &Plan) {
+    let root = vec!["-----BEGIN CERTIFICATE-----\n".to_owned()];
+    let channels: Vec<&Channel> = plan.receivers[3..].iter().map(|r| &r.channel).collect();
+    let login = Login::Password {
+        username: Secret::new("secret-2"),
+        password: Secret::new("secret-1"),
+    };
+    let mail = Mail {
+        host: "mail.example".into(),
+        port: 2525,
+        encryption: Encryption::StartTls,
+        login: Some(Ok(login)),
+        hello: "monitor.example.org".into(),
+        from: "edgewatch <alerts@example.org>".into(),
+        to: vec![
+            "\"Ann B.\" <ann@example.org>".into(),
+            "bob@example.net".into(),
+        ],
+        plain: true,
+        roots: root.clone(),
+    };
+    let here = Mail {
+        host: "127.0.0.1".into(),
+        port: 25,
+        encryption: Encryption::None,
+        login: None,
+        hello: "example.org".into(),
+        from: "a@example.org".into(),
+        to: vec!["b@example.org".into()],
+        plain: false,
+        roots: root.clone(),
+    };
+    let expected = [
+        &Channel::Webhook {
+            url: Ok(Secret::new("https://hooks.example/secret-6")),
+            key: Ok(Secret::new(
+                "whsec_c2lnbmluZy1rZXktb2YtdGhlLXdlYmhvb2stMzI=",
+            )),
+            roots: root.clone(),
+        },
+        &Channel::Email(Box::new(mail)),
+        &Channel::Email(Box::new(here)),
+        &Channel::PagerDuty {
+            routing_key: Ok(Secret::new("secret7secret7secret7secret7seec")),
+            api: "https://events.eu.pagerduty.com".into(),
+        },
+        &Channel::Alertmanager {
+            peers: vec![
+                "http://127.0.0.1:9093".into(),
+                "https://am.example/am".into(),
+            ],
+            login: Some(Ok(Login::Token(Secret::new("secret-2")))),
+            labels: vec![("team".into(), "ops".into())],
+            roots: root,
+        },
+    ];
+    assert_eq!(channels, expected);
+    let bounds: Vec<f64> = plan.routes[..5].iter().map(|r| r.min_confidence).collect();
+    assert_eq!(
+        bounds,
+        [0.0, 0.9, 0.0, 0.0, 0.0],
+        "plain words name no cause that is not sure"
+    );
 }
 
 #[test]

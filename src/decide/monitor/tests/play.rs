@@ -16,7 +16,7 @@ use crate::domain::cell::{
 };
 use crate::domain::change::Change;
 use crate::domain::diagnosis::Cause;
-use crate::domain::incident::Incident;
+use crate::domain::incident::{Incident, Subject};
 use crate::domain::notification::{Channel, Notification, Reason, Receiver, Route};
 use crate::domain::observation::{Observation, Phases, Purpose, Route as Path};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
@@ -36,11 +36,12 @@ impl Setup {
             name: (*name).into(),
             way: Way::Routes,
             public: Some([203, 0, 113, n].into()),
+            region: None,
             family: IpFamily::Any,
         });
         let clients = clients.iter().map(|name| Client {
             name: (*name).into(),
-            user_agent: format!("agent of {name}"),
+            user_agent: format!("{name}/1.0"),
             http: HttpOffer::default(),
             tls: TlsRange::default(),
             headers: Vec::new(),
@@ -72,6 +73,8 @@ impl Setup {
                 trust: Vec::new(),
                 name_servers: Vec::new(),
                 runs_in_flight_max: 100,
+                listen: None,
+                heartbeat: None,
             },
         }
     }
@@ -82,6 +85,7 @@ impl Setup {
         let probe = Probe {
             name: name.into(),
             url: format!("https://{host}/").parse().unwrap(),
+            partner: host.to_owned(),
             method: Method::GET,
             headers: Vec::new(),
             body: None,
@@ -170,6 +174,13 @@ pub(super) fn verdict(kind: Kind) -> Verdict {
 pub(super) fn said(cause: &Cause) -> String {
     match cause {
         Cause::Level(level) => level.to_string(),
+        Cause::Together(levels) => {
+            let levels: Vec<String> = levels.iter().map(ToString::to_string).collect();
+            levels.join(" and ")
+        }
+        Cause::AnyOf(causes) => causes.iter().map(said).collect::<Vec<_>>().join(" or "),
+        Cause::Pop(name) => format!("PoP {name}"),
+        Cause::OwnRate { per_minute, .. } => format!("our own rate of {per_minute}"),
         Cause::Everything => "everything".to_owned(),
         Cause::OurNetwork { egresses } => format!("our network {egresses:?}"),
         Cause::Unknown { among } => format!("unknown {among:?}"),
@@ -289,6 +300,11 @@ impl Play {
                 let again = due + every.as_secs() as i64;
                 self.push(again, cell.clone(), Purpose::Schedule);
             }
+            let cell = match purpose {
+                Purpose::Schedule => self.monitor.aim(&cell, at(due)).unwrap_or(cell),
+                _ if !self.monitor.wants(&cell, purpose) => continue,
+                _ => cell,
+            };
             let kind = world(&cell, self.second);
             self.observe(&cell, kind, purpose);
         }
@@ -443,29 +459,9 @@ impl Play {
                 cell.probe
             );
         }
-        let mut open = BTreeMap::new();
-        for change in &self.changes {
-            let incident = &change.incident;
-            if incident.resolved_at.is_some() {
-                open.remove(&incident.subject_text());
-            } else {
-                let known = open.insert(incident.subject_text(), incident.number);
-                assert!(
-                    known.is_none_or(|n| n == incident.number),
-                    "two open at once"
-                );
-            }
-        }
-    }
-}
-
-/// A subject that can be a key of an ordered map.
-trait SubjectText {
-    fn subject_text(&self) -> String;
-}
-
-impl SubjectText for Incident {
-    fn subject_text(&self) -> String {
-        format!("{:?}", self.subject)
+        let ours = self.stored.values().filter(|incident| {
+            incident.subject == Subject::OurNetwork && incident.resolved_at.is_none()
+        });
+        assert!(ours.count() <= 1, "our network fails only once at a time");
     }
 }

@@ -1,0 +1,465 @@
+//! The daemon as its own patient: it counts what it does, and every few seconds it looks whether it is at work.
+//!
+//! All of this happens in the loop. So whatever is told outside, by heartbeat, watchdog or `/healthz`, is
+//! told by the loop itself, and a loop that stands still can tell nothing. Nothing here waits: who is told
+//! over a network is told by a task of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::decide::monitor::{Judged, Monitor};
+use crate::decide::schedule::Timetable;
+use crate::domain::change::Change;
+use crate::domain::incident::Subject;
+use crate::domain::plan::{Listen, Plan};
+use crate::domain::secret::mask;
+use crate::store::Store;
+use crate::telemetry::listener::{self, Bound, Question};
+use crate::telemetry::progress::{Limits, Progress, Seen, Stall};
+use crate::telemetry::vitals::{NOTE, PlanFacts, Reload, Runs, StoreFacts, Undelivered};
+use crate::telemetry::{
+    Heartbeat, Listener, Live, Meters, Metrics, Settled, Systemd, Told, Vitals,
+};
+
+/// At most this long between two looks, and so between two notes in the store.
+const BEAT_MAX: Duration = Duration::from_secs(10);
+/// At least this long, whatever a service manager or a file asks for.
+const BEAT_MIN: Duration = Duration::from_millis(10);
+/// Questions that may wait for the loop.
+const QUESTIONS_MAX: usize = 16;
+
+/// What the loop knows and this does not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) timetable: &'a Timetable,
+    /// Changes that wait for the store.
+    pub(super) waiting_changes: usize,
+    pub(super) now: Timestamp,
+}
+
+pub(super) struct SelfWatch {
+    /// When to look next; for the loop to wait on.
+    pub(super) beats: Interval,
+    /// Who wants to know how we are; for the loop to wait on.
+    pub(super) questions: mpsc::Receiver<Question>,
+    ask: mpsc::Sender<Question>,
+    store: Store,
+    metrics: Arc<Metrics>,
+    meters: Meters,
+    listen: Option<Listen>,
+    listener: Option<Listener>,
+    systemd: Option<Systemd>,
+    told: Arc<Told>,
+    pulse: Pulse,
+    progress: Progress,
+    stalled: Option<Stall>,
+    started_at: Timestamp,
+    plan: PlanFacts,
+    reload: Option<Reload>,
+    /// Only `ended` and `panicked`; the rest is the timetable's.
+    runs: Runs,
+    incidents_open: u64,
+    noted_at: Timestamp,
+}
+
+/// The heartbeat, and when the next one is due.
+struct Pulse {
+    configured: Option<crate::domain::plan::Heartbeat>,
+    sender: Option<Heartbeat>,
+    last_at: Option<Timestamp>,
+}
+
+/// What a reload got ready before it touched anything.
+pub(super) struct Prepared(Option<Bound>);
+
+impl SelfWatch {
+    /// Takes the address and gets everything ready; nothing is served or told yet.
+    ///
+    /// # Errors
+    /// A sentence when the address can't be listened on.
+    pub(super) async fn start(plan: &Plan, store: Store, now: Timestamp) -> Result<Self, String> {
+        let bound = match &plan.listen {
+            Some(listen) => Some(listener::bind(listen).await?),
+            None => None,
+        };
+        let told = Arc::new(Told::default());
+        let metrics = Arc::new(Metrics::new(now, live(store.clone(), Arc::clone(&told))));
+        let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
+        let systemd = Systemd::from_env();
+        let facts = plan_facts(plan, 1, now);
+        let meters = metrics.meters(plan, None);
+        meters.plan(&facts);
+        let mut it = Self {
+            beats: interval(plan, systemd.as_ref()),
+            questions,
+            ask,
+            store,
+            meters,
+            listen: plan.listen,
+            listener: None,
+            systemd,
+            told,
+            pulse: Pulse {
+                configured: None,
+                sender: None,
+                last_at: None,
+            },
+            progress: Progress::new(Limits::of(plan), now),
+            stalled: None,
+            started_at: now,
+            plan: facts,
+            reload: None,
+            runs: Runs::default(),
+            incidents_open: 0,
+            noted_at: Timestamp::MIN,
+            metrics,
+        };
+        it.serve(bound);
+        it.set_heartbeat(plan);
+        Ok(it)
+    }
+
+    /// Where it can be asked.
+    pub(super) fn address(&self) -> Option<std::net::SocketAddr> {
+        self.listener.as_ref().map(Listener::address)
+    }
+
+    /// The service manager may go on.
+    pub(super) fn ready(&self) {
+        if let Some(systemd) = &self.systemd {
+            systemd.ready();
+        }
+    }
+
+    /// A run ended.
+    pub(super) fn ended(&mut self, judged: &Judged) {
+        self.runs.ended += 1;
+        self.meters.ended(&judged.observation, judged.verdict.kind);
+    }
+
+    pub(super) fn panicked(&mut self) {
+        self.runs.panicked += 1;
+    }
+
+    /// Incidents changed.
+    pub(super) fn changed(&mut self, change: &Change) {
+        for entry in &change.timeline {
+            self.meters.happened(entry.what);
+        }
+    }
+
+    pub(super) fn incidents(&mut self, monitor: &Monitor) {
+        let (mut partner, mut ours) = (0, 0);
+        for incident in monitor.incidents() {
+            *(match incident.subject {
+                Subject::Host(_) | Subject::Partner(_) => &mut partner,
+                Subject::OurNetwork => &mut ours,
+            }) += 1;
+        }
+        self.incidents_open = partner + ours;
+        self.meters.incidents(partner, ours);
+    }
+
+    /// Shows how runs stand; called at every turn of the loop.
+    pub(super) fn turned(&self, timetable: &Timetable) {
+        self.meters.runs(&self.runs_now(timetable));
+    }
+
+    /// Looks whether the daemon is at work, and tells whoever must hear of it.
+    pub(super) fn beat(&mut self, around: Around<'_>) {
+        let now = around.now;
+        let runs = self.runs_now(around.timetable);
+        let health = self.store.health();
+        let seen = Seen {
+            ended: runs.ended,
+            in_flight: runs.in_flight,
+            written: health.written_rows,
+            unwritten: (health.queued + around.waiting_changes) as u64,
+            failing_since: health.failing_since,
+        };
+        let stalled = self.progress.look(seen, now);
+        match (&self.stalled, &stalled) {
+            (None, Some(stall)) => tracing::error!("edgewatch runs and is not at work: {stall}"),
+            (Some(_), None) => tracing::info!("edgewatch is at work again"),
+            _ => {}
+        }
+        self.stalled = stalled;
+        self.meters.turned(now, stalled.is_some());
+        self.meters.waiting_changes(around.waiting_changes as u64);
+        self.tell_systemd();
+        self.tell_switch(now);
+        if now.duration_since(self.noted_at).unsigned_abs() >= BEAT_MAX {
+            self.note(&self.vitals(around));
+        }
+    }
+
+    pub(super) fn answer(&self, question: Question, around: Around<'_>) {
+        // Who asked may have lost patience.
+        let _ = question.send(self.vitals(around));
+    }
+
+    /// A reload begins.
+    pub(super) fn reloading(&self) {
+        if let Some(systemd) = &self.systemd {
+            systemd.reloading();
+        }
+    }
+
+    /// Takes what the new plan needs, or says why it can't be had; the old one's stays.
+    pub(super) async fn prepare(&self, plan: &Plan) -> Result<Prepared, String> {
+        let address = |listen: &Option<Listen>| listen.map(|l| l.address);
+        match &plan.listen {
+            Some(listen) if address(&plan.listen) != address(&self.listen) => {
+                listener::bind(listen)
+                    .await
+                    .map(|bound| Prepared(Some(bound)))
+            }
+            _ => Ok(Prepared(None)),
+        }
+    }
+
+    /// The new plan is in force.
+    pub(super) fn taken(&mut self, plan: &Plan, prepared: Prepared, around: Around<'_>) {
+        let now = around.now;
+        self.plan = plan_facts(plan, self.plan.generation + 1, now);
+        self.meters = self.metrics.meters(plan, Some(&self.meters));
+        self.meters.plan(&self.plan);
+        self.progress.set(Limits::of(plan));
+        match (plan.listen, prepared.0) {
+            (None, _) => self.listener = None,
+            (Some(_), bound @ Some(_)) => self.serve(bound),
+            (Some(listen), None) => {
+                if let Some(listener) = &self.listener {
+                    listener.set_exposed(listen.exposed);
+                }
+            }
+        }
+        self.listen = plan.listen;
+        self.set_heartbeat(plan);
+        self.beats = interval(plan, self.systemd.as_ref());
+        self.reloaded(None, around);
+    }
+
+    /// The new file was not taken. What it says may quote the file; secrets are masked there already.
+    pub(super) fn refused(&mut self, plan: &Plan, why: &str, around: Around<'_>) {
+        self.reloaded(Some(mask(why, &plan.secrets())), around);
+    }
+
+    fn reloaded(&mut self, error: Option<String>, around: Around<'_>) {
+        self.meters.reloaded(error.is_none());
+        self.reload = Some(Reload {
+            at: around.now,
+            error,
+        });
+        self.note(&self.vitals(around));
+        if let Some(systemd) = &self.systemd {
+            systemd.ready();
+        }
+        self.tell_systemd();
+    }
+
+    /// The loop has ended; what is told from here on is only that.
+    pub(super) fn stopping(&mut self) {
+        if let Some(systemd) = &mut self.systemd {
+            systemd.stopping();
+            systemd.status("stopping");
+        }
+        self.pulse.sender = None;
+    }
+
+    /// The last note; to be followed by the end of the store.
+    pub(super) fn stopped(&mut self, around: Around<'_>) {
+        let vitals = Vitals {
+            stopped_at: Some(around.now),
+            ..self.vitals(around)
+        };
+        self.note(&vitals);
+    }
+
+    fn note(&mut self, vitals: &Vitals) {
+        self.noted_at = vitals.at;
+        self.store.keep_note(NOTE, vitals.to_json().to_string());
+    }
+
+    fn serve(&mut self, bound: Option<Bound>) {
+        self.listener = bound.map(|b| b.serve(Arc::clone(&self.metrics), self.ask.clone()));
+    }
+
+    fn set_heartbeat(&mut self, plan: &Plan) {
+        if self.pulse.configured == plan.heartbeat {
+            return;
+        }
+        self.pulse.configured.clone_from(&plan.heartbeat);
+        self.pulse.sender = None;
+        let started = match plan.heartbeat.as_ref().map(|h| h.url.clone()) {
+            None => Ok(None),
+            Some(Ok(url)) => Heartbeat::start(url, Arc::clone(&self.told)).map(Some),
+            Some(Err(why)) => Err(why),
+        };
+        match started {
+            Ok(sender) => {
+                self.told.unusable(None);
+                self.pulse.sender = sender;
+            }
+            Err(why) => self.told.unusable(Some(why)),
+        }
+    }
+
+    fn tell_systemd(&mut self) {
+        let Some(systemd) = &mut self.systemd else {
+            return;
+        };
+        if !self.stalled.is_some_and(Stall::restart_may_help) {
+            systemd.alive();
+        }
+        let mut line = format!(
+            "{}, {}, {} open, configuration {}",
+            counted(self.plan.cells, "cell"),
+            counted(self.runs.ended, "run"),
+            counted(self.incidents_open, "incident"),
+            self.plan.generation
+        );
+        if self.reload.as_ref().is_some_and(|r| r.error.is_some()) {
+            line.push_str("; the last reload was refused");
+        }
+        if let Some(stall) = self.stalled {
+            line = format!("NOT AT WORK: {stall}; {line}");
+        }
+        systemd.status(&line);
+    }
+
+    fn tell_switch(&mut self, now: Timestamp) {
+        let (Some(sender), Some(configured)) = (&self.pulse.sender, &self.pulse.configured) else {
+            return;
+        };
+        let tolerance = self.beats.period() / 2;
+        let due = self.pulse.last_at.is_none_or(|last| {
+            let since = now.duration_since(last);
+            // The clock may be set back.
+            since.is_negative() || since.unsigned_abs() + tolerance >= configured.every
+        });
+        // Before the first run there is nothing to tell: a daemon that dies at each start must not keep the switch quiet.
+        if !due || self.runs.ended == 0 {
+            return;
+        }
+        self.pulse.last_at = Some(now);
+        if self.stalled.is_some() {
+            self.told.withheld();
+        } else {
+            sender.beat();
+        }
+    }
+
+    fn runs_now(&self, timetable: &Timetable) -> Runs {
+        let counts = timetable.counts();
+        Runs {
+            in_flight: counts.in_flight as u64,
+            waiting: counts.waiting as u64,
+            skipped_late: counts.skipped_late,
+            skipped_in_flight: counts.skipped_in_flight,
+            ..self.runs
+        }
+    }
+
+    fn vitals(&self, around: Around<'_>) -> Vitals {
+        Vitals {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: self.started_at,
+            at: around.now,
+            stopped_at: None,
+            listen: self.address(),
+            plan: self.plan.clone(),
+            reload: self.reload.clone(),
+            runs: self.runs_now(around.timetable),
+            incidents_open: self.incidents_open,
+            store: StoreFacts {
+                waiting_changes: around.waiting_changes as u64,
+                ..store_facts(&self.store)
+            },
+            outbox: undelivered(&self.store),
+            heartbeat: self.pulse.configured.is_some().then(|| self.told.facts()),
+            stalled: self.stalled.map(|stall| stall.to_string()),
+        }
+    }
+}
+
+fn counted(count: u64, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
+/// As often as whoever listens most impatiently needs it.
+fn interval(plan: &Plan, systemd: Option<&Systemd>) -> Interval {
+    let heartbeat = plan.heartbeat.as_ref().map(|h| h.every);
+    let watchdog = systemd.and_then(Systemd::every);
+    let period = [heartbeat, watchdog]
+        .into_iter()
+        .flatten()
+        .fold(BEAT_MAX, Duration::min)
+        .max(BEAT_MIN);
+    let mut beats = tokio::time::interval(period);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beats
+}
+
+fn plan_facts(plan: &Plan, generation: u64, now: Timestamp) -> PlanFacts {
+    let controls = plan.probes.iter().filter(|probe| probe.control).count();
+    PlanFacts {
+        service: plan.service.clone(),
+        probes: (plan.probes.len() - controls) as u64,
+        controls: controls as u64,
+        cells: plan.cells().count() as u64,
+        generation,
+        since: now,
+    }
+}
+
+/// What is asked of the store and the heartbeat at each scrape.
+fn live(store: Store, told: Arc<Told>) -> impl Fn() -> Live + Send + Sync {
+    move || Live {
+        store: store_facts(&store),
+        outbox: undelivered(&store),
+        settled: store
+            .post()
+            .settled
+            .into_iter()
+            .map(|settled| Settled {
+                receiver: settled.receiver,
+                outcome: settled.outcome,
+                class: settled.class,
+                count: settled.count,
+            })
+            .collect(),
+        heartbeat: told.facts(),
+    }
+}
+
+fn store_facts(store: &Store) -> StoreFacts {
+    let health = store.health();
+    StoreFacts {
+        written_rows: health.written_rows,
+        queued_rows: health.queued as u64,
+        dropped_rows: health.dropped_rows,
+        dropped_bodies: health.dropped_bodies,
+        waiting_changes: 0,
+        failing_since: health.failing_since,
+        last_error: health.failing_since.and(health.last_error),
+    }
+}
+
+fn undelivered(store: &Store) -> Vec<Undelivered> {
+    store
+        .post()
+        .due
+        .into_iter()
+        .map(|due| Undelivered {
+            receiver: due.receiver,
+            messages: due.messages,
+            due_since: due.since,
+        })
+        .collect()
+}

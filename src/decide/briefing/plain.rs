@@ -1,0 +1,175 @@
+//! The diagnosis for those who run the service, not the computers: no codes, no names of hosts or vendors.
+
+use super::reasons::is_of_the_network;
+use super::story::Story;
+use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::notification::Plain;
+use crate::domain::share;
+use crate::domain::verdict::Kind;
+
+impl Story<'_> {
+    pub(super) fn plain(&self) -> Plain {
+        if !self.named() {
+            return Plain::default();
+        }
+        Plain {
+            see: self.see(),
+            why: Some(self.why()),
+        }
+    }
+
+    /// What users meet, where that is something special.
+    fn see(&self) -> Option<String> {
+        if self.own_rate() {
+            return Some(
+                "Nothing that we know of: it is our own checks that are turned away".to_owned(),
+            );
+        }
+        let fails = self.fails()?;
+        Some(format!(
+            "It fails {}; trying again may help",
+            share::of_the_time(fails)
+        ))
+    }
+
+    /// One sentence; in the past when it is over.
+    fn why(&self) -> String {
+        let past = self.resolved();
+        let verb = |now: &'static str, then: &'static str| if past { then } else { now };
+        let partner = self.partner();
+        if self.our_network() {
+            let is = verb("is", "was");
+            let service = &self.plan.service;
+            return format!("The fault {is} in our own network, not at {service}.");
+        }
+        if self.own_rate() {
+            return format!(
+                "Our own checks {} {partner} too often, and some of them {}.",
+                verb("ask", "asked"),
+                if self.incident.kind.is_refusal() {
+                    verb("are turned away", "were turned away")
+                } else {
+                    verb("fail", "failed")
+                }
+            );
+        }
+        let kind = self.incident.kind;
+        if kind == Kind::LocalError {
+            let are = verb("are", "were");
+            return format!(
+                "Some of our requests {are} not even sent: the fault is on our own side."
+            );
+        }
+        let sometimes = match self.fails() {
+            Some(fails) => format!(" {}", share::of_the_time(fails)),
+            None => String::new(),
+        };
+        let is = verb("is", "was");
+        let (whom, when, rest) = self.whom_it_hits();
+        let rest = |others: &str| {
+            if rest {
+                format!("; {others}")
+            } else {
+                String::new()
+            }
+        };
+        if kind.is_refusal() {
+            let who = if kind.is_edge_refusal() {
+                format!("A security system in front of {partner}")
+            } else {
+                partner
+            };
+            let turns = verb("turns away", "turned away");
+            let through = verb("the others get through", "the others got through");
+            return format!("{who} {turns} {whom}{when}{sometimes}{}.", rest(through));
+        }
+        let answered = verb("the others get an answer", "the others got an answer");
+        if is_of_the_network(kind) && self.is_about_us() {
+            let did = verb("can't reach", "could not reach");
+            return format!(
+                "{} {did} {partner}{when}{sometimes}{}.",
+                first_upper(&whom),
+                rest(answered)
+            );
+        }
+        if self.is_about_us() {
+            let does = verb("does not work", "did not work");
+            return format!(
+                "{partner} {does} for {whom}{when}{sometimes}{}.",
+                rest(answered)
+            );
+        }
+        if kind == Kind::Unexpected {
+            let other = verb("answers", "answered");
+            return format!("{partner} {other} in another way than before{sometimes}.");
+        }
+        match &self.incident.diagnosis.cause {
+            Cause::Pop(_) => format!(
+                "One of the places that answer for {partner} {} a fault; which place answers is chance.",
+                verb("has", "had")
+            ),
+            _ => format!("The fault {is} at {partner}, not with us."),
+        }
+    }
+
+    /// Whether it hangs on who of us asks, not on what is asked.
+    fn is_about_us(&self) -> bool {
+        !self.blamed().is_empty()
+            && !self.blamed().iter().any(|level| {
+                matches!(
+                    level,
+                    Level::Probe(_)
+                        | Level::Method { .. }
+                        | Level::Path { .. }
+                        | Level::Host { .. }
+                )
+            })
+    }
+
+    /// Who or what of ours is hit, under which condition, and whether the rest is known to be well.
+    fn whom_it_hits(&self) -> (String, String, bool) {
+        let one = |level: &Level| match level {
+            Level::Client(_) => "one of our programs",
+            Level::Family { .. } | Level::Http { .. } => "some of our programs",
+            Level::Egress(_) => "one of our internet connections",
+            Level::Region { .. } => "some of our internet connections",
+            Level::Credential(_) => "one of our accounts",
+            Level::Host { .. } => "our requests to one of its systems",
+            Level::Probe(_) | Level::Method { .. } | Level::Path { .. } => "one kind of request",
+        };
+        let past = self.resolved();
+        let verb = |now: &'static str, then: &'static str| if past { then } else { now };
+        match &self.incident.diagnosis.cause {
+            Cause::Level(level) => (one(level).to_owned(), String::new(), true),
+            Cause::Together(levels) => {
+                let mut names: Vec<&str> = levels.iter().map(one).collect();
+                // Programs act; accounts and connections are what they act with.
+                names.sort_by_key(|name| !name.contains("program"));
+                let whom = names.remove(0).to_owned();
+                let when = match names.join(" and ") {
+                    rest if whom.starts_with("one of our programs") => {
+                        format!(" when it {} {rest}", verb("uses", "used"))
+                    }
+                    rest if whom.contains("programs") => {
+                        format!(" when they {} {rest}", verb("use", "used"))
+                    }
+                    rest => format!(" together with {rest}"),
+                };
+                (whom, when, true)
+            }
+            Cause::Pop(_) => {
+                let whom = "requests that one of its places answers".to_owned();
+                (whom, String::new(), true)
+            }
+            _ => ("our requests".to_owned(), String::new(), false),
+        }
+    }
+}
+
+fn first_upper(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().collect::<String>() + letters.as_str(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,292 @@
+//! Pages people through `PagerDuty`'s events API v2.
+//!
+//! All messages of an incident carry one `dedup_key`, so `PagerDuty` keeps one alert for it however often
+//! it is told; a repeat after an unclear outcome changes nothing
+//! (<https://developer.pagerduty.com/docs/events-api-v2/trigger-events/>, 2026-11-22).
+//! An opening, a return, a change and a reminder trigger (a change of an open alert pages nobody anew, but
+//! one that a person resolved too early opens again); the end resolves. An incident that was over before
+//! anything could be told triggers with severity `info` and resolves at once, so that it is on record.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::error::{Class, SendError};
+use super::http::{self, Again, Answer, Peer};
+use super::text::{Clock, cut, line, percent, reference, remarks, severity, summary};
+use super::{Message, evidence};
+use crate::domain::notification::{Briefing, Reason};
+use crate::domain::secret::Secret;
+
+/// `PagerDuty`'s own API; accounts in Europe have <https://events.eu.pagerduty.com>.
+pub const API: &str = "https://events.pagerduty.com";
+
+/// Limits of an event (page above): `summary` 1,024 characters, `dedup_key` 255. An event holds 512 KB, far more than ours.
+const SUMMARY_MAX: usize = 1_024;
+const SERVICE_MAX: usize = 100;
+/// Of one text in the details; all of them together stay below 64 KiB.
+const DETAIL_MAX: usize = 4_000;
+/// Links of one incident; texts of the configuration rarely hold more than one.
+const LINKS_MAX: usize = 5;
+
+const PEER: Peer = Peer {
+    name: "PagerDuty",
+    again: Again::Harmless,
+};
+
+/// One service in `PagerDuty`.
+#[derive(Debug)]
+pub struct PagerDuty {
+    client: reqwest::Client,
+    routing_key: Secret,
+    /// Without a trailing slash.
+    api: String,
+}
+
+/// What `PagerDuty` is to do with the alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Trigger,
+    Resolve,
+}
+
+impl Action {
+    /// The one place that maps reasons: a reason that says that somebody took it on would be `acknowledge`.
+    fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::Opened | Reason::Reopened | Reason::Changed | Reason::Reminder => Self::Trigger,
+            Reason::Resolved => Self::Resolve,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Trigger => "trigger",
+            Self::Resolve => "resolve",
+        }
+    }
+}
+
+impl PagerDuty {
+    /// A sender to the service behind `routing_key`; `api` is [`API`] unless the operator has another.
+    ///
+    /// # Errors
+    /// [`Class::Setup`] when no HTTP client can be made.
+    pub fn new(api: &str, routing_key: Secret, timeout: Duration) -> Result<Self, SendError> {
+        Ok(Self {
+            client: http::client(timeout, &[])?,
+            routing_key,
+            api: api.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// Tells one thing.
+    pub async fn tell(&self, message: &Message<'_>) -> Result<(), SendError> {
+        let action = Action::of(message.reason);
+        if action == Action::Resolve && message.whole {
+            self.send(event(message, Action::Trigger)).await?;
+        }
+        self.send(event(message, action)).await
+    }
+
+    async fn send(&self, mut event: Map<String, Value>) -> Result<(), SendError> {
+        event.insert("routing_key".to_owned(), self.routing_key.expose().into());
+        let request = self
+            .client
+            .post(format!("{}/v2/enqueue", self.api))
+            .header(reqwest::header::CONTENT_TYPE, "application/json")
+            .body(Value::from(event).to_string());
+        classify(&PEER.send(request).await?)
+    }
+}
+
+fn classify(answer: &Answer) -> Result<(), SendError> {
+    match answer.status {
+        202 => Ok(()),
+        200..=299 if answer.is_page() => Err(PEER.page()),
+        400 if blames_the_key(answer) => Err(SendError::new(
+            Class::Setup,
+            "PagerDuty does not know the routing key (HTTP 400)",
+        )),
+        // Anything else that is good by its number was not said by PagerDuty.
+        200..=299 => Err(SendError::new(
+            Class::Setup,
+            format!(
+                "HTTP {} in place of PagerDuty's 202: something stands in between",
+                answer.status
+            ),
+        )),
+        status => PEER.judge(status, answer.retry_after),
+    }
+}
+
+/// An answer of 400 lists what is wrong with the event; the key is a matter of set-up.
+fn blames_the_key(answer: &Answer) -> bool {
+    let body = answer.body.as_deref().unwrap_or_default();
+    let said = String::from_utf8_lossy(body).to_ascii_lowercase();
+    said.contains("routing_key") || said.contains("routing key")
+}
+
+/// Names the incident in `PagerDuty`; the time keeps it apart from one with its number in another store.
+fn dedup_key(briefing: &Briefing) -> String {
+    format!(
+        "edgewatch/{}/{}/{}",
+        cut(&line(&briefing.service), SERVICE_MAX),
+        reference(briefing),
+        briefing.opened_at.as_second()
+    )
+}
+
+/// The event as it is sent, but for the routing key.
+#[must_use]
+pub fn payload(message: &Message<'_>) -> Value {
+    event(message, Action::of(message.reason)).into()
+}
+
+fn event(message: &Message<'_>, action: Action) -> Map<String, Value> {
+    let briefing = message.briefing;
+    let mut event = Map::new();
+    event.insert("event_action".to_owned(), action.as_str().into());
+    event.insert("dedup_key".to_owned(), dedup_key(briefing).into());
+    if action == Action::Trigger {
+        event.insert("client".to_owned(), "edgewatch".into());
+        event.insert("payload".to_owned(), problem(message));
+        if !message.plain {
+            let links = links(briefing);
+            if !links.is_empty() {
+                event.insert("links".to_owned(), links.into());
+            }
+        }
+    }
+    event
+}
+
+fn problem(message: &Message<'_>) -> Value {
+    let briefing = message.briefing;
+    let title = format!(
+        "{} · {}",
+        reference(briefing),
+        summary(message, &Clock::new(message))
+    );
+    let severity = if message.reason == Reason::Resolved {
+        "info"
+    } else {
+        severity(briefing)
+    };
+    let mut problem = json!({
+        "summary": cut(&title, SUMMARY_MAX),
+        "source": line(&briefing.subject),
+        "severity": severity,
+        "timestamp": briefing.onset_at.to_string(),
+        "component": line(&briefing.probes.join(", ")),
+        "group": cut(&line(&briefing.service), SERVICE_MAX),
+        "class": briefing.kind.as_str(),
+    });
+    if !message.plain {
+        problem["custom_details"] = details(message);
+    }
+    problem
+}
+
+/// Titles and values as `PagerDuty` shows them: a table of texts.
+fn details(message: &Message<'_>) -> Value {
+    let briefing = message.briefing;
+    let clock = Clock::new(message);
+    let lines = |texts: &[String]| {
+        let texts: Vec<String> = texts.iter().map(|t| line(t)).collect();
+        texts.join("\n")
+    };
+    let confidence = if briefing.cause_known {
+        percent(briefing.confidence)
+    } else {
+        String::new()
+    };
+    let time = |at: Option<jiff::Timestamp>| at.map(|at| clock.time_and_zone(at));
+    let words = &briefing.words;
+    let mut details = vec![
+        ("confidence", confidence),
+        ("because", lines(&briefing.because)),
+        ("ruled_out", lines(&briefing.ruled_out)),
+        (
+            "what_to_do",
+            line(briefing.next_step.as_deref().unwrap_or_default()),
+        ),
+        ("expected", line(&briefing.expected)),
+        ("got", line(&briefing.got)),
+        ("combinations", evidence::matrix(briefing)),
+        ("reference_ids", lines(&briefing.reference_ids)),
+        (
+            "last_good_run",
+            time(briefing.last_good_at).unwrap_or_default(),
+        ),
+        ("what", line(words.what.as_deref().unwrap_or_default())),
+        (
+            "affects",
+            line(words.affects.as_deref().unwrap_or_default()),
+        ),
+        (
+            "workaround",
+            line(words.workaround.as_deref().unwrap_or_default()),
+        ),
+        ("remarks", remarks(message, &clock).join("\n")),
+    ];
+    details.retain(|(_, text)| !text.is_empty());
+    details
+        .into_iter()
+        .map(|(title, text)| (title.to_owned(), Value::from(cut(&text, DETAIL_MAX))))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// The addresses that the configuration's own words hold ("Use the web site: https://…").
+fn links(briefing: &Briefing) -> Vec<Value> {
+    let words = &briefing.words;
+    [
+        ("What works meanwhile", &words.workaround),
+        ("What users may be told", &words.tell),
+    ]
+    .into_iter()
+    .flat_map(|(text, words)| {
+        let found = words.iter().flat_map(|w| w.split_whitespace());
+        found
+            .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/'))
+            .filter(|word| word.starts_with("https://"))
+            .filter_map(|word| Url::parse(word).ok())
+            .map(move |href| json!({ "href": href.as_str(), "text": text }))
+    })
+    .take(LINKS_MAX)
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_have_their_class() {
+        let unknown_key = r#"{"status":"invalid event","message":"Event object is invalid","errors":["Invalid routing key"]}"#;
+        let bad_event = r#"{"status":"invalid event","message":"Event object is invalid","errors":["'payload.severity' is missing or blank"]}"#;
+        for (status, body, expected) in [
+            (202, r#"{"status":"success"}"#, Ok(())),
+            (202, "", Ok(())),
+            (200, "<html>", Err(Class::Setup)),
+            (200, "ok", Err(Class::Setup)),
+            (400, unknown_key, Err(Class::Setup)),
+            (400, bad_event, Err(Class::Payload)),
+            (403, "", Err(Class::Setup)),
+            (413, "", Err(Class::Payload)),
+            (429, "", Err(Class::SlowDown(Some(Duration::from_secs(2))))),
+            (500, "", Err(Class::Transient)),
+            (503, "", Err(Class::SlowDown(Some(Duration::from_secs(2))))),
+        ] {
+            let answer = Answer {
+                status,
+                retry_after: Some(Duration::from_secs(2)),
+                body: Ok(body.as_bytes().to_vec()),
+            };
+            let said = classify(&answer).map_err(|e| e.class);
+            assert_eq!(said, expected, "{status} {body}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! An incident in the words of people who never heard of HTTP: what Teams and plain mail say.
+//!
+//! No codes, host names, vendors, page text or guesses stand here, only the words of the configuration
+//! and sentences of ours that are always true. Mail has ours alone; Teams may have the operator's in their place.
+
+use std::sync::LazyLock;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::Message;
+use super::phrases::{self, Phrases};
+use super::text::{Clock, cut, line};
+use crate::domain::notification::{Briefing, Reason, Templates};
+use crate::domain::template::Piece;
+
+/// Of one text from the configuration; at four bytes a character and all of them at once a card is below 10 KiB.
+const WORDS_MAX: usize = 300;
+const SERVICE_MAX: usize = 100;
+/// Of one text from a template.
+pub(super) const PHRASE_MAX: usize = 450;
+
+static OURS: LazyLock<Phrases> = LazyLock::new(|| Phrases::for_teams(&Templates::default()));
+
+/// How it stands, word first.
+pub(super) fn state(message: &Message<'_>) -> &'static str {
+    match message.reason {
+        Reason::Opened | Reason::Reopened => "PROBLEM",
+        Reason::Changed | Reason::Reminder => "STILL A PROBLEM",
+        Reason::Resolved => "FIXED",
+    }
+}
+
+/// The large sentence, what stands below it, and the small print.
+pub(super) struct Said {
+    pub(super) headline: Vec<Piece>,
+    pub(super) body: Vec<Piece>,
+    pub(super) footer: Vec<Piece>,
+}
+
+/// Puts a message in words: the operator's, or ours.
+pub(super) fn say(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> Said {
+    let facts = phrases::for_support(message, clock);
+    Said {
+        headline: phrases.headline.render_something(&facts),
+        body: phrases.body.render(&facts),
+        footer: phrases.footer.render(&facts),
+    }
+}
+
+fn shown(pieces: &[Piece]) -> String {
+    cut(&line(&phrases::plain(pieces)), PHRASE_MAX)
+}
+
+/// The large sentence, in the words of the configuration.
+pub(super) fn sentence(message: &Message<'_>) -> String {
+    shown(&say(message, &Clock::new(message), &OURS).headline)
+}
+
+/// `PROBLEM: Submitting recommendations: not working at the moment`.
+pub(super) fn title(message: &Message<'_>, said: &Said) -> String {
+    format!("{}: {}", state(message), shown(&said.headline))
+}
+
+/// Titles and values, in the order of reading.
+pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, String)> {
+    let briefing = message.briefing;
+    let mut facts = Vec::new();
+    if let Some(affects) = words(briefing.words.affects.as_ref()) {
+        let title = if message.reason == Reason::Resolved {
+            "Who was affected"
+        } else {
+            "Who is affected"
+        };
+        facts.push((title, affects));
+    }
+    if message.reason == Reason::Resolved {
+        facts.push((
+            "What to do",
+            "Nothing. If somebody still has trouble, tell us and quote the reference below"
+                .to_owned(),
+        ));
+        return facts;
+    }
+    let see = words(briefing.plain.see.as_ref());
+    let usual = || "It fails, or does not finish".to_owned();
+    facts.push(("What people see", see.unwrap_or_else(usual)));
+    facts.extend(words(briefing.plain.why.as_ref()).map(|why| ("What we know", why)));
+    facts.push(("What we are doing", doing(briefing).to_owned()));
+    if let Some(workaround) = words(briefing.words.workaround.as_ref()) {
+        facts.push(("What still works", workaround));
+    }
+    if let Some(at) = briefing.next_update_at {
+        facts.push((
+            "Next update",
+            format!("{} ({})", clock.time(at), clock.place),
+        ));
+    }
+    facts
+}
+
+pub(super) fn doing(briefing: &Briefing) -> &'static str {
+    if briefing.our_side {
+        "We are working on it: the trouble is on our own side"
+    } else if briefing.cause_known {
+        "We have found where it goes wrong and are working to get it fixed"
+    } else {
+        "We are looking into it"
+    }
+}
+
+pub(super) fn service(briefing: &Briefing) -> String {
+    cut(&line(&briefing.service), SERVICE_MAX)
+}
+
+/// A text of the configuration; `None` when it says nothing.
+pub(super) fn words(text: Option<&String>) -> Option<String> {
+    let text = cut(&line(text?), WORDS_MAX);
+    (!text.is_empty()).then_some(text)
+}
+
+/// What the card says, without times: two messages with the same digest tell support staff the same.
+#[must_use]
+pub fn digest(message: &Message<'_>) -> String {
+    let briefing = message.briefing;
+    // A first message and a reminder say the same thing of the problem; only "fixed" is another state.
+    let told = json!([
+        message.reason == Reason::Resolved,
+        briefing.service,
+        briefing.words.what,
+        briefing.words.affects,
+        briefing.words.workaround,
+        briefing.words.tell,
+        briefing.plain.see,
+        briefing.plain.why,
+        doing(briefing),
+    ]);
+    let hash = Sha256::digest(told.to_string().as_bytes());
+    let start = hash.iter().take(8);
+    format!(
+        "{:016x}",
+        start.fold(0_u64, |all, byte| all << 8 | u64::from(*byte))
+    )
+}
+
+/// What must be said of the delivery itself; the names of other channels are no matter here.
+pub(super) fn foot_remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
+    let mut foot = Vec::new();
+    if message.late {
+        foot.push(format!(
+            "delivered late, happened at {} ({})",
+            clock.time(message.happened_at),
+            clock.place
+        ));
+    }
+    if message.repeat {
+        foot.push("may be a second copy of the same message".to_owned());
+    }
+    if message.note.is_some() {
+        foot.push(
+            "sent here because another channel could not be reached: please tell the engineers"
+                .to_owned(),
+        );
+    }
+    foot
+}
+
+/// The words as plain lines, for where there is no Teams: its wording can be judged before anyone has a flow.
+#[must_use]
+pub fn text(message: &Message<'_>, templates: &Templates) -> String {
+    let clock = Clock::new(message);
+    let said = say(message, &clock, &Phrases::for_teams(templates));
+    lines(message, &clock, &said).join("\n")
+}
+
+pub(super) fn lines(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<String> {
+    let briefing = message.briefing;
+    let mut lines = vec![title(message, said), shown(&said.body)];
+    lines.extend(
+        facts(message, clock)
+            .iter()
+            .map(|(title, value)| format!("{title}: {value}")),
+    );
+    if message.reason != Reason::Resolved
+        && let Some(tell) = words(briefing.words.tell.as_ref())
+    {
+        lines.push(format!("What you can tell users: “{tell}”"));
+    }
+    lines.push(shown(&said.footer));
+    lines.retain(|line| !line.is_empty());
+    lines
+}

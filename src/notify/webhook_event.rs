@@ -1,0 +1,113 @@
+//! What a webhook is sent: one JSON object for each message, version 1.
+//!
+//! `deploy/webhook-event.schema.json` describes every field, and a test holds the two together.
+//!
+//! A cause is named only when it is as sure as the route's `min_confidence` asks; otherwise `cause_known` is
+//! false, `confidence` is null, and `headline` says only what was seen. Fields may be added; readers should
+//! leave alone what they do not know.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::Message;
+use super::text::{Clock, line, reference, severity, summary};
+use crate::domain::notification::Briefing;
+
+const VERSION: u32 = 1;
+
+/// The body of the request.
+#[must_use]
+pub fn payload(message: &Message<'_>) -> Value {
+    json!({
+        "type": format!("incident.{}", message.reason.as_str()),
+        "timestamp": message.happened_at.to_string(),
+        "version": VERSION,
+        "data": data(message),
+    })
+}
+
+fn data(message: &Message<'_>) -> Value {
+    let briefing = message.briefing;
+    let mut data = head(message);
+    if !message.plain {
+        data.extend(told(briefing));
+        data.extend(times(briefing));
+    }
+    for (key, is) in [
+        ("whole", message.whole),
+        ("late", message.late),
+        ("repeat", message.repeat),
+    ] {
+        data.insert(key.to_owned(), is.into());
+    }
+    data.insert("note".to_owned(), message.note.map(line).into());
+    data.insert("reduced".to_owned(), message.plain.into());
+    data.into()
+}
+
+fn head(message: &Message<'_>) -> Map<String, Value> {
+    let briefing = message.briefing;
+    let probes: Vec<String> = briefing.probes.iter().map(|p| line(p)).collect();
+    object(json!({
+        "incident": briefing.incident,
+        "reference": reference(briefing),
+        "reason": message.reason.as_str(),
+        "state": if briefing.resolved { "resolved" } else { "open" },
+        "service": line(&briefing.service),
+        "subject": line(&briefing.subject),
+        "probes": probes,
+        "our_side": briefing.our_side,
+        "severity": severity(briefing),
+        "verdict": briefing.kind.as_str(),
+        "summary": summary(message, &Clock::new(message)),
+        "headline": line(&briefing.headline),
+    }))
+}
+
+fn told(briefing: &Briefing) -> Map<String, Value> {
+    let cells: Vec<Value> = briefing
+        .cells
+        .iter()
+        .map(|c| json!({ "cell": line(&c.cell), "verdict": c.kind.as_str(), "failing": c.failing }))
+        .collect();
+    let clean = |texts: &[String]| texts.iter().map(|t| line(t)).collect::<Vec<_>>();
+    let words = &briefing.words;
+    let word = |text: &Option<String>| text.as_deref().map(line);
+    object(json!({
+        "cause_known": briefing.cause_known,
+        "confidence": briefing.cause_known.then_some(briefing.confidence),
+        "because": clean(&briefing.because),
+        "ruled_out": clean(&briefing.ruled_out),
+        "next_step": briefing.next_step.as_deref().map(line),
+        "expected": line(&briefing.expected),
+        "got": line(&briefing.got),
+        "cells": cells,
+        "failed_runs": briefing.failed_runs,
+        "reopened": briefing.reopened,
+        "reference_ids": clean(&briefing.reference_ids),
+        "words": {
+            "what": word(&words.what),
+            "affects": word(&words.affects),
+            "workaround": word(&words.workaround),
+            "tell": word(&words.tell),
+        },
+    }))
+}
+
+fn times(briefing: &Briefing) -> Map<String, Value> {
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    object(json!({
+        "onset_at": time(Some(briefing.onset_at)),
+        "opened_at": time(Some(briefing.opened_at)),
+        "resolved_at": time(briefing.resolved_at),
+        "last_good_at": time(briefing.last_good_at),
+        "next_update_at": time(briefing.next_update_at),
+    }))
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,138 @@
+//! Clients, addresses, accounts and endpoints as the partner can find them.
+
+use super::host;
+use crate::domain::cell::{ClientName, EgressName, ProbeName, http_name};
+use crate::domain::diagnosis::Level;
+use crate::domain::verdict::vendor_name;
+use crate::report::dossier::Dossier;
+use crate::report::prose::list;
+
+/// `the user agent "Java/1.8.0_275" (our client "legacy")`.
+pub(super) fn agent(dossier: &Dossier<'_>, name: &ClientName) -> String {
+    match dossier.plan.client(name).map(|c| c.user_agent.as_str()) {
+        None => format!("our client \"{name}\""),
+        Some("") => format!("no User-Agent header (our client \"{name}\")"),
+        Some(agent) => format!("the user agent \"{agent}\" (our client \"{name}\")"),
+    }
+}
+
+/// `our address 203.0.113.15 (egress "de1")`.
+pub(super) fn address(dossier: &Dossier<'_>, name: &EgressName) -> String {
+    match dossier.origin(name).public {
+        Some(public) => format!("our address {public} (\"{name}\")"),
+        None => format!("our egress \"{name}\""),
+    }
+}
+
+/// `our addresses 203.0.113.1 and 203.0.113.2`.
+pub(super) fn addresses(dossier: &Dossier<'_>, egresses: &[EgressName]) -> String {
+    let each: Vec<String> = egresses
+        .iter()
+        .map(|name| {
+            dossier
+                .origin(name)
+                .public
+                .unwrap_or_else(|| format!("\"{name}\""))
+        })
+        .collect();
+    match egresses {
+        [one] => address(dossier, one),
+        _ => format!("our addresses {}", list(&each, "and")),
+    }
+}
+
+/// An endpoint as the partner knows it: method and address, without the query.
+pub(super) fn endpoint(dossier: &Dossier<'_>, name: &ProbeName) -> String {
+    dossier.plan.probe(name).map_or_else(
+        || format!("\"{name}\""),
+        |probe| {
+            let (scheme, host) = (probe.url.scheme(), probe.host());
+            format!("{} {scheme}://{host}{}", probe.method, probe.url.path())
+        },
+    )
+}
+
+fn quoted<T: std::fmt::Display>(names: &[T]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    list(&names, "and")
+}
+
+/// A level as it follows "our requests".
+fn having(dossier: &Dossier<'_>, level: &Level) -> String {
+    match level {
+        Level::Client(name) => format!("with {}", agent(dossier, name)),
+        Level::Family { name, clients } => format!(
+            "with user agents that begin with \"{name}\" (ours: {})",
+            quoted(clients)
+        ),
+        Level::Egress(name) => format!("from {}", address(dossier, name)),
+        Level::Region { egresses, .. } => format!("from {}", addresses(dossier, egresses)),
+        Level::Credential(name) => format!("with our account \"{name}\""),
+        Level::Http { version: name, .. } => format!("over {}", http_name(name)),
+        Level::Method { name, .. } => format!("with method {name}"),
+        Level::Probe(name) => format!("\"{}\"", endpoint(dossier, name)),
+        Level::Path { name, .. } => format!("below {name}"),
+        Level::Host { name, .. } => format!("to {name}"),
+    }
+}
+
+/// What has all of these levels: `POST requests to <host> with <user agent> from <address>`.
+///
+/// Where a level says itself where the requests go, the host is not said again.
+pub(super) fn requests_with(dossier: &Dossier<'_>, levels: &[Level]) -> String {
+    let goes = |level: &Level| {
+        matches!(
+            level,
+            Level::Probe(_) | Level::Path { .. } | Level::Host { .. }
+        )
+    };
+    let mut method = String::new();
+    let mut parts = Vec::new();
+    if !levels.iter().any(goes) {
+        parts.push(format!("to {}", host(dossier)));
+    }
+    // Where they go comes first.
+    for level in levels
+        .iter()
+        .filter(|l| goes(l))
+        .chain(levels.iter().filter(|l| !goes(l)))
+    {
+        match level {
+            Level::Method { name, .. } => method = format!("{name} "),
+            Level::Probe(name) => {
+                let known = dossier.plan.probe(name);
+                method = known.map_or_else(String::new, |probe| format!("{} ", probe.method));
+                let place = endpoint(dossier, name);
+                parts.push(format!("to {}", place.trim_start_matches(&*method)));
+            }
+            level => parts.push(having(dossier, level)),
+        }
+    }
+    format!("{method}requests {}", parts.join(" "))
+}
+
+pub(super) fn named(dossier: &Dossier<'_>, level: &Level) -> String {
+    match level {
+        Level::Client(name) => agent(dossier, name),
+        Level::Egress(name) => address(dossier, name),
+        Level::Region { egresses, .. } => addresses(dossier, egresses),
+        Level::Credential(name) => format!("our account \"{name}\""),
+        Level::Probe(name) => format!("the endpoint \"{}\"", endpoint(dossier, name)),
+        Level::Family { name, .. } => format!("user agents that begin with \"{name}\""),
+        Level::Http { version: name, .. } => http_name(name),
+        Level::Method { name, .. } => format!("{name} requests"),
+        Level::Path { .. } | Level::Host { .. } => format!("requests {}", having(dossier, level)),
+    }
+}
+
+/// The place of the edge that answered, with whose it is.
+pub(super) fn pop(dossier: &Dossier<'_>, name: &str) -> String {
+    let front = dossier.vendor.name.clone().or_else(|| {
+        let run = dossier.incident.failing.as_ref()?;
+        vendor_name(&run.verdict.fronted_by)
+    });
+    match front {
+        Some(front) => format!("{front}'s point of presence {name}"),
+        None => format!("the CDN's point of presence {name}"),
+    }
+}

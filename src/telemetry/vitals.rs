@@ -1,0 +1,234 @@
+//! What the daemon knows of itself: is it at work, on which plan, what it left out.
+//!
+//! The one shape for `/status`, for the store and for `edgewatch status`. Keys are stable: a field may
+//! come, none may go or change its meaning. Times are RFC 3339 in UTC.
+
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The name under which the store keeps them.
+pub const NOTE: &str = "vitals";
+
+/// What the daemon knows of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Vitals {
+    pub version: String,
+    pub pid: u32,
+    #[serde(with = "instant")]
+    pub started_at: Timestamp,
+    /// When these facts were taken.
+    #[serde(with = "instant")]
+    pub at: Timestamp,
+    /// When it stopped in good order; `None`: it runs, or died.
+    #[serde(with = "maybe")]
+    pub stopped_at: Option<Timestamp>,
+    /// Where it can be asked.
+    pub listen: Option<SocketAddr>,
+    pub plan: PlanFacts,
+    /// The last reload, if there was one.
+    pub reload: Option<Reload>,
+    pub runs: Runs,
+    pub incidents_open: u64,
+    pub store: StoreFacts,
+    pub outbox: Vec<Undelivered>,
+    /// `None`: no dead-man's switch is configured.
+    pub heartbeat: Option<HeartbeatFacts>,
+    /// Why it is not at work although it runs.
+    pub stalled: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanFacts {
+    pub service: String,
+    /// Without controls.
+    pub probes: u64,
+    pub controls: u64,
+    pub cells: u64,
+    /// 1 at the start, one more with each reload that was taken.
+    pub generation: u64,
+    /// Since when it is in force.
+    #[serde(with = "instant")]
+    pub since: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    #[serde(with = "instant")]
+    pub at: Timestamp,
+    /// Why the file was not taken; `None`: it was.
+    pub error: Option<String>,
+}
+
+/// Counted since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    pub ended: u64,
+    pub panicked: u64,
+    pub in_flight: u64,
+    /// Due, and waiting for their host's turn.
+    pub waiting: u64,
+    /// Not made because their time had passed.
+    pub skipped_late: u64,
+    /// Not made because the cell's last one was still going on.
+    pub skipped_in_flight: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreFacts {
+    pub written_rows: u64,
+    pub queued_rows: u64,
+    pub dropped_rows: u64,
+    pub dropped_bodies: u64,
+    /// Changes of incidents that wait to be committed.
+    pub waiting_changes: u64,
+    /// Since when writing fails.
+    #[serde(with = "maybe")]
+    pub failing_since: Option<Timestamp>,
+    pub last_error: Option<String>,
+}
+
+/// What one receiver must still be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undelivered {
+    pub receiver: String,
+    pub messages: u64,
+    /// When the first of them is or was due.
+    #[serde(with = "instant")]
+    pub due_since: Timestamp,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatFacts {
+    pub sent: u64,
+    pub failed: u64,
+    /// Not sent, because the daemon was not at work.
+    pub withheld: u64,
+    #[serde(with = "maybe")]
+    pub last_sent_at: Option<Timestamp>,
+    /// Why the last one failed, or why none can be sent; never the URL.
+    pub error: Option<String>,
+}
+
+impl Vitals {
+    /// As JSON.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        // Strings, numbers and lists of these: nothing that JSON can't hold.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// From JSON.
+    ///
+    /// # Errors
+    /// What is wrong with it; most likely another version wrote it.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|e| e.to_string())
+    }
+}
+
+mod instant {
+    use jiff::Timestamp;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(at)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Timestamp, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+mod maybe {
+    use jiff::Timestamp;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[allow(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "as serde calls it"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        at: &Option<Timestamp>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => to.collect_str(at),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
+        from: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
+        Option::<String>::deserialize(from)?
+            .map(|text| text.parse().map_err(D::Error::custom))
+            .transpose()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// A daemon that runs and has nothing to complain of, at 12:00.
+    pub(crate) fn well() -> Vitals {
+        Vitals {
+            version: "0.1.0".to_owned(),
+            pid: 7,
+            started_at: at("2026-11-22T11:00:00Z"),
+            at: at("2026-11-22T12:00:00Z"),
+            stopped_at: None,
+            listen: "127.0.0.1:9464".parse().ok(),
+            plan: PlanFacts {
+                service: "GMC".to_owned(),
+                probes: 2,
+                controls: 1,
+                cells: 9,
+                generation: 1,
+                since: at("2026-11-22T11:00:00Z"),
+            },
+            reload: None,
+            runs: Runs {
+                ended: 120,
+                ..Runs::default()
+            },
+            incidents_open: 0,
+            store: StoreFacts::default(),
+            outbox: Vec::new(),
+            heartbeat: None,
+            stalled: None,
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let mut vitals = well();
+        vitals.stopped_at = Some(at("2026-11-22T12:00:00.5Z"));
+        vitals.reload = Some(Reload {
+            at: at("2026-11-22T11:30:00Z"),
+            error: Some("a \"quoted\" line".to_owned()),
+        });
+        vitals.outbox.push(Undelivered {
+            receiver: "engineers".to_owned(),
+            messages: 2,
+            due_since: at("2026-11-22T11:59:00Z"),
+        });
+        vitals.heartbeat = Some(HeartbeatFacts::default());
+        let text = vitals.to_json().to_string();
+        assert_eq!(Vitals::from_json(&text), Ok(vitals));
+        assert!(
+            text.contains(r#""started_at":"2026-11-22T11:00:00Z""#),
+            "{text}"
+        );
+        assert!(Vitals::from_json("{}").is_err());
+    }
+}
