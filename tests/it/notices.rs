@@ -7,6 +7,7 @@ use edgewatch::app::deliver::{Deliver, Reach, Timing};
 use edgewatch::decide::monitor::{Effect, Event, Monitor};
 use edgewatch::domain::cell::ReceiverName;
 use edgewatch::domain::cron::Cron;
+use edgewatch::domain::diagnosis::Cause;
 use edgewatch::domain::incident::IncidentCell;
 use edgewatch::domain::notification::{AllIsWell, Channel, Notification, Reason, Receiver, Route};
 use edgewatch::domain::probe::Schedule;
@@ -247,16 +248,17 @@ fn the_promised_update_comes() {
     }];
     let mut known = incident(1);
     known.told_receivers.clear();
+    let (_, cell) = plan.cells().next().unwrap();
     known.cells = vec![IncidentCell {
-        cell: known.diagnosis.failing[0].clone(),
+        cell: cell.clone(),
         kind: known.kind,
         failing: true,
         since: known.onset_at,
         last_at: known.opened_at,
     }];
-    plan.probes[0].from = vec![known.cells[0].cell.egress.clone()];
-    plan.probes[0].as_clients = vec![known.cells[0].cell.client.clone()];
-    plan.probes[0].with = vec![known.cells[0].cell.credential.clone()];
+    known.diagnosis.cause = Cause::Everything;
+    known.diagnosis.failing = vec![cell];
+    known.diagnosis.passing = Vec::new();
     let mut monitor = Monitor::new(Arc::new(plan), vec![known.clone()], 2);
     // Told ten minutes after the opening, as the route says; from then on, whatever the last card promised.
     let mut due = known.opened_at + Duration::from_secs(600);

@@ -66,10 +66,10 @@ async fn slack_in_other_words() {
         "*DOWN*: HTTP 403 from Cloudflare, error 1010 (7 runs, gmc-connect)"
     );
     assert_eq!(
-        blocks[2]["text"]["text"],
+        blocks[3]["text"]["text"],
         "Last: Ask the GMC to allow this user agent &amp; quote the Ray ID `84f1c2d3e4f5a6b7` `84f1c2d3e4f5a6c8`"
     );
-    assert_eq!(blocks[3]["elements"][0]["text"], "INC-42 of GMC");
+    assert_eq!(blocks[4]["elements"][0]["text"], "INC-42 of GMC");
 }
 
 #[test]

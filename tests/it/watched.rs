@@ -160,7 +160,9 @@ impl Patient {
             actions: None,
         };
         let task = tokio::spawn(daemon::run(options, wanted));
-        let address = within("the start", start).await.unwrap();
+        let Ok(address) = within("the start", start).await else {
+            panic!("it did not start: {:?}", task.await)
+        };
         Self {
             address,
             commands,
@@ -928,7 +930,9 @@ async fn a_store_of_the_format_before_learns_to_keep_notes() {
     Store::open(&path, &policy).unwrap().store.close().await;
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection
-        .execute_batch("DROP TABLE notes; PRAGMA user_version = 1;")
+        .execute_batch(
+            "DROP TABLE storm_members; DROP TABLE storms; DROP TABLE marks; DROP TABLE notes; PRAGMA user_version = 1;",
+        )
         .unwrap();
     drop(connection);
 
