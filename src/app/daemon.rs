@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::clicks::Clicks;
 use super::deliver::{Deliver, Print, Timing};
 use super::keeper::Keeper;
 use super::self_watch::{Around, SelfWatch};
@@ -17,10 +18,13 @@ use super::{load, round};
 use crate::clock;
 use crate::decide::monitor::{Effect, Event, Judged, Monitor};
 use crate::decide::schedule::{Asked, Start, Timetable};
+use crate::domain::action::Action;
 use crate::domain::cell::CellKey;
+use crate::domain::notification::{Channel, Receiver};
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
+use crate::notify::slack_socket::Patience;
 use crate::probe::Prober;
 use crate::store::Store;
 
@@ -54,6 +58,8 @@ pub struct Options {
     pub listener: Option<Listener>,
     /// Where messages go that have no channel (no token, or a `log` receiver).
     pub messages: Print,
+    /// Who takes what people ask for by a button; without anybody, messages have no buttons.
+    pub actions: Option<mpsc::Sender<Action>>,
 }
 
 impl std::fmt::Debug for Options {
@@ -85,10 +91,11 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         tracing::warn!("{warning}");
     }
     let prober = Arc::new(Prober::new(&plan)?);
+    let receivers = drawn(&plan.receivers, options.actions.is_some());
     let own = SelfWatch::start(&plan, store.clone(), clock::now()).await?;
     let deliver = Deliver::start(
         store.clone(),
-        &plan.receivers,
+        &receivers,
         Timing::default(),
         options.messages.clone(),
     )
@@ -106,11 +113,14 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         keeper,
         listener: options.listener,
         deliver: Some(deliver),
+        clicks: None,
         messages: options.messages,
+        actions: options.actions,
         runs: JoinSet::new(),
         starts: Vec::new(),
         own,
     };
+    state.listen();
     state.own.incidents(&state.monitor);
     tracing::info!(
         cells = state.plan.cells().count(),
@@ -143,6 +153,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
 
     tracing::info!("stopping");
     state.own.stopping();
+    if let Some(clicks) = state.clicks {
+        clicks.stop().await;
+    }
     state.runs.shutdown().await;
     state
         .own
@@ -165,7 +178,10 @@ struct Loop {
     listener: Option<Listener>,
     /// `None` only when delivery could not be started again after a reload.
     deliver: Option<Deliver>,
+    /// `None` where nobody takes actions.
+    clicks: Option<Clicks>,
     messages: Print,
+    actions: Option<mpsc::Sender<Action>>,
     /// Runs in flight, by the cell that was due; a panic in one stays in its task and gives the cell back
     /// without a verdict.
     runs: JoinSet<(CellKey, Option<Judged>)>,
@@ -352,15 +368,25 @@ impl Loop {
         Ok(())
     }
 
+    /// Hears the buttons of the present plan's receivers.
+    fn listen(&mut self) {
+        let actions = self.actions.as_ref();
+        self.clicks = actions.map(|a| Clicks::start(&self.plan.receivers, &Patience::default(), a));
+    }
+
     /// Stops the workers and starts those of the present plan; what was on its way is looked for first.
     async fn deliver_anew(&mut self) {
+        if let Some(clicks) = self.clicks.take() {
+            clicks.stop().await;
+        }
         if let Some(deliver) = self.deliver.take() {
             deliver.stop(STOP_STEP).await;
         }
-        let receivers = &self.plan.receivers;
+        self.listen();
+        let receivers = drawn(&self.plan.receivers, self.actions.is_some());
         match Deliver::start(
             self.store.clone(),
-            receivers,
+            &receivers,
             Timing::default(),
             self.messages.clone(),
         )
@@ -372,4 +398,17 @@ impl Loop {
             ),
         }
     }
+}
+
+/// The receivers as messages are drawn for them: with buttons only where somebody takes what they ask.
+fn drawn(receivers: &[Receiver], heard: bool) -> Vec<Receiver> {
+    let mut receivers = receivers.to_vec();
+    for receiver in &mut receivers {
+        if let Channel::Slack { buttons, .. } = &mut receiver.channel
+            && !heard
+        {
+            *buttons = None;
+        }
+    }
+    receivers
 }

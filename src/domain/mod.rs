@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file or a socket, and nothing here decides. Domain values are not
 //! serialised: each boundary (YAML, SQL, JSON) has its own mirror.
 
+pub mod action;
 pub mod cell;
 pub mod change;
 pub mod condition;
@@ -17,6 +18,7 @@ pub mod plan;
 pub mod probe;
 pub mod secret;
 pub mod share;
+pub mod template;
 pub mod universe;
 pub mod verdict;
 pub mod xpath;

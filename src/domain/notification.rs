@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::cell::ReceiverName;
 use super::incident::{Acknowledged, Specimen};
-use super::probe::Words;
+use super::probe::{Schedule, Words};
 use super::secret::Secret;
+use super::template::Template;
 use super::verdict::Kind;
 
 /// A message that is due: facts, rendered only when it is sent.
@@ -112,6 +113,33 @@ pub struct Briefing {
     pub next_update_at: Option<Timestamp>,
 }
 
+/// An incident that shares one message with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub incident: u64,
+    /// As in the briefing.
+    pub headline: String,
+    pub our_side: bool,
+    pub onset_at: Timestamp,
+    /// `None`: it goes on.
+    pub resolved_at: Option<Timestamp>,
+}
+
+impl Member {
+    /// What a summary says of the incident.
+    #[must_use]
+    pub fn of(briefing: &Briefing) -> Self {
+        let end = briefing.resolved_at.unwrap_or(briefing.opened_at);
+        Self {
+            incident: briefing.incident,
+            headline: briefing.headline.clone(),
+            our_side: briefing.our_side,
+            onset_at: briefing.onset_at,
+            resolved_at: briefing.resolved.then_some(end),
+        }
+    }
+}
+
 /// What the facts say to people who never heard of HTTP: no codes, no hosts, no vendors, no addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plain {
@@ -145,12 +173,20 @@ pub enum Channel {
         channel: String,
         /// Written once on open, as it stands (`<!subteam^S0123>`).
         mention: Option<String>,
+        /// Buttons on messages of open incidents; `None`: no buttons.
+        buttons: Option<Buttons>,
+        /// The operator's own words.
+        templates: Templates,
         /// Base of the Web API, without a trailing slash; Slack's own unless the operator has a relay.
         api: String,
     },
     Teams {
         /// The whole Workflows URL is the secret.
         webhook: Result<Secret, String>,
+        /// A card on a schedule while nothing is wrong; `None`: never.
+        all_is_well: Option<AllIsWell>,
+        /// The operator's own words.
+        templates: Templates,
     },
     /// Any HTTP endpoint; what it gets is signed.
     Webhook {
@@ -182,6 +218,61 @@ pub enum Channel {
     Log,
 }
 
+/// The operator's own words for parts of a message; `None`: ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Templates {
+    /// The sentence that stands out.
+    pub headline: Option<Template>,
+    /// What stands below it.
+    pub body: Option<Template>,
+    /// The small print.
+    pub footer: Option<Template>,
+}
+
+/// A card that says on a schedule that nothing is wrong, so that a quiet channel is known to work.
+#[derive(Debug, Clone)]
+pub struct AllIsWell {
+    pub schedule: Schedule,
+    /// The partner's name for people.
+    pub service: String,
+    /// IANA name of the zone for people.
+    pub zone: String,
+}
+
+impl AllIsWell {
+    /// When the one after `at` is due.
+    #[must_use]
+    pub fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
+        match &self.schedule {
+            Schedule::Every(interval) => at.checked_add(*interval).ok(),
+            Schedule::Cron(cron) => cron.next_after(at),
+        }
+    }
+}
+
+impl PartialEq for AllIsWell {
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (&self.schedule, &other.schedule) {
+            (Schedule::Every(a), Schedule::Every(b)) => a == b,
+            (Schedule::Cron(a), Schedule::Cron(b)) => a.text() == b.text() && a.zone() == b.zone(),
+            _ => false,
+        };
+        same && self.service == other.service && self.zone == other.zone
+    }
+}
+
+impl Eq for AllIsWell {}
+
+/// How the buttons of a Slack receiver are heard, and who may press them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buttons {
+    /// For Socket Mode (`xapp-…`). `Err`: why it is missing; there are no buttons then.
+    pub app_token: Result<Secret, String>,
+    /// Slack's ids of people (`U0123`) and of user groups (`S0123`); both empty: everybody in the channel.
+    pub users: Vec<String>,
+    pub user_groups: Vec<String>,
+}
+
 impl Channel {
     /// Whether its readers are support staff: plain words only, and no cause that is not all but sure.
     #[must_use]
@@ -197,8 +288,13 @@ impl Channel {
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {
         let found = match self {
-            Self::Slack { token: secret, .. }
-            | Self::Teams { webhook: secret }
+            Self::Slack { token, buttons, .. } => {
+                let app = buttons.as_ref().and_then(|b| b.app_token.as_ref().ok());
+                vec![token.as_ref().ok(), app]
+            }
+            Self::Teams {
+                webhook: secret, ..
+            }
             | Self::PagerDuty {
                 routing_key: secret,
                 ..
@@ -216,7 +312,9 @@ impl Channel {
     pub fn missing(&self) -> Vec<&str> {
         let found = match self {
             Self::Slack { token: secret, .. }
-            | Self::Teams { webhook: secret }
+            | Self::Teams {
+                webhook: secret, ..
+            }
             | Self::PagerDuty {
                 routing_key: secret,
                 ..

@@ -412,6 +412,7 @@ fn forget_incidents(connection: &Connection) -> rusqlite::Result<()> {
     for (table, column) in [
         ("timeline", "incident"),
         ("threads", "incident"),
+        ("storm_members", "incident"),
         ("incidents", "number"),
     ] {
         connection.execute(

@@ -13,11 +13,13 @@ mod document;
 mod error;
 mod history;
 mod incidents;
+mod marks;
 mod open;
 mod outbox;
 mod reader;
 mod runs;
 mod schema;
+mod storms;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -34,8 +36,10 @@ use crate::domain::verdict::Verdict;
 
 pub use error::StoreError;
 pub use incidents::{Open, Shown};
+pub use marks::Mark;
 pub use outbox::{Delivery, Divert, Due, Outcome, Post, Progress, Settled, Thread};
 pub use reader::Reader;
+pub use storms::{Joined, Storm};
 pub use writer::Health;
 
 use writer::{Note, Queue};

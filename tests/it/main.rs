@@ -29,12 +29,16 @@ mod block_kit;
 mod classify;
 /// The commands as a person or a script meets them.
 mod cli;
+/// Buttons in Slack over a WebSocket: each click once, refused ones answered, never deaf for good.
+mod clicks;
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.
 mod config;
 /// The daemon as a real process, killed in the middle of an incident.
 mod daemon;
 /// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
 mod deliver;
+/// What is told beside incidents: all is well, a channel in trouble, its end.
+mod notices;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
 /// The other receivers, over real sockets: webhook, mail, `PagerDuty`, Alertmanager.
@@ -47,8 +51,12 @@ mod simulate;
 mod slack;
 /// What is kept: round trips, retention, damage, two processes, write failures.
 mod store;
+/// Many incidents at once: one message that names them, details and ends for each.
+mod storm;
 /// How incidents look in Teams, and that support staff read plain words only.
 mod teams;
+/// The operator's own words for messages, sound and unsound.
+mod templates;
 /// Watching the watcher: metrics, health, heartbeat, the service manager, `status`.
 mod watched;
 /// Every text about an incident, for every cause, to be read by a person.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use edgewatch::domain::cell::{HeaderCase, HttpOffer, IpFamily, Proxy, ProxyKind, TlsVersion, Way};
 use edgewatch::domain::condition::Condition;
-use edgewatch::domain::notification::{Channel, Encryption, Login, Mail};
+use edgewatch::domain::notification::{Buttons, Channel, Encryption, Login, Mail};
 use edgewatch::domain::plan::{Heartbeat, IncidentPolicy, Plan, Politeness};
 use edgewatch::domain::probe::{Redirects, Resolver, Schedule};
 use edgewatch::domain::secret::Secret;
+use edgewatch::domain::template::{Audience, Template};
 use edgewatch::domain::verdict::{Factor, Kind, Maker, Rule};
 
 use super::{Given, read};
@@ -107,8 +108,8 @@ signatures:
 forbid: { body: [<Try, { regex: 'Delete' }], method: DELETE, path: /admin }
 notify:
   receivers:
-    eng: { slack: { token: { env: SLACK }, channel: C0123456789, mention: \"<!here>\", api: \"http://127.0.0.1:9/api/\" }, fallback: all }
-    sup: { teams: { webhook: { env: TEAMS } } }
+    eng: { slack: { token: { env: SLACK }, channel: C0123456789, mention: \"<!here>\", app_token: { env: APP }, allow: { users: U0123456789, user_groups: [S0123456789] }, api: \"http://127.0.0.1:9/api/\" }, fallback: all }
+    sup: { teams: { webhook: { env: TEAMS }, all_is_well: { cron: \"0 9 * * MON\" } } }
     all: { log: {} }
     hook: { webhook: { url: { env: HOOK }, secret: { file: /run/secrets/key } } }
     mail:
@@ -133,6 +134,9 @@ notify:
     - { to: alerts }
     - { to: eng }
     - { to: sup, after: 10m, min_confidence: 0.95, probes: [api], tags: [reval] }
+  templates:
+    slack: { headline: \"*{{ state }}* {{ headline }}\", footer: { file: foot.jinja } }
+    teams: { body: \"{{ what }} since {{ since }}\" }
 store: { path: x.db, keep: 7d, max_size: 1GiB }
 trust: [ca.pem]
 name_servers: [192.0.2.53, \"192.0.2.54:5353\"]
@@ -154,6 +158,7 @@ fn given() -> Given {
             ("PROXY", "secret-1"),
             ("USER", "secret-2"),
             ("SLACK", "xoxb-secret-3"),
+            ("APP", "xapp-secret-9"),
             ("SWITCH", "https://hc-ping.com/secret-6 "),
             ("HOOK", "https://hooks.example/secret-6"),
             ("PAGER", "secret7secret7secret7secret7seec"),
@@ -164,6 +169,7 @@ fn given() -> Given {
         ]),
         files: HashMap::from([
             ("/run/secrets/p", "secret-5\n".to_owned()),
+            ("foot.jinja", "{{ reference }}\n".to_owned()),
             (
                 "/run/secrets/key",
                 "whsec_c2lnbmluZy1rZXktb2YtdGhlLXdlYmhvb2stMzI=\n".to_owned(),
@@ -331,6 +337,8 @@ fn everything_can_be_set() {
         token,
         api,
         mention,
+        buttons,
+        templates,
         ..
     } = &plan.receivers[0].channel
     else {
@@ -339,7 +347,37 @@ fn everything_can_be_set() {
     assert_eq!(token, &Ok(Secret::new("xoxb-secret-3")));
     assert_eq!(api, "http://127.0.0.1:9/api");
     assert_eq!(mention.as_deref(), Some("<!here>"));
+    assert_eq!(
+        *buttons,
+        Some(Buttons {
+            app_token: Ok(Secret::new("xapp-secret-9")),
+            users: vec!["U0123456789".into()],
+            user_groups: vec!["S0123456789".into()],
+        })
+    );
     assert_eq!(plan.receivers[0].fallback, Some("all".into()));
+    assert!(templates.headline.is_some() && templates.body.is_none());
+    assert_eq!(
+        templates.footer,
+        Template::new("{{ reference }}", Audience::Engineers).ok()
+    );
+    let Channel::Teams {
+        all_is_well: Some(weekly),
+        templates,
+        ..
+    } = &plan.receivers[1].channel
+    else {
+        panic!("{:?}", plan.receivers[1])
+    };
+    assert!(templates.body.is_some() && templates.headline.is_none());
+    assert_eq!(
+        (weekly.service.as_str(), weekly.zone.as_str()),
+        ("GMC", "Europe/London")
+    );
+    assert_eq!(
+        weekly.next_after("2026-11-22T12:00:00Z".parse().unwrap()),
+        Some("2026-11-23T09:00:00Z".parse().unwrap())
+    );
     further_receivers(&plan);
     let support = &plan.routes[6];
     assert_eq!((support.after, support.min_confidence), (10 * MINUTE, 0.95));
@@ -443,4 +481,24 @@ fn a_teams_route_names_no_cause_below_nine_in_ten_unless_it_says_so() {
 fn anchors_and_extensions_are_read_as_other_readers_do() {
     let text = LEAST.to_owned() + "x-anything: { at: [all] }\n";
     assert_eq!(plan(&text).probes.len(), 1);
+}
+
+#[test]
+fn all_is_well_is_said_every_month_unless_never_is_wanted() {
+    for (written, next) in [
+        ("", Some("2026-12-01T10:00:00Z")),
+        (", all_is_well: { every: 7d }", Some("2026-11-29T12:00:00Z")),
+        (", all_is_well: never", None),
+    ] {
+        let text = format!(
+            "{LEAST}notify: {{ receivers: {{ sup: {{ teams: {{ webhook: {{ env: TEAMS }}{written} }} }} }} }}\n"
+        );
+        let plan = plan(&text);
+        let Channel::Teams { all_is_well, .. } = &plan.receivers[0].channel else {
+            panic!("{:?}", plan.receivers[0])
+        };
+        let at = "2026-11-22T12:00:00Z".parse().unwrap();
+        let due = all_is_well.as_ref().and_then(|well| well.next_after(at));
+        assert_eq!(due, next.map(|next| next.parse().unwrap()), "{written}");
+    }
 }
