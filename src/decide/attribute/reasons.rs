@@ -127,17 +127,21 @@ fn closest(
         })
 }
 
-/// A pair in words: `the same request as okhttp passed 4 s later`.
+/// A pair in words: "the same request as `okhttp` passed 4 s later".
 #[must_use]
 pub fn sentence(universe: &Universe, pair: &Pair) -> String {
     let cell = &universe.cells[pair.other.cell];
     let level = usize::from(cell.level(pair.axis));
     let how = match pair.axis {
-        Axis::Client => format!("as {}", universe.clients[level].name),
-        Axis::Egress => format!("from {}", universe.egresses[level].name),
-        Axis::Credential => format!("with {}", universe.credentials[level]),
-        Axis::Version => format!("over {}", universe.versions[level]),
-        Axis::Endpoint => format!("to {}", universe.endpoints[level].name),
+        Axis::Client => format!("as `{}`", universe.clients[level].name),
+        Axis::Egress => format!("from `{}`", universe.egresses[level].name),
+        Axis::Credential => format!("with `{}`", universe.credentials[level]),
+        Axis::Version => {
+            let version = &universe.versions[level];
+            let number = version.starts_with(|c: char| c.is_ascii_digit());
+            format!("over {}{version}", if number { "HTTP/" } else { "" })
+        }
+        Axis::Endpoint => format!("to `{}`", universe.endpoints[level].name),
     };
     let result = if pair.passed { "passed" } else { "failed too" };
     let gap = pair.other.at - pair.failing.at;
