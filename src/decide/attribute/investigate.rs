@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::CellSet;
+use super::class::Mechanism;
 use super::engine::{Ask, Effect, Engine, Reason};
 use super::episode::{Ambiguity, Cause, Episode, Question, Wanted};
 use super::evidence::{Evidence, Record};
@@ -220,7 +221,7 @@ impl Engine {
         question.posterior = self.search.run(&self.book, &question.evidence);
         self.join_what_looks_alike(episode, &mut question.posterior);
         let look = self.look(now, episode, &question);
-        self.withdraw_doubtful(episode, &question, &look.named);
+        self.withdraw_doubtful(episode, &mut question, &look.named);
         for cause in look.named {
             match episode.causes.iter_mut().find(|c| c.group == cause.group) {
                 None => self.claim(episode, &mut question, cause),
@@ -517,9 +518,63 @@ impl Engine {
     }
 
     fn claim(&mut self, episode: &mut Episode, question: &mut Question, mut cause: Cause) {
-        cause.incident = self.incident_for(episode, question, &cause);
+        let (grown, others): (Vec<Cause>, Vec<Cause>) = std::mem::take(&mut episode.causes)
+            .into_iter()
+            .partition(|known| self.has_grown(known, &cause, question.onset));
+        episode.causes = others;
+        cause.incident = match grown.first() {
+            Some(first) => first.incident,
+            None => self.incident_for(episode, question, &cause),
+        };
         episode.causes.push(cause.clone());
+        let mut left: BTreeSet<u32> = BTreeSet::new();
+        for known in &grown {
+            self.effects.push(Effect::Withdrawn {
+                incident: known.incident,
+                group: known.group,
+            });
+            left.insert(known.incident);
+        }
+        if !grown.is_empty() {
+            left.extend(question.incident.replace(cause.incident));
+        }
+        for incident in left {
+            if !episode.causes.iter().any(|c| c.incident == incident) {
+                self.effects.push(Effect::Closed { incident });
+            }
+        }
         self.effects.push(Effect::Claimed(Box::new(cause)));
+    }
+
+    /// Whether what was named has become this wider cause: it hits more cells by the same mechanism.
+    ///
+    /// One client that is blocked and then all of them is one story. A host that breaks down while it
+    /// refuses a client is two.
+    fn has_grown(&self, known: &Cause, wider: &Cause, since: f64) -> bool {
+        if known.special.is_some() || wider.special.is_some() {
+            return false;
+        }
+        let (narrow, wide) = (
+            &self.book.pattern(known.rule).cells,
+            &self.book.pattern(wider.rule).cells,
+        );
+        if narrow == wide || !narrow.minus(wide).is_empty() {
+            return false;
+        }
+        let mechanism = |since: f64, inside: bool| {
+            let mut counts: BTreeMap<Mechanism, u32> = BTreeMap::new();
+            let recent = self.history.iter().rev().take_while(|r| r.at >= since);
+            for record in recent.filter(|r| r.class.failed() && wide.contains(r.cell())) {
+                if narrow.contains(record.cell()) == inside {
+                    *counts.entry(record.class.mechanism()).or_default() += 1;
+                }
+            }
+            let most = counts.into_iter().max_by_key(|(_, count)| *count);
+            most.map(|(mechanism, _)| mechanism)
+        };
+        // What is known to be refused is asked seldom, so all that it showed counts.
+        let before = mechanism(known.onset, true);
+        before.is_some() && before == mechanism(since, false)
     }
 
     /// Causes that differ only in the level of one factor are one incident; others have their own.
@@ -544,9 +599,16 @@ impl Engine {
         }
     }
 
-    fn withdraw_doubtful(&mut self, episode: &mut Episode, question: &Question, named: &[Cause]) {
+    /// Takes back what is no longer probable; its incident goes on as that of the open question.
+    fn withdraw_doubtful(
+        &mut self,
+        episode: &mut Episode,
+        question: &mut Question,
+        named: &[Cause],
+    ) {
         let book = &self.book;
         let effects = &mut self.effects;
+        let mut left: BTreeSet<u32> = BTreeSet::new();
         episode.causes.retain(|c| {
             let replaced = || {
                 let host = host_of(book.rules[c.rule].scope);
@@ -566,9 +628,16 @@ impl Engine {
                     incident: c.incident,
                     group: c.group,
                 });
+                left.insert(c.incident);
             }
             stands
         });
+        for incident in left {
+            let kept = episode.causes.iter().any(|c| c.incident == incident);
+            if !kept && *question.incident.get_or_insert(incident) != incident {
+                effects.push(Effect::Closed { incident });
+            }
+        }
     }
 
     fn tell_what_is_missing(&mut self, question: &mut Question, ambiguous: Vec<Ambiguity>) {
