@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::CellSet;
-use super::class::Mechanism;
+use super::class::{Class, Mechanism};
 use super::engine::{Ask, Effect, Engine, Reason};
 use super::episode::{Ambiguity, Cause, Episode, Question, Wanted};
 use super::evidence::{Evidence, Record};
 use super::explain;
 use super::posterior::{Posterior, host_of};
 use super::question;
-use super::rules::Nature;
+use super::rules::{Nature, RateKey, Rule, Special};
 use super::witnesses::{Bench, Lack};
 use crate::domain::observation::Purpose;
 
@@ -412,6 +412,7 @@ impl Engine {
                     }
                 }
             }
+            let rule = self.at_the_rate_that_failed(rule, question.onset, &history);
             let (onset, tail) = self.change_point(question.onset, rule, &history);
             look.named.push(Cause {
                 incident: 0,
@@ -467,6 +468,44 @@ impl Engine {
             }
         }
         Err(among)
+    }
+
+    /// The same limit on our rate, at the highest threshold that all its failures reach.
+    ///
+    /// Below the lowest rate that failed nothing is known. Were the threshold put there, passes at such
+    /// rates would look like the end of it, each time our rate falls.
+    fn at_the_rate_that_failed(&self, rule: usize, onset: f64, history: &[&Record]) -> usize {
+        let named = &self.book.rules[rule];
+        let Some(Special::Rate { key, step }) = named.special else {
+            return rule;
+        };
+        let pattern = self.book.pattern(rule);
+        let failures = || {
+            let since = history.iter().filter(|r| r.at >= onset && r.class.failed());
+            since.filter(|r| pattern.matches(&r.traits))
+        };
+        let mut classes: BTreeMap<Class, u32> = BTreeMap::new();
+        for record in failures() {
+            *classes.entry(record.class).or_default() += 1;
+        }
+        let most = classes.into_iter().max_by_key(|(_, count)| *count);
+        let lowest = failures()
+            .filter(|r| most.is_some_and(|(class, _)| class == r.class))
+            .map(|r| match key {
+                RateKey::Egress => r.traits.egress_rate,
+                RateKey::Host => r.traits.host_rate,
+            })
+            .min();
+        // As many thresholds are reached as that says; they are counted from 0.
+        let Some(highest) = lowest.and_then(|reached| reached.checked_sub(1)) else {
+            return rule;
+        };
+        let special = Some(Special::Rate {
+            key,
+            step: highest.max(step),
+        });
+        let same = |r: &Rule| (r.group, r.scope, r.special) == (named.group, named.scope, special);
+        self.book.rules.iter().position(same).unwrap_or(rule)
     }
 
     /// When the matching observations turned from passes to failures, and 0.95 if nearly all fail since.
@@ -730,7 +769,6 @@ impl Engine {
 
     /// Seconds to wait before asking a cell: longer where we were told to slow down.
     fn patience(&self, cell: usize, question: &Question) -> f64 {
-        use super::class::Class;
         let host = self.universe.host_of(cell);
         let onset = question.onset;
         let our_rate: f64 = question
