@@ -19,8 +19,6 @@ mod world;
 
 /// `try`, `gate`, `report` and `postmortem`, as a person or a job meets them.
 mod asking;
-/// The daemon as a real process, killed in the middle of an incident.
-//mod daemon;
 /// What Slack accepts as blocks, from its documentation and not from our sender.
 mod block_kit;
 /// Scores the classifier against saved answers.
@@ -33,6 +31,8 @@ mod config;
 mod daemon;
 /// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
 mod deliver;
+/// The daemon against `replay`: the same scenarios over real sockets.
+mod live;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
 /// `edgewatch replay` over scenario files, ours and the shared ones.
