@@ -41,6 +41,9 @@ const COMBINATIONS_MAX: usize = 200_000;
 const FRESH_PASSES: Duration = Duration::from_secs(600);
 /// The window over which our own requests count.
 const RATE_WINDOW_S: f64 = 60.0;
+/// Our requests are remembered so long that the rate at each of those passes is known.
+const SENT_FOR_S: f64 = FRESH_PASSES.as_secs() as f64 + RATE_WINDOW_S;
+const SENT_MAX: usize = 20_000;
 /// Facts kept for the timeline of an incident that is not open yet.
 const NOTES_MAX: usize = 40;
 /// Resolved incidents kept for their return.
@@ -57,7 +60,7 @@ pub struct Partner {
     running: Option<Box<Running>>,
     /// Resolved so lately that a return would be the same incident.
     recent: Vec<Incident>,
-    /// Our requests of the last minute: `(start, host, egress)`.
+    /// Our requests of late, by start: `(start, host, egress)`.
     sent: VecDeque<(f64, usize, EgressName)>,
     landings: Landings,
     /// A point of presence came up that the engine does not know.
@@ -266,7 +269,8 @@ impl Partner {
         while self
             .sent
             .front()
-            .is_some_and(|(then, ..)| *then < at - RATE_WINDOW_S)
+            .is_some_and(|(then, ..)| *then < at - SENT_FOR_S)
+            || self.sent.len() > SENT_MAX
         {
             self.sent.pop_front();
         }
@@ -309,25 +313,30 @@ impl Partner {
         };
         let mut engine = Engine::new(layout.universe.clone(), layout.book.clone(), options);
         let fresh = now.checked_sub(FRESH_PASSES).unwrap_or(now);
-        let mut passes: Vec<(Timestamp, usize)> = keys
+        let mut passes: Vec<(Timestamp, usize, usize)> = keys
             .iter()
             .chain(&controls)
             .filter_map(|key| {
-                let last = board.get(key)?.last.filter(|last| !last.failed)?;
-                (last.at >= fresh && last.at <= now).then_some((last.at, layout.find(key)?))
+                let known = board.get(key)?;
+                let last = known.last.filter(|last| !last.failed)?;
+                let cell = layout.find(key)?;
+                (last.at >= fresh && last.at <= now).then_some((last.at, cell, known.host))
             })
             .collect();
         passes.sort_unstable();
         let mut clock = f64::NEG_INFINITY;
-        for (at, cell) in passes {
+        for (at, cell, host) in passes {
             clock = seconds(at);
+            // As they were: were they taken for quiet moments, later ones would never seem to be.
+            let (host_requests, egress_requests) =
+                self.rates(host, &layout.key(cell).egress, clock);
             engine.observe(&Seen {
                 at: clock,
                 cell,
                 kind: Kind::Pass,
                 pop: None,
-                host_requests: 0,
-                egress_requests: 0,
+                host_requests,
+                egress_requests,
                 purpose: Purpose::Schedule,
                 hint: None,
             });

@@ -21,8 +21,6 @@ mod world;
 
 /// `try`, `gate`, `report` and `postmortem`, as a person or a job meets them.
 mod asking;
-/// The daemon as a real process, killed in the middle of an incident.
-//mod daemon;
 /// What Slack accepts as blocks, from its documentation and not from our sender.
 mod block_kit;
 /// Scores the classifier against saved answers.
@@ -39,6 +37,8 @@ mod daemon;
 mod deliver;
 /// What is told beside incidents: all is well, a channel in trouble, its end.
 mod notices;
+/// The daemon against `replay`: the same scenarios over real sockets.
+mod live;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
 /// The other receivers, over real sockets: webhook, mail, `PagerDuty`, Alertmanager.

@@ -107,6 +107,7 @@ impl Partner {
                     trouble.missing = None;
                 }
                 running.narrow(&cause);
+                running.widen(world, cause.incident);
             }
             Said::Revised(cause) => running.narrow(&cause),
             Said::Withdrawn { incident, .. } => {
@@ -203,6 +204,24 @@ impl Running {
             && case.failing().any(|member| hits.contains(&member.cell))
         {
             case.retain(|key| hits.contains(key));
+        }
+    }
+
+    /// A cause was named anew: what it hits and failed before belongs to its open incident too.
+    pub(super) fn widen(&mut self, world: &World<'_>, id: u32) {
+        let Some(place) = self.troubles.iter().position(|trouble| trouble.id == id) else {
+            return;
+        };
+        if self.troubles[place].case.is_none() {
+            return;
+        }
+        let members = self.members(world, place);
+        if let Some(case) = &mut self.troubles[place].case {
+            for member in members.into_iter().filter(|m| m.failing) {
+                if !case.holds(&member.cell) {
+                    case.join(member);
+                }
+            }
         }
     }
 
