@@ -138,6 +138,8 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
             },
             trust: grounds.map_or(Vec::new(), |grounds| grounds.trust.clone()),
             name_servers: Vec::new(),
+            listen: None,
+            heartbeat: None,
             runs_in_flight_max: 64,
         },
     })

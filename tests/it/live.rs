@@ -175,6 +175,7 @@ async fn the_daemon_agrees(name: &str) {
     let (stop, commands) = mpsc::channel(1);
     let options = Options {
         plan: planned.plan.clone(),
+        actions: None,
         config: None,
         listener: Some(Box::new(move |news| {
             if let News::Changed(change) = news {

@@ -35,10 +35,10 @@ mod config;
 mod daemon;
 /// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
 mod deliver;
-/// What is told beside incidents: all is well, a channel in trouble, its end.
-mod notices;
 /// The daemon against `replay`: the same scenarios over real sockets.
 mod live;
+/// What is told beside incidents: all is well, a channel in trouble, its end.
+mod notices;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
 /// The other receivers, over real sockets: webhook, mail, `PagerDuty`, Alertmanager.
