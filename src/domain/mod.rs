@@ -16,6 +16,7 @@ pub mod past;
 pub mod plan;
 pub mod probe;
 pub mod secret;
+pub mod surroundings;
 pub mod universe;
 pub mod verdict;
 pub mod xpath;

@@ -49,6 +49,7 @@ pub(super) const EVENT_TYPE: &str = "edgewatch_delivery";
 const RED: &str = "#a30200";
 const AMBER: &str = "#daa038";
 const GREEN: &str = "#2eb886";
+const BLUE: &str = "#1d9bd1";
 
 /// Which of a delivery's two messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,13 +82,15 @@ pub(super) fn parent(message: &Message<'_>, mention: Option<&str>) -> SlackMessa
         return content;
     }
     let attachment = SlackMessageAttachment::new()
-        .with_color(colour(message.briefing).to_owned())
+        .with_color(colour(message.briefing, message.reason).to_owned())
         .with_blocks(parent_blocks(message, &clock));
     content.with_attachments(vec![attachment])
 }
 
-fn colour(briefing: &Briefing) -> &'static str {
-    if briefing.resolved {
+fn colour(briefing: &Briefing, reason: Reason) -> &'static str {
+    if reason == Reason::Notice {
+        BLUE
+    } else if briefing.resolved {
         GREEN
     } else if briefing.our_side {
         AMBER
@@ -98,6 +101,9 @@ fn colour(briefing: &Briefing) -> &'static str {
 
 fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
     let briefing = message.briefing;
+    if message.reason == Reason::Notice {
+        return notice_blocks(message, clock);
+    }
     let mut blocks = vec![
         section(&headline(message, clock), HEADLINE_MAX),
         SlackSectionBlock::new()
@@ -117,6 +123,27 @@ fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
     foot.extend(remarks(message, clock));
     foot.push(line(&briefing.subject));
     foot.push("evidence in the thread".to_owned());
+    blocks.push(context(&foot.join(" · ")));
+    blocks
+}
+
+/// A change that is no incident: what, why it is told, what to do.
+fn notice_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
+    let briefing = message.briefing;
+    let sentence = line(&briefing.headline).replace('*', "∗");
+    let mut text = vec![format!("*{sentence}*")];
+    let because = briefing.because.iter().take(3);
+    text.extend(because.map(|because| format!("• {}", line(because))));
+    let mut blocks = vec![section(&text.join("\n"), TEXT_MAX)];
+    if let Some(step) = &briefing.next_step {
+        blocks.push(section(&format!("*What to do:* {}", line(step)), STEP_MAX));
+    }
+    let mut foot = vec![
+        "NOTICE".to_owned(),
+        format!("seen first at {}", clock.time_and_zone(briefing.onset_at)),
+        line(&briefing.subject),
+    ];
+    foot.extend(remarks(message, clock));
     blocks.push(context(&foot.join(" · ")));
     blocks
 }

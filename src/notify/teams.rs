@@ -138,6 +138,7 @@ fn state(message: &Message<'_>) -> (&'static str, &'static str) {
         Reason::Opened | Reason::Reopened => ("PROBLEM", "attention"),
         Reason::Changed | Reason::Reminder => ("STILL A PROBLEM", "warning"),
         Reason::Resolved => ("FIXED", "good"),
+        Reason::Notice => ("FOR YOUR INFORMATION", "emphasis"),
     }
 }
 
@@ -147,6 +148,7 @@ fn sentence(message: &Message<'_>) -> String {
     let what = words(briefing.words.what.as_ref());
     let service = service(briefing);
     match (what, message.reason) {
+        (_, Reason::Notice) => format!("{service}: a change was noticed"),
         (Some(what), Reason::Resolved) => format!("{what}: working again"),
         (Some(what), Reason::Reopened) => format!("{what}: not working again"),
         (Some(what), _) => format!("{what}: not working at the moment"),
@@ -181,6 +183,11 @@ fn when(message: &Message<'_>, clock: &Clock) -> String {
 fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, String)> {
     let briefing = message.briefing;
     let mut facts = Vec::new();
+    if message.reason == Reason::Notice {
+        facts.push(("What changed", line(&briefing.headline)));
+        facts.extend(briefing.next_step.iter().map(|s| ("What to do", line(s))));
+        return facts;
+    }
     if let Some(affects) = words(briefing.words.affects.as_ref()) {
         let title = if message.reason == Reason::Resolved {
             "Who was affected"
@@ -309,7 +316,7 @@ fn card(message: &Message<'_>, clock: &Clock) -> Value {
         .map(|(title, value)| json!({ "title": title, "value": escape(value) }))
         .collect();
     body.push(json!({ "type": "FactSet", "facts": facts }));
-    if message.reason != Reason::Resolved
+    if !matches!(message.reason, Reason::Resolved | Reason::Notice)
         && let Some(tell) = words(briefing.words.tell.as_ref())
     {
         body.push(json!({
@@ -378,7 +385,7 @@ fn plain(message: &Message<'_>, clock: &Clock) -> Vec<String> {
             .iter()
             .map(|(title, value)| format!("{title}: {value}")),
     );
-    if message.reason != Reason::Resolved
+    if !matches!(message.reason, Reason::Resolved | Reason::Notice)
         && let Some(tell) = words(briefing.words.tell.as_ref())
     {
         lines.push(format!("What you can tell users: “{tell}”"));

@@ -74,6 +74,14 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (incident, receiver, lane)
     ) STRICT;
     ",
+    // 2: what is remembered of the fronts of hosts and of our own side.
+    "
+    CREATE TABLE surroundings (
+        name TEXT PRIMARY KEY,
+        at_us INTEGER NOT NULL,
+        version INTEGER NOT NULL, document TEXT NOT NULL
+    ) STRICT;
+    ",
 ];
 
 /// The format this program writes.

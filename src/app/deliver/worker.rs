@@ -213,7 +213,12 @@ impl Worker {
             note: delivery.note.as_deref(),
             ..plain_message(notification, now)
         };
-        let thread = self.store.thread(delivery).await?;
+        // A notice has no thread: nothing follows it, and no other notice is the same.
+        let alone = notification.reason == Reason::Notice;
+        let thread = match alone {
+            true => None,
+            false => self.store.thread(delivery).await?,
+        };
         if self.says_nothing_new(&message, thread.as_ref()) {
             return self
                 .overtake(delivery, "nothing new for this channel", now)
@@ -223,6 +228,7 @@ impl Worker {
         let look_since =
             order::uncertain(delivery).then(|| delivery.first_attempt_at.unwrap_or(due_at));
         let (thread, result) = self.tell(&message, thread, look_since).await;
+        let thread = thread.filter(|_| !alone);
         let now = clock::now();
         self.pause_for(self.gap(), now);
         let (outcome, divert) = match result {

@@ -92,7 +92,14 @@ fn plain_route(to: &ReceiverName, receivers: &[Receiver]) -> Route {
         min_confidence: default_confidence(to, receivers),
         probes: Vec::new(),
         tags: Vec::new(),
+        notices: default_notices(to, receivers),
     }
+}
+
+/// Engineers' channels take notices; for support staff there is nothing to do while everything works.
+fn default_notices(to: &ReceiverName, receivers: &[Receiver]) -> bool {
+    let known = receivers.iter().find(|r| r.name == *to);
+    known.is_none_or(|r| matches!(r.channel, Channel::Slack { .. } | Channel::Log))
 }
 
 fn default_confidence(to: &ReceiverName, receivers: &[Receiver]) -> f64 {
@@ -137,6 +144,9 @@ fn route(
             .map_or_else(|| default_confidence(&to, receivers), |c| c.value.0),
         probes: of.iter().map(|name| ProbeName::new(name)).collect(),
         tags,
+        notices: raw
+            .notices
+            .map_or_else(|| default_notices(&to, receivers), |n| n.value.0),
         to,
     })
 }
