@@ -3,7 +3,7 @@
 use super::*;
 use crate::decide::saved;
 use crate::domain::incident::Beside;
-use crate::domain::notification::{Channel, Notification};
+use crate::domain::notification::{Channel, Notification, Route};
 use crate::domain::observation::Answer;
 
 const HOUR: i64 = 3600;
