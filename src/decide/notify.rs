@@ -343,7 +343,7 @@ fn delivery(number: u64, sequence: u32, receiver: &ReceiverName, now: Timestamp)
 pub(super) fn named(now: Timestamp, parts: &[&[u8]]) -> Uuid {
     let digest = parts
         .iter()
-        .fold(Sha256::new(), |digest, part| digest.chain_update(part))
+        .fold(Sha256::new(), Sha256::chain_update)
         .finalize();
     let mut bits = [0; 10];
     bits.copy_from_slice(&digest[..10]);

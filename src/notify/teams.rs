@@ -148,7 +148,7 @@ fn sentence(message: &Message<'_>) -> String {
     let what = words(briefing.words.what.as_ref());
     let service = service(briefing);
     match (what, message.reason) {
-        (_, Reason::Notice) => format!("{service}: a change was noticed"),
+        (_, Reason::Notice) => format!("{service}: a technical change was noticed"),
         (Some(what), Reason::Resolved) => format!("{what}: working again"),
         (Some(what), Reason::Reopened) => format!("{what}: not working again"),
         (Some(what), _) => format!("{what}: not working at the moment"),
@@ -184,8 +184,9 @@ fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, String)> {
     let briefing = message.briefing;
     let mut facts = Vec::new();
     if message.reason == Reason::Notice {
-        facts.push(("What changed", line(&briefing.headline)));
-        facts.extend(briefing.next_step.iter().map(|s| ("What to do", line(s))));
+        // What changed has no plain words; engineers have the others.
+        let nothing = "Nothing. The technical team has the details";
+        facts.push(("What to do", nothing.to_owned()));
         return facts;
     }
     if let Some(affects) = words(briefing.words.affects.as_ref()) {

@@ -43,5 +43,7 @@ mod simulate;
 mod slack;
 /// What is kept: round trips, retention, damage, two processes, write failures.
 mod store;
+/// Fronts that change: from real answers through the rules to the store and the channels.
+mod surroundings;
 /// How incidents look in Teams, and that support staff read plain words only.
 mod teams;

@@ -215,9 +215,10 @@ impl Worker {
         };
         // A notice has no thread: nothing follows it, and no other notice is the same.
         let alone = notification.reason == Reason::Notice;
-        let thread = match alone {
-            true => None,
-            false => self.store.thread(delivery).await?,
+        let thread = if alone {
+            None
+        } else {
+            self.store.thread(delivery).await?
         };
         if self.says_nothing_new(&message, thread.as_ref()) {
             return self

@@ -10,9 +10,9 @@ const HOUR: i64 = 3600;
 const NGINX: &str = "Server: nginx/1.18.0\r\nX-Powered-By: ASP.NET";
 const EDGE: &str = "Server: cloudflare\r\nCF-RAY: 5da5cc3358641e89-LHR\r\nX-Powered-By: ASP.NET";
 
-fn answer(head: &str, body: &str) -> Option<Answer> {
+fn answer(head: &str, body: &str) -> Answer {
     let text = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}");
-    Some(saved::parse(text.as_bytes()).unwrap())
+    saved::parse(text.as_bytes()).unwrap()
 }
 
 /// A world in which `java-8` is refused from `blocked` on, and the front is as `front` says.
@@ -23,7 +23,7 @@ fn world(
     move |cell, t| {
         let refused = t >= blocked && client(cell, "java-8");
         let kind = kind_at(refused, Kind::EdgeBlock, cell);
-        (kind, answer(front(cell, t), "fine"))
+        (kind, Some(answer(front(cell, t), "fine")))
     }
 }
 
@@ -194,7 +194,7 @@ fn echo(
     move |cell, t| {
         let body = format!("fl=1\nh=x\nip={}\nts=1\n", address(cell.egress.as_str(), t));
         let control = cell.probe.as_str() == "internet";
-        (Kind::Pass, control.then(|| answer(NGINX, &body)).flatten())
+        (Kind::Pass, control.then(|| answer(NGINX, &body)))
     }
 }
 
