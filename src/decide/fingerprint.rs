@@ -596,6 +596,25 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_does_not_change_costs_little() {
+        let headers = (0..20).map(|i| format!("x-header-number-{i}")).collect();
+        let print = Fingerprint {
+            headers,
+            ..print("nginx", EDGE)
+        };
+        let mut it = Watch::new(2);
+        for i in 0..100 {
+            it.observe(f64::from(i), (i % 2) as u16, &print);
+        }
+        let texts: usize = it.sightings.iter().map(|s| s.print.len()).sum();
+        let bytes = size_of::<Watch>()
+            + it.sightings.capacity() * size_of::<Sighting>()
+            + it.askers.capacity() * size_of::<Asker>()
+            + texts;
+        assert!(bytes < 1600, "{bytes} bytes");
+    }
+
+    #[test]
     fn a_change_is_settled_once() {
         let mut it = watch(&[]);
         play(&mut it, 2000.0, &[(0, "cloudflare", EDGE); 6]);

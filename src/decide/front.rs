@@ -215,24 +215,13 @@ fn attribute<'a>(name: &'a str, wanted: &str) -> Option<&'a str> {
     None
 }
 
-/// Scheme and host of an absolute URL.
-fn origin(location: &str) -> &str {
-    let from = location.find("://").map_or(0, |at| at + 3);
-    let end = location[from..].find(['/', '?', '#']);
-    &location[..end.map_or(location.len(), |end| from + end)]
-}
-
-/// Scheme and host that a `Location` leads to, when that is another host than this.
+/// The host that a `Location` leads to, with its port, when it is another than this.
 fn elsewhere<'a>(location: &'a str, host: &str) -> Option<&'a str> {
-    let target = target(location)?;
-    (!without_port(target).eq_ignore_ascii_case(host)).then(|| origin(location))
-}
-
-/// The host of an absolute URL, with its port.
-fn target(location: &str) -> Option<&str> {
-    let (_, host) = origin(location.trim()).split_once("://")?;
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    (!host.is_empty()).then_some(host)
+    let (_, rest) = location.trim().split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    // A user name and password, if somebody put them there, are nobody's business.
+    let target = rest[..end].rsplit('@').next().unwrap_or_default();
+    (!target.is_empty() && !without_port(target).eq_ignore_ascii_case(host)).then_some(target)
 }
 
 fn without_port(host: &str) -> &str {

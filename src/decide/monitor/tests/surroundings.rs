@@ -74,8 +74,14 @@ fn what_becomes_certain_while_the_incident_is_open_is_told_with_it() {
     let beside = beside_of(&play);
     assert!(beside.len() == 1 && beside[0].related, "{beside:#?}");
     assert!(play.notices.is_empty(), "{:?}", headlines(&play.notices));
-    let last = play.changes.iter().flat_map(|change| &change.timeline);
-    assert!(last.into_iter().any(|e| e.what == Happening::Drift));
+    let last = play.changes.last().unwrap();
+    assert!(last.incident.beside == beside);
+    let mut entries = play.changes.iter().flat_map(|change| &change.timeline);
+    assert!(entries.any(|e| e.what == Happening::Drift));
+    // Told when it is learned: with the opening, or as a change of it.
+    let told = play.reasons("engineers");
+    let late = play.changes[0].incident.beside.is_empty();
+    assert_eq!(told.contains("changed"), late, "{told}");
     play.hold();
 }
 
