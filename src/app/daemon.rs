@@ -87,7 +87,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     let store = opened.store;
     store.mask(plan.secrets());
     let known = store.load_open().await.map_err(|e| e.to_string())?;
-    for warning in opened.warnings.iter().chain(&known.warnings) {
+    let (memory, unread) = store.remember().await.map_err(|e| e.to_string())?;
+    let warnings = opened.warnings.iter().chain(&known.warnings);
+    for warning in warnings.chain(&unread) {
         tracing::warn!("{warning}");
     }
     let prober = Arc::new(Prober::new(&plan)?);
@@ -105,7 +107,8 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
 
     let now = clock::now();
     let mut state = Loop {
-        monitor: Monitor::new(plan.clone(), known.incidents, known.next_number),
+        monitor: Monitor::new(plan.clone(), known.incidents, known.next_number)
+            .remembering(memory, now),
         timetable: Timetable::new(&plan, now),
         plan,
         prober,
@@ -294,6 +297,13 @@ impl Loop {
                     }
                 }
                 Effect::VerdictChanged(change) => self.store.note_verdict(&change),
+                Effect::Learned(learned) => {
+                    for notice in &learned.notifications {
+                        let receiver = &notice.receiver;
+                        tracing::info!(%receiver, "notice: {}", notice.briefing.headline);
+                    }
+                    self.keeper.learned(learned);
+                }
                 Effect::Save(change) => {
                     for entry in &change.timeline {
                         tracing::info!(

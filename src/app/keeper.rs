@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::domain::change::Change;
-use crate::store::Store;
+use crate::domain::surroundings::Learned;
+use crate::store::{Store, StoreError};
 
 /// Changes that may wait; an incident makes a handful, so this is hours of a full disk.
 const WAITING_MAX: usize = 4_096;
@@ -19,10 +20,34 @@ const WAITING_MAX: usize = 4_096;
 /// Between two tries of a commit that failed.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// What waits to be kept.
+#[derive(Debug)]
+enum Work {
+    Change(Box<Change>),
+    Learned(Box<Learned>),
+}
+
+impl Work {
+    async fn keep(&self, store: &Store) -> Result<(), StoreError> {
+        match self {
+            Self::Change(change) => store.commit((**change).clone()).await,
+            Self::Learned(learned) => store.learn((**learned).clone()).await,
+        }
+    }
+
+    /// Its incident; 0 for none.
+    fn number(&self) -> u64 {
+        match self {
+            Self::Change(change) => change.incident.number,
+            Self::Learned(_) => 0,
+        }
+    }
+}
+
 /// The loop's handle to the task that commits.
 #[derive(Debug)]
 pub struct Keeper {
-    work: mpsc::Sender<Box<Change>>,
+    work: mpsc::Sender<Work>,
     task: JoinHandle<()>,
 }
 
@@ -39,8 +64,17 @@ impl Keeper {
 
     /// Hands a change over; says so when even the queue is full.
     pub fn change(&self, change: Box<Change>) {
-        let number = change.incident.number;
-        if self.work.try_send(change).is_err() {
+        self.work(Work::Change(change));
+    }
+
+    /// The same for what was learned of the surroundings.
+    pub fn learned(&self, learned: Box<Learned>) {
+        self.work(Work::Learned(learned));
+    }
+
+    fn work(&self, work: Work) {
+        let number = work.number();
+        if self.work.try_send(work).is_err() {
             tracing::error!(
                 incident = number,
                 "a change is lost: {WAITING_MAX} already wait for the store"
@@ -68,13 +102,13 @@ impl Keeper {
     }
 }
 
-async fn keep(store: Store, mut waiting: mpsc::Receiver<Box<Change>>) {
+async fn keep(store: Store, mut waiting: mpsc::Receiver<Work>) {
     let mut told = false;
-    while let Some(change) = waiting.recv().await {
-        while let Err(error) = store.commit((*change).clone()).await {
+    while let Some(work) = waiting.recv().await {
+        while let Err(error) = work.keep(&store).await {
             if !std::mem::replace(&mut told, true) {
                 tracing::error!(
-                    incident = change.incident.number,
+                    incident = work.number(),
                     "{error}; probing goes on, the change is tried again"
                 );
             }

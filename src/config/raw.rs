@@ -425,6 +425,8 @@ mirror! {
         "probes" probes: Many<Name>,
         /// Only incidents with a probe of one of these tags.
         "tags" tags: Many<Name>,
+        /// Also changes that are no incident, such as a CDN that appeared in front of a host; true for Slack and the log and false for others when left out.
+        "notices" notices: Flag,
     }
 
     /// Where metrics and health are served, over plain HTTP and without a password.

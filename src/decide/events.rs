@@ -8,6 +8,7 @@ use crate::domain::cell::CellKey;
 use crate::domain::change::{Change, VerdictChange};
 use crate::domain::observation::{Observation, Purpose};
 use crate::domain::plan::Plan;
+use crate::domain::surroundings::Learned;
 use crate::domain::verdict::{Kind, Maker, Verdict};
 
 /// Whatever can cause work.
@@ -57,4 +58,6 @@ pub enum Effect {
     /// Store an incident with its timeline and its notifications, together or not at all.
     Save(Box<Change>),
     VerdictChanged(VerdictChange),
+    /// Store what was learned of fronts and of our own side, with the notices of it.
+    Learned(Box<Learned>),
 }

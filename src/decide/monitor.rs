@@ -16,12 +16,14 @@ use super::confirm::Background;
 use super::extra::Hour;
 use super::notify::Occasion;
 use super::partner::{self, Partner};
+use super::surroundings::Surroundings;
 use super::watch::{OurSide, Run, Watch, World};
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::change::VerdictChange;
 use crate::domain::incident::{Incident, State, Subject};
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
+use crate::domain::surroundings::Memory;
 use crate::domain::verdict::Kind;
 
 /// Everything the rules remember between two events.
@@ -48,6 +50,8 @@ pub struct Monitor {
     fresh: bool,
     next_number: u64,
     background: Background,
+    /// Fronts of hosts, and our own side.
+    surroundings: Surroundings,
 }
 
 impl Monitor {
@@ -63,6 +67,7 @@ impl Monitor {
             troubled: BTreeSet::new(),
             watches: watches(&board),
             hours: vec![Hour::default(); board.hosts.len()],
+            surroundings: Surroundings::new(&board),
             board,
             ours: Watch::new(Subject::OurNetwork, None),
             alive: BTreeSet::new(),
@@ -79,6 +84,13 @@ impl Monitor {
         }
         monitor.find_down();
         monitor
+    }
+
+    /// The same, with what was known of the surroundings at the last start; `now` is this one.
+    #[must_use]
+    pub fn remembering(mut self, memory: Memory, now: Timestamp) -> Self {
+        self.surroundings = Surroundings::resume(&self.board, memory, now);
+        self
     }
 
     /// The same, with another belief about the background of weak failures.
@@ -138,6 +150,7 @@ impl Monitor {
             Event::Tick => self.tick(now, &mut effects),
             Event::PlanReplaced(plan) => self.replace(plan, now, &mut effects),
         }
+        self.surroundings.settle(&self.board, now, &mut effects);
         effects
     }
 
@@ -153,6 +166,7 @@ impl Monitor {
         watches
             .filter_map(|watch| watch.next_wake(&self.board))
             .chain(troubled.filter_map(|partner| partner.next_wake(&self.board)))
+            .chain(self.surroundings.next_wake())
             .min()
     }
 
@@ -210,6 +224,15 @@ impl Monitor {
                 to: kind,
             }));
         }
+        let noticed = self.surroundings.observe(&self.board, cell, judged, at);
+        if let Some(noticed) = noticed {
+            for place in self.troubled.clone() {
+                self.with_partner(place, now, effects, |partner, world| {
+                    partner.drifted(world, &noticed)
+                });
+            }
+        }
+        let cell = &self.board.cells[id];
         for watch in &self.alive {
             self.watches[*watch].answered(judged);
         }
@@ -291,6 +314,7 @@ impl Monitor {
             now,
             hours: &mut self.hours,
             next_number: &mut self.next_number,
+            surroundings: &mut self.surroundings,
             effects,
         };
         let partner = &mut self.partners[place];
@@ -320,6 +344,7 @@ impl Monitor {
             now,
             hours: &mut self.hours,
             next_number: &mut self.next_number,
+            surroundings: &mut self.surroundings,
             effects,
         };
         let watch = &mut self.watches[host];
@@ -348,6 +373,7 @@ impl Monitor {
             now,
             hours: &mut self.hours,
             next_number: &mut self.next_number,
+            surroundings: &mut self.surroundings,
             effects,
         };
         act(&mut self.ours, &mut world);
@@ -413,7 +439,9 @@ impl Monitor {
     }
 
     fn replace(&mut self, plan: Arc<Plan>, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.board = Board::new(plan, Some(&self.board));
+        let board = Board::new(plan, Some(&self.board));
+        self.surroundings.replan(&self.board, &board, now);
+        self.board = board;
         self.replace_partners(now);
         let fresh = watches(&self.board);
         let old = std::mem::replace(&mut self.watches, fresh);
@@ -491,6 +519,7 @@ impl Monitor {
                 now,
                 hours: &mut self.hours,
                 next_number: &mut self.next_number,
+                surroundings: &mut self.surroundings,
                 effects: &mut *effects,
             };
             watch.close(&mut world, Occasion::Removed);

@@ -183,7 +183,7 @@ fn known<'a>(
         })
 }
 
-/// What a receiver is told anew when it changes: cause, whose side, kind, scope.
+/// What a receiver is told anew when it changes: cause, whose side, kind, scope, what changed before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Face {
     cause: Cause,
@@ -191,7 +191,18 @@ pub struct Face {
     our_side: bool,
     group: Group,
     probes: Vec<ProbeName>,
+    /// Changes that it probably has to do with.
+    beside: Vec<String>,
 }
+
+/// The part of a [`Face`] that somebody sees.
+type Shown<'a> = (
+    Option<&'a Cause>,
+    bool,
+    Group,
+    &'a [ProbeName],
+    &'a [String],
+);
 
 impl Face {
     #[must_use]
@@ -202,12 +213,14 @@ impl Face {
             Cause::Unknown { .. } => Cause::Unknown { among: Vec::new() },
             known => known.clone(),
         };
+        let related = incident.beside.iter().filter(|beside| beside.related);
         Self {
             cause,
             confidence: diagnosis.confidence,
             our_side: matches!(diagnosis.cause, Cause::OurNetwork { .. }),
             group: Group::of(incident.kind),
             probes: incident.probes.clone(),
+            beside: related.map(|beside| beside.text.clone()).collect(),
         }
     }
 
@@ -219,14 +232,14 @@ impl Face {
     }
 
     /// The part that somebody with this bound of confidence sees.
-    fn shown(&self, min_confidence: f64) -> (Option<&Cause>, bool, Group, &[ProbeName]) {
+    fn shown(&self, min_confidence: f64) -> Shown<'_> {
         let named = if matches!(self.cause, Cause::Unknown { .. }) {
             min_confidence < GUESSES_BELOW
         } else {
             self.confidence >= min_confidence
         };
         let cause = named.then_some(&self.cause);
-        (cause, self.our_side, self.group, &self.probes)
+        (cause, self.our_side, self.group, &self.probes, &self.beside)
     }
 }
 
@@ -248,15 +261,14 @@ fn waiting<'a>(plan: &'a Plan, incident: &Incident) -> Vec<&'a Route> {
 
 /// Whether a route is for incidents like this one; our own network concerns everybody.
 fn concerns(plan: &Plan, route: &Route, incident: &Incident) -> bool {
-    if incident.subject == Subject::OurNetwork {
-        return true;
-    }
+    incident.subject == Subject::OurNetwork || is_for(plan, route, &incident.probes)
+}
+
+/// Whether a route is for one of these probes.
+pub(super) fn is_for(plan: &Plan, route: &Route, probes: &[ProbeName]) -> bool {
     let of = |wanted: &dyn Fn(&Probe) -> bool| {
-        incident
-            .probes
-            .iter()
-            .filter_map(|name| plan.probe(name))
-            .any(wanted)
+        let mut known = probes.iter().filter_map(|name| plan.probe(name));
+        known.any(wanted)
     };
     let probes = route.probes.is_empty() || of(&|probe| route.probes.contains(&probe.name));
     let tags =
@@ -317,10 +329,21 @@ fn reminders_passed(plan: &Plan, incident: &Incident, now: Timestamp) -> u32 {
 /// sequence and receiver. Equal inputs give equal ids, so that a step that is repeated after a crash
 /// names the same message; two messages of one incident never have the same sequence.
 fn delivery(number: u64, sequence: u32, receiver: &ReceiverName, now: Timestamp) -> Uuid {
-    let digest = Sha256::new()
-        .chain_update(number.to_be_bytes())
-        .chain_update(sequence.to_be_bytes())
-        .chain_update(receiver.as_str().as_bytes())
+    named(
+        now,
+        &[
+            &number.to_be_bytes(),
+            &sequence.to_be_bytes(),
+            receiver.as_str().as_bytes(),
+        ],
+    )
+}
+
+/// A UUID version 7 of this time, its random bits made of `parts`.
+pub(super) fn named(now: Timestamp, parts: &[&[u8]]) -> Uuid {
+    let digest = parts
+        .iter()
+        .fold(Sha256::new(), Sha256::chain_update)
         .finalize();
     let mut bits = [0; 10];
     bits.copy_from_slice(&digest[..10]);

@@ -15,8 +15,9 @@ use super::verdict::Kind;
 pub struct Notification {
     /// UUID version 7; also the idempotency key where a receiver has one.
     pub delivery: Uuid,
+    /// 0 for a notice, which belongs to none.
     pub incident: u64,
-    /// Its place among the notifications of the incident to this receiver; strictly increasing.
+    /// Its place among the notifications of the incident to this receiver; strictly increasing. 0 for a notice.
     pub sequence: u32,
     pub reason: Reason,
     pub receiver: ReceiverName,
@@ -35,6 +36,8 @@ pub enum Reason {
     Reminder,
     Resolved,
     Reopened,
+    /// Something changed that is no incident; nothing follows it.
+    Notice,
 }
 
 impl Reason {
@@ -46,6 +49,7 @@ impl Reason {
             Self::Reminder => "reminder",
             Self::Resolved => "resolved",
             Self::Reopened => "reopened",
+            Self::Notice => "notice",
         }
     }
 
@@ -58,6 +62,7 @@ impl Reason {
             Self::Reminder,
             Self::Resolved,
             Self::Reopened,
+            Self::Notice,
         ]
         .into_iter()
         .find(|r| r.as_str() == word)
@@ -392,4 +397,6 @@ pub struct Route {
     pub probes: Vec<super::cell::ProbeName>,
     /// Only incidents with a probe of one of these tags; empty: all.
     pub tags: Vec<String>,
+    /// Also what changed without being an incident ("Cloudflare appeared in front of …").
+    pub notices: bool,
 }

@@ -56,7 +56,8 @@ impl Action {
     fn of(reason: Reason) -> Self {
         match reason {
             Reason::Opened | Reason::Reopened | Reason::Changed | Reason::Reminder => Self::Trigger,
-            Reason::Resolved => Self::Resolve,
+            // A change that fails nothing pages nobody; the configuration refuses it too.
+            Reason::Resolved | Reason::Notice => Self::Resolve,
         }
     }
 

@@ -28,6 +28,7 @@ pub(super) fn state(message: &Message<'_>) -> &'static str {
         Reason::Opened | Reason::Reopened => "PROBLEM",
         Reason::Changed | Reason::Reminder => "STILL A PROBLEM",
         Reason::Resolved => "FIXED",
+        Reason::Notice => "FOR YOUR INFORMATION",
     }
 }
 
@@ -41,8 +42,19 @@ pub(super) struct Said {
 /// Puts a message in words: the operator's, or ours.
 pub(super) fn say(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> Said {
     let facts = phrases::for_support(message, clock);
+    let headline = if message.reason == Reason::Notice {
+        vec![Piece {
+            text: format!(
+                "{}: a technical change was noticed",
+                service(message.briefing)
+            ),
+            fact: true,
+        }]
+    } else {
+        phrases.headline.render_something(&facts)
+    };
     Said {
-        headline: phrases.headline.render_something(&facts),
+        headline,
         body: phrases.body.render(&facts),
         footer: phrases.footer.render(&facts),
     }
@@ -66,6 +78,12 @@ pub(super) fn title(message: &Message<'_>, said: &Said) -> String {
 pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, String)> {
     let briefing = message.briefing;
     let mut facts = Vec::new();
+    if message.reason == Reason::Notice {
+        // What changed has no plain words; engineers have the others.
+        let nothing = "Nothing. The technical team has the details";
+        facts.push(("What to do", nothing.to_owned()));
+        return facts;
+    }
     if let Some(affects) = words(briefing.words.affects.as_ref()) {
         let title = if message.reason == Reason::Resolved {
             "Who was affected"
@@ -181,7 +199,7 @@ pub(super) fn lines(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<St
             .iter()
             .map(|(title, value)| format!("{title}: {value}")),
     );
-    if message.reason != Reason::Resolved
+    if !matches!(message.reason, Reason::Resolved | Reason::Notice)
         && let Some(tell) = words(briefing.words.tell.as_ref())
     {
         lines.push(format!("What you can tell users: “{tell}”"));

@@ -61,6 +61,7 @@ pub(super) const SILENCE: &str = "edgewatch_silence";
 pub(super) const RED: &str = "#a30200";
 pub(super) const AMBER: &str = "#daa038";
 pub(super) const GREEN: &str = "#2eb886";
+const BLUE: &str = "#1d9bd1";
 
 /// Which of a delivery's two messages, or the message of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,13 +113,15 @@ pub(super) fn parent(
         blocks.push(buttons_of(message.briefing));
     }
     let attachment = SlackMessageAttachment::new()
-        .with_color(colour(message.briefing).to_owned())
+        .with_color(colour(message.briefing, message.reason).to_owned())
         .with_blocks(blocks);
     content.with_attachments(vec![attachment])
 }
 
-fn colour(briefing: &Briefing) -> &'static str {
-    if briefing.resolved {
+fn colour(briefing: &Briefing, reason: Reason) -> &'static str {
+    if reason == Reason::Notice {
+        BLUE
+    } else if briefing.resolved {
         GREEN
     } else if briefing.our_side {
         AMBER
@@ -133,6 +136,9 @@ pub(super) fn parent_blocks(
     phrases: &Phrases,
 ) -> Vec<SlackBlock> {
     let briefing = message.briefing;
+    if message.reason == Reason::Notice {
+        return notice_blocks(message, clock);
+    }
     let facts = phrases::for_engineers(message, clock);
     let mut blocks = Vec::new();
     // The most telling one; the others stand in the thread.
@@ -192,6 +198,27 @@ fn buttons_of(briefing: &Briefing) -> SlackBlock {
             .into(),
     ])
     .into()
+}
+
+/// A change that is no incident: what, why it is told, what to do.
+fn notice_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
+    let briefing = message.briefing;
+    let sentence = line(&briefing.headline).replace('*', "∗");
+    let mut text = vec![format!("*{sentence}*")];
+    let because = briefing.because.iter().take(3);
+    text.extend(because.map(|because| format!("• {}", line(because))));
+    let mut blocks = vec![section(&text.join("\n"), TEXT_MAX)];
+    if let Some(step) = &briefing.next_step {
+        blocks.push(section(&format!("*What to do:* {}", line(step)), BODY_MAX));
+    }
+    let mut foot = vec![
+        "NOTICE".to_owned(),
+        format!("seen first at {}", clock.time_and_zone(briefing.onset_at)),
+        line(&briefing.subject),
+    ];
+    foot.extend(remarks(message, clock));
+    blocks.push(context(&foot.join(" · ")));
+    blocks
 }
 
 fn fields(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlockText> {

@@ -141,6 +141,7 @@ fn style(message: &Message<'_>) -> &'static str {
         Reason::Opened | Reason::Reopened => "attention",
         Reason::Changed | Reason::Reminder => "warning",
         Reason::Resolved => "good",
+        Reason::Notice => "emphasis",
     }
 }
 
@@ -225,7 +226,7 @@ fn body(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<Value> {
         .map(|(title, value)| json!({ "title": title, "value": escape(value) }))
         .collect();
     body.push(json!({ "type": "FactSet", "facts": facts }));
-    if message.reason != Reason::Resolved
+    if !matches!(message.reason, Reason::Resolved | Reason::Notice)
         && let Some(tell) = words(briefing.words.tell.as_ref())
     {
         body.push(json!({

@@ -181,6 +181,7 @@ pub(super) fn state(message: &Message<'_>) -> String {
             let so_far = between(briefing.onset_at, message.happened_at);
             format!("STILL {thing} {}", duration(so_far))
         }
+        Reason::Notice => "NOTICE".to_owned(),
         Reason::Opened | Reason::Resolved => thing.to_owned(),
     }
 }
@@ -216,6 +217,8 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
         } else {
             format!("at {}", clock.time_and_zone(end))
         }
+    } else if message.reason == Reason::Notice {
+        format!("seen first at {}", clock.time_and_zone(briefing.onset_at))
     } else {
         format!("since {}", clock.time_and_zone(briefing.onset_at))
     };
@@ -279,8 +282,11 @@ pub(super) fn severity(briefing: &Briefing) -> &'static str {
     }
 }
 
-/// `INC-42`.
+/// `INC-42`; a notice belongs to no incident.
 pub(super) fn reference(briefing: &Briefing) -> String {
+    if briefing.incident == 0 {
+        return "no incident".to_owned();
+    }
     format!("INC-{}", briefing.incident)
 }
 

@@ -130,6 +130,7 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
                 min_confidence: 0.0,
                 probes: Vec::new(),
                 tags: Vec::new(),
+                notices: false,
             }],
             store: StorePolicy {
                 path: "edgewatch.sqlite".into(),

@@ -105,6 +105,14 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (receiver, what)
     ) STRICT;
     ",
+    // 4: what is remembered of the fronts of hosts and of our own side.
+    "
+    CREATE TABLE surroundings (
+        name TEXT PRIMARY KEY,
+        at_us INTEGER NOT NULL,
+        version INTEGER NOT NULL, document TEXT NOT NULL
+    ) STRICT;
+    ",
 ];
 
 /// The format this program writes.

@@ -53,6 +53,8 @@ mod slack;
 mod store;
 /// Many incidents at once: one message that names them, details and ends for each.
 mod storm;
+/// Fronts that change: from real answers through the rules to the store and the channels.
+mod surroundings;
 /// How incidents look in Teams, and that support staff read plain words only.
 mod teams;
 /// The operator's own words for messages, sound and unsound.

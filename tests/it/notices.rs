@@ -245,6 +245,7 @@ fn the_promised_update_comes() {
         min_confidence: 0.9,
         probes: Vec::new(),
         tags: Vec::new(),
+        notices: false,
     }];
     let mut known = incident(1);
     known.told_receivers.clear();

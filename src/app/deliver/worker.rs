@@ -263,7 +263,13 @@ impl Worker {
             note: delivery.note.as_deref(),
             ..plain_message(notification, now)
         };
-        let thread = self.store.thread(delivery).await?;
+        // A notice has no thread: nothing follows it, and no other notice is the same.
+        let alone = notification.reason == Reason::Notice;
+        let thread = if alone {
+            None
+        } else {
+            self.store.thread(delivery).await?
+        };
         if self.sender.says_nothing_new(&message, thread.as_ref()) {
             return self
                 .overtake(delivery, "nothing new for this channel", now)
@@ -285,6 +291,7 @@ impl Worker {
             }
             (None, sender) => sender.tell(&message, thread, look_since).await,
         };
+        let thread = thread.filter(|_| !alone);
         let now = clock::now();
         let gap = if storm {
             self.timing.storm_gap

@@ -212,7 +212,7 @@ impl Loop<'_> {
                             text: note.briefing.headline.clone(),
                         }));
                 }
-                Effect::Run { .. } | Effect::VerdictChanged(_) => {}
+                Effect::Run { .. } | Effect::VerdictChanged(_) | Effect::Learned(_) => {}
             }
         }
     }

@@ -123,7 +123,25 @@ fn plain_route(to: &ReceiverName, receivers: &[Receiver]) -> Route {
         min_confidence: default_confidence(to, receivers),
         probes: Vec::new(),
         tags: Vec::new(),
+        notices: default_notices(to, receivers),
     }
+}
+
+/// Whether a change that fails nothing can be told there without raising an alarm.
+fn takes_notices(to: &ReceiverName, receivers: &[Receiver]) -> bool {
+    let known = receivers.iter().find(|r| r.name == *to);
+    known.is_none_or(|r| {
+        !matches!(
+            r.channel,
+            Channel::PagerDuty { .. } | Channel::Alertmanager { .. }
+        )
+    })
+}
+
+/// Engineers' channels take notices; for support staff there is nothing to do while everything works.
+fn default_notices(to: &ReceiverName, receivers: &[Receiver]) -> bool {
+    let known = receivers.iter().find(|r| r.name == *to);
+    known.is_none_or(|r| matches!(r.channel, Channel::Slack { .. } | Channel::Log))
 }
 
 fn default_confidence(to: &ReceiverName, receivers: &[Receiver]) -> f64 {
@@ -161,6 +179,18 @@ fn route(
     }
     let to = raw.to.filter(|to| names.check(to, desk))?;
     let to = ReceiverName::new(&to.value.0);
+    let notices = match raw.notices {
+        Some(wanted) if wanted.value.0 && !takes_notices(&to, receivers) => {
+            desk.error(
+                wanted.place,
+                format!("a notice would be an alarm at \"{to}\""),
+                "send notices to Slack, Teams, mail, a webhook or the log",
+            );
+            false
+        }
+        Some(wanted) => wanted.value.0,
+        None => default_notices(&to, receivers),
+    };
     Some(Route {
         after: raw.after.map_or(Duration::ZERO, |a| a.value.0),
         min_confidence: raw
@@ -168,6 +198,7 @@ fn route(
             .map_or_else(|| default_confidence(&to, receivers), |c| c.value.0),
         probes: of.iter().map(|name| ProbeName::new(name)).collect(),
         tags,
+        notices,
         to,
     })
 }

@@ -10,7 +10,8 @@ use crate::decide::attribute::episode;
 use crate::decide::attribute::rules::Nature;
 use crate::decide::incidents::{Turn, entry};
 use crate::decide::pop;
-use crate::decide::watch::Run;
+use crate::decide::surroundings::Noticed;
+use crate::decide::watch::{OurSide, Run};
 use crate::domain::cell::CellKey;
 use crate::domain::incident::{Happening, IncidentCell};
 use crate::domain::verdict::{Factor, Kind};
@@ -163,6 +164,36 @@ impl Partner {
                     case.is_some_and(|case| !case.incident.diagnosis.passing.contains(key));
             }
         }
+    }
+}
+
+impl Partner {
+    /// The front of a host has changed: open incidents about it have that beside them.
+    pub fn drifted(&mut self, world: &mut World<'_>, noticed: &Noticed) -> Option<OurSide> {
+        let board = world.board;
+        let is_there = |member: &IncidentCell| {
+            let cell = board.get(&member.cell);
+            cell.is_some_and(|cell| cell.host == noticed.host)
+        };
+        let running = self.running.as_mut()?;
+        let mut found = false;
+        for trouble in &mut running.troubles {
+            let Some(case) = &mut trouble.case else {
+                continue;
+            };
+            if !case.failing().any(is_there) {
+                continue;
+            }
+            found = true;
+            let mut timeline = world.put_beside(case, trouble.onset_at);
+            if timeline.iter().all(|note| note.text != noticed.text) {
+                timeline.push(entry(noticed.at, Happening::Drift, &noticed.text));
+            }
+            for note in timeline {
+                trouble.remember(note);
+            }
+        }
+        if found { self.settle(world) } else { None }
     }
 }
 

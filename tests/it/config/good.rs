@@ -133,7 +133,7 @@ notify:
     - { to: oncall }
     - { to: alerts }
     - { to: eng }
-    - { to: sup, after: 10m, min_confidence: 0.95, probes: [api], tags: [reval] }
+    - { to: sup, after: 10m, min_confidence: 0.95, probes: [api], tags: [reval], notices: true }
   templates:
     slack: { headline: \"*{{ state }}* {{ headline }}\", footer: { file: foot.jinja } }
     teams: { body: \"{{ what }} since {{ since }}\" }
@@ -382,6 +382,7 @@ fn everything_can_be_set() {
     let support = &plan.routes[6];
     assert_eq!((support.after, support.min_confidence), (10 * MINUTE, 0.95));
     assert_eq!((support.probes.len(), support.tags.len()), (1, 1));
+    assert!(support.notices && plan.routes[0].notices);
     assert_eq!(plan.store.keep_for, 7 * 24 * 60 * MINUTE);
     assert_eq!(plan.trust.len(), 1);
     assert_eq!(plan.name_servers[1], "192.0.2.54:5353".parse().unwrap());
@@ -472,9 +473,9 @@ fn a_teams_route_names_no_cause_below_nine_in_ten_unless_it_says_so() {
     let routes: Vec<_> = plan
         .routes
         .iter()
-        .map(|r| (r.to.as_str(), r.min_confidence))
+        .map(|r| (r.to.as_str(), r.min_confidence, r.notices))
         .collect();
-    assert_eq!(routes, [("t", 0.9)]);
+    assert_eq!(routes, [("t", 0.9, false)]);
 }
 
 #[test]

@@ -150,7 +150,7 @@ impl Driver {
                     let _ = self.timetable.ask(&cell, at, purpose, &why);
                 }
                 Effect::Save(change) => self.changes.push((self.now, *change)),
-                Effect::VerdictChanged(_) => {}
+                Effect::VerdictChanged(_) | Effect::Learned(_) => {}
             }
         }
     }
