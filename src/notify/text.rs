@@ -253,7 +253,8 @@ pub(super) fn remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
 
 /// Changes near the onset, for lines of their own.
 pub(super) fn beside(briefing: &Briefing) -> impl Iterator<Item = String> {
-    briefing.beside.iter().map(|change| line(change))
+    let changes = briefing.beside.iter().map(|change| line(change));
+    changes.filter(|change| !change.trim().is_empty())
 }
 
 /// `Acknowledged by alice at 02:20 GMT`, when somebody did.
