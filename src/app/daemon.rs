@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::asks::{Asks, Heard};
 use super::deliver::{Deliver, Print, Timing};
 use super::keeper::Keeper;
 use super::self_watch::{Around, SelfWatch};
@@ -17,6 +18,7 @@ use super::{load, round};
 use crate::clock;
 use crate::decide::monitor::{Effect, Event, Judged, Monitor};
 use crate::decide::schedule::{Asked, Start, Timetable};
+use crate::domain::action::Action;
 use crate::domain::cell::CellKey;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
@@ -54,6 +56,8 @@ pub struct Options {
     pub listener: Option<Listener>,
     /// Where messages go that have no channel (no token, or a `log` receiver).
     pub messages: Print,
+    /// What people ask for by a button; `None`: there are no buttons.
+    pub buttons: Option<mpsc::Receiver<Action>>,
 }
 
 impl std::fmt::Debug for Options {
@@ -81,6 +85,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     let store = opened.store;
     store.mask(plan.secrets());
     let known = store.load_open().await.map_err(|e| e.to_string())?;
+    let silences = store.silences().await.map_err(|e| e.to_string())?;
     for warning in opened.warnings.iter().chain(&known.warnings) {
         tracing::warn!("{warning}");
     }
@@ -95,10 +100,12 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     .await
     .map_err(|e| e.to_string())?;
     let keeper = Keeper::start(store.clone());
+    let mut asks = Asks::start(store.clone(), silences.clone(), options.buttons);
 
     let now = clock::now();
     let mut state = Loop {
-        monitor: Monitor::new(plan.clone(), known.incidents, known.next_number),
+        monitor: Monitor::new(plan.clone(), known.incidents, known.next_number)
+            .with_silences(silences),
         timetable: Timetable::new(&plan, now),
         plan,
         prober,
@@ -136,6 +143,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             Some(question) = state.own.questions.recv() => {
                 state.own.answer(question, around(&state.timetable, &state.keeper, clock::now()));
             }
+            heard = asks.next() => state.heard(heard, clock::now()),
             Some(ended) = state.runs.join_next(), if !state.runs.is_empty() => state.ended(ended),
             () = tokio::time::sleep(nap) => state.step(Event::Tick, clock::now()),
         }
@@ -143,6 +151,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
 
     tracing::info!("stopping");
     state.own.stopping();
+    asks.stop();
     state.runs.shutdown().await;
     state
         .own
@@ -253,6 +262,29 @@ impl Loop {
                 self.step(Event::Observed(Box::new(judged)), clock::now());
             }
             None => self.panicked(&cell),
+        }
+    }
+
+    /// Applies what somebody asked for.
+    fn heard(&mut self, heard: Heard, now: Timestamp) {
+        match heard {
+            Heard::Silences(silences) => {
+                tracing::info!("{} silences are in force", silences.len());
+                self.step(Event::Silenced(silences), now);
+            }
+            Heard::Acknowledged { incident, by, ask } => {
+                self.step(Event::Acknowledged { incident, by }, now);
+                let mut open = self.monitor.incidents();
+                let answer = if open.any(|known| known.number == incident) {
+                    "acknowledged"
+                } else {
+                    tracing::info!(incident, "there is no such open incident to acknowledge");
+                    "not open"
+                };
+                if let Some(ask) = ask {
+                    self.keeper.answer(ask, answer);
+                }
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::domain::change::Change;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Changes that may wait; an incident makes a handful, so this is hours of a full disk.
 const WAITING_MAX: usize = 4_096;
@@ -19,10 +19,18 @@ const WAITING_MAX: usize = 4_096;
 /// Between two tries of a commit that failed.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// Something to be kept.
+#[derive(Debug)]
+enum Work {
+    Change(Box<Change>),
+    /// What became of an acknowledgement, once the changes before it are kept.
+    Answer(i64, &'static str),
+}
+
 /// The loop's handle to the task that commits.
 #[derive(Debug)]
 pub struct Keeper {
-    work: mpsc::Sender<Box<Change>>,
+    work: mpsc::Sender<Work>,
     task: JoinHandle<()>,
 }
 
@@ -40,11 +48,19 @@ impl Keeper {
     /// Hands a change over; says so when even the queue is full.
     pub fn change(&self, change: Box<Change>) {
         let number = change.incident.number;
-        if self.work.try_send(change).is_err() {
+        if self.work.try_send(Work::Change(change)).is_err() {
             tracing::error!(
                 incident = number,
                 "a change is lost: {WAITING_MAX} already wait for the store"
             );
+        }
+    }
+
+    /// Answers an acknowledgement from another process after the changes that it caused; one that is lost
+    /// is found again after the restart.
+    pub fn answer(&self, ask: i64, answer: &'static str) {
+        if self.work.try_send(Work::Answer(ask, answer)).is_err() {
+            tracing::error!("an answer is lost: {WAITING_MAX} changes already wait for the store");
         }
     }
 
@@ -68,13 +84,17 @@ impl Keeper {
     }
 }
 
-async fn keep(store: Store, mut waiting: mpsc::Receiver<Box<Change>>) {
+async fn keep(store: Store, mut waiting: mpsc::Receiver<Work>) {
     let mut told = false;
-    while let Some(change) = waiting.recv().await {
-        while let Err(error) = store.commit((*change).clone()).await {
+    while let Some(work) = waiting.recv().await {
+        while let Err(error) = try_to(&store, &work).await {
             if !std::mem::replace(&mut told, true) {
+                let incident = match &work {
+                    Work::Change(change) => Some(change.incident.number),
+                    Work::Answer(..) => None,
+                };
                 tracing::error!(
-                    incident = change.incident.number,
+                    incident,
                     "{error}; probing goes on, the change is tried again"
                 );
             }
@@ -83,5 +103,12 @@ async fn keep(store: Store, mut waiting: mpsc::Receiver<Box<Change>>) {
         if std::mem::take(&mut told) {
             tracing::warn!("the store takes changes again");
         }
+    }
+}
+
+async fn try_to(store: &Store, work: &Work) -> Result<(), StoreError> {
+    match work {
+        Work::Change(change) => store.commit((**change).clone()).await,
+        Work::Answer(ask, answer) => store.answer(*ask, answer).await,
     }
 }

@@ -1,5 +1,7 @@
 //! Wiring: what joins the pure rules to files, sockets and clocks.
 
+// Wishes of people from outside: commands and buttons.
+mod asks;
 // The daemon: starts in one straight line, runs one loop, stops in reverse.
 pub mod daemon;
 // From the outbox to the receivers: one worker each.

@@ -3,13 +3,16 @@
 //! Nothing here reads a clock, a file or a socket, and nothing here decides. Domain values are not
 //! serialised: each boundary (YAML, SQL, JSON) has its own mirror.
 
+pub mod action;
 pub mod cell;
 pub mod change;
 pub mod condition;
 pub mod cron;
 pub mod diagnosis;
 pub mod fingerprint;
+pub mod hours;
 pub mod incident;
+pub mod mute;
 pub mod notification;
 pub mod observation;
 pub mod past;

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::cell::ReceiverName;
+use super::cell::{EgressName, ReceiverName};
+use super::hours::Hours;
 use super::incident::{Acknowledged, Specimen};
 use super::probe::Words;
 use super::secret::Secret;
-use super::verdict::Kind;
+use super::verdict::{Kind, Severity};
 
 /// A message that is due: facts, rendered only when it is sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +35,8 @@ pub enum Reason {
     Reminder,
     Resolved,
     Reopened,
+    /// Somebody looks after it.
+    Acknowledged,
 }
 
 impl Reason {
@@ -45,6 +48,7 @@ impl Reason {
             Self::Reminder => "reminder",
             Self::Resolved => "resolved",
             Self::Reopened => "reopened",
+            Self::Acknowledged => "acknowledged",
         }
     }
 
@@ -57,6 +61,7 @@ impl Reason {
             Self::Reminder,
             Self::Resolved,
             Self::Reopened,
+            Self::Acknowledged,
         ]
         .into_iter()
         .find(|r| r.as_str() == word)
@@ -106,6 +111,10 @@ pub struct Briefing {
     /// Who said that they look after it; `None`: nobody.
     pub acknowledged: Option<Acknowledged>,
     pub plain: Plain,
+    /// Names of the maintenance that it falls into.
+    pub during: Vec<String>,
+    /// What kept this message back until now ("maintenance GMC weekend work").
+    pub held_back: Vec<String>,
     /// IANA name of the zone for people ("Europe/London").
     pub zone: String,
     /// When the next update is promised, if one is.
@@ -294,4 +303,25 @@ pub struct Route {
     pub probes: Vec<super::cell::ProbeName>,
     /// Only incidents with a probe of one of these tags; empty: all.
     pub tags: Vec<String>,
+    /// Only incidents with a cell that fails from one of these; empty: all.
+    pub egresses: Vec<EgressName>,
+    /// Only incidents with a cell that fails like this; empty: all.
+    pub kinds: Vec<Kind>,
+    /// Only incidents whose most important probe is one of these; empty: all.
+    pub severities: Vec<Severity>,
+    /// Outside these hours all but ends wait for the next ones; `None`: always open.
+    pub during: Option<Hours>,
+    /// Reminders after these times since the opening, the last one repeats; `None`: as for all incidents.
+    pub remind: Option<Vec<std::time::Duration>>,
+    pub escalate: Option<Escalation>,
+}
+
+/// Who is told as well when nobody acknowledges.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Escalation {
+    pub to: ReceiverName,
+    /// Since the route's receiver was told.
+    pub after: std::time::Duration,
+    /// As for a route.
+    pub min_confidence: f64,
 }

@@ -157,6 +157,7 @@ impl Patient {
             config,
             listener: Some(Box::new(listener)),
             messages: Arc::new(|_: &str| {}),
+            buttons: None,
         };
         let task = tokio::spawn(daemon::run(options, wanted));
         let address = within("the start", start).await.unwrap();

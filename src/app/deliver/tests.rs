@@ -49,6 +49,8 @@ fn briefing() -> Briefing {
         beside: vec![],
         acknowledged: None,
         plain: Plain::default(),
+        during: Vec::new(),
+        held_back: Vec::new(),
         zone: "UTC".into(),
         next_update_at: None,
     }

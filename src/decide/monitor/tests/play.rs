@@ -21,7 +21,7 @@ use crate::domain::notification::{Channel, Notification, Reason, Receiver, Route
 use crate::domain::observation::{Observation, Phases, Purpose, Route as Path};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
-use crate::domain::verdict::{Kind, Maker, Verdict, WhoActs};
+use crate::domain::verdict::{Kind, Maker, Severity, Verdict, WhoActs};
 
 /// A configuration in a few words.
 #[derive(Clone)]
@@ -65,6 +65,7 @@ impl Setup {
                 signatures: Vec::new(),
                 receivers: vec![receiver("engineers"), receiver("support")],
                 routes: vec![route("engineers", 0, 0.0)],
+                maintenance: Vec::new(),
                 store: StorePolicy {
                     path: "edgewatch.db".into(),
                     keep_for: Duration::from_secs(86400),
@@ -103,6 +104,7 @@ impl Setup {
             resolver: Resolver::Own,
             connect_to: None,
             tags: Vec::new(),
+            severity: Severity::Warning,
             control: false,
         };
         self.plan.probes.push(probe);
@@ -141,6 +143,12 @@ pub(super) fn route(to: &str, after_seconds: u64, min_confidence: f64) -> Route 
         min_confidence,
         probes: Vec::new(),
         tags: Vec::new(),
+        egresses: Vec::new(),
+        kinds: Vec::new(),
+        severities: Vec::new(),
+        during: None,
+        remind: None,
+        escalate: None,
     }
 }
 
@@ -426,7 +434,9 @@ impl Play {
                     assert!(!*open, "opened twice: {:#?}", self.lines);
                     *open = true;
                 }
-                Reason::Changed | Reason::Reminder => assert!(*open, "{:#?}", self.lines),
+                Reason::Changed | Reason::Reminder | Reason::Acknowledged => {
+                    assert!(*open, "{:#?}", self.lines)
+                }
                 Reason::Resolved => {
                     assert!(*open, "resolved without an opening: {:#?}", self.lines);
                     *open = false;
