@@ -13,7 +13,7 @@ use super::leaf::{Address, Flag, HeaderText, Name, Pattern, SocketText, Status, 
 use super::measure::{Share, Size, Span, Whole};
 use super::read::mirror;
 use super::special::{Controls, Follow, Log, Method, PathText, ProxyUrl, Readers, Source};
-use super::week::{DayTimes, Days};
+use super::week::{DayTimes, Week};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
 use crate::domain::mute::Effect;
 use crate::domain::notification::Encryption;
@@ -414,7 +414,7 @@ mirror! {
     /// Times of the week.
     During {
         /// "mon-fri", "sat", or a list of these; every day when left out.
-        "days" days: Many<Days>,
+        "days" days: Week,
         /// "08:00-18:00"; over midnight when the end is not after the beginning; the whole day when left out.
         "hours" hours: DayTimes,
     }

@@ -4,16 +4,17 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::collections::Many;
 use super::desk::{Desk, Place, quote};
 use super::leaf::inline_schema;
 use super::read::{Read, scalar};
-use super::yaml::Node;
+use super::yaml::{Node, Value};
 
 const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// One day, or one after the other: `sat`, `mon-fri`, `sat-mon`; Monday first.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Days(pub(super) [bool; 7]);
+struct Days([bool; 7]);
 
 impl Read for Days {
     fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
@@ -46,6 +47,38 @@ inline_schema!(
         "pattern": "^([Mm]on|[Tt]ue|[Ww]ed|[Tt]hu|[Ff]ri|[Ss]at|[Ss]un)( ?- ?([Mm]on|[Tt]ue|[Ww]ed|[Tt]hu|[Ff]ri|[Ss]at|[Ss]un))?$"
     })
 );
+
+/// Days of the week, in one or several terms; Monday first, at least one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Week(pub(super) [bool; 7]);
+
+impl Read for Week {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        if matches!(&node.value, Value::List(items) if items.is_empty()) {
+            desk.error(place, "names no day", "name one, or remove the key");
+            return None;
+        }
+        let mut week = [false; 7];
+        for days in Many::<Days>::read(node, place, desk)?.0 {
+            for (day, named) in week.iter_mut().zip(days.value.0) {
+                *day |= named;
+            }
+        }
+        week.contains(&true).then_some(Self(week))
+    }
+}
+
+impl JsonSchema for Week {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Week".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Many::<Days>::json_schema(generator)
+    }
+}
 
 /// A span of the day in minutes since midnight.
 #[derive(Debug, Clone, Copy)]

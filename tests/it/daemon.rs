@@ -11,10 +11,10 @@ use crate::world::{PASSWORD, RULE, World, run};
 /// Confirming and recovering take their spaced repeats, tens of seconds each, in real time.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-struct Daemon(Child);
+pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    fn start(world: &World, teams: &Fake) -> Self {
+    pub(crate) fn start(world: &World, teams: &Fake) -> Self {
         let log = world.directory.path().join("daemon.log");
         let log = std::fs::File::options()
             .create(true)
@@ -38,7 +38,7 @@ impl Daemon {
     }
 
     /// SIGTERM, and the exit code.
-    async fn stop(mut self) -> i32 {
+    pub(crate) async fn stop(mut self) -> i32 {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         tokio::task::spawn_blocking(move || self.0.wait().unwrap().code().unwrap_or(-1))
@@ -47,7 +47,7 @@ impl Daemon {
     }
 }
 
-async fn within(what: &str, event: impl Future<Output = ()>) {
+pub(crate) async fn within(what: &str, event: impl Future<Output = ()>) {
     assert!(
         tokio::time::timeout(PATIENCE, event).await.is_ok(),
         "never came: {what}"

@@ -12,12 +12,13 @@ use super::secrets;
 use crate::config::Inputs;
 use crate::config::collections::Many;
 use crate::config::desk::{At, Desk, Place, quote, suggest};
-use crate::config::leaf::{Name, Word};
+use crate::config::leaf::Name;
 use crate::config::raw;
 use crate::config::special::Source;
 use crate::domain::cell::{EgressName, ProbeName, ReceiverName};
 use crate::domain::notification::{Channel, Escalation, Receiver, Route};
 use crate::domain::secret::Secret;
+use crate::domain::verdict::Kind;
 
 /// Support staff are told a cause only above this, unless the route says otherwise.
 const PLAIN_CONFIDENCE: f64 = 0.9;
@@ -143,6 +144,13 @@ fn route(
     let egresses = mentioned(raw.egresses, known.egresses, desk);
     let during = raw.during.and_then(|during| quiet::during(during, desk));
     let remind = raw.remind.map(|remind| super::reminders(remind, desk));
+    let kinds = raw.verdicts.map(|many| many.value.0).unwrap_or_default();
+    if let Some(pass) = kinds.iter().find(|kind| kind.value.0 == Kind::Pass) {
+        desk.error(pass.place, "no incident shows \"pass\"", "name what fails");
+    }
+    let kinds = kinds.into_iter().map(|kind| kind.value.0).collect();
+    let severities = raw.severity.map(|many| many.value.0).unwrap_or_default();
+    let severities = severities.into_iter().map(|word| word.value.0).collect();
     let own = raw.to.as_ref().map(|to| to.value.0.clone());
     let escalate = raw
         .escalate
@@ -172,18 +180,13 @@ fn route(
         probes: of.iter().map(|name| ProbeName::new(name)).collect(),
         tags,
         egresses: egresses.iter().map(|name| EgressName::new(name)).collect(),
-        kinds: words(raw.verdicts),
-        severities: words(raw.severity),
+        kinds,
+        severities,
         during,
         remind,
         escalate,
         to,
     })
-}
-
-fn words<T: Copy>(many: Option<At<Many<Word<T>>>>) -> Vec<T> {
-    let words = many.map(|many| many.value.0).unwrap_or_default();
-    words.into_iter().map(|word| word.value.0).collect()
 }
 
 /// Who is told further; somebody other than the route's own receiver.

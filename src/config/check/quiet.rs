@@ -126,22 +126,7 @@ pub(super) fn during(raw: At<raw::During>, desk: &mut Desk<'_>) -> Option<Hours>
         desk.error(place, "says no time", "add \"days\", \"hours\" or both");
         return None;
     }
-    let days = match &raw.days {
-        None => [true; 7],
-        Some(many) if many.value.0.is_empty() => {
-            desk.error(many.place, "names no day", "name one, or remove the key");
-            return None;
-        }
-        Some(many) => {
-            let mut days = [false; 7];
-            for named in &many.value.0 {
-                for (day, is_named) in days.iter_mut().zip(named.value.0) {
-                    *day |= is_named;
-                }
-            }
-            days
-        }
-    };
+    let days = raw.days.map_or([true; 7], |week| week.value.0);
     let (from, to) = raw
         .hours
         .map_or((0, 24 * 60), |hours| (hours.value.from, hours.value.to));
