@@ -1,5 +1,6 @@
 //! `edgewatch silence add|list|end`: telling nobody for a while, and telling again.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -145,7 +146,7 @@ fn add(plan: &Plan, add: &Add, format: Format) -> Result<ExitCode, String> {
                 local(silence.until, &plan.zone)
             );
             for number in muted {
-                text.push_str(&format!("INC-{number} is open, and muted\n"));
+                let _ = writeln!(text, "INC-{number} is open, and muted");
             }
             super::print(&text);
         }
@@ -199,24 +200,21 @@ fn matcher(plan: &Plan, add: &Add) -> Result<Matcher, String> {
 }
 
 /// The names of the file that were asked for; a misspelt one would silence nothing.
-fn named<'a, T: Clone + ToString + 'a>(
+fn named<'a, T: Clone + std::fmt::Display + 'a>(
     what: &str,
     asked: &[String],
-    known: impl Iterator<Item = &'a T> + Clone,
+    known: impl Iterator<Item = &'a T>,
 ) -> Result<Vec<T>, String> {
-    asked
-        .iter()
-        .map(|name| {
-            let found = known.clone().find(|known| known.to_string() == *name);
-            found.cloned().ok_or_else(|| {
-                let names: Vec<String> = known.clone().map(ToString::to_string).collect();
-                format!(
-                    "there is no {what} {name:?} in the file; there are: {}",
-                    names.join(", ")
-                )
-            })
+    let known: Vec<&T> = known.collect();
+    let named = asked.iter().map(|name| {
+        let found = known.iter().find(|known| known.to_string() == *name);
+        found.map(|found| (*found).clone()).ok_or_else(|| {
+            let names: Vec<String> = known.iter().map(ToString::to_string).collect();
+            let names = names.join(", ");
+            format!("there is no {what} {name:?} in the file; there are: {names}")
         })
-        .collect()
+    });
+    named.collect()
 }
 
 fn list(plan: &Plan, all: bool, format: Format) -> Result<ExitCode, String> {

@@ -9,25 +9,26 @@
 //! over before is never told. A route outside its hours keeps back in the same way. Who acknowledged stops
 //! reminders and escalation, not changes.
 
-use std::time::Duration;
+mod face;
+mod reminders;
+mod routes;
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
-use super::briefing::{self, GUESSES_BELOW, View};
-use super::confirm::Group;
-use super::incidents::{entry, later};
+use super::briefing::{self, View};
+use super::incidents::entry;
 use super::quiet::Quiet;
-use crate::domain::cell::{ProbeName, ReceiverName};
-use crate::domain::diagnosis::Cause;
-use crate::domain::incident::{
-    Happening, Incident, IncidentCell, Standing, State, Subject, TimelineEntry,
-};
-use crate::domain::notification::{Notification, Reason, Route};
+use crate::domain::cell::ReceiverName;
+use crate::domain::incident::{Happening, Incident, Muted, Standing, State, TimelineEntry};
+use crate::domain::notification::{Notification, Reason};
 use crate::domain::plan::Plan;
-use crate::domain::probe::Probe;
-use crate::domain::verdict::Severity;
+
+pub use face::Face;
+use reminders::{began, next_reminder, reminders_passed};
+pub use routes::severity;
+use routes::{is_shut, opens_at, waiting};
 
 /// What happened to an incident, as far as it concerns receivers.
 #[derive(Debug, Clone, Copy)]
@@ -159,7 +160,7 @@ fn note_quiet(
     };
     let muted = quiet.mutes(incident).map(|muted| {
         let since = incident.telling.muted.as_ref().map_or(now, |m| m.at);
-        crate::domain::incident::Muted { at: since, ..muted }
+        Muted { at: since, ..muted }
     });
     let before = std::mem::replace(&mut incident.telling.muted, muted);
     let muted = incident.telling.muted.as_ref();
@@ -337,238 +338,6 @@ fn standing<'a>(incident: &'a mut Incident, receiver: &ReceiverName) -> &'a mut 
             standings.len() - 1
         });
     &mut standings[place]
-}
-
-/// What a receiver is told anew when it changes: cause, whose side, kind, scope.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Face {
-    cause: Cause,
-    confidence: f64,
-    our_side: bool,
-    group: Group,
-    probes: Vec<ProbeName>,
-}
-
-impl Face {
-    #[must_use]
-    pub fn of(incident: &Incident) -> Self {
-        let diagnosis = &incident.diagnosis;
-        // Which candidates are left changes by the minute; that it is not known is what a person reads.
-        let cause = match &diagnosis.cause {
-            Cause::Unknown { .. } => Cause::Unknown { among: Vec::new() },
-            known => known.clone(),
-        };
-        Self {
-            cause,
-            confidence: diagnosis.confidence,
-            our_side: matches!(diagnosis.cause, Cause::OurNetwork { .. }),
-            group: Group::of(incident.kind),
-            probes: incident.probes.clone(),
-        }
-    }
-
-    /// Whether the incident still has the cause that it had.
-    #[must_use]
-    pub fn same_cause(&self, incident: &Incident) -> bool {
-        let now = Self::of(incident);
-        self.cause == now.cause && self.group == now.group
-    }
-
-    /// The part that somebody with this bound of confidence sees.
-    fn shown(&self, min_confidence: f64) -> (Option<&Cause>, bool, Group, &[ProbeName]) {
-        let named = if matches!(self.cause, Cause::Unknown { .. }) {
-            min_confidence < GUESSES_BELOW
-        } else {
-            self.confidence >= min_confidence
-        };
-        let cause = named.then_some(&self.cause);
-        (cause, self.our_side, self.group, &self.probes)
-    }
-}
-
-/// Somebody who has yet to be told that the incident opened.
-struct Opening {
-    receiver: ReceiverName,
-    bound: f64,
-    /// When that is due; may lie behind.
-    at: Timestamp,
-}
-
-/// Who has yet to be told of an incident that is not muted, each once: whoever is due first.
-///
-/// Routes outside their hours are left out: they come in when they open.
-fn waiting(plan: &Plan, quiet: &Quiet, incident: &Incident) -> Vec<Opening> {
-    let mut waiting: Vec<Opening> = Vec::new();
-    if incident.telling.muted.is_some() {
-        return waiting;
-    }
-    let mut add = |receiver: &ReceiverName, bound: f64, at: Timestamp| {
-        if incident.told_receivers.contains(receiver) {
-            return;
-        }
-        match waiting.iter_mut().find(|known| known.receiver == *receiver) {
-            Some(known) if at < known.at => (known.bound, known.at) = (bound, at),
-            Some(_) => {}
-            None => waiting.push(Opening {
-                receiver: receiver.clone(),
-                bound,
-                at,
-            }),
-        }
-    };
-    for (place, route) in plan.routes.iter().enumerate() {
-        if !concerns(plan, route, incident) {
-            continue;
-        }
-        if !quiet.is_closed(place) {
-            let at = later(began(incident), route.after);
-            add(&route.to, route.min_confidence, at);
-        }
-        let told = incident.told_receivers.contains(&route.to);
-        let first = known_standing(incident, &route.to);
-        if let Some(further) = &route.escalate
-            && told
-            && first.owed != Some(Reason::Reopened)
-            && incident.acknowledged.is_none()
-        {
-            let at = later(first.told_at, further.after);
-            add(&further.to, further.min_confidence, at);
-        }
-    }
-    waiting
-}
-
-/// Whether a route is for incidents like this one; our own network concerns everybody.
-fn concerns(plan: &Plan, route: &Route, incident: &Incident) -> bool {
-    if incident.subject == Subject::OurNetwork {
-        return true;
-    }
-    let of = |wanted: &dyn Fn(&Probe) -> bool| {
-        incident
-            .probes
-            .iter()
-            .filter_map(|name| plan.probe(name))
-            .any(wanted)
-    };
-    let failing = |wanted: &dyn Fn(&IncidentCell) -> bool| {
-        let mut failing = incident.cells.iter().filter(|member| member.failing);
-        failing.any(wanted)
-    };
-    let probes = route.probes.is_empty() || of(&|probe| route.probes.contains(&probe.name));
-    let tags =
-        route.tags.is_empty() || of(&|probe| probe.tags.iter().any(|tag| route.tags.contains(tag)));
-    let egresses = route.egresses.is_empty()
-        || failing(&|member| route.egresses.contains(&member.cell.egress));
-    let kinds = route.kinds.is_empty() || failing(&|member| route.kinds.contains(&member.kind));
-    let severities =
-        route.severities.is_empty() || route.severities.contains(&severity(plan, incident));
-    probes && tags && egresses && kinds && severities
-}
-
-/// How much an incident matters: as much as the most important of its probes.
-#[must_use]
-pub fn severity(plan: &Plan, incident: &Incident) -> Severity {
-    let probes = incident.probes.iter().filter_map(|name| plan.probe(name));
-    let most = probes.map(|probe| probe.severity).max();
-    most.unwrap_or(Severity::Warning)
-}
-
-/// The routes by which a receiver hears of an incident, with their places.
-fn routes_to<'a>(
-    plan: &'a Plan,
-    incident: &Incident,
-    receiver: &ReceiverName,
-) -> impl Iterator<Item = (usize, &'a Route)> {
-    let routes = plan.routes.iter().enumerate();
-    routes.filter(move |(_, route)| route.to == *receiver && concerns(plan, route, incident))
-}
-
-/// Whether all of a receiver's routes are outside their hours.
-fn is_shut(plan: &Plan, quiet: &Quiet, incident: &Incident, receiver: &ReceiverName) -> bool {
-    let mut routes = routes_to(plan, incident, receiver).peekable();
-    routes.peek().is_some() && routes.all(|(place, _)| quiet.is_closed(place))
-}
-
-/// When the first of a receiver's routes is open, from `at` on; `None`: none ever is.
-fn opens_at(
-    plan: &Plan,
-    incident: &Incident,
-    receiver: &ReceiverName,
-    at: Timestamp,
-) -> Option<Timestamp> {
-    let mut routes = routes_to(plan, incident, receiver).peekable();
-    if routes.peek().is_none() {
-        return Some(at);
-    }
-    routes
-        .filter_map(|(_, route)| match &route.during {
-            Some(hours) => hours.next_open(&plan.zone, at),
-            None => Some(at),
-        })
-        .min()
-}
-
-/// From when delays and reminders count.
-fn began(incident: &Incident) -> Timestamp {
-    incident.reopened_at.unwrap_or(incident.opened_at)
-}
-
-/// The times at which a receiver is reminded.
-fn remind<'a>(plan: &'a Plan, incident: &Incident, receiver: &ReceiverName) -> &'a [Duration] {
-    let mut own = routes_to(plan, incident, receiver).filter_map(|(_, r)| r.remind.as_deref());
-    own.next().unwrap_or(&plan.incidents.remind)
-}
-
-/// When reminder `n` (from 0) is due after the opening: as configured, then at the last one's distance.
-fn reminder_after(remind: &[Duration], n: u32) -> Option<Duration> {
-    let last = *remind.last()?;
-    match remind.get(n as usize) {
-        Some(after) => Some(*after),
-        None if last.is_zero() => None,
-        None => {
-            let more = n + 1 - u32::try_from(remind.len()).ok()?;
-            last.checked_mul(more + 1)
-        }
-    }
-}
-
-/// When a receiver is reminded next; nobody is of what somebody looks after.
-fn next_reminder(plan: &Plan, incident: &Incident, standing: &Standing) -> Option<Timestamp> {
-    if incident.acknowledged.is_some() {
-        return None;
-    }
-    let remind = remind(plan, incident, &standing.receiver);
-    let after = reminder_after(remind, standing.reminded)?;
-    Some(later(began(incident), after))
-}
-
-/// How many of a receiver's reminders lie behind: after a long stop one message stands for all that were missed.
-fn reminders_passed(
-    plan: &Plan,
-    incident: &Incident,
-    receiver: &ReceiverName,
-    now: Timestamp,
-) -> u32 {
-    let so_far = known_standing(incident, receiver).reminded;
-    if incident.acknowledged.is_some() {
-        return so_far;
-    }
-    let remind = remind(plan, incident, receiver);
-    let open_for = now.duration_since(began(incident)).as_secs_f64();
-    let passed = |n| reminder_after(remind, n).is_some_and(|due| due.as_secs_f64() <= open_for);
-    let Some(last) = remind.last().filter(|last| !last.is_zero()) else {
-        return so_far;
-    };
-    // Straight to the neighbourhood, so that years of silence cost nothing.
-    let steps = (open_for / last.as_secs_f64()).max(0.0) as u32;
-    let mut count = so_far.max(steps.saturating_sub(1));
-    if count > so_far && !passed(count - 1) {
-        count = so_far;
-    }
-    while passed(count) {
-        count += 1;
-    }
-    count
 }
 
 /// A UUID version 7 made of what identifies the message, because rules have neither clock nor dice.

@@ -1,13 +1,16 @@
 //! Who is told what and when, as stories: minutes since the opening, and what happens in them.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 
+use super::reminders::reminder_after;
 use super::*;
 use crate::config;
 use crate::decide::incidents::{Case, Opening};
 use crate::domain::cell::{CellKey, CredentialName};
-use crate::domain::diagnosis::{Diagnosis, Level};
-use crate::domain::incident::Acknowledged;
+use crate::domain::diagnosis::{Cause, Diagnosis, Level};
+use crate::domain::incident::{Acknowledged, IncidentCell, Subject};
 use crate::domain::mute::{Ended, Matcher, Silence};
 use crate::domain::verdict::Kind;
 

@@ -53,7 +53,7 @@ fn a_silenced_client_opens_an_incident_that_nobody_is_told_of() {
     play.restart();
     play.run(5000, blocked);
     assert_eq!(play.lines, [""; 0], "over before the silence was");
-    assert_eq!(play.stored[&1].resolved_at.is_some(), true);
+    assert!(play.stored[&1].resolved_at.is_some());
     assert_eq!(
         noted(&play),
         ["nobody is told until Sun 1 Mar 03:00 UTC: silence 1 of ann"]

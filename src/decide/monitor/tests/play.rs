@@ -499,7 +499,7 @@ impl Play {
                     *open = true;
                 }
                 Reason::Changed | Reason::Reminder | Reason::Acknowledged => {
-                    assert!(*open, "{:#?}", self.lines)
+                    assert!(*open, "{:#?}", self.lines);
                 }
                 Reason::Resolved => {
                     assert!(*open, "resolved without an opening: {:#?}", self.lines);
