@@ -165,6 +165,7 @@ pub(crate) fn notification(reason: Reason, sequence: u32, receiver: &str) -> Not
             at: created_at,
             by: "ann".into(),
         });
+        briefing.next_update_at = None;
     }
     if reason == Reason::Resolved {
         briefing.resolved = true;
@@ -701,8 +702,8 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
     let sixth = (
         vec(text(), 0..3),
         option::of((instant(), text())),
-        (option::of(words.clone()), option::of(words)),
-        (vec(text(), 0..2), vec(text(), 0..2)),
+        (option::of(words.clone()), option::of(words.clone())),
+        (vec(words, 0..2), vec(text(), 0..2)),
     );
     (first, second, third, fourth, fifth, sixth)
         .prop_map(|(first, second, third, fourth, fifth, sixth)| {

@@ -926,7 +926,9 @@ async fn a_store_of_the_format_before_learns_to_keep_notes() {
     Store::open(&path, &policy).unwrap().store.close().await;
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection
-        .execute_batch("DROP TABLE notes; PRAGMA user_version = 1;")
+        .execute_batch(
+            "DROP TABLE notes; DROP TABLE silences; DROP TABLE asks; PRAGMA user_version = 1;",
+        )
         .unwrap();
     drop(connection);
 

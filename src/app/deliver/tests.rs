@@ -169,6 +169,38 @@ fn check(name: &str, table: &str, now: i64, looks: bool, expected: &str) {
 }
 
 #[test]
+fn an_acknowledgement_is_a_message_of_its_own() {
+    check(
+        "after the opening, which does not swallow it",
+        "1 opened@0, 1 changed@1, 1 acknowledged@2",
+        3,
+        true,
+        "send 0 opened as of 1 with 1",
+    );
+    check(
+        "then it",
+        "1 acknowledged@2, 1 reminder@3",
+        4,
+        true,
+        "send 0 acknowledged",
+    );
+    check(
+        "not when it is over",
+        "1 acknowledged@2, 1 resolved@3",
+        4,
+        true,
+        "drop 0: overtaken",
+    );
+    check(
+        "nor when all of it is told at once",
+        "1 opened@0, 1 acknowledged@2, 1 resolved@3",
+        4,
+        true,
+        "send 2 resolved with 0 1 whole",
+    );
+}
+
+#[test]
 fn order_within_and_between_incidents() {
     check("nothing to do", "", 0, true, "nothing");
     check("an opening", "1 opened@0", 0, true, "send 0 opened");

@@ -1,3 +1,5 @@
+//! What is quiet when, written out: coverage of cells, windows over nights when clocks change.
+
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
