@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use edgewatch::config::{self, Inputs};
+use edgewatch::decide::monitor::{Event, Judged, Monitor};
 use edgewatch::decide::schedule::Timetable;
 use edgewatch::decide::{classify, saved};
-use edgewatch::domain::observation::{Observation, Purpose};
+use edgewatch::domain::observation::{Observation, Phases, Purpose, Route};
 use edgewatch::domain::plan::Plan;
-use edgewatch::domain::verdict::Verdict;
+use edgewatch::domain::verdict::{Kind, Maker, Verdict};
 use edgewatch::probe::Prober;
 use edgewatch::store::Store;
 use jiff::Timestamp;
@@ -46,6 +47,9 @@ fn main() {
     }
     if wanted("classify") {
         classifying();
+    }
+    if wanted("diagnosis") {
+        diagnosing();
     }
     if wanted("schedule") {
         scheduling();
@@ -365,4 +369,86 @@ fn storing() {
         f64::from(rows) / begin.elapsed().as_secs_f64(),
         cpu().saturating_sub(before).as_secs_f64() * 1e6 / f64::from(rows),
     );
+}
+
+/// A partner with this many endpoints, egresses and clients; every cell once a minute.
+fn partner(endpoints: usize, egresses: usize, clients: usize) -> Plan {
+    let mut text = "version: 1\nservice: Bench\negresses:\n".to_owned();
+    for n in 1..=egresses {
+        let _ = writeln!(text, "  e{n}: 127.0.0.{n}");
+    }
+    text.push_str("clients:\n");
+    for n in 1..=clients {
+        let _ = writeln!(text, "  c{n}: \"product-{n}/1.0\"");
+    }
+    text.push_str("probes:\n");
+    for n in 1..=endpoints {
+        let _ = writeln!(
+            text,
+            "  p{n}: {{ url: \"https://api.partner.example/v{}/{n}\", every: 1m }}",
+            n % 3
+        );
+    }
+    text.push_str("politeness: { per_host: { requests_per_minute: 100000 } }\n");
+    plan(&text)
+}
+
+/// What the monitor takes for an observation: while all is well, and with one client refused.
+fn diagnosing() {
+    for (endpoints, egresses, clients) in [(5, 4, 5), (10, 6, 10), (20, 8, 10)] {
+        let plan = Arc::new(partner(endpoints, egresses, clients));
+        let cells: Vec<_> = plan.cells().map(|(_, cell)| cell).collect();
+        let count = cells.len();
+        let mut monitor = Monitor::new(Arc::clone(&plan), Vec::new(), 1);
+        let start = Timestamp::from_second(1_700_000_000).expect("a time");
+        let mut spent = [Duration::ZERO; 2];
+        let mut runs = [0_u32; 2];
+        let minutes = 30;
+        for minute in 0..minutes {
+            let refused = minute >= minutes / 2;
+            for (n, cell) in cells.iter().enumerate() {
+                let second = minute as f64 * 60.0 + 60.0 * n as f64 / count as f64;
+                let at = start + jiff::SignedDuration::from_secs_f64(second);
+                let aimed = monitor.aim(cell, at).unwrap_or_else(|| cell.clone());
+                let bad = refused && aimed.client.as_str() == "c1";
+                let mut verdict = if bad {
+                    Verdict::new(Kind::EdgeBlock, Maker::Edge)
+                } else {
+                    Verdict::new(Kind::Pass, Maker::Origin)
+                };
+                if bad {
+                    verdict.vendor = "cloudflare".into();
+                }
+                let observation = Observation {
+                    cell: aimed,
+                    purpose: Purpose::Schedule,
+                    due_at: at,
+                    started_at: at,
+                    took: Duration::from_millis(80),
+                    phases: Phases::default(),
+                    route: Route::default(),
+                    tls: None,
+                    hops: Vec::new(),
+                    answer: None,
+                    failure: None,
+                };
+                let judged = Box::new(Judged {
+                    observation,
+                    verdict,
+                });
+                let began = Instant::now();
+                let effects = monitor.step(Event::Observed(judged), at);
+                spent[usize::from(refused)] += began.elapsed();
+                runs[usize::from(refused)] += 1;
+                std::hint::black_box(effects);
+            }
+        }
+        let per = |n: usize| spent[n].as_secs_f64() * 1e6 / f64::from(runs[n]);
+        println!(
+            "diagnosis: {count} cells of one partner: {:.1} us an observation while all is well, {:.1} us with one client refused ({} open)",
+            per(0),
+            per(1),
+            monitor.incidents().count()
+        );
+    }
 }

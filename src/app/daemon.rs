@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::asks::{Asks, Heard};
+use super::clicks::Clicks;
 use super::deliver::{Deliver, Print, Timing};
 use super::keeper::Keeper;
 use super::self_watch::{Around, SelfWatch};
@@ -20,9 +21,11 @@ use crate::decide::monitor::{Effect, Event, Judged, Monitor};
 use crate::decide::schedule::{Asked, Start, Timetable};
 use crate::domain::action::Action;
 use crate::domain::cell::CellKey;
+use crate::domain::notification::{Channel, Receiver};
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
+use crate::notify::slack_socket::Patience;
 use crate::probe::Prober;
 use crate::store::Store;
 
@@ -56,8 +59,8 @@ pub struct Options {
     pub listener: Option<Listener>,
     /// Where messages go that have no channel (no token, or a `log` receiver).
     pub messages: Print,
-    /// What people ask for by a button; `None`: there are no buttons.
-    pub buttons: Option<mpsc::Receiver<Action>>,
+    /// The way from buttons to the loop; without one, messages have no buttons.
+    pub actions: Option<(mpsc::Sender<Action>, mpsc::Receiver<Action>)>,
 }
 
 impl std::fmt::Debug for Options {
@@ -86,26 +89,31 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     store.mask(plan.secrets());
     let known = store.load_open().await.map_err(|e| e.to_string())?;
     let silences = store.silences().await.map_err(|e| e.to_string())?;
-    for warning in opened.warnings.iter().chain(&known.warnings) {
+    let (memory, unread) = store.remember().await.map_err(|e| e.to_string())?;
+    let warnings = opened.warnings.iter().chain(&known.warnings);
+    for warning in warnings.chain(&unread) {
         tracing::warn!("{warning}");
     }
     let prober = Arc::new(Prober::new(&plan)?);
+    let (actions, clicks) = options.actions.unzip();
+    let receivers = drawn(&plan.receivers, actions.is_some());
     let own = SelfWatch::start(&plan, store.clone(), clock::now()).await?;
     let deliver = Deliver::start(
         store.clone(),
-        &plan.receivers,
+        &receivers,
         Timing::default(),
         options.messages.clone(),
     )
     .await
     .map_err(|e| e.to_string())?;
     let keeper = Keeper::start(store.clone());
-    let mut asks = Asks::start(store.clone(), silences.clone(), options.buttons);
+    let mut asks = Asks::start(store.clone(), silences.clone(), clicks);
 
     let now = clock::now();
     let mut state = Loop {
         monitor: Monitor::new(plan.clone(), known.incidents, known.next_number)
-            .with_silences(silences),
+            .with_silences(silences)
+            .remembering(memory, now),
         timetable: Timetable::new(&plan, now),
         plan,
         prober,
@@ -113,11 +121,14 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         keeper,
         listener: options.listener,
         deliver: Some(deliver),
+        clicks: None,
         messages: options.messages,
+        actions,
         runs: JoinSet::new(),
         starts: Vec::new(),
         own,
     };
+    state.listen();
     state.own.incidents(&state.monitor);
     tracing::info!(
         cells = state.plan.cells().count(),
@@ -151,6 +162,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
 
     tracing::info!("stopping");
     state.own.stopping();
+    if let Some(clicks) = state.clicks {
+        clicks.stop().await;
+    }
     asks.stop();
     state.runs.shutdown().await;
     state
@@ -174,7 +188,10 @@ struct Loop {
     listener: Option<Listener>,
     /// `None` only when delivery could not be started again after a reload.
     deliver: Option<Deliver>,
+    /// `None` where nobody takes actions.
+    clicks: Option<Clicks>,
     messages: Print,
+    actions: Option<mpsc::Sender<Action>>,
     /// Runs in flight, by the cell that was due; a panic in one stays in its task and gives the cell back
     /// without a verdict.
     runs: JoinSet<(CellKey, Option<Judged>)>,
@@ -310,6 +327,13 @@ impl Loop {
                     }
                 }
                 Effect::VerdictChanged(change) => self.store.note_verdict(&change),
+                Effect::Learned(learned) => {
+                    for notice in &learned.notifications {
+                        let receiver = &notice.receiver;
+                        tracing::info!(%receiver, "notice: {}", notice.briefing.headline);
+                    }
+                    self.keeper.learned(learned);
+                }
                 Effect::Save(change) => {
                     for entry in &change.timeline {
                         tracing::info!(
@@ -384,15 +408,25 @@ impl Loop {
         Ok(())
     }
 
+    /// Hears the buttons of the present plan's receivers.
+    fn listen(&mut self) {
+        let actions = self.actions.as_ref();
+        self.clicks = actions.map(|a| Clicks::start(&self.plan.receivers, &Patience::default(), a));
+    }
+
     /// Stops the workers and starts those of the present plan; what was on its way is looked for first.
     async fn deliver_anew(&mut self) {
+        if let Some(clicks) = self.clicks.take() {
+            clicks.stop().await;
+        }
         if let Some(deliver) = self.deliver.take() {
             deliver.stop(STOP_STEP).await;
         }
-        let receivers = &self.plan.receivers;
+        self.listen();
+        let receivers = drawn(&self.plan.receivers, self.actions.is_some());
         match Deliver::start(
             self.store.clone(),
-            receivers,
+            &receivers,
             Timing::default(),
             self.messages.clone(),
         )
@@ -404,4 +438,17 @@ impl Loop {
             ),
         }
     }
+}
+
+/// The receivers as messages are drawn for them: with buttons only where somebody takes what they ask.
+fn drawn(receivers: &[Receiver], heard: bool) -> Vec<Receiver> {
+    let mut receivers = receivers.to_vec();
+    for receiver in &mut receivers {
+        if let Channel::Slack { buttons, .. } = &mut receiver.channel
+            && !heard
+        {
+            *buttons = None;
+        }
+    }
+    receivers
 }

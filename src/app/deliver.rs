@@ -4,13 +4,18 @@
 //! row tells the next worker where it stood. A receiver in trouble stops only itself; its fallback is
 //! told meanwhile. What to send next and when to try again are plain functions in `order` and `timing`.
 
+mod notices;
 mod order;
 mod sender;
+mod state;
+mod storm;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod together;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +24,13 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::clock;
+use crate::domain::cell::ReceiverName;
 use crate::domain::notification::Receiver;
 use crate::notify::log;
 use crate::store::{Outcome, Store, StoreError};
 
+pub use state::Reach;
+use state::States;
 pub use timing::Timing;
 use worker::{Worker, plain_message};
 
@@ -33,6 +41,7 @@ pub type Print = Arc<dyn Fn(&str) + std::marker::Send + Sync>;
 pub struct Deliver {
     stop: watch::Sender<bool>,
     workers: Vec<(String, JoinHandle<()>)>,
+    states: States,
 }
 
 impl fmt::Debug for Deliver {
@@ -65,6 +74,7 @@ impl Deliver {
         }
         let (stop, stopped) = watch::channel(false);
         bury_orphans(&store, receivers, &print).await?;
+        let states = States::default();
         let workers = receivers
             .iter()
             .map(|receiver| {
@@ -75,6 +85,7 @@ impl Deliver {
                     timing.clone(),
                     Arc::clone(&print),
                     stopped.clone(),
+                    states.clone(),
                 );
                 (
                     receiver.name.to_string(),
@@ -82,7 +93,17 @@ impl Deliver {
                 )
             })
             .collect();
-        Ok(Self { stop, workers })
+        Ok(Self {
+            stop,
+            workers,
+            states,
+        })
+    }
+
+    /// How each receiver stands at present.
+    #[must_use]
+    pub fn reach(&self) -> BTreeMap<ReceiverName, Reach> {
+        self.states.all()
     }
 
     /// Lets each worker end its present message, for at most `deadline`; what is cut off is looked for at the next start.
@@ -147,7 +168,8 @@ async fn keep_running(worker: Worker) {
     }
 }
 
-struct AbortOnDrop(AbortHandle);
+/// Aborts a task when dropped.
+pub(super) struct AbortOnDrop(pub(super) AbortHandle);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

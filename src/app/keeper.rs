@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::domain::change::Change;
+use crate::domain::surroundings::Learned;
 use crate::store::{Store, StoreError};
 
 /// Changes that may wait; an incident makes a handful, so this is hours of a full disk.
@@ -19,12 +20,31 @@ const WAITING_MAX: usize = 4_096;
 /// Between two tries of a commit that failed.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Something to be kept.
+/// What waits to be kept.
 #[derive(Debug)]
 enum Work {
     Change(Box<Change>),
+    Learned(Box<Learned>),
     /// What became of an acknowledgement, once the changes before it are kept.
     Answer(i64, &'static str),
+}
+
+impl Work {
+    async fn keep(&self, store: &Store) -> Result<(), StoreError> {
+        match self {
+            Self::Change(change) => store.commit((**change).clone()).await,
+            Self::Learned(learned) => store.learn((**learned).clone()).await,
+            Self::Answer(ask, answer) => store.answer(*ask, answer).await,
+        }
+    }
+
+    /// Its incident; 0 for none.
+    fn number(&self) -> u64 {
+        match self {
+            Self::Change(change) => change.incident.number,
+            Self::Learned(_) | Self::Answer(..) => 0,
+        }
+    }
 }
 
 /// The loop's handle to the task that commits.
@@ -47,8 +67,17 @@ impl Keeper {
 
     /// Hands a change over; says so when even the queue is full.
     pub fn change(&self, change: Box<Change>) {
-        let number = change.incident.number;
-        if self.work.try_send(Work::Change(change)).is_err() {
+        self.work(Work::Change(change));
+    }
+
+    /// The same for what was learned of the surroundings.
+    pub fn learned(&self, learned: Box<Learned>) {
+        self.work(Work::Learned(learned));
+    }
+
+    fn work(&self, work: Work) {
+        let number = work.number();
+        if self.work.try_send(work).is_err() {
             tracing::error!(
                 incident = number,
                 "a change is lost: {WAITING_MAX} already wait for the store"
@@ -59,9 +88,7 @@ impl Keeper {
     /// Answers an acknowledgement from another process after the changes that it caused; one that is lost
     /// is found again after the restart.
     pub fn answer(&self, ask: i64, answer: &'static str) {
-        if self.work.try_send(Work::Answer(ask, answer)).is_err() {
-            tracing::error!("an answer is lost: {WAITING_MAX} changes already wait for the store");
-        }
+        self.work(Work::Answer(ask, answer));
     }
 
     /// How many changes wait for the store, without the one in hand.
@@ -87,14 +114,10 @@ impl Keeper {
 async fn keep(store: Store, mut waiting: mpsc::Receiver<Work>) {
     let mut told = false;
     while let Some(work) = waiting.recv().await {
-        while let Err(error) = try_to(&store, &work).await {
+        while let Err(error) = work.keep(&store).await {
             if !std::mem::replace(&mut told, true) {
-                let incident = match &work {
-                    Work::Change(change) => Some(change.incident.number),
-                    Work::Answer(..) => None,
-                };
                 tracing::error!(
-                    incident,
+                    incident = work.number(),
                     "{error}; probing goes on, the change is tried again"
                 );
             }
@@ -103,12 +126,5 @@ async fn keep(store: Store, mut waiting: mpsc::Receiver<Work>) {
         if std::mem::take(&mut told) {
             tracing::warn!("the store takes changes again");
         }
-    }
-}
-
-async fn try_to(store: &Store, work: &Work) -> Result<(), StoreError> {
-    match work {
-        Work::Change(change) => store.commit((**change).clone()).await,
-        Work::Answer(ask, answer) => store.answer(*ask, answer).await,
     }
 }

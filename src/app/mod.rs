@@ -2,6 +2,8 @@
 
 // Wishes of people from outside: commands and buttons.
 mod asks;
+/// Buttons in Slack, to actions.
+pub mod clicks;
 // The daemon: starts in one straight line, runs one loop, stops in reverse.
 pub mod daemon;
 // From the outbox to the receivers: one worker each.

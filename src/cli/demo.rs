@@ -93,7 +93,7 @@ async fn tell(keep: bool) -> Result<bool, String> {
             let _ = heard.send(piece);
         })),
         messages: Arc::new(|text: &str| super::print(&format!("\n{}\n", text.trim_end()))),
-        buttons: None,
+        actions: None,
     };
     let mut daemon = tokio::spawn(daemon::run(options, wanted));
     let mut story = Story {

@@ -5,6 +5,7 @@
 //! for nothing.
 
 mod bench;
+mod messages;
 mod player;
 mod score;
 mod table;
@@ -334,6 +335,43 @@ fn tell_story(out: &mut String, scenario: &Scenario, (playback, _): &(Playback, 
         "\n{} scheduled and {} extra requests\n",
         playback.scheduled, playback.extra
     );
+    tell_messages(out, scenario, playback);
+}
+
+/// What people would have been told of it.
+fn tell_messages(out: &mut String, scenario: &Scenario, playback: &Playback) {
+    let messages = match messages::messages(scenario, playback.seed) {
+        Ok(messages) => messages,
+        Err(error) => {
+            let _ = writeln!(out, "what the daemon would tell can't be shown: {error}\n");
+            return;
+        }
+    };
+    let _ = writeln!(
+        out,
+        "what the daemon, set upon the same world, tells people\n"
+    );
+    if !scenario.maintenance.is_empty() {
+        let _ = writeln!(
+            out,
+            "{:>9}  (its plan has no maintenance windows, so nothing is muted)",
+            ""
+        );
+    }
+    if messages.is_empty() {
+        let _ = writeln!(out, "{:>9}  nothing", "");
+    }
+    for message in messages {
+        let _ = writeln!(
+            out,
+            "{:>9.1}  message: INC-{} {}: {}",
+            message.at - playback.onset,
+            message.incident,
+            message.reason,
+            message.text
+        );
+    }
+    out.push('\n');
 }
 
 fn tell_scores(out: &mut String, runs: &[&(Playback, Marks)]) {

@@ -12,7 +12,7 @@ use super::collections::{Form, List, Many, Named, Pairs};
 use super::leaf::{Address, Flag, HeaderText, Name, Pattern, SocketText, Status, UserAgent, Word};
 use super::measure::{Share, Size, Span, Whole};
 use super::read::mirror;
-use super::special::{Controls, Follow, Log, Method, PathText, ProxyUrl, Readers, Source};
+use super::special::{Controls, Follow, Log, Method, Never, PathText, ProxyUrl, Readers, Source};
 use super::week::{DayTimes, Week};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
 use crate::domain::mute::Effect;
@@ -293,6 +293,8 @@ mirror! {
         "receivers" receivers: Named<Receiver>,
         /// Who gets what. When left out, every receiver gets everything, but for those that are only a fallback.
         "routes" routes: List<Route>,
+        /// Your own words for messages.
+        "templates" templates: Templates,
     }
 
     /// A channel; exactly one of slack, teams, webhook, email, pagerduty, alertmanager and log.
@@ -325,12 +327,58 @@ mirror! {
         "mention" mention: String,
         /// Base of the Web API, for a relay; Slack's own when left out.
         "api" api: String,
+        /// The app's token for Socket Mode (xapp-…): with it, messages of open incidents have the buttons Acknowledge and Silence.
+        "app_token" app_token: Source,
+        /// Who may press the buttons; everybody in the channel when left out.
+        "allow" allow: Allow,
+    }
+
+    /// Who may press the buttons of a Slack channel: these people, and those of these groups.
+    Allow {
+        /// Members by ID (U0123456789), in Slack under Profile, Copy member ID.
+        "users" users: Many<String>,
+        /// User groups by ID (S0123456789); needs the scope usergroups:read.
+        "user_groups" user_groups: Many<String>,
     }
 
     /// A Teams channel, through a Workflows webhook.
     Teams (hide_text) {
         /// The whole URL is the secret.
         required "webhook" webhook: Source,
+        /// A card that says that nothing is wrong, so that the workflow is not switched off for want of use; "0 10 1 * *" (monthly) when left out, or "never".
+        "all_is_well" all_is_well: Form<Word<Never>, Cadence>,
+    }
+
+    /// When something is told again; one of both.
+    Cadence {
+        /// This long after the last time.
+        "every" every: Span<{ HOUR }, { 60 * DAY }>,
+        /// At each occurrence: "minute hour day month weekday", in the file's time zone.
+        "cron" cron: String,
+    }
+
+    /// Your own words for messages; ours for what is left out.
+    Templates {
+        /// For Slack: mrkdwn, with the facts of an incident.
+        "slack" slack: MessageParts,
+        /// For Teams: Markdown, with the facts that support staff may read.
+        "teams" teams: MessageParts,
+    }
+
+    /// Parts of a message, each a text with {{ facts }} in it.
+    MessageParts {
+        /// The sentence that stands out.
+        "headline" headline: Form<String, TextFile>,
+        /// What stands below it.
+        "body" body: Form<String, TextFile>,
+        /// The small print.
+        "footer" footer: Form<String, TextFile>,
+    }
+
+    /// A text from a file.
+    TextFile {
+        /// Path, from the directory of this file.
+        required "file" file: PathText,
     }
 
     /// Any HTTP endpoint of your own: a POST of JSON, signed (Standard Webhooks).
@@ -397,6 +445,8 @@ mirror! {
         "probes" probes: Many<Name>,
         /// Only incidents with a probe of one of these tags.
         "tags" tags: Many<Name>,
+        /// Also changes that are no incident, such as a CDN that appeared in front of a host; true for Slack and the log and false for others when left out.
+        "notices" notices: Flag,
         /// Only incidents with a cell that fails from one of these egresses.
         "egresses" egresses: Many<Name>,
         /// Only incidents with a cell that shows one of these verdicts.

@@ -10,6 +10,7 @@ use crate::domain::incident::Acknowledged;
 use crate::domain::mute::Silence;
 use crate::domain::observation::{Observation, Purpose};
 use crate::domain::plan::Plan;
+use crate::domain::surroundings::Learned;
 use crate::domain::verdict::{Kind, Maker, Verdict};
 
 /// Whatever can cause work.
@@ -66,4 +67,6 @@ pub enum Effect {
     /// Store an incident with its timeline and its notifications, together or not at all.
     Save(Box<Change>),
     VerdictChanged(VerdictChange),
+    /// Store what was learned of fronts and of our own side, with the notices of it.
+    Learned(Box<Learned>),
 }

@@ -55,7 +55,9 @@ impl Hour {
         if self.due.len() >= PER_HOUR_MAX {
             self.due.pop_front();
         }
-        self.due.push_back(at);
+        // One that is booked for a quiet minute may come after one that is booked later.
+        let place = self.due.partition_point(|known| *known <= at);
+        self.due.insert(place, at);
     }
 }
 
@@ -91,6 +93,12 @@ impl Extra {
         self.issued = 0;
         self.with_credential.clear();
         self.outstanding.clear();
+    }
+
+    /// Whether a request to this cell is out.
+    #[must_use]
+    pub fn waits_for(&self, cell: &CellKey) -> bool {
+        self.outstanding.iter().any(|asked| asked.cell == *cell)
     }
 
     /// How many requests of a purpose are out.
@@ -196,6 +204,17 @@ mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn an_hour_forgets_the_earliest_not_the_first_booked() {
+        let mut hour = Hour::default();
+        hour.note(at(65));
+        (0..29).for_each(|second| hour.note(at(second)));
+        assert!(hour.full(at(30)));
+        assert!(!hour.full(at(3600)), "one is an hour old");
+        hour.note(at(3600));
+        assert!(hour.full(at(3600)), "the one of 65 s still counts");
     }
 
     /// Books and answers one request every ten seconds until it is refused; how many were allowed.

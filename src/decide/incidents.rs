@@ -362,12 +362,15 @@ impl Case {
         ids.push(id.to_owned());
     }
 
-    /// Kind and probes follow the members; the kind stays while it is among the most frequent.
+    /// Kind and probes follow the members.
+    ///
+    /// The kind stays until another is twice as frequent: a host that fails now one way, now another would
+    /// else be told anew by the minute.
     fn retell(&mut self) {
         let failing = || self.incident.cells.iter().filter(|cell| cell.failing);
         let count = |kind| failing().filter(|cell| cell.kind == kind).count();
         if let Some(kind) = majority(&self.incident.cells) {
-            if count(kind) > count(self.incident.kind) {
+            if kind != self.incident.kind && count(kind) >= 2 * count(self.incident.kind) {
                 self.incident.kind = kind;
             }
             self.incident.probes = probes(&self.incident.cells);

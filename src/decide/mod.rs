@@ -29,14 +29,20 @@ pub mod expect;
 pub mod extra;
 // Drift: when the front of an endpoint changes.
 pub mod fingerprint;
+// The traits of a front, read from an answer.
+pub mod front;
 // The life of an incident: members, recovery, resolution, return.
 pub mod incidents;
 // The verdicts since an onset, as the diagnosis sees them.
 pub mod matrix;
 // The loop: events in, effects out.
 pub mod monitor;
+// A change that is no incident, told in one message.
+pub mod notice;
 // Which receivers are due a message now.
 pub mod notify;
+// Our own public addresses, and edits of the configuration.
+pub mod own_side;
 // One partner under watch: its diagnosis and its incidents.
 pub mod partner;
 // What is muted, mentioned or out of hours at a moment.
@@ -49,6 +55,8 @@ pub mod pop;
 pub mod saved;
 // When each cell is due.
 pub mod schedule;
+// Fronts and our own side over time, and what becomes of a change.
+pub mod surroundings;
 // Whether a client that is not in the file yet would pass.
 pub mod trial;
 // A control host or our own network under watch: suspicion, extra runs, incident.

@@ -16,6 +16,7 @@ use super::confirm::Background;
 use super::extra::Hour;
 use super::notify::Occasion;
 use super::partner::{self, Partner};
+use super::surroundings::Surroundings;
 use super::watch::{OurSide, Run, Watch, World};
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::change::VerdictChange;
@@ -23,6 +24,7 @@ use crate::domain::incident::{Acknowledged, Incident, State, Subject};
 use crate::domain::mute::Silence;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
+use crate::domain::surroundings::Memory;
 use crate::domain::verdict::Kind;
 
 /// Everything the rules remember between two events.
@@ -49,6 +51,8 @@ pub struct Monitor {
     fresh: bool,
     next_number: u64,
     background: Background,
+    /// Fronts of hosts, and our own side.
+    surroundings: Surroundings,
 }
 
 impl Monitor {
@@ -64,6 +68,7 @@ impl Monitor {
             troubled: BTreeSet::new(),
             watches: watches(&board),
             hours: vec![Hour::default(); board.hosts.len()],
+            surroundings: Surroundings::new(&board),
             board,
             ours: Watch::new(Subject::OurNetwork, None),
             alive: BTreeSet::new(),
@@ -80,6 +85,13 @@ impl Monitor {
         }
         monitor.find_down();
         monitor
+    }
+
+    /// The same, with what was known of the surroundings at the last start; `now` is this one.
+    #[must_use]
+    pub fn remembering(mut self, memory: Memory, now: Timestamp) -> Self {
+        self.surroundings = Surroundings::resume(&self.board, memory, now);
+        self
     }
 
     /// The same, with another belief about the background of weak failures.
@@ -155,6 +167,7 @@ impl Monitor {
                 self.tick(now, &mut effects);
             }
         }
+        self.surroundings.settle(&self.board, now, &mut effects);
         effects
     }
 
@@ -170,6 +183,7 @@ impl Monitor {
         watches
             .filter_map(|watch| watch.next_wake(&self.board))
             .chain(troubled.filter_map(|partner| partner.next_wake(&self.board)))
+            .chain(self.surroundings.next_wake())
             .min()
     }
 
@@ -191,7 +205,7 @@ impl Monitor {
             return false;
         };
         match self.partner_of[id] {
-            Some(place) => self.partners[place].wants(cell, purpose),
+            Some(place) => self.ours.waits_for(cell) || self.partners[place].wants(cell, purpose),
             // Controls are asked by whoever wants to know; a run too many does no harm.
             None => true,
         }
@@ -227,6 +241,15 @@ impl Monitor {
                 to: kind,
             }));
         }
+        let noticed = self.surroundings.observe(&self.board, cell, judged, at);
+        if let Some(noticed) = noticed {
+            for place in self.troubled.clone() {
+                self.with_partner(place, now, effects, |partner, world| {
+                    partner.drifted(world, &noticed)
+                });
+            }
+        }
+        let cell = &self.board.cells[id];
         for watch in &self.alive {
             self.watches[*watch].answered(judged);
         }
@@ -308,6 +331,7 @@ impl Monitor {
             now,
             hours: &mut self.hours,
             next_number: &mut self.next_number,
+            surroundings: &mut self.surroundings,
             effects,
         };
         let partner = &mut self.partners[place];
@@ -337,6 +361,7 @@ impl Monitor {
             now,
             hours: &mut self.hours,
             next_number: &mut self.next_number,
+            surroundings: &mut self.surroundings,
             effects,
         };
         let watch = &mut self.watches[host];
@@ -365,6 +390,7 @@ impl Monitor {
             now,
             hours: &mut self.hours,
             next_number: &mut self.next_number,
+            surroundings: &mut self.surroundings,
             effects,
         };
         act(&mut self.ours, &mut world);
@@ -454,7 +480,9 @@ impl Monitor {
     }
 
     fn replace(&mut self, plan: Arc<Plan>, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.board = Board::new(plan, Some(&self.board));
+        let board = Board::new(plan, Some(&self.board));
+        self.surroundings.replan(&self.board, &board, now);
+        self.board = board;
         self.board.listen(now);
         self.replace_partners(now);
         let fresh = watches(&self.board);
@@ -533,6 +561,7 @@ impl Monitor {
                 now,
                 hours: &mut self.hours,
                 next_number: &mut self.next_number,
+                surroundings: &mut self.surroundings,
                 effects: &mut *effects,
             };
             watch.close(&mut world, Occasion::Removed);

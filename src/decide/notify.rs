@@ -27,6 +27,7 @@ use crate::domain::plan::Plan;
 
 pub use face::Face;
 use reminders::{began, next_reminder, reminders_passed};
+pub(super) use routes::is_for;
 pub use routes::severity;
 use routes::{is_shut, opens_at, waiting};
 
@@ -346,10 +347,21 @@ fn standing<'a>(incident: &'a mut Incident, receiver: &ReceiverName) -> &'a mut 
 /// sequence and receiver. Equal inputs give equal ids, so that a step that is repeated after a crash
 /// names the same message; two messages of one incident never have the same sequence.
 fn delivery(number: u64, sequence: u32, receiver: &ReceiverName, now: Timestamp) -> Uuid {
-    let digest = Sha256::new()
-        .chain_update(number.to_be_bytes())
-        .chain_update(sequence.to_be_bytes())
-        .chain_update(receiver.as_str().as_bytes())
+    named(
+        now,
+        &[
+            &number.to_be_bytes(),
+            &sequence.to_be_bytes(),
+            receiver.as_str().as_bytes(),
+        ],
+    )
+}
+
+/// A UUID version 7 of this time, its random bits made of `parts`.
+pub(super) fn named(now: Timestamp, parts: &[&[u8]]) -> Uuid {
+    let digest = parts
+        .iter()
+        .fold(Sha256::new(), Sha256::chain_update)
         .finalize();
     let mut bits = [0; 10];
     bits.copy_from_slice(&digest[..10]);

@@ -37,10 +37,15 @@ use layout::{Landings, Layout};
 
 /// Cells of one partner that are diagnosed together; a larger one is taken apart by probe.
 pub const CELLS_MAX: usize = 2000;
+/// Beyond so many combinations of levels the search would be of what is not there.
+const COMBINATIONS_MAX: usize = 200_000;
 /// Passes this fresh are told to an engine that starts: the last of each cell.
 const FRESH_PASSES: Duration = Duration::from_secs(600);
 /// The window over which our own requests count.
 const RATE_WINDOW_S: f64 = 60.0;
+/// Our requests are remembered so long that the rate at each of those passes is known.
+const SENT_FOR_S: f64 = FRESH_PASSES.as_secs() as f64 + RATE_WINDOW_S;
+const SENT_MAX: usize = 20_000;
 /// Facts kept for the timeline of an incident that is not open yet.
 const NOTES_MAX: usize = 40;
 /// Resolved incidents kept for their return.
@@ -57,7 +62,7 @@ pub struct Partner {
     running: Option<Box<Running>>,
     /// Resolved so lately that a return would be the same incident.
     recent: Vec<Incident>,
-    /// Our requests of the last minute: `(start, host, egress)`.
+    /// Our requests of late, by start: `(start, host, egress)`.
     sent: VecDeque<(f64, usize, EgressName)>,
     landings: Landings,
     /// A point of presence came up that the engine does not know.
@@ -266,7 +271,8 @@ impl Partner {
         while self
             .sent
             .front()
-            .is_some_and(|(then, ..)| *then < at - RATE_WINDOW_S)
+            .is_some_and(|(then, ..)| *then < at - SENT_FOR_S)
+            || self.sent.len() > SENT_MAX
         {
             self.sent.pop_front();
         }
@@ -309,25 +315,30 @@ impl Partner {
         };
         let mut engine = Engine::new(layout.universe.clone(), layout.book.clone(), options);
         let fresh = now.checked_sub(FRESH_PASSES).unwrap_or(now);
-        let mut passes: Vec<(Timestamp, usize)> = keys
+        let mut passes: Vec<(Timestamp, usize, usize)> = keys
             .iter()
             .chain(&controls)
             .filter_map(|key| {
-                let last = board.get(key)?.last.filter(|last| !last.failed)?;
-                (last.at >= fresh && last.at <= now).then_some((last.at, layout.find(key)?))
+                let known = board.get(key)?;
+                let last = known.last.filter(|last| !last.failed)?;
+                let cell = layout.find(key)?;
+                (last.at >= fresh && last.at <= now).then_some((last.at, cell, known.host))
             })
             .collect();
         passes.sort_unstable();
         let mut clock = f64::NEG_INFINITY;
-        for (at, cell) in passes {
+        for (at, cell, host) in passes {
             clock = seconds(at);
+            // As they were: were they taken for quiet moments, later ones would never seem to be.
+            let (host_requests, egress_requests) =
+                self.rates(host, &layout.key(cell).egress, clock);
             engine.observe(&Seen {
                 at: clock,
                 cell,
                 kind: Kind::Pass,
                 pop: None,
-                host_requests: 0,
-                egress_requests: 0,
+                host_requests,
+                egress_requests,
                 purpose: Purpose::Schedule,
                 hint: None,
             });
@@ -511,6 +522,18 @@ impl Partner {
     }
 }
 
+/// How many cells there would be if every level met every other.
+fn combinations(board_cells: &[super::board::Cell], cells: &[usize]) -> usize {
+    let keys = || cells.iter().map(|id| &board_cells[*id].key);
+    let probes: BTreeSet<_> = keys().map(|key| &key.probe).collect();
+    let egresses: BTreeSet<_> = keys().map(|key| &key.egress).collect();
+    let clients: BTreeSet<_> = keys().map(|key| &key.client).collect();
+    let credentials: BTreeSet<_> = keys().map(|key| &key.credential).collect();
+    [&egresses.len(), &clients.len(), &credentials.len()]
+        .into_iter()
+        .fold(probes.len(), |all, levels| all.saturating_mul(*levels))
+}
+
 /// The cells of the plan, without controls, as they are diagnosed together: by partner, or by probe where those are too many.
 #[must_use]
 pub fn parts(plan: &Plan, board_cells: &[super::board::Cell]) -> Vec<(String, Vec<usize>)> {
@@ -525,7 +548,7 @@ pub fn parts(plan: &Plan, board_cells: &[super::board::Cell]) -> Vec<(String, Ve
     }
     let mut parts = Vec::new();
     for (partner, cells) in by_partner {
-        if cells.len() <= CELLS_MAX {
+        if cells.len() <= CELLS_MAX && combinations(board_cells, &cells) <= COMBINATIONS_MAX {
             parts.push((partner.to_owned(), cells));
             continue;
         }

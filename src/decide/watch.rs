@@ -27,9 +27,11 @@ use super::extra::{Extra, Hour};
 use super::incidents::{Case, Turn, entry, later};
 use super::matrix::Sightings;
 use super::notify::{self, Face, Occasion};
+use super::surroundings::Surroundings;
 use crate::domain::cell::{CellKey, CredentialName, EgressName};
 use crate::domain::incident::{
-    Acknowledged, Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
+    Acknowledged, Beside, Happening, Incident, IncidentCell, Specimen, State, Subject,
+    TimelineEntry,
 };
 use crate::domain::observation::Purpose;
 use crate::domain::verdict::Kind;
@@ -58,7 +60,26 @@ pub struct World<'a> {
     /// Extra requests of the last hour, by host.
     pub hours: &'a mut [Hour],
     pub next_number: &'a mut u64,
+    pub surroundings: &'a mut Surroundings,
     pub effects: &'a mut Vec<Effect>,
+}
+
+impl World<'_> {
+    /// Puts the changes near an onset beside an incident; returns what is new, for its timeline.
+    pub fn put_beside(&mut self, case: &mut Case, onset: Timestamp) -> Vec<TimelineEntry> {
+        let cells: Vec<&CellKey> = case.failing().map(|member| &member.cell).collect();
+        let kind = case.incident.kind;
+        let near = self.surroundings.beside(self.board, &cells, onset, kind);
+        let mut timeline = Vec::new();
+        for beside in near {
+            let same = |known: &Beside| known.at == beside.at && known.text == beside.text;
+            if !case.incident.beside.iter().any(same) {
+                timeline.push(entry(beside.at, Happening::Drift, beside.text.clone()));
+                case.incident.beside.push(beside);
+            }
+        }
+        timeline
+    }
 }
 
 /// A subject, and all that is remembered of its present trouble.
@@ -198,6 +219,12 @@ impl Watch {
                 .sightings
                 .as_ref()
                 .is_some_and(|seen| seen.get(cell).is_some())
+    }
+
+    /// Whether it waits for the answer of an extra request to this cell.
+    #[must_use]
+    pub fn waits_for(&self, cell: &CellKey) -> bool {
+        self.extra.waits_for(cell)
     }
 
     /// Failing members of the open incident.

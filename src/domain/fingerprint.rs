@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Fingerprint {
     /// The `Server` header without its version.
     pub server: Option<String>,
-    /// Headers that only one CDN or WAF sends (`cf-ray`).
+    /// CDNs and WAFs that show themselves: their name (`cloudflare`), or a header that only one of them sends.
     pub markers: BTreeSet<String>,
     /// Organisation that issued the certificate.
     pub issuer: Option<String>,
@@ -22,6 +22,130 @@ pub struct Fingerprint {
     pub redirect: Option<String>,
     /// Header names in lower case.
     pub headers: BTreeSet<String>,
+}
+
+/// Which part of a [`Fingerprint`] a value belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trait {
+    Server,
+    Marker,
+    Issuer,
+    Asn,
+    Http,
+    Cname,
+    Redirect,
+    Header,
+}
+
+impl Trait {
+    const ALL: [(Self, &str); 8] = [
+        (Self::Server, "server"),
+        (Self::Marker, "marker"),
+        (Self::Issuer, "issuer"),
+        (Self::Asn, "asn"),
+        (Self::Http, "http"),
+        (Self::Cname, "cname"),
+        (Self::Redirect, "redirect"),
+        (Self::Header, "header"),
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        let word = Self::ALL.iter().find(|(known, _)| *known == self);
+        word.map_or("", |(_, word)| word)
+    }
+
+    /// Whether it is the same for everything that is asked of a host: path, client and method don't matter.
+    #[must_use]
+    pub fn is_core(self) -> bool {
+        matches!(self, Self::Marker | Self::Issuer | Self::Asn | Self::Cname)
+    }
+}
+
+impl Fingerprint {
+    /// Takes in one value; a number that is none is left out.
+    pub fn add(&mut self, part: Trait, value: &str) {
+        let value = value.to_owned();
+        match part {
+            Trait::Server => self.server = Some(value),
+            Trait::Issuer => self.issuer = Some(value),
+            Trait::Asn => self.asn = value.parse().ok(),
+            Trait::Http => self.http = Some(value),
+            Trait::Cname => self.cname = Some(value),
+            Trait::Redirect => self.redirect = Some(value),
+            Trait::Marker => drop(self.markers.insert(value)),
+            Trait::Header => drop(self.headers.insert(value)),
+        }
+    }
+
+    /// Hands out every value, each once.
+    pub fn each(&self, mut take: impl FnMut(Trait, &str)) {
+        let single = [
+            (Trait::Server, &self.server),
+            (Trait::Issuer, &self.issuer),
+            (Trait::Http, &self.http),
+            (Trait::Cname, &self.cname),
+            (Trait::Redirect, &self.redirect),
+        ];
+        for (part, value) in single {
+            if let Some(value) = value {
+                take(part, value);
+            }
+        }
+        if let Some(asn) = self.asn {
+            take(Trait::Asn, &asn.to_string());
+        }
+        for marker in &self.markers {
+            take(Trait::Marker, marker);
+        }
+        for header in &self.headers {
+            take(Trait::Header, header);
+        }
+    }
+
+    /// The fingerprint as a text of `part value` lines; it takes a tenth of the memory.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        self.each(|part, value| {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(part.as_str());
+            text.push(' ');
+            text.extend(value.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        });
+        text
+    }
+
+    /// Reads what [`Fingerprint::to_text`] wrote; lines that say nothing known are left out.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        let mut print = Self::default();
+        for line in text.lines() {
+            let Some((word, value)) = line.split_once(' ') else {
+                continue;
+            };
+            if let Some((part, _)) = Trait::ALL.iter().find(|(_, known)| *known == word) {
+                print.add(*part, value);
+            }
+        }
+        print
+    }
+}
+
+/// A change of a host's front.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drift {
+    /// First sighting, seconds.
+    pub at: f64,
+    /// When it was certain.
+    pub noticed_at: f64,
+    pub kind: DriftKind,
+    pub old: Fingerprint,
+    pub new: Fingerprint,
+    /// Put beside an incident, told alone, or not worth telling: nothing is left to do about it.
+    pub told: bool,
 }
 
 /// Which trait changed; when several did, the first of this list.
@@ -50,6 +174,23 @@ impl DriftKind {
             Self::RedirectChanged => "redirect_changed",
             Self::HeadersChanged => "headers_changed",
         }
+    }
+
+    /// The value with this spelling, if there is one.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [
+            Self::EdgeAppeared,
+            Self::EdgeRemoved,
+            Self::EdgeChanged,
+            Self::NetworkChanged,
+            Self::IssuerChanged,
+            Self::ProtocolChanged,
+            Self::RedirectChanged,
+            Self::HeadersChanged,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
     }
 
     /// What differs between two fingerprints.

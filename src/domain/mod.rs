@@ -20,6 +20,8 @@ pub mod plan;
 pub mod probe;
 pub mod secret;
 pub mod share;
+pub mod surroundings;
+pub mod template;
 pub mod universe;
 pub mod verdict;
 pub mod xpath;

@@ -6,8 +6,9 @@ use uuid::Uuid;
 use super::cell::{EgressName, ReceiverName};
 use super::hours::Hours;
 use super::incident::{Acknowledged, Specimen};
-use super::probe::Words;
+use super::probe::{Schedule, Words};
 use super::secret::Secret;
+use super::template::Template;
 use super::verdict::{Kind, Severity};
 
 /// A message that is due: facts, rendered only when it is sent.
@@ -15,8 +16,9 @@ use super::verdict::{Kind, Severity};
 pub struct Notification {
     /// UUID version 7; also the idempotency key where a receiver has one.
     pub delivery: Uuid,
+    /// 0 for a notice, which belongs to none.
     pub incident: u64,
-    /// Its place among the notifications of the incident to this receiver; strictly increasing.
+    /// Its place among the notifications of the incident to this receiver; strictly increasing. 0 for a notice.
     pub sequence: u32,
     pub reason: Reason,
     pub receiver: ReceiverName,
@@ -37,6 +39,8 @@ pub enum Reason {
     Reopened,
     /// Somebody looks after it.
     Acknowledged,
+    /// Something changed that is no incident; nothing follows it.
+    Notice,
 }
 
 impl Reason {
@@ -49,6 +53,7 @@ impl Reason {
             Self::Resolved => "resolved",
             Self::Reopened => "reopened",
             Self::Acknowledged => "acknowledged",
+            Self::Notice => "notice",
         }
     }
 
@@ -62,6 +67,7 @@ impl Reason {
             Self::Resolved,
             Self::Reopened,
             Self::Acknowledged,
+            Self::Notice,
         ]
         .into_iter()
         .find(|r| r.as_str() == word)
@@ -121,6 +127,33 @@ pub struct Briefing {
     pub next_update_at: Option<Timestamp>,
 }
 
+/// An incident that shares one message with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub incident: u64,
+    /// As in the briefing.
+    pub headline: String,
+    pub our_side: bool,
+    pub onset_at: Timestamp,
+    /// `None`: it goes on.
+    pub resolved_at: Option<Timestamp>,
+}
+
+impl Member {
+    /// What a summary says of the incident.
+    #[must_use]
+    pub fn of(briefing: &Briefing) -> Self {
+        let end = briefing.resolved_at.unwrap_or(briefing.opened_at);
+        Self {
+            incident: briefing.incident,
+            headline: briefing.headline.clone(),
+            our_side: briefing.our_side,
+            onset_at: briefing.onset_at,
+            resolved_at: briefing.resolved.then_some(end),
+        }
+    }
+}
+
 /// What the facts say to people who never heard of HTTP: no codes, no hosts, no vendors, no addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plain {
@@ -154,12 +187,20 @@ pub enum Channel {
         channel: String,
         /// Written once on open, as it stands (`<!subteam^S0123>`).
         mention: Option<String>,
+        /// Buttons on messages of open incidents; `None`: no buttons.
+        buttons: Option<Buttons>,
+        /// The operator's own words.
+        templates: Templates,
         /// Base of the Web API, without a trailing slash; Slack's own unless the operator has a relay.
         api: String,
     },
     Teams {
         /// The whole Workflows URL is the secret.
         webhook: Result<Secret, String>,
+        /// A card on a schedule while nothing is wrong; `None`: never.
+        all_is_well: Option<AllIsWell>,
+        /// The operator's own words.
+        templates: Templates,
     },
     /// Any HTTP endpoint; what it gets is signed.
     Webhook {
@@ -191,6 +232,61 @@ pub enum Channel {
     Log,
 }
 
+/// The operator's own words for parts of a message; `None`: ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Templates {
+    /// The sentence that stands out.
+    pub headline: Option<Template>,
+    /// What stands below it.
+    pub body: Option<Template>,
+    /// The small print.
+    pub footer: Option<Template>,
+}
+
+/// A card that says on a schedule that nothing is wrong, so that a quiet channel is known to work.
+#[derive(Debug, Clone)]
+pub struct AllIsWell {
+    pub schedule: Schedule,
+    /// The partner's name for people.
+    pub service: String,
+    /// IANA name of the zone for people.
+    pub zone: String,
+}
+
+impl AllIsWell {
+    /// When the one after `at` is due.
+    #[must_use]
+    pub fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
+        match &self.schedule {
+            Schedule::Every(interval) => at.checked_add(*interval).ok(),
+            Schedule::Cron(cron) => cron.next_after(at),
+        }
+    }
+}
+
+impl PartialEq for AllIsWell {
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (&self.schedule, &other.schedule) {
+            (Schedule::Every(a), Schedule::Every(b)) => a == b,
+            (Schedule::Cron(a), Schedule::Cron(b)) => a.text() == b.text() && a.zone() == b.zone(),
+            _ => false,
+        };
+        same && self.service == other.service && self.zone == other.zone
+    }
+}
+
+impl Eq for AllIsWell {}
+
+/// How the buttons of a Slack receiver are heard, and who may press them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buttons {
+    /// For Socket Mode (`xapp-…`). `Err`: why it is missing; there are no buttons then.
+    pub app_token: Result<Secret, String>,
+    /// Slack's ids of people (`U0123`) and of user groups (`S0123`); both empty: everybody in the channel.
+    pub users: Vec<String>,
+    pub user_groups: Vec<String>,
+}
+
 impl Channel {
     /// Whether its readers are support staff: plain words only, and no cause that is not all but sure.
     #[must_use]
@@ -206,8 +302,13 @@ impl Channel {
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {
         let found = match self {
-            Self::Slack { token: secret, .. }
-            | Self::Teams { webhook: secret }
+            Self::Slack { token, buttons, .. } => {
+                let app = buttons.as_ref().and_then(|b| b.app_token.as_ref().ok());
+                vec![token.as_ref().ok(), app]
+            }
+            Self::Teams {
+                webhook: secret, ..
+            }
             | Self::PagerDuty {
                 routing_key: secret,
                 ..
@@ -225,7 +326,9 @@ impl Channel {
     pub fn missing(&self) -> Vec<&str> {
         let found = match self {
             Self::Slack { token: secret, .. }
-            | Self::Teams { webhook: secret }
+            | Self::Teams {
+                webhook: secret, ..
+            }
             | Self::PagerDuty {
                 routing_key: secret,
                 ..
@@ -303,6 +406,8 @@ pub struct Route {
     pub probes: Vec<super::cell::ProbeName>,
     /// Only incidents with a probe of one of these tags; empty: all.
     pub tags: Vec<String>,
+    /// Also what changed without being an incident ("Cloudflare appeared in front of …").
+    pub notices: bool,
     /// Only incidents with a cell that fails from one of these; empty: all.
     pub egresses: Vec<EgressName>,
     /// Only incidents with a cell that fails like this; empty: all.
@@ -314,6 +419,27 @@ pub struct Route {
     /// Reminders after these times since the opening, the last one repeats; `None`: as for all incidents.
     pub remind: Option<Vec<std::time::Duration>>,
     pub escalate: Option<Escalation>,
+}
+
+impl Route {
+    /// A route for every incident, at once and at any time, that names whatever cause there is.
+    #[must_use]
+    pub fn new(to: ReceiverName) -> Self {
+        Self {
+            to,
+            after: std::time::Duration::ZERO,
+            min_confidence: 0.0,
+            probes: Vec::new(),
+            tags: Vec::new(),
+            notices: false,
+            egresses: Vec::new(),
+            kinds: Vec::new(),
+            severities: Vec::new(),
+            during: None,
+            remind: None,
+            escalate: None,
+        }
+    }
 }
 
 /// Who is told as well when nobody acknowledges.

@@ -194,7 +194,8 @@ pub fn standing(
     before: Option<&Standing>,
 ) -> Standing {
     let briefing = message.briefing;
-    let ended = message.reason == Reason::Resolved;
+    // A change that fails nothing is no alert; the configuration refuses it too.
+    let ended = matches!(message.reason, Reason::Resolved | Reason::Notice);
     let ends_at = briefing.resolved_at.unwrap_or(message.happened_at);
     Standing {
         labels: before.map_or_else(|| labels(briefing, more), |b| b.labels.clone()),

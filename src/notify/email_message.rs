@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::error::{Class, SendError};
 use super::text::{Clock, cut, line, reference, remarks, summary};
 use super::{Message, log, plain};
-use crate::domain::notification::Reason;
+use crate::domain::notification::{Reason, Templates};
 
 /// Programs that read mail cut a subject long before the 998 characters that a line may have.
 const SUBJECT_MAX: usize = 180;
@@ -86,7 +86,7 @@ impl Writer {
 
     fn body(&self, message: &Message<'_>) -> String {
         let mut body = if self.plain {
-            plain::text(message)
+            plain::text(message, &Templates::default())
         } else if message.plain {
             // The whole was refused: what makes sense alone.
             let clock = Clock::new(message);

@@ -11,12 +11,18 @@ mod error;
 mod evidence;
 mod http;
 pub mod log;
+mod notice;
 pub mod pagerduty;
+mod phrases;
 pub mod plain;
 pub mod slack;
 mod slack_connector;
+mod slack_errors;
 mod slack_message;
+pub mod slack_socket;
+mod slack_summary;
 pub mod teams;
+mod teams_together;
 mod text;
 pub mod webhook;
 mod webhook_event;
@@ -26,9 +32,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::domain::notification::{Briefing, Reason};
+use crate::domain::notification::{Briefing, Member, Reason};
 
 pub use error::{Class, SendError};
+pub use notice::Notice;
 
 /// For a whole request; Slack and Teams answer within a second or two.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,4 +65,16 @@ pub struct Message<'a> {
     pub repeat: bool,
     /// Said with the message ("could not reach engineers: `not_in_channel`").
     pub note: Option<&'a str>,
+}
+
+/// One message for many incidents, whose thread has the details.
+#[derive(Debug, Clone, Copy)]
+pub struct Summary<'a> {
+    /// Goes with the message, so that it can be found again.
+    pub delivery: Uuid,
+    pub began_at: Timestamp,
+    /// In the order of their numbers.
+    pub members: &'a [Member],
+    /// Set when an earlier try to post it may have arrived.
+    pub look_since: Option<Timestamp>,
 }

@@ -58,7 +58,8 @@ impl Action {
         match reason {
             Reason::Opened | Reason::Reopened | Reason::Changed | Reason::Reminder => Self::Trigger,
             Reason::Acknowledged => Self::Acknowledge,
-            Reason::Resolved => Self::Resolve,
+            // A change that fails nothing pages nobody; the configuration refuses it too.
+            Reason::Resolved | Reason::Notice => Self::Resolve,
         }
     }
 

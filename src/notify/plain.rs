@@ -1,18 +1,26 @@
 //! An incident in the words of people who never heard of HTTP: what Teams and plain mail say.
 //!
 //! No codes, host names, vendors, page text or guesses stand here, only the words of the configuration
-//! and sentences of ours that are always true.
+//! and sentences of ours that are always true. Mail has ours alone; Teams may have the operator's in their place.
+
+use std::sync::LazyLock;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::Message;
-use super::text::{Clock, cut, lasted, line, reference};
-use crate::domain::notification::{Briefing, Reason};
+use super::phrases::{self, Phrases};
+use super::text::{Clock, cut, line};
+use crate::domain::notification::{Briefing, Reason, Templates};
+use crate::domain::template::Piece;
 
 /// Of one text from the configuration; at four bytes a character and all of them at once a card is below 10 KiB.
 const WORDS_MAX: usize = 300;
 const SERVICE_MAX: usize = 100;
+/// Of one text from a template.
+pub(super) const PHRASE_MAX: usize = 450;
+
+static OURS: LazyLock<Phrases> = LazyLock::new(|| Phrases::for_teams(&Templates::default()));
 
 /// How it stands, word first.
 pub(super) fn state(message: &Message<'_>) -> &'static str {
@@ -20,51 +28,62 @@ pub(super) fn state(message: &Message<'_>) -> &'static str {
         Reason::Opened | Reason::Reopened => "PROBLEM",
         Reason::Changed | Reason::Reminder | Reason::Acknowledged => "STILL A PROBLEM",
         Reason::Resolved => "FIXED",
+        Reason::Notice => "FOR YOUR INFORMATION",
     }
+}
+
+/// The large sentence, what stands below it, and the small print.
+pub(super) struct Said {
+    pub(super) headline: Vec<Piece>,
+    pub(super) body: Vec<Piece>,
+    pub(super) footer: Vec<Piece>,
+}
+
+/// Puts a message in words: the operator's, or ours.
+pub(super) fn say(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> Said {
+    let facts = phrases::for_support(message, clock);
+    let headline = if message.reason == Reason::Notice {
+        vec![Piece {
+            text: format!(
+                "{}: a technical change was noticed",
+                service(message.briefing)
+            ),
+            fact: true,
+        }]
+    } else {
+        phrases.headline.render_something(&facts)
+    };
+    Said {
+        headline,
+        body: phrases.body.render(&facts),
+        footer: phrases.footer.render(&facts),
+    }
+}
+
+fn shown(pieces: &[Piece]) -> String {
+    cut(&line(&phrases::plain(pieces)), PHRASE_MAX)
 }
 
 /// The large sentence, in the words of the configuration.
 pub(super) fn sentence(message: &Message<'_>) -> String {
-    let briefing = message.briefing;
-    let what = words(briefing.words.what.as_ref());
-    let service = service(briefing);
-    match (what, message.reason) {
-        (Some(what), Reason::Resolved) => format!("{what}: working again"),
-        (Some(what), Reason::Reopened) => format!("{what}: not working again"),
-        (Some(what), _) => format!("{what}: not working at the moment"),
-        (None, Reason::Resolved) => {
-            format!("{service}: automatic requests are getting through again")
-        }
-        (None, _) => format!("{service}: automatic requests are not getting through"),
-    }
+    shown(&say(message, &Clock::new(message), &OURS).headline)
 }
 
-/// Since when, or how long it lasted.
-pub(super) fn when(message: &Message<'_>, clock: &Clock) -> String {
-    let briefing = message.briefing;
-    let place = &clock.place;
-    if message.reason == Reason::Resolved {
-        let end = briefing.resolved_at.unwrap_or(message.happened_at);
-        if message.whole {
-            return format!(
-                "was down from {} to {} ({place})",
-                clock.time(briefing.onset_at),
-                clock.time(end)
-            );
-        }
-        return format!(
-            "since {} ({place}); it lasted {}",
-            clock.time(end),
-            lasted(briefing, message.happened_at)
-        );
-    }
-    format!("since {} ({place})", clock.time(briefing.onset_at))
+/// `PROBLEM: Submitting recommendations: not working at the moment`.
+pub(super) fn title(message: &Message<'_>, said: &Said) -> String {
+    format!("{}: {}", state(message), shown(&said.headline))
 }
 
 /// Titles and values, in the order of reading.
 pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, String)> {
     let briefing = message.briefing;
     let mut facts = Vec::new();
+    if message.reason == Reason::Notice {
+        // What changed has no plain words; engineers have the others.
+        let nothing = "Nothing. The technical team has the details";
+        facts.push(("What to do", nothing.to_owned()));
+        return facts;
+    }
     if let Some(affects) = words(briefing.words.affects.as_ref()) {
         let title = if message.reason == Reason::Resolved {
             "Who was affected"
@@ -92,7 +111,7 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
     facts.extend(words(briefing.plain.why.as_ref()).map(|why| ("What we know", why)));
     facts.push(("What we are doing", doing(briefing).to_owned()));
     if let Some(workaround) = words(briefing.words.workaround.as_ref()) {
-        facts.push(("What works meanwhile", workaround));
+        facts.push(("What still works", workaround));
     }
     if let Some(at) = briefing.next_update_at {
         facts.push((
@@ -103,7 +122,7 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
     facts
 }
 
-fn doing(briefing: &Briefing) -> &'static str {
+pub(super) fn doing(briefing: &Briefing) -> &'static str {
     if briefing.our_side {
         "We are working on it: the trouble is on our own side"
     } else if briefing.cause_known {
@@ -147,9 +166,9 @@ pub fn digest(message: &Message<'_>) -> String {
     )
 }
 
-/// The reference, and what must be said of the delivery; the names of other channels are no matter here.
-pub(super) fn foot(message: &Message<'_>, clock: &Clock) -> String {
-    let mut foot = vec![format!("Reference {}", reference(message.briefing))];
+/// What must be said of the delivery itself; the names of other channels are no matter here.
+pub(super) fn foot_remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
+    let mut foot = Vec::new();
     if message.late {
         foot.push(format!(
             "delivered late, happened at {} ({})",
@@ -166,32 +185,31 @@ pub(super) fn foot(message: &Message<'_>, clock: &Clock) -> String {
                 .to_owned(),
         );
     }
-    foot.join(" · ")
+    foot
 }
 
-/// The card's words as plain lines, for where there is no Teams: its wording can be judged before anyone has a flow.
+/// The words as plain lines, for where there is no Teams: its wording can be judged before anyone has a flow.
 #[must_use]
-pub fn text(message: &Message<'_>) -> String {
-    lines(message, &Clock::new(message)).join("\n")
+pub fn text(message: &Message<'_>, templates: &Templates) -> String {
+    let clock = Clock::new(message);
+    let said = say(message, &clock, &Phrases::for_teams(templates));
+    lines(message, &clock, &said).join("\n")
 }
 
-pub(super) fn lines(message: &Message<'_>, clock: &Clock) -> Vec<String> {
+pub(super) fn lines(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<String> {
     let briefing = message.briefing;
-    let word = state(message);
-    let mut lines = vec![
-        format!("{word}: {}", sentence(message)),
-        format!("{} · {}", service(briefing), when(message, clock)),
-    ];
+    let mut lines = vec![title(message, said), shown(&said.body)];
     lines.extend(
         facts(message, clock)
             .iter()
             .map(|(title, value)| format!("{title}: {value}")),
     );
-    if message.reason != Reason::Resolved
+    if !matches!(message.reason, Reason::Resolved | Reason::Notice)
         && let Some(tell) = words(briefing.words.tell.as_ref())
     {
         lines.push(format!("What you can tell users: “{tell}”"));
     }
-    lines.push(foot(message, clock));
+    lines.push(shown(&said.footer));
+    lines.retain(|line| !line.is_empty());
     lines
 }

@@ -8,38 +8,35 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
-use slack_morphism::errors::SlackClientError;
 use slack_morphism::prelude::{SlackApiChatPostMessageRequest, SlackApiChatUpdateRequest};
 use slack_morphism::{
     SlackApiToken, SlackApiTokenValue, SlackChannelId, SlackClient, SlackMessageContent, SlackTs,
 };
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 use super::error::{Class, SendError};
-use super::http::{Again, Failure, Peer};
-use super::slack_connector::{Connector, HTTP_503, NO_ERROR_CODE};
+use super::phrases::Phrases;
+use super::slack_connector::Connector;
+use super::slack_errors::classify;
 use super::slack_message::{self, EVENT_TYPE, Part};
-use super::{Message, REQUEST_TIMEOUT};
-use crate::domain::notification::Reason;
+use super::{Message, REQUEST_TIMEOUT, Summary, slack_summary};
+use crate::domain::notification::{Reason, Templates};
 use crate::domain::secret::Secret;
 
 /// Slack's own API.
 pub const API: &str = "https://slack.com/api";
 
-/// What is unclear is looked up before it is posted again.
-const PEER: Peer = Peer {
-    name: "Slack",
-    again: Again::Recognised,
-};
-
 /// How far before the first try a message is looked for: clocks differ.
 const LOOK_BACK: Duration = Duration::from_secs(60);
 /// Messages on one page of history; 15 to 999 are allowed: <https://docs.slack.dev/reference/methods/conversations.history> (2026-11-22).
 const LOOK_PAGE: &str = "100";
+/// Of a text that one person sees.
+const WHISPER_MAX: usize = 600;
+/// Of a name that Slack tells.
+const NAME_MAX: usize = 100;
 /// Pages looked through; a channel with more messages since the try is not ours alone.
 const LOOK_PAGES: usize = 10;
-/// Waiting time after 429 without a header, by the class of limit (see `classify`).
-const MESSAGE_LIMIT_WAIT: Duration = Duration::from_secs(600);
 
 /// The parent message of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +60,9 @@ pub struct Slack {
     token: Secret,
     channel: String,
     mention: Option<String>,
+    /// Whether somebody hears buttons.
+    buttons: bool,
+    phrases: Phrases,
     /// Our own bot, asked for once; `None` when Slack does not say.
     bot: OnceCell<Option<String>>,
 }
@@ -79,6 +79,14 @@ enum Found {
     Nothing,
     /// We may not look (a scope is missing).
     Forbidden,
+}
+
+/// The message at the top of a thread.
+struct Top {
+    delivery: Uuid,
+    part: Part,
+    incident: Option<u64>,
+    look_since: Option<Timestamp>,
 }
 
 impl Slack {
@@ -108,15 +116,55 @@ impl Slack {
             token,
             channel: channel.to_owned(),
             mention: mention.map(ToOwned::to_owned),
+            buttons: false,
+            phrases: Phrases::for_slack(&Templates::default()),
             bot: OnceCell::new(),
         })
     }
 
-    /// Asks Slack whether the token is good; posts nothing. Returns workspace and bot name.
+    /// Draws buttons on open incidents; only where a [`super::slack_socket::Socket`] hears them.
+    #[must_use]
+    pub fn with_buttons(mut self, buttons: bool) -> Self {
+        self.buttons = buttons;
+        self
+    }
+
+    /// Uses the operator's words where there are some.
+    #[must_use]
+    pub fn with_templates(mut self, templates: &Templates) -> Self {
+        self.phrases = Phrases::for_slack(templates);
+        self
+    }
+
+    /// Asks Slack whether the token is good and the channel can be read; posts nothing.
+    ///
+    /// Returns workspace and bot name, and what is missing that one can do without.
     pub async fn check(&self) -> Result<String, SendError> {
         let answer = self.get("auth.test", &[]).await?;
-        let text = |key: &str| answer[key].as_str().unwrap_or("?").to_owned();
-        Ok(format!("{} as {}", text("team"), text("user")))
+        let text = |key: &str| {
+            let word = answer[key].as_str().unwrap_or("?");
+            super::text::cut(&super::text::line(word), NAME_MAX)
+        };
+        let who = format!("{} as {}", text("team"), text("user"));
+        let parameters = [("channel", self.channel.clone()), ("limit", "1".to_owned())];
+        match self.get("conversations.history", &parameters).await {
+            Ok(_) => Ok(who),
+            Err(error) if error.text.ends_with("missing_scope") => Ok(format!(
+                "{who}; without the scope channels:history (groups:history for a private channel) a message may come twice after trouble"
+            )),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says one line that belongs to no incident.
+    pub async fn say(&self, delivery: Uuid, text: &str) -> Result<(), SendError> {
+        let metadata = slack_message::metadata(delivery, Part::Notice, None);
+        let content = SlackMessageContent::new()
+            .with_text(slack_message::escape(text, WHISPER_MAX))
+            .with_metadata(metadata);
+        self.post(&request(&self.channel, content), true)
+            .await
+            .map(drop)
     }
 
     /// Tells one thing.
@@ -137,58 +185,157 @@ impl Slack {
         sent
     }
 
+    /// Tells one thing of an incident that shares `parent` with others; the details go into its thread.
+    pub async fn tell_member(
+        &self,
+        message: &Message<'_>,
+        summary: &Summary<'_>,
+        parent: Option<Parent>,
+        look_since: Option<Timestamp>,
+    ) -> Sent {
+        let mut sent = Sent {
+            parent,
+            result: Ok(()),
+        };
+        sent.result = self
+            .try_tell_member(message, summary, &mut sent.parent, look_since)
+            .await;
+        sent
+    }
+
     async fn try_tell(
         &self,
         message: &Message<'_>,
         parent: &mut Option<Parent>,
         look_since: Option<Timestamp>,
     ) -> Result<(), SendError> {
-        let edited = self.tell_parent(message, parent, look_since).await?;
+        let what = Top {
+            delivery: message.delivery,
+            part: Part::Parent,
+            incident: Some(message.briefing.incident),
+            look_since,
+        };
+        let mention = self.mention(message);
+        let edited = self
+            .tell_top(&what, message, parent, |message, first| {
+                let mention = mention.filter(|_| first);
+                slack_message::parent(message, mention, self.buttons, &self.phrases)
+            })
+            .await?;
         // A message just posted says it all; only an opening has more to show.
         if !edited && message.reason != Reason::Opened {
             return Ok(());
         }
-        let Some(parent) = parent.as_ref() else {
-            return Ok(());
+        let broadcast = matches!(message.reason, Reason::Resolved | Reason::Reopened);
+        self.reply(
+            message,
+            parent.as_ref(),
+            look_since,
+            broadcast,
+            slack_message::reply,
+        )
+        .await
+    }
+
+    async fn try_tell_member(
+        &self,
+        message: &Message<'_>,
+        summary: &Summary<'_>,
+        parent: &mut Option<Parent>,
+        look_since: Option<Timestamp>,
+    ) -> Result<(), SendError> {
+        let what = Top {
+            delivery: summary.delivery,
+            part: Part::Summary,
+            incident: None,
+            look_since: summary.look_since,
         };
+        let mention = self.mention(message);
+        self.tell_top(&what, message, parent, |message, first| {
+            let mention = mention.filter(|_| first);
+            slack_summary::summary(message, summary, mention)
+        })
+        .await?;
+        // One end after the other would be a second storm; the last one says that all is over.
+        let over = summary.members.iter().all(|m| m.resolved_at.is_some());
+        let broadcast = message.reason == Reason::Reopened
+            || over && message.reason == Reason::Resolved && !message.whole;
+        self.reply(message, parent.as_ref(), look_since, broadcast, |message| {
+            slack_summary::reply(message, &self.phrases)
+        })
+        .await
+    }
+
+    /// Whom to call, when it is an opening.
+    fn mention(&self, message: &Message<'_>) -> Option<&str> {
+        let opening = message.reason == Reason::Opened;
+        self.mention.as_deref().filter(|_| opening)
+    }
+
+    /// Posts what this delivery has to say in a thread, unless it is there.
+    async fn reply(
+        &self,
+        message: &Message<'_>,
+        parent: Option<&Parent>,
+        look_since: Option<Timestamp>,
+        broadcast: bool,
+        content: impl FnOnce(&Message<'_>) -> SlackMessageContent,
+    ) -> Result<(), SendError> {
+        let Some(parent) = parent else { return Ok(()) };
         let found = self
-            .look(message, Part::Reply, Some(parent), look_since)
+            .look(message.delivery, Part::Reply, Some(parent), look_since)
             .await?;
         if matches!(found, Found::At(_)) {
             return Ok(());
         }
         let forbidden = matches!(found, Found::Forbidden);
-        let broadcast = matches!(message.reason, Reason::Resolved | Reason::Reopened);
-        let request = self
-            .request(&parent.channel, message, Part::Reply, forbidden)
+        let incident = Some(message.briefing.incident);
+        let metadata = slack_message::metadata(message.delivery, Part::Reply, incident);
+        let content = content(&repeated(message, forbidden)).with_metadata(metadata);
+        let request = request(&parent.channel, content)
             .with_thread_ts(SlackTs(parent.ts.clone()))
             .opt_reply_broadcast(broadcast.then_some(true));
         self.post(&request, forbidden).await.map(drop)
     }
 
-    /// Brings the parent to the present state, posting it where there is none; `true` when it was there before.
-    async fn tell_parent(
+    /// Brings the top message to the present state, posting it where there is none; `true` when it was there before.
+    ///
+    /// `content` makes it; its second argument is true when it is posted for the first time.
+    async fn tell_top(
         &self,
+        what: &Top,
         message: &Message<'_>,
         parent: &mut Option<Parent>,
-        look_since: Option<Timestamp>,
+        content: impl Fn(&Message<'_>, bool) -> SlackMessageContent,
     ) -> Result<bool, SendError> {
         if let Some(there) = parent.clone() {
-            match self.update(message, &there).await {
+            match self
+                .update(content(message, false), message.plain, &there)
+                .await
+            {
                 Ok(()) => return Ok(true),
                 Err(error) if error.class == Class::Gone => *parent = None,
                 Err(error) => return Err(error),
             }
         }
-        let found = self.look(message, Part::Parent, None, look_since).await?;
+        let found = self
+            .look(what.delivery, what.part, None, what.look_since)
+            .await?;
         let forbidden = matches!(found, Found::Forbidden);
         if let Found::At(found) = found {
-            // It is as this very delivery posted it.
-            *parent = Some(found);
+            *parent = Some(found.clone());
+            // A summary may have been posted by another member's delivery, and tell less than is known now.
+            if what.part == Part::Summary {
+                self.update(content(message, false), message.plain, &found)
+                    .await?;
+            }
             return Ok(false);
         }
-        let request = self.request(&self.channel, message, Part::Parent, forbidden);
-        let posted = self.post(&request, forbidden).await?;
+        let metadata = slack_message::metadata(what.delivery, what.part, what.incident);
+        let content = content(&repeated(message, forbidden), true).with_metadata(metadata);
+        let posted = self
+            .post(&request(&self.channel, content), forbidden)
+            .await?;
         *parent = Some(Parent {
             channel: posted.channel,
             ts: posted.ts,
@@ -196,37 +343,13 @@ impl Slack {
         Ok(false)
     }
 
-    fn request(
+    async fn update(
         &self,
-        channel: &str,
-        message: &Message<'_>,
-        part: Part,
-        repeat: bool,
-    ) -> SlackApiChatPostMessageRequest {
-        let message = &Message {
-            repeat: message.repeat || repeat,
-            ..message.clone()
-        };
-        let content = match part {
-            Part::Parent => {
-                let opening = message.reason == Reason::Opened;
-                let mention = self.mention.as_deref().filter(|_| opening);
-                slack_message::parent(message, mention)
-            }
-            Part::Reply => slack_message::reply(message),
-        };
-        let metadata = slack_message::metadata(message.delivery, part, message.briefing.incident);
-        SlackApiChatPostMessageRequest::new(
-            SlackChannelId(channel.to_owned()),
-            content.with_metadata(metadata),
-        )
-        .with_unfurl_links(false)
-        .with_unfurl_media(false)
-    }
-
-    async fn update(&self, message: &Message<'_>, parent: &Parent) -> Result<(), SendError> {
-        let mut content: SlackMessageContent = slack_message::parent(message, None);
-        if message.plain {
+        mut content: SlackMessageContent,
+        plain: bool,
+        parent: &Parent,
+    ) -> Result<(), SendError> {
+        if plain {
             // Left out, the old ones would stay.
             content = content.with_blocks(Vec::new()).with_attachments(Vec::new());
         }
@@ -290,7 +413,7 @@ impl Slack {
     /// Looks for what an earlier try of this delivery posted, if there was one that may have arrived.
     async fn look(
         &self,
-        message: &Message<'_>,
+        delivery: Uuid,
         part: Part,
         parent: Option<&Parent>,
         since: Option<Timestamp>,
@@ -298,7 +421,7 @@ impl Slack {
         let Some(since) = since else {
             return Ok(Found::Nothing);
         };
-        match self.find(message, part, parent, since).await {
+        match self.find(delivery, part, parent, since).await {
             Err(error) if error.class == Class::Setup => {
                 tracing::warn!(
                     "can't look for an earlier try in Slack, so a message may come twice: {error}"
@@ -311,7 +434,7 @@ impl Slack {
 
     async fn find(
         &self,
-        message: &Message<'_>,
+        delivery: Uuid,
         part: Part,
         parent: Option<&Parent>,
         since: Timestamp,
@@ -337,7 +460,7 @@ impl Slack {
                 .as_array()
                 .into_iter()
                 .flatten()
-                .find(|m| is_ours(m, message, part, bot.as_deref()));
+                .find(|m| is_ours(m, delivery, part, bot.as_deref()));
             if let Some(ts) = ours.and_then(|m| m["ts"].as_str()) {
                 return Ok(Found::At(Parent {
                     channel: channel.clone(),
@@ -355,6 +478,42 @@ impl Slack {
         Ok(Found::Nothing)
     }
 
+    /// Tells one person in the channel something that the others do not see.
+    pub async fn whisper(
+        &self,
+        user: &str,
+        thread_ts: Option<&str>,
+        text: &str,
+    ) -> Result<(), SendError> {
+        let mut body = serde_json::json!({
+            "channel": self.channel,
+            "user": user,
+            "text": slack_message::escape(text, WHISPER_MAX),
+        });
+        if let Some(thread) = thread_ts {
+            body["thread_ts"] = thread.into();
+        }
+        let token = self.token();
+        let session = self.client.open_session(&token);
+        session
+            .http_session_api
+            .http_post::<_, Value>("chat.postEphemeral", &body, None)
+            .await
+            .map(drop)
+            .map_err(|e| classify(&e))
+    }
+
+    /// The people of a user group; needs the scope `usergroups:read`.
+    pub async fn user_group(&self, group: &str) -> Result<Vec<String>, SendError> {
+        let answer = self
+            .get("usergroups.users.list", &[("usergroup", group.to_owned())])
+            .await?;
+        let users = answer["users"].as_array().into_iter().flatten();
+        Ok(users
+            .filter_map(|user| user.as_str().map(ToOwned::to_owned))
+            .collect())
+    }
+
     /// Our own bot id; without it, the delivery's id alone is trusted.
     async fn bot(&self) -> Option<String> {
         self.bot
@@ -368,7 +527,21 @@ impl Slack {
     }
 }
 
-fn is_ours(found: &Value, message: &Message<'_>, part: Part, bot: Option<&str>) -> bool {
+fn request(channel: &str, content: SlackMessageContent) -> SlackApiChatPostMessageRequest {
+    SlackApiChatPostMessageRequest::new(SlackChannelId(channel.to_owned()), content)
+        .with_unfurl_links(false)
+        .with_unfurl_media(false)
+}
+
+/// The message as it says of itself that it may be a repeat.
+fn repeated<'a>(message: &Message<'a>, repeat: bool) -> Message<'a> {
+    Message {
+        repeat: message.repeat || repeat,
+        ..message.clone()
+    }
+}
+
+fn is_ours(found: &Value, delivery: Uuid, part: Part, bot: Option<&str>) -> bool {
     let metadata = &found["metadata"];
     let payload = &metadata["event_payload"];
     let by_us = match (bot, found["bot_id"].as_str()) {
@@ -377,142 +550,6 @@ fn is_ours(found: &Value, message: &Message<'_>, part: Part, bot: Option<&str>) 
     };
     by_us
         && metadata["event_type"] == EVENT_TYPE
-        && payload["delivery_id"] == message.delivery.to_string()
+        && payload["delivery_id"] == delivery.to_string()
         && payload["part"] == part.as_str()
-}
-
-/// Codes of `chat.postMessage`, `chat.update` and `conversations.*`, and what they ask for:
-/// <https://docs.slack.dev/reference/methods/chat.postMessage#errors> (2026-11-22). What is not here is ambiguous.
-const CODES: &[(&str, Class)] = &[
-    ("ratelimited", Class::SlowDown(None)),
-    ("rate_limited", Class::SlowDown(None)),
-    (
-        "message_limit_exceeded",
-        Class::SlowDown(Some(MESSAGE_LIMIT_WAIT)),
-    ),
-    ("service_unavailable", Class::Transient),
-    ("team_added_to_org", Class::Transient),
-    ("org_login_required", Class::Transient),
-    ("invalid_blocks", Class::Payload),
-    ("invalid_blocks_format", Class::Payload),
-    ("msg_blocks_too_long", Class::Payload),
-    ("msg_too_long", Class::Payload),
-    ("no_text", Class::Payload),
-    ("invalid_attachments", Class::Payload),
-    ("too_many_attachments", Class::Payload),
-    ("attachment_payload_limit_exceeded", Class::Payload),
-    ("metadata_too_large", Class::Payload),
-    ("metadata_must_be_sent_from_app", Class::Payload),
-    ("invalid_metadata_format", Class::Payload),
-    ("invalid_metadata_schema", Class::Payload),
-    ("invalid_auth", Class::Setup),
-    ("not_authed", Class::Setup),
-    ("account_inactive", Class::Setup),
-    ("token_revoked", Class::Setup),
-    ("token_expired", Class::Setup),
-    ("missing_scope", Class::Setup),
-    ("not_allowed_token_type", Class::Setup),
-    ("no_permission", Class::Setup),
-    ("channel_not_found", Class::Setup),
-    ("not_in_channel", Class::Setup),
-    ("is_archived", Class::Setup),
-    ("restricted_action", Class::Setup),
-    ("restricted_action_read_only_channel", Class::Setup),
-    ("restricted_action_thread_only_channel", Class::Setup),
-    ("restricted_action_non_threadable_channel", Class::Setup),
-    ("restricted_action_thread_locked", Class::Setup),
-    ("ekm_access_denied", Class::Setup),
-    ("access_denied", Class::Setup),
-    ("accesslimited", Class::Setup),
-    ("team_access_not_granted", Class::Setup),
-    ("message_not_found", Class::Gone),
-    ("cant_update_message", Class::Gone),
-    ("edit_window_closed", Class::Gone),
-    ("is_inactive", Class::Gone),
-    ("thread_not_found", Class::Gone),
-];
-
-fn classify(error: &SlackClientError) -> SendError {
-    match error {
-        SlackClientError::ApiError(error) => api(&error.code, error.errors.as_deref()),
-        SlackClientError::RateLimitError(error) if error.code.as_deref() == Some(HTTP_503) => {
-            SendError {
-                retry_after: error.retry_after,
-                ..http(503)
-            }
-        }
-        SlackClientError::RateLimitError(error) => SendError::new(
-            Class::SlowDown(error.retry_after),
-            "Slack asked us to slow down (HTTP 429)",
-        ),
-        SlackClientError::HttpError(error) => http(error.status_code.as_u16()),
-        SlackClientError::HttpProtocolError(error) => {
-            let failure = error
-                .cause
-                .as_ref()
-                .and_then(|cause| cause.downcast_ref::<Failure>());
-            PEER.failed(failure.copied().unwrap_or(Failure::NoUrl))
-        }
-        SlackClientError::ProtocolError(_) => SendError::new(
-            Class::Ambiguous,
-            "Slack's answer can't be read (cut off, or a page of something in between)",
-        ),
-        _ => SendError::new(Class::Ambiguous, "Slack can't be asked"),
-    }
-}
-
-/// A status that is not 200: Slack says what is wrong with a message in an answer of 200.
-fn http(status: u16) -> SendError {
-    match PEER.judge(status, None) {
-        Err(error) if error.class != Class::Payload => error,
-        _ => SendError::new(Class::Setup, format!("Slack answered HTTP {status}")),
-    }
-}
-
-fn api(code: &str, errors: Option<&[String]>) -> SendError {
-    let class = CODES
-        .iter()
-        .find(|(known, _)| *known == code)
-        .map_or(Class::Ambiguous, |(_, class)| *class);
-    // A code is a word; anything else came from somewhere else and is not repeated.
-    let word = code.len() <= 60 && code.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    let mut text = match code {
-        NO_ERROR_CODE => "Slack refused without saying why".to_owned(),
-        _ if word => format!("Slack refused: {code}"),
-        _ => "Slack refused with a code of another shape".to_owned(),
-    };
-    if class == Class::Payload
-        && let Some(errors) = errors
-    {
-        // Pointers into our own layout, which holds no secrets.
-        text = format!("{text} ({})", super::text::cut(&errors.join("; "), 300));
-    }
-    SendError::new(class, text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_have_their_class() {
-        for (code, class) in [
-            ("ratelimited", Class::SlowDown(None)),
-            ("invalid_blocks", Class::Payload),
-            ("not_in_channel", Class::Setup),
-            ("message_not_found", Class::Gone),
-            ("fatal_error", Class::Ambiguous),
-            ("internal_error", Class::Ambiguous),
-            ("something_new", Class::Ambiguous),
-            (NO_ERROR_CODE, Class::Ambiguous),
-        ] {
-            assert_eq!(api(code, None).class, class, "{code}");
-        }
-    }
-
-    #[test]
-    fn a_code_that_is_no_word_is_not_repeated() {
-        let error = api("xoxb-123 was wrong", None);
-        assert_eq!(error.text, "Slack refused with a code of another shape");
-    }
 }

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use slack_morphism::{
     SlackMessageAttachment, SlackMessageContent, SlackMessageMetadata,
     prelude::{
-        SlackBlock, SlackBlockMarkDownText, SlackBlockText, SlackContextBlock,
+        SlackActionsBlock, SlackBlock, SlackBlockButtonElement, SlackBlockConfirmItem,
+        SlackBlockMarkDownText, SlackBlockPlainTextOnly, SlackBlockText, SlackContextBlock,
         SlackContextBlockElement, SlackRichTextBlock, SlackRichTextElement,
         SlackRichTextInlineElement, SlackRichTextPreformatted, SlackRichTextText,
         SlackSectionBlock,
@@ -19,29 +20,30 @@ use uuid::Uuid;
 
 use super::Message;
 use super::evidence;
+use super::phrases::{self, Phrases};
 use super::text::{
-    Clock, acknowledged, beside, cut, cut_by, line, lines, percent, reference, remarks, state,
-    summary,
+    Clock, beside, cut, cut_by, cut_mark, line, lines, lines_kept, reference, remarks, summary,
 };
 use crate::domain::notification::{Briefing, Reason};
+use crate::domain::template::Piece;
 
 /// A text object holds 3,000 characters: <https://docs.slack.dev/reference/block-kit/composition-objects/text-object> (2026-11-22).
 /// We stay below, as a cut in the middle of ours is better than a refusal.
-const TEXT_MAX: usize = 2_800;
+pub(super) const TEXT_MAX: usize = 2_800;
 /// A field of a section holds 2,000 characters (same page); ours are short.
 const FIELD_MAX: usize = 150;
 /// `text` is refused over 4,000 characters on `chat.update`: <https://docs.slack.dev/reference/methods/chat.update> (2026-11-22).
-const FALLBACK_MAX: usize = 600;
+pub(super) const FALLBACK_MAX: usize = 600;
 /// As plain text, the whole message; within the 4,000 of `chat.update`.
-const PLAIN_MAX: usize = 3_500;
+pub(super) const PLAIN_MAX: usize = 3_500;
 /// Of the page's own words in the parent.
 const EXCERPT_MAX: usize = 280;
-/// Headline with the change beside it, and why; with fields, excerpt and foot the parent stays at 2,500.
-const HEADLINE_MAX: usize = 650;
+/// The change beside the onset; with fields, excerpt, body and foot the parent stays at 2,500.
 const BESIDE_MAX: usize = 200;
-const REASON_MAX: usize = 200;
-const STEP_MAX: usize = 300;
-const WHY_MAX: usize = 710;
+/// Why, what it is not, and what to do.
+const BODY_MAX: usize = 800;
+/// The text of a confirmation: <https://docs.slack.dev/reference/block-kit/composition-objects/confirmation-dialog-object> (2026-11-22).
+const CONFIRM_MAX: usize = 300;
 /// Of the foot.
 const CONTEXT_MAX: usize = 250;
 /// All blocks of a message together are refused at about 13,200 characters
@@ -51,16 +53,24 @@ const EVIDENCE_MAX: usize = 9_000;
 /// Names our metadata; `event_type` is letters, digits and underscores.
 pub(super) const EVENT_TYPE: &str = "edgewatch_delivery";
 
-/// Colours of the bar; the word in front says the same.
-const RED: &str = "#a30200";
-const AMBER: &str = "#daa038";
-const GREEN: &str = "#2eb886";
+/// Names of our buttons (`action_id`).
+pub(super) const ACKNOWLEDGE: &str = "edgewatch_acknowledge";
+pub(super) const SILENCE: &str = "edgewatch_silence";
 
-/// Which of a delivery's two messages.
+/// Colours of the bar; the word in front says the same.
+pub(super) const RED: &str = "#a30200";
+pub(super) const AMBER: &str = "#daa038";
+pub(super) const GREEN: &str = "#2eb886";
+const BLUE: &str = "#1d9bd1";
+
+/// Which of a delivery's two messages, or the message of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Parent,
     Reply,
+    Summary,
+    /// No incident at all.
+    Notice,
 }
 
 impl Part {
@@ -68,17 +78,29 @@ impl Part {
         match self {
             Self::Parent => "parent",
             Self::Reply => "reply",
+            Self::Summary => "summary",
+            Self::Notice => "notice",
         }
     }
 }
 
 /// The parent message in its present state; `mention` is written as it stands, and only when it is first posted.
-pub(super) fn parent(message: &Message<'_>, mention: Option<&str>) -> SlackMessageContent {
+///
+/// `buttons` says whether anybody hears them; a message of an incident that is over has none.
+pub(super) fn parent(
+    message: &Message<'_>,
+    mention: Option<&str>,
+    buttons: bool,
+    phrases: &Phrases,
+) -> SlackMessageContent {
     let clock = Clock::new(message);
-    let mut text = escape(&summary(message, &clock), FALLBACK_MAX);
-    if message.plain {
-        text = plain(message, &clock);
-    }
+    let mut text = if message.plain {
+        plain(message, &clock)
+    } else {
+        // Slack shows it above the attachment, and as the push message.
+        let facts = phrases::for_engineers(message, &clock);
+        markup(&phrases.headline.render_something(&facts), FALLBACK_MAX)
+    };
     if let Some(mention) = mention {
         text = format!("{mention} {text}");
     }
@@ -86,14 +108,20 @@ pub(super) fn parent(message: &Message<'_>, mention: Option<&str>) -> SlackMessa
     if message.plain {
         return content;
     }
+    let mut blocks = parent_blocks(message, &clock, phrases);
+    if buttons && !message.briefing.resolved {
+        blocks.push(buttons_of(message.briefing));
+    }
     let attachment = SlackMessageAttachment::new()
-        .with_color(colour(message.briefing).to_owned())
-        .with_blocks(parent_blocks(message, &clock));
+        .with_color(colour(message.briefing, message.reason).to_owned())
+        .with_blocks(blocks);
     content.with_attachments(vec![attachment])
 }
 
-fn colour(briefing: &Briefing) -> &'static str {
-    if briefing.resolved {
+fn colour(briefing: &Briefing, reason: Reason) -> &'static str {
+    if reason == Reason::Notice {
+        BLUE
+    } else if briefing.resolved {
         GREEN
     } else if briefing.our_side {
         AMBER
@@ -102,83 +130,99 @@ fn colour(briefing: &Briefing) -> &'static str {
     }
 }
 
-fn parent_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
+pub(super) fn parent_blocks(
+    message: &Message<'_>,
+    clock: &Clock,
+    phrases: &Phrases,
+) -> Vec<SlackBlock> {
     let briefing = message.briefing;
-    let mut blocks = vec![
-        section(&headline(message, clock), HEADLINE_MAX),
+    if message.reason == Reason::Notice {
+        return notice_blocks(message, clock);
+    }
+    let facts = phrases::for_engineers(message, clock);
+    let mut blocks = Vec::new();
+    // The most telling one; the others stand in the thread.
+    if let (Some(change), false) = (beside(briefing).next(), briefing.resolved) {
+        blocks.push(section(&change, BESIDE_MAX));
+    }
+    blocks.push(
         SlackSectionBlock::new()
-            .with_fields(fields(briefing, clock))
+            .with_fields(fields(message, clock))
             .into(),
-    ];
-    if let Some(excerpt) = briefing.failing.as_ref().and_then(|f| f.excerpt.as_ref()) {
+    );
+    // What the page said is of no use to anybody once it is over; the thread has it.
+    let failing = briefing.failing.as_ref().filter(|_| !briefing.resolved);
+    if let Some(excerpt) = failing.and_then(|f| f.excerpt.as_ref()) {
         let excerpt = cut(&line(excerpt), EXCERPT_MAX);
         if !excerpt.is_empty() {
             blocks.push(preformatted(&excerpt));
         }
     }
-    if let Some(text) = why(briefing).filter(|_| !briefing.resolved) {
-        blocks.push(section(&text, WHY_MAX));
+    let body = markup(&phrases.body.render(&facts), BODY_MAX);
+    if !body.is_empty() {
+        blocks.push(section_of(body));
     }
-    let mut foot = vec![reference(briefing)];
-    foot.extend(acknowledged(briefing, clock));
+    let footer = markup(&phrases.footer.render(&facts), CONTEXT_MAX);
+    if !footer.is_empty() {
+        blocks.push(context_of(footer));
+    }
+    blocks
+}
+
+/// What one can do about an open incident. Silence asks back, because it keeps things from everybody.
+fn buttons_of(briefing: &Briefing) -> SlackBlock {
+    // With the episode, so that a press on an old drawing is not taken for one on the present.
+    let value = format!("{}.{}", briefing.incident, briefing.reopened);
+    let label = |text: &str| SlackBlockPlainTextOnly::from(text);
+    let asking = SlackBlockConfirmItem::new(
+        label("Silence for an hour?"),
+        SlackBlockText::MarkDown(markdown(escape(
+            &format!(
+                "Changes of {} and reminders are told to nobody for an hour, in no channel.",
+                reference(briefing)
+            ),
+            CONFIRM_MAX,
+        ))),
+        label("Silence 1 h"),
+        label("Cancel"),
+    );
+    SlackActionsBlock::new(vec![
+        SlackBlockButtonElement::new(label("Acknowledge"))
+            .with_action_id(ACKNOWLEDGE.into())
+            .with_value(value.clone())
+            .into(),
+        SlackBlockButtonElement::new(label("Silence 1 h"))
+            .with_action_id(SILENCE.into())
+            .with_value(value)
+            .with_confirm(asking)
+            .into(),
+    ])
+    .into()
+}
+
+/// A change that is no incident: what, why it is told, what to do.
+fn notice_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
+    let briefing = message.briefing;
+    let sentence = line(&briefing.headline).replace('*', "∗");
+    let mut text = vec![format!("*{sentence}*")];
+    let because = briefing.because.iter().take(3);
+    text.extend(because.map(|because| format!("• {}", line(because))));
+    let mut blocks = vec![section(&text.join("\n"), TEXT_MAX)];
+    if let Some(step) = &briefing.next_step {
+        blocks.push(section(&format!("*What to do:* {}", line(step)), BODY_MAX));
+    }
+    let mut foot = vec![
+        "NOTICE".to_owned(),
+        format!("seen first at {}", clock.time_and_zone(briefing.onset_at)),
+        line(&briefing.subject),
+    ];
     foot.extend(remarks(message, clock));
-    foot.push(line(&briefing.subject));
-    foot.push("evidence in the thread".to_owned());
     blocks.push(context(&foot.join(" · ")));
     blocks
 }
 
-/// Why, what it is not, and what to do, each cut by itself so that none crowds out the next.
-fn why(briefing: &Briefing) -> Option<String> {
-    let part = |name: &str, lines: &[String], max| {
-        let text = line(
-            &lines
-                .iter()
-                .take(2)
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join("; "),
-        );
-        (!text.is_empty()).then(|| cut(&format!("*{name}:* {}", text.replace('*', "∗")), max))
-    };
-    let step = briefing.next_step.as_slice();
-    let parts = [
-        part("Why", &briefing.because, REASON_MAX),
-        part("Ruled out", &briefing.ruled_out, REASON_MAX),
-        part("What to do", step, STEP_MAX),
-    ];
-    let text: Vec<String> = parts.into_iter().flatten().collect();
-    (!text.is_empty()).then(|| text.join("\n"))
-}
-
-fn headline(message: &Message<'_>, clock: &Clock) -> String {
+fn fields(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlockText> {
     let briefing = message.briefing;
-    let sentence = line(&briefing.headline).replace('*', "∗");
-    if message.reason == Reason::Resolved {
-        let end = briefing.resolved_at.unwrap_or(message.happened_at);
-        return format!(
-            "*{}*, at {}. {sentence}",
-            state(message),
-            clock.time_and_zone(end)
-        );
-    }
-    let mut text = if briefing.cause_known {
-        format!("*{sentence}* · confidence {}", percent(briefing.confidence))
-    } else {
-        format!("*{sentence}*")
-    };
-    // The most telling one; the others stand in the thread.
-    if let Some(change) = beside(briefing).next() {
-        text = format!(
-            "{}\n{}",
-            cut(&text, HEADLINE_MAX - BESIDE_MAX),
-            cut(&change, BESIDE_MAX - 1)
-        );
-    }
-    text
-}
-
-fn fields(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlockText> {
     let failing = briefing.cells.iter().filter(|c| c.failing).count();
     let places = format!(
         "{failing} of {} combinations, {} failed runs",
@@ -188,19 +232,35 @@ fn fields(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlockText> {
     let last_good = briefing
         .last_good_at
         .map_or_else(|| "none seen".to_owned(), |at| clock.time_and_zone(at));
-    [
-        ("Expected", briefing.expected.as_str()),
-        ("Got", briefing.got.as_str()),
-        ("Failing", places.as_str()),
-        ("Last good run", last_good.as_str()),
-    ]
-    .into_iter()
-    .map(|(title, value)| {
-        let value = line(value);
-        let value = if value.is_empty() { "–" } else { &value };
-        SlackBlockText::MarkDown(markdown(escape(&format!("*{title}*\n{value}"), FIELD_MAX)))
-    })
-    .collect()
+    let fields = if briefing.resolved {
+        let end = briefing.resolved_at.unwrap_or(message.happened_at);
+        let lasted = format!(
+            "{} to {}",
+            clock.time_and_zone(briefing.onset_at),
+            clock.time_and_zone(end)
+        );
+        [
+            ("Expected", briefing.expected.clone()),
+            ("Got meanwhile", briefing.got.clone()),
+            ("Failed", format!("{} runs", briefing.failed_runs)),
+            ("When", lasted),
+        ]
+    } else {
+        [
+            ("Expected", briefing.expected.clone()),
+            ("Got", briefing.got.clone()),
+            ("Failing", places),
+            ("Last good run", last_good),
+        ]
+    };
+    fields
+        .into_iter()
+        .map(|(title, value)| {
+            let value = line(&value);
+            let value = if value.is_empty() { "–" } else { &value };
+            SlackBlockText::MarkDown(markdown(escape(&format!("*{title}*\n{value}"), FIELD_MAX)))
+        })
+        .collect()
 }
 
 /// The reply of this delivery in the thread.
@@ -219,7 +279,7 @@ pub(super) fn reply(message: &Message<'_>) -> SlackMessageContent {
         .with_blocks(blocks)
 }
 
-fn reply_text(message: &Message<'_>, clock: &Clock) -> String {
+pub(super) fn reply_text(message: &Message<'_>, clock: &Clock) -> String {
     let briefing = message.briefing;
     let title = match message.reason {
         Reason::Opened => format!("*Evidence for {}*", reference(briefing)),
@@ -241,7 +301,7 @@ fn reply_text(message: &Message<'_>, clock: &Clock) -> String {
     text.join("\n")
 }
 
-fn evidence_blocks(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlock> {
+pub(super) fn evidence_blocks(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlock> {
     let mut room = EVIDENCE_MAX - TEXT_MAX;
     let mut blocks = Vec::new();
     for part in evidence::parts(briefing, clock) {
@@ -261,32 +321,39 @@ fn evidence_blocks(briefing: &Briefing, clock: &Clock) -> Vec<SlackBlock> {
 }
 
 /// The whole message as one text, for when the layout was refused.
-fn plain(message: &Message<'_>, clock: &Clock) -> String {
+pub(super) fn plain(message: &Message<'_>, clock: &Clock) -> String {
     escape_lines(&super::log::body(message, clock), PLAIN_MAX)
 }
 
 /// What a message is found by after an unclear outcome; anyone in the workspace can read it.
-pub(super) fn metadata(delivery: Uuid, part: Part, incident: u64) -> SlackMessageMetadata {
-    let payload = HashMap::from([
+pub(super) fn metadata(delivery: Uuid, part: Part, incident: Option<u64>) -> SlackMessageMetadata {
+    let mut payload = HashMap::from([
         ("delivery_id".to_owned(), delivery.to_string()),
         ("part".to_owned(), part.as_str().to_owned()),
-        ("incident".to_owned(), format!("INC-{incident}")),
     ]);
+    if let Some(incident) = incident {
+        payload.insert("incident".to_owned(), format!("INC-{incident}"));
+    }
     SlackMessageMetadata::new(EVENT_TYPE.to_owned()).with_event_payload(payload)
 }
 
-fn section(text: &str, max: usize) -> SlackBlock {
+pub(super) fn section(text: &str, max: usize) -> SlackBlock {
+    section_of(escape_lines(text, max))
+}
+
+/// Of a text that is markup already.
+fn section_of(text: String) -> SlackBlock {
     SlackSectionBlock::new()
-        .with_text(SlackBlockText::MarkDown(markdown(escape_lines(text, max))))
+        .with_text(SlackBlockText::MarkDown(markdown(text)))
         .into()
 }
 
-fn context(text: &str) -> SlackBlock {
-    SlackContextBlock::new(vec![SlackContextBlockElement::MarkDown(markdown(escape(
-        text,
-        CONTEXT_MAX,
-    )))])
-    .into()
+pub(super) fn context(text: &str) -> SlackBlock {
+    context_of(escape(text, CONTEXT_MAX))
+}
+
+fn context_of(text: String) -> SlackBlock {
+    SlackContextBlock::new(vec![SlackContextBlockElement::MarkDown(markdown(text))]).into()
 }
 
 /// `verbatim` keeps Slack from making links of bare URLs and names.
@@ -305,31 +372,113 @@ fn preformatted(text: &str) -> SlackBlock {
 
 /// `text` in at most `max` characters as sent, with Slack's three control characters written as entities:
 /// <https://docs.slack.dev/messaging/formatting-message-text> (2026-11-22).
-fn escape(text: &str, max: usize) -> String {
-    let cut = cut_by(text, max, |c| match c {
+pub(super) fn escape(text: &str, max: usize) -> String {
+    let cut = cut_by(text, max, sent_units);
+    cut.chars().map(sent).collect()
+}
+
+/// What came out of a template, in at most `max` characters as sent: facts made harmless, the operator's own
+/// links, mentions and marks left as they are.
+pub(super) fn markup(pieces: &[Piece], max: usize) -> String {
+    let mut units: Vec<String> = Vec::new();
+    for piece in pieces {
+        let text = lines_kept(&piece.text);
+        if piece.fact {
+            // A star of theirs would end the bold of ours.
+            units.extend(text.replace('*', "∗").chars().map(sent));
+        } else {
+            units.extend(own_units(&text));
+        }
+    }
+    while units.last().is_some_and(|unit| unit.trim().is_empty()) {
+        units.pop();
+    }
+    let size = |unit: &String| unit.encode_utf16().count();
+    if units.iter().map(size).sum::<usize>() <= max {
+        return units.concat();
+    }
+    let room = max.saturating_sub(cut_mark(units.len()).encode_utf16().count());
+    let mut used = 0;
+    let kept = units
+        .iter()
+        .take_while(|unit| {
+            used += size(unit);
+            used <= room
+        })
+        .count();
+    format!("{}{}", units[..kept].concat(), cut_mark(units.len() - kept))
+}
+
+/// What the operator wrote: whole tokens (`<https://…|…>`, `<@U…>`), and single characters.
+fn own_units(text: &str) -> Vec<String> {
+    let mut units = Vec::new();
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let token = rest.find('>').map(|end| &rest[..=end]).filter(|token| {
+            ["<http://", "<https://", "<mailto:", "<@", "<#", "<!"]
+                .iter()
+                .any(|begin| token.starts_with(begin))
+                && !token[1..].contains('<')
+                && !token.contains('\n')
+        });
+        let taken = if let Some(token) = token {
+            units.push(token.to_owned());
+            token.len()
+        } else {
+            units.push(sent(character));
+            character.len_utf8()
+        };
+        rest = &rest[taken..];
+    }
+    units
+}
+
+/// One character as Slack wants it.
+fn sent(character: char) -> String {
+    match character {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What one character costs as it is sent.
+pub(super) fn sent_units(character: char) -> usize {
+    match character {
         '&' => 5,
         '<' | '>' => 4,
         other => other.len_utf16(),
-    });
-    let mut escaped = String::with_capacity(cut.len());
-    for character in cut.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            other => escaped.push(other),
-        }
     }
-    escaped
 }
 
-fn escape_lines(text: &str, max: usize) -> String {
+pub(super) fn escape_lines(text: &str, max: usize) -> String {
     escape(&lines(text), max)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn facts_are_harmless_and_the_operators_markup_stays() {
+        let piece = |text: &str, fact| Piece {
+            text: text.to_owned(),
+            fact,
+        };
+        let pieces = [
+            piece("*R&D* <https://wiki.example/x?a=1|Runbook> <b> ", false),
+            piece("<!channel> *bold* & more", true),
+            piece(" <@U123>\n", false),
+        ];
+        assert_eq!(
+            markup(&pieces, 1_000),
+            "*R&amp;D* <https://wiki.example/x?a=1|Runbook> &lt;b&gt; &lt;!channel&gt; ∗bold∗ &amp; more <@U123>"
+        );
+        // A token is never cut in two.
+        let cut = markup(&pieces, 50);
+        assert_eq!(cut, "*R&amp;D* … cut, 32 characters more");
+    }
 
     #[test]
     fn escapes_after_cutting() {

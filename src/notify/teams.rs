@@ -4,17 +4,20 @@
 //! (<https://github.com/microsoft/AdaptiveCards/issues/8965>, 2026-11-22). No codes, host names, vendors, page
 //! text or guesses stand in a card. Nothing comes back from Teams but "accepted", so each state is a new card.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::error::{Class, SendError};
 use super::http::{self, Again, Answer, Peer};
-use super::plain::{facts, foot, lines, sentence, service, state, when, words};
-use super::text::{Clock, reference};
-use super::{Message, REQUEST_TIMEOUT};
-use crate::domain::notification::Reason;
+use super::phrases::Phrases;
+use super::plain::{PHRASE_MAX, Said, facts, lines, say, state, title, words};
+use super::text::{Clock, cut, lines_kept, reference};
+use super::{Message, Notice, REQUEST_TIMEOUT, teams_together};
+use crate::domain::notification::{Reason, Templates};
 use crate::domain::secret::Secret;
+use crate::domain::template::Piece;
 
 pub use super::plain::digest;
 
@@ -33,6 +36,7 @@ pub struct Teams {
     client: reqwest::Client,
     /// The whole URL is the secret: whoever has it may post.
     webhook: Secret,
+    phrases: Phrases,
 }
 
 impl Teams {
@@ -49,12 +53,36 @@ impl Teams {
         Ok(Self {
             client: http::client(timeout, &[])?,
             webhook,
+            phrases: Phrases::for_teams(&Templates::default()),
         })
+    }
+
+    /// Uses the operator's words where there are some.
+    #[must_use]
+    pub fn with_templates(mut self, templates: &Templates) -> Self {
+        self.phrases = Phrases::for_teams(templates);
+        self
     }
 
     /// Tells one thing.
     pub async fn tell(&self, message: &Message<'_>) -> Result<(), SendError> {
-        let body = payload(message).to_string();
+        self.post(&payload_in(message, &self.phrases)).await
+    }
+
+    /// Tells many things in one card.
+    pub async fn tell_together(&self, messages: &[Message<'_>]) -> Result<(), SendError> {
+        match teams_together::payload(messages, &self.phrases) {
+            Some(payload) => self.post(&payload).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Tells something that is no incident.
+    pub async fn notice(&self, notice: &Notice<'_>) -> Result<(), SendError> {
+        self.post(&notice.card()).await
+    }
+
+    async fn post(&self, payload: &Value) -> Result<(), SendError> {
         let request = self
             .client
             .post(self.webhook.expose())
@@ -62,7 +90,7 @@ impl Teams {
                 reqwest::header::CONTENT_TYPE,
                 "application/json; charset=utf-8",
             )
-            .body(body);
+            .body(payload.to_string());
         classify(PEER.send(request).await?)
     }
 }
@@ -113,24 +141,45 @@ fn style(message: &Message<'_>) -> &'static str {
         Reason::Opened | Reason::Reopened => "attention",
         Reason::Changed | Reason::Reminder | Reason::Acknowledged => "warning",
         Reason::Resolved => "good",
+        Reason::Notice => "emphasis",
     }
 }
 
-/// What is posted to the webhook.
+/// What is posted to the webhook, in our own words.
 #[must_use]
 pub fn payload(message: &Message<'_>) -> Value {
+    payload_in(message, &OURS)
+}
+
+/// As [`payload`], in the operator's words.
+#[must_use]
+pub fn payload_as(message: &Message<'_>, templates: &Templates) -> Value {
+    payload_in(message, &Phrases::for_teams(templates))
+}
+
+fn payload_in(message: &Message<'_>, phrases: &Phrases) -> Value {
     let clock = Clock::new(message);
-    let word = state(message);
-    let summary = format!(
-        "{word}: {} ({})",
-        sentence(message),
-        reference(message.briefing)
-    );
-    let card = if message.plain {
-        plain_card(message, &clock)
+    let said = say(message, &clock, phrases);
+    let title = title(message, &said);
+    let summary = format!("{title} ({})", reference(message.briefing));
+    let body = if message.plain {
+        vec![plain_block(message, &clock, &said)]
     } else {
-        card(message, &clock)
+        body(message, &clock, &said)
     };
+    envelope(&summary, &frame(&title, &body))
+}
+
+/// What is posted for several things at once; `None` for nothing.
+#[must_use]
+pub fn payload_together(messages: &[Message<'_>]) -> Option<Value> {
+    teams_together::payload(messages, &OURS)
+}
+
+static OURS: LazyLock<Phrases> = LazyLock::new(|| Phrases::for_teams(&Templates::default()));
+
+/// A card in the envelope that the workflow takes; the toast shows `summary` where it shows anything but "Card".
+pub(super) fn envelope(summary: &str, card: &Value) -> Value {
     json!({
         "type": "message",
         "summary": summary,
@@ -142,38 +191,42 @@ pub fn payload(message: &Message<'_>) -> Value {
     })
 }
 
-fn frame(message: &Message<'_>, body: &[Value]) -> Value {
-    let word = state(message);
+pub(super) fn frame(fallback: &str, body: &[Value]) -> Value {
     json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
-        "fallbackText": format!("{word}: {}", sentence(message)),
+        "fallbackText": fallback,
         "msteams": { "width": "Full" },
         "body": body,
     })
 }
 
-fn card(message: &Message<'_>, clock: &Clock) -> Value {
+fn body(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<Value> {
     let briefing = message.briefing;
     let word = state(message);
-    let place = format!("{} · {}", service(briefing), when(message, clock));
+    let mut items = vec![
+        json!({ "type": "TextBlock", "text": word, "weight": "Bolder", "size": "Small", "wrap": true }),
+        json!({ "type": "TextBlock", "text": markup(&said.headline), "weight": "Bolder", "size": "Large", "wrap": true }),
+    ];
+    let below = markup(&said.body);
+    if !below.is_empty() {
+        items.push(
+            json!({ "type": "TextBlock", "text": below, "isSubtle": true, "spacing": "None", "wrap": true }),
+        );
+    }
     let mut body = vec![json!({
         "type": "Container",
         "style": style(message),
         "bleed": true,
-        "items": [
-            { "type": "TextBlock", "text": word, "weight": "Bolder", "size": "Small", "wrap": true },
-            { "type": "TextBlock", "text": escape(&sentence(message)), "weight": "Bolder", "size": "Large", "wrap": true },
-            { "type": "TextBlock", "text": escape(&place), "isSubtle": true, "spacing": "None", "wrap": true },
-        ],
+        "items": items,
     })];
     let facts: Vec<Value> = facts(message, clock)
         .iter()
         .map(|(title, value)| json!({ "title": title, "value": escape(value) }))
         .collect();
     body.push(json!({ "type": "FactSet", "facts": facts }));
-    if message.reason != Reason::Resolved
+    if !matches!(message.reason, Reason::Resolved | Reason::Notice)
         && let Some(tell) = words(briefing.words.tell.as_ref())
     {
         body.push(json!({
@@ -185,30 +238,66 @@ fn card(message: &Message<'_>, clock: &Clock) -> Value {
             ],
         }));
     }
-    body.push(json!({
-        "type": "TextBlock",
-        "text": escape(&foot(message, clock)),
-        "size": "Small",
-        "isSubtle": true,
-        "wrap": true,
-    }));
-    frame(message, &body)
+    let footer = markup(&said.footer);
+    if !footer.is_empty() {
+        body.push(json!({
+            "type": "TextBlock",
+            "text": footer,
+            "size": "Small",
+            "isSubtle": true,
+            "wrap": true,
+        }));
+    }
+    body
 }
 
 /// One block of text, for when the layout was refused.
-fn plain_card(message: &Message<'_>, clock: &Clock) -> Value {
-    let text: Vec<String> = lines(message, clock).iter().map(|l| escape(l)).collect();
-    let block = json!({ "type": "TextBlock", "text": text.join("\n\n"), "wrap": true });
-    frame(message, &[block])
+fn plain_block(message: &Message<'_>, clock: &Clock, said: &Said) -> Value {
+    let text: Vec<String> = lines(message, clock, said)
+        .iter()
+        .map(|l| escape(l))
+        .collect();
+    json!({ "type": "TextBlock", "text": text.join("\n\n"), "wrap": true })
+}
+
+/// What came out of a template: facts show as they stand, the operator's Markdown is Markdown.
+fn markup(pieces: &[Piece]) -> String {
+    let mut room = PHRASE_MAX;
+    let mut text = String::new();
+    for piece in pieces {
+        let part = cut(&lines_kept(&piece.text), room);
+        room = room.saturating_sub(part.chars().count());
+        match (piece.fact, text.is_empty()) {
+            (true, true) => text.push_str(&escape(&part)),
+            (true, false) => text.extend(part.chars().map(escape_inside)),
+            (false, _) => text.push_str(&part),
+        }
+        if room == 0 {
+            break;
+        }
+    }
+    text.trim().to_owned()
+}
+
+fn escape_inside(character: char) -> String {
+    if is_markup(character) {
+        format!("\\{character}")
+    } else {
+        character.to_string()
+    }
+}
+
+fn is_markup(character: char) -> bool {
+    matches!(character, '\\' | '*' | '_' | '[' | ']' | '`' | '<' | '~')
 }
 
 /// Writes what Teams' Markdown would read as markup so that it shows:
 /// <https://learn.microsoft.com/en-us/microsoftteams/platform/task-modules-and-cards/cards/cards-format> (2026-11-22).
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let digits = text.chars().take_while(char::is_ascii_digit).count();
     for (index, character) in text.chars().enumerate() {
-        let everywhere = matches!(character, '\\' | '*' | '_' | '[' | ']' | '`' | '<' | '~');
+        let everywhere = is_markup(character);
         let at_start = index == 0 && matches!(character, '#' | '-' | '+' | '>');
         let numbered = digits > 0 && index == digits && character == '.';
         if everywhere || at_start || numbered {

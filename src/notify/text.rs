@@ -30,18 +30,19 @@ pub(super) fn line(text: &str) -> String {
 pub(super) fn lines(text: &str) -> String {
     let cleaned: Vec<String> = text
         .lines()
-        .map(|l| {
-            l.chars()
-                .map(|c| if c == '\t' { ' ' } else { c })
-                .filter(|c| {
-                    !c.is_control() && !is_hidden(*c) && !matches!(c, '\u{2028}' | '\u{2029}')
-                })
-                .collect::<String>()
-                .trim_end()
-                .to_owned()
-        })
+        .map(|l| lines_kept(l).trim_end().to_owned())
         .collect();
     cleaned.join("\n").trim_end().to_owned()
+}
+
+/// `text` with its line breaks and spaces, without characters that hide or move.
+pub(super) fn lines_kept(text: &str) -> String {
+    text.chars()
+        .map(|c| if c == '\t' { ' ' } else { c })
+        .filter(|c| {
+            *c == '\n' || !c.is_control() && !is_hidden(*c) && !matches!(c, '\u{2028}' | '\u{2029}')
+        })
+        .collect()
 }
 
 /// Marks of direction, joiners, tags and other characters that show nothing of themselves.
@@ -76,7 +77,7 @@ pub(super) fn cut(text: &str, max: usize) -> String {
     cut_by(text, max, char::len_utf16)
 }
 
-fn cut_mark(missing: usize) -> String {
+pub(super) fn cut_mark(missing: usize) -> String {
     format!("… cut, {missing} characters more")
 }
 
@@ -109,14 +110,7 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new(message: &Message<'_>) -> Self {
-        let name = message.briefing.zone.as_str();
-        let (zone, place) = match TimeZone::get(name) {
-            Ok(zone) if name != "UTC" => {
-                let city = name.rsplit('/').next().unwrap_or(name).replace('_', " ");
-                (zone, format!("{city} time"))
-            }
-            _ => (TimeZone::UTC, "UTC".to_owned()),
-        };
+        let (zone, place) = zone_of(&message.briefing.zone);
         Self {
             zone,
             place,
@@ -126,18 +120,7 @@ impl Clock {
 
     /// `14:05`, with the date when that is not today's.
     pub(super) fn time(&self, at: Timestamp) -> String {
-        let (then, now) = (
-            at.to_zoned(self.zone.clone()),
-            self.now.to_zoned(self.zone.clone()),
-        );
-        let pattern = if then.date() == now.date() {
-            "%H:%M"
-        } else if then.year() == now.year() {
-            "%a %-d %b %H:%M"
-        } else {
-            "%a %-d %b %Y %H:%M"
-        };
-        then.strftime(pattern).to_string()
+        time_in(&self.zone, at, self.now)
     }
 
     /// [`Clock::time`] and the zone's short name (`14:05 GMT`).
@@ -148,6 +131,30 @@ impl Clock {
             at.to_zoned(self.zone.clone()).strftime("%Z")
         )
     }
+}
+
+/// The zone of this IANA name and its name for people (`London time`); UTC when it is not known here.
+pub(super) fn zone_of(name: &str) -> (TimeZone, String) {
+    match TimeZone::get(name) {
+        Ok(zone) if name != "UTC" => {
+            let city = name.rsplit('/').next().unwrap_or(name).replace('_', " ");
+            (zone, format!("{city} time"))
+        }
+        _ => (TimeZone::UTC, "UTC".to_owned()),
+    }
+}
+
+/// `14:05`, with the date when that is not the day of `now`.
+pub(super) fn time_in(zone: &TimeZone, at: Timestamp, now: Timestamp) -> String {
+    let (then, now) = (at.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
+    let pattern = if then.date() == now.date() {
+        "%H:%M"
+    } else if then.year() == now.year() {
+        "%a %-d %b %H:%M"
+    } else {
+        "%a %-d %b %Y %H:%M"
+    };
+    then.strftime(pattern).to_string()
 }
 
 /// How the incident stands, word first: `DOWN`, `STILL DOWN 45 min`, `FIXED after 52 min`.
@@ -178,6 +185,7 @@ pub(super) fn state(message: &Message<'_>) -> String {
             Some(by) => format!("ACKNOWLEDGED by {}", line(&by.by)),
             None => format!("{thing}, acknowledged"),
         },
+        Reason::Notice => "NOTICE".to_owned(),
         Reason::Opened | Reason::Resolved => thing.to_owned(),
     }
 }
@@ -213,6 +221,8 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
         } else {
             format!("at {}", clock.time_and_zone(end))
         }
+    } else if message.reason == Reason::Notice {
+        format!("seen first at {}", clock.time_and_zone(briefing.onset_at))
     } else {
         format!("since {}", clock.time_and_zone(briefing.onset_at))
     };
@@ -289,8 +299,11 @@ pub(super) fn severity(briefing: &Briefing) -> &'static str {
     }
 }
 
-/// `INC-42`.
+/// `INC-42`; a notice belongs to no incident.
 pub(super) fn reference(briefing: &Briefing) -> String {
+    if briefing.incident == 0 {
+        return "no incident".to_owned();
+    }
     format!("INC-{}", briefing.incident)
 }
 

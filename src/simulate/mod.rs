@@ -16,6 +16,7 @@ pub mod pages;
 pub mod partner;
 pub mod rules;
 
+pub mod plan;
 pub mod random;
 pub mod scenario;
 pub mod world;

@@ -135,6 +135,13 @@ impl When {
             .collect()
     }
 
+    /// Whether it picks hosts or endpoints, and so leaves out whatever else there is in the world.
+    #[must_use]
+    pub fn is_about_target(&self) -> bool {
+        let target = ["endpoint", "host", "provider", "prefix", "method", "pop"];
+        target.iter().any(|factor| self.0.contains_key(*factor))
+    }
+
     /// The `PoP`s that are meant, if any are.
     #[must_use]
     pub fn pops(&self, universe: &Universe) -> Option<Vec<u16>> {

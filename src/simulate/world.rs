@@ -42,6 +42,8 @@ pub struct Met {
 #[derive(Debug)]
 struct ActiveFault {
     cells: Vec<bool>,
+    /// About some hosts or endpoints, not about the way there.
+    of_target: bool,
     pops: Option<Vec<u16>>,
     classes: Vec<(Kind, f64)>,
     probability: f64,
@@ -120,6 +122,7 @@ impl<'a> World<'a> {
             .iter()
             .map(|f| ActiveFault {
                 cells: f.when.cells(universe),
+                of_target: f.when.is_about_target(),
                 pops: f.when.pops(universe),
                 classes: f.classes.clone(),
                 probability: f.probability,
@@ -226,7 +229,9 @@ impl<'a> World<'a> {
         sent.push_back((at, egress));
         let pop = self.pop(host, egress);
         Met {
-            kind: self.meet(at, cell, pop, host_requests, egress_requests),
+            kind: self
+                .strike(at, cell, pop, (host_requests, egress_requests), false)
+                .unwrap_or_else(|| self.noise(at, cell)),
             pop,
             host_requests,
             egress_requests,
@@ -247,16 +252,26 @@ impl<'a> World<'a> {
         draw(&mut self.random, &shares)
     }
 
-    fn meet(
+    /// Sends a request to a host that is no part of the scenario, otherwise like this cell.
+    pub fn send_elsewhere(&mut self, at: f64, cell: usize) -> Kind {
+        self.strike(at, cell, None, (0, 0), true)
+            .unwrap_or(Kind::Pass)
+    }
+
+    /// What the first fault that hits a request does to it; `elsewhere` leaves out those of targets.
+    fn strike(
         &mut self,
         at: f64,
         cell: usize,
         pop: Option<u16>,
-        host_requests: u32,
-        egress_requests: u32,
-    ) -> Kind {
+        (host_requests, egress_requests): (u32, u32),
+        elsewhere: bool,
+    ) -> Option<Kind> {
         for fault in &self.faults {
             if !fault.cells[cell] || !fault.active.iter().any(|(a, b)| (*a..*b).contains(&at)) {
+                continue;
+            }
+            if elsewhere && fault.of_target {
                 continue;
             }
             if fault
@@ -273,9 +288,9 @@ impl<'a> World<'a> {
             if below || (fault.probability < 1.0 && self.random.f64() >= fault.probability) {
                 continue;
             }
-            return draw(&mut self.random, &fault.classes).unwrap_or(Kind::Timeout);
+            return Some(draw(&mut self.random, &fault.classes).unwrap_or(Kind::Timeout));
         }
-        self.noise(at, cell)
+        None
     }
 
     fn noise(&mut self, at: f64, cell: usize) -> Kind {

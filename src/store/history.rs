@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
+use super::surroundings;
 use super::writer::Note;
 use crate::domain::cell::CellKey;
 use crate::domain::observation::{FailureKind, Observation, Phases, Purpose};
@@ -333,6 +334,13 @@ impl History {
             "DELETE FROM outbox WHERE state NOT IN ('pending', 'sending') AND done_us < ?",
             [done.as_microsecond()],
         )?;
+        let forgotten = now
+            .checked_sub(surroundings::KEEP)
+            .unwrap_or(Timestamp::MIN);
+        connection.execute(
+            "DELETE FROM surroundings WHERE at_us < ? AND name != 'ours'",
+            [forgotten.as_microsecond()],
+        )?;
         forget_incidents(connection)
     }
 
@@ -412,6 +420,7 @@ fn forget_incidents(connection: &Connection) -> rusqlite::Result<()> {
     for (table, column) in [
         ("timeline", "incident"),
         ("threads", "incident"),
+        ("storm_members", "incident"),
         ("incidents", "number"),
     ] {
         connection.execute(

@@ -14,12 +14,15 @@ mod error;
 mod hand;
 mod history;
 mod incidents;
+mod marks;
 mod open;
 mod outbox;
 mod reader;
 mod runs;
 mod schema;
 mod silences;
+mod storms;
+mod surroundings;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -33,14 +36,17 @@ use crate::domain::mute::Silence;
 use crate::domain::observation::Observation;
 use crate::domain::plan::StorePolicy;
 use crate::domain::secret::Secret;
+use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::Verdict;
 
 pub use error::StoreError;
 pub use hand::Hand;
 pub use incidents::{Open, Shown};
+pub use marks::Mark;
 pub use outbox::{Delivery, Divert, Due, Outcome, Post, Progress, Settled, Thread};
 pub use reader::Reader;
 pub use silences::Ask;
+pub use storms::{Joined, Storm};
 pub use writer::Health;
 
 use writer::{Note, Queue};
@@ -174,6 +180,32 @@ impl Store {
             self.outbox_changed();
         }
         Ok(())
+    }
+
+    /// Keeps what one step learned of the surroundings, with the notices of it, together or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was changed then.
+    pub async fn learn(&self, learned: Learned) -> Result<(), StoreError> {
+        let due = !learned.notifications.is_empty();
+        self.write("keep what was learned", move |transaction, path| {
+            surroundings::put(transaction, path, &learned, crate::clock::now())
+        })
+        .await?;
+        if due {
+            self.outbox_changed();
+        }
+        Ok(())
+    }
+
+    /// What was learned of the surroundings, and what of it can't be read, for the log.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table can't be read.
+    pub async fn remember(&self) -> Result<(Memory, Vec<String>), StoreError> {
+        let path = self.inner.path.clone();
+        self.call(move |connection| surroundings::load(connection, &path))
+            .await
     }
 
     /// Open incidents, those resolved within the last day, and the next free number.

@@ -17,7 +17,16 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const JOURNAL_BYTES_MAX: i64 = 64 << 20;
 
 /// Tables worth more than any history: checked for damage at each start.
-const PRECIOUS: [&str; 5] = ["cells", "incidents", "timeline", "outbox", "threads"];
+const PRECIOUS: [&str; 8] = [
+    "cells",
+    "incidents",
+    "timeline",
+    "outbox",
+    "threads",
+    "storms",
+    "storm_members",
+    "marks",
+];
 
 /// An open file, and the lock that keeps other daemons out for as long as it lives.
 pub(super) struct OpenFile {

@@ -381,16 +381,49 @@ impl Store {
     }
 
     /// Notes that a try begins; nothing may be sent before this returned.
-    pub async fn sending(&self, delivery: Uuid, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn sending(&self, deliveries: Vec<Uuid>, now: Timestamp) -> Result<(), StoreError> {
         self.write("mark a notification", move |transaction, path| {
-            transaction
-                .execute(
-                    "UPDATE outbox SET state = 'sending', attempts = attempts + 1, last_attempt_us = ?1,
-                         first_attempt_us = coalesce(first_attempt_us, ?1) WHERE delivery = ?2",
-                    params![now.as_microsecond(), delivery.to_string()],
+            for delivery in deliveries {
+                transaction
+                    .execute(
+                        "UPDATE outbox SET state = 'sending', attempts = attempts + 1, last_attempt_us = ?1,
+                             first_attempt_us = coalesce(first_attempt_us, ?1) WHERE delivery = ?2",
+                        params![now.as_microsecond(), delivery.to_string()],
+                    )
+                    .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// How many messages with one of these reasons a receiver has taken since; the rows of a merged message count too.
+    pub async fn told_since(
+        &self,
+        receiver: &ReceiverName,
+        lane: &str,
+        reasons: &[Reason],
+        since: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let path = self.inner.path.clone();
+        let (receiver, lane) = (receiver.as_str().to_owned(), lane.to_owned());
+        let words: Vec<String> = reasons
+            .iter()
+            .map(|r| format!("'{}'", r.as_str()))
+            .collect();
+        let words = words.join(", ");
+        self.call(move |connection| {
+            connection
+                .query_row(
+                    &format!(
+                        "SELECT count(*) FROM outbox WHERE state = 'accepted' AND receiver = ? AND lane = ?
+                             AND reason IN ({words}) AND done_us >= ?"
+                    ),
+                    params![receiver, lane, since.as_microsecond()],
+                    |row| row.get::<_, i64>(0),
                 )
-                .map(drop)
-                .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))
+                .map(|count| count as usize)
+                .map_err(|e| StoreError::from_sqlite(&path, "read the outbox", &e))
         })
         .await
     }
@@ -403,20 +436,39 @@ impl Store {
         divert: Option<Divert>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let diverted = matches!(divert, Some(Divert::To { .. }));
-        let key = Key::of(delivery);
-        let settled = outcome.clone();
-        let receiver = key.receiver.clone();
+        self.settle_all(vec![(delivery, outcome, divert)], now)
+            .await
+    }
+
+    /// As [`Store::settle`], for what one message told together: all of it or nothing.
+    pub async fn settle_all(
+        &self,
+        settled: Vec<(&Delivery, Outcome, Option<Divert>)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let diverted = settled
+            .iter()
+            .any(|(_, _, divert)| matches!(divert, Some(Divert::To { .. })));
+        let settled: Vec<(Key, Outcome, Option<Divert>)> = settled
+            .into_iter()
+            .map(|(delivery, outcome, divert)| (Key::of(delivery), outcome, divert))
+            .collect();
+        let ends: Vec<(String, Outcome)> = settled
+            .iter()
+            .map(|(key, outcome, _)| (key.receiver.clone(), outcome.clone()))
+            .collect();
         let work = move |transaction: &Transaction<'_>, path: &Path| {
-            settle(transaction, &key, &outcome, now)
-                .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))?;
-            if let Some(divert) = divert {
+            let error =
+                |e: rusqlite::Error| StoreError::from_sqlite(path, "mark a notification", &e);
+            for (key, outcome, divert) in settled {
+                settle(transaction, &key, &outcome, now).map_err(error)?;
+                let Some(divert) = divert else { continue };
                 transaction
                     .execute(
                         "UPDATE outbox SET diverted = 1 WHERE delivery = ?",
                         [&key.delivery],
                     )
-                    .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))?;
+                    .map_err(error)?;
                 if let Divert::To { notification, note } = divert {
                     put(
                         transaction,
@@ -430,7 +482,9 @@ impl Store {
             Ok(())
         };
         self.write_then("mark a notification", work, move |post| {
-            post.settle(&receiver, &settled);
+            for (receiver, outcome) in &ends {
+                post.settle(receiver, outcome);
+            }
         })
         .await?;
         if diverted {

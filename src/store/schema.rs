@@ -81,7 +81,39 @@ const STEPS: &[&str] = &[
         text TEXT NOT NULL
     ) STRICT;
     ",
-    // 3: silences, and what people ask of a daemon from another process.
+    // 3: summaries of many incidents, and when a receiver was last told something that is no incident.
+    "
+    CREATE TABLE storms (
+        id INTEGER PRIMARY KEY,
+        delivery TEXT NOT NULL UNIQUE,
+        receiver TEXT NOT NULL, lane TEXT NOT NULL,
+        began_us INTEGER NOT NULL, last_us INTEGER NOT NULL, tried_us INTEGER,
+        configured TEXT, channel TEXT, ts TEXT
+    ) STRICT;
+    CREATE INDEX storms_receiver ON storms (receiver, lane, id);
+
+    CREATE TABLE storm_members (
+        incident INTEGER NOT NULL, receiver TEXT NOT NULL, lane TEXT NOT NULL,
+        storm INTEGER NOT NULL REFERENCES storms (id),
+        headline TEXT NOT NULL, our_side INTEGER NOT NULL, onset_us INTEGER NOT NULL, resolved_us INTEGER,
+        PRIMARY KEY (incident, receiver, lane)
+    ) STRICT;
+    CREATE INDEX storm_members_storm ON storm_members (storm);
+
+    CREATE TABLE marks (
+        receiver TEXT NOT NULL, what TEXT NOT NULL, at_us INTEGER NOT NULL, text TEXT NOT NULL,
+        PRIMARY KEY (receiver, what)
+    ) STRICT;
+    ",
+    // 4: what is remembered of the fronts of hosts and of our own side.
+    "
+    CREATE TABLE surroundings (
+        name TEXT PRIMARY KEY,
+        at_us INTEGER NOT NULL,
+        version INTEGER NOT NULL, document TEXT NOT NULL
+    ) STRICT;
+    ",
+    // 5: silences, and what people ask of a daemon from another process.
     "
     CREATE TABLE silences (
         number INTEGER PRIMARY KEY AUTOINCREMENT,

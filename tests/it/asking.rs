@@ -409,7 +409,7 @@ async fn postmortem_is_filled_from_the_facts() {
         "A security system in front of GMC turned away one of our programs",
         "Over since ",
         "| first failed run | ",
-        "the same request as modern passed",
+        "the same request as `modern` passed",
         "`edgewatch gate connect`",
         "**To write:** ",
     ] {

@@ -85,8 +85,48 @@ fn check_block(block: &Value, path: &str, found: &mut Vec<String>) {
                 rich_text(element, &format!("{path}/elements/{index}"), found);
             }
         }
+        Some("actions") => {
+            let elements = list(block, "elements");
+            if elements.is_empty() || elements.len() > 25 {
+                found.push(format!("{path}: 1 to 25 elements"));
+            }
+            for (index, element) in elements.iter().enumerate() {
+                button(element, &format!("{path}/elements/{index}"), found);
+            }
+        }
         Some("divider") => {}
         other => found.push(format!("{path}: unsupported type {other:?}")),
+    }
+}
+
+/// <https://docs.slack.dev/reference/block-kit/block-elements/button-element> (read 2026-11-22).
+fn button(element: &Value, path: &str, found: &mut Vec<String>) {
+    let plain = |text: &Value, what: &str, max: usize, found: &mut Vec<String>| {
+        if text["type"] != "plain_text" {
+            found.push(format!("{path}: {what} is plain_text"));
+        }
+        text_object(text, &format!("{path}/{what}"), max, found);
+    };
+    if element["type"] != "button" {
+        found.push(format!("{path}: unsupported type {}", element["type"]));
+    }
+    plain(&element["text"], "text", 75, found);
+    for (key, max) in [("action_id", 255), ("value", 2_000)] {
+        let text = element[key].as_str().unwrap_or_default();
+        if text.is_empty() || length(text) > max {
+            found.push(format!("{path}: {key} of 1 to {max} characters"));
+        }
+    }
+    if let Some(confirm) = element.get("confirm") {
+        plain(&confirm["title"], "confirm/title", 100, found);
+        plain(&confirm["confirm"], "confirm/confirm", 30, found);
+        plain(&confirm["deny"], "confirm/deny", 30, found);
+        text_object(
+            &confirm["text"],
+            &format!("{path}/confirm/text"),
+            300,
+            found,
+        );
     }
 }
 

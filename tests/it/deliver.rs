@@ -7,7 +7,7 @@ use std::time::Duration;
 use edgewatch::app::deliver::{Deliver, Print, Timing};
 use edgewatch::domain::cell::ReceiverName;
 use edgewatch::domain::incident::State;
-use edgewatch::domain::notification::{Channel, Notification, Reason, Receiver};
+use edgewatch::domain::notification::{Channel, Notification, Reason, Receiver, Templates};
 use edgewatch::domain::plan::StorePolicy;
 use edgewatch::domain::secret::Secret;
 use edgewatch::store::{Progress, Store};
@@ -26,11 +26,13 @@ pub(crate) fn timing() -> Timing {
         backoff_max: ms(20),
         slow_down: ms(10),
         setup: ms(40),
+        check: None,
         look: ms(5),
         blind_first: ms(10),
         blind: ms(10),
         gap_slack: ms(0),
         gap_teams: ms(0),
+        storm_gap: ms(20),
         gap_email: ms(0),
         gap_pagerduty: ms(0),
         store: ms(10),
@@ -159,13 +161,15 @@ impl World {
     }
 }
 
-fn engineers(fake: &Fake) -> Receiver {
+pub(crate) fn engineers(fake: &Fake) -> Receiver {
     Receiver {
         name: ReceiverName::new("engineers"),
         channel: Channel::Slack {
             token: Ok(Secret::new(TOKEN)),
             channel: CHANNEL.into(),
             mention: Some(MENTION.into()),
+            buttons: None,
+            templates: Templates::default(),
             api: fake.api(),
         },
         fallback: Some(ReceiverName::new("support")),
@@ -177,12 +181,14 @@ pub(crate) fn support(fake: &Fake) -> Receiver {
         name: ReceiverName::new("support"),
         channel: Channel::Teams {
             webhook: Ok(Secret::new(fake.webhook())),
+            all_is_well: None,
+            templates: Templates::default(),
         },
         fallback: None,
     }
 }
 
-fn hangs(fault: Fault) -> bool {
+pub(crate) fn hangs(fault: Fault) -> bool {
     matches!(fault, Fault::Hang | Fault::TakenThenHang)
 }
 
@@ -517,8 +523,11 @@ async fn a_broken_set_up_goes_to_the_fallback_and_is_tried_again() {
     slack
         .until("both, at last", |s| s.replies().len() == 2)
         .await;
+    // Those who were told instead hear that it is over.
+    teams.until("the end of it", |t| t.cards().len() == 3).await;
     deliver.stop(PATIENCE).await;
-    assert_eq!(teams.cards().len(), 2);
+    let card = teams.cards()[2].to_string();
+    assert!(card.contains("can be delivered again"), "{card}");
     assert!(world.store.undelivered().await.unwrap().is_empty());
 }
 
@@ -553,6 +562,8 @@ async fn without_a_token_the_log_is_the_channel() {
             token: Err("SLACK_BOT_TOKEN is not set".into()),
             channel: CHANNEL.into(),
             mention: None,
+            buttons: None,
+            templates: Templates::default(),
             api: "https://slack.com/api".into(),
         },
         fallback: None,
@@ -688,6 +699,7 @@ async fn secrets_stay_where_they_belong() {
     }
 }
 
+/// What was logged.
 #[derive(Clone, Default)]
 pub(crate) struct Captured(pub(crate) Arc<Mutex<Vec<u8>>>);
 

@@ -1,5 +1,7 @@
 //! A Slack and a Teams on loopback: strict about what they take, and failing as told.
 
+mod socket;
+
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,6 +19,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use super::block_kit;
+
+pub(crate) use socket::{APP_TOKEN, Manner, press};
 
 pub(crate) const TOKEN: &str = "xoxb-1234567890-secret-token";
 pub(crate) const CHANNEL: &str = "C0123456789";
@@ -74,6 +78,10 @@ struct State {
     always: HashMap<String, Fault>,
     clock: u64,
     page_size: usize,
+    /// Slack: what only one person saw.
+    whispers: Vec<Value>,
+    groups: HashMap<String, Vec<String>>,
+    sockets: socket::Sockets,
 }
 
 /// A fake service; the server ends with it.
@@ -199,6 +207,16 @@ impl Fake {
         messages
     }
 
+    /// What single persons were told, as it was asked for.
+    pub(crate) fn whispers(&self) -> Vec<Value> {
+        self.lock().whispers.clone()
+    }
+
+    pub(crate) fn user_group(&self, id: &str, users: &[&str]) {
+        let users = users.iter().map(|u| (*u).to_owned()).collect();
+        self.lock().groups.insert(id.to_owned(), users);
+    }
+
     pub(crate) fn cards(&self) -> Vec<Value> {
         self.lock().cards.clone()
     }
@@ -244,6 +262,7 @@ async fn serve(
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
 ) {
+    let here = listener.local_addr().unwrap();
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -253,10 +272,11 @@ async fn serve(
         connections.spawn(async move {
             let answer = service_fn(move |request| {
                 let (state, changed) = (Arc::clone(&state), Arc::clone(&changed));
-                async move { handle(service, request, &state, &changed).await }
+                async move { handle(service, here, request, &state, &changed).await }
             });
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), answer)
+                .with_upgrades()
                 .await;
         });
     }
@@ -282,9 +302,10 @@ fn json_answer(value: &Value) -> Response<Full<Bytes>> {
 
 async fn handle(
     service: Service,
-    request: Request<Incoming>,
-    state: &Mutex<State>,
-    changed: &Notify,
+    here: SocketAddr,
+    mut request: Request<Incoming>,
+    state: &Arc<Mutex<State>>,
+    changed: &Arc<Notify>,
 ) -> Answer {
     let method = match service {
         Service::Slack => request.uri().path().rsplit('/').next().unwrap().to_owned(),
@@ -294,6 +315,12 @@ async fn handle(
         url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
             .into_owned()
             .collect();
+    let header = |name: &str| {
+        let value = request.headers().get(name).map(|v| v.to_str().unwrap());
+        value.unwrap_or_default().to_owned()
+    };
+    let websocket = header("sec-websocket-key");
+    let upgrade = (!websocket.is_empty()).then(|| hyper::upgrade::on(&mut request));
     let header = |name: &str| {
         let value = request.headers().get(name).map(|v| v.to_str().unwrap());
         value.unwrap_or_default().to_owned()
@@ -315,6 +342,13 @@ async fn handle(
     let take = || {
         let mut state = state.lock().unwrap();
         match service {
+            Service::Slack if method == "apps.connections.open" => {
+                if authorization == format!("Bearer {APP_TOKEN}") {
+                    json!({ "ok": true, "url": format!("ws://{here}/socket?ticket={}", socket::TICKET) })
+                } else {
+                    refuse("invalid_auth")
+                }
+            }
             Service::Slack if authorization != format!("Bearer {TOKEN}") => {
                 json!({ "ok": false, "error": "invalid_auth" })
             }
@@ -325,6 +359,24 @@ async fn handle(
             Service::Teams => teams(&mut state, &query, &body),
         }
     };
+    if let Some(upgrade) = upgrade
+        && fault.is_none()
+    {
+        assert_eq!(query["ticket"], socket::TICKET);
+        let accept =
+            tokio_tungstenite::tungstenite::handshake::derive_accept_key(websocket.as_bytes());
+        tokio::spawn(socket::serve(
+            upgrade,
+            Arc::clone(state),
+            Arc::clone(changed),
+        ));
+        let headers = [
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-accept", accept.as_str()),
+        ];
+        return Ok(respond(101, &headers, ""));
+    }
     let answer = match fault {
         None | Some(Fault::None) => finish(service, &take()),
         Some(Fault::SlowDown(after)) => {
@@ -419,6 +471,22 @@ fn slack(state: &mut State, method: &str, query: &HashMap<String, String>, body:
                 post(state, body)
             }
         }
+        "chat.postEphemeral" => {
+            let body: Value = serde_json::from_slice(body).unwrap();
+            if body["channel"] != CHANNEL {
+                return refuse("channel_not_found");
+            }
+            let problems = block_kit::problems(&body);
+            if !problems.is_empty() {
+                return json!({ "ok": false, "error": "invalid_blocks", "errors": problems });
+            }
+            state.whispers.push(body);
+            json!({ "ok": true, "message_ts": "9.9" })
+        }
+        "usergroups.users.list" => match state.groups.get(&query["usergroup"]) {
+            Some(users) => json!({ "ok": true, "users": users }),
+            None => refuse("no_such_subteam"),
+        },
         "conversations.history" => history(state, query, None),
         "conversations.replies" => history(state, query, Some(&query["ts"])),
         _ => refuse("unknown_method"),
@@ -479,7 +547,7 @@ fn history(state: &State, query: &HashMap<String, String>, thread: Option<&str>)
     if query.get("channel").map(String::as_str) != Some(CHANNEL) {
         return refuse("channel_not_found");
     }
-    let oldest: f64 = query["oldest"].parse().unwrap();
+    let oldest: f64 = query.get("oldest").map_or(0.0, |o| o.parse().unwrap());
     let mut found: Vec<Value> = state
         .messages
         .iter()

@@ -21,20 +21,24 @@ mod world;
 
 /// `try`, `gate`, `report` and `postmortem`, as a person or a job meets them.
 mod asking;
-/// The daemon as a real process, killed in the middle of an incident.
-//mod daemon;
 /// What Slack accepts as blocks, from its documentation and not from our sender.
 mod block_kit;
 /// Scores the classifier against saved answers.
 mod classify;
 /// The commands as a person or a script meets them.
 mod cli;
+/// Buttons in Slack over a WebSocket: each click once, refused ones answered, never deaf for good.
+mod clicks;
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.
 mod config;
 /// The daemon as a real process, killed in the middle of an incident.
 mod daemon;
 /// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
 mod deliver;
+/// The daemon against `replay`: the same scenarios over real sockets.
+mod live;
+/// What is told beside incidents: all is well, a channel in trouble, its end.
+mod notices;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
 /// Silences and acknowledgements, by command and by button, with a daemon and without.
@@ -49,8 +53,14 @@ mod simulate;
 mod slack;
 /// What is kept: round trips, retention, damage, two processes, write failures.
 mod store;
+/// Many incidents at once: one message that names them, details and ends for each.
+mod storm;
+/// Fronts that change: from real answers through the rules to the store and the channels.
+mod surroundings;
 /// How incidents look in Teams, and that support staff read plain words only.
 mod teams;
+/// The operator's own words for messages, sound and unsound.
+mod templates;
 /// Watching the watcher: metrics, health, heartbeat, the service manager, `status`.
 mod watched;
 /// Every text about an incident, for every cause, to be read by a person.

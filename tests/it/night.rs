@@ -140,6 +140,7 @@ impl Night {
                     self.store.commit(*change).await.unwrap();
                 }
                 Effect::VerdictChanged(change) => self.store.note_verdict(&change),
+                Effect::Learned(learned) => self.store.learn(*learned).await.unwrap(),
             }
         }
         happened

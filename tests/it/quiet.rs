@@ -317,7 +317,7 @@ async fn buttons_are_heard() {
         config: None,
         listener: None,
         messages: Arc::new(|_: &str| {}),
-        buttons: Some(clicks),
+        actions: Some((buttons.clone(), clicks)),
     };
     let task = tokio::spawn(daemon::run(options, wanted));
     let at = clock::now();

@@ -71,6 +71,31 @@ fn the_story_says_why() {
 }
 
 #[test]
+fn the_story_ends_with_the_messages() {
+    let check = |name: &str, expected: &[&str]| {
+        let (_, story, _) = replay(&[&own(name), "--seeds", "1"]);
+        let (_, told) = story
+            .split_once("tells people\n")
+            .expect("the story has messages");
+        for words in expected {
+            assert!(told.contains(words), "{words:?} is missing in\n{told}");
+        }
+    };
+    check(
+        "march-2021-legacy-java.yaml",
+        &["message: INC-1 opened: The partner refuses client `java-1.8`"],
+    );
+    check(
+        "lifts-by-itself.yaml",
+        &["message: INC-1 opened:", "message: INC-1 resolved:"],
+    );
+    check(
+        "ours-offline.yaml",
+        &["message: INC-1 opened: Our own network"],
+    );
+}
+
+#[test]
 fn bad_input_is_explained() {
     let check = |text: &str, expected: &str| {
         let dir = tempfile::tempdir().expect("a directory");

@@ -158,7 +158,7 @@ pub(crate) fn notification(reason: Reason, sequence: u32, receiver: &str) -> Not
         Reason::Reminder => at("2021-02-28T03:15:10Z"),
         Reason::Resolved => at("2021-02-28T04:06:00Z"),
         Reason::Reopened => at("2021-02-28T04:12:00Z"),
-        Reason::Acknowledged => at("2021-02-28T02:20:00Z"),
+        Reason::Acknowledged | Reason::Notice => at("2021-02-28T02:20:00Z"),
     };
     if reason == Reason::Acknowledged {
         briefing.acknowledged = Some(Acknowledged {

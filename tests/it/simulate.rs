@@ -318,6 +318,65 @@ async fn rules_tell_requests_apart() {
 }
 
 #[tokio::test]
+async fn rules_look_at_header_method_version_and_chance() {
+    let edge = gmc(script()).await;
+    let block = || Action::Page(Page::CloudFrontBlocked);
+    let with = |change: fn(&mut When)| {
+        let mut when = When::any();
+        change(&mut when);
+        when
+    };
+    for rule in [
+        Rule::new(
+            "header",
+            with(|when| when.header = Some(("X-Team".into(), Text::prefix("re")))),
+            block(),
+        ),
+        Rule::new(
+            "method",
+            with(|when| when.method = vec!["HEAD".into()]),
+            block(),
+        ),
+        Rule::new(
+            "version",
+            with(|when| when.http = vec![HttpVersion::H2]),
+            Action::Page(Page::CloudflareChallenge),
+        ),
+        Rule::new(
+            "chance",
+            When::ua(Text::exact("often")),
+            Action::OriginFails(502),
+        )
+        .probability(0.5),
+    ] {
+        edge.add(rule).unwrap();
+    }
+    let agent = client("x", "127.0.0.1");
+    let url = edge.url(HEALTH_PATH);
+    for (team, expected) in [("reval", 403), ("tis", 200)] {
+        let got = send(agent.get(&url).header("x-team", team)).await;
+        assert_eq!(got.status, expected, "{team}");
+    }
+    assert_eq!(send(agent.head(&url)).await.status, 403);
+    let second = reqwest::Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .tls_certs_only([])
+        .build()
+        .unwrap();
+    let challenged = send(second.get(&url)).await;
+    assert_eq!(challenged.header("cf-mitigated"), "challenge");
+    assert_eq!(send(agent.get(&url)).await.status, 200);
+    let often = client("often", "127.0.0.1");
+    let mut failed = 0;
+    for _ in 0..40 {
+        failed += u32::from(send(often.get(&url)).await.status == 502);
+    }
+    assert!((8..=32).contains(&failed), "{failed} of 40");
+    edge.stop().await;
+}
+
+#[tokio::test]
 async fn rates_and_times_follow_the_clock() {
     let hand = Hand::new();
     let mut start = Script::new(hand.clock());

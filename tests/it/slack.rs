@@ -40,7 +40,7 @@ pub(crate) fn message(notification: &Notification) -> Message<'_> {
 }
 
 /// Time stamps differ from run to run.
-fn without_ts(body: &Value) -> Value {
+pub(crate) fn without_ts(body: &Value) -> Value {
     let mut body = body.clone();
     for key in ["ts", "thread_ts"] {
         if let Some(ts) = body.get_mut(key) {
@@ -140,9 +140,9 @@ async fn a_whole_incident_is_one_message() {
     assert_eq!(fake.messages().len(), 1);
     assert_eq!(
         fake.parents()[0].body["text"],
-        "FIXED after 1 h 52 min · GMC answers `legacy-reval` again. It was: GMC refuses `legacy-reval` (Java/1.8.0_275) at Cloudflare, from every egress · was down from 02:14 to 04:06 GMT"
+        "*FIXED after 1 h 52 min* · GMC answers `legacy-reval` again. It was: GMC refuses `legacy-reval` (Java/1.8.0_275) at Cloudflare, from every egress · was down from 02:14 GMT to 04:06 GMT"
     );
-    let foot = fake.parents()[0].body["attachments"][0]["blocks"][3]["elements"][0]["text"].clone();
+    let foot = fake.parents()[0].body["attachments"][0]["blocks"][1]["elements"][0]["text"].clone();
     assert_eq!(
         foot,
         "INC-42 · Delivered late, happened at 04:06 GMT · webcache.gmc-uk.org · evidence in the thread"

@@ -483,7 +483,7 @@ async fn refuses_a_file_of_a_newer_version() {
         .unwrap()
         .pragma_update(None, "user_version", 99)
         .unwrap();
-    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 3); run that version, or set another `store.path`";
+    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 5); run that version, or set another `store.path`";
     assert_eq!(refusal(&path), message);
     assert!(matches!(
         Store::read_only(&path),
@@ -497,6 +497,27 @@ async fn refuses_a_file_of_a_newer_version() {
         Store::read_only(&path),
         Err(StoreError::Older { .. })
     ));
+}
+
+/// A file of the first format is brought up to date and keeps what it has.
+#[tokio::test]
+async fn an_older_file_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let store = open(&path);
+    store.commit(change(7, vec![])).await.unwrap();
+    store.close().await;
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("DROP TABLE storm_members; DROP TABLE storms; DROP TABLE marks; DROP TABLE notes; PRAGMA user_version = 1")
+        .unwrap();
+    let store = open(&path);
+    assert!(store.show(7).await.unwrap().is_some());
+    assert_eq!(store.open_incidents().await.unwrap(), 1);
+    let support = edgewatch::domain::cell::ReceiverName::new("support");
+    let mark = store.mark(&support, edgewatch::store::Mark::AllIsWell);
+    assert_eq!(mark.await.unwrap(), None);
+    store.close().await;
 }
 
 #[test]

@@ -16,7 +16,7 @@ use edgewatch::app::daemon::{self, Command, News, Options};
 use edgewatch::app::load;
 use edgewatch::clock;
 use edgewatch::domain::incident::Happening;
-use edgewatch::domain::notification::Channel;
+use edgewatch::domain::notification::{Channel, Templates};
 use edgewatch::domain::observation::Purpose;
 use edgewatch::domain::plan::{Heartbeat, Plan};
 use edgewatch::domain::secret::Secret;
@@ -157,10 +157,12 @@ impl Patient {
             config,
             listener: Some(Box::new(listener)),
             messages: Arc::new(|_: &str| {}),
-            buttons: None,
+            actions: None,
         };
         let task = tokio::spawn(daemon::run(options, wanted));
-        let address = within("the start", start).await.unwrap();
+        let Ok(address) = within("the start", start).await else {
+            panic!("it did not start: {:?}", task.await)
+        };
         Self {
             address,
             commands,
@@ -871,6 +873,8 @@ async fn delivered(faults: &[Fault]) -> String {
         token: Ok(Secret::new(TOKEN)),
         channel: CHANNEL.to_owned(),
         mention: None,
+        buttons: None,
+        templates: Templates::default(),
         api: slack.api(),
     };
     let patient = Patient::start(plan, None).await;
@@ -927,7 +931,8 @@ async fn a_store_of_the_format_before_learns_to_keep_notes() {
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection
         .execute_batch(
-            "DROP TABLE notes; DROP TABLE silences; DROP TABLE asks; PRAGMA user_version = 1;",
+            "DROP TABLE storm_members; DROP TABLE storms; DROP TABLE marks; DROP TABLE notes; \
+             DROP TABLE surroundings; DROP TABLE silences; DROP TABLE asks; PRAGMA user_version = 1;",
         )
         .unwrap();
     drop(connection);

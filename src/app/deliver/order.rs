@@ -53,10 +53,7 @@ pub(super) struct Rules {
 pub(super) fn next<'a>(rows: &'a [Delivery], rules: Rules) -> Step<'a> {
     let mut wait: Option<Timestamp> = None;
     let mut chosen: Option<Send<'a>> = None;
-    let same = |a: &Delivery, b: &Delivery| {
-        a.notification.incident == b.notification.incident && a.lane == b.lane
-    };
-    for group in rows.chunk_by(same) {
+    for group in groups(rows) {
         match next_of(group, rules) {
             Step::Overtake { deliveries, why } => return Step::Overtake { deliveries, why },
             Step::Wait(at) => wait = earlier(wait, at),
@@ -71,6 +68,21 @@ pub(super) fn next<'a>(rows: &'a [Delivery], rules: Rules) -> Step<'a> {
         }
     }
     chosen.map_or(Step::Wait(wait), Step::Send)
+}
+
+/// Every message that could be sent now, one an incident.
+pub(super) fn ready(rows: &[Delivery], rules: Rules) -> Vec<Send<'_>> {
+    groups(rows)
+        .filter_map(|group| match next_of(group, rules) {
+            Step::Send(send) => Some(send),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The rows of each incident and lane.
+pub(super) fn groups(rows: &[Delivery]) -> impl Iterator<Item = &[Delivery]> {
+    rows.chunk_by(|a, b| a.notification.incident == b.notification.incident && a.lane == b.lane)
 }
 
 fn created(delivery: &Delivery) -> Timestamp {

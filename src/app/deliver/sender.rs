@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::timing::Timing;
-use crate::domain::notification::{Channel, Reason, Receiver};
+use crate::domain::notification::{Channel, Reason, Receiver, Templates};
 use crate::notify::alertmanager::{Alertmanager, Standing};
 use crate::notify::email::{self, Email};
 use crate::notify::pagerduty::PagerDuty;
@@ -18,7 +18,7 @@ use crate::store::Thread;
 
 /// What stands as `configured` in the threads of receivers that have no channel of their own: a receiver
 /// that became another kind begins a new thread.
-const TEAMS: &str = "teams";
+pub(super) const TEAMS: &str = "teams";
 const EMAIL: &str = "email";
 pub(super) const ALERTMANAGER: &str = "alertmanager";
 
@@ -58,10 +58,15 @@ impl Sender {
                 token: Ok(token),
                 channel,
                 mention,
+                buttons,
+                templates,
                 api,
             } => {
                 let mention = mention.as_deref();
-                let slack = Slack::with_timeout(api, token.clone(), channel, mention, timeout)?;
+                let heard = buttons.as_ref().is_some_and(|b| b.app_token.is_ok());
+                let slack = Slack::with_timeout(api, token.clone(), channel, mention, timeout)?
+                    .with_buttons(heard)
+                    .with_templates(templates);
                 Self::Slack {
                     slack: Arc::new(slack),
                     channel: channel.clone(),
@@ -69,7 +74,12 @@ impl Sender {
             }
             Channel::Teams {
                 webhook: Ok(webhook),
-            } => Self::Teams(Arc::new(Teams::with_timeout(webhook.clone(), timeout)?)),
+                templates,
+                ..
+            } => {
+                let teams = Teams::with_timeout(webhook.clone(), timeout)?;
+                Self::Teams(Arc::new(teams.with_templates(templates)))
+            }
             Channel::Webhook {
                 url: Ok(url),
                 key: Ok(key),
@@ -147,10 +157,7 @@ impl Sender {
                 tell_slack(slack, channel, message, thread, look_since).await
             }
             Self::Teams(teams) => match teams.tell(doubtful).await {
-                Ok(()) => {
-                    let thread = remembered(TEAMS, plain::digest(doubtful));
-                    (Some(thread), Ok(reference(TEAMS)))
-                }
+                Ok(()) => (Some(told_teams(doubtful)), Ok(reference(TEAMS))),
                 Err(error) => (None, Err(error)),
             },
             Self::Webhook(webhook) => {
@@ -205,6 +212,11 @@ async fn tell_slack(
     (thread, sent.result.map(|()| reference))
 }
 
+/// What Teams remembers of an incident once it took this.
+pub(super) fn told_teams(message: &Message<'_>) -> Thread {
+    remembered(TEAMS, plain::digest(message))
+}
+
 fn remembered(kind: &str, text: String) -> Thread {
     Thread {
         configured: kind.to_owned(),
@@ -215,9 +227,9 @@ fn remembered(kind: &str, text: String) -> Thread {
 
 /// What the receiver's readers would read, so that it can be judged before anyone has a channel.
 pub(super) fn text(channel: &Channel, message: &Message<'_>) -> String {
-    if channel.speaks_plainly() {
-        plain::text(message)
-    } else {
-        log::text_with_evidence(message)
+    match channel {
+        Channel::Teams { templates, .. } => plain::text(message, templates),
+        _ if channel.speaks_plainly() => plain::text(message, &Templates::default()),
+        _ => log::text_with_evidence(message),
     }
 }

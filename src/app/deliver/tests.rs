@@ -1,6 +1,7 @@
 //! The order and the timing of deliveries, as tables.
 
 use super::order::{self, Rules, Step};
+use super::storm::{self, Place};
 use super::timing::{self, Timing, after_failure, backoff};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::domain::notification::{Briefing, Notification, Plain, Reason};
 use crate::domain::probe::Words;
 use crate::domain::verdict::Kind;
 use crate::notify::{Class, SendError};
-use crate::store::{Delivery, Progress};
+use crate::store::{Delivery, Progress, Storm};
 
 fn minute(minute: i64) -> Timestamp {
     Timestamp::from_second(1_614_478_440 + minute * 60).unwrap()
@@ -558,4 +559,39 @@ fn trouble_that_lasts_is_diverted_and_then_given_up() {
         timing::Verdict::Dead,
         "the fifth that nobody can look up"
     );
+}
+
+#[test]
+fn a_storm_begins_beyond_the_bound_and_stays_open_for_a_while() {
+    let timing = Timing::default();
+    let storm = |last: i64| Storm {
+        id: 7,
+        delivery: Uuid::nil(),
+        began_at: minute(0),
+        last_at: minute(last),
+        tried_at: None,
+        thread: None,
+        members: vec![],
+    };
+    for (name, told, due, newest, expected) in [
+        ("a single one", 0, 1, None, Place::Own),
+        ("the last with a message of its own", 4, 1, None, Place::Own),
+        ("one too many", 5, 1, None, Place::Begin),
+        ("many at once", 0, 6, None, Place::Begin),
+        ("a storm is on", 0, 1, Some(storm(15)), Place::Join(7)),
+        ("it was long ago", 0, 1, Some(storm(14)), Place::Own),
+        ("another one", 5, 1, Some(storm(0)), Place::Begin),
+        ("the clock was set back", 0, 1, Some(storm(21)), Place::Own),
+    ] {
+        let placed = storm::place(&timing, told, due, newest.as_ref(), minute(20));
+        assert_eq!(placed, expected, "{name}");
+    }
+}
+
+#[test]
+fn who_joins_a_storm() {
+    let table = "1 opened@0, 2 opened@0 unclear, 3 opened@0 after=9, 4 opened@0, 4 resolved@3, 5 reminder@0, 6 opened@2 tried";
+    let members = storm::firsts(&rows(table), "", minute(4));
+    let incidents: Vec<u64> = members.iter().map(|m| m.incident).collect();
+    assert_eq!(incidents, [1, 4, 6]);
 }

@@ -20,6 +20,8 @@ pub struct Timing {
     pub slow_down_max: Duration,
     /// Between tries while the receiver's set-up is wrong: a person may mend it.
     pub setup: Duration,
+    /// Between two looks at a channel that does not work yet; `None`: it is not looked at before something is sent.
+    pub check: Option<Duration>,
     /// Before an unclear try is looked up: it may still be on its way.
     pub look: Duration,
     /// Before an unclear try is repeated where nothing can be looked up; the first time and later.
@@ -40,6 +42,11 @@ pub struct Timing {
     pub gap_pagerduty: Duration,
     /// Between two times that what stands open is sent again, to receivers that forget.
     pub refresh: Duration,
+    /// So many openings within the window have messages of their own; beyond it is a storm.
+    pub storm_most: usize,
+    pub storm_window: Duration,
+    /// Between two cards in a storm, so that the next one can tell of many.
+    pub storm_gap: Duration,
     /// After the store could not be asked.
     pub store: Duration,
     /// For one request; connecting has half of it at most.
@@ -54,6 +61,7 @@ impl Default for Timing {
             slow_down: Duration::from_secs(30),
             slow_down_max: Duration::from_secs(900),
             setup: Duration::from_secs(600),
+            check: Some(Duration::from_secs(600)),
             look: Duration::from_secs(5),
             blind_first: Duration::from_secs(60),
             blind: Duration::from_secs(600),
@@ -71,6 +79,9 @@ impl Default for Timing {
             gap_pagerduty: Duration::from_millis(600),
             // Every half to three minutes is usual: <https://prometheus.io/docs/alerting/clients> (2026-11-22).
             refresh: Duration::from_secs(60),
+            storm_most: 5,
+            storm_window: Duration::from_secs(300),
+            storm_gap: Duration::from_secs(60),
             store: Duration::from_secs(5),
             request: crate::notify::REQUEST_TIMEOUT,
         }

@@ -7,8 +7,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::Print;
+use super::notices::Watch;
 use super::order::{self, Rules, Send, Step};
 use super::sender::{self, Sender};
+use super::state::{Reach, States};
 use super::timing::{Timing, Verdict, after_failure, divertible, elapsed};
 use crate::clock;
 use crate::domain::notification::{Notification, Reason, Receiver};
@@ -37,18 +39,20 @@ pub(super) fn plain_message(notification: &Notification, now: Timestamp) -> Mess
 
 #[derive(Clone)]
 pub(super) struct Worker {
-    store: Store,
-    receiver: Receiver,
+    pub(super) store: Store,
+    pub(super) receiver: Receiver,
     /// The fallback's receiver, if there is one and it is another.
-    fallback: Option<Receiver>,
-    sender: Sender,
-    timing: Timing,
-    print: Print,
+    pub(super) fallback: Option<Receiver>,
+    pub(super) sender: Sender,
+    pub(super) timing: Timing,
+    pub(super) print: Print,
     stopped: watch::Receiver<bool>,
     /// Nothing is sent before.
     paused_until: Option<Timestamp>,
     /// Why the receiver can't be reached until a person mends it.
-    broken: Option<String>,
+    pub(super) broken: Option<String>,
+    pub(super) states: States,
+    pub(super) watch: Watch,
     /// When what stands open was last sent again, to a receiver that forgets.
     refreshed_at: Option<Timestamp>,
 }
@@ -61,8 +65,14 @@ impl Worker {
         timing: Timing,
         print: Print,
         stopped: watch::Receiver<bool>,
+        states: States,
     ) -> Self {
         let sender = Sender::new(&receiver, &timing);
+        let reach = match sender {
+            Sender::Log => Reach::Log,
+            _ => Reach::Unknown,
+        };
+        states.set(&receiver.name, reach);
         let fallback = receiver
             .fallback
             .as_ref()
@@ -79,6 +89,8 @@ impl Worker {
             stopped,
             paused_until: None,
             broken: None,
+            states,
+            watch: Watch::default(),
             refreshed_at: None,
         }
     }
@@ -133,14 +145,23 @@ impl Worker {
             }
             if let Some(until) = self.pause(now) {
                 self.divert_waiting(&rows, until, now).await?;
+                self.report(now).await?;
                 return Ok(elapsed(now, until));
             }
             match step {
                 Step::Wait(until) => {
+                    let idle = self.idle(now).await?;
                     let wait = until.map_or(SLEEP_MAX, |until| elapsed(now, until));
-                    return Ok(wait.min(self.refresh(now).await?));
+                    return Ok(wait.min(idle).min(self.refresh(now).await?));
                 }
-                Step::Send(send) => self.send(send).await?,
+                Step::Send(send) => {
+                    let (storm, sends) = self.together(&send, &rows, rules).await?;
+                    if sends.len() > 1 {
+                        self.send_together(sends).await?;
+                    } else {
+                        self.send(send, &rows, storm).await?;
+                    }
+                }
                 Step::Overtake { .. } => {}
             }
         }
@@ -181,12 +202,12 @@ impl Worker {
 
     /// While the receiver is broken, what became due meanwhile goes to the fallback at once.
     async fn divert_waiting(
-        &self,
+        &mut self,
         rows: &[Delivery],
         until: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let Some(why) = &self.broken else {
+        let Some(why) = &self.broken.clone() else {
             return Ok(());
         };
         for delivery in rows {
@@ -203,6 +224,7 @@ impl Worker {
                 self.store
                     .settle(delivery, outcome, Some(divert), now)
                     .await?;
+                self.diverted(why, now).await?;
             }
         }
         Ok(())
@@ -221,7 +243,13 @@ impl Worker {
             .await
     }
 
-    async fn send(&mut self, send: Send<'_>) -> Result<(), StoreError> {
+    /// Sends one message; `storm`: more are likely to follow at once.
+    async fn send(
+        &mut self,
+        send: Send<'_>,
+        rows: &[Delivery],
+        storm: bool,
+    ) -> Result<(), StoreError> {
         let now = clock::now();
         let delivery = send.delivery;
         let notification = &delivery.notification;
@@ -235,25 +263,42 @@ impl Worker {
             note: delivery.note.as_deref(),
             ..plain_message(notification, now)
         };
-        let thread = self.store.thread(delivery).await?;
+        // A notice has no thread: nothing follows it, and no other notice is the same.
+        let alone = notification.reason == Reason::Notice;
+        let thread = if alone {
+            None
+        } else {
+            self.store.thread(delivery).await?
+        };
         if self.sender.says_nothing_new(&message, thread.as_ref()) {
             return self
                 .overtake(delivery, "nothing new for this channel", now)
                 .await;
         }
-        self.store.sending(notification.delivery, now).await?;
+        let summary = self.summary(&send, rows, thread.is_some(), now).await?;
+        self.store.sending(vec![notification.delivery], now).await?;
         let look_since =
             order::uncertain(delivery).then(|| delivery.first_attempt_at.unwrap_or(due_at));
-        let (thread, result) = match &self.sender {
-            Sender::Log => {
+        let (thread, result) = match (summary, &self.sender) {
+            (Some(summary), _) => {
+                let result = self.tell_member(&message, &summary, look_since).await?;
+                (None, result)
+            }
+            (None, Sender::Log) => {
                 let text = sender::text(&self.receiver.channel, &message);
                 (self.print)(&format!("── to {} ──\n{text}\n", self.receiver.name));
                 (None, Ok("log".to_owned()))
             }
-            sender => sender.tell(&message, thread, look_since).await,
+            (None, sender) => sender.tell(&message, thread, look_since).await,
         };
+        let thread = thread.filter(|_| !alone);
         let now = clock::now();
-        self.pause_for(self.sender.gap(&self.timing), now);
+        let gap = if storm {
+            self.timing.storm_gap
+        } else {
+            self.sender.gap(&self.timing)
+        };
+        self.pause_for(gap, now);
         let (outcome, divert) = match result {
             Ok(reference) => {
                 self.reached(&send, &reference);
@@ -266,18 +311,25 @@ impl Worker {
             }
             Err(error) => self.failed(delivery, &error, thread, now),
         };
-        self.mark(delivery, outcome, divert, now).await
+        let instead = divert.is_some() && !matches!(outcome, Outcome::Accepted { .. });
+        self.mark(vec![(delivery, outcome, divert)], now).await?;
+        if instead {
+            let why = self.broken.clone().unwrap_or_default();
+            self.diverted(&why, now).await?;
+        }
+        Ok(())
     }
 
-    fn pause_for(&mut self, wait: Duration, now: Timestamp) {
+    pub(super) fn pause_for(&mut self, wait: Duration, now: Timestamp) {
         self.paused_until = now.checked_add(wait).ok();
     }
 
-    fn reached(&mut self, send: &Send<'_>, reference: &str) {
+    pub(super) fn reached(&mut self, send: &Send<'_>, reference: &str) {
         let notification = &send.delivery.notification;
         if self.broken.take().is_some() {
             tracing::info!(receiver = %self.receiver.name, "the receiver can be reached again");
         }
+        self.states.set(&self.receiver.name, Reach::Good(None));
         tracing::info!(
             receiver = %self.receiver.name,
             incident = notification.incident,
@@ -289,7 +341,7 @@ impl Worker {
         );
     }
 
-    fn failed(
+    pub(super) fn failed(
         &mut self,
         delivery: &Delivery,
         error: &SendError,
@@ -303,6 +355,12 @@ impl Worker {
         let class = error.class.as_str();
         let tries = delivery.attempts + 1;
         self.broken = (error.class == Class::Setup).then(|| error.text.clone());
+        let why = error.text.clone();
+        let reach = match self.broken {
+            Some(_) => Reach::Broken { since: now, why },
+            None => Reach::Waiting { since: now, why },
+        };
+        self.states.set(receiver, reach);
         let outcome = match verdict {
             Verdict::Again {
                 wait,
@@ -370,7 +428,10 @@ impl Worker {
     }
 
     /// The end of an incident whose opening the fallback was told in our place: it must hear of it too.
-    async fn end_for_fallback(&self, delivery: &Delivery) -> Result<Option<Divert>, StoreError> {
+    pub(super) async fn end_for_fallback(
+        &self,
+        delivery: &Delivery,
+    ) -> Result<Option<Divert>, StoreError> {
         let notification = &delivery.notification;
         let Some(fallback) = &self.fallback else {
             return Ok(None);
@@ -392,18 +453,13 @@ impl Worker {
     }
 
     /// Marks how a try ended, until that is on the disk: it must not be made again for want of a mark.
-    async fn mark(
+    pub(super) async fn mark(
         &self,
-        delivery: &Delivery,
-        outcome: Outcome,
-        divert: Option<Divert>,
+        settled: Vec<(&Delivery, Outcome, Option<Divert>)>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         loop {
-            let marked = self
-                .store
-                .settle(delivery, outcome.clone(), divert.clone(), now)
-                .await;
+            let marked = self.store.settle_all(settled.clone(), now).await;
             match marked {
                 Ok(()) => return Ok(()),
                 Err(StoreError::Closed) => return Err(StoreError::Closed),

@@ -3,6 +3,7 @@
 //! Every part is checked whether or not the ones before it were sound, so that one reading tells all.
 
 mod budget;
+mod buttons;
 mod channels;
 mod conditions;
 mod forbid;
@@ -10,6 +11,7 @@ mod headers;
 mod matrix;
 mod names;
 mod notify;
+mod phrases;
 mod probes;
 mod quiet;
 mod request;
@@ -140,8 +142,16 @@ pub(super) fn plan(
         egresses: &egress_names,
         tags: &tags,
     };
+    let setting = phrases::Setting {
+        service: service.as_deref().unwrap_or_default(),
+        zone: &zone,
+    };
     let trust = trust(raw.trust, inputs, desk);
-    let (receivers, routes) = notify::notify(raw.notify, &mentionable, &trust, inputs, desk);
+    let around = notify::Around {
+        setting: &setting,
+        roots: &trust,
+    };
+    let (receivers, routes) = notify::notify(raw.notify, &mentionable, &around, inputs, desk);
     let incidents = incidents(raw.incidents.map(|i| i.value), desk);
     let maintenance = quiet::maintenance(raw.maintenance, &probe_names, &zone, desk);
     let store = store(raw.store.map(|s| s.value).unwrap_or_default());

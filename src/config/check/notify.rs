@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use super::channels;
 use super::names::Names;
+use super::phrases::Setting;
 use super::quiet;
 use super::secrets;
 use crate::config::Inputs;
@@ -16,7 +17,7 @@ use crate::config::leaf::Name;
 use crate::config::raw;
 use crate::config::special::Source;
 use crate::domain::cell::{EgressName, ProbeName, ReceiverName};
-use crate::domain::notification::{Channel, Escalation, Receiver, Route};
+use crate::domain::notification::{Channel, Escalation, Receiver, Route, Templates};
 use crate::domain::secret::Secret;
 use crate::domain::verdict::Kind;
 
@@ -34,6 +35,14 @@ const KINDS: [&str; 7] = [
     "log",
 ];
 
+/// What receivers need of the rest of the file.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) setting: &'a Setting<'a>,
+    /// PEM; trusted besides the system's roots.
+    pub(super) roots: &'a [String],
+}
+
 /// What routes may mention besides receivers.
 pub(super) struct Mentionable<'a> {
     pub(super) probes: &'a Names,
@@ -44,7 +53,7 @@ pub(super) struct Mentionable<'a> {
 pub(super) fn notify(
     raw: Option<At<raw::Notify>>,
     known: &Mentionable<'_>,
-    roots: &[String],
+    around: &Around<'_>,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> (Vec<Receiver>, Vec<Route>) {
@@ -55,11 +64,19 @@ pub(super) fn notify(
         .iter()
         .map(|(name, _)| (name.value.clone(), name.place))
         .collect();
+    let (for_slack, for_teams) = super::phrases::templates(raw.templates, inputs, desk);
     let mut receivers = Vec::new();
     for (name, receiver) in named {
         let Some(receiver) = receiver else { continue };
-        let made = self::receiver(&name.value, receiver, &names, roots, inputs, desk);
-        receivers.extend(made);
+        let made = self::receiver(&name.value, receiver, &names, around, inputs, desk);
+        receivers.extend(made.map(|mut receiver| {
+            match &mut receiver.channel {
+                Channel::Slack { templates, .. } => templates.clone_from(&for_slack),
+                Channel::Teams { templates, .. } => templates.clone_from(&for_teams),
+                _ => {}
+            }
+            receiver
+        }));
     }
     refuse_rings(&receivers, &places, desk);
 
@@ -108,18 +125,27 @@ pub(super) fn notify(
 
 fn plain_route(to: &ReceiverName, receivers: &[Receiver]) -> Route {
     Route {
-        to: to.clone(),
-        after: Duration::ZERO,
         min_confidence: default_confidence(to, receivers),
-        probes: Vec::new(),
-        tags: Vec::new(),
-        egresses: Vec::new(),
-        kinds: Vec::new(),
-        severities: Vec::new(),
-        during: None,
-        remind: None,
-        escalate: None,
+        notices: default_notices(to, receivers),
+        ..Route::new(to.clone())
     }
+}
+
+/// Whether a change that fails nothing can be told there without raising an alarm.
+fn takes_notices(to: &ReceiverName, receivers: &[Receiver]) -> bool {
+    let known = receivers.iter().find(|r| r.name == *to);
+    known.is_none_or(|r| {
+        !matches!(
+            r.channel,
+            Channel::PagerDuty { .. } | Channel::Alertmanager { .. }
+        )
+    })
+}
+
+/// Engineers' channels take notices; for support staff there is nothing to do while everything works.
+fn default_notices(to: &ReceiverName, receivers: &[Receiver]) -> bool {
+    let known = receivers.iter().find(|r| r.name == *to);
+    known.is_none_or(|r| matches!(r.channel, Channel::Slack { .. } | Channel::Log))
 }
 
 fn default_confidence(to: &ReceiverName, receivers: &[Receiver]) -> f64 {
@@ -172,6 +198,18 @@ fn route(
     }
     let to = raw.to.filter(|to| names.check(to, desk))?;
     let to = ReceiverName::new(&to.value.0);
+    let notices = match raw.notices {
+        Some(wanted) if wanted.value.0 && !takes_notices(&to, receivers) => {
+            desk.error(
+                wanted.place,
+                format!("a notice would be an alarm at \"{to}\""),
+                "send notices to Slack, Teams, mail, a webhook or the log",
+            );
+            false
+        }
+        Some(wanted) => wanted.value.0,
+        None => default_notices(&to, receivers),
+    };
     Some(Route {
         after: raw.after.map_or(Duration::ZERO, |a| a.value.0),
         min_confidence: raw
@@ -185,6 +223,7 @@ fn route(
         during,
         remind,
         escalate,
+        notices,
         to,
     })
 }
@@ -218,12 +257,13 @@ fn receiver(
     name: &str,
     raw: At<raw::Receiver>,
     names: &Names,
-    roots: &[String],
+    around: &Around<'_>,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> Option<Receiver> {
     let At { value: raw, place } = raw;
     let fallback = raw.fallback.and_then(|f| fallback(name, &f, names, desk));
+    let Around { setting, roots } = *around;
     let mut kinds = KINDS.iter().filter(|kind| raw.present.has(kind));
     let (first, second) = (kinds.next(), kinds.next());
     if first.is_none() {
@@ -242,7 +282,7 @@ fn receiver(
     let channel = if let Some(slack) = raw.slack {
         self::slack(slack.value, inputs, desk)?
     } else if let Some(teams) = raw.teams {
-        self::teams(teams.value, inputs, desk)?
+        self::teams(teams.value, setting, inputs, desk)?
     } else if let Some(webhook) = raw.webhook {
         channels::webhook(webhook.value, roots, inputs, desk)?
     } else if let Some(email) = raw.email {
@@ -380,10 +420,13 @@ fn slack(raw: raw::Slack, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Ch
         None => Some("https://slack.com/api".to_owned()),
         Some(api) => base(&api, "https://slack.com/api", desk),
     };
+    let buttons = super::buttons::buttons(raw.app_token, raw.allow, inputs, desk);
     Some(Channel::Slack {
         token: token?,
         channel: channel?,
         mention,
+        buttons,
+        templates: Templates::default(),
         api: api?,
     })
 }
@@ -420,14 +463,23 @@ pub(super) fn base(api: &At<String>, like: &str, desk: &mut Desk<'_>) -> Option<
     }
 }
 
-fn teams(raw: raw::Teams, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Channel> {
+fn teams(
+    raw: raw::Teams,
+    setting: &Setting<'_>,
+    inputs: &dyn Inputs,
+    desk: &mut Desk<'_>,
+) -> Option<Channel> {
+    let all_is_well = super::phrases::all_is_well(raw.all_is_well, setting, desk);
+    let channel = |webhook| Channel::Teams {
+        webhook,
+        all_is_well,
+        templates: Templates::default(),
+    };
     let source = raw.webhook?;
     let webhook = match channel_secret(&source, "", inputs, desk) {
         Ok(webhook) => webhook,
         Err(reason) => {
-            return Some(Channel::Teams {
-                webhook: Err(reason),
-            });
+            return Some(channel(Err(reason)));
         }
     };
     let place = source.place;
@@ -475,9 +527,7 @@ fn teams(raw: raw::Teams, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Ch
             "its host usually ends in \"api.powerplatform.com\"",
         );
     }
-    Some(Channel::Teams {
-        webhook: Ok(Secret::new(webhook.expose().trim())),
-    })
+    Some(channel(Ok(Secret::new(webhook.expose().trim()))))
 }
 
 pub(super) fn is_local(url: &Url) -> bool {

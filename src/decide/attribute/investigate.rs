@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::CellSet;
+use super::class::{Class, Mechanism};
 use super::engine::{Ask, Effect, Engine, Reason};
 use super::episode::{Ambiguity, Cause, Episode, Question, Wanted};
 use super::evidence::{Evidence, Record};
 use super::explain;
 use super::posterior::{Posterior, host_of};
 use super::question;
-use super::rules::Nature;
+use super::rules::{Nature, RateKey, Rule, Special};
 use super::witnesses::{Bench, Lack};
 use crate::domain::observation::Purpose;
 
@@ -220,7 +221,7 @@ impl Engine {
         question.posterior = self.search.run(&self.book, &question.evidence);
         self.join_what_looks_alike(episode, &mut question.posterior);
         let look = self.look(now, episode, &question);
-        self.withdraw_doubtful(episode, &question, &look.named);
+        self.withdraw_doubtful(episode, &mut question, &look.named);
         for cause in look.named {
             match episode.causes.iter_mut().find(|c| c.group == cause.group) {
                 None => self.claim(episode, &mut question, cause),
@@ -411,6 +412,7 @@ impl Engine {
                     }
                 }
             }
+            let rule = self.at_the_rate_that_failed(rule, question.onset, &history);
             let (onset, tail) = self.change_point(question.onset, rule, &history);
             look.named.push(Cause {
                 incident: 0,
@@ -468,6 +470,44 @@ impl Engine {
         Err(among)
     }
 
+    /// The same limit on our rate, at the highest threshold that all its failures reach.
+    ///
+    /// Below the lowest rate that failed nothing is known. Were the threshold put there, passes at such
+    /// rates would look like the end of it, each time our rate falls.
+    fn at_the_rate_that_failed(&self, rule: usize, onset: f64, history: &[&Record]) -> usize {
+        let named = &self.book.rules[rule];
+        let Some(Special::Rate { key, step }) = named.special else {
+            return rule;
+        };
+        let pattern = self.book.pattern(rule);
+        let failures = || {
+            let since = history.iter().filter(|r| r.at >= onset && r.class.failed());
+            since.filter(|r| pattern.matches(&r.traits))
+        };
+        let mut classes: BTreeMap<Class, u32> = BTreeMap::new();
+        for record in failures() {
+            *classes.entry(record.class).or_default() += 1;
+        }
+        let most = classes.into_iter().max_by_key(|(_, count)| *count);
+        let lowest = failures()
+            .filter(|r| most.is_some_and(|(class, _)| class == r.class))
+            .map(|r| match key {
+                RateKey::Egress => r.traits.egress_rate,
+                RateKey::Host => r.traits.host_rate,
+            })
+            .min();
+        // As many thresholds are reached as that says; they are counted from 0.
+        let Some(highest) = lowest.and_then(|reached| reached.checked_sub(1)) else {
+            return rule;
+        };
+        let special = Some(Special::Rate {
+            key,
+            step: highest.max(step),
+        });
+        let same = |r: &Rule| (r.group, r.scope, r.special) == (named.group, named.scope, special);
+        self.book.rules.iter().position(same).unwrap_or(rule)
+    }
+
     /// When the matching observations turned from passes to failures, and 0.95 if nearly all fail since.
     fn change_point(&self, onset: f64, rule: usize, history: &[&Record]) -> (f64, f64) {
         const PASS_BEFORE: f64 = -0.01;
@@ -517,9 +557,63 @@ impl Engine {
     }
 
     fn claim(&mut self, episode: &mut Episode, question: &mut Question, mut cause: Cause) {
-        cause.incident = self.incident_for(episode, question, &cause);
+        let (grown, others): (Vec<Cause>, Vec<Cause>) = std::mem::take(&mut episode.causes)
+            .into_iter()
+            .partition(|known| self.has_grown(known, &cause, question.onset));
+        episode.causes = others;
+        cause.incident = match grown.first() {
+            Some(first) => first.incident,
+            None => self.incident_for(episode, question, &cause),
+        };
         episode.causes.push(cause.clone());
+        let mut left: BTreeSet<u32> = BTreeSet::new();
+        for known in &grown {
+            self.effects.push(Effect::Withdrawn {
+                incident: known.incident,
+                group: known.group,
+            });
+            left.insert(known.incident);
+        }
+        if !grown.is_empty() {
+            left.extend(question.incident.replace(cause.incident));
+        }
+        for incident in left {
+            if !episode.causes.iter().any(|c| c.incident == incident) {
+                self.effects.push(Effect::Closed { incident });
+            }
+        }
         self.effects.push(Effect::Claimed(Box::new(cause)));
+    }
+
+    /// Whether what was named has become this wider cause: it hits more cells by the same mechanism.
+    ///
+    /// One client that is blocked and then all of them is one story. A host that breaks down while it
+    /// refuses a client is two.
+    fn has_grown(&self, known: &Cause, wider: &Cause, since: f64) -> bool {
+        if known.special.is_some() || wider.special.is_some() {
+            return false;
+        }
+        let (narrow, wide) = (
+            &self.book.pattern(known.rule).cells,
+            &self.book.pattern(wider.rule).cells,
+        );
+        if narrow == wide || !narrow.minus(wide).is_empty() {
+            return false;
+        }
+        let mechanism = |since: f64, inside: bool| {
+            let mut counts: BTreeMap<Mechanism, u32> = BTreeMap::new();
+            let recent = self.history.iter().rev().take_while(|r| r.at >= since);
+            for record in recent.filter(|r| r.class.failed() && wide.contains(r.cell())) {
+                if narrow.contains(record.cell()) == inside {
+                    *counts.entry(record.class.mechanism()).or_default() += 1;
+                }
+            }
+            let most = counts.into_iter().max_by_key(|(_, count)| *count);
+            most.map(|(mechanism, _)| mechanism)
+        };
+        // What is known to be refused is asked seldom, so all that it showed counts.
+        let before = mechanism(known.onset, true);
+        before.is_some() && before == mechanism(since, false)
     }
 
     /// Causes that differ only in the level of one factor are one incident; others have their own.
@@ -544,9 +638,16 @@ impl Engine {
         }
     }
 
-    fn withdraw_doubtful(&mut self, episode: &mut Episode, question: &Question, named: &[Cause]) {
+    /// Takes back what is no longer probable; its incident goes on as that of the open question.
+    fn withdraw_doubtful(
+        &mut self,
+        episode: &mut Episode,
+        question: &mut Question,
+        named: &[Cause],
+    ) {
         let book = &self.book;
         let effects = &mut self.effects;
+        let mut left: BTreeSet<u32> = BTreeSet::new();
         episode.causes.retain(|c| {
             let replaced = || {
                 let host = host_of(book.rules[c.rule].scope);
@@ -566,9 +667,16 @@ impl Engine {
                     incident: c.incident,
                     group: c.group,
                 });
+                left.insert(c.incident);
             }
             stands
         });
+        for incident in left {
+            let kept = episode.causes.iter().any(|c| c.incident == incident);
+            if !kept && *question.incident.get_or_insert(incident) != incident {
+                effects.push(Effect::Closed { incident });
+            }
+        }
     }
 
     fn tell_what_is_missing(&mut self, question: &mut Question, ambiguous: Vec<Ambiguity>) {
@@ -661,7 +769,6 @@ impl Engine {
 
     /// Seconds to wait before asking a cell: longer where we were told to slow down.
     fn patience(&self, cell: usize, question: &Question) -> f64 {
-        use super::class::Class;
         let host = self.universe.host_of(cell);
         let onset = question.onset;
         let our_rate: f64 = question

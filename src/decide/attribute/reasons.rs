@@ -39,6 +39,8 @@ pub struct Reasons {
 
 /// Passes this long before the onset still count as a contrast, seconds.
 const BEFORE_S: f64 = 600.0;
+/// Runs of each side that are compared, from the onset on; a long incident has thousands that say the same.
+const RUNS_MAX: usize = 400;
 
 impl Engine {
     /// The runs that carry a cause.
@@ -56,11 +58,13 @@ impl Engine {
             .iter()
             .copied()
             .filter(|r| r.class.failed() && r.at >= cause.onset && matching(r))
+            .take(RUNS_MAX)
             .collect();
         let passing: Vec<&Record> = recent
             .iter()
             .copied()
             .filter(|r| !r.class.failed() && !matching(r))
+            .take(RUNS_MAX)
             .collect();
         let blamed: Vec<Axis> = rule.conditions.iter().map(|c| c.axis()).collect();
         let mut out = Reasons::default();
@@ -123,17 +127,21 @@ fn closest(
         })
 }
 
-/// A pair in words: `the same request as okhttp passed 4 s later`.
+/// A pair in words: "the same request as `okhttp` passed 4 s later".
 #[must_use]
 pub fn sentence(universe: &Universe, pair: &Pair) -> String {
     let cell = &universe.cells[pair.other.cell];
     let level = usize::from(cell.level(pair.axis));
     let how = match pair.axis {
-        Axis::Client => format!("as {}", universe.clients[level].name),
-        Axis::Egress => format!("from {}", universe.egresses[level].name),
-        Axis::Credential => format!("with {}", universe.credentials[level]),
-        Axis::Version => format!("over {}", universe.versions[level]),
-        Axis::Endpoint => format!("to {}", universe.endpoints[level].name),
+        Axis::Client => format!("as `{}`", universe.clients[level].name),
+        Axis::Egress => format!("from `{}`", universe.egresses[level].name),
+        Axis::Credential => format!("with `{}`", universe.credentials[level]),
+        Axis::Version => {
+            let version = &universe.versions[level];
+            let number = version.starts_with(|c: char| c.is_ascii_digit());
+            format!("over {}{version}", if number { "HTTP/" } else { "" })
+        }
+        Axis::Endpoint => format!("to `{}`", universe.endpoints[level].name),
     };
     let result = if pair.passed { "passed" } else { "failed too" };
     let gap = pair.other.at - pair.failing.at;

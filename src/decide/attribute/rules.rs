@@ -699,6 +699,10 @@ impl RuleBook {
                 .collect();
             pops.sort_unstable();
             pops.dedup();
+            // One place that all answers come from is the host itself.
+            if pops.len() < 2 {
+                pops.clear();
+            }
             for pop in &pops {
                 let cells = CellSet::filter(count, |cell| {
                     universe.host_of(cell) == host

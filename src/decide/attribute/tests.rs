@@ -42,6 +42,8 @@ struct Play {
     made: Vec<(f64, Ask)>,
     effects: Vec<(f64, Effect)>,
     now: f64,
+    /// What the edge itself names with each failure.
+    hint: Option<Nature>,
 }
 
 impl Play {
@@ -54,19 +56,24 @@ impl Play {
             made: Vec::new(),
             effects: Vec::new(),
             now: 0.0,
+            hint: None,
         }
     }
 
     fn observe(&mut self, at: f64, cell: usize, kind: Kind, purpose: Purpose) {
+        let universe = self.engine.universe();
+        let (host, egress) = (universe.host_of(cell), universe.cells[cell].egress);
+        let lands = |pop: &u16| universe.pop_share(host, egress, *pop) > 0.5;
+        let pop = (0..universe.pops.len() as u16).find(lands);
         let effects = self.engine.observe(&Seen {
             at,
             cell,
             kind,
-            pop: None,
+            pop,
             host_requests: 3,
             egress_requests: 2,
             purpose,
-            hint: None,
+            hint: self.hint.filter(|_| kind != Kind::Pass),
         });
         for effect in effects {
             if let Effect::Ask(ask) = &effect {
@@ -198,6 +205,159 @@ fn with_one_egress_the_missing_one_is_said() {
     let (among, missing) = said.expect("it says that it can't tell");
     assert!(among.contains(&Nature::Target) && among.contains(&Nature::Network));
     assert!(missing.is_some_and(|m| m.contains("a second egress")));
+}
+
+/// One level of the factor that is refused: the failures alone can't say whether it is that, or everybody.
+fn of_one(factor: &str) -> Names {
+    let mut names = match factor {
+        "client" => names(&["de1", "us1"], &["java"], &["key-a", "key-b"]),
+        _ => names(&["prod"], &["java", "okhttp"], &["key-a"]),
+    };
+    if factor == "client" {
+        names.clients.truncate(1);
+        names.control = None;
+    }
+    names
+}
+
+/// What is named when everything at a host fails with this verdict and this hint.
+fn everything_at_a(names: &Names, kind: Kind, hint: Option<Nature>) -> Play {
+    let mut play = Play::new(names);
+    play.hint = hint;
+    play.until(5000.0, |u, at, cell| {
+        (at > 3000.0 && u.host_of(cell) == 0).then_some(kind)
+    });
+    play
+}
+
+#[test]
+fn the_edges_own_word_decides_what_failures_alone_leave_open() {
+    let check = |factor: &str, kind, hint: Option<Nature>, expected: &[&str]| {
+        let play = everything_at_a(&of_one(factor), kind, hint);
+        assert_eq!(play.named(), expected, "one {factor}, {kind}, {hint:?}");
+    };
+    // Cloudflare's 1006 to 1009 name the address, 1010 the client.
+    check("egress", Kind::EdgeBlock, None, &[]);
+    let address = Some(Nature::Network);
+    check("egress", Kind::EdgeBlock, address, &["egress prod at a"]);
+    check("client", Kind::EdgeBlock, None, &[]);
+    let client = Some(Nature::Client);
+    check("client", Kind::EdgeBlock, client, &["client java at a"]);
+    // A bot check is put before whoever is suspected, for whatever reason: its hint names nobody.
+    check("client", Kind::EdgeChallenge, client, &[]);
+}
+
+#[test]
+fn the_edges_own_word_tells_an_address_from_the_place_it_lands_at() {
+    let mut names = names(&["de1", "us1"], &["java", "okhttp"], &["key-a"]);
+    for (egress, pop) in [("de1", "FRA"), ("us1", "IAD")] {
+        let host = "a".to_owned();
+        names
+            .pops
+            .push((host, egress.to_owned(), pop.to_owned(), 1.0));
+    }
+    let mut named = Vec::new();
+    for hint in [None, Some(Nature::Network)] {
+        let mut play = Play::new(&names);
+        play.hint = hint;
+        play.until(6000.0, |u, at, cell| {
+            let refused = u.host_of(cell) == 0 && u.cells[cell].egress == 0;
+            (at > 3000.0 && refused).then_some(Kind::EdgeBlock)
+        });
+        let first = play
+            .effects
+            .iter()
+            .find_map(|(at, effect)| matches!(effect, Effect::Claimed(_)).then_some(*at));
+        named.push((play.named(), first));
+    }
+    let [(_, without), (with_hint, at)] = named.as_slice() else {
+        panic!("two runs")
+    };
+    assert_eq!(*with_hint, ["egress de1 at a"]);
+    assert!(
+        at.is_some() && without.is_none_or(|without| *at <= Some(without)),
+        "{named:?}"
+    );
+}
+
+#[test]
+fn a_wrong_hint_does_not_mislead() {
+    type Hit = fn(&Universe, usize) -> bool;
+    let names = names(&["de1", "us1"], &["java", "okhttp"], &["key-a", "key-b"]);
+    let client: Hit = |u, cell| u.cells[cell].client == 0;
+    let egress: Hit = |u, cell| u.cells[cell].egress == 0;
+    let all: Hit = |_, _| true;
+    for (truth, hit) in [
+        ("client java at a", client),
+        ("egress de1 at a", egress),
+        ("all requests at a", all),
+    ] {
+        for hint in Nature::ALL {
+            for kind in [Kind::EdgeBlock, Kind::EdgeChallenge] {
+                let mut play = Play::new(&names);
+                play.hint = Some(hint);
+                play.until(6000.0, |u, at, cell| {
+                    (at > 3000.0 && u.host_of(cell) == 0 && hit(u, cell)).then_some(kind)
+                });
+                assert_eq!(play.named(), [truth], "{kind} with the hint {hint:?}");
+                let withdrawn = |e: &(f64, Effect)| matches!(e.1, Effect::Withdrawn { .. });
+                assert!(
+                    !play.effects.iter().any(withdrawn),
+                    "{truth}, {kind}, {hint:?}"
+                );
+            }
+        }
+    }
+}
+
+/// The incidents that were opened, and those that were closed or recovered.
+fn opened_and_ended(play: &Play) -> (usize, usize) {
+    let count = |of: fn(&Effect) -> bool| play.effects.iter().filter(|(_, e)| of(e)).count();
+    (
+        count(|e| matches!(e, Effect::Opened { .. })),
+        count(|e| matches!(e, Effect::Recovered { .. } | Effect::Closed { .. })),
+    )
+}
+
+#[test]
+fn a_block_that_becomes_a_challenge_is_the_same_incident() {
+    let mut play = Play::new(&names(
+        &["de1", "us1"],
+        &["java", "okhttp"],
+        &["key-a", "key-b"],
+    ));
+    play.until(9000.0, |u, at, cell| {
+        (at > 3000.0 && client_at_a(u, cell, 0)).then_some(if at < 4500.0 {
+            Kind::EdgeBlock
+        } else {
+            Kind::EdgeChallenge
+        })
+    });
+    assert_eq!(play.named(), ["client java at a"]);
+    assert_eq!(opened_and_ended(&play), (1, 0), "{:?}", play.effects);
+}
+
+#[test]
+fn a_cause_that_grows_from_one_client_to_all_is_the_same_incident() {
+    for changes in [3300.0, 4500.0, 6100.0] {
+        let mut play = Play::new(&names(
+            &["de1", "us1"],
+            &["java", "okhttp"],
+            &["key-a", "key-b"],
+        ));
+        play.until(9000.0, |u, at, cell| {
+            let one = at > 3000.0 && client_at_a(u, cell, 0);
+            let all = at > changes && u.host_of(cell) == 0;
+            (one || all).then_some(Kind::EdgeBlock)
+        });
+        assert_eq!(play.named(), ["all requests at a"], "at {changes}");
+        assert_eq!(
+            opened_and_ended(&play),
+            (1, 0),
+            "at {changes}: {:?}",
+            play.effects
+        );
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod muting;
 mod play;
+mod surroundings;
 
 use proptest::prelude::*;
 
@@ -64,10 +65,13 @@ fn march_2021_one_client_is_refused_at_the_edge() {
     assert_eq!(factors, [Factor::Egress, Factor::Credential, Factor::Host]);
     assert_eq!(
         ruled_out[0].because,
-        "the same request as java-11 passed 1 s later"
+        "the same request as `java-11` passed 1 s later"
     );
     let not = briefing.ruled_out.join("; ");
-    assert!(not.contains("the same request as java-11 passed"), "{not}");
+    assert!(
+        not.contains("the same request as `java-11` passed"),
+        "{not}"
+    );
     assert_eq!(
         briefing.next_step.as_deref(),
         Some(

@@ -6,7 +6,7 @@ use crate::domain::cell::ProbeName;
 use crate::domain::diagnosis::Cause;
 use crate::domain::incident::Incident;
 
-/// What a receiver is told anew when it changes: cause, whose side, kind, scope.
+/// What a receiver is told anew when it changes: cause, whose side, kind, scope, what changed before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Face {
     cause: Cause,
@@ -14,7 +14,18 @@ pub struct Face {
     our_side: bool,
     group: Group,
     probes: Vec<ProbeName>,
+    /// Changes that it probably has to do with.
+    beside: Vec<String>,
 }
+
+/// The part of a [`Face`] that somebody sees.
+type Shown<'a> = (
+    Option<&'a Cause>,
+    bool,
+    Group,
+    &'a [ProbeName],
+    &'a [String],
+);
 
 impl Face {
     #[must_use]
@@ -25,12 +36,14 @@ impl Face {
             Cause::Unknown { .. } => Cause::Unknown { among: Vec::new() },
             known => known.clone(),
         };
+        let related = incident.beside.iter().filter(|beside| beside.related);
         Self {
             cause,
             confidence: diagnosis.confidence,
             our_side: matches!(diagnosis.cause, Cause::OurNetwork { .. }),
             group: Group::of(incident.kind),
             probes: incident.probes.clone(),
+            beside: related.map(|beside| beside.text.clone()).collect(),
         }
     }
 
@@ -42,13 +55,13 @@ impl Face {
     }
 
     /// The part that somebody with this bound of confidence sees.
-    pub(super) fn shown(&self, min_confidence: f64) -> (Option<&Cause>, bool, Group, &[ProbeName]) {
+    pub(super) fn shown(&self, min_confidence: f64) -> Shown<'_> {
         let named = if matches!(self.cause, Cause::Unknown { .. }) {
             min_confidence < GUESSES_BELOW
         } else {
             self.confidence >= min_confidence
         };
         let cause = named.then_some(&self.cause);
-        (cause, self.our_side, self.group, &self.probes)
+        (cause, self.our_side, self.group, &self.probes, &self.beside)
     }
 }

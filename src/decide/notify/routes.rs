@@ -6,7 +6,7 @@ use super::known_standing;
 use super::reminders::began;
 use crate::decide::incidents::later;
 use crate::decide::quiet::Quiet;
-use crate::domain::cell::ReceiverName;
+use crate::domain::cell::{ProbeName, ReceiverName};
 use crate::domain::incident::{Incident, IncidentCell, Subject};
 use crate::domain::notification::{Reason, Route};
 use crate::domain::plan::Plan;
@@ -66,30 +66,32 @@ pub(super) fn waiting(plan: &Plan, quiet: &Quiet, incident: &Incident) -> Vec<Op
 }
 
 /// Whether a route is for incidents like this one; our own network concerns everybody.
-pub(super) fn concerns(plan: &Plan, route: &Route, incident: &Incident) -> bool {
+fn concerns(plan: &Plan, route: &Route, incident: &Incident) -> bool {
     if incident.subject == Subject::OurNetwork {
         return true;
     }
-    let of = |wanted: &dyn Fn(&Probe) -> bool| {
-        incident
-            .probes
-            .iter()
-            .filter_map(|name| plan.probe(name))
-            .any(wanted)
-    };
     let failing = |wanted: &dyn Fn(&IncidentCell) -> bool| {
         let mut failing = incident.cells.iter().filter(|member| member.failing);
         failing.any(wanted)
     };
-    let probes = route.probes.is_empty() || of(&|probe| route.probes.contains(&probe.name));
-    let tags =
-        route.tags.is_empty() || of(&|probe| probe.tags.iter().any(|tag| route.tags.contains(tag)));
     let egresses = route.egresses.is_empty()
         || failing(&|member| route.egresses.contains(&member.cell.egress));
     let kinds = route.kinds.is_empty() || failing(&|member| route.kinds.contains(&member.kind));
     let severities =
         route.severities.is_empty() || route.severities.contains(&severity(plan, incident));
-    probes && tags && egresses && kinds && severities
+    is_for(plan, route, &incident.probes) && egresses && kinds && severities
+}
+
+/// Whether a route is for one of these probes.
+pub(in crate::decide) fn is_for(plan: &Plan, route: &Route, probes: &[ProbeName]) -> bool {
+    let of = |wanted: &dyn Fn(&Probe) -> bool| {
+        let mut known = probes.iter().filter_map(|name| plan.probe(name));
+        known.any(wanted)
+    };
+    let probes = route.probes.is_empty() || of(&|probe| route.probes.contains(&probe.name));
+    let tags =
+        route.tags.is_empty() || of(&|probe| probe.tags.iter().any(|tag| route.tags.contains(tag)));
+    probes && tags
 }
 
 /// How much an incident matters: as much as the most important of its probes.

@@ -10,7 +10,8 @@ use crate::decide::attribute::episode;
 use crate::decide::attribute::rules::Nature;
 use crate::decide::incidents::{Turn, entry};
 use crate::decide::pop;
-use crate::decide::watch::Run;
+use crate::decide::surroundings::Noticed;
+use crate::decide::watch::{OurSide, Run};
 use crate::domain::cell::CellKey;
 use crate::domain::incident::{Happening, IncidentCell};
 use crate::domain::verdict::{Factor, Kind};
@@ -107,6 +108,7 @@ impl Partner {
                     trouble.missing = None;
                 }
                 running.narrow(&cause);
+                running.widen(world, cause.incident);
             }
             Said::Revised(cause) => running.narrow(&cause),
             Said::Withdrawn { incident, .. } => {
@@ -165,6 +167,36 @@ impl Partner {
     }
 }
 
+impl Partner {
+    /// The front of a host has changed: open incidents about it have that beside them.
+    pub fn drifted(&mut self, world: &mut World<'_>, noticed: &Noticed) -> Option<OurSide> {
+        let board = world.board;
+        let is_there = |member: &IncidentCell| {
+            let cell = board.get(&member.cell);
+            cell.is_some_and(|cell| cell.host == noticed.host)
+        };
+        let running = self.running.as_mut()?;
+        let mut found = false;
+        for trouble in &mut running.troubles {
+            let Some(case) = &mut trouble.case else {
+                continue;
+            };
+            if !case.failing().any(is_there) {
+                continue;
+            }
+            found = true;
+            let mut timeline = world.put_beside(case, trouble.onset_at);
+            if timeline.iter().all(|note| note.text != noticed.text) {
+                timeline.push(entry(noticed.at, Happening::Drift, &noticed.text));
+            }
+            for note in timeline {
+                trouble.remember(note);
+            }
+        }
+        if found { self.settle(world) } else { None }
+    }
+}
+
 impl Running {
     pub(super) fn trouble(&mut self, id: u32) -> Option<&mut Trouble> {
         self.troubles.iter_mut().find(|trouble| trouble.id == id)
@@ -203,6 +235,24 @@ impl Running {
             && case.failing().any(|member| hits.contains(&member.cell))
         {
             case.retain(|key| hits.contains(key));
+        }
+    }
+
+    /// A cause was named anew: what it hits and failed before belongs to its open incident too.
+    pub(super) fn widen(&mut self, world: &World<'_>, id: u32) {
+        let Some(place) = self.troubles.iter().position(|trouble| trouble.id == id) else {
+            return;
+        };
+        if self.troubles[place].case.is_none() {
+            return;
+        }
+        let members = self.members(world, place);
+        if let Some(case) = &mut self.troubles[place].case {
+            for member in members.into_iter().filter(|m| m.failing) {
+                if !case.holds(&member.cell) {
+                    case.join(member);
+                }
+            }
         }
     }
 

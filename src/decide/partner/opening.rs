@@ -139,6 +139,7 @@ impl Partner {
         }
         let trouble = &mut running.troubles[place];
         timeline.append(&mut trouble.notes);
+        timeline.append(&mut world.put_beside(&mut case, onset_at));
         timeline.sort_by_key(|note| note.at);
         let (what, occasion) = if returned {
             (Happening::Reopened, Occasion::Reopened)

@@ -16,6 +16,7 @@ use crate::decide::matrix::shared;
 use crate::decide::notify::{self, Face, Occasion};
 use crate::decide::watch::{OurSide, SAVE_EVERY, save};
 use crate::decide::words;
+use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Cause, Diagnosis, Level};
 use crate::domain::incident::{Happening, IncidentCell, Specimen, Subject};
 use crate::domain::verdict::Kind;
@@ -80,7 +81,16 @@ impl Partner {
         };
         let mut closed = Vec::new();
         let mut let_go = Vec::new();
-        let claimed: Vec<u32> = running.engine.causes().iter().map(|c| c.incident).collect();
+        let causes: Vec<episode::Cause> = running.engine.causes().to_vec();
+        let claimed: Vec<u32> = causes.iter().map(|c| c.incident).collect();
+        let layout = &running.layout;
+        // What fails for another cause that is known does not keep this incident open.
+        let explained = |cell: &CellKey| {
+            layout.find(cell).is_some_and(|cell| {
+                let mut hits = causes.iter().map(|c| &layout.book.pattern(c.rule).cells);
+                hits.any(|cells| cells.contains(cell))
+            })
+        };
         running.troubles.retain_mut(|trouble| {
             let Some(case) = &trouble.case else {
                 // Held back or ours: it ends when the engine is done with it.
@@ -90,7 +100,7 @@ impl Partner {
                 .ended_at
                 .is_some_and(|at| ahead(at, GIVE_UP, world.now).is_none());
             let over = match trouble.ended_at {
-                Some(_) => case.still_failing().is_empty() || waited,
+                Some(_) => waited || case.still_failing().into_iter().all(&explained),
                 None => !claimed.contains(&trouble.id) && case.over(world.now),
             };
             if !over {
@@ -111,9 +121,15 @@ impl Partner {
             running.engine.let_go(id);
         }
         for (mut case, mut timeline) in closed {
+            let silent = case.still_failing().len();
             case.resolve(world.now);
             let count = case.incident.cells.len();
-            let text = format!("all of its {count} cells pass again");
+            let text = match silent {
+                0 => format!("all of its {count} cells pass again"),
+                _ => format!(
+                    "it is no longer seen; {silent} of its {count} cells fail for another reason or did not run again"
+                ),
+            };
             timeline.push(entry(world.now, Happening::Resolved, text));
             let plan = &world.board.plan;
             let quiet = &world.board.quiet;

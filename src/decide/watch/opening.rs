@@ -211,6 +211,7 @@ impl Watch {
             timeline.push(entry(first.since, Happening::Cells, text));
         }
         timeline.append(&mut self.notes);
+        timeline.append(&mut world.put_beside(&mut case, onset_at));
         timeline.sort_by_key(|note| note.at);
         let (what, occasion) = if returned {
             (Happening::Reopened, Occasion::Reopened)

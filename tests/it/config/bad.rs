@@ -16,6 +16,7 @@ fn given() -> Given {
             ("TOKEN", "hunter22"),
             ("BROKEN", "hunter22\nhunter23"),
             ("BOT", "xoxb-hunter22"),
+            ("APP", "xapp-hunter22"),
             (
                 "CONNECTOR",
                 "https://x.webhook.office.com/webhookb2/hunter22",
@@ -35,6 +36,7 @@ fn given() -> Given {
             ("ROUTING_KEY", "hunter22hunter22hunter22hunter22"),
         ]),
         files: HashMap::from([
+            ("long.txt", "x".repeat(5_000)),
             ("bad.xml", "<a>{{ password }}</a>".to_owned()),
             ("key.pem", "-----BEGIN PRIVATE KEY-----\n".to_owned()),
         ]),

@@ -8,10 +8,11 @@ use edgewatch::domain::cell::{HeaderCase, HttpOffer, IpFamily, Proxy, ProxyKind,
 use edgewatch::domain::condition::Condition;
 use edgewatch::domain::hours::Hours;
 use edgewatch::domain::mute::Effect;
-use edgewatch::domain::notification::{Channel, Encryption, Login, Mail};
+use edgewatch::domain::notification::{Buttons, Channel, Encryption, Login, Mail};
 use edgewatch::domain::plan::{Heartbeat, IncidentPolicy, Plan, Politeness};
 use edgewatch::domain::probe::{Redirects, Resolver, Schedule};
 use edgewatch::domain::secret::Secret;
+use edgewatch::domain::template::{Audience, Template};
 use edgewatch::domain::verdict::{Factor, Kind, Maker, Rule, Severity};
 
 use super::{Given, read};
@@ -113,8 +114,8 @@ signatures:
 forbid: { body: [<Try, { regex: 'Delete' }], method: DELETE, path: /admin }
 notify:
   receivers:
-    eng: { slack: { token: { env: SLACK }, channel: C0123456789, mention: \"<!here>\", api: \"http://127.0.0.1:9/api/\" }, fallback: all }
-    sup: { teams: { webhook: { env: TEAMS } } }
+    eng: { slack: { token: { env: SLACK }, channel: C0123456789, mention: \"<!here>\", app_token: { env: APP }, allow: { users: U0123456789, user_groups: [S0123456789] }, api: \"http://127.0.0.1:9/api/\" }, fallback: all }
+    sup: { teams: { webhook: { env: TEAMS }, all_is_well: { cron: \"0 9 * * MON\" } } }
     all: { log: {} }
     hook: { webhook: { url: { env: HOOK }, secret: { file: /run/secrets/key } } }
     mail:
@@ -138,7 +139,7 @@ notify:
     - { to: oncall }
     - { to: alerts }
     - { to: eng }
-    - { to: sup, after: 10m, min_confidence: 0.95, probes: [api], tags: [reval] }
+    - { to: sup, after: 10m, min_confidence: 0.95, probes: [api], tags: [reval], notices: true }
     - to: eng
       egresses: [bound]
       verdicts: [edge_block, timeout]
@@ -146,6 +147,9 @@ notify:
       during: { days: [mon-wed, FRI], hours: \"22:00-06:00\" }
       remind: [30m, 2h]
       escalate: { to: oncall, after: 15m }
+  templates:
+    slack: { headline: \"*{{ state }}* {{ headline }}\", footer: { file: foot.jinja } }
+    teams: { body: \"{{ what }} since {{ since }}\" }
 store: { path: x.db, keep: 7d, max_size: 1GiB }
 trust: [ca.pem]
 name_servers: [192.0.2.53, \"192.0.2.54:5353\"]
@@ -167,6 +171,7 @@ fn given() -> Given {
             ("PROXY", "secret-1"),
             ("USER", "secret-2"),
             ("SLACK", "xoxb-secret-3"),
+            ("APP", "xapp-secret-9"),
             ("SWITCH", "https://hc-ping.com/secret-6 "),
             ("HOOK", "https://hooks.example/secret-6"),
             ("PAGER", "secret7secret7secret7secret7seec"),
@@ -177,6 +182,7 @@ fn given() -> Given {
         ]),
         files: HashMap::from([
             ("/run/secrets/p", "secret-5\n".to_owned()),
+            ("foot.jinja", "{{ reference }}\n".to_owned()),
             (
                 "/run/secrets/key",
                 "whsec_c2lnbmluZy1rZXktb2YtdGhlLXdlYmhvb2stMzI=\n".to_owned(),
@@ -344,6 +350,8 @@ fn everything_can_be_set() {
         token,
         api,
         mention,
+        buttons,
+        templates,
         ..
     } = &plan.receivers[0].channel
     else {
@@ -352,12 +360,43 @@ fn everything_can_be_set() {
     assert_eq!(token, &Ok(Secret::new("xoxb-secret-3")));
     assert_eq!(api, "http://127.0.0.1:9/api");
     assert_eq!(mention.as_deref(), Some("<!here>"));
+    assert_eq!(
+        *buttons,
+        Some(Buttons {
+            app_token: Ok(Secret::new("xapp-secret-9")),
+            users: vec!["U0123456789".into()],
+            user_groups: vec!["S0123456789".into()],
+        })
+    );
     assert_eq!(plan.receivers[0].fallback, Some("all".into()));
+    assert!(templates.headline.is_some() && templates.body.is_none());
+    assert_eq!(
+        templates.footer,
+        Template::new("{{ reference }}", Audience::Engineers).ok()
+    );
+    let Channel::Teams {
+        all_is_well: Some(weekly),
+        templates,
+        ..
+    } = &plan.receivers[1].channel
+    else {
+        panic!("{:?}", plan.receivers[1])
+    };
+    assert!(templates.body.is_some() && templates.headline.is_none());
+    assert_eq!(
+        (weekly.service.as_str(), weekly.zone.as_str()),
+        ("GMC", "Europe/London")
+    );
+    assert_eq!(
+        weekly.next_after("2026-11-22T12:00:00Z".parse().unwrap()),
+        Some("2026-11-23T09:00:00Z".parse().unwrap())
+    );
     further_receivers(&plan);
     let support = &plan.routes[6];
     assert_eq!((support.after, support.min_confidence), (10 * MINUTE, 0.95));
     assert_eq!((support.probes.len(), support.tags.len()), (1, 1));
     quiet_times(&plan);
+    assert!(support.notices && plan.routes[0].notices);
     assert_eq!(plan.store.keep_for, 7 * 24 * 60 * MINUTE);
     assert_eq!(plan.trust.len(), 1);
     assert_eq!(plan.name_servers[1], "192.0.2.54:5353".parse().unwrap());
@@ -480,13 +519,33 @@ fn a_teams_route_names_no_cause_below_nine_in_ten_unless_it_says_so() {
     let routes: Vec<_> = plan
         .routes
         .iter()
-        .map(|r| (r.to.as_str(), r.min_confidence))
+        .map(|r| (r.to.as_str(), r.min_confidence, r.notices))
         .collect();
-    assert_eq!(routes, [("t", 0.9)]);
+    assert_eq!(routes, [("t", 0.9, false)]);
 }
 
 #[test]
 fn anchors_and_extensions_are_read_as_other_readers_do() {
     let text = LEAST.to_owned() + "x-anything: { at: [all] }\n";
     assert_eq!(plan(&text).probes.len(), 1);
+}
+
+#[test]
+fn all_is_well_is_said_every_month_unless_never_is_wanted() {
+    for (written, next) in [
+        ("", Some("2026-12-01T10:00:00Z")),
+        (", all_is_well: { every: 7d }", Some("2026-11-29T12:00:00Z")),
+        (", all_is_well: never", None),
+    ] {
+        let text = format!(
+            "{LEAST}notify: {{ receivers: {{ sup: {{ teams: {{ webhook: {{ env: TEAMS }}{written} }} }} }} }}\n"
+        );
+        let plan = plan(&text);
+        let Channel::Teams { all_is_well, .. } = &plan.receivers[0].channel else {
+            panic!("{:?}", plan.receivers[0])
+        };
+        let at = "2026-11-22T12:00:00Z".parse().unwrap();
+        let due = all_is_well.as_ref().and_then(|well| well.next_after(at));
+        assert_eq!(due, next.map(|next| next.parse().unwrap()), "{written}");
+    }
 }

@@ -19,9 +19,10 @@ use crate::domain::diagnosis::Cause;
 use crate::domain::incident::{Acknowledged, Incident, IncidentCell, Subject};
 use crate::domain::mute::{Ended, Matcher, Silence};
 use crate::domain::notification::{Channel, Notification, Reason, Receiver, Route};
-use crate::domain::observation::{Observation, Phases, Purpose, Route as Path};
+use crate::domain::observation::{Answer, Observation, Phases, Purpose, Route as Path};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
+use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::{Kind, Maker, Severity, Verdict, WhoActs};
 
 /// A configuration in a few words.
@@ -139,17 +140,10 @@ fn receiver(name: &str) -> Receiver {
 
 pub(super) fn route(to: &str, after_seconds: u64, min_confidence: f64) -> Route {
     Route {
-        to: to.into(),
         after: Duration::from_secs(after_seconds),
         min_confidence,
-        probes: Vec::new(),
-        tags: Vec::new(),
-        egresses: Vec::new(),
-        kinds: Vec::new(),
-        severities: Vec::new(),
-        during: None,
-        remind: None,
-        escalate: None,
+        notices: true,
+        ..Route::new(to.into())
     }
 }
 
@@ -216,6 +210,10 @@ pub(super) struct Play {
     restarted: bool,
     /// `(second, cell, purpose)` of every extra run.
     pub(super) extra: Vec<(i64, CellKey, Purpose)>,
+    /// What was told besides incidents.
+    pub(super) notices: Vec<Notification>,
+    /// What the store would remember of the surroundings.
+    pub(super) memory: Memory,
 }
 
 pub(super) fn at(second: i64) -> Timestamp {
@@ -239,6 +237,8 @@ impl Play {
             silences: Vec::new(),
             restarted: false,
             extra: Vec::new(),
+            notices: Vec::new(),
+            memory: Memory::default(),
         };
         play.schedule();
         play
@@ -266,6 +266,15 @@ impl Play {
 
     /// Plays until `until` seconds; the world says what each cell would show at a second.
     pub(super) fn run(&mut self, until: i64, world: impl Fn(&CellKey, i64) -> Kind) {
+        self.run_with(until, |cell, t| (world(cell, t), None));
+    }
+
+    /// The same, with the answers of runs where they matter.
+    pub(super) fn run_with(
+        &mut self,
+        until: i64,
+        world: impl Fn(&CellKey, i64) -> (Kind, Option<Answer>),
+    ) {
         loop {
             let due = self.queue.peek().map(|Reverse((second, ..))| *second);
             let wake = self.monitor.next_wake().map(|wake| {
@@ -317,14 +326,24 @@ impl Play {
                 _ if !self.monitor.wants(&cell, purpose) => continue,
                 _ => cell,
             };
-            let kind = world(&cell, self.second);
-            self.observe(&cell, kind, purpose);
+            let (kind, answer) = world(&cell, self.second);
+            self.observe_answer(&cell, kind, purpose, answer);
         }
         self.second = until;
     }
 
     /// One run now.
     pub(super) fn observe(&mut self, cell: &CellKey, kind: Kind, purpose: Purpose) {
+        self.observe_answer(cell, kind, purpose, None);
+    }
+
+    fn observe_answer(
+        &mut self,
+        cell: &CellKey,
+        kind: Kind,
+        purpose: Purpose,
+        answer: Option<Answer>,
+    ) {
         let now = at(self.second);
         let observation = Observation {
             cell: cell.clone(),
@@ -336,7 +355,7 @@ impl Play {
             route: Path::default(),
             tls: None,
             hops: Vec::new(),
-            answer: None,
+            answer,
             failure: None,
         };
         let judged = Judged {
@@ -366,8 +385,9 @@ impl Play {
     /// Stops and starts again with what was stored.
     pub(super) fn restart(&mut self) {
         let known = self.stored.values().cloned().collect();
-        self.monitor =
-            Monitor::new(Arc::clone(&self.plan), known, 1).with_silences(self.silences.clone());
+        self.monitor = Monitor::new(Arc::clone(&self.plan), known, 1)
+            .with_silences(self.silences.clone())
+            .remembering(self.memory.clone(), at(self.second));
         self.restarted = true;
         self.queue.clear();
         self.schedule();
@@ -463,6 +483,18 @@ impl Play {
                     self.changes.push(*change);
                 }
                 Effect::VerdictChanged(_) => {}
+                Effect::Learned(learned) => {
+                    let Learned {
+                        memory,
+                        notifications,
+                    } = *learned;
+                    self.notices.extend(notifications);
+                    for front in memory.fronts {
+                        self.memory.fronts.retain(|known| known.host != front.host);
+                        self.memory.fronts.push(front);
+                    }
+                    self.memory.ours = memory.ours.or(self.memory.ours.take());
+                }
             }
         }
     }
@@ -501,6 +533,7 @@ impl Play {
                 Reason::Changed | Reason::Reminder | Reason::Acknowledged => {
                     assert!(*open, "{:#?}", self.lines);
                 }
+                Reason::Notice => panic!("a notice of an incident"),
                 Reason::Resolved => {
                     assert!(*open, "resolved without an opening: {:#?}", self.lines);
                     *open = false;

@@ -1,0 +1,165 @@
+//! A worker in a storm: one summary in Slack whose thread has the details, one card for many in Teams.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::order::{self, Rules, Send};
+use super::sender::{self, Sender};
+use super::storm::{self, Place};
+use super::timing::elapsed;
+use super::worker::{Worker, plain_message};
+use crate::clock;
+use crate::domain::notification::{Member, Reason};
+use crate::notify::slack::Parent;
+use crate::notify::{Message, SendError, Summary};
+use crate::store::{Delivery, Joined, Outcome, StoreError, Storm, Thread};
+
+impl Worker {
+    /// The summary that tells of this incident, if one does or is to; all that can join it do so at once.
+    pub(super) async fn summary(
+        &self,
+        send: &Send<'_>,
+        rows: &[Delivery],
+        has_own: bool,
+        now: Timestamp,
+    ) -> Result<Option<Storm>, StoreError> {
+        if !matches!(self.sender, Sender::Slack { .. }) || has_own {
+            return Ok(None);
+        }
+        let (receiver, lane) = (&self.receiver.name, send.delivery.lane.as_str());
+        let join = |to, members, joins| {
+            self.store
+                .join_storm(receiver, lane, to, members, joins, now)
+        };
+        if let Some(storm) = self.store.storm_of(send.delivery).await? {
+            let member = vec![Member::of(send.briefing)];
+            return join(Joined::To(storm.id), member, false).await.map(Some);
+        }
+        let first = send.delivery.notification.reason == Reason::Opened || send.whole;
+        if !first || order::uncertain(send.delivery) {
+            return Ok(None);
+        }
+        let members = storm::firsts(rows, lane, now);
+        let since = storm::since(now, self.timing.storm_window);
+        let told = self
+            .store
+            .told_since(receiver, lane, &[Reason::Opened], since)
+            .await?;
+        let newest = self.store.newest_storm(receiver, lane).await?;
+        let to = match storm::place(&self.timing, told, members.len(), newest.as_ref(), now) {
+            Place::Own => return Ok(None),
+            Place::Join(id) => Joined::To(id),
+            Place::Begin => Joined::New(Uuid::now_v7()),
+        };
+        tracing::info!(%receiver, incidents = members.len(), "many incidents at once; they share one message");
+        join(to, members, true).await.map(Some)
+    }
+
+    /// Tells Slack of one incident within its summary; the summary's place is on the disk before the rest goes on.
+    pub(super) async fn tell_member(
+        &self,
+        message: &Message<'_>,
+        storm: &Storm,
+        look_since: Option<Timestamp>,
+    ) -> Result<Result<String, SendError>, StoreError> {
+        let Sender::Slack { slack, channel } = &self.sender else {
+            return Ok(Ok(String::new()));
+        };
+        let parent = storm
+            .thread
+            .as_ref()
+            .filter(|thread| thread.configured == *channel)
+            .map(|thread| Parent {
+                channel: thread.channel.clone(),
+                ts: thread.ts.clone(),
+            });
+        let summary = Summary {
+            delivery: storm.delivery,
+            began_at: storm.began_at,
+            members: &storm.members,
+            look_since: storm.tried_at,
+        };
+        let before = parent.clone();
+        let sent = slack
+            .tell_member(message, &summary, parent, look_since)
+            .await;
+        if let Some(parent) = sent.parent.filter(|p| before.as_ref() != Some(p)) {
+            let thread = Thread {
+                configured: channel.clone(),
+                channel: parent.channel,
+                ts: parent.ts,
+            };
+            self.store.storm_posted(storm.id, thread).await?;
+        }
+        let reference = storm.thread.as_ref().map(|t| t.ts.clone());
+        Ok(sent.result.map(|()| reference.unwrap_or_default()))
+    }
+
+    /// Whether a storm is on for Teams, and what is to be told with `first` in one card.
+    pub(super) async fn together<'a>(
+        &self,
+        first: &Send<'_>,
+        rows: &'a [Delivery],
+        rules: Rules,
+    ) -> Result<(bool, Vec<Send<'a>>), StoreError> {
+        if !matches!(self.sender, Sender::Teams(_)) {
+            return Ok((false, Vec::new()));
+        }
+        let since = storm::since(rules.now, self.timing.storm_window);
+        let (receiver, lane) = (&self.receiver.name, first.delivery.lane.as_str());
+        // An incident that was told as a whole counts once.
+        let mut told = 0;
+        for reasons in [&[Reason::Opened, Reason::Reopened][..], &[Reason::Resolved]] {
+            let taken = self.store.told_since(receiver, lane, reasons, since);
+            told = told.max(taken.await?);
+        }
+        let sends = storm::together(&self.timing, first, order::ready(rows, rules), told);
+        Ok((!sends.is_empty(), sends))
+    }
+
+    /// Tells many things in one card, and marks all of them or none.
+    pub(super) async fn send_together(&mut self, sends: Vec<Send<'_>>) -> Result<(), StoreError> {
+        let Sender::Teams(teams) = &self.sender else {
+            return Ok(());
+        };
+        let teams = teams.clone();
+        let now = clock::now();
+        let messages: Vec<Message<'_>> = sends
+            .iter()
+            .map(|send| {
+                let notification = &send.delivery.notification;
+                let due_at = notification.not_before.max(notification.created_at);
+                Message {
+                    briefing: send.briefing,
+                    late: elapsed(due_at, now) > self.timing.late,
+                    whole: send.whole,
+                    repeat: order::uncertain(send.delivery),
+                    note: send.delivery.note.as_deref(),
+                    ..plain_message(notification, now)
+                }
+            })
+            .collect();
+        let ids = sends.iter().map(|s| s.delivery.notification.delivery);
+        self.store.sending(ids.collect(), now).await?;
+        let result = teams.tell_together(&messages).await;
+        let now = clock::now();
+        self.pause_for(self.timing.storm_gap, now);
+        let mut settled = Vec::new();
+        for (send, message) in sends.iter().zip(&messages) {
+            let (outcome, divert) = match &result {
+                Ok(()) => {
+                    self.reached(send, sender::TEAMS);
+                    let outcome = Outcome::Accepted {
+                        reference: sender::TEAMS.to_owned(),
+                        thread: Some(sender::told_teams(message)),
+                        merged: send.merged.clone(),
+                    };
+                    (outcome, self.end_for_fallback(send.delivery).await?)
+                }
+                Err(error) => self.failed(send.delivery, error, None, now),
+            };
+            settled.push((send.delivery, outcome, divert));
+        }
+        self.mark(settled, now).await
+    }
+}

@@ -1,0 +1,109 @@
+//! What is remembered from one start to the next of what surrounds the probes: partners' fronts, and our own side.
+//!
+//! None of it is an incident; it is what was normal, so that a change can be told from the ordinary, and
+//! the changes themselves for as long as an incident may have to do with them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use super::cell::{ClientName, EgressName};
+use super::fingerprint::Drift;
+use super::notification::Notification;
+
+/// What one step learned; stored together or not at all.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Learned {
+    /// What is new of the memory; the rest stays as it was.
+    pub memory: Memory,
+    /// Changes that are told without being incidents.
+    pub notifications: Vec<Notification>,
+}
+
+/// All that is remembered, or the part of it that changed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    pub fronts: Vec<KnownFront>,
+    pub ours: Option<OurSide>,
+}
+
+/// The front of one host as it was known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownFront {
+    /// `host`, or `host:port` when the port is not the scheme's own.
+    pub host: String,
+    /// Which version of the rules made the fingerprints; those of another can't be compared.
+    pub rules: u32,
+    pub saved_at: Timestamp,
+    /// First answer, seconds.
+    pub began: f64,
+    pub prints: Vec<KnownPrint>,
+    /// Who asked: a number each for probe and client.
+    pub askers: Vec<u32>,
+    /// The latest changes, oldest first.
+    pub drifts: Vec<Drift>,
+    /// Changes before those.
+    pub earlier: u32,
+}
+
+/// A fingerprint that is normal for its host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownPrint {
+    /// As `Fingerprint::to_text` writes it.
+    pub print: String,
+    /// When it was seen last, seconds.
+    pub last: f64,
+    /// The latest answer had it.
+    pub current: bool,
+}
+
+/// Our own side: what the world sees of us, and what the configuration said.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OurSide {
+    /// First look at it.
+    pub began: Option<Timestamp>,
+    /// Public addresses of each egress; both families may be there.
+    pub addresses: BTreeMap<EgressName, Vec<SeenAddress>>,
+    /// Differences from the configured `public:` that were told: `(configured, seen)`.
+    pub told: BTreeMap<EgressName, Vec<(IpAddr, IpAddr)>>,
+    pub clients: BTreeMap<ClientName, ClientFace>,
+    /// How each egress leaves this host, without passwords.
+    pub ways: BTreeMap<EgressName, String>,
+    /// The latest changes, oldest first.
+    pub changes: Vec<OwnChange>,
+}
+
+/// A public address that an egress has or had.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenAddress {
+    pub address: IpAddr,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+    /// The present one of its family.
+    pub current: bool,
+}
+
+/// How a client presented itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFace {
+    pub user_agent: String,
+    /// A digest of all the rest: headers, HTTP and TLS.
+    pub rest: u64,
+}
+
+/// Something of ours that changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OwnChange {
+    pub at: Timestamp,
+    pub what: Own,
+    /// A phrase that can follow a name.
+    pub text: String,
+}
+
+/// Whose change it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Own {
+    Client(ClientName),
+    Egress(EgressName),
+}

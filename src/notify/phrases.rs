@@ -1,0 +1,235 @@
+//! The texts of messages that can be put in other words: ours in `templates/`, the operator's in their place.
+//!
+//! Both are filled with the same facts. The operator's were checked when the file was read; should one come to
+//! nothing all the same, ours is used, and the log says so once.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Message;
+use super::plain::{doing, foot_remarks, service, state as word, words as own_words};
+use super::text::{
+    Clock, acknowledged, beside, cut, lasted, line, percent, reference, remarks, state,
+};
+use crate::domain::notification::{Briefing, Reason, Templates};
+use crate::domain::template::{Audience, Fact, Piece, Template};
+
+/// Names of the facts with their values.
+pub(super) type Facts = Vec<(&'static str, Fact)>;
+
+/// Of the reasons in one line.
+const REASONS_MAX: usize = 190;
+
+/// The texts of one receiver.
+#[derive(Debug)]
+pub(super) struct Phrases {
+    pub(super) headline: Phrase,
+    pub(super) body: Phrase,
+    pub(super) footer: Phrase,
+}
+
+/// One text: ours, and perhaps the operator's.
+#[derive(Debug)]
+pub(super) struct Phrase {
+    name: &'static str,
+    own: Option<Template>,
+    ours: &'static Option<Template>,
+    /// That the operator's came to nothing was said.
+    told: AtomicBool,
+}
+
+macro_rules! ours {
+    ($($name:ident, $audience:ident, $file:literal;)+) => {$(
+        static $name: LazyLock<Option<Template>> = LazyLock::new(|| {
+            Template::new(include_str!(concat!("templates/", $file)), Audience::$audience).ok()
+        });
+    )+};
+}
+
+ours! {
+    SLACK_HEADLINE, Engineers, "slack_headline.jinja";
+    SLACK_BODY, Engineers, "slack_body.jinja";
+    SLACK_FOOTER, Engineers, "slack_footer.jinja";
+    TEAMS_HEADLINE, Support, "teams_headline.jinja";
+    TEAMS_BODY, Support, "teams_body.jinja";
+    TEAMS_FOOTER, Support, "teams_footer.jinja";
+}
+
+impl Phrases {
+    pub(super) fn for_slack(own: &Templates) -> Self {
+        Self {
+            headline: Phrase::new("slack.headline", own.headline.as_ref(), &SLACK_HEADLINE),
+            body: Phrase::new("slack.body", own.body.as_ref(), &SLACK_BODY),
+            footer: Phrase::new("slack.footer", own.footer.as_ref(), &SLACK_FOOTER),
+        }
+    }
+
+    pub(super) fn for_teams(own: &Templates) -> Self {
+        Self {
+            headline: Phrase::new("teams.headline", own.headline.as_ref(), &TEAMS_HEADLINE),
+            body: Phrase::new("teams.body", own.body.as_ref(), &TEAMS_BODY),
+            footer: Phrase::new("teams.footer", own.footer.as_ref(), &TEAMS_FOOTER),
+        }
+    }
+}
+
+impl Phrase {
+    fn new(
+        name: &'static str,
+        own: Option<&Template>,
+        ours: &'static LazyLock<Option<Template>>,
+    ) -> Self {
+        Self {
+            name,
+            own: own.cloned(),
+            ours: LazyLock::force(ours),
+            told: AtomicBool::new(false),
+        }
+    }
+
+    /// The text with its facts.
+    pub(super) fn render(&self, facts: &Facts) -> Vec<Piece> {
+        if let Some(own) = &self.own {
+            match own.render(facts) {
+                Ok(pieces) => return pieces,
+                Err(why) => {
+                    if !self.told.swap(true, Ordering::Relaxed) {
+                        tracing::error!(
+                            "the template notify.templates.{} {why}; our own words are used instead",
+                            self.name
+                        );
+                    }
+                }
+            }
+        }
+        self.ours
+            .as_ref()
+            .and_then(|ours| ours.render(facts).ok())
+            .unwrap_or_default()
+    }
+
+    /// As [`Phrase::render`], for a place that can't be empty.
+    pub(super) fn render_something(&self, facts: &Facts) -> Vec<Piece> {
+        let pieces = self.render(facts);
+        if pieces.iter().all(|piece| piece.text.trim().is_empty()) {
+            let ours = self.ours.as_ref();
+            return ours
+                .and_then(|ours| ours.render(facts).ok())
+                .unwrap_or(pieces);
+        }
+        pieces
+    }
+}
+
+/// The text alone, for where there is no markup.
+pub(super) fn plain(pieces: &[Piece]) -> String {
+    pieces.iter().map(|piece| piece.text.as_str()).collect()
+}
+
+fn common(message: &Message<'_>, clock: &Clock, time: impl Fn(jiff::Timestamp) -> String) -> Facts {
+    let briefing = message.briefing;
+    let resolved = message.reason == Reason::Resolved;
+    let end = briefing.resolved_at.unwrap_or(message.happened_at);
+    let over = |text: String| if resolved { text } else { String::new() };
+    let words = |text: &Option<String>| own_words(text.as_ref()).unwrap_or_default();
+    vec![
+        ("reason", message.reason.as_str().to_owned().into()),
+        ("service", service(briefing).into()),
+        ("incident", briefing.incident.into()),
+        ("reference", reference(briefing).into()),
+        ("resolved", resolved.into()),
+        ("whole", message.whole.into()),
+        ("our_side", briefing.our_side.into()),
+        ("cause_known", briefing.cause_known.into()),
+        ("since", time(briefing.onset_at).into()),
+        ("until", over(time(end)).into()),
+        ("lasted", over(lasted(briefing, message.happened_at)).into()),
+        (
+            "next_update",
+            briefing.next_update_at.map(time).unwrap_or_default().into(),
+        ),
+        ("place", clock.place.clone().into()),
+        ("what", words(&briefing.words.what).into()),
+        ("affects", words(&briefing.words.affects).into()),
+        ("workaround", words(&briefing.words.workaround).into()),
+        ("tell", words(&briefing.words.tell).into()),
+    ]
+}
+
+/// What engineers may be told.
+pub(super) fn for_engineers(message: &Message<'_>, clock: &Clock) -> Facts {
+    let briefing = message.briefing;
+    let list = |texts: &[String]| texts.iter().map(|t| line(t)).collect::<Vec<_>>();
+    let known = |text: String| {
+        if briefing.cause_known {
+            text
+        } else {
+            String::new()
+        }
+    };
+    let mut facts = common(message, clock, |at| clock.time_and_zone(at));
+    facts.extend([
+        ("remarks", remarks(message, clock).into()),
+        ("state", state(message).into()),
+        ("headline", line(&briefing.headline).into()),
+        ("because", list(&briefing.because).into()),
+        ("ruled_out", list(&briefing.ruled_out).into()),
+        ("why", in_short(&briefing.because).into()),
+        ("why_not", in_short(&briefing.ruled_out).into()),
+        ("beside", beside(briefing).collect::<Vec<_>>().into()),
+        (
+            "acknowledged",
+            acknowledged(briefing, clock).unwrap_or_default().into(),
+        ),
+        ("subject", line(&briefing.subject).into()),
+        ("probes", list(&briefing.probes).into()),
+        ("confidence", known(percent(briefing.confidence)).into()),
+        ("next_step", next_step(briefing).into()),
+        ("expected", line(&briefing.expected).into()),
+        ("got", line(&briefing.got).into()),
+        ("failed_runs", u64::from(briefing.failed_runs).into()),
+        ("reference_ids", list(&briefing.reference_ids).into()),
+    ]);
+    facts
+}
+
+/// The first two, cut so that none crowds out what follows.
+fn in_short(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().take(2).map(|t| line(t)).collect();
+    cut(&texts.join("; "), REASONS_MAX)
+}
+
+fn next_step(briefing: &Briefing) -> String {
+    let step = briefing.next_step.as_ref().map(|step| line(step));
+    step.unwrap_or_default()
+}
+
+/// What support staff may be told.
+pub(super) fn for_support(message: &Message<'_>, clock: &Clock) -> Facts {
+    let mut facts = common(message, clock, |at| clock.time(at));
+    facts.extend([
+        ("remarks", foot_remarks(message, clock).into()),
+        ("word", word(message).to_owned().into()),
+        ("doing", doing(message.briefing).to_owned().into()),
+    ]);
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_templates_are_sound() {
+        for (name, ours) in [
+            ("slack.headline", &SLACK_HEADLINE),
+            ("slack.body", &SLACK_BODY),
+            ("slack.footer", &SLACK_FOOTER),
+            ("teams.headline", &TEAMS_HEADLINE),
+            ("teams.body", &TEAMS_BODY),
+            ("teams.footer", &TEAMS_FOOTER),
+        ] {
+            assert!(ours.is_some(), "{name}");
+        }
+    }
+}

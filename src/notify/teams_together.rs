@@ -1,0 +1,138 @@
+//! How a storm looks in Teams: one card that names every problem in it, in the same plain words.
+
+use serde_json::{Value, json};
+
+use super::Message;
+use super::phrases::{self, Phrases};
+use super::plain::{foot_remarks, say, service, words};
+use super::teams::{envelope, escape, frame};
+use super::text::{Clock, cut, lasted, line, reference};
+use crate::domain::notification::Reason;
+
+/// Problems with a line of their own; the rest are named by their references. With four bytes a character the card stays below 12 KiB.
+const LINES_MAX: usize = 10;
+/// Of what is broken and of who is affected, in one such line.
+const WORDS_MAX: usize = 120;
+const REST_MAX: usize = 600;
+
+/// What is posted for many at once; newest facts, in the order of their beginning.
+pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Value> {
+    let first = messages.first()?;
+    let clock = Clock::new(first);
+    let (word, style, large) = head(messages);
+    let mut body = vec![json!({
+        "type": "Container",
+        "style": style,
+        "bleed": true,
+        "items": [
+            { "type": "TextBlock", "text": word, "weight": "Bolder", "size": "Small", "wrap": true },
+            { "type": "TextBlock", "text": escape(&large), "weight": "Bolder", "size": "Large", "wrap": true },
+            { "type": "TextBlock", "text": escape(&service(first.briefing)), "isSubtle": true, "spacing": "None", "wrap": true },
+        ],
+    })];
+    body.extend(messages.iter().take(LINES_MAX).map(|message| {
+        let text = format!(
+            "{} ({})",
+            fact(message, &clock, phrases),
+            reference(message.briefing)
+        );
+        json!({ "type": "TextBlock", "text": escape(&text), "wrap": true, "spacing": "Small" })
+    }));
+    if messages.len() > LINES_MAX {
+        let rest: Vec<String> = messages[LINES_MAX..]
+            .iter()
+            .map(|message| {
+                let fixed = if over(message) { " (fixed)" } else { "" };
+                format!("{}{fixed}", reference(message.briefing))
+            })
+            .collect();
+        let rest = cut(&format!("And {}", rest.join(", ")), REST_MAX);
+        body.push(json!({ "type": "TextBlock", "text": escape(&rest), "wrap": true }));
+    }
+    body.push(json!({
+        "type": "TextBlock",
+        "text": escape(&foot(messages, &clock)),
+        "size": "Small",
+        "isSubtle": true,
+        "wrap": true,
+    }));
+    let title = format!("{word}: {large}");
+    Some(envelope(&title, &frame(&title, &body)))
+}
+
+fn over(message: &Message<'_>) -> bool {
+    message.reason == Reason::Resolved
+}
+
+fn head(messages: &[Message<'_>]) -> (&'static str, &'static str, String) {
+    let fixed = messages.iter().filter(|m| over(m)).count();
+    let count = |number: usize| match number {
+        1 => "1 problem".to_owned(),
+        n => format!("{n} problems"),
+    };
+    let are = |number: usize| if number == 1 { "is" } else { "are" };
+    match (messages.len() - fixed, fixed) {
+        (0, fixed) => (
+            "FIXED",
+            "good",
+            format!("{} {} fixed", count(fixed), are(fixed)),
+        ),
+        (new, 0) => (
+            "SEVERAL PROBLEMS",
+            "attention",
+            format!("{} at the same time", count(new)),
+        ),
+        (new, fixed) => (
+            "SEVERAL PROBLEMS",
+            "attention",
+            format!(
+                "{} at the same time, and {fixed} {} fixed",
+                count(new),
+                are(fixed)
+            ),
+        ),
+    }
+}
+
+fn fact(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> String {
+    let briefing = message.briefing;
+    let said = say(message, clock, phrases);
+    let what = cut(&line(&phrases::plain(&said.headline)), WORDS_MAX);
+    if over(message) {
+        let end = briefing.resolved_at.unwrap_or(message.happened_at);
+        return format!(
+            "{what}, since {}; it lasted {}",
+            clock.time(end),
+            lasted(briefing, message.happened_at)
+        );
+    }
+    let since = clock.time(briefing.onset_at);
+    match words(briefing.words.affects.as_ref()) {
+        Some(affects) => format!(
+            "{what}, since {since}. Affected: {}",
+            cut(&affects, WORDS_MAX)
+        ),
+        None => format!("{what}, since {since}"),
+    }
+}
+
+fn foot(messages: &[Message<'_>], clock: &Clock) -> String {
+    let mut foot = vec![format!("All times are {}", clock.place)];
+    let next = messages
+        .iter()
+        .filter(|m| !over(m))
+        .filter_map(|m| m.briefing.next_update_at)
+        .min();
+    if let Some(at) = next {
+        foot.push(format!("next update {}", clock.time(at)));
+    }
+    // Each thing once, whichever of them it is about.
+    for message in messages {
+        for remark in foot_remarks(message, clock) {
+            if !foot.contains(&remark) {
+                foot.push(remark);
+            }
+        }
+    }
+    cut(&foot.join(" · "), REST_MAX)
+}

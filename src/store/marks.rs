@@ -1,0 +1,93 @@
+//! When a receiver was last told something that is no incident: one row each, overwritten.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, params};
+
+use super::Store;
+use super::error::StoreError;
+use crate::domain::cell::ReceiverName;
+
+/// What a mark is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// The last "all is well".
+    AllIsWell,
+    /// Others were told that this receiver can't be reached.
+    Trouble,
+}
+
+impl Mark {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::AllIsWell => "all_is_well",
+            Self::Trouble => "trouble",
+        }
+    }
+}
+
+impl Store {
+    /// When, and what was said.
+    pub async fn mark(
+        &self,
+        receiver: &ReceiverName,
+        what: Mark,
+    ) -> Result<Option<(Timestamp, String)>, StoreError> {
+        let path = self.inner.path.clone();
+        let receiver = receiver.as_str().to_owned();
+        self.call(move |connection| {
+            let found: Option<(i64, String)> = connection
+                .prepare_cached("SELECT at_us, text FROM marks WHERE receiver = ? AND what = ?")
+                .and_then(|mut s| {
+                    s.query_row(params![receiver, what.as_str()], |row| {
+                        Ok((row.get(0)?, row.get(1)?))
+                    })
+                    .optional()
+                })
+                .map_err(|e| StoreError::from_sqlite(&path, "read a mark", &e))?;
+            Ok(found.and_then(|(us, text)| Some((Timestamp::from_microsecond(us).ok()?, text))))
+        })
+        .await
+    }
+
+    /// Sets the mark; `None` takes it away.
+    pub async fn set_mark(
+        &self,
+        receiver: &ReceiverName,
+        what: Mark,
+        value: Option<(Timestamp, String)>,
+    ) -> Result<(), StoreError> {
+        let receiver = receiver.as_str().to_owned();
+        self.write("keep a mark", move |transaction, path| {
+            let what = what.as_str();
+            let done = match value {
+                Some((at, text)) => transaction.execute(
+                    "INSERT OR REPLACE INTO marks (receiver, what, at_us, text) VALUES (?, ?, ?, ?)",
+                    params![receiver, what, at.as_microsecond(), text],
+                ),
+                None => transaction.execute(
+                    "DELETE FROM marks WHERE receiver = ? AND what = ?",
+                    params![receiver, what],
+                ),
+            };
+            done.map(drop)
+                .map_err(|e| StoreError::from_sqlite(path, "keep a mark", &e))
+        })
+        .await
+    }
+
+    /// How many incidents are open.
+    pub async fn open_incidents(&self) -> Result<usize, StoreError> {
+        let path = self.inner.path.clone();
+        self.call(move |connection| {
+            connection
+                .query_row(
+                    "SELECT count(*) FROM incidents WHERE state = 'open'",
+                    [],
+                    |row| row.get::<_, i64>(0),
+                )
+                .map(|count| count as usize)
+                .map_err(|e| StoreError::from_sqlite(&path, "read incidents", &e))
+        })
+        .await
+    }
+}
