@@ -407,7 +407,7 @@ fn diagnosing() {
         for minute in 0..minutes {
             let refused = minute >= minutes / 2;
             for (n, cell) in cells.iter().enumerate() {
-                let second = minute as f64 * 60.0 + 60.0 * n as f64 / count as f64;
+                let second = f64::from(minute) * 60.0 + 60.0 * n as f64 / count as f64;
                 let at = start + jiff::SignedDuration::from_secs_f64(second);
                 let aimed = monitor.aim(cell, at).unwrap_or_else(|| cell.clone());
                 let bad = refused && aimed.client.as_str() == "c1";

@@ -1,4 +1,4 @@
-//! From a button in Slack to an [`Action`]: who may press it, once each, and an answer where it is refused.
+//! From a button in Slack to an action: who may press it, once each, and an answer where it is refused.
 //!
 //! Slack hands each click to any one connection of an app, so receivers that share an app token share one
 //! listener. Nothing here is on the way of an alert: without it messages have no buttons, and that is all.

@@ -18,12 +18,15 @@ use super::self_watch::{Around, SelfWatch};
 use super::{load, round};
 use crate::clock;
 use crate::decide::monitor::{Effect, Event, Judged, Monitor};
+use crate::decide::notice::{self, Notice};
 use crate::decide::schedule::{Asked, Start, Timetable};
 use crate::domain::action::Action;
 use crate::domain::cell::CellKey;
 use crate::domain::notification::{Channel, Receiver};
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
+use crate::domain::secret::mask;
+use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::Kind;
 use crate::notify::slack_socket::Patience;
 use crate::probe::Prober;
@@ -35,6 +38,9 @@ const NAP_MAX: Duration = Duration::from_secs(10);
 
 /// How long stopping may take, each step.
 const STOP_STEP: Duration = Duration::from_secs(5);
+
+/// Faults of a file that a notice names.
+const FAULTS_TOLD: usize = 3;
 
 /// What the daemon tells whoever runs it in the foreground.
 #[derive(Debug)]
@@ -126,6 +132,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         actions,
         runs: JoinSet::new(),
         starts: Vec::new(),
+        refused: false,
         own,
     };
     state.listen();
@@ -197,7 +204,30 @@ struct Loop {
     runs: JoinSet<(CellKey, Option<Judged>)>,
     /// Kept between rounds so that starting cells allocates nothing.
     starts: Vec<Start>,
+    /// The last reload was refused, and told.
+    refused: bool,
     own: SelfWatch,
+}
+
+/// A notice about ourselves, without its words.
+fn own_notice() -> Notice {
+    Notice {
+        at: clock::now(),
+        subject: "edgewatch".to_owned(),
+        our_side: true,
+        probes: Vec::new(),
+        headline: String::new(),
+        because: Vec::new(),
+        next_step: None,
+    }
+}
+
+/// The file's own name; where it lies is no matter of a channel.
+fn shown(path: &std::path::Path) -> String {
+    path.file_name().map_or_else(
+        || path.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 /// What the self-watch is shown of the loop.
@@ -368,7 +398,46 @@ impl Loop {
             );
             let around = around(&self.timetable, &self.keeper, clock::now());
             self.own.refused(&self.plan, &why, around);
+            if !std::mem::replace(&mut self.refused, true) {
+                let faults = why.lines().filter(|line| !line.starts_with(' '));
+                let faults = faults.take(FAULTS_TOLD);
+                self.notice(Notice {
+                    headline: format!(
+                        "{} was not taken, the one before stays in force",
+                        shown(path)
+                    ),
+                    because: faults.map(ToOwned::to_owned).collect(),
+                    next_step: Some(
+                        "Mend the file (`edgewatch check` shows every fault), then reload"
+                            .to_owned(),
+                    ),
+                    ..own_notice()
+                });
+            }
+        } else if std::mem::take(&mut self.refused) {
+            self.notice(Notice {
+                headline: format!(
+                    "{} is in force again, after one that was not taken",
+                    shown(path)
+                ),
+                ..own_notice()
+            });
         }
+    }
+
+    /// Tells those who want notices.
+    fn notice(&self, notice: Notice) {
+        let secrets = self.plan.secrets();
+        let because = notice
+            .because
+            .iter()
+            .map(|text| mask(text, &secrets))
+            .collect();
+        let notice = Notice { because, ..notice };
+        self.keeper.learned(Box::new(Learned {
+            memory: Memory::default(),
+            notifications: notice::due(&self.plan, &notice, clock::now()),
+        }));
     }
 
     async fn take(&mut self, path: &std::path::Path) -> Result<(), String> {

@@ -184,18 +184,29 @@ async fn a_faulty_file_is_refused_at_reload_and_the_old_one_stays() {
     let daemon = Daemon::start(&world, &teams);
     within("a first round", async { drop(world.partner.seen(2).await) }).await;
 
-    std::fs::write(world.config(), "version: 1\nprobs: {}\n").unwrap();
+    let good = std::fs::read_to_string(world.config()).unwrap();
+    let bad = "version: 1\nprobs: {}\n".to_owned();
     let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.0.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
-    let before = world.partner.count();
-    within("two more rounds", async {
-        drop(world.partner.seen(before + 4).await);
-    })
-    .await;
+    for text in [&bad, &bad, &good] {
+        std::fs::write(world.config(), text).unwrap();
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+        let before = world.partner.count();
+        within("two more rounds", async {
+            drop(world.partner.seen(before + 4).await);
+        })
+        .await;
+    }
     assert_eq!(daemon.stop().await, 0);
     let log = std::fs::read_to_string(world.directory.path().join("daemon.log")).unwrap();
     assert!(log.contains("the old one stays in force"), "{log}");
     assert!(log.contains("did you mean \"probes\""), "{log}");
+    let told = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(
+        told("was not taken, the one before stays in force"),
+        1,
+        "{log}"
+    );
+    assert_eq!(told("is in force again, after one"), 1, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

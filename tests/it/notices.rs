@@ -246,6 +246,7 @@ fn the_promised_update_comes() {
     }];
     let mut known = incident(1);
     known.told_receivers.clear();
+    known.acknowledged = None;
     let (_, cell) = plan.cells().next().unwrap();
     known.cells = vec![IncidentCell {
         cell: cell.clone(),

@@ -87,6 +87,7 @@ fn notice(receiver: &str, headline: &str) -> Notification {
     (briefing.incident, briefing.cause_known) = (0, false);
     briefing.because = vec!["Nothing is refused: all 6 combinations that ran since pass".into()];
     briefing.next_step = Some("Tell the owners of allow-lists".into());
+    briefing.beside.clear();
     briefing.next_update_at = None;
     notice
 }
@@ -198,6 +199,7 @@ fn a_notice_as_text() {
     briefing.headline = "Cloudflare appeared in front of webcache.gmc-uk.org".into();
     briefing.because = vec!["Nothing is refused: all 6 combinations that ran since pass".into()];
     briefing.next_step = Some("Tell the owners of allow-lists".into());
+    briefing.beside.clear();
     for text in [&mut briefing.expected, &mut briefing.got] {
         text.clear();
     }

@@ -396,7 +396,7 @@ fn everything_can_be_set() {
     assert_eq!((support.after, support.min_confidence), (10 * MINUTE, 0.95));
     assert_eq!((support.probes.len(), support.tags.len()), (1, 1));
     quiet_times(&plan);
-    assert!(support.notices && plan.routes[0].notices);
+    assert!(support.notices && plan.routes[5].notices && !plan.routes[3].notices);
     assert_eq!(plan.store.keep_for, 7 * 24 * 60 * MINUTE);
     assert_eq!(plan.trust.len(), 1);
     assert_eq!(plan.name_servers[1], "192.0.2.54:5353".parse().unwrap());
