@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::asks::{Asks, Heard};
 use super::clicks::Clicks;
 use super::deliver::{Deliver, Print, Timing};
 use super::keeper::Keeper;
@@ -17,12 +18,15 @@ use super::self_watch::{Around, SelfWatch};
 use super::{load, round};
 use crate::clock;
 use crate::decide::monitor::{Effect, Event, Judged, Monitor};
+use crate::decide::notice::{self, Notice};
 use crate::decide::schedule::{Asked, Start, Timetable};
 use crate::domain::action::Action;
 use crate::domain::cell::CellKey;
 use crate::domain::notification::{Channel, Receiver};
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
+use crate::domain::secret::mask;
+use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::Kind;
 use crate::notify::slack_socket::Patience;
 use crate::probe::Prober;
@@ -34,6 +38,9 @@ const NAP_MAX: Duration = Duration::from_secs(10);
 
 /// How long stopping may take, each step.
 const STOP_STEP: Duration = Duration::from_secs(5);
+
+/// Faults of a file that a notice names.
+const FAULTS_TOLD: usize = 3;
 
 /// What the daemon tells whoever runs it in the foreground.
 #[derive(Debug)]
@@ -58,8 +65,8 @@ pub struct Options {
     pub listener: Option<Listener>,
     /// Where messages go that have no channel (no token, or a `log` receiver).
     pub messages: Print,
-    /// Who takes what people ask for by a button; without anybody, messages have no buttons.
-    pub actions: Option<mpsc::Sender<Action>>,
+    /// The way from buttons to the loop; without one, messages have no buttons.
+    pub actions: Option<(mpsc::Sender<Action>, mpsc::Receiver<Action>)>,
 }
 
 impl std::fmt::Debug for Options {
@@ -87,13 +94,15 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     let store = opened.store;
     store.mask(plan.secrets());
     let known = store.load_open().await.map_err(|e| e.to_string())?;
+    let silences = store.silences().await.map_err(|e| e.to_string())?;
     let (memory, unread) = store.remember().await.map_err(|e| e.to_string())?;
     let warnings = opened.warnings.iter().chain(&known.warnings);
     for warning in warnings.chain(&unread) {
         tracing::warn!("{warning}");
     }
     let prober = Arc::new(Prober::new(&plan)?);
-    let receivers = drawn(&plan.receivers, options.actions.is_some());
+    let (actions, clicks) = options.actions.unzip();
+    let receivers = drawn(&plan.receivers, actions.is_some());
     let own = SelfWatch::start(&plan, store.clone(), clock::now()).await?;
     let deliver = Deliver::start(
         store.clone(),
@@ -104,10 +113,12 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     .await
     .map_err(|e| e.to_string())?;
     let keeper = Keeper::start(store.clone());
+    let mut asks = Asks::start(store.clone(), silences.clone(), clicks);
 
     let now = clock::now();
     let mut state = Loop {
         monitor: Monitor::new(plan.clone(), known.incidents, known.next_number)
+            .with_silences(silences)
             .remembering(memory, now),
         timetable: Timetable::new(&plan, now),
         plan,
@@ -118,9 +129,10 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         deliver: Some(deliver),
         clicks: None,
         messages: options.messages,
-        actions: options.actions,
+        actions,
         runs: JoinSet::new(),
         starts: Vec::new(),
+        refused: false,
         own,
     };
     state.listen();
@@ -149,6 +161,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             Some(question) = state.own.questions.recv() => {
                 state.own.answer(question, around(&state.timetable, &state.keeper, clock::now()));
             }
+            heard = asks.next() => state.heard(heard, clock::now()),
             Some(ended) = state.runs.join_next(), if !state.runs.is_empty() => state.ended(ended),
             () = tokio::time::sleep(nap) => state.step(Event::Tick, clock::now()),
         }
@@ -159,6 +172,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     if let Some(clicks) = state.clicks {
         clicks.stop().await;
     }
+    asks.stop();
     state.runs.shutdown().await;
     state
         .own
@@ -190,7 +204,30 @@ struct Loop {
     runs: JoinSet<(CellKey, Option<Judged>)>,
     /// Kept between rounds so that starting cells allocates nothing.
     starts: Vec<Start>,
+    /// The last reload was refused, and told.
+    refused: bool,
     own: SelfWatch,
+}
+
+/// A notice about ourselves, without its words.
+fn own_notice() -> Notice {
+    Notice {
+        at: clock::now(),
+        subject: "edgewatch".to_owned(),
+        our_side: true,
+        probes: Vec::new(),
+        headline: String::new(),
+        because: Vec::new(),
+        next_step: None,
+    }
+}
+
+/// The file's own name; where it lies is no matter of a channel.
+fn shown(path: &std::path::Path) -> String {
+    path.file_name().map_or_else(
+        || path.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 /// What the self-watch is shown of the loop.
@@ -275,6 +312,29 @@ impl Loop {
         }
     }
 
+    /// Applies what somebody asked for.
+    fn heard(&mut self, heard: Heard, now: Timestamp) {
+        match heard {
+            Heard::Silences(silences) => {
+                tracing::info!("{} silences are in force", silences.len());
+                self.step(Event::Silenced(silences), now);
+            }
+            Heard::Acknowledged { incident, by, ask } => {
+                self.step(Event::Acknowledged { incident, by }, now);
+                let mut open = self.monitor.incidents();
+                let answer = if open.any(|known| known.number == incident) {
+                    "acknowledged"
+                } else {
+                    tracing::info!(incident, "there is no such open incident to acknowledge");
+                    "not open"
+                };
+                if let Some(ask) = ask {
+                    self.keeper.answer(ask, answer);
+                }
+            }
+        }
+    }
+
     fn panicked(&mut self, cell: &CellKey) {
         self.own.panicked();
         tracing::error!(%cell, "a run panicked; please report this, with the message above");
@@ -338,7 +398,46 @@ impl Loop {
             );
             let around = around(&self.timetable, &self.keeper, clock::now());
             self.own.refused(&self.plan, &why, around);
+            if !std::mem::replace(&mut self.refused, true) {
+                let faults = why.lines().filter(|line| !line.starts_with(' '));
+                let faults = faults.take(FAULTS_TOLD);
+                self.notice(Notice {
+                    headline: format!(
+                        "{} was not taken, the one before stays in force",
+                        shown(path)
+                    ),
+                    because: faults.map(ToOwned::to_owned).collect(),
+                    next_step: Some(
+                        "Mend the file (`edgewatch check` shows every fault), then reload"
+                            .to_owned(),
+                    ),
+                    ..own_notice()
+                });
+            }
+        } else if std::mem::take(&mut self.refused) {
+            self.notice(Notice {
+                headline: format!(
+                    "{} is in force again, after one that was not taken",
+                    shown(path)
+                ),
+                ..own_notice()
+            });
         }
+    }
+
+    /// Tells those who want notices.
+    fn notice(&self, notice: Notice) {
+        let secrets = self.plan.secrets();
+        let because = notice
+            .because
+            .iter()
+            .map(|text| mask(text, &secrets))
+            .collect();
+        let notice = Notice { because, ..notice };
+        self.keeper.learned(Box::new(Learned {
+            memory: Memory::default(),
+            notifications: notice::due(&self.plan, &notice, clock::now()),
+        }));
     }
 
     async fn take(&mut self, path: &std::path::Path) -> Result<(), String> {

@@ -25,6 +25,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 enum Work {
     Change(Box<Change>),
     Learned(Box<Learned>),
+    /// What became of an acknowledgement, once the changes before it are kept.
+    Answer(i64, &'static str),
 }
 
 impl Work {
@@ -32,6 +34,7 @@ impl Work {
         match self {
             Self::Change(change) => store.commit((**change).clone()).await,
             Self::Learned(learned) => store.learn((**learned).clone()).await,
+            Self::Answer(ask, answer) => store.answer(*ask, answer).await,
         }
     }
 
@@ -39,7 +42,7 @@ impl Work {
     fn number(&self) -> u64 {
         match self {
             Self::Change(change) => change.incident.number,
-            Self::Learned(_) => 0,
+            Self::Learned(_) | Self::Answer(..) => 0,
         }
     }
 }
@@ -80,6 +83,12 @@ impl Keeper {
                 "a change is lost: {WAITING_MAX} already wait for the store"
             );
         }
+    }
+
+    /// Answers an acknowledgement from another process after the changes that it caused; one that is lost
+    /// is found again after the restart.
+    pub fn answer(&self, ask: i64, answer: &'static str) {
+        self.work(Work::Answer(ask, answer));
     }
 
     /// How many changes wait for the store, without the one in hand.

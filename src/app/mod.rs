@@ -1,5 +1,7 @@
 //! Wiring: what joins the pure rules to files, sockets and clocks.
 
+// Wishes of people from outside: commands and buttons.
+mod asks;
 /// Buttons in Slack, to actions.
 pub mod clicks;
 // The daemon: starts in one straight line, runs one loop, stops in reverse.

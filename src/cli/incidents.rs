@@ -1,22 +1,24 @@
-//! `edgewatch incidents list|show`: what the daemon's store knows, while it runs or after.
+//! `edgewatch incidents list|show|ack`: what the daemon's store knows, while it runs or after, and who looks after it.
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use super::{Format, exit};
 use crate::app::load;
 use crate::clock;
 use crate::decide::briefing::{self, View};
-use crate::domain::incident::Incident;
+use crate::domain::incident::{Acknowledged, Incident, State};
 use crate::domain::notification::Briefing;
 use crate::domain::plan::Plan;
 use crate::report::incidents;
 use crate::store::Store;
 
-/// List incidents, or show one with its evidence and timeline
+/// List incidents, show one with its evidence and timeline, or acknowledge one
 ///
 /// Reads the store that probes.yaml names; the daemon may be running. Exit code 0 when none is open, 1 when
-/// one is (for `show`: when that one is), 2 when the store can't be read.
+/// one is (for `show`: when that one is; for `ack`: when there is nothing to acknowledge), 2 when the store can't
+/// be read, or written for `ack`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -39,7 +41,18 @@ enum What {
         /// The number, with or without `INC-`.
         number: String,
     },
+    /// Say that somebody looks after it: no more reminders, no escalation; changes and the end are told
+    Ack {
+        /// The number, with or without `INC-`.
+        number: String,
+        /// Who looks after it, for the others; the user of this shell when left out.
+        #[arg(long, value_name = "NAME")]
+        who: Option<String>,
+    },
 }
+
+/// How long the daemon has to take an acknowledgement before we say that it waits; it looks once a second.
+const TAKEN_WITHIN: Duration = Duration::from_secs(4);
 
 pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
     let checked = match load::load(config) {
@@ -53,6 +66,13 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
     let result = match arguments.what.as_ref().unwrap_or(&What::List { limit: 50 }) {
         What::List { limit } => list(&store, &checked.plan, *limit, arguments.format),
         What::Show { number } => show(&store, &checked.plan, number, arguments.format),
+        What::Ack { number, who } => ack(
+            &store,
+            &checked.plan,
+            number,
+            who.as_deref(),
+            arguments.format,
+        ),
     };
     result.unwrap_or_else(|error| super::complain(&error))
 }
@@ -89,15 +109,7 @@ fn show(
     number: &str,
     format: Format,
 ) -> Result<ExitCode, String> {
-    let digits = number.trim_start_matches("INC-").trim_start_matches("inc-");
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| format!("{number:?} is no incident number; see `edgewatch incidents list`"))?;
-    let Some(told) = store.show(number).map_err(|e| e.to_string())? else {
-        return Err(format!(
-            "there is no incident INC-{number}; see `edgewatch incidents list`"
-        ));
-    };
+    let told = find(store, number)?;
     let briefing = brief(plan, &told.incident);
     match format {
         Format::Text => {
@@ -119,6 +131,61 @@ fn show(
         exit::OK
     } else {
         exit::problem()
+    })
+}
+
+fn find(store: &crate::store::Reader, number: &str) -> Result<crate::store::Shown, String> {
+    let number = super::incident_number(number)?;
+    let found = store.show(number).map_err(|e| e.to_string())?;
+    found
+        .ok_or_else(|| format!("there is no incident INC-{number}; see `edgewatch incidents list`"))
+}
+
+fn ack(
+    reader: &crate::store::Reader,
+    plan: &Plan,
+    number: &str,
+    who: Option<&str>,
+    format: Format,
+) -> Result<ExitCode, String> {
+    let incident = find(reader, number)?.incident;
+    let number = incident.number;
+    let by = Acknowledged {
+        at: clock::now(),
+        by: super::who(who),
+    };
+    let answer = if incident.state == State::Open {
+        let mut store = Store::hand(&plan.store.path).map_err(|e| e.to_string())?;
+        let ask = store.acknowledge(number, &by).map_err(|e| e.to_string())?;
+        let asked = Instant::now();
+        loop {
+            match store.answer(ask).map_err(|e| e.to_string())? {
+                Some(answer) => break answer,
+                None if asked.elapsed() > TAKEN_WITHIN => break "noted".to_owned(),
+                None => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    } else {
+        "not open".to_owned()
+    };
+    let who = &by.by;
+    match format {
+        Format::Text => super::print(&match answer.as_str() {
+            "acknowledged" => format!("INC-{number} is acknowledged by {who}\n"),
+            "noted" => format!(
+                "INC-{number}: noted for {who}; no daemon has taken it yet, the next that runs does\n"
+            ),
+            other => format!("INC-{number} is {other}\n"),
+        }),
+        Format::Json => {
+            let value = serde_json::json!({ "incident": number, "state": answer, "by": who });
+            super::print(&format!("{value:#}\n"));
+        }
+    }
+    Ok(if answer == "not open" {
+        exit::problem()
+    } else {
+        exit::OK
     })
 }
 

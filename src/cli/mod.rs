@@ -11,6 +11,7 @@ pub mod replay;
 mod report;
 mod run;
 mod schema;
+mod silence;
 mod status;
 mod try_client;
 
@@ -47,6 +48,8 @@ Examples:
   edgewatch once                         run the matrix now and show it
   edgewatch try --user-agent \"Java/21.0.2\" gmc-connect
   edgewatch gate gmc-connect && start-the-sync
+  edgewatch incidents ack 12             somebody looks after INC-12: no more reminders
+  edgewatch silence add --probe gmc-connect --for 2h
   edgewatch report 12                    the letter to the partner about INC-12
   edgewatch                              probe on schedule and tell Slack and Teams (the same as `edgewatch run`)
   edgewatch status                       is the daemon well, what did it see last, does anything need care?
@@ -90,6 +93,7 @@ enum Command {
     Classify(classify::Arguments),
     Schema(schema::Arguments),
     Incidents(incidents::Arguments),
+    Silence(silence::Arguments),
     Status(status::Arguments),
     Report(report::Arguments),
     Postmortem(report::PostmortemArguments),
@@ -126,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Classify(command) => classify::run(&command),
         Command::Schema(command) => schema::run(&command),
         Command::Incidents(command) => incidents::run(&config, &command),
+        Command::Silence(command) => silence::run(&config, &command),
         Command::Status(command) => status::run(&config, &command),
         Command::Report(command) => report::run(&config, &command),
         Command::Postmortem(command) => report::run_postmortem(&config, &command),
@@ -150,6 +155,27 @@ fn start_log(filter: &str) -> Result<(), String> {
         .with_target(false)
         .try_init()
         .map_err(|e| e.to_string())
+}
+
+/// Who runs this, for people: as given, otherwise the user of the shell.
+fn who(given: Option<&str>) -> String {
+    let named = |name: &str| std::env::var(name).ok();
+    let who = given
+        .map(str::to_owned)
+        .or_else(|| named("SUDO_USER"))
+        .or_else(|| named("USER"))
+        .or_else(|| named("LOGNAME"))
+        .map(|who| crate::domain::mute::words(&who))
+        .filter(|who| !who.is_empty());
+    who.unwrap_or_else(|| "somebody".to_owned())
+}
+
+/// The number of an incident, with or without `INC-`.
+fn incident_number(text: &str) -> Result<u64, String> {
+    let digits = text.trim_start_matches("INC-").trim_start_matches("inc-");
+    digits
+        .parse()
+        .map_err(|_| format!("{text:?} is no incident number; see `edgewatch incidents list`"))
 }
 
 /// Prints to standard output; a reader that went away (`| head`) is no error.

@@ -37,7 +37,7 @@ pub(super) fn run(config: &Path, log: &str, _: &Arguments) -> ExitCode {
         config: Some(config.to_owned()),
         listener: None,
         messages: std::sync::Arc::new(|text: &str| super::print(text)),
-        actions: None,
+        actions: Some(mpsc::channel(64)),
     };
     let runtime = match super::runtime() {
         Ok(runtime) => runtime,

@@ -17,6 +17,7 @@ mod read;
 mod schema;
 mod special;
 mod syntax;
+mod week;
 mod yaml;
 
 use std::io;

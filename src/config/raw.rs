@@ -13,11 +13,13 @@ use super::leaf::{Address, Flag, HeaderText, Name, Pattern, SocketText, Status, 
 use super::measure::{Share, Size, Span, Whole};
 use super::read::mirror;
 use super::special::{Controls, Follow, Log, Method, Never, PathText, ProxyUrl, Readers, Source};
+use super::week::{DayTimes, Week};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
+use crate::domain::mute::Effect;
 use crate::domain::notification::Encryption;
 use crate::domain::observation::HttpVersion;
 use crate::domain::probe::Resolver;
-use crate::domain::verdict::{Factor, Kind, Maker, Rule};
+use crate::domain::verdict::{Factor, Kind, Maker, Rule, Severity};
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
@@ -55,6 +57,8 @@ mirror! {
         "politeness" politeness: Politeness,
         /// When people are reminded, and when a return is the same incident.
         "incidents" incidents: Incidents,
+        /// Planned work, during which nobody is told, or is told that it goes on.
+        "maintenance" maintenance: List<Maintenance>,
         /// Block pages that edgewatch does not know by itself; the first that matches wins.
         "signatures" signatures: List<Signature>,
         /// Requests that no probe may make, such as write operations.
@@ -163,6 +167,8 @@ mirror! {
         "connect_to" connect_to: Address,
         /// Words to route notifications by.
         "tags" tags: Many<Name>,
+        /// How much it matters when it fails, for routes: critical, warning or info; warning when left out.
+        "severity" severity: Word<Severity>,
         /// Should always pass, like those under `controls`.
         "control" control: Flag,
         /// Further requests that this probe may not make.
@@ -229,6 +235,20 @@ mirror! {
         "remind" remind: Many<Span<{ MINUTE }, { 30 * DAY }>>,
         /// A return within this time after the resolution keeps the number; 15m when left out.
         "reopen_within" reopen_within: Span<0, { 7 * DAY }>,
+    }
+
+    /// Planned work.
+    Maintenance {
+        /// As people call it; stands in messages.
+        required "name" name: String,
+        /// When it begins: "minute hour day month weekday", optionally with seconds before them, in the file's time zone.
+        required "cron" cron: String,
+        /// How long it lasts, elapsed time.
+        required "for" lasting: Span<{ MINUTE }, { 14 * DAY }>,
+        /// Probes that it concerns; every probe, controls too, when left out.
+        "probes" probes: Many<Name>,
+        /// mute: nobody is told while it lasts; annotate: messages say that it goes on.
+        required "effect" effect: Word<Effect>,
     }
 
     /// A block page that edgewatch does not know by itself.
@@ -427,6 +447,34 @@ mirror! {
         "tags" tags: Many<Name>,
         /// Also changes that are no incident, such as a CDN that appeared in front of a host; true for Slack and the log and false for others when left out.
         "notices" notices: Flag,
+        /// Only incidents with a cell that fails from one of these egresses.
+        "egresses" egresses: Many<Name>,
+        /// Only incidents with a cell that shows one of these verdicts.
+        "verdicts" verdicts: Many<Word<Kind>>,
+        /// Only incidents whose most important probe is of one of these severities.
+        "severity" severity: Many<Word<Severity>>,
+        /// Only at these times, in the file's time zone; what happens outside waits for the next, ends are told at once.
+        "during" during: During,
+        /// Reminders in place of those of `incidents`: times since the opening, the last one repeats; [] for never.
+        "remind" remind: Many<Span<{ MINUTE }, { 30 * DAY }>>,
+        /// Who is told as well when nobody acknowledges in time.
+        "escalate" escalate: Escalate,
+    }
+
+    /// Times of the week.
+    During {
+        /// "mon-fri", "sat", or a list of these; every day when left out.
+        "days" days: Week,
+        /// "08:00-18:00"; over midnight when the end is not after the beginning; the whole day when left out.
+        "hours" hours: DayTimes,
+    }
+
+    /// Who is told as well when nobody acknowledges in time.
+    Escalate {
+        /// The further receiver.
+        required "to" to: Name,
+        /// Since this route's receiver was told.
+        required "after" after: Span<{ MINUTE }, { 7 * DAY }>,
     }
 
     /// Where metrics and health are served, over plain HTTP and without a password.

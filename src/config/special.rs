@@ -12,10 +12,11 @@ use super::raw::Probe;
 use super::read::{Read, keys, read_at, wrong_type};
 use super::yaml::{Node, Value};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
+use crate::domain::mute::Effect;
 use crate::domain::notification::Encryption;
 use crate::domain::observation::HttpVersion;
 use crate::domain::probe::Resolver;
-use crate::domain::verdict::{Factor, Kind, Maker, Rule};
+use crate::domain::verdict::{Factor, Kind, Maker, Rule, Severity};
 
 /// Where a secret comes from; never the secret itself.
 #[derive(Debug, Clone)]
@@ -288,6 +289,7 @@ words! {
     HeaderCase, "a way to write header names", ["title" = HeaderCase::Title, "lower" = HeaderCase::Lower];
     Encryption, "a way to encrypt", ["starttls" = Encryption::StartTls, "implicit" = Encryption::Implicit, "none" = Encryption::None];
     Readers, "a choice of words", ["engineers" = Readers::Engineers, "plain" = Readers::Plain];
+    Effect, "an effect", ["mute" = Effect::Mute, "annotate" = Effect::Annotate];
     Resolver, "a resolver", ["own" = Resolver::Own, "system" = Resolver::System];
 }
 
@@ -310,4 +312,5 @@ domain_words! {
     Maker, "a maker";
     Rule, "a rule";
     Factor, "a factor";
+    Severity, "a severity";
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::quiet::Quiet;
 use crate::domain::cell::{CellKey, EgressName};
+use crate::domain::mute::Silence;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
 use crate::domain::secret::Secret;
@@ -28,6 +30,10 @@ pub struct Board {
     controls: BTreeMap<EgressName, Vec<usize>>,
     /// What hosts said last from an egress.
     traffic: HashMap<EgressName, Traffic>,
+    /// In force or lately so.
+    silences: Vec<Silence>,
+    /// What follows from them and the plan at present.
+    pub quiet: Quiet,
 }
 
 /// The latest pass and failure from an egress, each for the two hosts that had it last.
@@ -141,6 +147,8 @@ impl Board {
             index: HashMap::new(),
             controls: BTreeMap::new(),
             traffic: HashMap::new(),
+            silences: old.map(|old| old.silences.clone()).unwrap_or_default(),
+            quiet: Quiet::default(),
         };
         let places: HashMap<_, _> = source
             .probes
@@ -184,6 +192,19 @@ impl Board {
             });
         }
         board
+    }
+
+    /// Brings what is quiet up to `now`, where something began or ended since.
+    pub fn listen(&mut self, now: Timestamp) {
+        if !self.quiet.holds(now) {
+            self.quiet = Quiet::at(&self.plan, &self.silences, now);
+        }
+    }
+
+    /// Takes other silences in place of those before; what is quiet is then asked anew.
+    pub fn silence(&mut self, silences: Vec<Silence>) {
+        self.silences = silences;
+        self.quiet = Quiet::default();
     }
 
     #[must_use]

@@ -101,6 +101,8 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         beside: story.beside().into_iter().map(bound).collect(),
         acknowledged: incident.acknowledged.clone(),
         plain: story.plain(),
+        during: incident.telling.during.clone(),
+        held_back: Vec::new(),
         zone: plan.zone.iana_name().unwrap_or("UTC").to_owned(),
         next_update_at: view.next_update_at,
     }

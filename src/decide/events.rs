@@ -6,6 +6,8 @@ use jiff::Timestamp;
 
 use crate::domain::cell::CellKey;
 use crate::domain::change::{Change, VerdictChange};
+use crate::domain::incident::Acknowledged;
+use crate::domain::mute::Silence;
 use crate::domain::observation::{Observation, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::surroundings::Learned;
@@ -18,6 +20,13 @@ pub enum Event {
     /// Time went by; due at [`super::monitor::Monitor::next_wake`], harmless at any other time.
     Tick,
     PlanReplaced(Arc<Plan>),
+    /// Somebody looks after the incident with this number.
+    Acknowledged {
+        incident: u64,
+        by: Acknowledged,
+    },
+    /// These silences, which the store has, are in force in place of those before.
+    Silenced(Vec<Silence>),
 }
 
 /// A run and what it means.

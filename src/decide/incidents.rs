@@ -12,7 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::confirm::{Group, Tier};
 use crate::domain::cell::{CellKey, ProbeName};
 use crate::domain::diagnosis::Diagnosis;
-use crate::domain::incident::{Happening, Incident, IncidentCell, State, Subject, TimelineEntry};
+use crate::domain::incident::{
+    Happening, Incident, IncidentCell, State, Subject, Telling, TimelineEntry,
+};
 use crate::domain::verdict::{Kind, Verdict};
 
 /// Passes in a row that end a fault which never let anything through.
@@ -116,6 +118,7 @@ impl Case {
             reminded: 0,
             last_told_at: None,
             told_receivers: Vec::new(),
+            telling: Telling::default(),
         };
         incident.cells.truncate(MEMBERS_MAX);
         incident.kind = majority(&incident.cells).unwrap_or(Kind::Unexpected);
@@ -158,6 +161,10 @@ impl Case {
         incident.reopened += 1;
         incident.reopened_at = Some(now);
         incident.reminded = 0;
+        incident.acknowledged = None;
+        for standing in &mut incident.telling.receivers {
+            standing.reminded = 0;
+        }
         incident.diagnosis = opening.diagnosis;
         incident.failed_runs += opening.failed_runs;
         for cell in &mut incident.cells {

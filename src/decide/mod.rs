@@ -45,6 +45,8 @@ pub mod notify;
 pub mod own_side;
 // One partner under watch: its diagnosis and its incidents.
 pub mod partner;
+// What is muted, mentioned or out of hours at a moment.
+pub mod quiet;
 // When one host may be asked again.
 pub(crate) mod politeness;
 // Which point of presence of a CDN answered.

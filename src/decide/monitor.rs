@@ -20,7 +20,8 @@ use super::surroundings::Surroundings;
 use super::watch::{OurSide, Run, Watch, World};
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::change::VerdictChange;
-use crate::domain::incident::{Incident, State, Subject};
+use crate::domain::incident::{Acknowledged, Incident, State, Subject};
+use crate::domain::mute::Silence;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::surroundings::Memory;
@@ -100,6 +101,13 @@ impl Monitor {
         self
     }
 
+    /// The same, with the silences that are in force at the start.
+    #[must_use]
+    pub fn with_silences(mut self, silences: Vec<Silence>) -> Self {
+        self.board.silence(silences);
+        self
+    }
+
     fn take_up(&mut self, incident: Incident, now: Timestamp) {
         let open = incident.state == State::Open;
         self.fresh |= open;
@@ -142,6 +150,7 @@ impl Monitor {
     /// Applies one event; `now` is the time at which it is applied, UTC.
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.board.listen(now);
         if std::mem::take(&mut self.fresh) {
             self.fit(now, &mut effects);
         }
@@ -149,6 +158,14 @@ impl Monitor {
             Event::Observed(judged) => self.observe(&judged, now, &mut effects),
             Event::Tick => self.tick(now, &mut effects),
             Event::PlanReplaced(plan) => self.replace(plan, now, &mut effects),
+            Event::Acknowledged { incident, by } => {
+                self.acknowledge(incident, &by, now, &mut effects);
+            }
+            Event::Silenced(silences) => {
+                self.board.silence(silences);
+                self.board.listen(now);
+                self.tick(now, &mut effects);
+            }
         }
         self.surroundings.settle(&self.board, now, &mut effects);
         effects
@@ -438,10 +455,35 @@ impl Monitor {
         }
     }
 
+    fn acknowledge(
+        &mut self,
+        number: u64,
+        by: &Acknowledged,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        for place in self.troubled.clone() {
+            self.with_partner(place, now, effects, |partner, world| {
+                partner.acknowledge(world, number, by);
+                None
+            });
+        }
+        for host in self.alive.clone() {
+            self.with(host, now, effects, |watch, world| {
+                watch.acknowledge(world, number, by);
+                None
+            });
+        }
+        self.with_ours(now, effects, |watch, world| {
+            watch.acknowledge(world, number, by);
+        });
+    }
+
     fn replace(&mut self, plan: Arc<Plan>, now: Timestamp, effects: &mut Vec<Effect>) {
         let board = Board::new(plan, Some(&self.board));
         self.surroundings.replan(&self.board, &board, now);
         self.board = board;
+        self.board.listen(now);
         self.replace_partners(now);
         let fresh = watches(&self.board);
         let old = std::mem::replace(&mut self.watches, fresh);

@@ -103,6 +103,8 @@ fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
         next_update_at: None,
         beside: Vec::new(),
         acknowledged: None,
+        during: Vec::new(),
+        held_back: Vec::new(),
         plain: Plain::default(),
     }
 }

@@ -1,24 +1,35 @@
-//! Which receivers are due a message now: (incident, occasion, routes, now) → notifications.
+//! Which receivers are due a message now: (incident, occasion, routes, what is quiet, now) → notifications.
 //!
 //! Who was told that an incident opened is written in the incident itself and stored with it, so a
 //! restart tells nobody twice, and whoever heard of the opening hears of the end. A route that waits
-//! (`after`) is derived from the opening time and never needs a timer of its own to survive.
+//! (`after`), an escalation and a mute are derived from stored times and never need a timer of their own.
+//!
+//! A muted incident is told to nobody, but for its end to those who know of it. What was kept back is made
+//! up for when the mute ends: an opening as an opening, several changes as one, reminders as one; what was
+//! over before is never told. A route outside its hours keeps back in the same way. Who acknowledged stops
+//! reminders and escalation, not changes.
 
-use std::time::Duration;
+mod face;
+mod reminders;
+mod routes;
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
-use super::briefing::{self, GUESSES_BELOW, View};
-use super::confirm::Group;
-use super::incidents::later;
-use crate::domain::cell::{ProbeName, ReceiverName};
-use crate::domain::diagnosis::Cause;
-use crate::domain::incident::{Incident, State, Subject};
-use crate::domain::notification::{Notification, Reason, Route};
+use super::briefing::{self, View};
+use super::incidents::entry;
+use super::quiet::Quiet;
+use crate::domain::cell::ReceiverName;
+use crate::domain::incident::{Happening, Incident, Muted, Standing, State, TimelineEntry};
+use crate::domain::notification::{Notification, Reason};
 use crate::domain::plan::Plan;
-use crate::domain::probe::Probe;
+
+pub use face::Face;
+use reminders::{began, next_reminder, reminders_passed};
+pub(super) use routes::is_for;
+pub use routes::severity;
+use routes::{is_shut, opens_at, waiting};
 
 /// What happened to an incident, as far as it concerns receivers.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +40,7 @@ pub enum Occasion<'a> {
     Changed {
         before: &'a Face,
     },
+    Acknowledged,
     Resolved,
     /// Closed because the plan no longer has its cells.
     Removed,
@@ -36,124 +48,243 @@ pub enum Occasion<'a> {
     Time,
 }
 
-/// The notifications that are due; the incident remembers that they were.
+/// What is to be told, and what is to be noted.
+#[derive(Debug, Default, PartialEq)]
 #[must_use]
+pub struct Due {
+    /// That a mute or maintenance begins or is over.
+    pub timeline: Vec<TimelineEntry>,
+    pub notifications: Vec<Notification>,
+}
+
+/// What is due; the incident remembers that it was.
 pub fn due(
     plan: &Plan,
+    quiet: &Quiet,
     incident: &mut Incident,
     occasion: Occasion<'_>,
     now: Timestamp,
-) -> Vec<Notification> {
-    let told = incident.told_receivers.clone();
-    let mut notifications = Vec::new();
-    match occasion {
-        Occasion::Resolved | Occasion::Removed => {
-            let removed = matches!(occasion, Occasion::Removed);
-            for (receiver, bound) in known(plan, &told) {
-                let note = tell(
-                    plan,
-                    incident,
+) -> Due {
+    let mut due = Due::default();
+    if matches!(occasion, Occasion::Resolved | Occasion::Removed) {
+        let removed = matches!(occasion, Occasion::Removed);
+        (incident.telling.muted, incident.telling.during) = (None, Vec::new());
+        for (receiver, bound) in known(plan, incident) {
+            // Who was not told that it came back knows that it was over.
+            if standing(incident, &receiver).owed.take() != Some(Reason::Reopened) {
+                let told = Told {
                     receiver,
                     bound,
-                    Reason::Resolved,
-                    removed,
-                    now,
-                );
-                notifications.push(note);
-            }
-            return notifications;
-        }
-        Occasion::Reopened => {
-            for (receiver, bound) in known(plan, &told) {
-                let note = tell(
-                    plan,
-                    incident,
-                    receiver,
-                    bound,
-                    Reason::Reopened,
-                    false,
-                    now,
-                );
-                notifications.push(note);
+                    reason: Reason::Resolved,
+                };
+                let note = tell(plan, incident, told, removed, now);
+                due.notifications.push(note);
             }
         }
-        Occasion::Changed { before } => {
-            let after = Face::of(incident);
-            for (receiver, bound) in known(plan, &told) {
-                if before.shown(bound) != after.shown(bound) {
-                    let note = tell(plan, incident, receiver, bound, Reason::Changed, false, now);
-                    notifications.push(note);
-                }
-            }
-        }
-        Occasion::Opened | Occasion::Time => {}
+        return due;
     }
-    let overdue = reminders_passed(plan, incident, now);
-    if overdue > incident.reminded {
-        incident.reminded = overdue;
-        for (receiver, bound) in known(plan, &told) {
-            if notifications.iter().all(|n| n.receiver != *receiver) {
-                let note = tell(
-                    plan,
-                    incident,
-                    receiver,
-                    bound,
-                    Reason::Reminder,
-                    false,
-                    now,
-                );
-                notifications.push(note);
-            }
+    let held_back = note_quiet(plan, quiet, incident, now, &mut due.timeline);
+    for told in to_those_told(plan, quiet, incident, occasion, now) {
+        due.notifications
+            .push(tell(plan, incident, told, false, now));
+    }
+    for opening in waiting(plan, quiet, incident) {
+        if opening.at <= now {
+            incident.told_receivers.push(opening.receiver.clone());
+            let told = Told {
+                receiver: opening.receiver,
+                bound: opening.bound,
+                reason: Reason::Opened,
+            };
+            due.notifications
+                .push(tell(plan, incident, told, false, now));
         }
     }
-    for route in waiting(plan, incident) {
-        if opens_for(route, incident) <= now {
-            incident.told_receivers.push(route.to.clone());
-            let bound = route.min_confidence;
-            let note = tell(plan, incident, &route.to, bound, Reason::Opened, false, now);
-            notifications.push(note);
-        }
+    for note in &mut due.notifications {
+        note.briefing.held_back.clone_from(&held_back);
     }
-    notifications
+    due
 }
 
-/// When the next message about an open incident is due if nothing happens; `None`: never.
+/// When [`due`] has something to say about an open incident if nothing happens; `None`: never.
 #[must_use]
-pub fn next_at(plan: &Plan, incident: &Incident) -> Option<Timestamp> {
+pub fn next_at(plan: &Plan, quiet: &Quiet, incident: &Incident) -> Option<Timestamp> {
     if incident.state != State::Open {
         return None;
     }
-    let opening = waiting(plan, incident)
-        .iter()
-        .map(|route| opens_for(route, incident))
-        .min();
-    let reminder = next_reminder(plan, incident).filter(|_| !incident.told_receivers.is_empty());
-    [opening, reminder].into_iter().flatten().min()
+    let muted = quiet.mutes(incident);
+    let noted = incident.telling.muted.as_ref().map(|muted| &muted.by);
+    if muted.as_ref().map(|muted| &muted.by) != noted
+        || quiet.remarks(incident) != incident.telling.during
+    {
+        return Some(quiet.from());
+    }
+    let mut next = quiet.until();
+    if muted.is_none() {
+        for opening in waiting(plan, quiet, incident) {
+            next = next.min(opening.at);
+        }
+        for (receiver, _) in known(plan, incident) {
+            if is_shut(plan, quiet, incident, &receiver) {
+                continue;
+            }
+            let standing = known_standing(incident, &receiver);
+            if standing.owed.is_some() {
+                return Some(quiet.from());
+            }
+            let reminder = next_reminder(plan, incident, &standing);
+            next = reminder.map_or(next, |at| at.min(next));
+        }
+    }
+    Some(next).filter(|at| *at < Timestamp::MAX)
+}
+
+/// One message to one receiver.
+struct Told {
+    receiver: ReceiverName,
+    /// No cause is named below this confidence.
+    bound: f64,
+    reason: Reason,
+}
+
+/// Notes that a mute or maintenance begins or is over; what kept messages back until now.
+fn note_quiet(
+    plan: &Plan,
+    quiet: &Quiet,
+    incident: &mut Incident,
+    now: Timestamp,
+    timeline: &mut Vec<TimelineEntry>,
+) -> Vec<String> {
+    let local = |at: Timestamp| {
+        at.to_zoned(plan.zone.clone())
+            .strftime("%a %-d %b %H:%M %Z")
+    };
+    let muted = quiet.mutes(incident).map(|muted| {
+        let since = incident.telling.muted.as_ref().map_or(now, |m| m.at);
+        Muted { at: since, ..muted }
+    });
+    let before = std::mem::replace(&mut incident.telling.muted, muted);
+    let muted = incident.telling.muted.as_ref();
+    if muted.map(|muted| &muted.by) != before.as_ref().map(|muted| &muted.by) {
+        let text = match muted {
+            Some(muted) => format!(
+                "nobody is told until {}: {}",
+                local(muted.until),
+                muted.by.join(", ")
+            ),
+            None => "no longer muted".to_owned(),
+        };
+        timeline.push(entry(now, Happening::Muted, text));
+    }
+    let during = quiet.remarks(incident);
+    let before_during = std::mem::replace(&mut incident.telling.during, during);
+    let during = &incident.telling.during;
+    for name in during.iter().filter(|name| !before_during.contains(name)) {
+        let text = format!("during maintenance {name}");
+        timeline.push(entry(now, Happening::Maintenance, text));
+    }
+    for name in before_during.iter().filter(|name| !during.contains(name)) {
+        let text = format!("maintenance {name} is over, or has no longer to do with it");
+        timeline.push(entry(now, Happening::Maintenance, text));
+    }
+    match (before, muted) {
+        (Some(before), None) => before.by,
+        _ => Vec::new(),
+    }
+}
+
+/// What those who know of the incident are told now, one message each; what is kept back is remembered.
+fn to_those_told(
+    plan: &Plan,
+    quiet: &Quiet,
+    incident: &mut Incident,
+    occasion: Occasion<'_>,
+    now: Timestamp,
+) -> Vec<Told> {
+    let after = Face::of(incident);
+    let muted = incident.telling.muted.is_some();
+    let mut messages = Vec::new();
+    for (receiver, bound) in known(plan, incident) {
+        let news = match occasion {
+            Occasion::Reopened => Some(Reason::Reopened),
+            Occasion::Changed { before } => {
+                (before.shown(bound) != after.shown(bound)).then_some(Reason::Changed)
+            }
+            // Support staff are not told who of the engineers does what.
+            Occasion::Acknowledged => {
+                (!speaks_plainly(plan, &receiver)).then_some(Reason::Acknowledged)
+            }
+            _ => None,
+        };
+        let shut = muted || is_shut(plan, quiet, incident, &receiver);
+        let overdue = reminders_passed(plan, incident, &receiver, now);
+        let standing = standing(incident, &receiver);
+        let owed = standing.owed.take();
+        let news = weightier(owed, news);
+        if shut {
+            standing.owed = news;
+            continue;
+        }
+        let reminded = overdue > standing.reminded;
+        standing.reminded = standing.reminded.max(overdue);
+        let overdue = standing.reminded;
+        incident.reminded = incident.reminded.max(overdue);
+        if let Some(reason) = news.or(reminded.then_some(Reason::Reminder)) {
+            messages.push(Told {
+                receiver,
+                bound,
+                reason,
+            });
+        }
+    }
+    messages
+}
+
+/// The one of two pieces of news that tells the other as well.
+fn weightier(one: Option<Reason>, other: Option<Reason>) -> Option<Reason> {
+    let weight = |reason: &Reason| match reason {
+        Reason::Reopened => 2,
+        Reason::Changed => 1,
+        _ => 0,
+    };
+    [one, other].into_iter().flatten().max_by_key(weight)
 }
 
 fn tell(
     plan: &Plan,
     incident: &mut Incident,
-    receiver: &ReceiverName,
-    min_confidence: f64,
-    reason: Reason,
+    told: Told,
     removed: bool,
     now: Timestamp,
 ) -> Notification {
+    let Told {
+        receiver,
+        bound,
+        reason,
+    } = told;
     incident.told += 1;
     incident.last_told_at = Some(now);
+    if matches!(reason, Reason::Opened | Reason::Reopened) {
+        standing(incident, &receiver).reminded = 0;
+        let passed = reminders_passed(plan, incident, &receiver, now);
+        let standing = standing(incident, &receiver);
+        (standing.told_at, standing.reminded) = (now, passed);
+    }
     let open = incident.state == State::Open;
+    let promised = next_reminder(plan, incident, &known_standing(incident, &receiver));
     let view = View {
-        min_confidence,
+        min_confidence: bound,
         removed,
-        next_update_at: next_reminder(plan, incident).filter(|_| open),
+        next_update_at: promised
+            .filter(|_| open)
+            .and_then(|at| opens_at(plan, incident, &receiver, at)),
     };
     Notification {
-        delivery: delivery(incident.number, incident.told, receiver, now),
+        delivery: delivery(incident.number, incident.told, &receiver, now),
         incident: incident.number,
         sequence: incident.told,
         reason,
-        receiver: receiver.clone(),
+        receiver,
         created_at: now,
         not_before: now,
         briefing: briefing::write(plan, incident, view),
@@ -163,164 +294,51 @@ fn tell(
 /// Those told who can still be told, each with the bound below which no cause is named to them.
 ///
 /// A route may have been narrowed or removed since; who heard of the opening hears of the end all the
-/// same, without a cause when no route says how sure it must be.
-fn known<'a>(
-    plan: &'a Plan,
-    told: &'a [ReceiverName],
-) -> impl Iterator<Item = (&'a ReceiverName, f64)> {
-    told.iter()
-        .filter(|name| {
-            plan.receivers
-                .iter()
-                .any(|receiver| receiver.name == **name)
-        })
-        .map(|name| {
-            let route = plan.routes.iter().find(|route| route.to == *name);
-            (
-                name,
-                route.map_or(f64::INFINITY, |route| route.min_confidence),
-            )
-        })
-}
-
-/// What a receiver is told anew when it changes: cause, whose side, kind, scope, what changed before.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Face {
-    cause: Cause,
-    confidence: f64,
-    our_side: bool,
-    group: Group,
-    probes: Vec<ProbeName>,
-    /// Changes that it probably has to do with.
-    beside: Vec<String>,
-}
-
-/// The part of a [`Face`] that somebody sees.
-type Shown<'a> = (
-    Option<&'a Cause>,
-    bool,
-    Group,
-    &'a [ProbeName],
-    &'a [String],
-);
-
-impl Face {
-    #[must_use]
-    pub fn of(incident: &Incident) -> Self {
-        let diagnosis = &incident.diagnosis;
-        // Which candidates are left changes by the minute; that it is not known is what a person reads.
-        let cause = match &diagnosis.cause {
-            Cause::Unknown { .. } => Cause::Unknown { among: Vec::new() },
-            known => known.clone(),
-        };
-        let related = incident.beside.iter().filter(|beside| beside.related);
-        Self {
-            cause,
-            confidence: diagnosis.confidence,
-            our_side: matches!(diagnosis.cause, Cause::OurNetwork { .. }),
-            group: Group::of(incident.kind),
-            probes: incident.probes.clone(),
-            beside: related.map(|beside| beside.text.clone()).collect(),
-        }
-    }
-
-    /// Whether the incident still has the cause that it had.
-    #[must_use]
-    pub fn same_cause(&self, incident: &Incident) -> bool {
-        let now = Self::of(incident);
-        self.cause == now.cause && self.group == now.group
-    }
-
-    /// The part that somebody with this bound of confidence sees.
-    fn shown(&self, min_confidence: f64) -> Shown<'_> {
-        let named = if matches!(self.cause, Cause::Unknown { .. }) {
-            min_confidence < GUESSES_BELOW
-        } else {
-            self.confidence >= min_confidence
-        };
-        let cause = named.then_some(&self.cause);
-        (cause, self.our_side, self.group, &self.probes, &self.beside)
-    }
-}
-
-/// Routes whose receiver has not been told yet, one a receiver: the one that is due first.
-fn waiting<'a>(plan: &'a Plan, incident: &Incident) -> Vec<&'a Route> {
-    let mut waiting: Vec<&Route> = Vec::new();
-    for route in &plan.routes {
-        if incident.told_receivers.contains(&route.to) || !concerns(plan, route, incident) {
-            continue;
-        }
-        match waiting.iter_mut().find(|known| known.to == route.to) {
-            Some(known) if route.after < known.after => *known = route,
-            Some(_) => {}
-            None => waiting.push(route),
-        }
-    }
-    waiting
-}
-
-/// Whether a route is for incidents like this one; our own network concerns everybody.
-fn concerns(plan: &Plan, route: &Route, incident: &Incident) -> bool {
-    incident.subject == Subject::OurNetwork || is_for(plan, route, &incident.probes)
-}
-
-/// Whether a route is for one of these probes.
-pub(super) fn is_for(plan: &Plan, route: &Route, probes: &[ProbeName]) -> bool {
-    let of = |wanted: &dyn Fn(&Probe) -> bool| {
-        let mut known = probes.iter().filter_map(|name| plan.probe(name));
-        known.any(wanted)
+/// same, without a cause when nothing says how sure it must be.
+fn known(plan: &Plan, incident: &Incident) -> Vec<(ReceiverName, f64)> {
+    let configured = |name: &&ReceiverName| plan.receivers.iter().any(|r| r.name == **name);
+    let bound = |name: &ReceiverName| {
+        let route = plan.routes.iter().find(|route| route.to == *name);
+        let escalations = plan.routes.iter().filter_map(|r| r.escalate.as_ref());
+        let escalation = || escalations.clone().find(|further| further.to == *name);
+        route
+            .map(|route| route.min_confidence)
+            .or_else(|| escalation().map(|further| further.min_confidence))
+            .unwrap_or(f64::INFINITY)
     };
-    let probes = route.probes.is_empty() || of(&|probe| route.probes.contains(&probe.name));
-    let tags =
-        route.tags.is_empty() || of(&|probe| probe.tags.iter().any(|tag| route.tags.contains(tag)));
-    probes && tags
+    let told = incident.told_receivers.iter().filter(configured);
+    told.map(|name| (name.clone(), bound(name))).collect()
 }
 
-/// From when delays and reminders count.
-fn began(incident: &Incident) -> Timestamp {
-    incident.reopened_at.unwrap_or(incident.opened_at)
+fn speaks_plainly(plan: &Plan, receiver: &ReceiverName) -> bool {
+    plan.receivers
+        .iter()
+        .any(|known| known.name == *receiver && known.channel.speaks_plainly())
 }
 
-fn opens_for(route: &Route, incident: &Incident) -> Timestamp {
-    later(began(incident), route.after)
+/// How a receiver stands; one that an older version told of the opening has heard all there was.
+fn known_standing(incident: &Incident, receiver: &ReceiverName) -> Standing {
+    let standings = &incident.telling.receivers;
+    let found = standings.iter().find(|known| known.receiver == *receiver);
+    found.cloned().unwrap_or_else(|| Standing {
+        receiver: receiver.clone(),
+        told_at: began(incident),
+        reminded: incident.reminded,
+        owed: None,
+    })
 }
 
-/// When reminder `n` (from 0) is due after the opening: as configured, then at the last one's distance.
-fn reminder_after(remind: &[Duration], n: u32) -> Option<Duration> {
-    let last = *remind.last()?;
-    match remind.get(n as usize) {
-        Some(after) => Some(*after),
-        None if last.is_zero() => None,
-        None => {
-            let more = n + 1 - u32::try_from(remind.len()).ok()?;
-            last.checked_mul(more + 1)
-        }
-    }
-}
-
-fn next_reminder(plan: &Plan, incident: &Incident) -> Option<Timestamp> {
-    let after = reminder_after(&plan.incidents.remind, incident.reminded)?;
-    Some(later(began(incident), after))
-}
-
-/// How many reminders lie behind `now`: after a long stop one message stands for all that were missed.
-fn reminders_passed(plan: &Plan, incident: &Incident, now: Timestamp) -> u32 {
-    let remind = &plan.incidents.remind;
-    let open_for = now.duration_since(began(incident)).as_secs_f64();
-    let passed = |n| reminder_after(remind, n).is_some_and(|due| due.as_secs_f64() <= open_for);
-    let Some(last) = remind.last().filter(|last| !last.is_zero()) else {
-        return 0;
-    };
-    // Straight to the neighbourhood, so that years of silence cost nothing.
-    let steps = (open_for / last.as_secs_f64()).max(0.0) as u32;
-    let mut count = incident.reminded.max(steps.saturating_sub(1));
-    if count > incident.reminded && !passed(count - 1) {
-        count = incident.reminded;
-    }
-    while passed(count) {
-        count += 1;
-    }
-    count
+fn standing<'a>(incident: &'a mut Incident, receiver: &ReceiverName) -> &'a mut Standing {
+    let fresh = known_standing(incident, receiver);
+    let standings = &mut incident.telling.receivers;
+    let place = standings
+        .iter()
+        .position(|known| known.receiver == *receiver)
+        .unwrap_or_else(|| {
+            standings.push(fresh);
+            standings.len() - 1
+        });
+    &mut standings[place]
 }
 
 /// A UUID version 7 made of what identifies the message, because rules have neither clock nor dice.
@@ -352,29 +370,4 @@ pub(super) fn named(now: Timestamp, parts: &[&[u8]]) -> Uuid {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reminders_follow_the_list_and_then_its_last_step() {
-        let hours = |n: u64| Duration::from_secs(3600 * n);
-        let remind = [hours(1), hours(4), hours(24)];
-        let due: Vec<u64> = (0..6)
-            .map(|n| reminder_after(&remind, n).unwrap().as_secs() / 3600)
-            .collect();
-        assert_eq!(due, [1, 4, 24, 48, 72, 96]);
-        assert_eq!(reminder_after(&[], 0), None);
-        assert_eq!(reminder_after(&[Duration::ZERO], 1), None);
-    }
-
-    #[test]
-    fn a_delivery_is_named_by_what_it_is() {
-        let now = "2026-03-01T02:14:00Z".parse().unwrap();
-        let id = delivery(12, 1, &"engineers".into(), now);
-        assert_eq!(id.get_version_num(), 7);
-        assert_eq!(id, delivery(12, 1, &"engineers".into(), now));
-        assert_ne!(id, delivery(12, 2, &"engineers".into(), now));
-        assert_ne!(id, delivery(12, 1, &"support".into(), now));
-        assert_ne!(id, delivery(13, 1, &"engineers".into(), now));
-    }
-}
+pub(in crate::decide) mod tests;

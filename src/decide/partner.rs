@@ -23,9 +23,11 @@ use super::board::Board;
 use super::incidents::{Case, entry, later};
 use super::notify::{self, Face};
 use super::pop;
-use super::watch::{OurSide, Run, World};
+use super::watch::{self, OurSide, Run, World};
 use crate::domain::cell::{CellKey, EgressName};
-use crate::domain::incident::{Happening, Incident, Specimen, State, Subject, TimelineEntry};
+use crate::domain::incident::{
+    Acknowledged, Happening, Incident, Specimen, State, Subject, TimelineEntry,
+};
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Schedule;
@@ -373,6 +375,17 @@ impl Partner {
         self.settle(world)
     }
 
+    /// Somebody looks after the incident with this number, which may be another's.
+    pub fn acknowledge(&mut self, world: &mut World<'_>, number: u64, by: &Acknowledged) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let cases = running.troubles.iter_mut().filter_map(|t| t.case.as_mut());
+        for case in cases.filter(|case| case.incident.number == number) {
+            watch::acknowledge(world, case, by);
+        }
+    }
+
     /// Lets go of cells that are no longer configured, after a start with another file.
     pub fn fit(&mut self, world: &mut World<'_>) -> Option<OurSide> {
         let running = self.running.as_mut()?;
@@ -407,7 +420,7 @@ impl Partner {
     pub fn next_wake(&self, board: &Board) -> Option<Timestamp> {
         let told = self
             .incidents()
-            .filter_map(|incident| notify::next_at(&board.plan, incident));
+            .filter_map(|incident| notify::next_at(&board.plan, &board.quiet, incident));
         let held = self.troubles().filter_map(opening::look_at);
         let ended = self.troubles().filter_map(telling::give_up_at);
         let lost = self.running.iter().filter_map(|r| r.next_lost_at(board));

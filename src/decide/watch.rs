@@ -13,7 +13,7 @@ mod opening;
 mod picture;
 mod telling;
 
-pub use telling::save;
+pub use telling::{acknowledge, save};
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -30,7 +30,8 @@ use super::notify::{self, Face, Occasion};
 use super::surroundings::Surroundings;
 use crate::domain::cell::{CellKey, CredentialName, EgressName};
 use crate::domain::incident::{
-    Beside, Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
+    Acknowledged, Beside, Happening, Incident, IncidentCell, Specimen, State, Subject,
+    TimelineEntry,
 };
 use crate::domain::observation::Purpose;
 use crate::domain::verdict::Kind;
@@ -348,9 +349,16 @@ impl Watch {
     pub fn next_wake(&self, board: &Board) -> Option<Timestamp> {
         let told = self
             .incident()
-            .and_then(|i| notify::next_at(&board.plan, i));
+            .and_then(|i| notify::next_at(&board.plan, &board.quiet, i));
         let lost = self.extra.next_lost_at();
         [told, self.look_at, lost].into_iter().flatten().min()
+    }
+
+    /// Somebody looks after the incident with this number, which may be another's.
+    pub fn acknowledge(&mut self, world: &mut World<'_>, number: u64, by: &Acknowledged) {
+        if let Some(case) = self.case.as_mut().filter(|c| c.incident.number == number) {
+            telling::acknowledge(world, case, by);
+        }
     }
 
     /// The failing cells of egresses that are down are no longer this host's trouble.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::cell::{CellKey, ProbeName, ReceiverName};
 use super::diagnosis::Diagnosis;
+use super::notification::Reason;
 use super::verdict::{Kind, Verdict};
 
 /// One problem with one cause, from its opening to its resolution.
@@ -51,6 +52,41 @@ pub struct Incident {
     pub last_told_at: Option<Timestamp>,
     /// Who was told that it opened, and so must hear of its end; in the order of telling.
     pub told_receivers: Vec<ReceiverName>,
+    pub telling: Telling,
+}
+
+/// What is quiet about an incident, and what those who were told of it still have to hear.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Telling {
+    /// Nobody is told of it at present; `None`: it is not muted.
+    pub muted: Option<Muted>,
+    /// Names of the maintenance that messages mention at present.
+    pub during: Vec<String>,
+    /// One for each of those who were told that it opened; one that is missing has heard all there was.
+    pub receivers: Vec<Standing>,
+}
+
+/// That an incident is told to nobody for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Muted {
+    /// Since when.
+    pub at: Timestamp,
+    /// When the first of its causes ends.
+    pub until: Timestamp,
+    /// Silences and maintenance, each in words ("maintenance GMC weekend work").
+    pub by: Vec<String>,
+}
+
+/// How one receiver stands with an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub receiver: ReceiverName,
+    /// When it was told that it opened, or came back, last.
+    pub told_at: Timestamp,
+    /// Reminders so far, those that one message stood for included.
+    pub reminded: u32,
+    /// What it was not told while that was muted; `None`: nothing.
+    pub owed: Option<Reason>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +191,8 @@ pub enum Happening {
     Acknowledged,
     /// Told to nobody for a while, or told again.
     Muted,
+    /// It falls into maintenance, or that is over.
+    Maintenance,
     /// Closed because the plan no longer has its probes.
     Removed,
 }
@@ -172,6 +210,7 @@ impl Happening {
             Self::Drift => "drift",
             Self::Acknowledged => "acknowledged",
             Self::Muted => "muted",
+            Self::Maintenance => "maintenance",
             Self::Removed => "removed",
         }
     }

@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::cell::ReceiverName;
+use super::cell::{EgressName, ReceiverName};
+use super::hours::Hours;
 use super::incident::{Acknowledged, Specimen};
 use super::probe::{Schedule, Words};
 use super::secret::Secret;
 use super::template::Template;
-use super::verdict::Kind;
+use super::verdict::{Kind, Severity};
 
 /// A message that is due: facts, rendered only when it is sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,8 @@ pub enum Reason {
     Reminder,
     Resolved,
     Reopened,
+    /// Somebody looks after it.
+    Acknowledged,
     /// Something changed that is no incident; nothing follows it.
     Notice,
 }
@@ -49,6 +52,7 @@ impl Reason {
             Self::Reminder => "reminder",
             Self::Resolved => "resolved",
             Self::Reopened => "reopened",
+            Self::Acknowledged => "acknowledged",
             Self::Notice => "notice",
         }
     }
@@ -62,6 +66,7 @@ impl Reason {
             Self::Reminder,
             Self::Resolved,
             Self::Reopened,
+            Self::Acknowledged,
             Self::Notice,
         ]
         .into_iter()
@@ -112,6 +117,10 @@ pub struct Briefing {
     /// Who said that they look after it; `None`: nobody.
     pub acknowledged: Option<Acknowledged>,
     pub plain: Plain,
+    /// Names of the maintenance that it falls into.
+    pub during: Vec<String>,
+    /// What kept this message back until now ("maintenance GMC weekend work").
+    pub held_back: Vec<String>,
     /// IANA name of the zone for people ("Europe/London").
     pub zone: String,
     /// When the next update is promised, if one is.
@@ -399,4 +408,46 @@ pub struct Route {
     pub tags: Vec<String>,
     /// Also what changed without being an incident ("Cloudflare appeared in front of …").
     pub notices: bool,
+    /// Only incidents with a cell that fails from one of these; empty: all.
+    pub egresses: Vec<EgressName>,
+    /// Only incidents with a cell that fails like this; empty: all.
+    pub kinds: Vec<Kind>,
+    /// Only incidents whose most important probe is one of these; empty: all.
+    pub severities: Vec<Severity>,
+    /// Outside these hours all but ends wait for the next ones; `None`: always open.
+    pub during: Option<Hours>,
+    /// Reminders after these times since the opening, the last one repeats; `None`: as for all incidents.
+    pub remind: Option<Vec<std::time::Duration>>,
+    pub escalate: Option<Escalation>,
+}
+
+impl Route {
+    /// A route for every incident, at once and at any time, that names whatever cause there is.
+    #[must_use]
+    pub fn new(to: ReceiverName) -> Self {
+        Self {
+            to,
+            after: std::time::Duration::ZERO,
+            min_confidence: 0.0,
+            probes: Vec::new(),
+            tags: Vec::new(),
+            notices: false,
+            egresses: Vec::new(),
+            kinds: Vec::new(),
+            severities: Vec::new(),
+            during: None,
+            remind: None,
+            escalate: None,
+        }
+    }
+}
+
+/// Who is told as well when nobody acknowledges.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Escalation {
+    pub to: ReceiverName,
+    /// Since the route's receiver was told.
+    pub after: std::time::Duration,
+    /// As for a route.
+    pub min_confidence: f64,
 }

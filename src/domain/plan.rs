@@ -10,6 +10,7 @@ use super::cell::{
     CellKey, Client, ClientName, Credential, CredentialName, Egress, EgressName, ProbeName,
 };
 use super::condition::Conditions;
+use super::mute::Maintenance;
 use super::notification::{Receiver, Route};
 use super::probe::Probe;
 use super::secret::Secret;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub signatures: Vec<OwnSignature>,
     pub receivers: Vec<Receiver>,
     pub routes: Vec<Route>,
+    /// Planned muting; names are unique.
+    pub maintenance: Vec<Maintenance>,
     pub store: StorePolicy,
     /// PEM texts of further roots that probes trust, besides the system's.
     pub trust: Vec<String>,

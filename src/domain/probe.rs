@@ -9,7 +9,7 @@ use url::Url;
 use super::cell::{ClientName, CredentialName, EgressName, ProbeName};
 use super::condition::Conditions;
 use super::cron::Cron;
-use super::verdict::{Factor, Kind};
+use super::verdict::{Factor, Kind, Severity};
 
 /// A configured check.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ pub struct Probe {
     /// Connect here whatever the name resolves to; SNI and `Host` stay those of the URL.
     pub connect_to: Option<IpAddr>,
     pub tags: Vec<String>,
+    /// How much it matters when it fails; for routes.
+    pub severity: Severity,
     /// Should always pass, and so tells "they block us" from "we are offline".
     pub control: bool,
 }

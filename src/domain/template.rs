@@ -138,7 +138,14 @@ const SUPPORT: Known = &[
 ];
 
 /// What a fact of `reason` may be.
-const REASONS: [&str; 5] = ["opened", "changed", "reminder", "resolved", "reopened"];
+const REASONS: [&str; 6] = [
+    "opened",
+    "changed",
+    "reminder",
+    "resolved",
+    "reopened",
+    "acknowledged",
+];
 
 impl Audience {
     fn known(self) -> impl Iterator<Item = &'static (&'static str, Example)> {

@@ -139,6 +139,11 @@ impl Factor {
     }
 }
 
+words!(
+    /// How much it matters, as the operator says; in rising order.
+    Severity { Info = "info", Warning = "warning", Critical = "critical" }
+);
+
 impl Kind {
     /// Whether the edge itself turned the request away.
     #[must_use]

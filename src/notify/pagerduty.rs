@@ -4,7 +4,7 @@
 //! it is told; a repeat after an unclear outcome changes nothing
 //! (<https://developer.pagerduty.com/docs/events-api-v2/trigger-events/>, 2026-11-22).
 //! An opening, a return, a change and a reminder trigger (a change of an open alert pages nobody anew, but
-//! one that a person resolved too early opens again); the end resolves. An incident that was over before
+//! one that a person resolved too early opens again); who acknowledges here does so there; the end resolves. An incident that was over before
 //! anything could be told triggers with severity `info` and resolves at once, so that it is on record.
 
 use std::time::Duration;
@@ -48,14 +48,16 @@ pub struct PagerDuty {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Trigger,
+    Acknowledge,
     Resolve,
 }
 
 impl Action {
-    /// The one place that maps reasons: a reason that says that somebody took it on would be `acknowledge`.
+    /// The one place that maps reasons.
     fn of(reason: Reason) -> Self {
         match reason {
             Reason::Opened | Reason::Reopened | Reason::Changed | Reason::Reminder => Self::Trigger,
+            Reason::Acknowledged => Self::Acknowledge,
             // A change that fails nothing pages nobody; the configuration refuses it too.
             Reason::Resolved | Reason::Notice => Self::Resolve,
         }
@@ -64,6 +66,7 @@ impl Action {
     fn as_str(self) -> &'static str {
         match self {
             Self::Trigger => "trigger",
+            Self::Acknowledge => "acknowledge",
             Self::Resolve => "resolve",
         }
     }
@@ -88,7 +91,12 @@ impl PagerDuty {
         if action == Action::Resolve && message.whole {
             self.send(event(message, Action::Trigger)).await?;
         }
-        self.send(event(message, action)).await
+        self.send(event(message, action)).await?;
+        // Somebody looks after it already; whoever is paged all the same need not be paged on.
+        if action == Action::Trigger && message.briefing.acknowledged.is_some() {
+            self.send(event(message, Action::Acknowledge)).await?;
+        }
+        Ok(())
     }
 
     async fn send(&self, mut event: Map<String, Value>) -> Result<(), SendError> {

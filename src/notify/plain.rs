@@ -26,7 +26,7 @@ static OURS: LazyLock<Phrases> = LazyLock::new(|| Phrases::for_teams(&Templates:
 pub(super) fn state(message: &Message<'_>) -> &'static str {
     match message.reason {
         Reason::Opened | Reason::Reopened => "PROBLEM",
-        Reason::Changed | Reason::Reminder => "STILL A PROBLEM",
+        Reason::Changed | Reason::Reminder | Reason::Acknowledged => "STILL A PROBLEM",
         Reason::Resolved => "FIXED",
         Reason::Notice => "FOR YOUR INFORMATION",
     }
@@ -99,6 +99,11 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
                 .to_owned(),
         ));
         return facts;
+    }
+    let during: Vec<String> = briefing.during.iter().map(|name| line(name)).collect();
+    if !during.is_empty() {
+        let during = cut(&during.join(", "), WORDS_MAX);
+        facts.push(("Planned maintenance", during));
     }
     let see = words(briefing.plain.see.as_ref());
     let usual = || "It fails, or does not finish".to_owned();

@@ -181,6 +181,10 @@ pub(super) fn state(message: &Message<'_>) -> String {
             let so_far = between(briefing.onset_at, message.happened_at);
             format!("STILL {thing} {}", duration(so_far))
         }
+        Reason::Acknowledged => match &briefing.acknowledged {
+            Some(by) => format!("ACKNOWLEDGED by {}", line(&by.by)),
+            None => format!("{thing}, acknowledged"),
+        },
         Reason::Notice => "NOTICE".to_owned(),
         Reason::Opened | Reason::Resolved => thing.to_owned(),
     }
@@ -236,6 +240,19 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
 /// What must be said of the delivery itself: that it is late, that it stands in for another.
 pub(super) fn remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
     let mut remarks = Vec::new();
+    let briefing = message.briefing;
+    if !briefing.resolved {
+        remarks.extend(
+            briefing
+                .during
+                .iter()
+                .map(|name| format!("During maintenance {}", line(name))),
+        );
+        if !briefing.held_back.is_empty() {
+            let by: Vec<String> = briefing.held_back.iter().map(|by| line(by)).collect();
+            remarks.push(format!("Muted until now by {}", by.join(", ")));
+        }
+    }
     if message.late {
         remarks.push(format!(
             "Delivered late, happened at {}",

@@ -73,6 +73,10 @@ fn told(briefing: &Briefing) -> Map<String, Value> {
     let clean = |texts: &[String]| texts.iter().map(|t| line(t)).collect::<Vec<_>>();
     let words = &briefing.words;
     let word = |text: &Option<String>| text.as_deref().map(line);
+    let acknowledged = briefing
+        .acknowledged
+        .as_ref()
+        .map(|by| json!({ "by": line(&by.by), "at": by.at.to_string() }));
     object(json!({
         "cause_known": briefing.cause_known,
         "confidence": briefing.cause_known.then_some(briefing.confidence),
@@ -91,6 +95,9 @@ fn told(briefing: &Briefing) -> Map<String, Value> {
             "workaround": word(&words.workaround),
             "tell": word(&words.tell),
         },
+        "acknowledged": acknowledged,
+        "maintenance": clean(&briefing.during),
+        "held_back": clean(&briefing.held_back),
     }))
 }
 

@@ -14,12 +14,14 @@ use crate::domain::cell::{
 use crate::domain::condition::Conditions;
 use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use crate::domain::incident::{
-    Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
+    Happening, Incident, IncidentCell, Specimen, State, Subject, Telling, TimelineEntry,
 };
 use crate::domain::notification::{Briefing, CellLine, Plain, Reason};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
-use crate::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
+use crate::domain::verdict::{
+    Evidence, Factor, Kind, Maker, Rule, Severity, Strength, Verdict, WhoActs,
+};
 
 pub(super) struct Night {
     pub(super) plan: Plan,
@@ -240,6 +242,8 @@ pub(super) fn march() -> Night {
                     .to_owned(),
             ),
         },
+        during: Vec::new(),
+        held_back: Vec::new(),
         zone: "Europe/London".to_owned(),
         next_update_at: None,
     };
@@ -384,6 +388,7 @@ fn incident() -> Incident {
         reminded: 0,
         last_told_at: None,
         told_receivers: vec!["engineers".into()],
+        telling: Telling::default(),
     }
 }
 
@@ -522,6 +527,7 @@ fn plan() -> Plan {
         signatures: Vec::new(),
         receivers: Vec::new(),
         routes: Vec::new(),
+        maintenance: Vec::new(),
         store: StorePolicy {
             path: "edgewatch.sqlite".into(),
             keep_for: Duration::from_secs(86_400),
@@ -557,6 +563,7 @@ fn probe(name: &str, url: &str) -> Probe {
         resolver: Resolver::Own,
         connect_to: None,
         tags: Vec::new(),
+        severity: Severity::Warning,
         control: false,
     }
 }

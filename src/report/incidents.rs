@@ -246,6 +246,12 @@ pub fn json(incident: &Incident, briefing: &Briefing, timeline: &[TimelineEntry]
         "ruled_out_pairs": cause::ruled_out(incident),
         "beside": cause::beside(incident),
         "acknowledged": cause::acknowledged(incident),
+        "muted": incident.telling.muted.as_ref().map(|muted| json!({
+            "at": muted.at.to_string(),
+            "until": muted.until.to_string(),
+            "by": muted.by,
+        })),
+        "during_maintenance": incident.telling.during,
         "onset_at": incident.onset_at.to_string(),
         "opened_at": incident.opened_at.to_string(),
         "resolved_at": incident.resolved_at.map(|t| t.to_string()),

@@ -1,4 +1,4 @@
-//! Renderings for people: the matrix of a round and its conclusion, one verdict, lists of incidents, the story of
+//! Renderings for people: the matrix of a round and its conclusion, one verdict, lists of incidents and silences, the story of
 //! one, and the texts about one that leave the house: the evidence pack and the post-mortem.
 
 mod cause;
@@ -11,6 +11,7 @@ pub mod pack;
 mod partner;
 pub mod postmortem;
 mod prose;
+pub mod silences;
 pub mod verdict;
 
 #[cfg(test)]

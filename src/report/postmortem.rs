@@ -192,6 +192,7 @@ fn events(dossier: &Dossier<'_>) -> Vec<(Timestamp, String)> {
             Happening::Drift => "Change noticed",
             Happening::Acknowledged => "Acknowledged",
             Happening::Muted => "Muted",
+            Happening::Maintenance => "Maintenance",
             Happening::Removed => "No longer watched",
         };
         events.push((entry.at, format!("{name}: {}", entry.text)));

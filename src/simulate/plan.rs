@@ -27,7 +27,7 @@ use crate::domain::probe::{
 };
 use crate::domain::secret::Secret;
 use crate::domain::universe::{Cell, Endpoint, Universe};
-use crate::domain::verdict::{Factor, Kind};
+use crate::domain::verdict::{Factor, Kind, Severity};
 use crate::domain::xpath::XPath;
 
 /// The probe that should always pass, and its host.
@@ -124,14 +124,8 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
                 channel: Channel::Log,
                 fallback: None,
             }],
-            routes: vec![Route {
-                to: "people".into(),
-                after: Duration::ZERO,
-                min_confidence: 0.0,
-                probes: Vec::new(),
-                tags: Vec::new(),
-                notices: false,
-            }],
+            routes: vec![Route::new("people".into())],
+            maintenance: Vec::new(),
             store: StorePolicy {
                 path: "edgewatch.sqlite".into(),
                 keep_for: Duration::from_secs(86_400),
@@ -359,6 +353,7 @@ fn bare(name: &str, url: Url, grounds: Option<&Grounds>) -> Probe {
         resolver: Resolver::Own,
         connect_to: grounds.map(|_| IpAddr::V4(Ipv4Addr::LOCALHOST)),
         tags: Vec::new(),
+        severity: Severity::Warning,
         control: false,
     }
 }

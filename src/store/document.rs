@@ -14,9 +14,10 @@ use crate::domain::cell::{
 };
 use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use crate::domain::incident::{
-    Acknowledged, Beside, Happening, Incident, IncidentCell, Specimen, State, Subject,
+    Acknowledged, Beside, Happening, Incident, IncidentCell, Muted, Specimen, Standing, State,
+    Subject, Telling,
 };
-use crate::domain::notification::{Briefing, CellLine, Plain};
+use crate::domain::notification::{Briefing, CellLine, Plain, Reason};
 use crate::domain::probe::Words;
 use crate::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
 
@@ -130,6 +131,8 @@ struct IncidentDoc {
     reminded: u32,
     last_told_at: Option<String>,
     told_receivers: Vec<String>,
+    #[serde(default)]
+    telling: TellingDoc,
 }
 
 impl From<&Incident> for IncidentDoc {
@@ -179,6 +182,7 @@ impl From<&Incident> for IncidentDoc {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            telling: (&incident.telling).into(),
         }
     }
 }
@@ -224,6 +228,7 @@ impl TryFrom<IncidentDoc> for Incident {
                 .iter()
                 .map(|r| ReceiverName::new(r))
                 .collect(),
+            telling: doc.telling.try_into()?,
         })
     }
 }
@@ -475,6 +480,86 @@ impl TryFrom<AcknowledgedDoc> for Acknowledged {
         Ok(Self {
             at: at(&doc.at)?,
             by: doc.by,
+        })
+    }
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct TellingDoc {
+    muted: Option<MutedDoc>,
+    during: Vec<String>,
+    receivers: Vec<StandingDoc>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MutedDoc {
+    at: String,
+    until: String,
+    by: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StandingDoc {
+    receiver: String,
+    told_at: String,
+    reminded: u32,
+    owed: Option<String>,
+}
+
+impl From<&Telling> for TellingDoc {
+    fn from(telling: &Telling) -> Self {
+        let standings = telling.receivers.iter().map(|standing| StandingDoc {
+            receiver: standing.receiver.to_string(),
+            told_at: standing.told_at.to_string(),
+            reminded: standing.reminded,
+            owed: standing.owed.map(|reason| reason.as_str().to_owned()),
+        });
+        Self {
+            muted: telling.muted.as_ref().map(|muted| MutedDoc {
+                at: muted.at.to_string(),
+                until: muted.until.to_string(),
+                by: muted.by.clone(),
+            }),
+            during: telling.during.clone(),
+            receivers: standings.collect(),
+        }
+    }
+}
+
+impl TryFrom<TellingDoc> for Telling {
+    type Error = String;
+
+    fn try_from(doc: TellingDoc) -> Result<Self, String> {
+        Ok(Self {
+            muted: doc.muted.map(TryInto::try_into).transpose()?,
+            during: doc.during,
+            receivers: all(doc.receivers)?,
+        })
+    }
+}
+
+impl TryFrom<MutedDoc> for Muted {
+    type Error = String;
+
+    fn try_from(doc: MutedDoc) -> Result<Self, String> {
+        Ok(Self {
+            at: at(&doc.at)?,
+            until: at(&doc.until)?,
+            by: doc.by,
+        })
+    }
+}
+
+impl TryFrom<StandingDoc> for Standing {
+    type Error = String;
+
+    fn try_from(doc: StandingDoc) -> Result<Self, String> {
+        let owed = doc.owed.map(|reason| word(&reason, Reason::from_word));
+        Ok(Self {
+            receiver: ReceiverName::new(&doc.receiver),
+            told_at: at(&doc.told_at)?,
+            reminded: doc.reminded,
+            owed: owed.transpose()?,
         })
     }
 }
@@ -746,6 +831,10 @@ struct BriefingDoc {
     acknowledged: Option<AcknowledgedDoc>,
     #[serde(default)]
     plain: PlainDoc,
+    #[serde(default)]
+    during: Vec<String>,
+    #[serde(default)]
+    held_back: Vec<String>,
     zone: String,
     next_update_at: Option<String>,
 }
@@ -808,6 +897,8 @@ impl From<&Briefing> for BriefingDoc {
                 see: briefing.plain.see.clone(),
                 why: briefing.plain.why.clone(),
             },
+            during: briefing.during.clone(),
+            held_back: briefing.held_back.clone(),
             zone: briefing.zone.clone(),
             next_update_at: briefing.next_update_at.map(|t| t.to_string()),
         }
@@ -867,6 +958,8 @@ impl TryFrom<BriefingDoc> for Briefing {
                 see: doc.plain.see,
                 why: doc.plain.why,
             },
+            during: doc.during,
+            held_back: doc.held_back,
             zone: doc.zone,
             next_update_at: at_option(doc.next_update_at.as_ref())?,
         })
@@ -885,6 +978,7 @@ pub(super) fn happening(text: &str) -> Option<Happening> {
         Happening::Drift,
         Happening::Acknowledged,
         Happening::Muted,
+        Happening::Maintenance,
         Happening::Removed,
     ]
     .into_iter()

@@ -11,6 +11,7 @@
 
 mod document;
 mod error;
+mod hand;
 mod history;
 mod incidents;
 mod marks;
@@ -19,6 +20,7 @@ mod outbox;
 mod reader;
 mod runs;
 mod schema;
+mod silences;
 mod storms;
 mod surroundings;
 mod writer;
@@ -30,6 +32,7 @@ use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use crate::domain::change::{Change, VerdictChange};
+use crate::domain::mute::Silence;
 use crate::domain::observation::Observation;
 use crate::domain::plan::StorePolicy;
 use crate::domain::secret::Secret;
@@ -37,10 +40,12 @@ use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::Verdict;
 
 pub use error::StoreError;
+pub use hand::Hand;
 pub use incidents::{Open, Shown};
 pub use marks::Mark;
 pub use outbox::{Delivery, Divert, Due, Outcome, Post, Progress, Settled, Thread};
 pub use reader::Reader;
+pub use silences::Ask;
 pub use storms::{Joined, Storm};
 pub use writer::Health;
 
@@ -52,6 +57,16 @@ pub struct Opened {
     pub store: Store,
     /// For the log, at level warn; for example that a damaged file was moved aside.
     pub warnings: Vec<String>,
+}
+
+/// What other processes asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Of the file; another one when another process wrote since.
+    pub version: i64,
+    /// Those in force.
+    pub silences: Vec<Silence>,
+    pub asks: Vec<Ask>,
 }
 
 /// A handle to the one writer; cheap to clone.
@@ -118,6 +133,14 @@ impl Store {
     /// [`StoreError`]: there is no such file, or it has another format than this program reads.
     pub fn read_only(path: &Path) -> Result<Reader, StoreError> {
         Reader::open(path)
+    }
+
+    /// Opens the file beside a daemon, for what people ask by a command.
+    ///
+    /// # Errors
+    /// [`StoreError`]: there is no such file, or it has another format than this program writes.
+    pub fn hand(path: &Path) -> Result<Hand, StoreError> {
+        Hand::open(path)
     }
 
     /// Keeps one run; never waits. When the queue is full the run is dropped and counted.
@@ -190,6 +213,59 @@ impl Store {
         let path = self.inner.path.clone();
         self.call(move |connection| incidents::load_open(connection, &path, crate::clock::now()))
             .await
+    }
+
+    /// Keeps a silence and gives it its number.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is silenced then.
+    pub async fn add_silence(&self, silence: Silence) -> Result<Silence, StoreError> {
+        self.write("keep a silence", move |transaction, path| {
+            silences::add(transaction, path, silence)
+        })
+        .await
+    }
+
+    /// Silences in force, by number.
+    pub async fn silences(&self) -> Result<Vec<Silence>, StoreError> {
+        let path = self.inner.path.clone();
+        self.call(move |connection| silences::in_force(connection, &path, crate::clock::now()))
+            .await
+    }
+
+    /// What another process asked since `version`, and the version now; `None`: nothing new.
+    ///
+    /// Silences in force, and the acknowledgements after the one with id `after` that wait.
+    pub async fn asked(
+        &self,
+        version: Option<i64>,
+        after: i64,
+    ) -> Result<Option<Asked>, StoreError> {
+        let path = self.inner.path.clone();
+        self.call(move |connection| {
+            // Moves only when another connection wrote: <https://www.sqlite.org/pragma.html#pragma_data_version>
+            // (read 2026-11-22).
+            let now: i64 = connection
+                .query_row("PRAGMA data_version", [], |row| row.get(0))
+                .map_err(|e| StoreError::from_sqlite(&path, "read the store", &e))?;
+            if version == Some(now) {
+                return Ok(None);
+            }
+            Ok(Some(Asked {
+                version: now,
+                silences: silences::in_force(connection, &path, crate::clock::now())?,
+                asks: silences::asks(connection, &path, after)?,
+            }))
+        })
+        .await
+    }
+
+    /// Marks an acknowledgement as dealt with; `answer` is for whoever asked.
+    pub async fn answer(&self, id: i64, answer: &'static str) -> Result<(), StoreError> {
+        self.write("answer an acknowledgement", move |transaction, path| {
+            silences::answer(transaction, path, id, answer)
+        })
+        .await
     }
 
     /// The newest incidents, newest first.

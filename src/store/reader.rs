@@ -10,9 +10,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use super::error::StoreError;
 use super::incidents::{self, Open, Shown};
 use super::outbox::{self, Delivery};
-use super::{open, runs, schema};
+use super::{open, runs, schema, silences};
 use crate::domain::cell::CellKey;
 use crate::domain::incident::Incident;
+use crate::domain::mute::Silence;
 use crate::domain::past::PastRun;
 
 /// An open file that can't be changed through it; for commands.
@@ -91,6 +92,11 @@ impl Reader {
         seen: impl FnMut(PastRun) -> ControlFlow<()>,
     ) -> Result<bool, StoreError> {
         runs::newest_first(&self.connection, &self.path, cells, from, until, seen)
+    }
+
+    /// Every silence that is kept, over or in force, by number.
+    pub fn silences(&self) -> Result<Vec<Silence>, StoreError> {
+        silences::all(&self.connection, &self.path)
     }
 
     /// What still has to be sent, and what was given up within the last week.

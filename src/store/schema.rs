@@ -113,6 +113,22 @@ const STEPS: &[&str] = &[
         version INTEGER NOT NULL, document TEXT NOT NULL
     ) STRICT;
     ",
+    // 5: silences, and what people ask of a daemon from another process.
+    "
+    CREATE TABLE silences (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        until_us INTEGER NOT NULL,
+        ended INTEGER NOT NULL,
+        version INTEGER NOT NULL, document TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE asks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL, at_us INTEGER NOT NULL,
+        incident INTEGER NOT NULL, who TEXT NOT NULL,
+        answer TEXT
+    ) STRICT;
+    ",
 ];
 
 /// The format this program writes.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Cause, Diagnosis};
-use crate::domain::incident::{Incident, State, Subject};
+use crate::domain::incident::{Incident, State, Subject, Telling};
 use crate::domain::verdict::Kind;
 
 fn change(number: u64, text: &str) -> Change {
@@ -44,6 +44,7 @@ fn change(number: u64, text: &str) -> Change {
             reminded: 0,
             last_told_at: None,
             told_receivers: vec![],
+            telling: Telling::default(),
         },
         timeline: vec![],
         notifications: vec![],

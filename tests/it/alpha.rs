@@ -6,7 +6,7 @@ use edgewatch::domain::cell::{
     CellKey, Client, Credential, CredentialName, Egress, HttpOffer, Way,
 };
 use edgewatch::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
-use edgewatch::domain::incident::{Incident, IncidentCell, Specimen, State, Subject};
+use edgewatch::domain::incident::{Incident, IncidentCell, Specimen, State, Subject, Telling};
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::probe::{Probe, Schedule, Words};
 use edgewatch::domain::verdict::{Factor, Kind, Maker, Verdict, WhoActs};
@@ -581,5 +581,6 @@ pub(crate) fn incident(plan: &Plan, case: &Case, kind: Kind) -> Incident {
         reminded: 0,
         last_told_at: None,
         told_receivers: names(&["engineers"]),
+        telling: Telling::default(),
     }
 }

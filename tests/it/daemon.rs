@@ -11,10 +11,10 @@ use crate::world::{PASSWORD, RULE, World, run};
 /// Confirming and recovering take their spaced repeats, tens of seconds each, in real time.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-struct Daemon(Child);
+pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    fn start(world: &World, teams: &Fake) -> Self {
+    pub(crate) fn start(world: &World, teams: &Fake) -> Self {
         let log = world.directory.path().join("daemon.log");
         let log = std::fs::File::options()
             .create(true)
@@ -38,7 +38,7 @@ impl Daemon {
     }
 
     /// SIGTERM, and the exit code.
-    async fn stop(mut self) -> i32 {
+    pub(crate) async fn stop(mut self) -> i32 {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         tokio::task::spawn_blocking(move || self.0.wait().unwrap().code().unwrap_or(-1))
@@ -47,7 +47,7 @@ impl Daemon {
     }
 }
 
-async fn within(what: &str, event: impl Future<Output = ()>) {
+pub(crate) async fn within(what: &str, event: impl Future<Output = ()>) {
     assert!(
         tokio::time::timeout(PATIENCE, event).await.is_ok(),
         "never came: {what}"
@@ -184,18 +184,29 @@ async fn a_faulty_file_is_refused_at_reload_and_the_old_one_stays() {
     let daemon = Daemon::start(&world, &teams);
     within("a first round", async { drop(world.partner.seen(2).await) }).await;
 
-    std::fs::write(world.config(), "version: 1\nprobs: {}\n").unwrap();
+    let good = std::fs::read_to_string(world.config()).unwrap();
+    let bad = "version: 1\nprobs: {}\n".to_owned();
     let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.0.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
-    let before = world.partner.count();
-    within("two more rounds", async {
-        drop(world.partner.seen(before + 4).await);
-    })
-    .await;
+    for text in [&bad, &bad, &good] {
+        std::fs::write(world.config(), text).unwrap();
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+        let before = world.partner.count();
+        within("two more rounds", async {
+            drop(world.partner.seen(before + 4).await);
+        })
+        .await;
+    }
     assert_eq!(daemon.stop().await, 0);
     let log = std::fs::read_to_string(world.directory.path().join("daemon.log")).unwrap();
     assert!(log.contains("the old one stays in force"), "{log}");
     assert!(log.contains("did you mean \"probes\""), "{log}");
+    let told = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(
+        told("was not taken, the one before stays in force"),
+        1,
+        "{log}"
+    );
+    assert_eq!(told("is in force again, after one"), 1, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

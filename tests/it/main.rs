@@ -41,6 +41,8 @@ mod live;
 mod notices;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
+/// Silences and acknowledgements, by command and by button, with a daemon and without.
+mod quiet;
 /// The other receivers, over real sockets: webhook, mail, `PagerDuty`, Alertmanager.
 mod receivers;
 /// `edgewatch replay` over scenario files, ours and the shared ones.

@@ -240,15 +240,13 @@ fn the_promised_update_comes() {
         fallback: None,
     }];
     plan.routes = vec![Route {
-        to: "support".into(),
         after: Duration::from_secs(600),
         min_confidence: 0.9,
-        probes: Vec::new(),
-        tags: Vec::new(),
-        notices: false,
+        ..Route::new("support".into())
     }];
     let mut known = incident(1);
     known.told_receivers.clear();
+    known.acknowledged = None;
     let (_, cell) = plan.cells().next().unwrap();
     known.cells = vec![IncidentCell {
         cell: cell.clone(),

@@ -8,6 +8,7 @@ use edgewatch::domain::cell::{
 use edgewatch::domain::condition::Conditions;
 use edgewatch::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use edgewatch::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
+use edgewatch::domain::verdict::Severity;
 
 /// One probe of `url` from egress `here` as client `plain` without a credential.
 pub(crate) fn plan(url: &str) -> Plan {
@@ -23,6 +24,7 @@ pub(crate) fn plan(url: &str) -> Plan {
         signatures: Vec::new(),
         receivers: Vec::new(),
         routes: Vec::new(),
+        maintenance: Vec::new(),
         store: StorePolicy {
             path: "unused.db".into(),
             keep_for: Duration::from_secs(86_400),
@@ -81,6 +83,7 @@ pub(crate) fn probe(name: &str, url: &str) -> Probe {
         resolver: Resolver::Own,
         connect_to: None,
         tags: Vec::new(),
+        severity: Severity::Warning,
         control: false,
     }
 }

@@ -9,8 +9,8 @@ use edgewatch::domain::cell::{
 use edgewatch::domain::change::Change;
 use edgewatch::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use edgewatch::domain::incident::{
-    Acknowledged, Beside, Happening, Incident, IncidentCell, Specimen, State, Subject,
-    TimelineEntry,
+    Acknowledged, Beside, Happening, Incident, IncidentCell, Muted, Specimen, Standing, State,
+    Subject, Telling, TimelineEntry,
 };
 use edgewatch::domain::notification::{Briefing, CellLine, Notification, Plain, Reason};
 use edgewatch::domain::probe::Words;
@@ -142,6 +142,8 @@ pub(crate) fn briefing() -> Briefing {
             see: None,
             why: Some("A security system in front of GMC turns away one of our programs; the others get through.".into()),
         },
+        during: vec![],
+        held_back: vec![],
         zone: "Europe/London".into(),
         next_update_at: Some(at("2021-02-28T03:15:00Z")),
     }
@@ -156,8 +158,15 @@ pub(crate) fn notification(reason: Reason, sequence: u32, receiver: &str) -> Not
         Reason::Reminder => at("2021-02-28T03:15:10Z"),
         Reason::Resolved => at("2021-02-28T04:06:00Z"),
         Reason::Reopened => at("2021-02-28T04:12:00Z"),
-        Reason::Notice => at("2021-02-28T02:20:00Z"),
+        Reason::Acknowledged | Reason::Notice => at("2021-02-28T02:20:00Z"),
     };
+    if reason == Reason::Acknowledged {
+        briefing.acknowledged = Some(Acknowledged {
+            at: created_at,
+            by: "ann".into(),
+        });
+        briefing.next_update_at = None;
+    }
     if reason == Reason::Resolved {
         briefing.resolved = true;
         briefing.headline = format!(
@@ -236,6 +245,7 @@ pub(crate) fn incident(number: u64) -> Incident {
         reminded: 0,
         last_told_at: Some(at("2021-02-28T02:15:10Z")),
         told_receivers: vec![ReceiverName::new("engineers")],
+        telling: Telling::default(),
     }
 }
 
@@ -536,10 +546,11 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
         vec(beside, 0..3),
         option::of(acknowledged),
         option::of("[a-z]{1,6}"),
+        any_telling(),
     );
     (first, second, third, fourth, fifth)
         .prop_map(move |(first, second, third, fourth, fifth)| {
-            let (beside, acknowledged, partner) = fifth;
+            let (beside, acknowledged, partner, telling) = fifth;
             let (resolved, host, onset_at, opened_at, resolved_at) = first;
             let (reopened, reopened_at, last_good_at, probes, kind, diagnosis) = second;
             let (cells, failing, passing, reference_ids) = third;
@@ -580,17 +591,46 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
                     .iter()
                     .map(|r| ReceiverName::new(r))
                     .collect(),
+                telling,
             }
         })
         .boxed()
 }
 
-pub(crate) const REASONS: [Reason; 5] = [
+fn any_telling() -> impl Strategy<Value = Telling> {
+    let muted = (instant(), instant(), vec(text(), 1..3)).prop_map(|(at, until, by)| Muted {
+        at,
+        until,
+        by,
+    });
+    let standing = (
+        "[a-z]{1,6}",
+        instant(),
+        any::<u32>(),
+        option::of(select(REASONS.to_vec())),
+    )
+        .prop_map(|(receiver, told_at, reminded, owed)| Standing {
+            receiver: ReceiverName::new(&receiver),
+            told_at,
+            reminded,
+            owed,
+        });
+    (option::of(muted), vec(text(), 0..2), vec(standing, 0..3)).prop_map(
+        |(muted, during, receivers)| Telling {
+            muted,
+            during,
+            receivers,
+        },
+    )
+}
+
+pub(crate) const REASONS: [Reason; 6] = [
     Reason::Opened,
     Reason::Changed,
     Reason::Reminder,
     Reason::Resolved,
     Reason::Reopened,
+    Reason::Acknowledged,
 ];
 
 fn any_words(words: BoxedStrategy<String>) -> impl Strategy<Value = Words> {
@@ -662,11 +702,12 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
     let sixth = (
         vec(text(), 0..3),
         option::of((instant(), text())),
-        (option::of(words.clone()), option::of(words)),
+        (option::of(words.clone()), option::of(words.clone())),
+        (vec(words, 0..2), vec(text(), 0..2)),
     );
     (first, second, third, fourth, fifth, sixth)
         .prop_map(|(first, second, third, fourth, fifth, sixth)| {
-            let (beside, acknowledged, (see, why)) = sixth;
+            let (beside, acknowledged, (see, why), (during, held_back)) = sixth;
             let (service, incident, resolved, our_side, subject, probes) = first;
             let (kind, headline, because, ruled_out, next_step) = second;
             let (confidence, cause_known, onset_at, opened_at, resolved_at, reopened) = third;
@@ -702,6 +743,8 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
                 beside,
                 acknowledged: acknowledged.map(|(at, by)| Acknowledged { at, by }),
                 plain: Plain { see, why },
+                during,
+                held_back,
                 zone: zone.to_owned(),
                 next_update_at,
             }

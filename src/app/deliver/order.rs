@@ -109,7 +109,9 @@ fn next_of(rows: &[Delivery], rules: Rules) -> Step<'_> {
         .map(|at| at + 1);
     match (reason, end) {
         (Reason::Reminder, _) if !later.is_empty() => overtake(&rows[..1], "overtaken"),
-        (Reason::Changed, Some(_)) if !unclear => overtake(&rows[..1], "overtaken"),
+        (Reason::Changed | Reason::Acknowledged, Some(_)) if !unclear => {
+            overtake(&rows[..1], "overtaken")
+        }
         (Reason::Opened | Reason::Reopened, Some(end)) if !unclear => {
             let last = &rows[end];
             if !uncertain(first)

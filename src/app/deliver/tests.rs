@@ -50,6 +50,8 @@ fn briefing() -> Briefing {
         beside: vec![],
         acknowledged: None,
         plain: Plain::default(),
+        during: Vec::new(),
+        held_back: Vec::new(),
         zone: "UTC".into(),
         next_update_at: None,
     }
@@ -165,6 +167,38 @@ fn check(name: &str, table: &str, now: i64, looks: bool, expected: &str) {
         wait_max: Duration::from_secs(15 * 60),
     };
     assert_eq!(shown(&order::next(&rows, rules)), expected, "{name}");
+}
+
+#[test]
+fn an_acknowledgement_is_a_message_of_its_own() {
+    check(
+        "after the opening, which does not swallow it",
+        "1 opened@0, 1 changed@1, 1 acknowledged@2",
+        3,
+        true,
+        "send 0 opened as of 1 with 1",
+    );
+    check(
+        "then it",
+        "1 acknowledged@2, 1 reminder@3",
+        4,
+        true,
+        "send 0 acknowledged",
+    );
+    check(
+        "not when it is over",
+        "1 acknowledged@2, 1 resolved@3",
+        4,
+        true,
+        "drop 0: overtaken",
+    );
+    check(
+        "nor when all of it is told at once",
+        "1 opened@0, 1 acknowledged@2, 1 resolved@3",
+        4,
+        true,
+        "send 2 resolved with 0 1 whole",
+    );
 }
 
 #[test]

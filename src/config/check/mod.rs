@@ -13,6 +13,7 @@ mod names;
 mod notify;
 mod phrases;
 mod probes;
+mod quiet;
 mod request;
 mod secrets;
 mod telemetry;
@@ -30,6 +31,7 @@ use self::probes::Around;
 use super::Inputs;
 use super::collections::{Form, List, Many};
 use super::desk::{At, Desk, Place, quote};
+use super::measure::Span;
 use super::raw;
 use super::special::Controls;
 use crate::domain::cell::{Client, Credential};
@@ -135,8 +137,9 @@ pub(super) fn plan(
     let signatures = signatures(raw.signatures, desk);
     let tags: HashSet<String> = probes.iter().flat_map(|p| p.tags.iter().cloned()).collect();
     let probe_names = Names::new("probe", probe_names);
-    let mentionable = notify::Probes {
-        names: &probe_names,
+    let mentionable = notify::Mentionable {
+        probes: &probe_names,
+        egresses: &egress_names,
         tags: &tags,
     };
     let setting = phrases::Setting {
@@ -150,6 +153,7 @@ pub(super) fn plan(
     };
     let (receivers, routes) = notify::notify(raw.notify, &mentionable, &around, inputs, desk);
     let incidents = incidents(raw.incidents.map(|i| i.value), desk);
+    let maintenance = quiet::maintenance(raw.maintenance, &probe_names, &zone, desk);
     let store = store(raw.store.map(|s| s.value).unwrap_or_default());
     let listen = raw.listen.and_then(|l| telemetry::listen(l, desk));
     let heartbeat = raw
@@ -181,6 +185,7 @@ pub(super) fn plan(
         signatures,
         receivers,
         routes,
+        maintenance,
         store,
         trust,
         name_servers,
@@ -358,23 +363,31 @@ fn incidents(raw: Option<raw::Incidents>, desk: &mut Desk<'_>) -> IncidentPolicy
         return policy;
     };
     if let Some(remind) = raw.remind {
-        let mut last = Duration::ZERO;
-        for at in &remind.value.0 {
-            if at.value.0 <= last {
-                desk.error(
-                    at.place,
-                    "reminders come in rising order",
-                    "each is the time since the opening",
-                );
-            }
-            last = at.value.0;
-        }
-        policy.remind = remind.value.0.into_iter().map(|at| at.value.0).collect();
+        policy.remind = reminders(remind, desk);
     }
     if let Some(within) = raw.reopen_within {
         policy.reopen_within = within.value.0;
     }
     policy
+}
+
+/// Times since the opening, in rising order.
+fn reminders<const MIN: u64, const MAX: u64>(
+    raw: At<Many<Span<MIN, MAX>>>,
+    desk: &mut Desk<'_>,
+) -> Vec<Duration> {
+    let mut last = Duration::ZERO;
+    for at in &raw.value.0 {
+        if at.value.0 <= last {
+            desk.error(
+                at.place,
+                "reminders come in rising order",
+                "each is the time since the opening",
+            );
+        }
+        last = at.value.0;
+    }
+    raw.value.0.into_iter().map(|at| at.value.0).collect()
 }
 
 pub(super) fn store(raw: raw::Store) -> StorePolicy {

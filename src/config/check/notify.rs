@@ -8,15 +8,18 @@ use url::{Host, Url};
 use super::channels;
 use super::names::Names;
 use super::phrases::Setting;
+use super::quiet;
 use super::secrets;
 use crate::config::Inputs;
+use crate::config::collections::Many;
 use crate::config::desk::{At, Desk, Place, quote, suggest};
 use crate::config::leaf::Name;
 use crate::config::raw;
 use crate::config::special::Source;
-use crate::domain::cell::{ProbeName, ReceiverName};
-use crate::domain::notification::{Channel, Receiver, Route, Templates};
+use crate::domain::cell::{EgressName, ProbeName, ReceiverName};
+use crate::domain::notification::{Channel, Escalation, Receiver, Route, Templates};
 use crate::domain::secret::Secret;
+use crate::domain::verdict::Kind;
 
 /// Support staff are told a cause only above this, unless the route says otherwise.
 const PLAIN_CONFIDENCE: f64 = 0.9;
@@ -41,14 +44,15 @@ pub(super) struct Around<'a> {
 }
 
 /// What routes may mention besides receivers.
-pub(super) struct Probes<'a> {
-    pub(super) names: &'a Names,
+pub(super) struct Mentionable<'a> {
+    pub(super) probes: &'a Names,
+    pub(super) egresses: &'a Names,
     pub(super) tags: &'a HashSet<String>,
 }
 
 pub(super) fn notify(
     raw: Option<At<raw::Notify>>,
-    probes: &Probes<'_>,
+    known: &Mentionable<'_>,
     around: &Around<'_>,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
@@ -85,7 +89,7 @@ pub(super) fn notify(
             .value
             .0
             .into_iter()
-            .filter_map(|route| self::route(route.value, &names, &receivers, probes, desk))
+            .filter_map(|route| self::route(route.value, &names, &receivers, known, desk))
             .collect(),
         None => receivers
             .iter()
@@ -94,8 +98,11 @@ pub(super) fn notify(
             .collect(),
     };
     for receiver in &receivers {
-        let used = fallbacks.contains(receiver.name.as_str())
-            || routes.iter().any(|route| route.to == receiver.name);
+        let leads = |route: &Route| {
+            let further = route.escalate.as_ref().map(|further| &further.to);
+            route.to == receiver.name || further == Some(&receiver.name)
+        };
+        let used = fallbacks.contains(receiver.name.as_str()) || routes.iter().any(leads);
         if let Some(place) = places.get(receiver.name.as_str()).filter(|_| !used) {
             desk.warning(
                 *place,
@@ -118,12 +125,9 @@ pub(super) fn notify(
 
 fn plain_route(to: &ReceiverName, receivers: &[Receiver]) -> Route {
     Route {
-        to: to.clone(),
-        after: Duration::ZERO,
         min_confidence: default_confidence(to, receivers),
-        probes: Vec::new(),
-        tags: Vec::new(),
         notices: default_notices(to, receivers),
+        ..Route::new(to.clone())
     }
 }
 
@@ -155,22 +159,37 @@ fn route(
     raw: raw::Route,
     names: &Names,
     receivers: &[Receiver],
-    probes: &Probes<'_>,
+    known: &Mentionable<'_>,
     desk: &mut Desk<'_>,
 ) -> Option<Route> {
-    let of = raw
-        .probes
-        .map(|many| probes.names.mentioned(many, desk))
-        .unwrap_or_default();
+    let mentioned = |many: Option<At<Many<Name>>>, names: &Names, desk: &mut Desk<'_>| {
+        many.map(|many| names.mentioned(many, desk))
+            .unwrap_or_default()
+    };
+    let of = mentioned(raw.probes, known.probes, desk);
+    let egresses = mentioned(raw.egresses, known.egresses, desk);
+    let during = raw.during.and_then(|during| quiet::during(during, desk));
+    let remind = raw.remind.map(|remind| super::reminders(remind, desk));
+    let kinds = raw.verdicts.map(|many| many.value.0).unwrap_or_default();
+    if let Some(pass) = kinds.iter().find(|kind| kind.value.0 == Kind::Pass) {
+        desk.error(pass.place, "no incident shows \"pass\"", "name what fails");
+    }
+    let kinds = kinds.into_iter().map(|kind| kind.value.0).collect();
+    let severities = raw.severity.map(|many| many.value.0).unwrap_or_default();
+    let severities = severities.into_iter().map(|word| word.value.0).collect();
+    let own = raw.to.as_ref().map(|to| to.value.0.clone());
+    let escalate = raw
+        .escalate
+        .and_then(|further| escalation(further.value, own.as_deref(), names, receivers, desk));
     let mut tags = Vec::new();
     for tag in raw.tags.map(|t| t.value.0).unwrap_or_default() {
-        if probes.tags.contains(&tag.value.0) {
+        if known.tags.contains(&tag.value.0) {
             tags.push(tag.value.0);
             continue;
         }
-        let mut known: Vec<&str> = probes.tags.iter().map(String::as_str).collect();
-        known.sort_unstable();
-        let hint = suggest(&tag.value.0, known.into_iter(), "known");
+        let mut tags: Vec<&str> = known.tags.iter().map(String::as_str).collect();
+        tags.sort_unstable();
+        let hint = suggest(&tag.value.0, tags.into_iter(), "known");
         desk.error(
             tag.place,
             format!("no probe has the tag \"{}\"", tag.value.0),
@@ -198,7 +217,38 @@ fn route(
             .map_or_else(|| default_confidence(&to, receivers), |c| c.value.0),
         probes: of.iter().map(|name| ProbeName::new(name)).collect(),
         tags,
+        egresses: egresses.iter().map(|name| EgressName::new(name)).collect(),
+        kinds,
+        severities,
+        during,
+        remind,
+        escalate,
         notices,
+        to,
+    })
+}
+
+/// Who is told further; somebody other than the route's own receiver.
+fn escalation(
+    raw: raw::Escalate,
+    own: Option<&str>,
+    names: &Names,
+    receivers: &[Receiver],
+    desk: &mut Desk<'_>,
+) -> Option<Escalation> {
+    let to = raw.to.filter(|to| names.check(to, desk))?;
+    if own == Some(to.value.0.as_str()) {
+        desk.error(
+            to.place,
+            "a route can't escalate to its own receiver",
+            "name another, or let it remind: \"remind: [30m]\"",
+        );
+        return None;
+    }
+    let to = ReceiverName::new(&to.value.0);
+    Some(Escalation {
+        after: raw.after?.value.0,
+        min_confidence: default_confidence(&to, receivers),
         to,
     })
 }

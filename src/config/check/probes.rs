@@ -26,6 +26,7 @@ use crate::domain::cron::Cron;
 use crate::domain::probe::{
     Expect, Meaning, Probe, Redirects, Resolver, Schedule, Template, Words,
 };
+use crate::domain::verdict::Severity;
 
 /// How long a run may take when the file does not say.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -185,6 +186,7 @@ pub(super) fn probe(
         resolver: raw.resolver.map_or_else(Resolver::default, |r| r.value.0),
         connect_to: raw.connect_to.map(|a| a.value.0),
         tags: plain_names(tags),
+        severity: raw.severity.map_or(Severity::Warning, |s| s.value.0),
         control: in_controls || raw.control.is_some_and(|c| c.value.0),
     })
 }

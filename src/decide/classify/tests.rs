@@ -37,6 +37,7 @@ fn probe() -> Probe {
         resolver: Resolver::Own,
         connect_to: None,
         tags: Vec::new(),
+        severity: crate::domain::verdict::Severity::Warning,
         control: false,
     }
 }

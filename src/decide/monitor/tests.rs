@@ -1,5 +1,6 @@
 //! Stories played through the monitor with simulated time: what the world does, and what is told.
 
+mod muting;
 mod play;
 mod surroundings;
 

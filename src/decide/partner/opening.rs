@@ -148,8 +148,10 @@ impl Partner {
         };
         let headline = briefing::headline(plan, &case.incident);
         timeline.push(entry(world.now, what, headline));
-        let notifications = notify::due(plan, &mut case.incident, occasion, world.now);
-        save(world, &mut case, timeline, notifications);
+        let quiet = &world.board.quiet;
+        let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
+        timeline.append(&mut due.timeline);
+        save(world, &mut case, timeline, due.notifications);
         trouble.face = Some(Face::of(&case.incident));
         trouble.case = Some(case);
         trouble.dirty = false;

@@ -39,8 +39,15 @@ pub(super) fn remove(world: &mut World<'_>, mut case: Case) {
     let text = "closed: the configuration has none of its failing cells any more";
     let timeline = vec![entry(world.now, Happening::Removed, text)];
     let plan = &world.board.plan;
-    let notifications = notify::due(plan, &mut case.incident, Occasion::Removed, world.now);
-    save(world, &mut case, timeline, notifications);
+    let quiet = &world.board.quiet;
+    let due = notify::due(
+        plan,
+        quiet,
+        &mut case.incident,
+        Occasion::Removed,
+        world.now,
+    );
+    save(world, &mut case, timeline, due.notifications);
 }
 
 impl Partner {
@@ -125,9 +132,15 @@ impl Partner {
             };
             timeline.push(entry(world.now, Happening::Resolved, text));
             let plan = &world.board.plan;
-            let notifications =
-                notify::due(plan, &mut case.incident, Occasion::Resolved, world.now);
-            save(world, &mut case, timeline, notifications);
+            let quiet = &world.board.quiet;
+            let due = notify::due(
+                plan,
+                quiet,
+                &mut case.incident,
+                Occasion::Resolved,
+                world.now,
+            );
+            save(world, &mut case, timeline, due.notifications);
             self.keep_recent(case.incident);
         }
     }
@@ -176,14 +189,15 @@ impl Running {
             None => Occasion::Time,
         };
         let due = changed.is_some()
-            || notify::next_at(plan, &case.incident).is_some_and(|at| at <= world.now);
-        let notifications = if due {
-            notify::due(plan, &mut case.incident, occasion, world.now)
-        } else {
-            Vec::new()
-        };
-        if !timeline.is_empty() || !notifications.is_empty() || changed.is_some() {
-            save(world, &mut case, timeline, notifications);
+            || notify::next_at(plan, &world.board.quiet, &case.incident)
+                .is_some_and(|at| at <= world.now);
+        if due {
+            let quiet = &world.board.quiet;
+            let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
+            timeline.append(&mut due.timeline);
+            save(world, &mut case, timeline, due.notifications);
+        } else if !timeline.is_empty() {
+            save(world, &mut case, timeline, Vec::new());
         }
         self.troubles[place].case = Some(case);
     }

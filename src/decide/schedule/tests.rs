@@ -10,6 +10,7 @@ use super::*;
 use crate::domain::condition::Conditions;
 use crate::domain::plan::{IncidentPolicy, Politeness, StorePolicy};
 use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Words};
+use crate::domain::verdict::Severity;
 
 /// A probe `name` of `cells` cells against `host`.
 fn probe(name: &str, host: &str, cells: usize, schedule: Schedule) -> Probe {
@@ -36,6 +37,7 @@ fn probe(name: &str, host: &str, cells: usize, schedule: Schedule) -> Probe {
         resolver: Resolver::Own,
         connect_to: None,
         tags: Vec::new(),
+        severity: Severity::Warning,
         control: false,
     }
 }
@@ -65,6 +67,7 @@ fn plan(per_minute: u32, gap_ms: u64, probes: Vec<Probe>) -> Plan {
         signatures: Vec::new(),
         receivers: Vec::new(),
         routes: Vec::new(),
+        maintenance: Vec::new(),
         store: StorePolicy {
             path: "unused".into(),
             keep_for: Duration::ZERO,

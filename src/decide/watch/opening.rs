@@ -224,8 +224,10 @@ impl Watch {
             briefing::headline(plan, &case.incident),
         ));
         case.incident.extra_runs = self.extra.issued();
-        let notifications = notify::due(plan, &mut case.incident, occasion, world.now);
-        save(world, &mut case, timeline, notifications);
+        let quiet = &world.board.quiet;
+        let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
+        timeline.append(&mut due.timeline);
+        save(world, &mut case, timeline, due.notifications);
         self.case = Some(case);
         (self.dirty, self.curious) = (false, true);
     }

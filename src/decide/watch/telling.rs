@@ -6,7 +6,7 @@ use crate::decide::events::Effect;
 use crate::decide::incidents::{Case, entry, later};
 use crate::decide::notify::{self, Face, Occasion};
 use crate::domain::change::Change;
-use crate::domain::incident::{Happening, IncidentCell, TimelineEntry};
+use crate::domain::incident::{Acknowledged, Happening, IncidentCell, TimelineEntry};
 use crate::domain::notification::Notification;
 
 impl Watch {
@@ -44,14 +44,15 @@ impl Watch {
             None => Occasion::Time,
         };
         let due = changed.is_some()
-            || notify::next_at(plan, &case.incident).is_some_and(|at| at <= world.now);
-        let notifications = if due {
-            notify::due(plan, &mut case.incident, occasion, world.now)
-        } else {
-            Vec::new()
-        };
-        if !timeline.is_empty() || !notifications.is_empty() || changed.is_some() {
-            save(world, case, timeline, notifications);
+            || notify::next_at(plan, &world.board.quiet, &case.incident)
+                .is_some_and(|at| at <= world.now);
+        if due {
+            let quiet = &world.board.quiet;
+            let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
+            timeline.append(&mut due.timeline);
+            save(world, case, timeline, due.notifications);
+        } else if !timeline.is_empty() {
+            save(world, case, timeline, Vec::new());
         }
     }
 
@@ -73,8 +74,9 @@ impl Watch {
         let mut timeline = std::mem::take(&mut self.notes);
         timeline.push(entry(world.now, what, text));
         let plan = &world.board.plan;
-        let notifications = notify::due(plan, &mut case.incident, occasion, world.now);
-        save(world, &mut case, timeline, notifications);
+        let quiet = &world.board.quiet;
+        let due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
+        save(world, &mut case, timeline, due.notifications);
         self.recent = (!removed).then_some(case.incident);
         if self.suspicion.is_none() {
             self.forget();
@@ -90,6 +92,22 @@ impl Watch {
             save(world, case, Vec::new(), Vec::new());
         }
     }
+}
+
+/// Notes that somebody looks after the incident, and tells who knows of it.
+pub fn acknowledge(world: &mut World<'_>, case: &mut Case, by: &Acknowledged) {
+    let known = case.incident.acknowledged.as_ref();
+    if known.is_some_and(|known| known.by == by.by) {
+        return;
+    }
+    case.incident.acknowledged = Some(by.clone());
+    let text = format!("acknowledged by {}", by.by);
+    let mut timeline = vec![entry(world.now, Happening::Acknowledged, text)];
+    let (plan, quiet) = (&world.board.plan, &world.board.quiet);
+    let occasion = Occasion::Acknowledged;
+    let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
+    timeline.append(&mut due.timeline);
+    save(world, case, timeline, due.notifications);
 }
 
 /// Hands an incident out as it is now, with what is new of it.

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use edgewatch::domain::cell::{HeaderCase, HttpOffer, IpFamily, Proxy, ProxyKind, TlsVersion, Way};
 use edgewatch::domain::condition::Condition;
+use edgewatch::domain::hours::Hours;
+use edgewatch::domain::mute::Effect;
 use edgewatch::domain::notification::{Buttons, Channel, Encryption, Login, Mail};
 use edgewatch::domain::plan::{Heartbeat, IncidentPolicy, Plan, Politeness};
 use edgewatch::domain::probe::{Redirects, Resolver, Schedule};
 use edgewatch::domain::secret::Secret;
 use edgewatch::domain::template::{Audience, Template};
-use edgewatch::domain::verdict::{Factor, Kind, Maker, Rule};
+use edgewatch::domain::verdict::{Factor, Kind, Maker, Rule, Severity};
 
 use super::{Given, read};
 
@@ -97,12 +99,16 @@ probes:
     resolver: system
     connect_to: 192.0.2.7
     tags: [reval]
+    severity: critical
     control: false
     forbid: { headers: { SOAPAction: [Try, { regex: '^Del' }] } }
 controls:
   internet: { url: https://www.example/, expect: { status: 204 } }
 politeness: { per_host: { requests_per_minute: 30, gap: 2s }, extra_per_incident: 6 }
 incidents: { remind: [2h], reopen_within: 30m }
+maintenance:
+  - { name: GMC weekend work, cron: \"0 0 22 * * SAT\", for: 8h, probes: [api], effect: annotate }
+  - { name: nightly, cron: \"30 1 * * *\", for: 30m, effect: mute }
 signatures:
   - { name: ours, when: { status: 403 }, verdict: edge_block, maker: edge, vendor: f5, rule: ip, reference_id: 'id (\\d+)' }
 forbid: { body: [<Try, { regex: 'Delete' }], method: DELETE, path: /admin }
@@ -134,6 +140,13 @@ notify:
     - { to: alerts }
     - { to: eng }
     - { to: sup, after: 10m, min_confidence: 0.95, probes: [api], tags: [reval], notices: true }
+    - to: eng
+      egresses: [bound]
+      verdicts: [edge_block, timeout]
+      severity: [critical, warning]
+      during: { days: [mon-wed, FRI], hours: \"22:00-06:00\" }
+      remind: [30m, 2h]
+      escalate: { to: oncall, after: 15m }
   templates:
     slack: { headline: \"*{{ state }}* {{ headline }}\", footer: { file: foot.jinja } }
     teams: { body: \"{{ what }} since {{ since }}\" }
@@ -382,6 +395,7 @@ fn everything_can_be_set() {
     let support = &plan.routes[6];
     assert_eq!((support.after, support.min_confidence), (10 * MINUTE, 0.95));
     assert_eq!((support.probes.len(), support.tags.len()), (1, 1));
+    quiet_times(&plan);
     assert!(support.notices && plan.routes[5].notices && !plan.routes[3].notices);
     assert_eq!(plan.store.keep_for, 7 * 24 * 60 * MINUTE);
     assert_eq!(plan.trust.len(), 1);
@@ -462,6 +476,38 @@ fn further_receivers(plan: &Plan) {
         bounds,
         [0.0, 0.9, 0.0, 0.0, 0.0],
         "plain words name no cause that is not sure"
+    );
+}
+
+fn quiet_times(plan: &Plan) {
+    let [weekend, nightly] = plan.maintenance.as_slice() else {
+        panic!("{:?}", plan.maintenance)
+    };
+    assert_eq!(
+        (weekend.name.as_str(), weekend.effect, weekend.lasting),
+        ("GMC weekend work", Effect::Annotate, 8 * 60 * MINUTE)
+    );
+    assert_eq!(weekend.probes, ["api".into()]);
+    assert_eq!(weekend.cron.zone().iana_name(), Some("Europe/London"));
+    assert_eq!((nightly.effect, nightly.probes.len()), (Effect::Mute, 0));
+    assert_eq!(plan.probes[0].severity, Severity::Critical);
+    assert_eq!(plan.probes[1].severity, Severity::Warning);
+    let route = &plan.routes[7];
+    assert_eq!(route.egresses, ["bound".into()]);
+    assert_eq!(route.kinds, [Kind::EdgeBlock, Kind::Timeout]);
+    assert_eq!(route.severities, [Severity::Critical, Severity::Warning]);
+    let days = [true, true, true, false, true, false, false];
+    assert_eq!(route.during, Hours::new(days, 22 * 60, 6 * 60));
+    assert_eq!(route.remind, Some(vec![30 * MINUTE, 120 * MINUTE]));
+    let further = route.escalate.as_ref().unwrap();
+    assert_eq!(
+        (further.to.as_str(), further.after, further.min_confidence),
+        ("oncall", 15 * MINUTE, 0.0)
+    );
+    let plain = &plan.routes[5];
+    assert_eq!(
+        (&plain.during, &plain.remind, &plain.escalate),
+        (&None, &None, &None)
     );
 }
 

@@ -151,6 +151,26 @@ async fn events_by_reason() {
     assert_eq!(keys.len(), 1, "one alert: {keys:?}");
 }
 
+/// Who acknowledges here does so there; what is told of an acknowledged incident pages nobody on.
+#[tokio::test]
+async fn an_acknowledgement_is_passed_on() {
+    let endpoint = Endpoint::start(rule).await;
+    let pagerduty = pagerduty(&endpoint, PATIENCE);
+    let acknowledged = notification(Reason::Acknowledged, 1, "oncall");
+    pagerduty.tell(&message(&acknowledged)).await.unwrap();
+    let mut opened = acknowledged.clone();
+    opened.reason = Reason::Opened;
+    pagerduty.tell(&message(&opened)).await.unwrap();
+    let sent = endpoint.bodies();
+    let actions: Vec<&str> = sent
+        .iter()
+        .map(|event| event["event_action"].as_str().unwrap())
+        .collect();
+    assert_eq!(actions, ["acknowledge", "trigger", "acknowledge"]);
+    assert!(sent[0].get("payload").is_none(), "{}", sent[0]);
+    assert_eq!(sent[0]["dedup_key"], sent[1]["dedup_key"]);
+}
+
 /// Over before anything could be told: on record, and nothing stays open.
 #[tokio::test]
 async fn what_is_over_is_put_on_record_and_resolved() {

@@ -1,0 +1,92 @@
+//! A second hand on the file, beside a daemon that may be running: for what people ask by a command.
+//!
+//! `SQLite` keeps the two apart. The daemon notices what was asked within a second or so; when none runs,
+//! the next one does at its start.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+use super::{open, schema, silences, writer};
+use crate::domain::incident::Acknowledged;
+use crate::domain::mute::{Ended, Silence};
+
+/// An open file into which only silences and acknowledgements are written.
+#[derive(Debug)]
+pub struct Hand {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Hand {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing {
+                path: path.to_owned(),
+            });
+        }
+        let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "open the store", &e);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(error)?;
+        connection
+            .busy_timeout(Duration::from_secs(5))
+            .map_err(error)?;
+        let found = open::check_ours(&connection, path)?;
+        if found < schema::KNOWN {
+            return Err(StoreError::Older {
+                path: path.to_owned(),
+                found,
+                known: schema::KNOWN,
+            });
+        }
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Keeps a silence and gives it its number.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is silenced then.
+    pub fn add_silence(&mut self, silence: Silence) -> Result<Silence, StoreError> {
+        let connection = &mut self.connection;
+        writer::durably(connection, &self.path, "keep a silence", |t, path| {
+            silences::add(t, path, silence)
+        })
+    }
+
+    /// Ends a silence and returns it as it is then; one that was over stays as it was. `None`: there is none.
+    pub fn end_silence(
+        &mut self,
+        number: u64,
+        ended: Ended,
+    ) -> Result<Option<Silence>, StoreError> {
+        let connection = &mut self.connection;
+        writer::durably(connection, &self.path, "end a silence", |t, path| {
+            silences::end(t, path, number, ended)
+        })
+    }
+
+    /// Silences in force at `now`, by number.
+    pub fn silences(&self, now: Timestamp) -> Result<Vec<Silence>, StoreError> {
+        silences::in_force(&self.connection, &self.path, now)
+    }
+
+    /// Leaves an acknowledgement for the daemon; its id, for [`Hand::answer`].
+    pub fn acknowledge(&mut self, incident: u64, by: &Acknowledged) -> Result<i64, StoreError> {
+        let connection = &mut self.connection;
+        let doing = "keep an acknowledgement";
+        writer::durably(connection, &self.path, doing, |t, path| {
+            silences::ask(t, path, incident, by)
+        })
+    }
+
+    /// What the daemon said to an acknowledgement; `None`: nothing yet.
+    pub fn answer(&self, id: i64) -> Result<Option<String>, StoreError> {
+        silences::answered(&self.connection, &self.path, id)
+    }
+}
