@@ -834,7 +834,7 @@ fn noise_of_a_day_opens_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, rng_seed: proptest::test_runner::RngSeed::Fixed(2021), ..ProptestConfig::default() })]
 
     /// Whatever the world does: one open incident a subject, sequences rise, and who was told of an
     /// opening is told of its end.
