@@ -296,7 +296,7 @@ impl Monitor {
                 }),
             }
         }
-        if control {
+        if control && !muffled {
             let troubled: Vec<usize> = self.troubled.iter().copied().collect();
             for place in troubled {
                 self.with_partner(place, now, effects, |partner, world| {

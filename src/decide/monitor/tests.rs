@@ -812,9 +812,9 @@ fn each_kind_is_put_down_to_what_it_hangs_on() {
     }
 }
 
-/// A day of independent losses, 1 in 100, from every cell: nobody is woken.
+/// Two days of independent losses, 1 in 100, from every cell: nobody is woken.
 #[test]
-fn noise_of_a_day_opens_nothing() {
+fn noise_of_two_days_opens_nothing() {
     let noisy = |cell: &CellKey, t: i64| {
         // A hash instead of dice, so that every run of the test is the same.
         let mut seed = fastrand::Rng::with_seed(t as u64 ^ (cell.to_string().len() as u64 * 7919));
@@ -827,14 +827,14 @@ fn noise_of_a_day_opens_nothing() {
         }
     };
     let mut play = Play::new(gmc().probe("other", "api.other.example"));
-    play.run(86_400, noisy);
+    play.run(2 * 86_400, noisy);
     assert!(play.lines.is_empty(), "{:#?}", play.lines);
     assert!(!play.extra.is_empty(), "there was noise");
     assert!(play.extra.len() < 500, "{} extra runs", play.extra.len());
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, rng_seed: proptest::test_runner::RngSeed::Fixed(2021), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     /// Whatever the world does: one open incident a subject, sequences rise, and who was told of an
     /// opening is told of its end.

@@ -202,10 +202,17 @@ impl Running {
         self.troubles.iter_mut().find(|trouble| trouble.id == id)
     }
 
+    /// The causes that stand; one that hits nothing but controls is not the partner's.
+    pub(super) fn named(&self) -> impl Iterator<Item = &episode::Cause> {
+        self.engine.causes().iter().filter(|cause| {
+            let pattern = self.layout.book.pattern(cause.rule);
+            pattern.cells.iter().any(|cell| self.layout.is_theirs(cell))
+        })
+    }
+
     /// The causes that stand for an incident.
     pub(super) fn causes(&self, id: u32) -> impl Iterator<Item = &episode::Cause> {
-        let causes = self.engine.causes().iter();
-        causes.filter(move |cause| cause.incident == id)
+        self.named().filter(move |cause| cause.incident == id)
     }
 
     /// Whether a cause would hit a cell; what lands at a point of presence, any cell of its host may hit.

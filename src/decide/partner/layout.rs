@@ -11,7 +11,7 @@ use crate::decide::attribute::rules::RuleBook;
 use crate::domain::cell::{CellKey, Client, ClientName, CredentialName, EgressName, HttpOffer};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
-use crate::domain::universe::{BadUniverse, Cell, EndpointNames, Names, Universe};
+use crate::domain::universe::{BadUniverse, Cell, Endpoint, EndpointNames, Names, Universe};
 
 /// Where requests land: `(host, egress)` and a `PoP`, with how often it was seen.
 pub(super) type Landings = BTreeMap<(String, EgressName), BTreeMap<String, u32>>;
@@ -26,8 +26,8 @@ pub(super) struct Layout {
     index: HashMap<CellKey, usize>,
     /// Of each client level and version, the configured client.
     clients: BTreeMap<(u16, u16), ClientName>,
-    /// Whether a control probe is among the endpoints.
-    pub(super) controlled: bool,
+    /// Of each endpoint, whether a control probe asks it.
+    controls: Vec<bool>,
     names: Names,
 }
 
@@ -125,6 +125,7 @@ impl Layout {
             credentials.of(CredentialName::anonymous());
         }
         let endpoints = probes.0.iter().filter_map(|name| plan.probe(name));
+        let asked_by_controls = endpoints.clone().map(|probe| probe.control).collect();
         let names = Names {
             endpoints: endpoints
                 .map(|probe| EndpointNames {
@@ -177,9 +178,26 @@ impl Layout {
             keys: keys.into_iter().flatten().collect(),
             index,
             clients: taken,
-            controlled: !controls.is_empty(),
+            controls: asked_by_controls,
             names,
         })
+    }
+
+    /// Whether any control is laid out beside the partner.
+    pub(super) fn has_controls(&self) -> bool {
+        self.controls.contains(&true)
+    }
+
+    /// The partner's own endpoints.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        let all = self.universe.endpoints.iter().zip(&self.controls);
+        all.filter(|(_, control)| !**control)
+            .map(|(endpoint, _)| endpoint)
+    }
+
+    /// Whether a cell is the partner's, and no control's.
+    pub(super) fn is_theirs(&self, cell: usize) -> bool {
+        !self.controls[usize::from(self.universe.cells[cell].endpoint)]
     }
 
     /// The number of a cell.

@@ -35,7 +35,7 @@ pub(super) fn candidates(layout: &Layout, rule: &Rule) -> Vec<Level> {
         return levels;
     }
     let universe = &layout.universe;
-    let of_scope = universe.endpoints.iter().filter(|e| match rule.scope {
+    let of_scope = layout.endpoints().filter(|e| match rule.scope {
         Scope::Provider(provider) => e.provider == provider,
         Scope::Endpoint(at) => universe.endpoints[usize::from(at)].host == e.host,
         Scope::Host(host) | Scope::Prefix { host, .. } | Scope::Method { host, .. } => {
@@ -45,7 +45,7 @@ pub(super) fn candidates(layout: &Layout, rule: &Rule) -> Vec<Level> {
     });
     let mut hosts: Vec<u16> = Vec::new();
     let mut probes = Vec::new();
-    for endpoint in of_scope.filter(|e| !is_control(layout, e.provider)) {
+    for endpoint in of_scope {
         if !hosts.contains(&endpoint.host) {
             hosts.push(endpoint.host);
         }
@@ -59,10 +59,6 @@ pub(super) fn candidates(layout: &Layout, rule: &Rule) -> Vec<Level> {
         name: names.join(", "),
         probes,
     }]
-}
-
-fn is_control(layout: &Layout, provider: u16) -> bool {
-    layout.universe.providers[usize::from(provider)].starts_with("control ")
 }
 
 fn level(layout: &Layout, condition: Condition) -> Level {
@@ -195,11 +191,10 @@ pub(super) fn subject(layout: &Layout, rule: &Rule, partner: &str) -> Subject {
 
 /// The hosts of the partner, without those of controls.
 fn hosts(layout: &Layout) -> Vec<&str> {
-    let universe = &layout.universe;
     let mut hosts: Vec<&str> = Vec::new();
-    for endpoint in &universe.endpoints {
-        let host = universe.hosts[usize::from(endpoint.host)].as_str();
-        if !is_control(layout, endpoint.provider) && !hosts.contains(&host) {
+    for endpoint in layout.endpoints() {
+        let host = layout.universe.hosts[usize::from(endpoint.host)].as_str();
+        if !hosts.contains(&host) {
             hosts.push(host);
         }
     }

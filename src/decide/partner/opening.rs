@@ -175,8 +175,7 @@ impl Running {
             if claimed {
                 self.causes(trouble.id).any(|cause| self.hits(cause, key))
             } else {
-                let mut others = self.engine.causes().iter();
-                !others.any(|cause| self.hits(cause, key))
+                !self.named().any(|cause| self.hits(cause, key))
             }
         };
         let mut cells: BTreeMap<&CellKey, IncidentCell> = BTreeMap::new();
@@ -230,7 +229,7 @@ impl Running {
         let trouble = &self.troubles[place];
         let kind = majority(cells).unwrap_or(Kind::Unexpected);
         let network = matches!(Group::of(kind), Group::Network | Group::Tls);
-        let everywhere = self.layout.controlled
+        let everywhere = self.layout.has_controls()
             && self.causes(trouble.id).any(|cause| {
                 let rule = &self.layout.book.rules[cause.rule];
                 let egress =

@@ -81,7 +81,7 @@ impl Partner {
         };
         let mut closed = Vec::new();
         let mut let_go = Vec::new();
-        let causes: Vec<episode::Cause> = running.engine.causes().to_vec();
+        let causes: Vec<episode::Cause> = running.named().cloned().collect();
         let claimed: Vec<u32> = causes.iter().map(|c| c.incident).collect();
         let layout = &running.layout;
         // What fails for another cause that is known does not keep this incident open.

@@ -217,6 +217,32 @@ fn setup(delay: u64) -> Setup {
     })
 }
 
+/// A restart amid faults that overlap: each incident ends all the same.
+#[test]
+fn overlapping_faults_end_after_a_restart() {
+    let faults = [
+        (3199, 3613, Some("plain"), Some("new-reval"), Kind::ALL[1]),
+        (2252, 3385, None, Some("new-reval"), Kind::ALL[2]),
+        (3637, 2086, Some("java-8"), None, Kind::ALL[1]),
+    ];
+    let world = |cell: &crate::domain::cell::CellKey, t: i64| {
+        let hit = faults.iter().find(|(from, lasts, client, egress, _)| {
+            t >= *from
+                && t < from + lasts
+                && client.is_none_or(|name| cell.client.as_str() == name)
+                && egress.is_none_or(|name| cell.egress.as_str() == name)
+        });
+        hit.map_or(Kind::Pass, |fault| fault.4)
+    };
+    let mut play = Play::new(setup(21));
+    play.run(5765, world);
+    play.restart();
+    play.run(30_000, world);
+    play.hold();
+    let open: Vec<_> = play.monitor.incidents().collect();
+    assert!(open.is_empty(), "{:#?} {:#?}", play.lines, open);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
@@ -268,5 +294,6 @@ proptest! {
         }
         play.run(30_000, world);
         play.hold();
+        prop_assert_eq!(play.monitor.incidents().count(), 0, "all is well again: {:#?}", play.lines);
     }
 }
