@@ -219,6 +219,8 @@ fn own_notice() -> Notice {
         headline: String::new(),
         because: Vec::new(),
         next_step: None,
+        // Whoever is at work on a partner or on our network is not at work on this.
+        during: Vec::new(),
     }
 }
 

@@ -201,6 +201,12 @@ impl Board {
         }
     }
 
+    /// What was quiet at another time, by the silences that are known now.
+    #[must_use]
+    pub fn quiet_at(&self, at: Timestamp) -> Quiet {
+        Quiet::at(&self.plan, &self.silences, at)
+    }
+
     /// Takes other silences in place of those before; what is quiet is then asked anew.
     pub fn silence(&mut self, silences: Vec<Silence>) {
         self.silences = silences;

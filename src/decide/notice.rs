@@ -2,7 +2,8 @@
 //!
 //! A notice opens nothing and nothing follows it: no thread, no reminder, no end. It goes at once to the
 //! receivers of routes with `notices`, which engineers' channels have unless the file says otherwise and
-//! support staff's don't: there is nothing for them to do while everything works.
+//! support staff's don't: there is nothing for them to do while everything works. A route outside its
+//! hours gets it when they begin. What mutes one is judged where it arises: see `surroundings`.
 
 use jiff::Timestamp;
 
@@ -30,19 +31,29 @@ pub struct Notice {
     pub headline: String,
     pub because: Vec<String>,
     pub next_step: Option<String>,
+    /// Names of the maintenance that it falls into.
+    pub during: Vec<String>,
 }
 
-/// The notifications of a notice, one a receiver.
+/// The notifications of a notice, one a receiver, each for when the first of its routes is open.
 #[must_use]
 pub fn due(plan: &Plan, notice: &Notice, now: Timestamp) -> Vec<Notification> {
-    let mut receivers: Vec<&ReceiverName> = Vec::new();
+    let mut receivers: Vec<(&ReceiverName, Timestamp)> = Vec::new();
     for route in plan.routes.iter().filter(|route| route.notices) {
         let concerned = notice.our_side || notify::is_for(plan, route, &notice.probes);
-        if concerned && !receivers.contains(&&route.to) {
-            receivers.push(&route.to);
+        let open_at = match &route.during {
+            Some(hours) => hours.next_open(&plan.zone, now),
+            None => Some(now),
+        };
+        let Some(open_at) = open_at.filter(|_| concerned) else {
+            continue;
+        };
+        match receivers.iter_mut().find(|(to, _)| **to == route.to) {
+            Some((_, earliest)) => *earliest = open_at.min(*earliest),
+            None => receivers.push((&route.to, open_at)),
         }
     }
-    let tell = |receiver: &ReceiverName| {
+    let tell = |(receiver, not_before): (&ReceiverName, Timestamp)| {
         let first_seen = notice.at.as_microsecond().to_be_bytes();
         let named: [&[u8]; 4] = [
             b"notice",
@@ -57,7 +68,7 @@ pub fn due(plan: &Plan, notice: &Notice, now: Timestamp) -> Vec<Notification> {
             reason: Reason::Notice,
             receiver: receiver.clone(),
             created_at: now,
-            not_before: now,
+            not_before,
             briefing: briefing(plan, notice, now),
         }
     };
@@ -103,7 +114,7 @@ fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
         next_update_at: None,
         beside: Vec::new(),
         acknowledged: None,
-        during: Vec::new(),
+        during: notice.during.clone(),
         held_back: Vec::new(),
         plain: Plain::default(),
     }

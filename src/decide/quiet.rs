@@ -7,6 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::incidents::later;
+use crate::domain::cell::CellKey;
 use crate::domain::incident::{Incident, IncidentCell, Muted};
 use crate::domain::mute::{Effect, Maintenance, Matcher, Silence};
 use crate::domain::plan::Plan;
@@ -159,6 +160,33 @@ impl Quiet {
         let found = self.remarks.iter().filter(covers);
         found.map(|window| window.name.clone()).collect()
     }
+
+    /// What is quiet about a change that concerns all of these cells; about one that concerns none, nothing.
+    #[must_use]
+    pub fn about(&self, cells: &[&CellKey]) -> Hush {
+        if cells.is_empty() {
+            return Hush::default();
+        }
+        let muted = cells.iter().all(|cell| {
+            let mut windows = self.mutes.iter();
+            windows.any(|window| window.matcher.covers_cell(cell))
+        });
+        let covers = |window: &&Window| cells.iter().all(|cell| window.matcher.covers_cell(cell));
+        let during = self.remarks.iter().filter(covers);
+        Hush {
+            muted,
+            during: during.map(|window| window.name.clone()).collect(),
+        }
+    }
+}
+
+/// What is quiet about a change that is no incident.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hush {
+    /// Nobody is told of it.
+    pub muted: bool,
+    /// Names of the maintenance that it falls into.
+    pub during: Vec<String>,
 }
 
 /// The cells that fail; all of them where none does any more.

@@ -1,12 +1,12 @@
 //! What surrounds the probes: the front of every partner's host, and our own side; and what becomes of a change.
 //!
 //! A change near the onset of an incident is put beside it. One that stays alone is told as a notice, after
-//! a short wait in which an incident that goes with it would have opened; in a maintenance window it is
-//! told to nobody. What is normal is handed out to be kept, gathered over a minute, and at once when a
+//! a short wait in which an incident that goes with it would have opened. It is told to nobody, then and
+//! later, when silences and maintenance that mute cover every cell that it concerns, at its first sighting
+//! or when it would be told; maintenance that only annotates is mentioned. What is normal is handed out to be kept, gathered over a minute, and at once when a
 //! change was noticed, together with the notice: so a restart tells nothing twice and nothing anew.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,10 +19,10 @@ use super::front;
 use super::incidents::later;
 use super::notice::{self, Notice};
 use super::own_side::{OwnSide, Said, echoed};
+use super::quiet::Hush;
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::fingerprint::{Drift, DriftKind};
 use crate::domain::incident::Beside;
-use crate::domain::plan::Plan;
 use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::Kind;
 
@@ -166,8 +166,10 @@ impl Surroundings {
             self.note_ours(at);
             if let Some(said) = said {
                 self.keep_at = Some(at);
-                if !in_maintenance(&board.plan, None, at) {
-                    self.due.push(about_us(&cell.key.egress, said));
+                let egress = &cell.key.egress;
+                let hush = hush(board, &behind(board, egress), said.at);
+                if !hush.muted {
+                    self.due.push(about_us(egress, said, hush.during));
                 }
             }
             return None;
@@ -331,10 +333,12 @@ impl Surroundings {
             };
             let same = |drift: &&Drift| drift.at.total_cmp(&first).is_eq() && !drift.told;
             if let Some(drift) = front.watch.drifts().find(same) {
-                let host = &board.hosts[place].name;
+                let cells = board.hosts[place].cells.iter();
+                let cells: Vec<_> = cells.map(|id| &board.cells[*id].key).collect();
+                let hush = hush(board, &cells, timestamp(first));
                 let fresh = later(timestamp(drift.noticed_at), OLD_NEWS) >= now;
-                if fresh && !in_maintenance(&board.plan, Some(host), timestamp(first)) {
-                    self.due.push(about_front(board, place, drift));
+                if fresh && !hush.muted {
+                    self.due.push(about_front(board, place, drift, hush.during));
                 }
             }
             front.watch.settle(first);
@@ -348,11 +352,20 @@ impl Surroundings {
     }
 }
 
-/// Whether a change of the host's front, or of our own side (`None`), falls into planned work.
-///
-/// It is then put beside incidents, and told to nobody. Always `false` while plans have no maintenance windows.
-fn in_maintenance(_plan: &Arc<Plan>, _host: Option<&str>, _at: Timestamp) -> bool {
-    false
+/// What is quiet about a change of these cells that was first seen at `at`, then or now.
+fn hush(board: &Board, cells: &[&CellKey], at: Timestamp) -> Hush {
+    let now = board.quiet.about(cells);
+    if now.muted {
+        return now;
+    }
+    board.quiet_at(at).about(cells)
+}
+
+/// Whom a change of an egress concerns: what partners are asked from there, not the controls that found it out.
+fn behind<'a>(board: &'a Board, egress: &EgressName) -> Vec<&'a CellKey> {
+    let cells = board.cells.iter();
+    let behind = cells.filter(|cell| !cell.control_probe && cell.key.egress == *egress);
+    behind.map(|cell| &cell.key).collect()
 }
 
 /// Headers come and go with every release; they matter only beside an incident.
@@ -360,7 +373,7 @@ fn is_worth_telling(drift: &Drift) -> bool {
     drift.kind != DriftKind::HeadersChanged
 }
 
-fn about_front(board: &Board, place: usize, drift: &Drift) -> Notice {
+fn about_front(board: &Board, place: usize, drift: &Drift, during: Vec<String>) -> Notice {
     let host = &board.hosts[place];
     let cells = || host.cells.iter().map(|id| &board.cells[*id]);
     let ran = cells().filter_map(|cell| cell.last);
@@ -393,10 +406,11 @@ fn about_front(board: &Board, place: usize, drift: &Drift) -> Notice {
         headline: capital(&front::text(&host.name, drift), &host.name),
         because,
         next_step: front::advice(drift).map(str::to_owned),
+        during,
     }
 }
 
-fn about_us(egress: &EgressName, said: Said) -> Notice {
+fn about_us(egress: &EgressName, said: Said, during: Vec<String>) -> Notice {
     Notice {
         at: said.at,
         subject: format!("egress {egress}"),
@@ -405,6 +419,7 @@ fn about_us(egress: &EgressName, said: Said) -> Notice {
         headline: said.headline,
         because: said.because,
         next_step: Some(said.next_step),
+        during,
     }
 }
 

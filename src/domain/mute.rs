@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::cell::{ClientName, EgressName, ProbeName};
+use super::cell::{CellKey, ClientName, EgressName, ProbeName};
 use super::cron::Cron;
 use super::incident::IncidentCell;
 use super::verdict::Kind;
@@ -40,15 +40,26 @@ impl Matcher {
     /// Whether a failing cell of the incident with this number is meant.
     #[must_use]
     pub fn covers(&self, incident: u64, member: &IncidentCell) -> bool {
-        fn any<T: PartialEq>(wanted: &[T], found: &T) -> bool {
-            wanted.is_empty() || wanted.contains(found)
-        }
         any(&self.incidents, &incident)
-            && any(&self.probes, &member.cell.probe)
-            && any(&self.egresses, &member.cell.egress)
-            && any(&self.clients, &member.cell.client)
             && any(&self.kinds, &member.kind)
+            && self.names(&member.cell)
     }
+
+    /// Whether a cell is meant whatever it shows, and without any incident.
+    #[must_use]
+    pub fn covers_cell(&self, cell: &CellKey) -> bool {
+        self.incidents.is_empty() && self.kinds.is_empty() && self.names(cell)
+    }
+
+    fn names(&self, cell: &CellKey) -> bool {
+        any(&self.probes, &cell.probe)
+            && any(&self.egresses, &cell.egress)
+            && any(&self.clients, &cell.client)
+    }
+}
+
+fn any<T: PartialEq>(wanted: &[T], found: &T) -> bool {
+    wanted.is_empty() || wanted.contains(found)
 }
 
 impl fmt::Display for Matcher {
@@ -151,7 +162,7 @@ pub fn words(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::cell::{CellKey, CredentialName};
+    use crate::domain::cell::CredentialName;
 
     fn member(client: &str, kind: Kind) -> IncidentCell {
         let at = "2026-03-01T02:00:00Z".parse().unwrap();
@@ -174,6 +185,10 @@ mod tests {
         let block = member("old", Kind::EdgeBlock);
         let check = |name: &str, matcher: Matcher, expected: bool, shown: &str| {
             assert_eq!(matcher.covers(7, &block), expected, "{name}");
+            // What names an incident or a verdict says nothing of a cell that only changed.
+            let names_more = !matcher.incidents.is_empty() || !matcher.kinds.is_empty();
+            let alone = matcher.covers_cell(&block.cell);
+            assert_eq!(alone, expected && !names_more, "{name}");
             assert_eq!(matcher.to_string(), shown, "{name}");
         };
         check("everything", Matcher::default(), true, "everything");

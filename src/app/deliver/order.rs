@@ -80,9 +80,12 @@ pub(super) fn ready(rows: &[Delivery], rules: Rules) -> Vec<Send<'_>> {
         .collect()
 }
 
-/// The rows of each incident and lane.
+/// The rows of each incident and lane; a notice stands alone, as none has to wait for another.
 pub(super) fn groups(rows: &[Delivery]) -> impl Iterator<Item = &[Delivery]> {
-    rows.chunk_by(|a, b| a.notification.incident == b.notification.incident && a.lane == b.lane)
+    rows.chunk_by(|a, b| {
+        let incident = a.notification.incident;
+        incident != 0 && incident == b.notification.incident && a.lane == b.lane
+    })
 }
 
 fn created(delivery: &Delivery) -> Timestamp {

@@ -170,6 +170,26 @@ fn check(name: &str, table: &str, now: i64, looks: bool, expected: &str) {
 }
 
 #[test]
+fn a_notice_waits_for_no_other() {
+    let waits = "0 notice@0 after=400, 0 notice@1";
+    check("one for the morning", waits, 2, true, "send 1 notice");
+    check(
+        "nor tried again",
+        "0 notice@0 next=9, 0 notice@1",
+        2,
+        true,
+        "send 1 notice",
+    );
+    check(
+        "the older first",
+        "0 notice@0, 0 notice@1",
+        2,
+        true,
+        "send 0 notice",
+    );
+}
+
+#[test]
 fn an_acknowledgement_is_a_message_of_its_own() {
     check(
         "after the opening, which does not swallow it",

@@ -1,8 +1,15 @@
 //! Stories of fronts that change and of changes on our own side: beside an incident, alone, or not at all.
 
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
 use super::*;
 use crate::decide::saved;
+use crate::domain::cron::Cron;
+use crate::domain::hours::Hours;
 use crate::domain::incident::Beside;
+use crate::domain::mute::{Effect, Maintenance, Matcher};
 use crate::domain::notification::{Channel, Notification, Route};
 use crate::domain::observation::Answer;
 
@@ -130,6 +137,120 @@ fn a_change_alone_is_one_notice_to_those_who_want_it() {
     assert_eq!(play.memory.fronts.len(), 1);
 }
 
+/// Second 0 of a story is Sunday 02:00 UTC; its maintenance is from second 1800 on.
+fn planned(probes: &[&str], effect: Effect) -> impl Fn(&mut Plan) {
+    move |plan| {
+        plan.maintenance.push(Maintenance {
+            name: "move to a CDN".to_owned(),
+            cron: Cron::new("30 2 * * SUN", TimeZone::UTC).unwrap(),
+            lasting: Duration::from_secs(7200),
+            probes: probes.iter().map(|name| (*name).into()).collect(),
+            effect,
+        });
+    }
+}
+
+#[test]
+fn a_change_in_maintenance_is_told_to_nobody_or_with_its_name() {
+    let check = |name: &str, probes: &[&str], effect, at: i64, told: &[&[&str]]| {
+        let mut play = Play::new(gmc().with(planned(probes, effect)));
+        play.run_with(6 * HOUR, world(NEVER, moves_at(at)));
+        let during: Vec<_> = play.notices.iter().map(|n| &n.briefing.during).collect();
+        let seen: Vec<_> = play.notices.iter().map(|n| n.briefing.onset_at).collect();
+        assert_eq!(during, told, "{name}: {seen:?}");
+        // An hour later a refusal follows: known all the same.
+        play.run_with(8 * HOUR, world(7 * HOUR, moves_at(at)));
+        assert_eq!(beside_of(&play).len(), 1, "{name}");
+    };
+    let (mute, annotate) = (Effect::Mute, Effect::Annotate);
+    check("of this probe", &["gmc-connect"], mute, HOUR, &[]);
+    check("of every probe", &[], mute, HOUR, &[]);
+    check("seen in its last minutes", &[], mute, 8700, &[]);
+    check("of another probe", &["internet"], mute, HOUR, &[&[]]);
+    check("hours after it", &["gmc-connect"], mute, 4 * HOUR, &[&[]]);
+    let name: &[&str] = &["move to a CDN"];
+    check("mentioned", &["gmc-connect"], annotate, HOUR, &[name]);
+    check("mentioned at its end", &[], annotate, 8700, &[name]);
+    check("not mentioned", &["internet"], annotate, HOUR, &[&[]]);
+}
+
+#[test]
+fn a_silence_hides_a_change_only_if_it_covers_all_of_it() {
+    let of = |clients: &[&str], kinds: &[Kind], incidents: &[u64]| Matcher {
+        clients: clients.iter().map(|name| (*name).into()).collect(),
+        kinds: kinds.to_vec(),
+        incidents: incidents.to_vec(),
+        ..Matcher::default()
+    };
+    let probe = Matcher {
+        probes: vec!["gmc-connect".into()],
+        ..Matcher::default()
+    };
+    let check = |name: &str, silences: &[Matcher], lasting: i64, told: usize| {
+        for restart in [false, true] {
+            let mut play = Play::new(gmc());
+            play.run_with(1800, world(NEVER, moves_at(HOUR)));
+            for silence in silences {
+                play.silence(silence.clone(), lasting);
+            }
+            if restart {
+                play.restart();
+            }
+            play.run_with(6 * HOUR, world(NEVER, moves_at(HOUR)));
+            assert_eq!(play.notices.len(), told, "{name}, restart: {restart}");
+        }
+    };
+    check("the probe", &[probe.clone()], 2 * HOUR, 0);
+    check("the probe, until just after it", &[probe], 1810, 0);
+    check(
+        "one client of several",
+        &[of(&["java-8"], &[], &[])],
+        2 * HOUR,
+        1,
+    );
+    let each = ["java-8", "java-11", "plain"].map(|name| of(&[name], &[], &[]));
+    check("every client, by several", &each, 2 * HOUR, 0);
+    check(
+        "a verdict",
+        &[of(&[], &[Kind::EdgeBlock], &[])],
+        2 * HOUR,
+        1,
+    );
+    check("an incident", &[of(&[], &[], &[1])], 2 * HOUR, 1);
+}
+
+#[test]
+fn a_change_at_night_waits_for_the_hours_of_a_route() {
+    let working = Hours::new([true; 7], 9 * 60, 17 * 60);
+    let closed = |plan: &mut Plan| {
+        plan.routes[0].during = working;
+        plan.routes.push(Route {
+            notices: true,
+            ..route("support", 0, 0.0)
+        });
+    };
+    let mut play = Play::new(gmc().with(closed));
+    play.run_with(3 * HOUR, world(NEVER, moves_at(HOUR)));
+    let due = |notice: &Notification| {
+        let wait = notice.not_before.duration_since(notice.created_at);
+        (notice.receiver.to_string(), wait.is_positive())
+    };
+    let told: Vec<_> = play.notices.iter().map(due).collect();
+    assert_eq!(
+        told,
+        [("engineers".into(), true), ("support".into(), false)]
+    );
+    assert_eq!(play.notices[0].not_before, play::at(7 * HOUR), "09:00 UTC");
+    // A second route to the same receiver is open.
+    let mut play = Play::new(gmc().with(|plan| {
+        closed(plan);
+        plan.routes[1].to = "engineers".into();
+    }));
+    play.run_with(3 * HOUR, world(NEVER, moves_at(HOUR)));
+    let told: Vec<_> = play.notices.iter().map(due).collect();
+    assert_eq!(told, [("engineers".into(), false)]);
+}
+
 #[test]
 fn fronts_that_take_turns_and_headers_of_a_release_are_no_news() {
     let mut play = Play::new(gmc());
@@ -254,6 +375,33 @@ fn an_egress_with_another_public_address_is_told_and_stands_beside_its_refusal()
             .text
             .starts_with("the public address of egress `new-reval`")
     );
+}
+
+#[test]
+fn another_address_of_a_silenced_egress_is_told_to_nobody() {
+    let moved = |egress: &str, t: i64| match egress {
+        "new-reval" if t >= HOUR => "198.51.100.9",
+        other => own_address(other),
+    };
+    let of = |egress: &str| Matcher {
+        egresses: vec![egress.into()],
+        ..Matcher::default()
+    };
+    for (egress, told) in [("new-reval", 0), ("legacy-prod", 1)] {
+        let mut play = Play::new(gmc());
+        play.silence(of(egress), 2 * HOUR);
+        play.run_with(4 * HOUR, echo(moved));
+        assert_eq!(play.notices.len(), told, "{egress}");
+    }
+    // Maintenance of what partners are asked covers it, though the control that found out is not named.
+    for (effect, told) in [(Effect::Mute, 0), (Effect::Annotate, 1)] {
+        let mut play = Play::new(gmc().with(planned(&["gmc-connect"], effect)));
+        play.run_with(4 * HOUR, echo(moved));
+        assert_eq!(play.notices.len(), told, "{effect:?}");
+        for notice in &play.notices {
+            assert_eq!(notice.briefing.during, ["move to a CDN"]);
+        }
+    }
 }
 
 #[test]
