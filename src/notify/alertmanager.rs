@@ -10,6 +10,7 @@
 //! ahead: a monitor that is stopped, or updated, must not read as "resolved". The end comes through the
 //! outbox like any message, with its true time. What began and ended before any peer could be reached is
 //! handed over all the same, but Alertmanager tells nobody of an alert that it never saw firing.
+//! Another channel of ours that does not work is an alert of its own, sent again in the same way.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,10 +20,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Message;
 use super::error::{Class, SendError};
 use super::http::{self, Again, Peer};
 use super::text::{Clock, cut, line, percent, reference, severity, summary};
+use super::{Message, Trouble};
 use crate::domain::notification::{Briefing, Login, Reason};
 
 /// How long an open alert stands when nobody sends it again.
@@ -34,6 +35,8 @@ const ANNOTATION_MAX: usize = 4_000;
 
 /// What we call ourselves; rules of Alertmanager can match it.
 const ALERT_NAME: &str = "EdgewatchIncident";
+/// The same for a channel of ours that does not work.
+const CHANNEL_ALERT_NAME: &str = "EdgewatchChannelTrouble";
 
 const PEER: Peer = Peer {
     name: "Alertmanager",
@@ -122,6 +125,12 @@ impl Alertmanager {
         Ok(standing)
     }
 
+    /// Tells of another channel; what stands open must be told again in time.
+    pub async fn trouble(&self, trouble: &Trouble<'_>) -> Result<(), SendError> {
+        let standing = of_channel(trouble, &self.labels);
+        self.send(&json!([standing.alert(trouble.now)])).await
+    }
+
     /// Sends again what stands open.
     pub async fn refresh(&self, open: &[Standing], now: Timestamp) -> Result<(), SendError> {
         let alerts: Vec<Value> = open.iter().map(|standing| standing.alert(now)).collect();
@@ -205,6 +214,27 @@ pub fn standing(
     }
 }
 
+/// That another channel does not work, or works again.
+fn of_channel(trouble: &Trouble<'_>, more: &[(String, String)]) -> Standing {
+    let own = [
+        ("alertname", CHANNEL_ALERT_NAME.to_owned()),
+        ("receiver", line(trouble.receiver)),
+        ("severity", "warning".to_owned()),
+    ];
+    let mut annotations = BTreeMap::from([("summary".to_owned(), trouble.notice().text())]);
+    annotations.insert("description".to_owned(), line(trouble.why));
+    annotations.retain(|_, text| !text.is_empty());
+    for text in annotations.values_mut() {
+        *text = cut(text, ANNOTATION_MAX);
+    }
+    Standing {
+        labels: with_own(own, more),
+        annotations,
+        starts_at: trouble.since.to_string(),
+        ends_at: trouble.over.then(|| trouble.now.to_string()),
+    }
+}
+
 fn labels(briefing: &Briefing, more: &[(String, String)]) -> BTreeMap<String, String> {
     let own = [
         ("alertname", ALERT_NAME.to_owned()),
@@ -213,6 +243,14 @@ fn labels(briefing: &Briefing, more: &[(String, String)]) -> BTreeMap<String, St
         ("incident", reference(briefing)),
         ("severity", severity(briefing).to_owned()),
     ];
+    with_own(own, more)
+}
+
+/// Ours stand in the place of the operator's where they have one name.
+fn with_own<const N: usize>(
+    own: [(&str, String); N],
+    more: &[(String, String)],
+) -> BTreeMap<String, String> {
     let own = own.map(|(name, value)| (name.to_owned(), value));
     let mut labels: BTreeMap<String, String> = more
         .iter()

@@ -21,10 +21,11 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{Error as SmtpError, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::email_message::Writer;
 use super::error::{Class, SendError};
-use super::{CONNECT_TIMEOUT, Message, plain};
+use super::{CONNECT_TIMEOUT, Message, Trouble, plain};
 use crate::domain::notification::{Encryption, Login, Mail};
 
 /// Of the time for a step, what the verdict on the text may take: servers look into it before they answer.
@@ -172,10 +173,31 @@ impl Email {
         Sent { thread, result }
     }
 
+    /// Tells of another channel; `thread` is what is remembered of that trouble.
+    pub async fn trouble(&self, trouble: &Trouble<'_>, mut thread: Thread) -> Sent {
+        let result = match self.writer.of_channel(trouble) {
+            Ok(letter) => self.hand(&letter, trouble.id(), &mut thread).await,
+            Err(error) => Err(error),
+        };
+        Sent { thread, result }
+    }
+
     async fn try_tell(&self, message: &Message<'_>, thread: &mut Thread) -> Result<(), SendError> {
         let letter = self.writer.write(message, thread.root.as_deref())?;
+        self.hand(&letter, message.delivery, thread).await?;
+        thread.told = plain::digest(message);
+        Ok(())
+    }
+
+    /// Hands a letter over to all who do not have it yet.
+    async fn hand(
+        &self,
+        letter: &[u8],
+        delivery: Uuid,
+        thread: &mut Thread,
+    ) -> Result<(), SendError> {
         let mut done = match thread.under_way.take() {
-            Some(under_way) if under_way.delivery == message.delivery.to_string() => under_way.done,
+            Some(under_way) if under_way.delivery == delivery.to_string() => under_way.done,
             _ => Vec::new(),
         };
         let to: Vec<Address> = self.writer.to.iter().map(|m| m.email.clone()).collect();
@@ -185,17 +207,16 @@ impl Email {
         let result = if open.is_empty() {
             Ok(())
         } else {
-            self.converse(&open, &letter, &mut recipients).await
+            self.converse(&open, letter, &mut recipients).await
         };
         let arrived = match &result {
             Ok(()) => true,
             Err(error) => error.class == Class::Ambiguous,
         };
         if arrived && thread.root.is_none() {
-            thread.root = Some(self.writer.message_id(message.delivery));
+            thread.root = Some(self.writer.message_id(delivery));
         }
         if result.is_ok() {
-            thread.told = plain::digest(message);
             for address in &recipients.refused {
                 tracing::error!(
                     recipient = %address,
@@ -207,7 +228,7 @@ impl Email {
         }
         if !done.is_empty() {
             thread.under_way = Some(UnderWay {
-                delivery: message.delivery.to_string(),
+                delivery: delivery.to_string(),
                 done,
             });
         }

@@ -1,14 +1,16 @@
-//! How an incident looks as a mail: plain text, one thread for each incident, the state first in the subject.
+//! How an incident looks as a mail: plain text, one thread for each incident, the state first in the subject;
+//! and how a channel of ours does that does not work.
 
 use std::time::SystemTime;
 
+use jiff::Timestamp;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message as Letter, SinglePart};
 use uuid::Uuid;
 
 use super::error::{Class, SendError};
 use super::text::{Clock, cut, line, reference, remarks, summary};
-use super::{Message, log, plain};
+use super::{Message, Trouble, log, plain};
 use crate::domain::notification::{Reason, Templates};
 
 /// Programs that read mail cut a subject long before the 998 characters that a line may have.
@@ -29,6 +31,18 @@ pub(super) struct Writer {
     pub(super) plain: bool,
 }
 
+/// What one mail differs in from another.
+struct Parts<'a> {
+    id: String,
+    /// Id of the first mail of the thread.
+    root: Option<&'a str>,
+    at: Timestamp,
+    subject: String,
+    /// Headers of its own.
+    marks: &'a [(&'static str, &'a str)],
+    body: String,
+}
+
 impl Writer {
     /// The id of a delivery's mail: the same at each try, so that whoever gets it twice can tell.
     pub(super) fn message_id(&self, delivery: Uuid) -> String {
@@ -41,33 +55,71 @@ impl Writer {
         message: &Message<'_>,
         root: Option<&str>,
     ) -> Result<Vec<u8>, SendError> {
-        let id = self.message_id(message.delivery);
+        let incident = reference(message.briefing);
+        self.letter(Parts {
+            id: self.message_id(message.delivery),
+            root,
+            at: message.now,
+            subject: self.subject(message),
+            marks: &[
+                ("X-Edgewatch-Incident", incident.as_str()),
+                ("X-Edgewatch-Reason", message.reason.as_str()),
+            ],
+            body: self.body(message),
+        })
+    }
+
+    /// That another channel does not work, or works again, in answer to the first.
+    pub(super) fn of_channel(&self, trouble: &Trouble<'_>) -> Result<Vec<u8>, SendError> {
+        let root = self.message_id(trouble.beginning().id());
+        let notice = trouble.notice();
+        let (subject, body) = if self.plain {
+            let (word, sentence, more) = notice.plain();
+            (
+                format!("[{word}] {sentence}"),
+                format!("{sentence}\n{more}\n"),
+            )
+        } else {
+            let since = format!("Since {} UTC", trouble.since.strftime("%a %-d %b %Y %H:%M"));
+            (notice.text(), format!("{}\n{since}\n", notice.text()))
+        };
+        let reason = if trouble.over {
+            "channel_reachable"
+        } else {
+            "channel_unreachable"
+        };
+        self.letter(Parts {
+            id: self.message_id(trouble.id()),
+            root: Some(&root),
+            at: trouble.now,
+            subject: cut(&subject, SUBJECT_MAX),
+            marks: &[("X-Edgewatch-Reason", reason)],
+            body,
+        })
+    }
+
+    fn letter(&self, parts: Parts<'_>) -> Result<Vec<u8>, SendError> {
         let mut letter = Letter::builder()
             .from(self.from.clone())
-            .subject(self.subject(message))
-            .date(SystemTime::from(message.now))
-            .message_id(Some(id.clone()));
+            .subject(parts.subject)
+            .date(SystemTime::from(parts.at))
+            .message_id(Some(parts.id.clone()));
         for recipient in &self.to {
             letter = letter.to(recipient.clone());
         }
-        if let Some(root) = root.filter(|root| *root != id) {
+        if let Some(root) = parts.root.filter(|root| *root != parts.id) {
             letter = letter
                 .in_reply_to(root.to_owned())
                 .references(root.to_owned());
         }
-        let incident = reference(message.briefing);
-        let ours = [
-            ("X-Edgewatch-Incident", incident.as_str()),
-            ("X-Edgewatch-Reason", message.reason.as_str()),
-        ];
-        for (name, value) in MARKS.into_iter().chain(ours) {
+        for (name, value) in MARKS.iter().chain(parts.marks) {
             letter = letter.raw_header(HeaderValue::new(
                 HeaderName::new_from_ascii_str(name),
-                value.to_owned(),
+                (*value).to_owned(),
             ));
         }
         letter
-            .singlepart(SinglePart::plain(self.body(message)))
+            .singlepart(SinglePart::plain(parts.body))
             .map(|letter| letter.formatted())
             .map_err(|e| SendError::new(Class::Payload, format!("the mail can't be written: {e}")))
     }

@@ -24,6 +24,7 @@ mod slack_summary;
 pub mod teams;
 mod teams_together;
 mod text;
+mod trouble;
 pub mod webhook;
 mod webhook_event;
 
@@ -36,6 +37,7 @@ use crate::domain::notification::{Briefing, Member, Reason};
 
 pub use error::{Class, SendError};
 pub use notice::Notice;
+pub use trouble::Trouble;
 
 /// For a whole request; Slack and Teams answer within a second or two.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -53,42 +53,11 @@ impl Notice<'_> {
     /// For support staff: no reasons, and what they can do.
     #[must_use]
     pub fn card(&self) -> Value {
-        let (word, style, large, small) = match self {
-            Self::AllIsWell { setting, now } => {
-                let (zone, place) = zone_of(&setting.zone);
-                let mut small = format!(
-                    "As of {} ({place}). This message comes on a schedule, to show that messages arrive here.",
-                    time_in(&zone, *now, *now)
-                );
-                if let Some(next) = setting.next_after(*now) {
-                    small = format!("{small} The next one: {}.", day_in(&zone, next));
-                }
-                (
-                    "ALL IS WELL",
-                    "good",
-                    format!("{}: no problem is known", line(&setting.service)),
-                    small,
-                )
-            }
-            Self::Unreachable { receiver, .. } => (
-                "MESSAGES",
-                "warning",
-                "Some messages about problems do not arrive".to_owned(),
-                format!(
-                    "Those to “{}” can’t be delivered at present. Please tell the engineers. Messages here are not affected.",
-                    line(receiver)
-                ),
-            ),
-            Self::ReachableAgain { receiver } => (
-                "MESSAGES",
-                "good",
-                "All messages arrive again".to_owned(),
-                format!(
-                    "Those to “{}” can be delivered again. There is nothing to do.",
-                    line(receiver)
-                ),
-            ),
+        let style = match self {
+            Self::AllIsWell { .. } | Self::ReachableAgain { .. } => "good",
+            Self::Unreachable { .. } => "warning",
         };
+        let (word, large, small) = self.plain();
         let body = [json!({
             "type": "Container",
             "style": style,
@@ -101,6 +70,43 @@ impl Notice<'_> {
         })];
         let title = format!("{word}: {large}");
         envelope(&title, &frame(&title, &body))
+    }
+
+    /// The same as a word, a sentence, and what stands below it.
+    pub(super) fn plain(&self) -> (&'static str, String, String) {
+        match self {
+            Self::AllIsWell { setting, now } => {
+                let (zone, place) = zone_of(&setting.zone);
+                let mut small = format!(
+                    "As of {} ({place}). This message comes on a schedule, to show that messages arrive here.",
+                    time_in(&zone, *now, *now)
+                );
+                if let Some(next) = setting.next_after(*now) {
+                    small = format!("{small} The next one: {}.", day_in(&zone, next));
+                }
+                (
+                    "ALL IS WELL",
+                    format!("{}: no problem is known", line(&setting.service)),
+                    small,
+                )
+            }
+            Self::Unreachable { receiver, .. } => (
+                "MESSAGES",
+                "Some messages about problems do not arrive".to_owned(),
+                format!(
+                    "Those to “{}” can’t be delivered at present. Please tell the engineers. Messages here are not affected.",
+                    line(receiver)
+                ),
+            ),
+            Self::ReachableAgain { receiver } => (
+                "MESSAGES",
+                "All messages arrive again".to_owned(),
+                format!(
+                    "Those to “{}” can be delivered again. There is nothing to do.",
+                    line(receiver)
+                ),
+            ),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! An opening, a return, a change and a reminder trigger (a change of an open alert pages nobody anew, but
 //! one that a person resolved too early opens again); who acknowledges here does so there; the end resolves. An incident that was over before
 //! anything could be told triggers with severity `info` and resolves at once, so that it is on record.
+//! Another channel of ours that does not work is an alert of its own, resolved when it works again.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use url::Url;
 use super::error::{Class, SendError};
 use super::http::{self, Again, Answer, Peer};
 use super::text::{Clock, cut, line, percent, reference, remarks, severity, summary};
-use super::{Message, evidence};
+use super::{Message, Trouble, evidence};
 use crate::domain::notification::{Briefing, Reason};
 use crate::domain::secret::Secret;
 
@@ -99,6 +100,11 @@ impl PagerDuty {
         Ok(())
     }
 
+    /// Tells of another channel.
+    pub async fn trouble(&self, trouble: &Trouble<'_>) -> Result<(), SendError> {
+        self.send(of_channel(trouble)).await
+    }
+
     async fn send(&self, mut event: Map<String, Value>) -> Result<(), SendError> {
         event.insert("routing_key".to_owned(), self.routing_key.expose().into());
         let request = self
@@ -167,6 +173,33 @@ fn event(message: &Message<'_>, action: Action) -> Map<String, Value> {
                 event.insert("links".to_owned(), links.into());
             }
         }
+    }
+    event
+}
+
+/// That another channel does not work, or works again.
+fn of_channel(trouble: &Trouble<'_>) -> Map<String, Value> {
+    let action = if trouble.over {
+        Action::Resolve
+    } else {
+        Action::Trigger
+    };
+    let mut event = Map::new();
+    event.insert("event_action".to_owned(), action.as_str().into());
+    event.insert("dedup_key".to_owned(), trouble.key().into());
+    if action == Action::Trigger {
+        event.insert("client".to_owned(), "edgewatch".into());
+        let problem = json!({
+            "summary": cut(&trouble.notice().text(), SUMMARY_MAX),
+            "source": "edgewatch",
+            // As of everything that is wrong on our own side.
+            "severity": "warning",
+            "timestamp": trouble.since.to_string(),
+            "component": trouble.receiver,
+            "class": "channel_trouble",
+            "custom_details": { "why": cut(&line(trouble.why), DETAIL_MAX) },
+        });
+        event.insert("payload".to_owned(), problem);
     }
     event
 }

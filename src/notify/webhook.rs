@@ -18,9 +18,9 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Message;
 use super::error::{Class, SendError};
 use super::http::{self, Again, Answer, Peer};
+use super::{Message, Trouble, webhook_event};
 use crate::domain::secret::Secret;
 
 pub use super::webhook_event::payload;
@@ -63,7 +63,17 @@ impl Webhook {
     /// Tells one thing.
     pub async fn tell(&self, message: &Message<'_>) -> Result<(), SendError> {
         let body = payload(message).to_string();
-        let seconds = message.now.as_second();
+        self.post(message.delivery, message.now, body).await
+    }
+
+    /// Tells of another channel.
+    pub async fn trouble(&self, trouble: &Trouble<'_>) -> Result<(), SendError> {
+        let body = webhook_event::of_channel(trouble).to_string();
+        self.post(trouble.id(), trouble.now, body).await
+    }
+
+    async fn post(&self, id: Uuid, now: Timestamp, body: String) -> Result<(), SendError> {
+        let seconds = now.as_second();
         let request = self
             .client
             .post(self.url.expose())
@@ -72,12 +82,9 @@ impl Webhook {
                 reqwest::header::USER_AGENT,
                 concat!("edgewatch/", env!("CARGO_PKG_VERSION")),
             )
-            .header("webhook-id", message.delivery.to_string())
+            .header("webhook-id", id.to_string())
             .header("webhook-timestamp", seconds.to_string())
-            .header(
-                "webhook-signature",
-                self.sign(message.delivery, message.now, &body),
-            )
+            .header("webhook-signature", self.sign(id, now, &body))
             .body(body);
         classify(&PEER.send(request).await?)
     }

@@ -9,40 +9,91 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::Message;
 use super::text::{Clock, line, reference, severity, summary};
-use crate::domain::notification::Briefing;
+use super::{Message, Trouble};
+use crate::domain::notification::{Briefing, Reason};
 
 const VERSION: u32 = 1;
 
 /// The body of the request.
 #[must_use]
 pub fn payload(message: &Message<'_>) -> Value {
+    let (kind, data) = match message.reason {
+        Reason::Notice => ("notice".to_owned(), notice(message)),
+        reason => (format!("incident.{}", reason.as_str()), incident(message)),
+    };
+    event(&kind, message.happened_at, data)
+}
+
+fn event(kind: &str, at: Timestamp, data: Map<String, Value>) -> Value {
     json!({
-        "type": format!("incident.{}", message.reason.as_str()),
-        "timestamp": message.happened_at.to_string(),
+        "type": kind,
+        "timestamp": at.to_string(),
         "version": VERSION,
-        "data": data(message),
+        "data": data,
     })
 }
 
-fn data(message: &Message<'_>) -> Value {
+/// That another channel does not work, or works again.
+pub(super) fn of_channel(trouble: &Trouble<'_>) -> Value {
+    let (kind, at) = if trouble.over {
+        ("channel.reachable", trouble.now)
+    } else {
+        ("channel.unreachable", trouble.since)
+    };
+    let data = object(json!({
+        "receiver": line(trouble.receiver),
+        "since": trouble.since.to_string(),
+        "why": line(trouble.why),
+        "summary": trouble.notice().text(),
+    }));
+    event(kind, at, data)
+}
+
+fn incident(message: &Message<'_>) -> Map<String, Value> {
     let briefing = message.briefing;
     let mut data = head(message);
     if !message.plain {
         data.extend(told(briefing));
         data.extend(times(briefing));
     }
-    for (key, is) in [
-        ("whole", message.whole),
-        ("late", message.late),
-        ("repeat", message.repeat),
-    ] {
-        data.insert(key.to_owned(), is.into());
+    data.insert("whole".to_owned(), message.whole.into());
+    data.extend(delivery(message));
+    data
+}
+
+/// A change that is no incident.
+fn notice(message: &Message<'_>) -> Map<String, Value> {
+    let briefing = message.briefing;
+    let clean = |texts: &[String]| texts.iter().map(|t| line(t)).collect::<Vec<_>>();
+    let mut data = object(json!({
+        "service": line(&briefing.service),
+        "subject": line(&briefing.subject),
+        "probes": clean(&briefing.probes),
+        "our_side": briefing.our_side,
+        "summary": summary(message, &Clock::new(message)),
+        "headline": line(&briefing.headline),
+    }));
+    if !message.plain {
+        data.extend(object(json!({
+            "because": clean(&briefing.because),
+            "next_step": briefing.next_step.as_deref().map(line),
+            "maintenance": clean(&briefing.during),
+            "seen_at": briefing.onset_at.to_string(),
+        })));
     }
+    data.extend(delivery(message));
+    data
+}
+
+/// How it comes.
+fn delivery(message: &Message<'_>) -> Map<String, Value> {
+    let mut data = Map::new();
+    data.insert("late".to_owned(), message.late.into());
+    data.insert("repeat".to_owned(), message.repeat.into());
     data.insert("note".to_owned(), message.note.map(line).into());
     data.insert("reduced".to_owned(), message.plain.into());
-    data.into()
+    data
 }
 
 fn head(message: &Message<'_>) -> Map<String, Value> {

@@ -14,6 +14,8 @@ pub enum Mark {
     AllIsWell,
     /// Others were told that this receiver can't be reached.
     Trouble,
+    /// Since when it can't, noted before others are told: the end is then told under the same name.
+    TroubleBegun,
 }
 
 impl Mark {
@@ -21,6 +23,7 @@ impl Mark {
         match self {
             Self::AllIsWell => "all_is_well",
             Self::Trouble => "trouble",
+            Self::TroubleBegun => "trouble_begun",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The receivers besides Slack and Teams, over real sockets: what each is sent, and what its answers mean.
 
 mod alertmanager;
+mod channels;
 mod email;
 mod endpoint;
 mod mail_server;

@@ -160,6 +160,11 @@ impl Worker {
             };
             settled.push((send.delivery, outcome, divert));
         }
-        self.mark(settled, now).await
+        let instead = result.is_err() && settled.iter().any(|(.., divert)| divert.is_some());
+        self.mark(settled, now).await?;
+        if instead {
+            self.diverted(now).await?;
+        }
+        Ok(())
     }
 }

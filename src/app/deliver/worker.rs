@@ -145,8 +145,8 @@ impl Worker {
             }
             if let Some(until) = self.pause(now) {
                 self.divert_waiting(&rows, until, now).await?;
-                self.report(now).await?;
-                return Ok(elapsed(now, until));
+                let told = self.report(now).await?;
+                return Ok(elapsed(now, until).min(told));
             }
             match step {
                 Step::Wait(until) => {
@@ -224,7 +224,7 @@ impl Worker {
                 self.store
                     .settle(delivery, outcome, Some(divert), now)
                     .await?;
-                self.diverted(why, now).await?;
+                self.diverted(now).await?;
             }
         }
         Ok(())
@@ -314,8 +314,7 @@ impl Worker {
         let instead = divert.is_some() && !matches!(outcome, Outcome::Accepted { .. });
         self.mark(vec![(delivery, outcome, divert)], now).await?;
         if instead {
-            let why = self.broken.clone().unwrap_or_default();
-            self.diverted(&why, now).await?;
+            self.diverted(now).await?;
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ fn email(server: &MailServer, timeout: Duration) -> Email {
 }
 
 /// The mail as text, its body decoded.
-fn readable(letter: &[u8]) -> String {
+pub(super) fn readable(letter: &[u8]) -> String {
     let letter = String::from_utf8(letter.to_vec()).unwrap();
     let (head, body) = letter.split_once("\r\n\r\n").unwrap();
     let body = match head

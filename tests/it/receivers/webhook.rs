@@ -169,6 +169,31 @@ fn the_schema_refuses_what_is_not_documented() {
     assert_eq!(event(|e| e["version"] = 2.into()), 1);
 }
 
+/// A change that is no incident has a type of its own, and no severity.
+#[tokio::test]
+async fn a_notice_is_no_incident() {
+    let endpoint = Endpoint::start(rule).await;
+    let mut due = notification(Reason::Notice, 0, "hook");
+    due.briefing.incident = 0;
+    due.briefing.during = vec!["move to a CDN".into()];
+    for plain in [false, true] {
+        let message = Message {
+            plain,
+            ..message(&due)
+        };
+        webhook(&endpoint, PATIENCE).tell(&message).await.unwrap();
+    }
+    let events = endpoint.bodies();
+    let data = &events[0]["data"];
+    assert_eq!(events[0]["type"], "notice");
+    assert_eq!(data["maintenance"], serde_json::json!(["move to a CDN"]));
+    assert_eq!(data["seen_at"], due.briefing.onset_at.to_string());
+    for key in ["incident", "reference", "severity", "verdict", "state"] {
+        assert!(data[key].is_null(), "{key}");
+    }
+    assert_eq!(events[1]["data"]["because"], Value::Null, "reduced");
+}
+
 #[tokio::test]
 async fn others_can_verify_it() {
     let endpoint = Endpoint::start(rule).await;
