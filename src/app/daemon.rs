@@ -159,7 +159,12 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             },
             _ = state.own.beats.tick() => state.beat(clock::now()),
             Some(question) = state.own.questions.recv() => {
-                state.own.answer(question, around(&state.timetable, &state.keeper, clock::now()));
+                state.own.answer(question, around(
+                    &state.timetable,
+                    &state.monitor,
+                    &state.keeper,
+                    clock::now(),
+                ));
             }
             heard = asks.next() => state.heard(heard, clock::now()),
             Some(ended) = state.runs.join_next(), if !state.runs.is_empty() => state.ended(ended),
@@ -174,9 +179,12 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     }
     asks.stop();
     state.runs.shutdown().await;
-    state
-        .own
-        .stopped(around(&state.timetable, &state.keeper, clock::now()));
+    state.own.stopped(around(
+        &state.timetable,
+        &state.monitor,
+        &state.keeper,
+        clock::now(),
+    ));
     state.keeper.stop(STOP_STEP).await;
     if let Some(deliver) = state.deliver {
         deliver.stop(STOP_STEP).await;
@@ -233,9 +241,15 @@ fn shown(path: &std::path::Path) -> String {
 }
 
 /// What the self-watch is shown of the loop.
-fn around<'a>(timetable: &'a Timetable, keeper: &Keeper, now: Timestamp) -> Around<'a> {
+fn around<'a>(
+    timetable: &'a Timetable,
+    monitor: &'a Monitor,
+    keeper: &Keeper,
+    now: Timestamp,
+) -> Around<'a> {
     Around {
         timetable,
+        monitor,
         waiting_changes: keeper.waiting(),
         now,
     }
@@ -243,7 +257,8 @@ fn around<'a>(timetable: &'a Timetable, keeper: &Keeper, now: Timestamp) -> Arou
 
 impl Loop {
     fn beat(&mut self, now: Timestamp) {
-        self.own.beat(around(&self.timetable, &self.keeper, now));
+        self.own
+            .beat(around(&self.timetable, &self.monitor, &self.keeper, now));
     }
 
     fn start_due(&mut self, now: Timestamp) {
@@ -398,7 +413,7 @@ impl Loop {
                 "{} was not taken, the old one stays in force:\n{why}",
                 path.display()
             );
-            let around = around(&self.timetable, &self.keeper, clock::now());
+            let around = around(&self.timetable, &self.monitor, &self.keeper, clock::now());
             self.own.refused(&self.plan, &why, around);
             if !std::mem::replace(&mut self.refused, true) {
                 let faults = why.lines().filter(|line| !line.starts_with(' '));
@@ -469,7 +484,7 @@ impl Loop {
         if receivers_changed || self.deliver.is_none() {
             self.deliver_anew().await;
         }
-        let around = around(&self.timetable, &self.keeper, clock::now());
+        let around = around(&self.timetable, &self.monitor, &self.keeper, clock::now());
         self.own.taken(&self.plan, prepared, around);
         tracing::info!(
             cells = self.plan.cells().count(),

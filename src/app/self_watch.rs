@@ -12,15 +12,20 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::decide::monitor::{Judged, Monitor};
+use crate::decide::quiet::InForce;
 use crate::decide::schedule::Timetable;
 use crate::domain::change::Change;
 use crate::domain::incident::Subject;
+use crate::domain::mute::Silence;
 use crate::domain::plan::{Listen, Plan};
 use crate::domain::secret::mask;
 use crate::store::Store;
 use crate::telemetry::listener::{self, Bound, Question};
 use crate::telemetry::progress::{Limits, Progress, Seen, Stall};
-use crate::telemetry::vitals::{NOTE, PlanFacts, Reload, Runs, StoreFacts, Undelivered};
+use crate::telemetry::vitals::{
+    MaintenanceFacts, NOTE, PlanFacts, Reload, Runs, SILENCES_TOLD, SilenceFacts, StoreFacts,
+    Undelivered,
+};
 use crate::telemetry::{
     Heartbeat, Listener, Live, Meters, Metrics, Settled, Systemd, Told, Vitals,
 };
@@ -36,6 +41,7 @@ const QUESTIONS_MAX: usize = 16;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Around<'a> {
     pub(super) timetable: &'a Timetable,
+    pub(super) monitor: &'a Monitor,
     /// Changes that wait for the store.
     pub(super) waiting_changes: usize,
     pub(super) now: Timestamp,
@@ -384,7 +390,45 @@ impl SelfWatch {
             outbox: undelivered(&self.store),
             heartbeat: self.pulse.configured.is_some().then(|| self.told.facts()),
             stalled: self.stalled.map(|stall| stall.to_string()),
+            silences: around
+                .monitor
+                .silences(around.now)
+                .take(SILENCES_TOLD)
+                .map(silence_facts)
+                .collect(),
+            more_silences: around
+                .monitor
+                .silences(around.now)
+                .skip(SILENCES_TOLD)
+                .count() as u64,
+            maintenance: around
+                .monitor
+                .maintenance(around.now)
+                .map(|in_force| maintenance_facts(&in_force))
+                .collect(),
         }
+    }
+}
+
+fn silence_facts(silence: &Silence) -> SilenceFacts {
+    SilenceFacts {
+        silence: silence.number,
+        what: silence.matcher.to_string(),
+        until: silence.until,
+        by: silence.by.clone(),
+        why: silence.why.clone(),
+    }
+}
+
+pub(super) fn maintenance_facts(in_force: &InForce<'_>) -> MaintenanceFacts {
+    let maintenance = in_force.maintenance;
+    let probes = maintenance.probes.iter();
+    MaintenanceFacts {
+        name: maintenance.name.clone(),
+        effect: maintenance.effect.as_str().to_owned(),
+        probes: probes.map(ToString::to_string).collect(),
+        since: in_force.since,
+        until: in_force.until,
     }
 }
 

@@ -13,17 +13,20 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::load;
+use super::self_watch::maintenance_facts;
 use crate::clock;
 use crate::decide::briefing;
+use crate::decide::quiet::{self, Quiet};
 use crate::domain::cell::{CellKey, ProbeName};
-use crate::domain::incident::{Happening, Incident, State};
+use crate::domain::incident::{Acknowledged, Happening, Incident, Muted, State};
+use crate::domain::mute::Silence;
 use crate::domain::past::PastRun;
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
 use crate::store::{Delivery, Progress, Reader, Store, StoreError};
 pub use crate::telemetry::Vitals;
 use crate::telemetry::health::{self, UNDELIVERED_MAX};
-use crate::telemetry::vitals::NOTE;
+use crate::telemetry::vitals::{MaintenanceFacts, NOTE};
 
 /// How far back the store is searched for runs.
 const BACK: Duration = Duration::from_secs(48 * 3600);
@@ -43,6 +46,10 @@ pub struct Status {
     pub rounds: Vec<Round>,
     /// Open ones, oldest first.
     pub incidents: Vec<Open>,
+    /// In force, oldest first.
+    pub silences: Vec<Silence>,
+    /// That goes on; as the daemon said last where the file can't be read.
+    pub maintenance: Vec<MaintenanceFacts>,
     /// Receivers that something waits for, or that something was given up for.
     pub receivers: Vec<Receiver>,
     /// What needs a person's care, one line each; empty: edgewatch itself is well.
@@ -100,6 +107,12 @@ pub struct Open {
     pub number: u64,
     pub since: Timestamp,
     pub headline: String,
+    /// Told to nobody at present, until when and by whose wish.
+    pub muted: Option<Muted>,
+    /// Names of the maintenance that it falls into.
+    pub during: Vec<String>,
+    /// Who looks after it.
+    pub acknowledged: Option<Acknowledged>,
 }
 
 /// What a receiver was not told yet, or not at all.
@@ -138,13 +151,28 @@ pub async fn gather(config: &Path, store: Option<&Path>) -> Result<Status, Strin
     let read = |e: StoreError| e.to_string();
     let at = clock::now();
     let daemon = daemon(&reader, at).await.map_err(read)?;
+    let mut silences = reader.silences().map_err(read)?;
+    silences.retain(|silence| silence.holds(at));
+    let quiet = plan.as_ref().map(|plan| Quiet::at(plan, &silences, at));
+    let maintenance = match (&plan, &daemon.vitals) {
+        (Some(plan), _) => quiet::maintenance(plan, at)
+            .map(|in_force| maintenance_facts(&in_force))
+            .collect(),
+        (None, Some(vitals)) => {
+            let known = vitals.maintenance.iter();
+            known.filter(|known| at < known.until).cloned().collect()
+        }
+        (None, None) => Vec::new(),
+    };
     let mut status = Status {
         at,
         zone: plan
             .as_ref()
             .map_or(TimeZone::UTC, |plan| plan.zone.clone()),
         rounds: rounds(&reader, plan.as_ref(), at).map_err(read)?,
-        incidents: incidents(&reader, plan.as_ref()).map_err(read)?,
+        incidents: incidents(&reader, plan.as_ref(), quiet.as_ref()).map_err(read)?,
+        silences,
+        maintenance,
         receivers: receivers(&reader.undelivered().map_err(read)?, at),
         store: path,
         daemon,
@@ -255,11 +283,18 @@ fn round(probe: &ProbeName, control: bool, runs: &[&PastRun]) -> Round {
     }
 }
 
-fn incidents(reader: &Reader, plan: Option<&Plan>) -> Result<Vec<Open>, StoreError> {
+fn incidents(
+    reader: &Reader,
+    plan: Option<&Plan>,
+    quiet: Option<&Quiet>,
+) -> Result<Vec<Open>, StoreError> {
     let mut open = Vec::new();
-    for incident in reader.load_open()?.incidents {
+    for mut incident in reader.load_open()?.incidents {
         if incident.state != State::Open {
             continue;
+        }
+        if let Some(quiet) = quiet {
+            quiet.show_in(&mut incident);
         }
         let headline = match plan {
             Some(plan) => briefing::headline(plan, &incident),
@@ -269,6 +304,9 @@ fn incidents(reader: &Reader, plan: Option<&Plan>) -> Result<Vec<Open>, StoreErr
             number: incident.number,
             since: incident.onset_at,
             headline,
+            muted: incident.telling.muted,
+            during: incident.telling.during,
+            acknowledged: incident.acknowledged,
         });
     }
     Ok(open)

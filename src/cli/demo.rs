@@ -358,6 +358,7 @@ impl Story {
             let briefing = briefing::write(&self.plan, &change.incident, view);
             self.say("What `edgewatch incidents show 1` tells afterwards:");
             super::print(&incidents::story(
+                &change.incident,
                 &briefing,
                 &self.timeline,
                 &self.plan.zone,

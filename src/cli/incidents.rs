@@ -8,6 +8,7 @@ use super::{Format, exit};
 use crate::app::load;
 use crate::clock;
 use crate::decide::briefing::{self, View};
+use crate::decide::quiet::Quiet;
 use crate::domain::incident::{Acknowledged, Incident, State};
 use crate::domain::notification::Briefing;
 use crate::domain::plan::Plan;
@@ -84,19 +85,24 @@ fn list(
     format: Format,
 ) -> Result<ExitCode, String> {
     let found = store.list(limit as usize).map_err(|e| e.to_string())?;
-    let briefings: Vec<Briefing> = found.iter().map(|incident| brief(plan, incident)).collect();
+    let quiet = quiet(store, plan)?;
+    let briefed = found.into_iter().map(|mut incident| {
+        quiet.show_in(&mut incident);
+        let briefing = brief(plan, &incident);
+        (incident, briefing)
+    });
+    let known: Vec<(Incident, Briefing)> = briefed.collect();
     match format {
-        Format::Text => super::print(&incidents::list(&briefings, &plan.zone, clock::now())),
+        Format::Text => super::print(&incidents::list(&known, &plan.zone, clock::now())),
         Format::Json => {
-            let rows: Vec<_> = found
+            let rows: Vec<_> = known
                 .iter()
-                .zip(&briefings)
                 .map(|(incident, briefing)| incidents::json(incident, briefing, &[]))
                 .collect();
             super::print(&format!("{:#}\n", serde_json::Value::from(rows)));
         }
     }
-    Ok(if briefings.iter().all(|b| b.resolved) {
+    Ok(if known.iter().all(|(_, briefing)| briefing.resolved) {
         exit::OK
     } else {
         exit::problem()
@@ -109,12 +115,14 @@ fn show(
     number: &str,
     format: Format,
 ) -> Result<ExitCode, String> {
-    let told = find(store, number)?;
+    let mut told = find(store, number)?;
+    quiet(store, plan)?.show_in(&mut told.incident);
     let briefing = brief(plan, &told.incident);
     match format {
         Format::Text => {
             let colour = super::colour();
             super::print(&incidents::story(
+                &told.incident,
                 &briefing,
                 &told.timeline,
                 &plan.zone,
@@ -132,6 +140,12 @@ fn show(
     } else {
         exit::problem()
     })
+}
+
+/// What is quiet now: a daemon that does not run has not noted what began or ended since.
+fn quiet(store: &crate::store::Reader, plan: &Plan) -> Result<Quiet, String> {
+    let silences = store.silences().map_err(|e| e.to_string())?;
+    Ok(Quiet::at(plan, &silences, clock::now()))
 }
 
 fn find(store: &crate::store::Reader, number: &str) -> Result<crate::store::Shown, String> {

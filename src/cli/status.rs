@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::{Format, exit};
 use crate::app::status::{self, DaemonState, Receiver, Round, Status, Vitals};
-use crate::report::incidents::local;
+use crate::report::incidents::{self, local};
 use crate::report::matrix::duration;
+use crate::report::silences;
 
 /// How is the daemon, what did it see last, and does anything need care?
 ///
@@ -90,10 +91,17 @@ fn text(status: &Status, colour: bool) -> String {
             ago(open.since, status.at),
             open.headline
         );
+        let (by, muted) = (open.acknowledged.as_ref(), open.muted.as_ref());
+        for remark in incidents::quiet(by, muted, &open.during, &status.zone) {
+            let _ = writeln!(text, "         {remark}");
+        }
     }
     if status.incidents.is_empty() {
         text.push_str("  none\n");
     }
+
+    let _ = writeln!(text, "\n{bold}Silences and maintenance{bold:#}");
+    quiet(&mut text, status);
 
     let _ = writeln!(text, "\n{bold}Messages{bold:#}");
     for receiver in &status.receivers {
@@ -103,6 +111,43 @@ fn text(status: &Status, colour: bool) -> String {
         text.push_str("  all delivered\n");
     }
     text
+}
+
+/// What is in force: what it covers, until when, and who wanted it.
+fn quiet(text: &mut String, status: &Status) {
+    let when = |at: Timestamp| local(at, &status.zone);
+    for silence in &status.silences {
+        let why = silence.why.as_ref().map(|why| format!(" ({why})"));
+        let _ = writeln!(
+            text,
+            "  silence {}  until {}: {}; by {}{}",
+            silence.number,
+            when(silence.until),
+            silence.matcher,
+            silence.by,
+            why.unwrap_or_default()
+        );
+    }
+    for known in &status.maintenance {
+        let effect = match known.effect.as_str() {
+            "mute" => "told to nobody",
+            _ => "mentioned in messages",
+        };
+        let probes = match known.probes.as_slice() {
+            [] => "every probe".to_owned(),
+            [one] => format!("probe {one}"),
+            many => format!("probes {}", many.join(", ")),
+        };
+        let _ = writeln!(
+            text,
+            "  maintenance {}  until {}: {probes}; {effect}",
+            known.name,
+            when(known.until)
+        );
+    }
+    if status.silences.is_empty() && status.maintenance.is_empty() {
+        text.push_str("  none\n");
+    }
 }
 
 fn headline(status: &Status) -> String {
@@ -296,6 +341,19 @@ fn json(status: &Status) -> Value {
             "incident": open.number,
             "onset_at": time(open.since),
             "headline": open.headline,
+            "muted": incidents::muted_json(open.muted.as_ref()),
+            "during_maintenance": open.during,
+            "acknowledged": open.acknowledged.as_ref()
+                .map(|by| json!({ "at": time(by.at), "by": by.by })),
+        })).collect::<Vec<_>>(),
+        "silences": status.silences.iter()
+            .map(|silence| silences::json(silence, status.at)).collect::<Vec<_>>(),
+        "maintenance": status.maintenance.iter().map(|known| json!({
+            "name": known.name,
+            "effect": known.effect,
+            "probes": known.probes,
+            "since": time(known.since),
+            "until": time(known.until),
         })).collect::<Vec<_>>(),
         "receivers": status.receivers.iter().map(|receiver| json!({
             "receiver": receiver.name,

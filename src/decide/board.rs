@@ -201,6 +201,12 @@ impl Board {
         }
     }
 
+    /// The silences, some of them perhaps over by now.
+    #[must_use]
+    pub fn silences(&self) -> &[Silence] {
+        &self.silences
+    }
+
     /// What was quiet at another time, by the silences that are known now.
     #[must_use]
     pub fn quiet_at(&self, at: Timestamp) -> Quiet {

@@ -16,6 +16,7 @@ use super::confirm::Background;
 use super::extra::Hour;
 use super::notify::Occasion;
 use super::partner::{self, Partner};
+use super::quiet::{self, InForce};
 use super::surroundings::Surroundings;
 use super::watch::{OurSide, Run, Watch, World};
 use crate::domain::cell::{CellKey, EgressName};
@@ -218,6 +219,17 @@ impl Monitor {
         troubled
             .flat_map(Partner::incidents)
             .chain(watches.chain([&self.ours]).filter_map(Watch::incident))
+    }
+
+    /// Silences that are in force.
+    pub fn silences(&self, now: Timestamp) -> impl Iterator<Item = &Silence> {
+        let silences = self.board.silences().iter();
+        silences.filter(move |silence| silence.holds(now))
+    }
+
+    /// Maintenance that goes on.
+    pub fn maintenance(&self, now: Timestamp) -> impl Iterator<Item = InForce<'_>> {
+        quiet::maintenance(&self.board.plan, now)
     }
 
     fn observe(&mut self, judged: &Judged, now: Timestamp, effects: &mut Vec<Effect>) {

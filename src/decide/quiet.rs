@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::incidents::later;
 use crate::domain::cell::CellKey;
-use crate::domain::incident::{Incident, IncidentCell, Muted};
+use crate::domain::incident::{Incident, IncidentCell, Muted, State};
 use crate::domain::mute::{Effect, Maintenance, Matcher, Silence};
 use crate::domain::plan::Plan;
 
@@ -161,6 +161,21 @@ impl Quiet {
         found.map(|window| window.name.clone()).collect()
     }
 
+    /// Brings what an incident says of being quiet up to date, for whoever shows it while no loop does.
+    pub fn show_in(&self, incident: &mut Incident) {
+        let open = incident.state == State::Open;
+        let telling = &incident.telling;
+        let since = telling.muted.as_ref().map_or(self.from, |muted| muted.at);
+        let muted = self.mutes(incident).filter(|_| open);
+        let during = if open {
+            self.remarks(incident)
+        } else {
+            Vec::new()
+        };
+        incident.telling.muted = muted.map(|muted| Muted { at: since, ..muted });
+        incident.telling.during = during;
+    }
+
     /// What is quiet about a change that concerns all of these cells; about one that concerns none, nothing.
     #[must_use]
     pub fn about(&self, cells: &[&CellKey]) -> Hush {
@@ -178,6 +193,26 @@ impl Quiet {
             during: during.map(|window| window.name.clone()).collect(),
         }
     }
+}
+
+/// Maintenance that goes on.
+#[derive(Debug, Clone, Copy)]
+pub struct InForce<'a> {
+    pub maintenance: &'a Maintenance,
+    pub since: Timestamp,
+    pub until: Timestamp,
+}
+
+/// The maintenance that goes on, in the order of the file.
+pub fn maintenance(plan: &Plan, now: Timestamp) -> impl Iterator<Item = InForce<'_>> {
+    plan.maintenance.iter().filter_map(move |maintenance| {
+        let since = around(maintenance, now).0?;
+        Some(InForce {
+            maintenance,
+            since,
+            until: later(since, maintenance.lasting),
+        })
+    })
 }
 
 /// What is quiet about a change that is no incident.

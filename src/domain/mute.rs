@@ -150,6 +150,17 @@ pub enum Effect {
     Annotate,
 }
 
+impl Effect {
+    /// As the file spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mute => "mute",
+            Self::Annotate => "annotate",
+        }
+    }
+}
+
 /// What a person typed, on one line, without control characters, at most [`WORDS_MAX`] characters.
 #[must_use]
 pub fn words(text: &str) -> String {

@@ -12,13 +12,15 @@ use serde_json::{Value, json};
 use super::cause;
 use super::matrix::duration;
 use super::verdict;
-use crate::domain::incident::{Happening, Incident, Specimen, State, TimelineEntry};
+use crate::domain::incident::{
+    Acknowledged, Happening, Incident, Muted, Specimen, State, TimelineEntry,
+};
 use crate::domain::notification::Briefing;
 
 /// A table of incidents, newest first as they come; `now` gives the age of those still open.
 #[must_use]
-pub fn list(briefings: &[Briefing], zone: &TimeZone, now: Timestamp) -> String {
-    if briefings.is_empty() {
+pub fn list(known: &[(Incident, Briefing)], zone: &TimeZone, now: Timestamp) -> String {
+    if known.is_empty() {
         return "no incidents\n".to_owned();
     }
     let mut table = Table::new();
@@ -27,8 +29,13 @@ pub fn list(briefings: &[Briefing], zone: &TimeZone, now: Timestamp) -> String {
         .set_content_arrangement(ContentArrangement::Disabled)
         .force_no_tty();
     table.set_header(["incident", "state", "since", "lasted", "what"]);
-    for briefing in briefings {
+    for (incident, briefing) in known {
         let end = briefing.resolved_at.unwrap_or(now);
+        let mut what = vec![briefing.headline.clone()];
+        if !briefing.resolved {
+            let (by, telling) = (incident.acknowledged.as_ref(), &incident.telling);
+            what.extend(quiet(by, telling.muted.as_ref(), &telling.during, zone));
+        }
         table.add_row([
             format!("INC-{}", briefing.incident),
             if briefing.resolved {
@@ -38,7 +45,7 @@ pub fn list(briefings: &[Briefing], zone: &TimeZone, now: Timestamp) -> String {
             },
             local(briefing.onset_at, zone),
             lasted(briefing.onset_at, end),
-            briefing.headline.clone(),
+            what.join("\n"),
         ]);
     }
     let mut text = String::new();
@@ -48,9 +55,48 @@ pub fn list(briefings: &[Briefing], zone: &TimeZone, now: Timestamp) -> String {
     text
 }
 
+/// Why people hear nothing of an open incident, or less: one line each.
+#[must_use]
+pub fn quiet(
+    by: Option<&Acknowledged>,
+    muted: Option<&Muted>,
+    during: &[String],
+    zone: &TimeZone,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(muted) = muted {
+        let by: Vec<String> = muted.by.iter().map(|by| one_line(by)).collect();
+        let until = local(muted.until, zone);
+        lines.push(format!("muted until {until} by {}", by.join(", ")));
+    }
+    if !during.is_empty() {
+        let names: Vec<String> = during.iter().map(|name| one_line(name)).collect();
+        lines.push(format!("during maintenance {}", names.join(", ")));
+    }
+    if let Some(by) = by {
+        let at = local(by.at, zone);
+        lines.push(format!("acknowledged by {}, {at}", one_line(&by.by)));
+    }
+    lines
+}
+
+/// What mutes an incident, for scripts.
+#[must_use]
+pub fn muted_json(muted: Option<&Muted>) -> Value {
+    let Some(muted) = muted else {
+        return Value::Null;
+    };
+    json!({
+        "at": muted.at.to_string(),
+        "until": muted.until.to_string(),
+        "by": muted.by,
+    })
+}
+
 /// The story of one incident: what, why, what it is not, what to do, the matrix, the evidence, the timeline.
 #[must_use]
 pub fn story(
+    incident: &Incident,
     briefing: &Briefing,
     timeline: &[TimelineEntry],
     zone: &TimeZone,
@@ -103,6 +149,9 @@ pub fn story(
         let when = local(by.at, zone);
         let _ = writeln!(text, "  taken by   {}, {when}", one_line(&by.by));
     }
+    let telling = &incident.telling;
+    let remarks = quiet(None, telling.muted.as_ref(), &telling.during, zone);
+    lines(&mut text, "quiet", &remarks);
     if briefing.cause_known {
         let _ = writeln!(
             text,
@@ -246,11 +295,7 @@ pub fn json(incident: &Incident, briefing: &Briefing, timeline: &[TimelineEntry]
         "ruled_out_pairs": cause::ruled_out(incident),
         "beside": cause::beside(incident),
         "acknowledged": cause::acknowledged(incident),
-        "muted": incident.telling.muted.as_ref().map(|muted| json!({
-            "at": muted.at.to_string(),
-            "until": muted.until.to_string(),
-            "by": muted.by,
-        })),
+        "muted": muted_json(incident.telling.muted.as_ref()),
         "during_maintenance": incident.telling.during,
         "onset_at": incident.onset_at.to_string(),
         "opened_at": incident.opened_at.to_string(),

@@ -37,6 +37,42 @@ pub struct Vitals {
     pub heartbeat: Option<HeartbeatFacts>,
     /// Why it is not at work although it runs.
     pub stalled: Option<String>,
+    /// In force, oldest first; at most [`SILENCES_TOLD`] of them.
+    #[serde(default)]
+    pub silences: Vec<SilenceFacts>,
+    /// Silences in force beyond those.
+    #[serde(default)]
+    pub more_silences: u64,
+    /// Maintenance that goes on.
+    #[serde(default)]
+    pub maintenance: Vec<MaintenanceFacts>,
+}
+
+/// Silences that are told one by one; the note is written every few seconds.
+pub const SILENCES_TOLD: usize = 50;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilenceFacts {
+    pub silence: u64,
+    /// What it covers, in words ("probe connect, client legacy").
+    pub what: String,
+    #[serde(with = "instant")]
+    pub until: Timestamp,
+    pub by: String,
+    pub why: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceFacts {
+    pub name: String,
+    /// `mute` or `annotate`.
+    pub effect: String,
+    /// Empty: every probe.
+    pub probes: Vec<String>,
+    #[serde(with = "instant")]
+    pub since: Timestamp,
+    #[serde(with = "instant")]
+    pub until: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,6 +242,9 @@ pub(super) mod tests {
             outbox: Vec::new(),
             heartbeat: None,
             stalled: None,
+            silences: Vec::new(),
+            more_silences: 0,
+            maintenance: Vec::new(),
         }
     }
 
@@ -223,6 +262,20 @@ pub(super) mod tests {
             due_since: at("2026-11-22T11:59:00Z"),
         });
         vitals.heartbeat = Some(HeartbeatFacts::default());
+        vitals.silences.push(SilenceFacts {
+            silence: 3,
+            what: "client legacy".to_owned(),
+            until: at("2026-11-22T14:00:00Z"),
+            by: "ann".to_owned(),
+            why: None,
+        });
+        vitals.maintenance.push(MaintenanceFacts {
+            name: "weekend work".to_owned(),
+            effect: "mute".to_owned(),
+            probes: vec!["connect".to_owned()],
+            since: at("2026-11-22T10:00:00Z"),
+            until: at("2026-11-22T18:00:00Z"),
+        });
         let text = vitals.to_json().to_string();
         assert_eq!(Vitals::from_json(&text), Ok(vitals));
         assert!(
@@ -230,5 +283,11 @@ pub(super) mod tests {
             "{text}"
         );
         assert!(Vitals::from_json("{}").is_err());
+        // An older version knew of no silences.
+        let mut older = well().to_json();
+        for key in ["silences", "more_silences", "maintenance"] {
+            older.as_object_mut().unwrap().remove(key);
+        }
+        assert_eq!(Vitals::from_json(&older.to_string()), Ok(well()));
     }
 }

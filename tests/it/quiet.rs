@@ -168,6 +168,45 @@ async fn silences_without_a_daemon() {
     ] {
         assert!(out.contains(word), "{word} in {out}");
     }
+
+    // Wherever one looks, one sees what is muted, by whom and until when; no daemon has noted it yet.
+    let until = added["until"].as_str().unwrap();
+    let (_, listed) = json(&world, &["incidents", "list"]).await;
+    let by = serde_json::json!(["silence 1 of ann (planned work)"]);
+    assert_eq!(listed[0]["muted"]["by"], by, "{listed}");
+    assert_eq!(listed[0]["muted"]["until"], until);
+    let (_, out, _) = run(world.command(&["incidents"])).await;
+    let muted = |out: &str| {
+        let lines = out.lines().map(str::trim);
+        let found = lines.filter(|l| l.starts_with("muted until ") || l.starts_with("quiet "));
+        found.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let [line] = muted(&out).try_into().unwrap();
+    assert!(
+        line.ends_with(" by silence 1 of ann (planned work)"),
+        "{out}"
+    );
+    let (_, out, _) = run(world.command(&["incidents", "show", "1"])).await;
+    let [line] = muted(&out).try_into().unwrap();
+    assert!(
+        line.contains("muted until ") && line.ends_with("(planned work)"),
+        "{out}"
+    );
+    let (_, status) = json(&world, &["status"]).await;
+    assert_eq!(status["silences"][0], json(&world, &["silence"]).await.1[0]);
+    assert_eq!(
+        status["silences"][1]["clients"],
+        serde_json::json!(["modern"])
+    );
+    assert_eq!(status["incidents"][0]["muted"]["by"], by, "{status}");
+    assert_eq!(status["maintenance"], serde_json::json!([]));
+    let (_, out, _) = run(world.command(&["status"])).await;
+    assert!(
+        out.contains(": probe connect, client legacy; by ann (planned work)\n"),
+        "{out}"
+    );
+    assert_eq!(muted(&out).len(), 1, "{out}");
+
     let (code, ended) = json(&world, &["silence", "end", "1", "--who", "eve"]).await;
     assert_eq!(
         (code, &ended["in_force"], &ended["ended"]["by"]),
@@ -253,6 +292,13 @@ async fn a_running_daemon_hears_of_silences_and_acknowledgements() {
     let (code, incident) = json(&world, &["incidents", "show", "1"]).await;
     assert_eq!(code, 1, "open: {incident}");
     assert_eq!(incident["acknowledged"]["by"], "ann", "{incident}");
+    let (_, out, _) = run(world.command(&["incidents"])).await;
+    assert!(out.contains("acknowledged by ann, "), "{out}");
+    let (_, status) = json(&world, &["status"]).await;
+    assert_eq!(status["incidents"][0]["acknowledged"]["by"], "ann");
+    let vitals = &status["daemon"]["vitals"];
+    assert_eq!(vitals["silences"][0]["what"], "client legacy", "{status}");
+    assert_eq!(vitals["silences"][0]["why"], "agreed with the GMC");
     assert_eq!(
         incident["muted"]["by"],
         serde_json::json!(["silence 1 of ann (agreed with the GMC)"])
@@ -290,6 +336,49 @@ async fn a_running_daemon_hears_of_silences_and_acknowledgements() {
     let (code, _, err) = run(world.command(&["incidents", "ack", "2"])).await;
     assert_eq!(code, 2, "{err}");
     assert!(err.contains("there is no incident INC-2"), "{err}");
+}
+
+/// Maintenance that goes on is shown with its effect, and so is what it does to an incident.
+#[tokio::test(flavor = "multi_thread")]
+async fn maintenance_is_shown_where_people_look() {
+    let world = World::start().await;
+    world.write("de1: 127.0.0.2", "1m", "");
+    stored(&world, false).await;
+    for (effect, told) in [
+        ("mute", "told to nobody"),
+        ("annotate", "mentioned in messages"),
+    ] {
+        // Begins every hour and goes on for one: now is always within.
+        let window = format!(
+            "maintenance: [{{ name: weekend work, cron: \"0 * * * *\", for: 1h, probes: [connect], effect: {effect} }}]"
+        );
+        world.write("de1: 127.0.0.2", "1m", &window);
+        let (_, out, err) = run(world.command(&["status"])).await;
+        let line = format!(": probe connect; {told}\n");
+        assert!(
+            out.contains("  maintenance weekend work  until "),
+            "{out}{err}"
+        );
+        assert!(out.contains(&line), "{out}");
+        let (_, status) = json(&world, &["status"]).await;
+        assert_eq!(status["maintenance"][0]["effect"], effect);
+        let incident = &status["incidents"][0];
+        let (muted, during) = (
+            &incident["muted"]["by"][0],
+            &incident["during_maintenance"][0],
+        );
+        let (_, out, _) = run(world.command(&["incidents"])).await;
+        match effect {
+            "mute" => {
+                assert_eq!(muted, "maintenance weekend work");
+                assert!(out.contains(" by maintenance weekend work\n"), "{out}");
+            }
+            _ => {
+                assert_eq!(during, "weekend work");
+                assert!(out.contains("during maintenance weekend work\n"), "{out}");
+            }
+        }
+    }
 }
 
 /// A button's wishes go the same way, and a silence is on the disk before it is in force.

@@ -317,7 +317,14 @@ fn a_whole_story_for_the_terminal() {
     let dossier = dossier(&plan, &incident);
     let story = |colour| {
         let (briefing, timeline) = (&dossier.briefing, &dossier.timeline);
-        incidents::story(briefing, timeline, &plan.zone, dossier.now, colour)
+        incidents::story(
+            &incident,
+            briefing,
+            timeline,
+            &plan.zone,
+            dossier.now,
+            colour,
+        )
     };
     insta::assert_snapshot!(story(false));
     assert!(!story(false).contains('\u{1b}'));
