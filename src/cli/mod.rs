@@ -13,6 +13,7 @@ mod run;
 mod schema;
 mod silence;
 mod status;
+mod templates;
 mod try_client;
 
 use std::io::IsTerminal as _;
@@ -92,6 +93,7 @@ enum Command {
     Gate(gate::Arguments),
     Classify(classify::Arguments),
     Schema(schema::Arguments),
+    Templates(templates::Arguments),
     Incidents(incidents::Arguments),
     Silence(silence::Arguments),
     Status(status::Arguments),
@@ -129,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Try(command) => try_client::run(&config, &arguments.log, &command),
         Command::Classify(command) => classify::run(&command),
         Command::Schema(command) => schema::run(&command),
+        Command::Templates(command) => templates::run(&command),
         Command::Incidents(command) => incidents::run(&config, &command),
         Command::Silence(command) => silence::run(&config, &command),
         Command::Status(command) => status::run(&config, &command),

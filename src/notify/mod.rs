@@ -37,6 +37,7 @@ use crate::domain::notification::{Briefing, Member, Reason};
 
 pub use error::{Class, SendError};
 pub use notice::Notice;
+pub use phrases::templates;
 pub use trouble::Trouble;
 
 /// For a whole request; Slack and Teams answer within a second or two.

@@ -3,6 +3,7 @@
 //! Both are filled with the same facts. The operator's were checked when the file was read; should one come to
 //! nothing all the same, ours is used, and the log says so once.
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,20 +40,46 @@ pub(super) struct Phrase {
 }
 
 macro_rules! ours {
-    ($($name:ident, $audience:ident, $file:literal;)+) => {$(
-        static $name: LazyLock<Option<Template>> = LazyLock::new(|| {
-            Template::new(include_str!(concat!("templates/", $file)), Audience::$audience).ok()
-        });
-    )+};
+    ($($name:ident, $audience:ident, $app:literal, $part:literal;)+) => {
+        $(static $name: LazyLock<Option<Template>> = LazyLock::new(|| {
+            let text = include_str!(concat!("templates/", $app, "_", $part, ".jinja"));
+            Template::new(text, Audience::$audience).ok()
+        });)+
+
+        /// Our own texts: app, part, template.
+        const OURS: &[(&str, &str, &str)] = &[$((
+            $app,
+            $part,
+            include_str!(concat!("templates/", $app, "_", $part, ".jinja")),
+        )),+];
+    };
 }
 
 ours! {
-    SLACK_HEADLINE, Engineers, "slack_headline.jinja";
-    SLACK_BODY, Engineers, "slack_body.jinja";
-    SLACK_FOOTER, Engineers, "slack_footer.jinja";
-    TEAMS_HEADLINE, Support, "teams_headline.jinja";
-    TEAMS_BODY, Support, "teams_body.jinja";
-    TEAMS_FOOTER, Support, "teams_footer.jinja";
+    SLACK_HEADLINE, Engineers, "slack", "headline";
+    SLACK_BODY, Engineers, "slack", "body";
+    SLACK_FOOTER, Engineers, "slack", "footer";
+    TEAMS_HEADLINE, Support, "teams", "headline";
+    TEAMS_BODY, Support, "teams", "body";
+    TEAMS_FOOTER, Support, "teams", "footer";
+}
+
+/// Our own texts as the part of `probes.yaml` that would say the same, to begin one's own with.
+#[must_use]
+pub fn templates() -> String {
+    let mut yaml = String::from("notify:\n  templates:\n");
+    let mut before = "";
+    for (app, part, text) in OURS {
+        if *app != before {
+            let _ = writeln!(yaml, "    {app}:");
+            before = app;
+        }
+        let _ = writeln!(yaml, "      {part}: |-");
+        for line in text.trim_end_matches('\n').lines() {
+            let _ = writeln!(yaml, "        {line}");
+        }
+    }
+    yaml
 }
 
 impl Phrases {

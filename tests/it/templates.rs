@@ -1,6 +1,8 @@
 //! The operator's own words for messages, sound and unsound.
 
-use edgewatch::domain::notification::{Notification, Reason, Templates};
+use edgewatch::config;
+use edgewatch::domain::notification::{Channel, Notification, Reason, Templates};
+use edgewatch::domain::probe::Words;
 use edgewatch::domain::secret::Secret;
 use edgewatch::domain::template::{Audience, Template};
 use edgewatch::notify::Message;
@@ -128,6 +130,69 @@ async fn an_empty_headline_is_ours() {
         ..Templates::default()
     };
     assert_eq!(payload_as(&message(&due), &empty), payload(&message(&due)));
+}
+
+/// What `edgewatch templates` prints is read as a part of the file, and says what we say, in every state.
+#[tokio::test]
+async fn ours_can_be_begun_with() {
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_edgewatch"));
+    let printed = program.arg("templates").output().unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let rest = printed.strip_prefix("notify:\n").unwrap();
+    let text = format!(
+        "version: 1\nservice: GMC\nclients: {{ c: x/1 }}\nprobes: {{ p: {{ url: https://a.example/, every: 5m }} }}\nnotify:\n  receivers:\n    engineers: {{ slack: {{ token: {{ env: T }}, channel: C0123456789 }} }}\n    support: {{ teams: {{ webhook: {{ env: T }} }} }}\n{rest}"
+    );
+    let checked = config::read(&text, "probes.yaml", &Nothing).unwrap_or_else(|e| panic!("{e}"));
+    let mut own = (Templates::default(), Templates::default());
+    for receiver in checked.plan.receivers {
+        match receiver.channel {
+            Channel::Slack { templates, .. } => own.0 = templates,
+            Channel::Teams { templates, .. } => own.1 = templates,
+            other => panic!("{other:?}"),
+        }
+    }
+    for templates in [&own.0, &own.1] {
+        let all = [&templates.headline, &templates.body, &templates.footer];
+        assert!(all.iter().all(|part| part.is_some()), "{printed}");
+    }
+    let ours = Templates::default();
+    for reason in REASONS {
+        for (our_side, cause_known) in [(false, true), (false, false), (true, false)] {
+            let mut due = notification(reason, 0, "engineers");
+            (due.briefing.our_side, due.briefing.cause_known) = (our_side, cause_known);
+            if !cause_known {
+                (due.briefing.words, due.briefing.because) = (Words::default(), Vec::new());
+                (due.briefing.ruled_out, due.briefing.next_step) = (Vec::new(), None);
+            }
+            let theirs = shown(&due, &own.0).await;
+            assert_eq!(theirs, shown(&due, &ours).await, "{reason:?}");
+            for whole in [false, true] {
+                let message = Message {
+                    whole,
+                    late: whole,
+                    note: whole.then_some("Could not reach engineers"),
+                    ..message(&due)
+                };
+                assert_eq!(
+                    payload_as(&message, &own.1),
+                    payload(&message),
+                    "{reason:?}"
+                );
+            }
+        }
+    }
+}
+
+struct Nothing;
+
+impl config::Inputs for Nothing {
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &std::path::Path) -> std::io::Result<String> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
 }
 
 /// Every fact is there in every state, so that no template that was checked fails for want of one.
