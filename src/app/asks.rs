@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -12,10 +13,12 @@ use tokio::time::MissedTickBehavior;
 use crate::domain::action::Action;
 use crate::domain::incident::Acknowledged;
 use crate::domain::mute::{self, Matcher, Silence};
-use crate::store::{Ask, Store};
+use crate::store::{Ask, Store, StoreError};
 
 /// How soon a command is noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A silence asked for so soon after another is the same wish.
+const SAME_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 /// What may wait for the loop.
 const WAITING_MAX: usize = 64;
 
@@ -152,6 +155,15 @@ async fn clicked_on(store: &Store, action: Action) -> Option<Heard> {
             who,
             at,
         } => {
+            match is_silenced(store, incident, lasting, at).await {
+                Ok(false) => {}
+                // Pressed again, by the same person or another, or after a restart.
+                Ok(true) => return None,
+                Err(error) => {
+                    tracing::error!(incident, "can't look for silences: {error}");
+                    return None;
+                }
+            }
             let silence = Silence {
                 number: 0,
                 matcher: Matcher {
@@ -177,4 +189,23 @@ async fn clicked_on(store: &Store, action: Action) -> Option<Heard> {
             }
         }
     }
+}
+
+/// Whether the incident as a whole is silenced for all but as long as is asked for.
+async fn is_silenced(
+    store: &Store,
+    incident: u64,
+    lasting: Duration,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    let whole = Matcher {
+        incidents: vec![incident],
+        ..Matcher::default()
+    };
+    let asked = at.checked_add(lasting).unwrap_or(at);
+    let known = store.silences().await?;
+    Ok(known.iter().any(|silence| {
+        let rest = asked.duration_since(silence.until);
+        silence.holds(at) && silence.matcher == whole && rest <= SAME_WITHIN
+    }))
 }

@@ -102,6 +102,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         acknowledged: incident.acknowledged.clone(),
         plain: story.plain(),
         during: incident.telling.during.clone(),
+        muted: incident.telling.muted.clone().filter(|_| !resolved),
         held_back: Vec::new(),
         zone: plan.zone.iana_name().unwrap_or("UTC").to_owned(),
         next_update_at: view.next_update_at,

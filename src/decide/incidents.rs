@@ -162,6 +162,7 @@ impl Case {
         incident.reopened_at = Some(now);
         incident.reminded = 0;
         incident.acknowledged = None;
+        incident.telling.answer = None;
         for standing in &mut incident.telling.receivers {
             standing.reminded = 0;
         }

@@ -115,6 +115,7 @@ fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
         beside: Vec::new(),
         acknowledged: None,
         during: notice.during.clone(),
+        muted: None,
         held_back: Vec::new(),
         plain: Plain::default(),
     }

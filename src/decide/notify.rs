@@ -7,7 +7,8 @@
 //! A muted incident is told to nobody, but for its end to those who know of it. What was kept back is made
 //! up for when the mute ends: an opening as an opening, several changes as one, reminders as one; what was
 //! over before is never told. A route outside its hours keeps back in the same way. Who acknowledged stops
-//! reminders and escalation, not changes.
+//! reminders and escalation, not changes. Where a message can be edited it shows that it is muted, by whom
+//! and until when; an edit tells nobody.
 
 mod face;
 mod reminders;
@@ -22,7 +23,7 @@ use super::incidents::entry;
 use super::quiet::Quiet;
 use crate::domain::cell::ReceiverName;
 use crate::domain::incident::{Happening, Incident, Muted, Standing, State, TimelineEntry};
-use crate::domain::notification::{Notification, Reason};
+use crate::domain::notification::{Channel, Notification, Reason};
 use crate::domain::plan::Plan;
 
 pub use face::Face;
@@ -39,6 +40,10 @@ pub enum Occasion<'a> {
     /// It may look different now; `before` is how it looked.
     Changed {
         before: &'a Face,
+    },
+    /// What fails is answered otherwise; a sentence.
+    Answered {
+        change: &'a str,
     },
     Acknowledged,
     Resolved,
@@ -83,7 +88,10 @@ pub fn due(
         }
         return due;
     }
+    let before = incident.telling.muted.clone();
     let held_back = note_quiet(plan, quiet, incident, now, &mut due.timeline);
+    let muted = |muted: &Option<Muted>| muted.as_ref().map(|m| (m.until, m.by.clone()));
+    let redraw = muted(&before) != muted(&incident.telling.muted);
     for told in to_those_told(plan, quiet, incident, occasion, now) {
         due.notifications
             .push(tell(plan, incident, told, false, now));
@@ -100,8 +108,30 @@ pub fn due(
                 .push(tell(plan, incident, told, false, now));
         }
     }
+    if let Occasion::Answered { change } = occasion {
+        for note in &mut due.notifications {
+            if note.reason == Reason::Changed {
+                note.briefing.because.insert(0, change.to_owned());
+            }
+        }
+    }
     for note in &mut due.notifications {
         note.briefing.held_back.clone_from(&held_back);
+    }
+    if redraw {
+        for (receiver, bound) in known(plan, incident) {
+            let told = due.notifications.iter().any(|n| n.receiver == receiver);
+            let over = standing(incident, &receiver).owed == Some(Reason::Reopened);
+            if can_be_edited(plan, &receiver) && !told && !over {
+                let told = Told {
+                    receiver,
+                    bound,
+                    reason: Reason::Muted,
+                };
+                due.notifications
+                    .push(tell(plan, incident, told, false, now));
+            }
+        }
     }
     due
 }
@@ -210,6 +240,8 @@ fn to_those_told(
             Occasion::Changed { before } => {
                 (before.shown(bound) != after.shown(bound)).then_some(Reason::Changed)
             }
+            // Who reads plain words reads the same ones; delivery leaves that out.
+            Occasion::Answered { .. } => Some(Reason::Changed),
             // Support staff are not told who of the engineers does what.
             Occasion::Acknowledged => {
                 (!speaks_plainly(plan, &receiver)).then_some(Reason::Acknowledged)
@@ -314,6 +346,13 @@ fn speaks_plainly(plan: &Plan, receiver: &ReceiverName) -> bool {
     plan.receivers
         .iter()
         .any(|known| known.name == *receiver && known.channel.speaks_plainly())
+}
+
+/// Whether what stands there already can be brought up to date without telling anybody.
+fn can_be_edited(plan: &Plan, receiver: &ReceiverName) -> bool {
+    plan.receivers.iter().any(|known| {
+        known.name == *receiver && matches!(known.channel, Channel::Slack { token: Ok(_), .. })
+    })
 }
 
 /// How a receiver stands; one that an older version told of the opening has heard all there was.

@@ -5,6 +5,7 @@
 //! feeds it and keeps the books: one incident a cause, opened only when our own network is not to blame
 //! (see `opening`), explained anew when the engine learns more, ended when it says so.
 
+mod answers;
 mod asking;
 mod hearing;
 mod keeping;
@@ -32,6 +33,7 @@ use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Schedule;
 use crate::domain::verdict::Kind;
+use answers::Answers;
 use asking::Asked;
 use layout::{Landings, Layout};
 
@@ -82,6 +84,7 @@ struct Running {
     loose: u32,
     notes: Vec<TimelineEntry>,
     failing: BTreeMap<CellKey, Specimen>,
+    answers: Answers,
     passing: BTreeMap<CellKey, Specimen>,
     references: Vec<String>,
     /// Of the last run the engine saw, seconds; it never goes back.
@@ -352,6 +355,7 @@ impl Partner {
             loose: 0,
             notes: Vec::new(),
             failing: BTreeMap::new(),
+            answers: Answers::default(),
             passing: BTreeMap::new(),
             references: Vec::new(),
             clock,

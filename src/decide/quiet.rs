@@ -30,6 +30,8 @@ struct Window {
     matcher: Matcher,
     until: Timestamp,
     name: String,
+    /// Number of the silence, when it is one.
+    silence: Option<u64>,
 }
 
 impl Default for Quiet {
@@ -60,6 +62,7 @@ impl Quiet {
                 matcher: silence.matcher.clone(),
                 until: silence.until,
                 name: silence.name(),
+                silence: Some(silence.number),
             });
         }
         for maintenance in &plan.maintenance {
@@ -75,6 +78,7 @@ impl Quiet {
                 },
                 until,
                 name: maintenance.name.clone(),
+                silence: None,
             };
             match maintenance.effect {
                 Effect::Annotate => quiet.remarks.push(window),
@@ -132,6 +136,7 @@ impl Quiet {
         }
         let mut until = Timestamp::MAX;
         let mut by: Vec<String> = Vec::new();
+        let mut silences = Vec::new();
         for member in at_fault(incident) {
             let mut longest = None;
             for window in &self.mutes {
@@ -139,6 +144,7 @@ impl Quiet {
                     longest = longest.max(Some(window.until));
                     if !by.contains(&window.name) {
                         by.push(window.name.clone());
+                        silences.extend(window.silence);
                     }
                 }
             }
@@ -148,6 +154,7 @@ impl Quiet {
             at: self.from,
             until,
             by,
+            silences,
         })
     }
 

@@ -64,6 +64,17 @@ pub struct Telling {
     pub during: Vec<String>,
     /// One for each of those who were told that it opened; one that is missing has heard all there was.
     pub receivers: Vec<Standing>,
+    /// What most of its cells are answered, as it was told last; `None`: not known yet.
+    pub answer: Option<Answered>,
+}
+
+/// What failing cells are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// In words, with the vendor's code ("refused at the edge (Cloudflare 1010)").
+    pub text: String,
+    /// When people heard that it is another than before; `None`: it was so from the start.
+    pub told_at: Option<Timestamp>,
 }
 
 /// That an incident is told to nobody for a while.
@@ -75,6 +86,8 @@ pub struct Muted {
     pub until: Timestamp,
     /// Silences and maintenance, each in words ("maintenance GMC weekend work").
     pub by: Vec<String>,
+    /// Numbers of the silences among them, so that one can end them.
+    pub silences: Vec<u64>,
 }
 
 /// How one receiver stands with an incident.

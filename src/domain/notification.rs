@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::cell::{EgressName, ReceiverName};
 use super::hours::Hours;
-use super::incident::{Acknowledged, Specimen};
+use super::incident::{Acknowledged, Muted, Specimen};
 use super::probe::{Schedule, Words};
 use super::secret::Secret;
 use super::template::Template;
@@ -39,6 +39,8 @@ pub enum Reason {
     Reopened,
     /// Somebody looks after it.
     Acknowledged,
+    /// It is muted now, or no longer: what stands in a channel is edited, and nobody is told.
+    Muted,
     /// Something changed that is no incident; nothing follows it.
     Notice,
 }
@@ -53,6 +55,7 @@ impl Reason {
             Self::Resolved => "resolved",
             Self::Reopened => "reopened",
             Self::Acknowledged => "acknowledged",
+            Self::Muted => "muted",
             Self::Notice => "notice",
         }
     }
@@ -67,6 +70,7 @@ impl Reason {
             Self::Resolved,
             Self::Reopened,
             Self::Acknowledged,
+            Self::Muted,
             Self::Notice,
         ]
         .into_iter()
@@ -119,6 +123,8 @@ pub struct Briefing {
     pub plain: Plain,
     /// Names of the maintenance that it falls into.
     pub during: Vec<String>,
+    /// What mutes it at present; `None`: nothing.
+    pub muted: Option<Muted>,
     /// What kept this message back until now ("maintenance GMC weekend work").
     pub held_back: Vec<String>,
     /// IANA name of the zone for people ("Europe/London").

@@ -57,7 +57,11 @@ impl Action {
     /// The one place that maps reasons.
     fn of(reason: Reason) -> Self {
         match reason {
-            Reason::Opened | Reason::Reopened | Reason::Changed | Reason::Reminder => Self::Trigger,
+            Reason::Opened
+            | Reason::Reopened
+            | Reason::Changed
+            | Reason::Reminder
+            | Reason::Muted => Self::Trigger,
             Reason::Acknowledged => Self::Acknowledge,
             // A change that fails nothing pages nobody; the configuration refuses it too.
             Reason::Resolved | Reason::Notice => Self::Resolve,

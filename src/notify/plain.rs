@@ -26,7 +26,9 @@ static OURS: LazyLock<Phrases> = LazyLock::new(|| Phrases::for_teams(&Templates:
 pub(super) fn state(message: &Message<'_>) -> &'static str {
     match message.reason {
         Reason::Opened | Reason::Reopened => "PROBLEM",
-        Reason::Changed | Reason::Reminder | Reason::Acknowledged => "STILL A PROBLEM",
+        Reason::Changed | Reason::Reminder | Reason::Acknowledged | Reason::Muted => {
+            "STILL A PROBLEM"
+        }
         Reason::Resolved => "FIXED",
         Reason::Notice => "FOR YOUR INFORMATION",
     }

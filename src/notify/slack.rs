@@ -215,6 +215,9 @@ impl Slack {
             incident: Some(message.briefing.incident),
             look_since,
         };
+        if message.reason == Reason::Muted {
+            return self.redraw(message, parent.as_ref()).await;
+        }
         let mention = self.mention(message);
         let edited = self
             .tell_top(&what, message, parent, |message, first| {
@@ -237,6 +240,20 @@ impl Slack {
         .await
     }
 
+    /// Brings the message to the present state; where there is none, nobody is told by posting one.
+    async fn redraw(
+        &self,
+        message: &Message<'_>,
+        parent: Option<&Parent>,
+    ) -> Result<(), SendError> {
+        let Some(parent) = parent else { return Ok(()) };
+        let content = slack_message::parent(message, None, self.buttons, &self.phrases);
+        match self.update(content, message.plain, parent).await {
+            Err(error) if error.class == Class::Gone => Ok(()),
+            result => result,
+        }
+    }
+
     async fn try_tell_member(
         &self,
         message: &Message<'_>,
@@ -244,6 +261,10 @@ impl Slack {
         parent: &mut Option<Parent>,
         look_since: Option<Timestamp>,
     ) -> Result<(), SendError> {
+        // The message of many does not say how each stands.
+        if message.reason == Reason::Muted {
+            return Ok(());
+        }
         let what = Top {
             delivery: summary.delivery,
             part: Part::Summary,

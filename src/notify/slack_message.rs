@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use slack_morphism::{
     SlackMessageAttachment, SlackMessageContent, SlackMessageMetadata,
     prelude::{
-        SlackActionsBlock, SlackBlock, SlackBlockButtonElement, SlackBlockConfirmItem,
-        SlackBlockMarkDownText, SlackBlockPlainTextOnly, SlackBlockText, SlackContextBlock,
-        SlackContextBlockElement, SlackRichTextBlock, SlackRichTextElement,
+        SlackActionBlockElement, SlackActionsBlock, SlackBlock, SlackBlockButtonElement,
+        SlackBlockConfirmItem, SlackBlockMarkDownText, SlackBlockPlainTextOnly, SlackBlockText,
+        SlackContextBlock, SlackContextBlockElement, SlackRichTextBlock, SlackRichTextElement,
         SlackRichTextInlineElement, SlackRichTextPreformatted, SlackRichTextText,
         SlackSectionBlock,
     },
@@ -62,6 +62,7 @@ pub(super) const RED: &str = "#a30200";
 pub(super) const AMBER: &str = "#daa038";
 pub(super) const GREEN: &str = "#2eb886";
 const BLUE: &str = "#1d9bd1";
+const GREY: &str = "#868e96";
 
 /// Which of a delivery's two messages, or the message of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +124,8 @@ fn colour(briefing: &Briefing, reason: Reason) -> &'static str {
         BLUE
     } else if briefing.resolved {
         GREEN
+    } else if briefing.muted.is_some() {
+        GREY
     } else if briefing.our_side {
         AMBER
     } else {
@@ -169,6 +172,15 @@ pub(super) fn parent_blocks(
     blocks
 }
 
+/// What the Silence button does, as the rules do it. The hour begins with the press, which nobody knows when this is
+/// written; the message says the time when it is silenced.
+fn silence_means(briefing: &Briefing) -> String {
+    format!(
+        "{0} as a whole, for 1 hour from now; the message then shows until when. No change, reminder or escalation of it is told in any channel. All is kept and shown. Open after that: told what changed. Its end is told at once. To undo: edgewatch silence end",
+        reference(briefing)
+    )
+}
+
 /// What one can do about an open incident. Silence asks back, because it keeps things from everybody.
 fn buttons_of(briefing: &Briefing) -> SlackBlock {
     // With the episode, so that a press on an old drawing is not taken for one on the present.
@@ -176,28 +188,27 @@ fn buttons_of(briefing: &Briefing) -> SlackBlock {
     let label = |text: &str| SlackBlockPlainTextOnly::from(text);
     let asking = SlackBlockConfirmItem::new(
         label("Silence for an hour?"),
-        SlackBlockText::MarkDown(markdown(escape(
-            &format!(
-                "Changes of {} and reminders are told to nobody for an hour, in no channel.",
-                reference(briefing)
-            ),
-            CONFIRM_MAX,
-        ))),
+        SlackBlockText::MarkDown(markdown(escape(&silence_means(briefing), CONFIRM_MAX))),
         label("Silence 1 h"),
         label("Cancel"),
     );
-    SlackActionsBlock::new(vec![
+    let mut elements: Vec<SlackActionBlockElement> = vec![
         SlackBlockButtonElement::new(label("Acknowledge"))
             .with_action_id(ACKNOWLEDGE.into())
             .with_value(value.clone())
             .into(),
-        SlackBlockButtonElement::new(label("Silence 1 h"))
-            .with_action_id(SILENCE.into())
-            .with_value(value)
-            .with_confirm(asking)
-            .into(),
-    ])
-    .into()
+    ];
+    // What is silenced already says until when, and how that is ended.
+    if briefing.muted.is_none() {
+        elements.push(
+            SlackBlockButtonElement::new(label("Silence 1 h"))
+                .with_action_id(SILENCE.into())
+                .with_value(value)
+                .with_confirm(asking)
+                .into(),
+        );
+    }
+    SlackActionsBlock::new(elements).into()
 }
 
 /// A change that is no incident: what, why it is told, what to do.

@@ -139,7 +139,7 @@ fn read_200(body: &[u8]) -> Result<(), SendError> {
 fn style(message: &Message<'_>) -> &'static str {
     match message.reason {
         Reason::Opened | Reason::Reopened => "attention",
-        Reason::Changed | Reason::Reminder | Reason::Acknowledged => "warning",
+        Reason::Changed | Reason::Reminder | Reason::Acknowledged | Reason::Muted => "warning",
         Reason::Resolved => "good",
         Reason::Notice => "emphasis",
     }

@@ -6,7 +6,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::Message;
+use crate::domain::incident::Muted;
 use crate::domain::notification::{Briefing, Reason};
+
+/// Of those who mute an incident; the foot of a message in Slack holds 250 characters.
+const MUTED_BY_MAX: usize = 90;
+/// Silences that are named with the command that ends them.
+const SILENCES_NAMED: usize = 2;
 
 /// `text` on one line, without characters that move the cursor, turn the direction or hide.
 pub(super) fn line(text: &str) -> String {
@@ -173,11 +179,20 @@ pub(super) fn state(message: &Message<'_>) -> String {
         };
         return format!("{word} after {}", lasted(briefing, message.happened_at));
     }
+    if let Some(muted) = &briefing.muted {
+        let word = if muted.silences.is_empty() {
+            "MUTED"
+        } else {
+            "SILENCED"
+        };
+        let until = Clock::new(message).time_and_zone(muted.until);
+        return format!("{word} until {until}");
+    }
     match message.reason {
         Reason::Reopened => {
             format!("{thing} AGAIN ({} time)", ordinal(briefing.reopened + 1))
         }
-        Reason::Changed | Reason::Reminder => {
+        Reason::Changed | Reason::Reminder | Reason::Muted => {
             let so_far = between(briefing.onset_at, message.happened_at);
             format!("STILL {thing} {}", duration(so_far))
         }
@@ -248,6 +263,7 @@ pub(super) fn remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
                 .iter()
                 .map(|name| format!("During maintenance {}", line(name))),
         );
+        remarks.extend(briefing.muted.as_ref().map(muted));
         if !briefing.held_back.is_empty() {
             let by: Vec<String> = briefing.held_back.iter().map(|by| line(by)).collect();
             remarks.push(format!("Muted until now by {}", by.join(", ")));
@@ -266,6 +282,20 @@ pub(super) fn remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
         remarks.push(line(note));
     }
     remarks
+}
+
+/// Who mutes it and how one ends that: `Muted by silence 3 of ann; to end that: edgewatch silence end 3`.
+fn muted(muted: &Muted) -> String {
+    let by: Vec<String> = muted.by.iter().map(|by| line(by)).collect();
+    let by = format!("Muted by {}", cut(&by.join(", "), MUTED_BY_MAX));
+    let ends = muted.silences.iter().take(SILENCES_NAMED);
+    let ends: Vec<String> = ends
+        .map(|number| format!("`edgewatch silence end {number}`"))
+        .collect();
+    if ends.is_empty() {
+        return by;
+    }
+    format!("{by}; to end that: {}", ends.join(", "))
 }
 
 /// Changes near the onset, for lines of their own.

@@ -243,6 +243,7 @@ pub(super) fn march() -> Night {
             ),
         },
         during: Vec::new(),
+        muted: None,
         held_back: Vec::new(),
         zone: "Europe/London".to_owned(),
         next_update_at: None,

@@ -14,8 +14,8 @@ use crate::domain::cell::{
 };
 use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use crate::domain::incident::{
-    Acknowledged, Beside, Happening, Incident, IncidentCell, Muted, Specimen, Standing, State,
-    Subject, Telling,
+    Acknowledged, Answered, Beside, Happening, Incident, IncidentCell, Muted, Specimen, Standing,
+    State, Subject, Telling,
 };
 use crate::domain::notification::{Briefing, CellLine, Plain, Reason};
 use crate::domain::probe::Words;
@@ -489,6 +489,14 @@ struct TellingDoc {
     muted: Option<MutedDoc>,
     during: Vec<String>,
     receivers: Vec<StandingDoc>,
+    #[serde(default)]
+    answer: Option<AnsweredDoc>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AnsweredDoc {
+    text: String,
+    told_at: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -496,6 +504,8 @@ struct MutedDoc {
     at: String,
     until: String,
     by: Vec<String>,
+    #[serde(default)]
+    silences: Vec<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -515,13 +525,24 @@ impl From<&Telling> for TellingDoc {
             owed: standing.owed.map(|reason| reason.as_str().to_owned()),
         });
         Self {
-            muted: telling.muted.as_ref().map(|muted| MutedDoc {
-                at: muted.at.to_string(),
-                until: muted.until.to_string(),
-                by: muted.by.clone(),
-            }),
+            muted: telling.muted.as_ref().map(Into::into),
             during: telling.during.clone(),
             receivers: standings.collect(),
+            answer: telling.answer.as_ref().map(|answer| AnsweredDoc {
+                text: answer.text.clone(),
+                told_at: answer.told_at.map(|at| at.to_string()),
+            }),
+        }
+    }
+}
+
+impl From<&Muted> for MutedDoc {
+    fn from(muted: &Muted) -> Self {
+        Self {
+            at: muted.at.to_string(),
+            until: muted.until.to_string(),
+            by: muted.by.clone(),
+            silences: muted.silences.clone(),
         }
     }
 }
@@ -534,6 +555,18 @@ impl TryFrom<TellingDoc> for Telling {
             muted: doc.muted.map(TryInto::try_into).transpose()?,
             during: doc.during,
             receivers: all(doc.receivers)?,
+            answer: doc.answer.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+impl TryFrom<AnsweredDoc> for Answered {
+    type Error = String;
+
+    fn try_from(doc: AnsweredDoc) -> Result<Self, String> {
+        Ok(Self {
+            text: doc.text,
+            told_at: at_option(doc.told_at.as_ref())?,
         })
     }
 }
@@ -546,6 +579,7 @@ impl TryFrom<MutedDoc> for Muted {
             at: at(&doc.at)?,
             until: at(&doc.until)?,
             by: doc.by,
+            silences: doc.silences,
         })
     }
 }
@@ -834,6 +868,8 @@ struct BriefingDoc {
     #[serde(default)]
     during: Vec<String>,
     #[serde(default)]
+    muted: Option<MutedDoc>,
+    #[serde(default)]
     held_back: Vec<String>,
     zone: String,
     next_update_at: Option<String>,
@@ -898,6 +934,7 @@ impl From<&Briefing> for BriefingDoc {
                 why: briefing.plain.why.clone(),
             },
             during: briefing.during.clone(),
+            muted: briefing.muted.as_ref().map(Into::into),
             held_back: briefing.held_back.clone(),
             zone: briefing.zone.clone(),
             next_update_at: briefing.next_update_at.map(|t| t.to_string()),
@@ -959,6 +996,7 @@ impl TryFrom<BriefingDoc> for Briefing {
                 why: doc.plain.why,
             },
             during: doc.during,
+            muted: doc.muted.map(TryInto::try_into).transpose()?,
             held_back: doc.held_back,
             zone: doc.zone,
             next_update_at: at_option(doc.next_update_at.as_ref())?,

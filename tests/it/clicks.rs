@@ -91,6 +91,11 @@ async fn a_click_becomes_an_action_exactly_once() {
     insta::assert_json_snapshot!("slack_parent_with_buttons", fake.parents()[0].body);
     listening(&fake, 1).await;
     let (acknowledge, silence) = (&buttons[0], &buttons[1]);
+    // All of what it says is held elsewhere: `decide/notify` and `quiet`.
+    assert_eq!(
+        silence["confirm"]["text"]["text"],
+        "INC-42 as a whole, for 1 hour from now; the message then shows until when. No change, reminder or escalation of it is told in any channel. All is kept and shown. Open after that: told what changed. Its end is told at once. To undo: edgewatch silence end"
+    );
     // The same envelope again, the same press in a new envelope, and a double click.
     for (envelope, button, pressed) in [
         ("e1", acknowledge, "1.0"),
@@ -144,13 +149,17 @@ async fn only_those_who_may_and_the_others_are_told_why() {
         button["value"] = format!("{incident}.0").into();
         button
     };
+    let mut silence = buttons[1].clone();
+    silence["value"] = "1.0".into();
+    fake.push(press("e0", &silence, "U0EVE", "0"));
     fake.push(press("e1", &other(1), "U0EVE", "1"));
     fake.push(press("e2", &other(2), "U0ANN", "2"));
     fake.push(press("e3", &other(3), "U0BOB", "3"));
     let done = [next(&mut actions).await, next(&mut actions).await];
     assert_eq!(done.map(|a| a.incident()), [2, 3]);
     let told = fake.whispers();
-    assert_eq!((told.len(), &told[0]["user"]), (1, &json!("U0EVE")));
+    assert_eq!((told.len(), &told[0]["user"]), (2, &json!("U0EVE")));
+    assert_eq!(told[0], told[1], "whichever button");
     assert_eq!(
         told[0]["text"],
         "You are not among those who may acknowledge or silence incidents here, so nothing was done about INC-1. Who may is written in probes.yaml, under the receiver engineers: allow."

@@ -331,6 +331,35 @@ async fn a_running_daemon_hears_of_silences_and_acknowledgements() {
             .to_string()
             .contains("Acknowledged by bob")
     );
+
+    // The message that stands there shows a silence, who asked for it, and its end; nobody is told.
+    let messages = slack.messages().len();
+    let add = [
+        "silence",
+        "add",
+        "--incident",
+        "1",
+        "--for",
+        "1h",
+        "--who",
+        "eve",
+    ];
+    let (code, _, err) = run(world.command(&add)).await;
+    assert_eq!(code, 0, "{err}");
+    let shows = |s: &Fake, word: &str| s.parents()[0].body.to_string().contains(word);
+    within(
+        "silenced",
+        slack.eventually(|s| shows(s, "*SILENCED until ")),
+    )
+    .await;
+    assert!(shows(
+        &slack,
+        "Muted by silence 2 of eve; to end that: `edgewatch silence end 2`"
+    ));
+    let (code, _, err) = run(world.command(&["silence", "end", "2"])).await;
+    assert_eq!(code, 0, "{err}");
+    within("no longer", slack.eventually(|s| !shows(s, "SILENCED"))).await;
+    assert_eq!(slack.messages().len(), messages);
     assert_eq!(daemon.stop().await, 0);
 
     let (code, _, err) = run(world.command(&["incidents", "ack", "2"])).await;
@@ -421,6 +450,8 @@ async fn buttons_are_heard() {
         who: "ann in Slack".to_owned(),
         at,
     };
+    // Twice: two people, or one before and one after a restart.
+    buttons.send(silence.clone()).await.unwrap();
     buttons.send(silence).await.unwrap();
     buttons.send(acknowledge).await.unwrap();
     let reader = || Store::read_only(&path).ok();

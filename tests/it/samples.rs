@@ -9,8 +9,8 @@ use edgewatch::domain::cell::{
 use edgewatch::domain::change::Change;
 use edgewatch::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use edgewatch::domain::incident::{
-    Acknowledged, Beside, Happening, Incident, IncidentCell, Muted, Specimen, Standing, State,
-    Subject, Telling, TimelineEntry,
+    Acknowledged, Answered, Beside, Happening, Incident, IncidentCell, Muted, Specimen, Standing,
+    State, Subject, Telling, TimelineEntry,
 };
 use edgewatch::domain::notification::{Briefing, CellLine, Notification, Plain, Reason};
 use edgewatch::domain::probe::Words;
@@ -143,6 +143,7 @@ pub(crate) fn briefing() -> Briefing {
             why: Some("A security system in front of GMC turns away one of our programs; the others get through.".into()),
         },
         during: vec![],
+        muted: None,
         held_back: vec![],
         zone: "Europe/London".into(),
         next_update_at: Some(at("2021-02-28T03:15:00Z")),
@@ -158,7 +159,7 @@ pub(crate) fn notification(reason: Reason, sequence: u32, receiver: &str) -> Not
         Reason::Reminder => at("2021-02-28T03:15:10Z"),
         Reason::Resolved => at("2021-02-28T04:06:00Z"),
         Reason::Reopened => at("2021-02-28T04:12:00Z"),
-        Reason::Acknowledged | Reason::Notice => at("2021-02-28T02:20:00Z"),
+        Reason::Acknowledged | Reason::Muted | Reason::Notice => at("2021-02-28T02:20:00Z"),
     };
     if reason == Reason::Acknowledged {
         briefing.acknowledged = Some(Acknowledged {
@@ -597,12 +598,19 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
         .boxed()
 }
 
-fn any_telling() -> impl Strategy<Value = Telling> {
-    let muted = (instant(), instant(), vec(text(), 1..3)).prop_map(|(at, until, by)| Muted {
+fn any_muted() -> impl Strategy<Value = Muted> {
+    let silences = vec(1_u64..1_000_000, 0..3);
+    let parts = (instant(), instant(), vec(text(), 1..3), silences);
+    parts.prop_map(|(at, until, by, silences)| Muted {
         at,
         until,
         by,
-    });
+        silences,
+    })
+}
+
+fn any_telling() -> impl Strategy<Value = Telling> {
+    let muted = any_muted();
     let standing = (
         "[a-z]{1,6}",
         instant(),
@@ -615,15 +623,22 @@ fn any_telling() -> impl Strategy<Value = Telling> {
             reminded,
             owed,
         });
-    (option::of(muted), vec(text(), 0..2), vec(standing, 0..3)).prop_map(
-        |(muted, during, receivers)| Telling {
+    let answer = option::of((text(), option::of(instant())));
+    (
+        option::of(muted),
+        vec(text(), 0..2),
+        vec(standing, 0..3),
+        answer,
+    )
+        .prop_map(|(muted, during, receivers, answer)| Telling {
+            answer: answer.map(|(text, told_at)| Answered { text, told_at }),
             muted,
             during,
             receivers,
-        },
-    )
+        })
 }
 
+/// What people are told for; a mute only redraws what stands (`slack`).
 pub(crate) const REASONS: [Reason; 6] = [
     Reason::Opened,
     Reason::Changed,
@@ -703,11 +718,11 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
         vec(text(), 0..3),
         option::of((instant(), text())),
         (option::of(words.clone()), option::of(words.clone())),
-        (vec(words, 0..2), vec(text(), 0..2)),
+        (vec(words, 0..2), option::of(any_muted()), vec(text(), 0..2)),
     );
     (first, second, third, fourth, fifth, sixth)
         .prop_map(|(first, second, third, fourth, fifth, sixth)| {
-            let (beside, acknowledged, (see, why), (during, held_back)) = sixth;
+            let (beside, acknowledged, (see, why), (during, muted, held_back)) = sixth;
             let (service, incident, resolved, our_side, subject, probes) = first;
             let (kind, headline, because, ruled_out, next_step) = second;
             let (confidence, cause_known, onset_at, opened_at, resolved_at, reopened) = third;
@@ -744,6 +759,7 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
                 acknowledged: acknowledged.map(|(at, by)| Acknowledged { at, by }),
                 plain: Plain { see, why },
                 during,
+                muted,
                 held_back,
                 zone: zone.to_owned(),
                 next_update_at,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use edgewatch::domain::incident::Muted;
 use edgewatch::domain::notification::{Notification, Reason};
 use edgewatch::domain::secret::Secret;
 use edgewatch::notify::slack::{Parent, Sent, Slack};
@@ -69,6 +70,40 @@ async fn tell(slack: &Slack, notification: &Notification, parent: Option<Parent>
     let sent = slack.tell(&message(notification), parent, None).await;
     sent.result.unwrap();
     sent.parent.unwrap()
+}
+
+/// A mute edits the one message, and says who did it, until when, and how it is undone; nobody is told.
+#[tokio::test]
+async fn a_silenced_incident_looks_so() {
+    let fake = Fake::slack().await;
+    let slack = slack(&fake).with_buttons(true);
+    let mut muted = notification(Reason::Muted, 1, "engineers");
+    muted.briefing.muted = Some(Muted {
+        at: at("2021-02-28T02:20:00Z"),
+        until: at("2021-02-28T03:20:00Z"),
+        by: vec!["silence 3 of ann in Slack (U0ANN)".into()],
+        silences: vec![3],
+    });
+    // Nothing stands there: nothing is posted to say so.
+    let sent = slack.tell(&message(&muted), None, None).await;
+    assert!(sent.result.is_ok() && sent.parent.is_none() && fake.messages().is_empty());
+    let opened = notification(Reason::Opened, 0, "engineers");
+    let parent = tell(&slack, &opened, None).await;
+    let parent = tell(&slack, &muted, Some(parent)).await;
+    assert_eq!(fake.messages().len(), 2, "the opening and its evidence");
+    insta::assert_json_snapshot!("slack_parent_silenced", without_ts(&fake.parents()[0].body));
+    let mut over = muted.clone();
+    over.briefing.muted = None;
+    tell(&slack, &over, Some(parent.clone())).await;
+    let text = fake.parents()[0].body.to_string();
+    assert!(
+        text.contains("*STILL DOWN 6 min*") && text.contains("Silence 1 h"),
+        "{text}"
+    );
+    // Somebody deleted it: it does not come back for this.
+    fake.always("chat.update", Some(Fault::Refused("message_not_found")));
+    tell(&slack, &muted, Some(parent)).await;
+    assert_eq!(fake.messages().len(), 2);
 }
 
 #[tokio::test]

@@ -111,7 +111,9 @@ fn next_of(rows: &[Delivery], rules: Rules) -> Step<'_> {
         .position(|d| d.notification.reason == Reason::Resolved)
         .map(|at| at + 1);
     match (reason, end) {
-        (Reason::Reminder, _) if !later.is_empty() => overtake(&rows[..1], "overtaken"),
+        (Reason::Reminder | Reason::Muted, _) if !later.is_empty() => {
+            overtake(&rows[..1], "overtaken")
+        }
         (Reason::Changed | Reason::Acknowledged, Some(_)) if !unclear => {
             overtake(&rows[..1], "overtaken")
         }
@@ -131,8 +133,10 @@ fn next_of(rows: &[Delivery], rules: Rules) -> Step<'_> {
             let merged = later
                 .iter()
                 .take_while(|d| {
-                    matches!(d.notification.reason, Reason::Changed | Reason::Reminder)
-                        && !uncertain(d)
+                    matches!(
+                        d.notification.reason,
+                        Reason::Changed | Reason::Reminder | Reason::Muted
+                    ) && !uncertain(d)
                         && ready_at(d, rules) <= rules.now
                 })
                 .count();

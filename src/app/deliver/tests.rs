@@ -51,6 +51,7 @@ fn briefing() -> Briefing {
         acknowledged: None,
         plain: Plain::default(),
         during: Vec::new(),
+        muted: None,
         held_back: Vec::new(),
         zone: "UTC".into(),
         next_update_at: None,

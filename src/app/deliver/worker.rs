@@ -270,6 +270,9 @@ impl Worker {
         } else {
             self.store.thread(delivery).await?
         };
+        if message.reason == Reason::Muted && !matches!(self.sender, Sender::Slack { .. }) {
+            return self.overtake(delivery, "nothing to edit here", now).await;
+        }
         if self.sender.says_nothing_new(&message, thread.as_ref()) {
             return self
                 .overtake(delivery, "nothing new for this channel", now)

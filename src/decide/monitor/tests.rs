@@ -869,3 +869,78 @@ proptest! {
         prop_assert_eq!(play.monitor.incidents().count(), 0, "all is well again: {:#?}", play.lines);
     }
 }
+
+/// A block that becomes a bot check is the same incident, and the same cause: told once it is sure, not at once,
+/// and at most every ten minutes; what goes back and forth is not told.
+#[test]
+fn another_answer_is_told_once_it_is_sure() {
+    let at = |kinds: &'static [(i64, Kind)]| {
+        move |cell: &CellKey, t: i64| {
+            let kind = kinds.iter().rev().find(|(from, _)| t >= *from);
+            let fault = client(cell, "java-8");
+            kind.map_or(Kind::Pass, |(_, kind)| kind_at(fault, *kind, cell))
+        }
+    };
+    let (block, check) = (Kind::EdgeBlock, Kind::EdgeChallenge);
+    let mut play = Play::new(gmc());
+    play.run(
+        3500,
+        at(&[(400, Kind::EdgeBlock), (1500, Kind::EdgeChallenge)]),
+    );
+    assert_eq!(
+        play.reasons("engineers"),
+        "opened changed",
+        "{:#?}",
+        play.lines
+    );
+    let told = play.told("engineers");
+    let changed = &told[1];
+    assert!(changed.created_at >= play::at(1500 + 60), "sure first");
+    assert!(changed.created_at <= play::at(1500 + 660));
+    assert_eq!(
+        changed.briefing.because[0],
+        "the answer changed: asked for a bot check (Cloudflare 1010); before: refused at the edge (Cloudflare 1010)"
+    );
+    assert_eq!(changed.briefing.kind, check);
+    let failing = changed.briefing.failing.as_ref().unwrap();
+    assert_eq!(failing.verdict.kind, check, "the evidence is of today");
+    assert_eq!(told[0].briefing.kind, block);
+    // A restart does not tell it again.
+    play.restart();
+    play.run(4000, at(&[(400, Kind::EdgeChallenge)]));
+    assert!(
+        !play.reasons("engineers").ends_with("changed changed"),
+        "{:#?}",
+        play.lines
+    );
+
+    // Twice within ten minutes: the second waits, and the last one is told.
+    let mut play = Play::new(gmc());
+    let twice = [
+        (400, Kind::EdgeBlock),
+        (1500, Kind::EdgeChallenge),
+        (2200, Kind::RateLimited),
+    ];
+    play.run(3900, move |cell, t| {
+        let kind = twice.iter().rev().find(|(from, _)| t >= *from);
+        let fault = client(cell, "java-8");
+        kind.map_or(Kind::Pass, |(_, kind)| kind_at(fault, *kind, cell))
+    });
+    let told = play.told("engineers");
+    let changes: Vec<_> = told
+        .iter()
+        .filter(|n| n.reason == Reason::Changed)
+        .collect();
+    assert_eq!(changes.len(), 2, "{:#?}", play.lines);
+    let apart = changes[1].created_at.duration_since(changes[0].created_at);
+    assert!(apart.as_secs() >= 600, "{apart:?}");
+    assert_eq!(changes[1].briefing.kind, Kind::RateLimited);
+
+    // Back and forth, each run another.
+    let mut play = Play::new(gmc());
+    play.run(3900, move |cell, t| {
+        let kind = if (t / 300) % 2 == 0 { block } else { check };
+        kind_at(t >= 400 && client(cell, "java-8"), kind, cell)
+    });
+    assert_eq!(play.reasons("engineers"), "opened", "{:#?}", play.lines);
+}

@@ -54,6 +54,12 @@ impl Face {
         self.cause == now.cause && self.group == now.group
     }
 
+    /// Whether what fails still fails in the same way, roughly.
+    #[must_use]
+    pub fn same_group(&self, incident: &Incident) -> bool {
+        self.group == Group::of(incident.kind)
+    }
+
     /// The part that somebody with this bound of confidence sees.
     pub(super) fn shown(&self, min_confidence: f64) -> Shown<'_> {
         let named = if matches!(self.cause, Cause::Unknown { .. }) {

@@ -277,6 +277,60 @@ fn a_silence_keeps_the_opening_until_it_is_over() {
         );
 }
 
+/// The first receiver is a channel whose messages can be edited, the second one's can't.
+fn edited(rest: &str) -> Story {
+    let mut story = Story::new(rest);
+    story.plan.receivers[0].channel = Channel::Slack {
+        token: Ok(crate::domain::secret::Secret::new("xoxb")),
+        channel: "C0".to_owned(),
+        mention: None,
+        buttons: None,
+        templates: crate::domain::notification::Templates::default(),
+        api: "https://slack.example/api".to_owned(),
+    };
+    story
+}
+
+#[test]
+fn what_stands_in_a_channel_shows_that_it_is_muted() {
+    let begin = "10 ~ nobody is told until Sun 1 Mar 02:40 GMT: silence 1 of ann";
+    let two = format!("{TWO}, routes: [{{ to: a }}, {{ to: b }}] }}");
+    let story = edited(&two).open().pass(10).silence(30).pass(50).check(
+        "and that it no longer is; nobody is told",
+        &[
+            "0 a opened",
+            "0 b opened",
+            begin,
+            "10 a muted",
+            "40 ~ no longer muted",
+            "40 a muted",
+        ],
+    );
+    let muted = |place: usize| story.briefing(place).muted.clone();
+    let shown = muted(2).unwrap();
+    assert_eq!((shown.until, shown.silences), (at(40), vec![1]));
+    assert_eq!((muted(1), muted(3)), (None, None));
+    let story = edited(&two).open().pass(10).silence(30).change("modern");
+    story.pass(40).check(
+        "what is owed shows it as well",
+        &[
+            "0 a opened",
+            "0 b opened",
+            begin,
+            "10 a muted",
+            "40 ~ no longer muted",
+            "40 a changed",
+            "40 b changed",
+        ],
+    );
+    let story = edited(&two).open().pass(10).silence(30).pass(20).resolve();
+    assert_eq!(story.briefing(3).muted, None, "the end shows itself");
+    edited(&two).silence(30).open().pass(20).check(
+        "nothing stands there yet",
+        &["0 ~ nobody is told until Sun 1 Mar 02:30 GMT: silence 1 of ann"],
+    );
+}
+
 #[test]
 fn a_silence_after_the_opening_mutes_all_but_the_end() {
     let begin = "10 ~ nobody is told until Sun 1 Mar 04:10 GMT: silence 1 of ann";

@@ -40,6 +40,7 @@ impl Running {
                     self.references.push(id);
                 }
             }
+            self.answers.failed(key, run.at, (kind, verdict), make);
             let clearer = self
                 .failing
                 .get(key)
@@ -50,7 +51,10 @@ impl Running {
             {
                 self.failing.insert(key.clone(), specimen);
             }
-        } else if !self.engine.is_quiet()
+            return;
+        }
+        self.answers.passed(key);
+        if !self.engine.is_quiet()
             && !run.cell.control_probe
             && !self.passing.contains_key(key)
             && let Some(specimen) = make()
@@ -80,6 +84,7 @@ impl Running {
         self.loose = 0;
         self.notes.clear();
         self.failing.clear();
+        self.answers.clear();
         self.passing.clear();
         self.references.clear();
     }

@@ -178,17 +178,26 @@ impl Running {
         let face = Face::of(&case.incident);
         let before = trouble.face.replace(face.clone());
         let changed = before.filter(|before| *before != face);
-        let occasion = match &changed {
-            Some(before) => {
+        let answer = self.answers.turn(&mut case, world.now);
+        let occasion = match (&answer, &changed) {
+            (Some(change), _) => {
+                timeline.push(entry(world.now, Happening::Changed, change));
+                Occasion::Answered { change }
+            }
+            (None, Some(before)) => {
                 if !before.same_cause(&case.incident) {
                     let text = briefing::headline(plan, &case.incident);
                     timeline.push(entry(world.now, Happening::Changed, text));
                 }
+                if !before.same_group(&case.incident) {
+                    self.answers.follow(&mut case, world.now);
+                }
                 Occasion::Changed { before }
             }
-            None => Occasion::Time,
+            (None, None) => Occasion::Time,
         };
         let due = changed.is_some()
+            || answer.is_some()
             || notify::next_at(plan, &world.board.quiet, &case.incident)
                 .is_some_and(|at| at <= world.now);
         if due {

@@ -530,7 +530,7 @@ impl Play {
                     assert!(!*open, "opened twice: {:#?}", self.lines);
                     *open = true;
                 }
-                Reason::Changed | Reason::Reminder | Reason::Acknowledged => {
+                Reason::Changed | Reason::Reminder | Reason::Acknowledged | Reason::Muted => {
                     assert!(*open, "{:#?}", self.lines);
                 }
                 Reason::Notice => panic!("a notice of an incident"),
