@@ -13,7 +13,7 @@ mod opening;
 mod picture;
 mod telling;
 
-pub use telling::{acknowledge, save};
+pub use telling::{acknowledge, retell, save};
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
