@@ -57,7 +57,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         .find(|words| *words != Words::default() && !story.own_rate())
         .unwrap_or_default();
     Briefing {
-        service: plan.service.clone(),
+        service: story.service().to_owned(),
         incident: incident.number,
         resolved,
         our_side: story.our_side(),
