@@ -55,6 +55,27 @@ pub struct Incident {
     pub telling: Telling,
 }
 
+/// Returns from which on an incident is said to come and go.
+const COMES_AND_GOES: u32 = 2;
+
+impl Incident {
+    /// It came back more than once: single ends and returns are no news any more.
+    #[must_use]
+    pub fn comes_and_goes(&self) -> bool {
+        self.reopened >= COMES_AND_GOES
+    }
+
+    /// For how long after its end it can come back as the same incident; `policy` is that time for one that came once.
+    #[must_use]
+    pub fn returns_within(&self, policy: Duration) -> Duration {
+        if self.comes_and_goes() {
+            policy.saturating_mul(2)
+        } else {
+            policy
+        }
+    }
+}
+
 /// What is quiet about an incident, and what those who were told of it still have to hear.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Telling {

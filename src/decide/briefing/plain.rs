@@ -9,11 +9,16 @@ use crate::domain::verdict::Kind;
 
 impl Story<'_> {
     pub(super) fn plain(&self) -> Plain {
+        let comes = self.incident.comes_and_goes() && !self.our_side();
+        let comes = comes.then(|| "It comes and goes; trying again later may help".to_owned());
         if !self.named() {
-            return Plain::default();
+            return Plain {
+                see: comes,
+                why: None,
+            };
         }
         Plain {
-            see: self.see(),
+            see: self.see().or(comes),
             why: Some(self.why()),
         }
     }

@@ -16,6 +16,15 @@ pub(super) fn began(incident: &Incident) -> Timestamp {
     incident.reopened_at.unwrap_or(incident.opened_at)
 }
 
+/// From when the delay of a route counts: of what comes and goes, from the first time.
+pub(super) fn lasts_since(incident: &Incident) -> Timestamp {
+    if incident.comes_and_goes() {
+        incident.opened_at
+    } else {
+        began(incident)
+    }
+}
+
 /// The times at which a receiver is reminded.
 pub(super) fn remind<'a>(
     plan: &'a Plan,

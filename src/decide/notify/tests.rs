@@ -325,6 +325,107 @@ fn a_silence_after_the_opening_mutes_all_but_the_end() {
 }
 
 #[test]
+fn what_comes_and_goes_is_told_as_over_when_it_stays_away() {
+    let story = Story::new(LOG)
+        .open()
+        .pass(5)
+        .resolve()
+        .pass(10)
+        .reopen()
+        .pass(15)
+        .resolve()
+        .pass(20)
+        .reopen()
+        .pass(25)
+        .resolve();
+    let waits = |place: usize| {
+        let notification = &story.notifications[place];
+        let wait = notification
+            .not_before
+            .duration_since(notification.created_at);
+        (notification.reason.as_str(), wait.as_mins())
+    };
+    let told: Vec<_> = (0..story.notifications.len()).map(waits).collect();
+    assert_eq!(
+        told,
+        [
+            ("opened", 0),
+            ("resolved", 0),
+            ("reopened", 0),
+            ("resolved", 0),
+            ("reopened", 0),
+            // Twice the 15 minutes within which it can come back.
+            ("resolved", 30),
+        ]
+    );
+    let comes =
+        "it comes and goes (3 times so far); it is told as over once it has stayed away for 30 min";
+    assert_eq!(story.briefing(4).because[0], comes);
+    assert!(!story.briefing(2).because[0].contains("comes and goes"));
+    let see = story.briefing(4).plain.see.as_deref();
+    assert_eq!(see, Some("It comes and goes; trying again later may help"));
+    assert!(!story.briefing(5).because[0].contains("comes and goes"));
+    let over = "The cell of a.example that failed passes again. It came 3 times.";
+    assert!(story.briefing(5).headline.starts_with(over));
+}
+
+#[test]
+fn a_promised_update_is_not_kept_waiting() {
+    let story = Story::new(LOG)
+        .open()
+        .pass(5)
+        .resolve()
+        .pass(10)
+        .reopen()
+        .pass(15)
+        .resolve()
+        .pass(20)
+        .reopen()
+        .pass(60)
+        .resolve();
+    let end = story.notifications.last().unwrap();
+    let promised = story.briefing(4).next_update_at.unwrap();
+    assert_eq!((end.reason, promised), (Reason::Resolved, at(80)));
+    assert_eq!(end.not_before, promised);
+}
+
+#[test]
+fn a_route_that_waits_counts_from_the_first_time_of_what_comes_and_goes() {
+    let two = format!("{TWO}, routes: [{{ to: a }}, {{ to: b, after: 25m }}] }}");
+    Story::new(&two)
+        .open()
+        .pass(5)
+        .resolve()
+        .pass(10)
+        .reopen()
+        .pass(15)
+        .resolve()
+        .pass(20)
+        .reopen()
+        .pass(30)
+        .check(
+            "once",
+            &[
+                "0 a opened",
+                "5 a resolved",
+                "10 a reopened",
+                "15 a resolved",
+                "20 a reopened",
+                "25 b opened",
+            ],
+        );
+}
+
+#[test]
+fn of_several_partners_each_is_called_by_its_own_name() {
+    let story = Story::new(LOG).open();
+    assert_eq!(story.briefing(0).service, "a.example");
+    let mut story = Story::new(LOG);
+    story.plan.probes[1].partner = "a.example".to_owned();
+    assert_eq!(story.open().briefing(0).service, "GMC");
+}
+
+#[test]
 fn a_return_in_a_silence() {
     let begin = "20 ~ nobody is told until Sun 1 Mar 03:20 GMT: silence 1 of ann";
     let told = ["0 a opened", "10 a resolved", begin];

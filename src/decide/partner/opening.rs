@@ -87,7 +87,7 @@ impl Partner {
         let back = self.recent.iter().position(|recent| {
             let lately = recent
                 .resolved_at
-                .is_some_and(|at| later(at, within) >= onset_at);
+                .is_some_and(|at| later(at, recent.returns_within(within)) >= onset_at);
             lately
                 && cells
                     .iter()

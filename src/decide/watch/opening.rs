@@ -163,7 +163,7 @@ impl Watch {
         let back = self.recent.take().filter(|recent| {
             recent
                 .resolved_at
-                .is_some_and(|at| later(at, within) >= onset_at)
+                .is_some_and(|at| later(at, recent.returns_within(within)) >= onset_at)
                 && cells
                     .iter()
                     .any(|cell| recent.cells.iter().any(|known| known.cell == cell.cell))
