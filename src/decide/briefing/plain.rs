@@ -30,6 +30,11 @@ impl Story<'_> {
                 "Nothing that we know of: it is our own checks that are turned away".to_owned(),
             );
         }
+        if self.our_network() && self.our_egresses().len() < self.plan.egresses.len() {
+            return Some(
+                "It may fail for some people and work for others: one of our internet connections is at fault".to_owned()
+            );
+        }
         let fails = self.fails()?;
         Some(format!(
             "It fails {}; trying again may help",
