@@ -22,7 +22,7 @@ pub struct Incident {
     pub resolved_at: Option<Timestamp>,
     /// How often it came back within the reopening time.
     pub reopened: u32,
-    /// When it came back last; delays and reminders count from here. `None`: never.
+    /// When it came back last; delays and reminders count from here unless it comes and goes. `None`: never.
     pub reopened_at: Option<Timestamp>,
     /// When a cell that fails now passed last, before the onset; `None`: not seen.
     pub last_good_at: Option<Timestamp>,

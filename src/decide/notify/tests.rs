@@ -12,6 +12,7 @@ use crate::domain::cell::{CellKey, CredentialName};
 use crate::domain::diagnosis::{Cause, Diagnosis, Level};
 use crate::domain::incident::{Acknowledged, IncidentCell, Subject};
 use crate::domain::mute::{Ended, Matcher, Silence};
+use crate::domain::probe::Words;
 use crate::domain::verdict::Kind;
 
 struct Nothing;
@@ -381,11 +382,11 @@ fn a_promised_update_is_not_kept_waiting() {
         .resolve()
         .pass(20)
         .reopen()
-        .pass(60)
+        .pass(50)
         .resolve();
     let end = story.notifications.last().unwrap();
     let promised = story.briefing(4).next_update_at.unwrap();
-    assert_eq!((end.reason, promised), (Reason::Resolved, at(80)));
+    assert_eq!((end.reason, promised), (Reason::Resolved, at(60)));
     assert_eq!(end.not_before, promised);
 }
 
@@ -414,6 +415,25 @@ fn a_route_that_waits_counts_from_the_first_time_of_what_comes_and_goes() {
                 "25 b opened",
             ],
         );
+}
+
+#[test]
+fn what_several_probes_are_for_is_told_each_once() {
+    let words = |what: &str, affects: &str, workaround: Option<&str>| Words {
+        what: Some(what.to_owned()),
+        affects: Some(affects.to_owned()),
+        workaround: workaround.map(str::to_owned),
+        tell: None,
+    };
+    let mut story = Story::new(LOG);
+    story.plan.probes[0].words = words("Ordering", "Buyers", Some("Telephone"));
+    story.plan.probes[1].words = words("Returns", "Buyers", None);
+    story.incident.probes = vec!["api".into(), "other".into()];
+    let told = &story.open().notifications[0].briefing.words;
+    assert_eq!(
+        *told,
+        words("Ordering and Returns", "Buyers", Some("Telephone"))
+    );
 }
 
 #[test]
