@@ -387,11 +387,11 @@ async fn a_week_tells_each_problem_once() {
         let step = night.step_with(|cell, at| almanac.answer(cell, at)).await;
         runs += 1;
         changes += step.verdicts;
-        if step.told && !broken {
-            drained(&night).await;
+        if step.told {
+            settled(&night).await;
         }
     }
-    drained(&night).await;
+    settled(&night).await;
     deliver.stop(Duration::from_secs(5)).await;
 
     let mut counts = vec![Count::default(); almanac.problems.len()];
@@ -455,15 +455,20 @@ async fn a_week_tells_each_problem_once() {
             "{name}: one problem is one incident\n{table}"
         );
         assert_eq!(c.parents, told, "{name}\n{table}");
-        // The end; of what comes and goes also two returns and the ends before them.
+        // Its end, unless it was told as a whole; of what comes and goes also two returns, those after an update that was
+        // promised (two in four hours), and the ends before them.
         let shown = match problem.spells.len() {
-            _ if c.parents == 1 && c.edits == 0 => 0,
-            1 => told,
-            _ => 5,
+            _ if c.parents == 1 && c.edits == 0 => 0..=0,
+            1 => told..=told,
+            _ => 5..=9,
         };
-        assert_eq!(c.broadcasts, shown, "{name}\n{table}");
+        assert!(shown.contains(&c.broadcasts), "{name}\n{table}");
         assert!(c.replies <= 4 * told, "{name}\n{table}");
-        assert!(c.cards <= 4 * told, "{name}\n{table}");
+        assert!(c.cards <= 6 * told, "{name}\n{table}");
+        assert!(
+            c.cards == 2 || problem.spells.len() > 1 || problem.state != "rota",
+            "{name}: who stands in for another hears nothing twice\n{table}"
+        );
         assert!(
             c.cards >= 2 * told,
             "{name}: support staff hear of it and of its end\n{table}"
@@ -477,9 +482,14 @@ async fn a_week_tells_each_problem_once() {
     assert_eq!((strays.incidents, stray, cards), (0, 0, 1), "{table}");
 }
 
-async fn drained(night: &Night) {
+/// Waits until everything is told, or told to somebody else meanwhile.
+async fn settled(night: &Night) {
     let waiting = async {
-        while !night.store().undelivered().await.unwrap().is_empty() {
+        loop {
+            let left = night.store().undelivered().await.unwrap();
+            if left.iter().all(|delivery| delivery.diverted) {
+                return;
+            }
             tokio::task::yield_now().await;
         }
     };

@@ -39,6 +39,13 @@ pub(super) struct Send<'a> {
     pub(super) whole: bool,
 }
 
+impl Send<'_> {
+    /// Whether this row is told by the message as well.
+    pub(super) fn tells(&self, row: &Delivery) -> bool {
+        self.merged.contains(&row.notification.delivery)
+    }
+}
+
 /// What the order depends on besides the rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
@@ -161,7 +168,7 @@ fn came_back_in_time(rows: &[Delivery]) -> bool {
     (end.notification.reason, back.notification.reason) == (Reason::Resolved, Reason::Reopened)
         && end.attempts == 0
         && !uncertain(end)
-        && end.notification.not_before > created(back)
+        && end.notification.not_before >= created(back)
 }
 
 fn overtake<'a>(rows: &'a [Delivery], why: &'static str) -> Step<'a> {
