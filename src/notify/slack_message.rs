@@ -176,7 +176,7 @@ pub(super) fn parent_blocks(
 /// written; the message says the time when it is silenced.
 fn silence_means(briefing: &Briefing) -> String {
     format!(
-        "{0} as a whole, for 1 hour from now; the message then shows until when. No change, reminder or escalation of it is told in any channel. All is kept and shown. Open after that: told what changed. Its end is told at once. To undo: edgewatch silence end",
+        "{0} as a whole, for 1 hour from now; the message then shows until when. No change, reminder or escalation of it is told in any channel. All is kept and shown. Open after that: told what changed. Its end is told in any case. To undo: edgewatch silence end",
         reference(briefing)
     )
 }
