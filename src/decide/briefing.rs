@@ -87,6 +87,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         opened_at: incident.opened_at,
         resolved_at: incident.resolved_at,
         reopened: incident.reopened,
+        back_since: back_since(incident),
         failed_runs: incident.failed_runs,
         cells: cells(incident),
         expected: expected(plan, incident),
@@ -233,4 +234,13 @@ fn words_of(plan: &Plan, incident: &Incident) -> Words {
         workaround: in_turn(&each(|words| words.workaround.as_ref())),
         tell: in_turn(&each(|words| words.tell.as_ref())),
     }
+}
+
+/// When what came back began to fail this time.
+fn back_since(incident: &Incident) -> Option<Timestamp> {
+    if incident.reopened == 0 || incident.state == State::Resolved {
+        return None;
+    }
+    let failing = incident.cells.iter().filter(|member| member.failing);
+    failing.map(|member| member.since).min()
 }

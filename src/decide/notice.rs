@@ -106,6 +106,7 @@ fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
         opened_at: now,
         resolved_at: None,
         reopened: 0,
+        back_since: None,
         failed_runs: 0,
         cells: Vec::new(),
         expected: String::new(),

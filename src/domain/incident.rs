@@ -56,7 +56,7 @@ pub struct Incident {
 }
 
 /// Returns from which on an incident is said to come and go.
-const COMES_AND_GOES: u32 = 2;
+pub(super) const COMES_AND_GOES: u32 = 2;
 
 impl Incident {
     /// It came back more than once: single ends and returns are no news any more.

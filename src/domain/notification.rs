@@ -106,6 +106,8 @@ pub struct Briefing {
     pub opened_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
     pub reopened: u32,
+    /// When it began to fail again; `None`: it never came back, or is over.
+    pub back_since: Option<Timestamp>,
     pub failed_runs: u32,
     /// Lines of the matrix for people (`java-8 from de1: BLOCKED`), failing first; at most 40.
     pub cells: Vec<CellLine>,
@@ -131,6 +133,20 @@ pub struct Briefing {
     pub zone: String,
     /// When the next update is promised, if one is.
     pub next_update_at: Option<Timestamp>,
+}
+
+impl Briefing {
+    /// It came back more than once.
+    #[must_use]
+    pub fn comes_and_goes(&self) -> bool {
+        self.reopened >= super::incident::COMES_AND_GOES
+    }
+
+    /// Since when it fails, without a time at which it was over.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.back_since.unwrap_or(self.onset_at)
+    }
 }
 
 /// An incident that shares one message with others.

@@ -168,7 +168,16 @@ fn common(message: &Message<'_>, clock: &Clock, time: impl Fn(jiff::Timestamp) -
         ("whole", message.whole.into()),
         ("our_side", briefing.our_side.into()),
         ("cause_known", briefing.cause_known.into()),
-        ("since", time(briefing.onset_at).into()),
+        ("comes_and_goes", briefing.comes_and_goes().into()),
+        ("since", time(briefing.since()).into()),
+        (
+            "first",
+            briefing
+                .back_since
+                .map(|_| time(briefing.onset_at))
+                .unwrap_or_default()
+                .into(),
+        ),
         ("until", over(time(end)).into()),
         ("lasted", over(lasted(briefing, message.happened_at)).into()),
         (

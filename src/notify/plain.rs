@@ -86,6 +86,11 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
         facts.push(("What to do", nothing.to_owned()));
         return facts;
     }
+    if message.note.is_some() {
+        let ring =
+            "Ring the technical team: their own channel could not be reached, so they may not know";
+        facts.push(("Please do this now", ring.to_owned()));
+    }
     if let Some(affects) = words(briefing.words.affects.as_ref()) {
         let title = if message.reason == Reason::Resolved {
             "Who was affected"
@@ -97,7 +102,7 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
     if message.reason == Reason::Resolved {
         facts.push((
             "What to do",
-            "Nothing. If somebody still has trouble, tell us and quote the reference below"
+            "Nothing. If somebody still has trouble, tell the technical team and quote the reference below"
                 .to_owned(),
         ));
         return facts;
@@ -111,6 +116,10 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
     let usual = || "It fails, or does not finish".to_owned();
     facts.push(("What people see", see.unwrap_or_else(usual)));
     facts.extend(words(briefing.plain.why.as_ref()).map(|why| ("What we know", why)));
+    if message.reason == Reason::Reminder {
+        let nothing = "Nothing yet. You hear of it at once when it works again";
+        facts.push(("What is new", nothing.to_owned()));
+    }
     facts.push(("What we are doing", doing(briefing).to_owned()));
     if let Some(workaround) = words(briefing.words.workaround.as_ref()) {
         facts.push(("What still works", workaround));
@@ -180,12 +189,6 @@ pub(super) fn foot_remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> 
     }
     if message.repeat {
         foot.push("may be a second copy of the same message".to_owned());
-    }
-    if message.note.is_some() {
-        foot.push(
-            "sent here because another channel could not be reached: please tell the engineers"
-                .to_owned(),
-        );
     }
     foot
 }

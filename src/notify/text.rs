@@ -177,7 +177,11 @@ pub(super) fn state(message: &Message<'_>) -> String {
         } else {
             "FIXED"
         };
-        return format!("{word} after {}", lasted(briefing, message.happened_at));
+        let lasted = lasted(briefing, message.happened_at);
+        if briefing.comes_and_goes() {
+            return format!("{word} after coming and going for {lasted}");
+        }
+        return format!("{word} after {lasted}");
     }
     if let Some(muted) = &briefing.muted {
         let word = if muted.silences.is_empty() {
@@ -193,7 +197,7 @@ pub(super) fn state(message: &Message<'_>) -> String {
             format!("{thing} AGAIN ({} time)", ordinal(briefing.reopened + 1))
         }
         Reason::Changed | Reason::Reminder | Reason::Muted => {
-            let so_far = between(briefing.onset_at, message.happened_at);
+            let so_far = between(briefing.since(), message.happened_at);
             format!("STILL {thing} {}", duration(so_far))
         }
         Reason::Acknowledged => match &briefing.acknowledged {
@@ -239,12 +243,16 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
     } else if message.reason == Reason::Notice {
         format!("seen first at {}", clock.time_and_zone(briefing.onset_at))
     } else {
-        format!("since {}", clock.time_and_zone(briefing.onset_at))
+        let first = match briefing.back_since {
+            Some(_) => format!(", first at {}", clock.time_and_zone(briefing.onset_at)),
+            None => String::new(),
+        };
+        format!("since {}{first}", clock.time_and_zone(briefing.since()))
     };
     let (service, headline) = (line(&briefing.service), line(&briefing.headline));
     let mut parts = vec![state(message)];
-    // "GMC · GMC refuses …" says it twice.
-    if !headline.starts_with(&service) {
+    // "GMC · GMC refuses …" says it twice, and our own side is no partner's.
+    if !headline.starts_with(&service) && !briefing.our_side {
         parts.push(service);
     }
     parts.extend([headline, when]);
@@ -266,7 +274,7 @@ pub(super) fn remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
         remarks.extend(briefing.muted.as_ref().map(muted));
         if !briefing.held_back.is_empty() {
             let by: Vec<String> = briefing.held_back.iter().map(|by| line(by)).collect();
-            remarks.push(format!("Muted until now by {}", by.join(", ")));
+            remarks.push(format!("Told only now: muted by {}", by.join(", ")));
         }
     }
     if message.late {

@@ -220,6 +220,7 @@ pub(super) fn march() -> Night {
         opened_at: incident.opened_at,
         resolved_at: None,
         reopened: 0,
+        back_since: None,
         failed_runs: incident.failed_runs,
         cells: vec![CellLine {
             cell: "legacy-reval from legacy-prod with gmc".to_owned(),

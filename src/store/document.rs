@@ -850,6 +850,8 @@ struct BriefingDoc {
     opened_at: String,
     resolved_at: Option<String>,
     reopened: u32,
+    #[serde(default)]
+    back_since: Option<String>,
     failed_runs: u32,
     /// `(cell, kind, failing)`.
     cells: Vec<(String, String, bool)>,
@@ -909,6 +911,7 @@ impl From<&Briefing> for BriefingDoc {
             opened_at: briefing.opened_at.to_string(),
             resolved_at: briefing.resolved_at.map(|t| t.to_string()),
             reopened: briefing.reopened,
+            back_since: briefing.back_since.map(|t| t.to_string()),
             failed_runs: briefing.failed_runs,
             cells: briefing
                 .cells
@@ -964,6 +967,7 @@ impl TryFrom<BriefingDoc> for Briefing {
             opened_at: at(&doc.opened_at)?,
             resolved_at: at_option(doc.resolved_at.as_ref())?,
             reopened: doc.reopened,
+            back_since: at_option(doc.back_since.as_ref())?,
             failed_runs: doc.failed_runs,
             cells: doc
                 .cells

@@ -118,6 +118,7 @@ pub(crate) fn briefing() -> Briefing {
         opened_at: at("2021-02-28T02:15:10Z"),
         resolved_at: None,
         reopened: 0,
+        back_since: None,
         failed_runs: 7,
         cells: vec![
             CellLine { cell: "gmc-connect from legacy-prod as legacy-reval with gmc".into(), kind: Kind::EdgeBlock, failing: true },
@@ -179,6 +180,7 @@ pub(crate) fn notification(reason: Reason, sequence: u32, receiver: &str) -> Not
     }
     if reason == Reason::Reopened {
         briefing.reopened = 1;
+        briefing.back_since = Some(created_at);
     }
     Notification {
         delivery: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(sequence)),
@@ -746,6 +748,7 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
                 opened_at,
                 resolved_at,
                 reopened,
+                back_since: last_good_at.filter(|_| reopened > 0),
                 failed_runs,
                 cells,
                 expected,

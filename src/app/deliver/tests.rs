@@ -38,6 +38,7 @@ fn briefing() -> Briefing {
         opened_at: minute(0),
         resolved_at: None,
         reopened: 0,
+        back_since: None,
         failed_runs: 3,
         cells: vec![],
         expected: String::new(),

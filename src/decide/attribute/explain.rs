@@ -106,5 +106,8 @@ pub fn missing(universe: &Universe, book: &RuleBook, ambiguity: &Ambiguity) -> O
             }
         }
     }
-    (!wants.is_empty()).then(|| wants.join(" or "))
+    (!wants.is_empty()).then(|| {
+        let wants = wants.join(" or ");
+        format!("{wants} in the configuration; none that it could be compared with is probed")
+    })
 }

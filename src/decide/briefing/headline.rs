@@ -303,7 +303,7 @@ impl Story<'_> {
         let count = self.incident.cells.len();
         let target = match &self.incident.subject {
             Subject::Host(name) | Subject::Partner(name) => format!(" of {name}"),
-            Subject::OurNetwork => " of our own network".to_owned(),
+            Subject::OurNetwork => String::new(),
         };
         let answer = if self.watched().is_some() {
             ("is answered as expected", "are answered as expected")
@@ -316,6 +316,12 @@ impl Story<'_> {
             2 => format!("Both cells{target} that failed {} again.", answer.1),
             _ => format!("All {count} cells{target} that failed {} again.", answer.1),
         };
+        if self.incident.subject == Subject::OurNetwork {
+            return format!(
+                "Our own network is well again: {}.",
+                over.trim_end_matches('.').to_lowercase()
+            );
+        }
         if self.incident.comes_and_goes() {
             return format!("{over} It came {} times.", self.incident.reopened + 1);
         }

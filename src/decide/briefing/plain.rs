@@ -35,6 +35,10 @@ impl Story<'_> {
                 "It may fail for some people and work for others: one of our internet connections is at fault".to_owned()
             );
         }
+        let (_, _, others) = self.whom_it_hits();
+        if others && self.is_about_us() && self.fails().is_none() {
+            return Some("It may fail for some people and work for others".to_owned());
+        }
         let fails = self.fails()?;
         Some(format!(
             "It fails {}; trying again may help",
