@@ -40,6 +40,13 @@ pub(super) struct Send<'a> {
     pub(super) whole: bool,
 }
 
+impl Send<'_> {
+    /// Whether this row is told by the message as well.
+    pub(super) fn tells(&self, row: &Delivery) -> bool {
+        self.merged.contains(&row.notification.delivery)
+    }
+}
+
 /// What the order depends on besides the rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
@@ -130,11 +137,17 @@ fn next_of(rows: &[Delivery], rules: Rules) -> Step<'_> {
     let Some((first, later)) = rows.split_first() else {
         return Step::Wait(None);
     };
+    // It came back before its end was due to be told: who knows that it is there need hear of neither.
+    if let Some(at) = rows.windows(2).position(came_back_in_time) {
+        return overtake(&rows[at..at + 2], "came back before its end was told");
+    }
     let reason = first.notification.reason;
     let unclear = uncertain(first) && rules.looks;
     let end = later
         .iter()
-        .position(|d| d.notification.reason == Reason::Resolved)
+        .position(|d| {
+            d.notification.reason == Reason::Resolved && d.notification.not_before <= rules.now
+        })
         .map(|at| at + 1);
     match (reason, end) {
         (Reason::Reminder, _) if !later.is_empty() => overtake(&rows[..1], "overtaken"),
@@ -179,6 +192,17 @@ fn next_of(rows: &[Delivery], rules: Rules) -> Step<'_> {
         }
         _ => send_at(ready_at(first, rules), first, first, &[], false, rules),
     }
+}
+
+/// An end that was not due yet, and a return.
+fn came_back_in_time(rows: &[Delivery]) -> bool {
+    let [end, back] = rows else {
+        return false;
+    };
+    (end.notification.reason, back.notification.reason) == (Reason::Resolved, Reason::Reopened)
+        && end.attempts == 0
+        && !uncertain(end)
+        && end.notification.not_before >= created(back)
 }
 
 fn overtake<'a>(rows: &'a [Delivery], why: &'static str) -> Step<'a> {
