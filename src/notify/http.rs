@@ -89,7 +89,12 @@ impl Hurdle {
         }
         let io = error.downcast_ref::<Error>();
         let here = match io.map(Error::kind) {
-            Some(ErrorKind::ConnectionRefused) => Some(Self::Refused),
+            // A server that is just closing takes the connection and breaks it before anything was sent.
+            Some(
+                ErrorKind::ConnectionRefused
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted,
+            ) => Some(Self::Refused),
             Some(ErrorKind::TimedOut) => Some(Self::Silent),
             Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => Some(Self::NoRoute),
             _ => None,
