@@ -12,7 +12,7 @@
 //! | [`clock`] | the one place that reads the wall clock | nothing of ours |
 //! | [`probe`] | runs one cell over real sockets, returns an observation | domain |
 //! | [`store`] | the `SQLite` file: history, incidents, outbox | domain, clock |
-//! | [`notify`] | one message to one receiver: Slack, Teams, webhook, mail, `PagerDuty`, Alertmanager, the log | domain |
+//! | [`notify`] | one message to one receiver: Slack, Teams, webhook, mail, `PagerDuty`, Alertmanager, the log | domain, clock |
 //! | [`report`] | renderings for people: tables, incident texts | domain |
 //! | [`simulate`] | a partner API behind a rule-driven edge, on loopback | domain |
 //! | [`telemetry`] | what edgewatch says of itself: metrics, health, heartbeat | domain, clock |

@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("probe", &["domain"]),
     ("store", &["domain", "clock"]),
-    ("notify", &["domain"]),
+    ("notify", &["domain", "clock"]),
     ("report", &["domain"]),
     ("simulate", &["domain"]),
     ("telemetry", &["domain", "clock"]),

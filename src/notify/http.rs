@@ -5,13 +5,23 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+
 use super::CONNECT_TIMEOUT;
 use super::error::{Class, SendError};
+use crate::clock;
 
-/// Bytes read of an answer; Slack's largest we ask for, 100 messages of history, are well below.
-const ANSWER_BYTES_MAX: usize = 2 << 20;
+/// Bytes read of an answer; the largest we ask for are 100 messages of Slack's history, of 60 KB at the most.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// A longer `Retry-After` means no more than this one.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The HTTP client for receivers: bounded times, no redirects (a `POST` would become a `GET` that ends on a sign-in page).
+///
+/// Each request has a connection of its own: one that was kept may be closed by the other side just when it
+/// is used again, and then nobody knows whether the message arrived.
 ///
 /// `roots` are PEM texts; their certificates are trusted besides the system's.
 pub(super) fn client(timeout: Duration, roots: &[String]) -> Result<reqwest::Client, SendError> {
@@ -28,6 +38,7 @@ pub(super) fn client(timeout: Duration, roots: &[String]) -> Result<reqwest::Cli
         .timeout(timeout)
         .connect_timeout(CONNECT_TIMEOUT.min(timeout))
         .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(0)
         .retry(reqwest::retry::never());
     if !trusted.is_empty() {
         builder = builder.tls_certs_merge(trusted);
@@ -40,9 +51,69 @@ pub(super) fn client(timeout: Duration, roots: &[String]) -> Result<reqwest::Cli
 #[error("{self:?}")]
 pub(super) enum Failure {
     NoUrl,
-    NotConnected,
+    NotConnected(Hurdle),
     TimedOut,
     BrokeOff,
+}
+
+/// What stood in the way of a connection, as far as it can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hurdle {
+    /// The name has no address.
+    Name,
+    Refused,
+    Silent,
+    NoRoute,
+    /// The encrypted channel could not be agreed on: a certificate, or a peer that speaks no TLS.
+    Tls,
+    Unknown,
+}
+
+impl Hurdle {
+    fn of(error: &reqwest::Error) -> Self {
+        use std::error::Error as _;
+        let found = error.source().and_then(Self::among);
+        let silent = error.is_timeout().then_some(Self::Silent);
+        found.or(silent).unwrap_or(Self::Unknown)
+    }
+
+    /// The first that is known among this and its causes.
+    fn among(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        use std::io::{Error, ErrorKind};
+        if error.is::<rustls::Error>() {
+            return Some(Self::Tls);
+        }
+        // hyper-util has a private type for it, and only these words.
+        if error.to_string() == "dns error" {
+            return Some(Self::Name);
+        }
+        let io = error.downcast_ref::<Error>();
+        let here = match io.map(Error::kind) {
+            // A server that is just closing takes the connection and breaks it before anything was sent.
+            Some(
+                ErrorKind::ConnectionRefused
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted,
+            ) => Some(Self::Refused),
+            Some(ErrorKind::TimedOut) => Some(Self::Silent),
+            Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => Some(Self::NoRoute),
+            _ => None,
+        };
+        // What an I/O error wraps is not among its sources, only that one's.
+        here.or_else(|| Self::among(io?.get_ref()?))
+            .or_else(|| Self::among(error.source()?))
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Name => ": its name has no address here",
+            Self::Refused => ": refused",
+            Self::Silent => ": it did not answer",
+            Self::NoRoute => ": no way there",
+            Self::Tls => ": TLS failed, for want of a trusted certificate or of TLS",
+            Self::Unknown => "",
+        }
+    }
 }
 
 impl From<&reqwest::Error> for Failure {
@@ -50,7 +121,7 @@ impl From<&reqwest::Error> for Failure {
         if error.is_builder() {
             Self::NoUrl
         } else if error.is_connect() {
-            Self::NotConnected
+            Self::NotConnected(Hurdle::of(error))
         } else if error.is_timeout() {
             Self::TimedOut
         } else {
@@ -81,7 +152,7 @@ pub(super) struct Peer {
 /// What came back.
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// `Retry-After` in seconds.
+    /// What `Retry-After` asks for.
     pub(super) retry_after: Option<Duration>,
     /// Up to the bound; `Err` when it broke off.
     pub(super) body: Result<Vec<u8>, SendError>,
@@ -108,7 +179,7 @@ impl Peer {
         let answer = answer.map_err(|e| self.failed(Failure::from(&e)))?;
         Ok(Answer {
             status: answer.status().as_u16(),
-            retry_after: retry_after(&answer),
+            retry_after: retry_after(answer.headers()),
             body: read_body(answer)
                 .await
                 .map_err(|e| self.failed(Failure::from(&e))),
@@ -122,9 +193,10 @@ impl Peer {
             Failure::NoUrl => {
                 SendError::new(Class::Setup, format!("the address of {name} is no URL"))
             }
-            Failure::NotConnected => {
-                SendError::new(Class::Transient, format!("no connection to {name}"))
-            }
+            Failure::NotConnected(hurdle) => SendError::new(
+                Class::Transient,
+                format!("no connection to {name}{}", hurdle.words()),
+            ),
             Failure::TimedOut => self.unclear(format!("{name} did not answer in time")),
             Failure::BrokeOff => self.unclear(format!("the connection to {name} broke off")),
         }
@@ -193,15 +265,33 @@ pub(super) async fn read_body(mut answer: reqwest::Response) -> Result<Vec<u8>, 
     Ok(body)
 }
 
-/// Seconds of a `Retry-After` header, whole or not; `None` for a date or anything else.
-pub(super) fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
-    let text = answer
-        .headers()
-        .get(reqwest::header::RETRY_AFTER)?
-        .to_str()
-        .ok()?;
-    let seconds: f64 = text.trim().parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
+/// How long a `Retry-After` header asks to wait: seconds, whole or not, or a date; `None` for anything else.
+///
+/// A date is counted from the answer's own `Date`, as the clocks may differ; one that has passed asks for nothing.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let asked = text(RETRY_AFTER)?.trim();
+    if let Ok(seconds) = asked.parse::<f64>() {
+        // Also what is no number, and what is below nothing, is no answer.
+        let positive = seconds.is_finite() && seconds >= 0.0;
+        return positive.then(|| {
+            Duration::try_from_secs_f64(seconds)
+                .unwrap_or(RETRY_AFTER_MAX)
+                .min(RETRY_AFTER_MAX)
+        });
+    }
+    let until = date(asked)?;
+    let now = text(DATE).and_then(date).unwrap_or_else(clock::now);
+    let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// A date as HTTP writes it ("Wed, 21 Oct 2026 07:28:00 GMT"); the two older forms are no longer sent:
+/// <https://www.rfc-editor.org/rfc/rfc9110#name-date-time-formats> (2026-11-22).
+fn date(text: &str) -> Option<Timestamp> {
+    rfc2822::parse(text.trim())
+        .ok()
+        .map(|date| date.timestamp())
 }
 
 #[cfg(test)]
@@ -241,6 +331,76 @@ mod tests {
                 assert_eq!(said, expected, "{status} {again:?}");
             }
         }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let sent = "Wed, 21 Oct 2026 07:28:00 GMT";
+        for (asked, date, expected) in [
+            ("7", None, Some(7.0)),
+            (" 1.5 ", None, Some(1.5)),
+            ("0", None, Some(0.0)),
+            ("-1", None, None),
+            ("soon", None, None),
+            ("", None, None),
+            ("NaN", None, None),
+            ("inf", None, None),
+            ("99999999999999999999", None, Some(86_400.0)),
+            ("Wed, 21 Oct 2026 07:28:30 GMT", Some(sent), Some(30.0)),
+            ("Wed, 21 Oct 2026 07:27:00 GMT", Some(sent), Some(0.0)),
+            ("Thu, 21 Oct 2027 07:28:00 GMT", Some(sent), Some(86_400.0)),
+            ("Wed, 21 Oct 2026 25:99:00 GMT", Some(sent), None),
+            // Without a `Date`, or with a broken one, from our own time on.
+            ("Wed, 21 Oct 2015 07:28:00 GMT", None, Some(0.0)),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Some("today"), Some(0.0)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, asked.parse().unwrap());
+            if let Some(date) = date {
+                headers.insert(DATE, date.parse().unwrap());
+            }
+            let expected = expected.map(Duration::from_secs_f64);
+            assert_eq!(retry_after(&headers), expected, "{asked} {date:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+        let soon = clock::now() + Duration::from_secs(600);
+        let mut headers = HeaderMap::new();
+        let text = rfc2822::DateTimePrinter::new()
+            .timestamp_to_rfc9110_string(&soon)
+            .unwrap();
+        headers.insert(RETRY_AFTER, text.parse().unwrap());
+        let asked = retry_after(&headers).unwrap().as_secs();
+        assert!((500..=600).contains(&asked), "{asked}");
+    }
+
+    #[tokio::test]
+    async fn what_stood_in_the_way_of_a_connection_is_told() {
+        let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (no_tls, refused) = (plain.local_addr().unwrap(), closed.local_addr().unwrap());
+        drop(closed);
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = plain.accept().await.unwrap();
+            let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+        });
+        let client = client(Duration::from_secs(10), &[]).unwrap();
+        for (url, expected) in [
+            (format!("http://{refused}/"), "no connection to X: refused"),
+            (
+                format!("https://{no_tls}/"),
+                "no connection to X: TLS failed, for want of a trusted certificate or of TLS",
+            ),
+        ] {
+            let error = client.get(url).send().await.unwrap_err();
+            let peer = Peer {
+                name: "X",
+                again: Again::Twice,
+            };
+            let said = peer.failed(Failure::from(&error));
+            assert_eq!(said.text, expected, "{error:?}");
+        }
+        served.await.unwrap();
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use slack_morphism::errors::SlackClientError;
 use slack_morphism::prelude::{SlackApiChatPostMessageRequest, SlackApiChatUpdateRequest};
 use slack_morphism::{
     SlackApiToken, SlackApiTokenValue, SlackChannelId, SlackClient, SlackMessageContent, SlackTs,
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use super::error::{Class, SendError};
 use super::phrases::Phrases;
 use super::slack_connector::Connector;
-use super::slack_errors::classify;
+use super::slack_errors::{classify, forbids_reading};
 use super::slack_message::{self, EVENT_TYPE, Part};
 use super::{Message, REQUEST_TIMEOUT, Summary, slack_summary};
 use crate::domain::notification::{Reason, Templates};
@@ -37,6 +38,8 @@ const WHISPER_MAX: usize = 600;
 const NAME_MAX: usize = 100;
 /// Pages looked through; a channel with more messages since the try is not ours alone.
 const LOOK_PAGES: usize = 10;
+/// As long as this after the first try the message can't be looked for, it waits; then it is posted as a possible repeat.
+const LOOK_PATIENCE: Duration = Duration::from_secs(900);
 
 /// The parent message of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +82,17 @@ enum Found {
     Nothing,
     /// We may not look (a scope is missing).
     Forbidden,
+    /// Not found, but not everything could be looked through.
+    Unknown,
+}
+
+/// What a look into the channel came to.
+enum Looked {
+    At(Parent),
+    /// All of it was read, or more would have been there.
+    Through {
+        all: bool,
+    },
 }
 
 /// The message at the top of a thread.
@@ -304,15 +318,22 @@ impl Slack {
     ) -> Result<(), SendError> {
         let Some(parent) = parent else { return Ok(()) };
         let found = self
-            .look(message.delivery, Part::Reply, Some(parent), look_since)
+            .look(
+                message.delivery,
+                Part::Reply,
+                Some(parent),
+                look_since,
+                message.now,
+            )
             .await?;
         if matches!(found, Found::At(_)) {
             return Ok(());
         }
         let forbidden = matches!(found, Found::Forbidden);
+        let repeat = forbidden || matches!(found, Found::Unknown);
         let incident = Some(message.briefing.incident);
         let metadata = slack_message::metadata(message.delivery, Part::Reply, incident);
-        let content = content(&repeated(message, forbidden)).with_metadata(metadata);
+        let content = content(&repeated(message, repeat)).with_metadata(metadata);
         let request = request(&parent.channel, content)
             .with_thread_ts(SlackTs(parent.ts.clone()))
             .opt_reply_broadcast(broadcast.then_some(true));
@@ -340,9 +361,10 @@ impl Slack {
             }
         }
         let found = self
-            .look(what.delivery, what.part, None, what.look_since)
+            .look(what.delivery, what.part, None, what.look_since, message.now)
             .await?;
         let forbidden = matches!(found, Found::Forbidden);
+        let repeat = forbidden || matches!(found, Found::Unknown);
         if let Found::At(found) = found {
             *parent = Some(found.clone());
             // A summary may have been posted by another member's delivery, and tell less than is known now.
@@ -353,7 +375,7 @@ impl Slack {
             return Ok(false);
         }
         let metadata = slack_message::metadata(what.delivery, what.part, what.incident);
-        let content = content(&repeated(message, forbidden), true).with_metadata(metadata);
+        let content = content(&repeated(message, repeat), true).with_metadata(metadata);
         let posted = self
             .post(&request(&self.channel, content), forbidden)
             .await?;
@@ -414,6 +436,15 @@ impl Slack {
         method: &str,
         parameters: &[(&'static str, String)],
     ) -> Result<Value, SendError> {
+        let answer = self.ask(method, parameters).await;
+        answer.map_err(|e| classify(&e))
+    }
+
+    async fn ask(
+        &self,
+        method: &str,
+        parameters: &[(&'static str, String)],
+    ) -> Result<Value, SlackClientError> {
         let token = self.token();
         let session = self.client.open_session(&token);
         let parameters: Vec<(&str, Option<&str>)> = parameters
@@ -424,7 +455,6 @@ impl Slack {
             .http_session_api
             .http_get(method, &parameters, None)
             .await
-            .map_err(|e| classify(&e))
     }
 
     fn token(&self) -> SlackApiToken {
@@ -438,36 +468,79 @@ impl Slack {
         part: Part,
         parent: Option<&Parent>,
         since: Option<Timestamp>,
+        now: Timestamp,
     ) -> Result<Found, SendError> {
         let Some(since) = since else {
             return Ok(Found::Nothing);
         };
-        match self.find(delivery, part, parent, since).await {
-            Err(error) if error.class == Class::Setup => {
-                tracing::warn!(
-                    "can't look for an earlier try in Slack, so a message may come twice: {error}"
-                );
-                Ok(Found::Forbidden)
+        let twice = "can't look for an earlier try in Slack, so a message may come twice";
+        let error = match self.find(delivery, part, parent, since).await {
+            Ok(Looked::At(there)) => return Ok(Found::At(there)),
+            Ok(Looked::Through { all: true }) => return Ok(Found::Nothing),
+            Ok(Looked::Through { all: false }) => {
+                tracing::warn!("{twice}: the channel has too many messages since then");
+                return Ok(Found::Unknown);
             }
-            other => other,
+            Err(error) => error,
+        };
+        let forbidden = forbids_reading(&error);
+        let error = classify(&error);
+        if forbidden {
+            tracing::warn!("{twice}: {error}");
+            return Ok(Found::Forbidden);
         }
+        let patient = since
+            .checked_add(LOOK_PATIENCE)
+            .is_ok_and(|until| now < until);
+        if patient || matches!(error.class, Class::SlowDown(_) | Class::Transient) {
+            return Err(error);
+        }
+        tracing::warn!("{twice}: {error}");
+        Ok(Found::Unknown)
     }
 
+    /// Looks from the time of the first try on, and, as Slack's clock may be behind ours, at what is newest.
     async fn find(
         &self,
         delivery: Uuid,
         part: Part,
         parent: Option<&Parent>,
         since: Timestamp,
-    ) -> Result<Found, SendError> {
+    ) -> Result<Looked, SlackClientError> {
         let oldest = since.checked_sub(LOOK_BACK).unwrap_or(since).as_second();
+        let oldest = ("oldest", format!("{oldest}.000000"));
+        let looked = self
+            .leaf_through(delivery, part, parent, Some(oldest), LOOK_PAGES)
+            .await?;
+        let Looked::Through { all } = looked else {
+            return Ok(looked);
+        };
+        // A thread begins with what is oldest, a channel with what is newest.
+        let pages = if parent.is_some() { LOOK_PAGES } else { 1 };
+        match self
+            .leaf_through(delivery, part, parent, None, pages)
+            .await?
+        {
+            Looked::Through { .. } => Ok(Looked::Through { all }),
+            found @ Looked::At(_) => Ok(found),
+        }
+    }
+
+    async fn leaf_through(
+        &self,
+        delivery: Uuid,
+        part: Part,
+        parent: Option<&Parent>,
+        oldest: Option<(&'static str, String)>,
+        pages: usize,
+    ) -> Result<Looked, SlackClientError> {
         let channel = parent.map_or(&self.channel, |p| &p.channel);
         let mut parameters = vec![
             ("channel", channel.clone()),
-            ("oldest", format!("{oldest}.000000")),
             ("limit", LOOK_PAGE.to_owned()),
             ("include_all_metadata", "true".to_owned()),
         ];
+        parameters.extend(oldest);
         let method = if let Some(parent) = parent {
             parameters.push(("ts", parent.ts.clone()));
             "conversations.replies"
@@ -475,15 +548,15 @@ impl Slack {
             "conversations.history"
         };
         let bot = self.bot().await;
-        for _ in 0..LOOK_PAGES {
-            let page = self.get(method, &parameters).await?;
+        for _ in 0..pages {
+            let page = self.ask(method, &parameters).await?;
             let ours = page["messages"]
                 .as_array()
                 .into_iter()
                 .flatten()
                 .find(|m| is_ours(m, delivery, part, bot.as_deref()));
             if let Some(ts) = ours.and_then(|m| m["ts"].as_str()) {
-                return Ok(Found::At(Parent {
+                return Ok(Looked::At(Parent {
                     channel: channel.clone(),
                     ts: ts.to_owned(),
                 }));
@@ -493,10 +566,10 @@ impl Slack {
                     parameters.retain(|(name, _)| *name != "cursor");
                     parameters.push(("cursor", cursor.to_owned()));
                 }
-                _ => return Ok(Found::Nothing),
+                _ => return Ok(Looked::Through { all: true }),
             }
         }
-        Ok(Found::Nothing)
+        Ok(Looked::Through { all: false })
     }
 
     /// Tells one person in the channel something that the others do not see.

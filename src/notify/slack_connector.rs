@@ -56,7 +56,7 @@ impl Connector {
         };
         let answer = request.send().await.map_err(|e| transport(&e))?;
         let status = answer.status();
-        let retry_after = http::retry_after(&answer);
+        let retry_after = http::retry_after(answer.headers());
         if status.as_u16() == 429 || (status.as_u16() == 503 && retry_after.is_some()) {
             let mut error = SlackRateLimitError::new().opt_retry_after(retry_after);
             if status.as_u16() == 503 {

@@ -100,8 +100,34 @@ pub(super) fn classify(error: &SlackClientError) -> SendError {
 /// A status that is not 200: Slack says what is wrong with a message in an answer of 200.
 fn http(status: u16) -> SendError {
     match PEER.judge(status, None) {
+        // It says nothing of the message, so the message may be there.
+        Ok(()) => SendError::new(Class::Ambiguous, format!("Slack answered HTTP {status}")),
         Err(error) if error.class != Class::Payload => error,
         _ => SendError::new(Class::Setup, format!("Slack answered HTTP {status}")),
+    }
+}
+
+/// Whether the set-up forbids to read the channel, which says nothing of whether we may post.
+///
+/// A token that is refused, a redirect or a sign-in page concern posting just as well.
+pub(super) fn forbids_reading(error: &SlackClientError) -> bool {
+    const CODES: &[&str] = &[
+        "missing_scope",
+        "not_in_channel",
+        "channel_not_found",
+        "no_permission",
+        "access_denied",
+        "not_allowed_token_type",
+        "method_not_supported_for_channel_type",
+        "unknown_method",
+    ];
+    match error {
+        SlackClientError::ApiError(error) => CODES.contains(&error.code.as_str()),
+        // A relay that lets only posts through.
+        SlackClientError::HttpError(error) => {
+            matches!(error.status_code.as_u16(), 403 | 404 | 405 | 501)
+        }
+        _ => false,
     }
 }
 

@@ -99,9 +99,15 @@ fn classify(answer: Answer) -> Result<(), SendError> {
     let text = format!("Teams answered HTTP {}", answer.status);
     match answer.status {
         200 => read_200(&answer.body?),
-        202 => Ok(()),
-        // A flow that runs has answered 202 before; of a 5xx it is all but sure that it did not.
-        500..=599 => Err(SendError {
+        // 202 is what a flow says; one that answers by an action of its own may choose another.
+        201..=299 => Ok(()),
+        // What stands in front of the flow gave up or broke: the flow may have run all the same, and the
+        // next card says so. It all but surely did not, so that it is not kept from trying for long.
+        500..=502 | 504..=599 => Err(SendError {
+            retry_after: answer.retry_after,
+            ..SendError::new(Class::Ambiguous, text)
+        }),
+        503 => Err(SendError {
             retry_after: answer.retry_after,
             ..SendError::new(Class::Transient, text)
         }),
@@ -343,7 +349,10 @@ mod tests {
             (404, "", Err(Class::Setup)),
             (410, "", Err(Class::Setup)),
             (413, "", Err(Class::Payload)),
-            (500, "", Err(Class::Transient)),
+            (201, "", Ok(())),
+            (204, "", Ok(())),
+            (500, "", Err(Class::Ambiguous)),
+            (502, "", Err(Class::Ambiguous)),
             (503, "", Err(Class::Transient)),
         ] {
             assert_eq!(class(status, body), expected, "{status} {body}");

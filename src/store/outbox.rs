@@ -471,6 +471,17 @@ impl Store {
             .await
     }
 
+    /// Notes who is told instead, without a try: the row waits on.
+    pub async fn divert(&self, delivery: &Delivery, divert: Divert) -> Result<(), StoreError> {
+        let key = Key::of(delivery);
+        self.write("mark a notification", move |transaction, path| {
+            put_divert(transaction, path, &key, divert)
+        })
+        .await?;
+        self.outbox_changed();
+        Ok(())
+    }
+
     /// As [`Store::settle`], for what one message told together: all of it or nothing.
     pub async fn settle_all(
         &self,
@@ -493,21 +504,8 @@ impl Store {
                 |e: rusqlite::Error| StoreError::from_sqlite(path, "mark a notification", &e);
             for (key, outcome, divert) in settled {
                 settle(transaction, &key, &outcome, now).map_err(error)?;
-                let Some(divert) = divert else { continue };
-                transaction
-                    .execute(
-                        "UPDATE outbox SET diverted = 1 WHERE delivery = ?",
-                        [&key.delivery],
-                    )
-                    .map_err(error)?;
-                if let Divert::To { notification, note } = divert {
-                    put(
-                        transaction,
-                        path,
-                        &notification,
-                        &key.receiver,
-                        note.as_deref(),
-                    )?;
+                if let Some(divert) = divert {
+                    put_divert(transaction, path, &key, divert)?;
                 }
             }
             Ok(())
@@ -523,6 +521,30 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn put_divert(
+    transaction: &Transaction<'_>,
+    path: &Path,
+    key: &Key,
+    divert: Divert,
+) -> Result<(), StoreError> {
+    transaction
+        .execute(
+            "UPDATE outbox SET diverted = 1 WHERE delivery = ?",
+            [&key.delivery],
+        )
+        .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))?;
+    if let Divert::To { notification, note } = divert {
+        put(
+            transaction,
+            path,
+            &notification,
+            &key.receiver,
+            note.as_deref(),
+        )?;
+    }
+    Ok(())
 }
 
 /// What names a row and its thread.

@@ -649,6 +649,135 @@ async fn a_refused_layout_is_sent_as_plain_text() {
     assert_eq!(body.as_array().unwrap().len(), 1);
 }
 
+/// A look-up that fails for a while puts the repeat off; only one that may not be made, or never ends, lets it go out marked.
+#[tokio::test]
+async fn a_look_that_fails_is_no_reason_to_post_twice() {
+    for fault in [
+        Fault::SlowDown(Some("0")),
+        Fault::Status(500),
+        Fault::Status(302),
+        Fault::Redirect,
+        Fault::Page,
+        Fault::Refused("internal_error"),
+        Fault::Refused("token_revoked"),
+        Fault::Refused("ratelimited"),
+        Fault::RefusedSilently,
+    ] {
+        let (world, slack) = (World::new(), Fake::slack().await);
+        slack.fault("chat.postMessage", Fault::TakenThenDropped);
+        slack.fault("conversations.history", fault);
+        slack.fault("conversations.history", fault);
+        let mut receiver = engineers(&slack);
+        receiver.fallback = None;
+        let deliver = world.deliver(&[receiver], timing()).await;
+        world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+        slack
+            .until("the evidence", |s| s.replies().len() == 1)
+            .await;
+        deliver.stop(PATIENCE).await;
+        assert_eq!(slack.parents().len(), 1, "{fault:?}: {:?}", slack.calls());
+        let told = slack.parents()[0].body.to_string();
+        assert!(!told.contains("repeat"), "{fault:?}: {told}");
+    }
+}
+
+/// A pause that nobody can mean does not silence a channel, and one that is meant is kept.
+#[tokio::test]
+async fn a_date_in_retry_after_is_kept() {
+    for (asked, told) in [
+        ("Wed, 21 Oct 2015 07:28:00 GMT", true),
+        ("Wed, 01 Dec 9999 00:00:00 GMT", false),
+    ] {
+        let (world, slack) = (World::new(), Fake::slack().await);
+        slack.fault("chat.postMessage", Fault::SlowDown(Some(asked)));
+        let slow = Timing {
+            slow_down: Duration::from_secs(3_600),
+            slow_down_max: Duration::from_secs(1_800),
+            ..timing()
+        };
+        let deliver = world.deliver(&[engineers(&slack)], slow).await;
+        world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+        if told {
+            slack.until("the opening", |s| s.replies().len() == 1).await;
+        } else {
+            slack.until("the try", |s| s.calls().len() == 1).await;
+        }
+        deliver.stop(PATIENCE).await;
+        let waiting = world.store.undelivered().await.unwrap();
+        let wait = waiting.first().map(|d| {
+            let at = d.next_at.unwrap();
+            at.duration_since(d.last_attempt_at.unwrap()).as_secs()
+        });
+        match wait {
+            None => assert!(told, "{asked}"),
+            Some(wait) => assert!(!told && (1_800..1_830).contains(&wait), "{asked}: {wait}"),
+        }
+    }
+}
+
+/// What broke off in front of a flow may have run, and the next card says so; any good status is an end.
+#[tokio::test]
+async fn teams_says_of_a_card_after_a_broken_answer_that_it_may_be_the_second() {
+    for (fault, cards, marked) in [
+        (Fault::TakenThen500, 2, true),
+        (Fault::Status(502), 1, true),
+        (Fault::Status(503), 1, false),
+        (Fault::SlowDown(Some("0")), 1, false),
+    ] {
+        let (world, teams) = (World::new(), Fake::teams().await);
+        teams.fault("webhook", fault);
+        let deliver = world.deliver(&[support(&teams)], timing()).await;
+        world.due(&[fresh(1, Reason::Opened, 0, "support")]).await;
+        teams.until("both calls", |t| t.calls().len() == 2).await;
+        deliver.stop(PATIENCE).await;
+        assert_eq!(teams.cards().len(), cards, "{fault:?}");
+        let last = teams.cards().last().unwrap().to_string();
+        assert_eq!(last.contains("second copy"), marked, "{fault:?}: {last}");
+    }
+}
+
+/// No try fails for hours, so long is the pause: the fallback hears of it in time all the same, and of the end at once.
+#[tokio::test]
+async fn the_fallback_does_not_wait_for_a_try_to_fail() {
+    for (fault, uncertain) in [(Fault::Status(408), false), (Fault::TakenThen500, true)] {
+        let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
+        slack.fault("chat.postMessage", fault);
+        let patient = Timing {
+            backoff_min: Duration::from_secs(36_000),
+            backoff_max: Duration::from_secs(36_000),
+            look: Duration::from_secs(36_000),
+            divert: Duration::from_millis(50),
+            ..timing()
+        };
+        let receivers = [engineers(&slack), support(&teams)];
+        let deliver = world.deliver(&receivers, patient).await;
+        world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+        teams.until("the opening", |t| t.cards().len() == 1).await;
+        world
+            .resolve(1, &[fresh(1, Reason::Resolved, 1, "engineers")])
+            .await;
+        teams.until("the end", |t| t.cards().len() == 2).await;
+        deliver.stop(PATIENCE).await;
+        assert_eq!(slack.calls().len(), 1, "{fault:?}: {:?}", slack.calls());
+        let cards: Vec<String> = teams.cards().iter().map(ToString::to_string).collect();
+        assert!(cards[0].contains("another channel"), "{}", cards[0]);
+        assert!(cards[1].contains("FIXED"), "{}", cards[1]);
+        // Nothing was given up: both wait for the channel itself.
+        let waiting = world.store.undelivered().await.unwrap();
+        let waiting: Vec<_> = waiting
+            .iter()
+            .map(|d| (d.notification.reason, d.progress, d.diverted, d.uncertain))
+            .collect();
+        assert_eq!(
+            waiting,
+            [
+                (Reason::Opened, Progress::Pending, true, uncertain),
+                (Reason::Resolved, Progress::Pending, true, false)
+            ]
+        );
+    }
+}
+
 #[tokio::test]
 async fn given_up_in_the_end_and_listed() {
     let (world, slack) = (World::new(), Fake::slack().await);
@@ -657,6 +786,7 @@ async fn given_up_in_the_end_and_listed() {
     receiver.fallback = None;
     let short = Timing {
         give_up: Duration::ZERO,
+        give_up_tries: 0,
         ..timing()
     };
     let deliver = world.deliver(&[receiver], short).await;

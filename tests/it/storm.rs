@@ -304,6 +304,7 @@ async fn teams_gets_one_card_for_many() {
         teams.fault("webhook", fault);
         let deliver = world.deliver(&[support(&teams)], timing()).await;
         let twice = usize::from(matches!(fault, Fault::TakenThenDropped));
+        let doubtful = matches!(fault, Fault::TakenThenDropped | Fault::Status(500));
         teams
             .until("the card", |t| t.cards().len() == 1 + twice)
             .await;
@@ -316,7 +317,7 @@ async fn teams_gets_one_card_for_many() {
         }
         assert_eq!(
             card.to_string().contains("second copy"),
-            twice == 1,
+            doubtful,
             "{fault:?}"
         );
         deliver.stop(PATIENCE).await;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::timing::{divertible, elapsed};
 use crate::domain::notification::{Briefing, Reason};
 use crate::store::{Delivery, Progress};
 
@@ -87,6 +88,34 @@ pub(super) fn ready(rows: &[Delivery], rules: Rules) -> Vec<Send<'_>> {
         .collect()
 }
 
+/// What the fallback is to be told now because this receiver can't be reached, and when to look again.
+///
+/// An opening or an end that was tried for `patience` in vain; and what became due behind it, so that whoever
+/// heard of an opening hears of its end as soon as it is there. No try has to fail at that moment: the
+/// pauses between tries grow longer than anybody should wait.
+pub(super) fn overdue(
+    rows: &[Delivery],
+    now: Timestamp,
+    patience: Duration,
+) -> (Vec<&Delivery>, Option<Timestamp>) {
+    let (mut due, mut next) = (Vec::new(), None);
+    for group in groups(rows) {
+        // What never was tried is not kept back by the receiver.
+        let Some(since) = group.iter().filter_map(|d| d.first_attempt_at).min() else {
+            continue;
+        };
+        let waiting = group
+            .iter()
+            .filter(|d| divertible(d) && ready_at_first(d, now) <= now);
+        if elapsed(since, now) >= patience {
+            due.extend(waiting);
+        } else if waiting.count() > 0 {
+            next = earlier(next, since.checked_add(patience).ok());
+        }
+    }
+    (due, next)
+}
+
 /// The rows of each incident and lane; a notice stands alone, as none has to wait for another.
 pub(super) fn groups(rows: &[Delivery]) -> impl Iterator<Item = &[Delivery]> {
     rows.chunk_by(|a, b| {
@@ -138,7 +167,12 @@ fn next_of(rows: &[Delivery], rules: Rules) -> Step<'_> {
             {
                 return overtake(&rows[..=end], "over before it was due");
             }
-            let ready = ready_at(first, rules).max(ready_at(last, rules));
+            // What may have been told needs no second telling; that it is over was never told.
+            let ready = if uncertain(first) {
+                ready_at(last, rules)
+            } else {
+                ready_at(first, rules).max(ready_at(last, rules))
+            };
             let whole = reason == Reason::Opened;
             send_at(ready, last, last, &rows[..end], whole, rules)
         }
@@ -209,15 +243,25 @@ pub(super) fn uncertain(delivery: &Delivery) -> bool {
     delivery.uncertain || delivery.progress == Progress::Sending
 }
 
+/// When the row may be tried for the first time; what was written in the future was written before the clock was set back.
+fn ready_at_first(delivery: &Delivery, now: Timestamp) -> Timestamp {
+    let ahead = elapsed(now, created(delivery));
+    let not_before = delivery.notification.not_before;
+    not_before.checked_sub(ahead).unwrap_or(not_before)
+}
+
 /// When the row may be tried.
 fn ready_at(delivery: &Delivery, rules: Rules) -> Timestamp {
-    let not_before = delivery.notification.not_before;
-    let far = rules
-        .now
-        .checked_add(rules.wait_max)
-        .unwrap_or(Timestamp::MAX);
-    match delivery.next_at {
-        Some(at) if at <= far => at.max(not_before),
-        _ => not_before,
+    let Rules { now, wait_max, .. } = rules;
+    let not_before = ready_at_first(delivery, now);
+    let Some(next_at) = delivery.next_at else {
+        return not_before;
+    };
+    let tried_at = delivery.last_attempt_at.unwrap_or(next_at);
+    let wait_max = wait_max.max(elapsed(tried_at, next_at));
+    if elapsed(now, next_at) <= wait_max {
+        next_at.max(not_before)
+    } else {
+        not_before
     }
 }

@@ -105,6 +105,9 @@ fn rows(table: &str) -> Vec<Delivery> {
                         delivery.notification.not_before = minute(at.parse().unwrap());
                     }
                     ("next", at) => delivery.next_at = Some(minute(at.parse().unwrap())),
+                    ("last", at) => {
+                        delivery.last_attempt_at = Some(minute(at.parse().unwrap()));
+                    }
                     ("tried", _) => delivery.attempts = 1,
                     ("unclear", _) => {
                         delivery.uncertain = true;
@@ -256,6 +259,34 @@ fn order_within_and_between_incidents() {
         "wait 7",
     );
     check(
+        "a long pause is one when it began before now",
+        "1 opened@0 unclear last=0 next=120",
+        5,
+        false,
+        "wait 120",
+    );
+    check(
+        "the clock was set back during a long pause",
+        "1 opened@600 unclear last=600 next=720",
+        5,
+        false,
+        "send 0 opened",
+    );
+    check(
+        "the clock was set back after the opening",
+        "1 opened@600 after=600",
+        5,
+        true,
+        "send 0 opened",
+    );
+    check(
+        "the clock was set back after an opening that is to wait",
+        "1 opened@600 after=610",
+        5,
+        true,
+        "wait 15",
+    );
+    check(
         "the clock was set back: no retry is hours away",
         "1 opened@0 tried next=600",
         5,
@@ -297,6 +328,13 @@ fn what_waited_too_long_is_told_as_it_is_now() {
     check(
         "where nothing can be looked up, the end tells it",
         "1 opened@0 sending, 1 resolved@5",
+        6,
+        false,
+        "send 1 resolved with 0 whole",
+    );
+    check(
+        "nor does the end wait for a repeat of the opening",
+        "1 opened@0 unclear next=90 last=0, 1 resolved@5",
         6,
         false,
         "send 1 resolved with 0 whole",
@@ -626,16 +664,86 @@ fn trouble_that_lasts_is_diverted_and_then_given_up() {
         after_failure(&timing, &plain, &payload, minute(0), 1.0),
         (timing::Verdict::Dead, true)
     );
+    assert_ne!(
+        judge(&delivery(1), 3 * 24 * 60).0,
+        timing::Verdict::Dead,
+        "one bad minute after days of sleep is not a day of tries"
+    );
+}
+
+/// Nobody can look up whether a try arrived: it is tried for a day like all others, but ever more rarely.
+#[test]
+fn what_nobody_can_look_up_is_tried_for_a_day_but_not_often() {
+    let timing = Timing::default();
     let blind = SendError {
         class: Class::Ambiguous,
         blind: true,
-        ..error.clone()
+        text: String::new(),
+        retry_after: None,
     };
-    assert_eq!(
-        after_failure(&timing, &delivery(4), &blind, minute(0), 1.0).0,
-        timing::Verdict::Dead,
-        "the fifth that nobody can look up"
-    );
+    let (mut at, mut waits) = (minute(0), Vec::new());
+    loop {
+        let delivery = Delivery {
+            attempts: u32::try_from(waits.len()).unwrap(),
+            first_attempt_at: (!waits.is_empty()).then(|| minute(0)),
+            ..rows("1 opened@0").remove(0)
+        };
+        match after_failure(&timing, &delivery, &blind, at, 0.5).0 {
+            timing::Verdict::Again { wait, .. } => {
+                waits.push(wait.as_secs() / 60);
+                at += wait;
+            }
+            timing::Verdict::Dead => break,
+        }
+    }
+    assert_eq!(waits[..7], [1, 10, 11, 22, 44, 88, 120]);
+    assert!(at >= minute(24 * 60), "{waits:?}");
+    assert!(waits.len() <= 20, "{waits:?}");
+}
+
+#[test]
+fn nobody_is_asked_for_ever_at_the_pace_he_asks_for() {
+    let timing = Timing::default();
+    let error = |class, after| SendError {
+        class,
+        text: String::new(),
+        blind: false,
+        retry_after: after,
+    };
+    let now = Some(Duration::ZERO);
+    for (name, failure, first, many) in [
+        (
+            "told to come back at once",
+            error(Class::SlowDown(now), None),
+            0,
+            300,
+        ),
+        (
+            "a 503 that says at once",
+            error(Class::Transient, now),
+            0,
+            300,
+        ),
+        (
+            "an unclear 503 that says at once",
+            error(Class::Ambiguous, now),
+            5,
+            300,
+        ),
+        ("gone, again and again", error(Class::Gone, None), 1, 300),
+    ] {
+        for (attempts, expected) in [(0, first), (20, many)] {
+            let delivery = Delivery {
+                attempts,
+                ..rows("1 opened@0").remove(0)
+            };
+            let (verdict, _) = after_failure(&timing, &delivery, &failure, minute(0), 1.0);
+            let timing::Verdict::Again { wait, .. } = verdict else {
+                panic!("{name}: {verdict:?}");
+            };
+            assert_eq!(wait.as_secs(), expected, "{name} after {attempts}");
+        }
+    }
 }
 
 #[test]

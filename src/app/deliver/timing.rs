@@ -24,17 +24,17 @@ pub struct Timing {
     pub check: Option<Duration>,
     /// Before an unclear try is looked up: it may still be on its way.
     pub look: Duration,
-    /// Before an unclear try is repeated where nothing can be looked up; the first time and later.
+    /// Before an unclear try is repeated where nothing can be looked up: the first time, then at least, and at most.
     pub blind_first: Duration,
     pub blind: Duration,
-    /// Tries where each may have arrived and none can be looked up.
-    pub blind_tries: u32,
+    pub blind_max: Duration,
     /// From then on a message says that it is late.
     pub late: Duration,
     /// Without success for so long, the fallback is told.
     pub divert: Duration,
-    /// Given up, as a dead letter, after this.
+    /// Given up, as a dead letter, after this and so many tries: the host may have slept meanwhile.
     pub give_up: Duration,
+    pub give_up_tries: u32,
     /// Between two messages to one receiver.
     pub gap_slack: Duration,
     pub gap_teams: Duration,
@@ -65,10 +65,11 @@ impl Default for Timing {
             look: Duration::from_secs(5),
             blind_first: Duration::from_secs(60),
             blind: Duration::from_secs(600),
-            blind_tries: 5,
+            blind_max: Duration::from_secs(2 * 3600),
             late: Duration::from_secs(120),
             divert: Duration::from_secs(180),
             give_up: Duration::from_secs(24 * 3600),
+            give_up_tries: 8,
             // About one message a second is allowed: <https://docs.slack.dev/apis/web-api/rate-limits> (2026-11-22).
             gap_slack: Duration::from_millis(1_100),
             // 100 cards an hour was the connectors' limit, 4 requests a second Teams': well inside both.
@@ -87,6 +88,9 @@ impl Default for Timing {
         }
     }
 }
+
+/// So many tries come back as early as the receiver says.
+const PROMPT_TRIES: u32 = 3;
 
 /// What a failure asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,10 +117,10 @@ pub(super) fn after_failure(
 ) -> (Verdict, bool) {
     let tries = delivery.attempts + 1;
     let since_first = elapsed(delivery.first_attempt_at.unwrap_or(now), now);
-    let verdict = if since_first >= timing.give_up {
+    let verdict = if since_first >= timing.give_up && tries >= timing.give_up_tries {
         Verdict::Dead
     } else {
-        by_class(timing, delivery, error, tries, random)
+        by_class(timing, delivery, error, since_first, random)
     };
     let told = divertible(delivery);
     let divert = told
@@ -130,13 +134,26 @@ fn by_class(
     timing: &Timing,
     delivery: &Delivery,
     error: &SendError,
-    tries: u32,
+    since_first: Duration,
     random: f64,
 ) -> Verdict {
-    let again = |wait: Duration, uncertain| Verdict::Again {
-        wait: error
-            .retry_after
-            .map_or(wait, |asked| asked.min(timing.slow_down_max)),
+    let tries = delivery.attempts + 1;
+    // Who always asks to come back at once is not asked for ever at that pace.
+    let patience = if tries > PROMPT_TRIES {
+        backoff(
+            timing.backoff_min,
+            timing.backoff_max,
+            tries - PROMPT_TRIES,
+            random,
+        )
+    } else {
+        Duration::ZERO
+    };
+    // `least` holds whatever was asked for.
+    let again = |wait: Duration, least: Duration, uncertain| Verdict::Again {
+        wait: error.retry_after.map_or(wait, |asked| {
+            asked.min(timing.slow_down_max).max(least).max(patience)
+        }),
         pause: false,
         uncertain,
         plain: false,
@@ -149,14 +166,20 @@ fn by_class(
     };
     let backoff = backoff(timing.backoff_min, timing.backoff_max, tries, random);
     match error.class {
-        Class::SlowDown(asked) => pause(asked.unwrap_or(timing.slow_down)),
+        Class::SlowDown(asked) => pause(asked.unwrap_or(timing.slow_down).max(patience)),
         Class::Setup => pause(timing.setup),
-        Class::Transient => again(backoff, false),
-        Class::Gone => again(timing.backoff_min, false),
-        Class::Ambiguous if error.blind && tries >= timing.blind_tries => Verdict::Dead,
-        Class::Ambiguous if error.blind && tries <= 1 => again(timing.blind_first, true),
-        Class::Ambiguous if error.blind => again(timing.blind, true),
-        Class::Ambiguous => again(backoff.max(timing.look), true),
+        Class::Transient => again(backoff, Duration::ZERO, false),
+        Class::Gone => again(timing.backoff_min.max(backoff), Duration::ZERO, false),
+        Class::Ambiguous if error.blind && tries <= 1 => {
+            again(timing.blind_first, Duration::ZERO, true)
+        }
+        // Each try may be one more copy: the longer it lasts, the fewer.
+        Class::Ambiguous if error.blind => again(
+            since_first.min(timing.blind_max).max(timing.blind),
+            Duration::ZERO,
+            true,
+        ),
+        Class::Ambiguous => again(backoff.max(timing.look), timing.look, true),
         Class::Closed => Verdict::Dead,
         Class::Payload if delivery.plain => Verdict::Dead,
         Class::Payload => Verdict::Again {

@@ -143,16 +143,23 @@ impl Worker {
                 }
                 continue;
             }
+            let (overdue, look) = order::overdue(&rows, now, self.timing.divert);
+            if !overdue.is_empty() {
+                self.divert_overdue(overdue, now).await?;
+                continue;
+            }
+            let look = look.map_or(SLEEP_MAX, |at| elapsed(now, at));
             if let Some(until) = self.pause(now) {
                 self.divert_waiting(&rows, until, now).await?;
                 let told = self.report(now).await?;
-                return Ok(elapsed(now, until).min(told));
+                return Ok(elapsed(now, until).min(told).min(look));
             }
             match step {
                 Step::Wait(until) => {
                     let idle = self.idle(now).await?;
                     let wait = until.map_or(SLEEP_MAX, |until| elapsed(now, until));
-                    return Ok(wait.min(idle).min(self.refresh(now).await?));
+                    let wait = wait.min(look).min(idle);
+                    return Ok(wait.min(self.refresh(now).await?));
                 }
                 Step::Send(send) => {
                     let (storm, sends) = self.together(&send, &rows, rules).await?;
@@ -226,6 +233,24 @@ impl Worker {
                     .await?;
                 self.diverted(now).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// What waits for too long goes to the fallback, and is tried here again in its time all the same.
+    async fn divert_overdue(
+        &mut self,
+        rows: Vec<&Delivery>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for delivery in rows {
+            let why = match self.states.all().remove(&self.receiver.name) {
+                Some(Reach::Waiting { why, .. } | Reach::Broken { why, .. }) => why,
+                _ => delivery.error.clone().unwrap_or_else(|| "no answer".into()),
+            };
+            let divert = self.divert(delivery, &why, now);
+            self.store.divert(delivery, divert).await?;
+            self.diverted(now).await?;
         }
         Ok(())
     }
