@@ -22,10 +22,10 @@ pub fn payload(message: &Message<'_>) -> Value {
         Reason::Notice => ("notice".to_owned(), notice(message)),
         reason => (format!("incident.{}", reason.as_str()), incident(message)),
     };
-    event(&kind, message.happened_at, data)
+    event(&kind, message.happened_at, &data)
 }
 
-fn event(kind: &str, at: Timestamp, data: Map<String, Value>) -> Value {
+fn event(kind: &str, at: Timestamp, data: &Map<String, Value>) -> Value {
     json!({
         "type": kind,
         "timestamp": at.to_string(),
@@ -47,7 +47,7 @@ pub(super) fn of_channel(trouble: &Trouble<'_>) -> Value {
         "why": line(trouble.why),
         "summary": trouble.notice().text(),
     }));
-    event(kind, at, data)
+    event(kind, at, &data)
 }
 
 fn incident(message: &Message<'_>) -> Map<String, Value> {

@@ -146,7 +146,7 @@ impl Night {
         let (at, cell, purpose) = self.due[first].clone();
         if let Some(wake) = self.monitor.next_wake().filter(|wake| *wake < at) {
             self.now = wake.max(self.now);
-            return self.apply(Event::Tick).await;
+            return Box::pin(self.apply(Event::Tick)).await;
         }
         self.now = at;
         self.due.remove(first);
@@ -165,7 +165,7 @@ impl Night {
         judged.observation.due_at = at;
         judged.observation.purpose = purpose;
         self.store.record(&judged.observation, &judged.verdict);
-        self.apply(Event::Observed(Box::new(judged))).await
+        Box::pin(self.apply(Event::Observed(Box::new(judged)))).await
     }
 
     /// Applies an event now.

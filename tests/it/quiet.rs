@@ -397,15 +397,12 @@ async fn maintenance_is_shown_where_people_look() {
             &incident["during_maintenance"][0],
         );
         let (_, out, _) = run(world.command(&["incidents"])).await;
-        match effect {
-            "mute" => {
-                assert_eq!(muted, "maintenance weekend work");
-                assert!(out.contains(" by maintenance weekend work\n"), "{out}");
-            }
-            _ => {
-                assert_eq!(during, "weekend work");
-                assert!(out.contains("during maintenance weekend work\n"), "{out}");
-            }
+        if effect == "mute" {
+            assert_eq!(muted, "maintenance weekend work");
+            assert!(out.contains(" by maintenance weekend work\n"), "{out}");
+        } else {
+            assert_eq!(during, "weekend work");
+            assert!(out.contains("during maintenance weekend work\n"), "{out}");
         }
     }
 }

@@ -200,8 +200,9 @@ fn a_silence_hides_a_change_only_if_it_covers_all_of_it() {
             assert_eq!(play.notices.len(), told, "{name}, restart: {restart}");
         }
     };
-    check("the probe", &[probe.clone()], 2 * HOUR, 0);
-    check("the probe, until just after it", &[probe], 1810, 0);
+    let probe = [probe];
+    check("the probe", &probe, 2 * HOUR, 0);
+    check("the probe, until just after it", &probe, 1810, 0);
     check(
         "one client of several",
         &[of(&["java-8"], &[], &[])],
