@@ -1,0 +1,275 @@
+//! What may happen, drawn by chance, and how it is written for a person to read.
+
+use std::fmt;
+use std::ops::Range;
+
+use edgewatch::domain::verdict::Kind;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::fakes::Fault;
+
+/// What can break: probe, client, egress; empty: each of them. The last one is our own network.
+pub(super) const PARTS: &[(&str, &str, &str)] = &[
+    ("one", "java-8", ""),
+    ("one", "java-11", ""),
+    ("one", "", "new-reval"),
+    ("one", "", ""),
+    ("two", "java-8", ""),
+    ("two", "", "legacy-prod"),
+    ("two", "", ""),
+    ("three", "java-11", ""),
+    ("three", "", ""),
+    ("", "", "new-reval"),
+];
+
+/// One method of one channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Slack(&'static str),
+    Support,
+    Backup,
+}
+
+/// What a silence is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Whom {
+    Everything,
+    Client(&'static str),
+    Probe(&'static str),
+    /// The open incident at this place.
+    Incident(usize),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    Pass {
+        minutes: i64,
+    },
+    Breaks {
+        part: usize,
+        kind: Kind,
+    },
+    Heals {
+        part: usize,
+    },
+    HealsAll,
+    Silence {
+        whom: Whom,
+        minutes: i64,
+    },
+    EndSilences,
+    /// The open incident at this place.
+    Acknowledge {
+        place: usize,
+    },
+    /// A new file, with maintenance from now on.
+    Maintenance {
+        minutes: i64,
+        probe: &'static str,
+    },
+    /// A new file without maintenance.
+    NoMaintenance,
+    /// A new file with or without the second receiver.
+    Support {
+        there: bool,
+    },
+    /// The next calls of a method go wrong like this.
+    Faults {
+        place: Place,
+        faults: Vec<Fault>,
+    },
+    /// Waits until all is delivered.
+    Drain,
+    /// From now on nothing that the rules decide gets to the disk; a crash loses it, a stop does not.
+    Stall,
+    /// After so many more calls, in the middle of whatever goes on.
+    Crash {
+        calls: usize,
+    },
+    Restart,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Case {
+    pub(super) steps: Vec<Step>,
+    /// So many openings have messages of their own.
+    pub(super) storm_most: usize,
+}
+
+impl Case {
+    /// Whether a channel may leave us without an answer.
+    pub(super) fn hangs(&self) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Faults { faults, .. } => faults.iter().any(|fault| crate::deliver::hangs(*fault)),
+            _ => false,
+        })
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "with {} messages of their own:", self.storm_most)?;
+        let mut minute = 0;
+        for (number, step) in (1..).zip(&self.steps) {
+            writeln!(f, "{number:>3}. at {minute:>3} min: {step}")?;
+            if let Step::Pass { minutes } = step {
+                minute += minutes;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |part: &usize| {
+            let (probe, client, egress) = PARTS[*part];
+            let all = |name: &'static str| if name.is_empty() { "*" } else { name };
+            format!("{}/{}/{}", all(probe), all(client), all(egress))
+        };
+        match self {
+            Self::Pass { minutes } => write!(f, "{minutes} minutes go by"),
+            Self::Breaks { part: at, kind } => write!(f, "{} breaks: {kind}", part(at)),
+            Self::Heals { part: at } => write!(f, "{} heals", part(at)),
+            Self::HealsAll => f.write_str("all heals"),
+            Self::Silence { whom, minutes } => write!(f, "silence {whom:?} for {minutes} min"),
+            Self::EndSilences => f.write_str("all silences end"),
+            Self::Acknowledge { place } => write!(f, "acknowledge open incident no. {place}"),
+            Self::Maintenance { minutes, probe } => {
+                write!(f, "a new file: maintenance of {probe:?} for {minutes} min")
+            }
+            Self::NoMaintenance => f.write_str("a new file: no maintenance"),
+            Self::Support { there: true } => f.write_str("a new file: with support"),
+            Self::Support { there: false } => f.write_str("a new file: without support"),
+            Self::Faults { place, faults } => write!(f, "{place:?} will answer {faults:?}"),
+            Self::Drain => f.write_str("wait until all is delivered"),
+            Self::Stall => f.write_str("the disk takes no more changes"),
+            Self::Crash { calls } => write!(f, "crash after {calls} calls"),
+            Self::Restart => f.write_str("stop and start"),
+        }
+    }
+}
+
+const KINDS: &[Kind] = &[
+    Kind::EdgeBlock,
+    Kind::EdgeBlock,
+    Kind::OriginDenied,
+    Kind::OriginError,
+    Kind::Timeout,
+    Kind::ConnectError,
+];
+
+const SLOW_DOWN: &[Fault] = &[
+    Fault::SlowDown(None),
+    Fault::SlowDown(Some("0.01")),
+    Fault::SlowDown(Some("1")),
+    Fault::SlowDown(Some("3600")),
+    Fault::SlowDown(Some("Wed, 21 Oct 2026 07:28:00 GMT")),
+];
+
+const UNCLEAR: &[Fault] = &[
+    Fault::TakenThen500,
+    Fault::TakenThenDropped,
+    Fault::TakenThenCut,
+    Fault::TakenThenHang,
+    Fault::Hang,
+    Fault::Status(500),
+    Fault::Status(503),
+];
+
+const SLACK: &[Fault] = &[
+    Fault::None,
+    Fault::None,
+    Fault::Page,
+    Fault::Redirect,
+    Fault::Status(404),
+    Fault::Refused("is_archived"),
+    Fault::Refused("invalid_auth"),
+    Fault::Refused("missing_scope"),
+    Fault::Refused("invalid_blocks"),
+    Fault::Refused("msg_too_long"),
+    Fault::Refused("fatal_error"),
+    Fault::Refused("ratelimited"),
+    Fault::Refused("message_limit_exceeded"),
+    Fault::RefusedSilently,
+    Fault::TakenStrangely,
+];
+
+const TEAMS: &[Fault] = &[
+    Fault::None,
+    Fault::None,
+    Fault::Page,
+    Fault::Redirect,
+    Fault::Status(400),
+    Fault::Status(404),
+    Fault::Status(413),
+    Fault::Refused("an error of the flow"),
+];
+
+fn faults() -> impl Strategy<Value = Step> {
+    let methods = &[
+        Place::Slack("chat.postMessage"),
+        Place::Slack("chat.postMessage"),
+        Place::Slack("chat.postMessage"),
+        Place::Slack("chat.update"),
+        Place::Slack("conversations.history"),
+        Place::Slack("conversations.replies"),
+        Place::Slack("auth.test"),
+    ];
+    let fault =
+        |own: &'static [Fault]| prop_oneof![select(SLOW_DOWN), select(UNCLEAR), select(own)];
+    // Different ones after each other, or the same for a while.
+    let several = |own: &'static [Fault]| {
+        let same = (fault(own), 1usize..7).prop_map(|(fault, times)| vec![fault; times]);
+        prop_oneof![vec(fault(own), 1..6), same]
+    };
+    let slack = (select(methods), several(SLACK));
+    let teams = (select(&[Place::Support, Place::Backup]), several(TEAMS));
+    prop_oneof![3 => slack, 1 => teams].prop_map(|(place, faults)| Step::Faults { place, faults })
+}
+
+fn whom() -> impl Strategy<Value = Whom> {
+    prop_oneof![
+        Just(Whom::Everything),
+        Just(Whom::Client("java-8")),
+        Just(Whom::Probe("two")),
+        (0usize..3).prop_map(Whom::Incident),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..PARTS.len(), select(KINDS)).prop_map(|(part, kind)| Step::Breaks { part, kind }),
+        3 => (0..PARTS.len()).prop_map(|part| Step::Heals { part }),
+        2 => Just(Step::HealsAll),
+        2 => (whom(), 1i64..90).prop_map(|(whom, minutes)| Step::Silence { whom, minutes }),
+        1 => Just(Step::EndSilences),
+        1 => (0usize..3).prop_map(|place| Step::Acknowledge { place }),
+        1 => (1i64..60, select(&["", "one", "two"])).prop_map(|(minutes, probe)| Step::Maintenance { minutes, probe }),
+        1 => Just(Step::NoMaintenance),
+        1 => any::<bool>().prop_map(|there| Step::Support { there }),
+        6 => faults(),
+        2 => Just(Step::Drain),
+        1 => Just(Step::Stall),
+        3 => (0usize..6).prop_map(|calls| Step::Crash { calls }),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// Most things take some minutes; what comes at once shows what happens in between.
+pub(super) fn case(storm_most: Range<usize>) -> impl Strategy<Value = Case> {
+    let minutes = prop_oneof![2 => Just(0i64), 2 => 1i64..12, 1 => 12i64..45];
+    let steps = vec((step(), minutes), 4..18);
+    (steps, storm_most).prop_map(|(steps, storm_most)| Case {
+        steps: steps
+            .into_iter()
+            .flat_map(|(step, minutes)| {
+                let pass = (minutes > 0).then_some(Step::Pass { minutes });
+                std::iter::once(step).chain(pass)
+            })
+            .collect(),
+        storm_most,
+    })
+}
