@@ -151,6 +151,18 @@ impl Monitor {
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.board.listen(now);
+        // What people asked for comes before what is due after a start: nobody is to be told of what they
+        // silenced, nor reminded of what they look after.
+        match &event {
+            Event::Acknowledged { incident, by } => {
+                self.acknowledge(*incident, by, now, &mut effects);
+            }
+            Event::Silenced(silences) => {
+                self.board.silence(silences.clone());
+                self.board.listen(now);
+            }
+            _ => {}
+        }
         if std::mem::take(&mut self.fresh) {
             self.fit(now, &mut effects);
         }
@@ -158,14 +170,8 @@ impl Monitor {
             Event::Observed(judged) => self.observe(&judged, now, &mut effects),
             Event::Tick => self.tick(now, &mut effects),
             Event::PlanReplaced(plan) => self.replace(plan, now, &mut effects),
-            Event::Acknowledged { incident, by } => {
-                self.acknowledge(incident, &by, now, &mut effects);
-            }
-            Event::Silenced(silences) => {
-                self.board.silence(silences);
-                self.board.listen(now);
-                self.tick(now, &mut effects);
-            }
+            Event::Silenced(_) => self.tick(now, &mut effects),
+            Event::Acknowledged { .. } => {}
         }
         self.surroundings.settle(&self.board, now, &mut effects);
         effects
