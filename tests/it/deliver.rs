@@ -604,6 +604,54 @@ async fn a_refused_layout_is_sent_as_plain_text() {
     assert_eq!(body.as_array().unwrap().len(), 1);
 }
 
+/// Only tries that may have arrived are numbered: what was refused for hours is not given up at the first doubt.
+#[tokio::test]
+async fn many_refusals_and_then_a_doubt_are_no_reason_to_give_up() {
+    let (world, teams) = (World::new(), Fake::teams().await);
+    for _ in 0..3 {
+        teams.fault("webhook", Fault::SlowDown(Some("0.01")));
+        teams.fault("webhook", Fault::Status(503));
+    }
+    // Not taken, and nobody can know.
+    teams.fault("webhook", Fault::Hang);
+    let deliver = world.deliver(&[support(&teams)], hasty()).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "support")]).await;
+    teams.until("the card", |t| t.cards().len() == 1).await;
+    deliver.stop(PATIENCE).await;
+    assert_eq!(
+        world.progress(1).await,
+        [(Reason::Opened, Progress::Accepted)]
+    );
+}
+
+/// The message came through as plain text and its evidence did not: what follows goes on with that message.
+#[tokio::test]
+async fn what_is_given_up_in_the_middle_leaves_its_message_to_the_next() {
+    let (world, slack) = (World::new(), Fake::slack().await);
+    for fault in [
+        Fault::Refused("invalid_blocks"),
+        Fault::None,
+        Fault::Refused("invalid_blocks"),
+    ] {
+        slack.fault("chat.postMessage", fault);
+    }
+    let mut receiver = engineers(&slack);
+    receiver.fallback = None;
+    let deliver = world.deliver(&[receiver], timing()).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    world.until_done().await;
+    assert_eq!(world.progress(1).await, [(Reason::Opened, Progress::Dead)]);
+    world
+        .due(&[fresh(1, Reason::Resolved, 1, "engineers")])
+        .await;
+    slack.until("the end", |s| s.replies().len() == 1).await;
+    deliver.stop(PATIENCE).await;
+    let parents = slack.parents();
+    assert_eq!(parents.len(), 1, "{parents:?}");
+    let text = parents[0].body["text"].as_str().unwrap();
+    assert!(text.contains("FIXED"), "{text}");
+}
+
 #[tokio::test]
 async fn given_up_in_the_end_and_listed() {
     let (world, slack) = (World::new(), Fake::slack().await);

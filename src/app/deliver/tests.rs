@@ -91,6 +91,7 @@ fn rows(table: &str) -> Vec<Delivery> {
                 last_attempt_at: None,
                 next_at: None,
                 uncertain: false,
+                unclear_tries: 0,
                 plain: false,
                 diverted: false,
                 reference: None,
@@ -106,6 +107,7 @@ fn rows(table: &str) -> Vec<Delivery> {
                     ("tried", _) => delivery.attempts = 1,
                     ("unclear", _) => {
                         delivery.uncertain = true;
+                        delivery.unclear_tries = 1;
                         delivery.attempts = 1;
                     }
                     ("sending", _) => {
@@ -462,9 +464,15 @@ fn each_class_asks_for_something_else() {
         ),
         (
             "a second time",
+            "1 opened@0 unclear",
+            blind.clone(),
+            "again in 600 s, unclear",
+        ),
+        (
+            "the first unclear one, after others were refused",
             "1 opened@0 tried",
             blind,
-            "again in 600 s, unclear",
+            "again in 60 s, unclear",
         ),
         (
             "layout",
@@ -554,11 +562,17 @@ fn trouble_that_lasts_is_diverted_and_then_given_up() {
         blind: true,
         ..error.clone()
     };
+    let unclear = |unclear_tries| Delivery {
+        unclear_tries,
+        ..delivery(99)
+    };
+    let judge = |delivery: &Delivery| after_failure(&timing, delivery, &blind, minute(0), 1.0).0;
     assert_eq!(
-        after_failure(&timing, &delivery(4), &blind, minute(0), 1.0).0,
+        judge(&unclear(4)),
         timing::Verdict::Dead,
         "the fifth that nobody can look up"
     );
+    assert_ne!(judge(&unclear(3)), timing::Verdict::Dead, "only the fourth");
 }
 
 #[test]

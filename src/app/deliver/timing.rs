@@ -148,13 +148,15 @@ fn by_class(
         plain: false,
     };
     let backoff = backoff(timing.backoff_min, timing.backoff_max, tries, random);
+    // Not all tries: what was surely refused for hours must not be given up at the first doubt.
+    let unclear = delivery.unclear_tries + 1;
     match error.class {
         Class::SlowDown(asked) => pause(asked.unwrap_or(timing.slow_down)),
         Class::Setup => pause(timing.setup),
         Class::Transient => again(backoff, false),
         Class::Gone => again(timing.backoff_min, false),
-        Class::Ambiguous if error.blind && tries >= timing.blind_tries => Verdict::Dead,
-        Class::Ambiguous if error.blind && tries <= 1 => again(timing.blind_first, true),
+        Class::Ambiguous if error.blind && unclear >= timing.blind_tries => Verdict::Dead,
+        Class::Ambiguous if error.blind && unclear <= 1 => again(timing.blind_first, true),
         Class::Ambiguous if error.blind => again(timing.blind, true),
         Class::Ambiguous => again(backoff.max(timing.look), true),
         Class::Closed => Verdict::Dead,

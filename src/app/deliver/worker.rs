@@ -390,6 +390,7 @@ impl Worker {
                 Outcome::Dead {
                     class,
                     error: error.text.clone(),
+                    thread,
                 }
             }
         };
