@@ -652,6 +652,62 @@ async fn what_is_given_up_in_the_middle_leaves_its_message_to_the_next() {
     assert!(text.contains("FIXED"), "{text}");
 }
 
+/// Once the end was given up nobody is told that it began, neither here nor instead.
+#[tokio::test]
+async fn an_end_that_is_given_up_takes_its_beginning_with_it() {
+    let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
+    for _ in 0..2 {
+        slack.fault("chat.postMessage", Fault::Refused("invalid_blocks"));
+    }
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    world
+        .due(&[
+            fresh(1, Reason::Changed, 1, "engineers"),
+            fresh(1, Reason::Resolved, 2, "engineers"),
+        ])
+        .await;
+    let deliver = world
+        .deliver(&[engineers(&slack), support(&teams)], timing())
+        .await;
+    world.until_done().await;
+    deliver.stop(PATIENCE).await;
+    assert!(slack.messages().is_empty(), "{:?}", slack.messages());
+    let progress = world.progress(1).await;
+    let dead = [Reason::Opened, Reason::Changed, Reason::Resolved].map(|r| (r, Progress::Dead));
+    assert_eq!(progress, dead);
+    let summaries: Vec<String> = teams
+        .cards()
+        .iter()
+        .map(|card| card["summary"].as_str().unwrap().chars().take(6).collect())
+        .collect();
+    assert_eq!(summaries, ["FIXED:"]);
+}
+
+/// The same while it is only tried again: the fallback hears the whole, in this order.
+#[tokio::test]
+async fn a_whole_incident_that_goes_to_the_fallback_is_one_message_there() {
+    let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
+    slack.fault("chat.postMessage", Fault::Refused("is_archived"));
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    world
+        .due(&[fresh(1, Reason::Resolved, 1, "engineers")])
+        .await;
+    let deliver = world
+        .deliver(&[engineers(&slack), support(&teams)], timing())
+        .await;
+    world.until_done().await;
+    deliver.stop(PATIENCE).await;
+    let told: Vec<String> = teams
+        .cards()
+        .iter()
+        .filter_map(|card| card["summary"].as_str())
+        .filter(|summary| summary.contains("INC-1"))
+        .map(|summary| summary.chars().take(6).collect())
+        .collect();
+    assert_eq!(told, ["FIXED:"]);
+    assert_eq!(slack.parents().len(), 1);
+}
+
 #[tokio::test]
 async fn given_up_in_the_end_and_listed() {
     let (world, slack) = (World::new(), Fake::slack().await);

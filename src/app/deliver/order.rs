@@ -34,7 +34,7 @@ pub(super) struct Send<'a> {
     /// The newest facts.
     pub(super) briefing: &'a Briefing,
     /// Rows that this message tells as well.
-    pub(super) merged: Vec<Uuid>,
+    pub(super) merged: Vec<&'a Delivery>,
     /// Tells an incident from beginning to end, because nothing was told before.
     pub(super) whole: bool,
 }
@@ -168,7 +168,7 @@ fn send_at<'a>(
     Step::Send(Send {
         delivery,
         briefing: &newest.notification.briefing,
-        merged: merged.iter().map(|d| d.notification.delivery).collect(),
+        merged: merged.iter().collect(),
         whole,
     })
 }
@@ -176,6 +176,14 @@ fn send_at<'a>(
 /// A try may have arrived: said so, or cut off in the middle.
 pub(super) fn uncertain(delivery: &Delivery) -> bool {
     delivery.uncertain || delivery.progress == Progress::Sending
+}
+
+impl Send<'_> {
+    /// The ids of the rows that go with it.
+    pub(super) fn merged_ids(&self) -> Vec<Uuid> {
+        let ids = self.merged.iter().map(|row| row.notification.delivery);
+        ids.collect()
+    }
 }
 
 /// When the row may be tried.

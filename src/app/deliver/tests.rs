@@ -145,7 +145,7 @@ fn shown(step: &Step<'_>) -> String {
                 let merged: Vec<String> = send
                     .merged
                     .iter()
-                    .map(|m| m.as_u128().to_string())
+                    .map(|m| m.notification.delivery.as_u128().to_string())
                     .collect();
                 text.push(format!("with {}", merged.join(" ")));
             }

@@ -17,6 +17,44 @@ pub(super) async fn make_up(stage: &mut Stage) {
     for incident in stage.world.store.list(1_000).await.unwrap() {
         incidents.extend(stage.world.store.show(incident.number).await.unwrap());
     }
+    {
+        let rows: usize = incidents.iter().map(|s: &Shown| s.deliveries.len()).sum();
+        let faults: usize = stage
+            .fakes()
+            .iter()
+            .map(|f| {
+                f.heard()
+                    .iter()
+                    .filter(|c| c.fault.is_some_and(|f| !matches!(f, Fault::None)))
+                    .count()
+            })
+            .sum();
+        let eps: usize = incidents.iter().map(|s| episodes(s).len()).sum();
+        let muted = incidents.iter().filter(|s| s.deliveries.is_empty()).count();
+        let count = |p: Progress| {
+            incidents
+                .iter()
+                .flat_map(|s| &s.deliveries)
+                .filter(|d| d.progress == p)
+                .count()
+        };
+        eprintln!(
+            "STAT incidents={} episodes={eps} never={muted} rows={rows} over={} dead={} posts={} cards={}/{} faults={faults} crashes={} diverted={} took={:?}",
+            incidents.len(),
+            count(Progress::Overtaken),
+            count(Progress::Dead),
+            stage.slack.messages().len(),
+            stage.support.cards().len(),
+            stage.backup.cards().len(),
+            stage.crashes.len(),
+            incidents
+                .iter()
+                .flat_map(|s| &s.deliveries)
+                .filter(|d| d.diverted)
+                .count(),
+            stage.began.elapsed()
+        );
+    }
     let mut accounts = Accounts {
         stage,
         incidents,
@@ -90,6 +128,24 @@ fn is_set_up(call: &Call) -> bool {
             Fault::Redirect
                 | Fault::Status(404)
                 | Fault::Refused("is_archived" | "invalid_auth" | "missing_scope")
+        )
+    )
+}
+
+/// It may have been taken, and the answer does not say.
+fn is_unclear(call: &Call) -> bool {
+    matches!(
+        call.fault,
+        Some(
+            Fault::TakenThen500
+                | Fault::TakenThenDropped
+                | Fault::TakenThenCut
+                | Fault::TakenThenHang
+                | Fault::Hang
+                | Fault::Page
+                | Fault::RefusedSilently
+                | Fault::Refused("fatal_error")
+                | Fault::Status(500 | 503)
         )
     )
 }
@@ -219,7 +275,7 @@ impl Accounts<'_> {
             "removed" => row.notification.receiver.as_str() == "support",
             "ambiguous" => {
                 let crashes = self.stage.crashes.len();
-                some(&|call| !is_good(call) && call.fault.is_some()) + crashes >= 5
+                some(&is_unclear) + crashes >= 5
             }
             _ => false,
         }
@@ -295,7 +351,8 @@ impl Accounts<'_> {
         }
         for ((_, part), copies) in &copies {
             let unclear = copies.iter().filter(|post| !post.good).count();
-            let most = if blind { 1 + unclear } else { 1 };
+            let crashes = self.stage.crashes.len();
+            let most = if blind { 1 + unclear + crashes } else { 1 };
             if copies.len() > most {
                 let text = format!(
                     "{} times in Slack, a {part}: {}",
@@ -305,9 +362,14 @@ impl Accounts<'_> {
                 self.wrong.push(text);
             }
         }
+        let given_up = self.incidents.iter().any(|shown| {
+            let rows = Self::of(shown, "engineers", "");
+            rows.last()
+                .is_some_and(|row| row.progress == Progress::Dead)
+        });
         for summary in messages.iter().filter(|m| part_of(m) == "summary") {
             let text = summary.body["text"].as_str().unwrap_or_default();
-            if !text.contains("all fixed") {
+            if !text.contains("all fixed") && !given_up {
                 self.wrong
                     .push(format!("a summary in its last state: {text}"));
             }
@@ -533,10 +595,14 @@ fn slack_incident(
     if homes.len() > 1 && !blind {
         complain(format!("{} threads in Slack", homes.len()));
     }
+    // An end that was refused twice is nowhere but in the fallback.
+    let given_up = rows
+        .last()
+        .is_some_and(|row| row.progress == Progress::Dead);
     for parent in &own {
         let text = parent.body["text"].as_str().unwrap_or_default();
         let over = text.contains("FIXED") || text.contains("MONITOR PROBLEM OVER");
-        if !over && !blind {
+        if !over && !blind && !given_up {
             complain(format!("the message in its last state: {text}"));
         }
     }
@@ -557,15 +623,19 @@ fn slack_incident(
             }
             continue;
         }
-        // Told with the next one of an episode, or with the one before.
+        // What was not through yet when it ended is told with the end.
         let next = rows[index + 1..]
             .iter()
             .find(|row| is_episode(row.notification.reason));
+        let ended = next.is_some_and(|next| {
+            let end = next.notification.delivery.to_string();
+            next.notification.reason == Reason::Resolved
+                && ours.iter().any(|post| post.delivery == end)
+        });
         match reason {
+            Reason::Opened | Reason::Reopened if ended => {}
             Reason::Opened | Reason::Reopened if mine.is_empty() => {
-                if next.is_none_or(|next| next.notification.reason != Reason::Resolved) {
-                    complain(format!("{reason:?} is accepted and not in Slack"));
-                }
+                complain(format!("{reason:?} is accepted and not in Slack"));
             }
             Reason::Opened if !has("reply") => {
                 complain("an opening without its evidence".to_owned());

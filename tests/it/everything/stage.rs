@@ -69,6 +69,7 @@ pub(super) struct Stage {
     /// How many calls each channel had at each crash.
     pub(super) crashes: Vec<[usize; 3]>,
     step: String,
+    pub(super) began: std::time::Instant,
     pub(super) wrong: Vec<String>,
 }
 
@@ -138,6 +139,7 @@ impl Stage {
             acknowledged: BTreeSet::new(),
             crashes: Vec::new(),
             step: "the start".to_owned(),
+            began: std::time::Instant::now(),
             wrong: Vec::new(),
         };
         stage.start().await;
@@ -380,6 +382,8 @@ impl Stage {
                 self.wrong(&format!("INC-{number} was acknowledged, and reminds"));
             }
         }
+        // It may be over within the same step.
+        self.note_of(&change.incident);
         self.waiting.push(change);
     }
 
@@ -387,27 +391,30 @@ impl Stage {
     fn note(&mut self) {
         let incidents: Vec<Incident> = self.monitor.incidents().cloned().collect();
         for incident in &incidents {
-            if incident.state != State::Open {
-                continue;
-            }
-            let (number, episode) = (incident.number, incident.reopened);
-            if !self.with_support {
-                self.held.unheard.insert(number);
-            }
-            if self.is_muted(incident) {
-                continue;
-            }
-            self.held.due.insert((number, episode, "engineers"));
-            let began = incident.reopened_at.unwrap_or(incident.opened_at);
-            let old = self.now().duration_since(began).as_secs() >= DELAY;
-            let knows = |facts: &Facts| {
-                let due = &facts.due;
-                due.iter()
-                    .any(|(n, _, who)| *n == number && *who == "support")
-            };
-            if self.with_support && (old || knows(&self.held) || knows(&self.facts)) {
-                self.held.due.insert((number, episode, "support"));
-            }
+            self.note_of(incident);
+        }
+    }
+
+    fn note_of(&mut self, incident: &Incident) {
+        if incident.state != State::Open {
+            return;
+        }
+        let (number, episode) = (incident.number, incident.reopened);
+        if !self.with_support {
+            self.held.unheard.insert(number);
+        }
+        if self.is_muted(incident) {
+            return;
+        }
+        self.held.due.insert((number, episode, "engineers"));
+        let began = incident.reopened_at.unwrap_or(incident.opened_at);
+        let old = self.now().duration_since(began).as_secs() >= DELAY;
+        let knows = |facts: &Facts| {
+            let mut due = facts.due.iter();
+            due.any(|(known, _, who)| *known == number && *who == "support")
+        };
+        if self.with_support && (old || knows(&self.held) || knows(&self.facts)) {
+            self.held.due.insert((number, episode, "support"));
         }
     }
 
@@ -518,6 +525,10 @@ impl Stage {
 
     /// A new file; new workers where the receivers are others.
     async fn reload(&mut self, receivers: bool) {
+        // A file is never new before what is due at the start was seen to.
+        if self.wake().is_some_and(|wake| wake <= self.second) {
+            self.feed(Event::Tick).await;
+        }
         let [slack, support, backup] = self.fakes();
         let (windows, with) = (&self.windows, self.with_support);
         let plan = plan(slack, support, backup, self.start, windows, with);
@@ -670,9 +681,9 @@ clients:
   java-11: Java/11
   plain: {{ user_agent: edgewatch, control: true }}
 probes:
-  one: {{ url: "https://one.example/", every: 5m, words: {{ what: Sending one, affects: People }} }}
-  two: {{ url: "https://two.example/", every: 5m, words: {{ what: Sending two, affects: People }} }}
-  three: {{ url: "https://three.example/", every: 5m, words: {{ what: Sending three, affects: People }} }}
+  one: {{ url: "https://one.example/", every: 5m, as: [java-8, java-11], words: {{ what: Sending one, affects: People }} }}
+  two: {{ url: "https://two.example/", every: 5m, as: [java-8, java-11], words: {{ what: Sending two, affects: People }} }}
+  three: {{ url: "https://three.example/", every: 5m, as: [java-8, java-11], words: {{ what: Sending three, affects: People }} }}
 controls:
   internet: {{ url: "https://www.control.example/", every: 2m }}
 incidents: {{ remind: [20m, 40m] }}

@@ -239,37 +239,74 @@ fn whom() -> impl Strategy<Value = Whom> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+/// What people and machines do in between.
+fn aside() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..PARTS.len(), select(KINDS)).prop_map(|(part, kind)| Step::Breaks { part, kind }),
-        3 => (0..PARTS.len()).prop_map(|part| Step::Heals { part }),
-        2 => Just(Step::HealsAll),
-        2 => (whom(), 1i64..90).prop_map(|(whom, minutes)| Step::Silence { whom, minutes }),
-        1 => Just(Step::EndSilences),
-        1 => (0usize..3).prop_map(|place| Step::Acknowledge { place }),
-        1 => (1i64..60, select(&["", "one", "two"])).prop_map(|(minutes, probe)| Step::Maintenance { minutes, probe }),
+        4 => (whom(), 1i64..60).prop_map(|(whom, minutes)| Step::Silence { whom, minutes }),
+        2 => Just(Step::EndSilences),
+        3 => (0usize..3).prop_map(|place| Step::Acknowledge { place }),
+        2 => (1i64..40, select(&["", "one", "two"]))
+            .prop_map(|(minutes, probe)| Step::Maintenance { minutes, probe }),
         1 => Just(Step::NoMaintenance),
         1 => any::<bool>().prop_map(|there| Step::Support { there }),
-        6 => faults(),
         2 => Just(Step::Drain),
-        1 => Just(Step::Stall),
-        3 => (0usize..6).prop_map(|calls| Step::Crash { calls }),
+        2 => Just(Step::Stall),
+        5 => (0usize..7).prop_map(|calls| Step::Crash { calls }),
         1 => Just(Step::Restart),
     ]
 }
 
-/// Most things take some minutes; what comes at once shows what happens in between.
+fn pass(minutes: Range<i64>) -> impl Strategy<Value = Vec<Step>> {
+    minutes.prop_map(|minutes| vec![Step::Pass { minutes }])
+}
+
+/// Something begins or ends, and has the time to be noticed or not.
+fn turn() -> impl Strategy<Value = Vec<Step>> {
+    let breaks =
+        || (0..PARTS.len(), select(KINDS)).prop_map(|(part, kind)| Step::Breaks { part, kind });
+    let heals = (0..PARTS.len()).prop_map(|part| Step::Heals { part });
+    // It is over, and comes back soon enough to be the same incident.
+    let back = (0..PARTS.len(), select(KINDS), 6i64..14).prop_map(|(part, kind, minutes)| {
+        vec![
+            Step::Breaks { part, kind },
+            Step::Pass { minutes: 7 },
+            Step::HealsAll,
+            Step::Pass { minutes },
+            Step::Breaks { part, kind },
+        ]
+    });
+    prop_oneof![
+        6 => breaks().prop_map(|step| vec![step]),
+        2 => vec(breaks(), 2..4),
+        1 => heals.prop_map(|step| vec![step]),
+        3 => Just(vec![Step::HealsAll]),
+        2 => back,
+    ]
+}
+
+fn maybe(step: impl Strategy<Value = Step>, most: usize) -> impl Strategy<Value = Vec<Step>> {
+    vec(step, 0..=most)
+}
+
+fn scene() -> impl Strategy<Value = Vec<Step>> {
+    let times = || prop_oneof![1 => pass(0..3), 4 => pass(5..12), 1 => pass(12..40)];
+    let parts = (
+        maybe(faults(), 2),
+        maybe(aside(), 1),
+        turn(),
+        times(),
+        maybe(aside(), 2),
+        maybe(faults(), 1),
+    );
+    parts.prop_map(|(faults, before, turn, pass, after, later)| {
+        [faults, before, turn, pass, after, later].concat()
+    })
+}
+
+/// Scenes after each other; delivery goes on meanwhile, whether somebody waits for it or not.
 pub(super) fn case(storm_most: Range<usize>) -> impl Strategy<Value = Case> {
-    let minutes = prop_oneof![2 => Just(0i64), 2 => 1i64..12, 1 => 12i64..45];
-    let steps = vec((step(), minutes), 4..18);
-    (steps, storm_most).prop_map(|(steps, storm_most)| Case {
-        steps: steps
-            .into_iter()
-            .flat_map(|(step, minutes)| {
-                let pass = (minutes > 0).then_some(Step::Pass { minutes });
-                std::iter::once(step).chain(pass)
-            })
-            .collect(),
+    (vec(scene(), 2..7), storm_most).prop_map(|(scenes, storm_most)| Case {
+        steps: scenes.concat(),
         storm_most,
     })
 }
