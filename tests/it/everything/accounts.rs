@@ -17,44 +17,6 @@ pub(super) async fn make_up(stage: &mut Stage) {
     for incident in stage.world.store.list(1_000).await.unwrap() {
         incidents.extend(stage.world.store.show(incident.number).await.unwrap());
     }
-    {
-        let rows: usize = incidents.iter().map(|s: &Shown| s.deliveries.len()).sum();
-        let faults: usize = stage
-            .fakes()
-            .iter()
-            .map(|f| {
-                f.heard()
-                    .iter()
-                    .filter(|c| c.fault.is_some_and(|f| !matches!(f, Fault::None)))
-                    .count()
-            })
-            .sum();
-        let eps: usize = incidents.iter().map(|s| episodes(s).len()).sum();
-        let muted = incidents.iter().filter(|s| s.deliveries.is_empty()).count();
-        let count = |p: Progress| {
-            incidents
-                .iter()
-                .flat_map(|s| &s.deliveries)
-                .filter(|d| d.progress == p)
-                .count()
-        };
-        eprintln!(
-            "STAT incidents={} episodes={eps} never={muted} rows={rows} over={} dead={} posts={} cards={}/{} faults={faults} crashes={} diverted={} took={:?}",
-            incidents.len(),
-            count(Progress::Overtaken),
-            count(Progress::Dead),
-            stage.slack.messages().len(),
-            stage.support.cards().len(),
-            stage.backup.cards().len(),
-            stage.crashes.len(),
-            incidents
-                .iter()
-                .flat_map(|s| &s.deliveries)
-                .filter(|d| d.diverted)
-                .count(),
-            stage.began.elapsed()
-        );
-    }
     let mut accounts = Accounts {
         stage,
         incidents,

@@ -69,7 +69,6 @@ pub(super) struct Stage {
     /// How many calls each channel had at each crash.
     pub(super) crashes: Vec<[usize; 3]>,
     step: String,
-    pub(super) began: std::time::Instant,
     pub(super) wrong: Vec<String>,
 }
 
@@ -139,7 +138,6 @@ impl Stage {
             acknowledged: BTreeSet::new(),
             crashes: Vec::new(),
             step: "the start".to_owned(),
-            began: std::time::Instant::now(),
             wrong: Vec::new(),
         };
         stage.start().await;
