@@ -39,7 +39,7 @@ mirror! {
     File {
         /// Version of this format.
         required "version" version: Whole<1, 1>,
-        /// The partner's name for people ("GMC").
+        /// The partner's name for people ("GMC"); of several partners, each is called by its probes' `partner`.
         required "service" service: String,
         /// Time zone in which cron runs and times are told ("Europe/London"); UTC when left out.
         "timezone" timezone: String,
@@ -130,6 +130,7 @@ mirror! {
         /// What to ask; http or https.
         required "url" url: String,
         /// Whose it is; hosts of one partner are diagnosed together. The registrable domain of the host when left out.
+        /// Where the file has several partners, messages call each by this name.
         "partner" partner: Name,
         /// GET when left out.
         "method" method: Word<Method>,

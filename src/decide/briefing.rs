@@ -48,16 +48,14 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
     let story = Story::new(plan, incident, view);
     let resolved = incident.state == State::Resolved;
     let bound = |text: String| cut(&text, SENTENCE_CHARS_MAX);
-    let words = incident
-        .probes
-        .iter()
-        .filter_map(|name| plan.probe(name))
-        .map(|probe| probe.words.clone())
-        // Where only our own checks are turned away, no user is known to be.
-        .find(|words| *words != Words::default() && !story.own_rate())
-        .unwrap_or_default();
+    // Where only our own checks are turned away, no user is known to be.
+    let words = if story.own_rate() {
+        Words::default()
+    } else {
+        words_of(plan, incident)
+    };
     Briefing {
-        service: plan.service.clone(),
+        service: story.service().to_owned(),
         incident: incident.number,
         resolved,
         our_side: story.our_side(),
@@ -210,5 +208,28 @@ fn condition(condition: &Condition) -> String {
         Condition::Latency(most) => format!("within {} ms", most.as_millis()),
         Condition::CertificateDays(days) => format!("certificate valid for {days} days"),
         Condition::Http(version) => format!("HTTP/{}", version.as_str()),
+    }
+}
+
+/// What users of all the probes are told: each thing once, in the order of the file.
+fn words_of(plan: &Plan, incident: &Incident) -> Words {
+    let probes = incident.probes.iter().filter_map(|name| plan.probe(name));
+    let all: Vec<&Words> = probes.map(|probe| &probe.words).collect();
+    let each = |of: fn(&Words) -> Option<&String>| {
+        let mut texts: Vec<String> = Vec::new();
+        for text in all.iter().filter_map(|words| of(words)) {
+            if !texts.contains(text) {
+                texts.push(text.clone());
+            }
+        }
+        texts
+    };
+    let list = |texts: &[String]| (!texts.is_empty()).then(|| words::list(texts, "and"));
+    let in_turn = |texts: &[String]| (!texts.is_empty()).then(|| texts.join(". "));
+    Words {
+        what: list(&each(|words| words.what.as_ref())),
+        affects: list(&each(|words| words.affects.as_ref())),
+        workaround: in_turn(&each(|words| words.workaround.as_ref())),
+        tell: in_turn(&each(|words| words.tell.as_ref())),
     }
 }

@@ -158,10 +158,13 @@ impl Case {
         let incident = &mut case.incident;
         incident.state = State::Open;
         incident.resolved_at = None;
+        // Of what comes and goes nobody is told single returns: who looks after it still does.
+        if !incident.comes_and_goes() {
+            incident.acknowledged = None;
+        }
         incident.reopened += 1;
         incident.reopened_at = Some(now);
         incident.reminded = 0;
-        incident.acknowledged = None;
         for standing in &mut incident.telling.receivers {
             standing.reminded = 0;
         }

@@ -30,7 +30,7 @@ use crate::domain::verdict::Kind;
 /// Everything the rules remember between two events.
 #[derive(Debug)]
 pub struct Monitor {
-    board: Board,
+    ground: Ground,
     partners: Vec<Partner>,
     /// The partner of each cell of the board; controls have none.
     partner_of: Vec<Option<usize>>,
@@ -38,21 +38,42 @@ pub struct Monitor {
     troubled: BTreeSet<usize>,
     /// One a host, in the order of the board; only those that controls ask are used.
     watches: Vec<Watch>,
-    /// Extra requests of the last hour, in the same order.
-    hours: Vec<Hour>,
     ours: Watch,
     /// Control hosts with a suspicion or an incident.
     alive: BTreeSet<usize>,
-    /// Egresses whose controls fail, as an open incident says.
-    down: BTreeSet<EgressName>,
     /// Incidents from before the start whose host is no longer configured.
     orphans: Vec<Incident>,
     /// What was taken up from before the start must be fitted to the plan first.
     fresh: bool,
+}
+
+/// What partners and watches share, and may see and use while they act.
+#[derive(Debug)]
+struct Ground {
+    board: Board,
+    /// Egresses whose controls fail, as an open incident says.
+    down: BTreeSet<EgressName>,
+    /// Extra requests of the last hour, by the board's hosts.
+    hours: Vec<Hour>,
     next_number: u64,
     background: Background,
     /// Fronts of hosts, and our own side.
     surroundings: Surroundings,
+}
+
+impl Ground {
+    fn world<'a>(&'a mut self, now: Timestamp, effects: &'a mut Vec<Effect>) -> World<'a> {
+        World {
+            board: &self.board,
+            down: &self.down,
+            background: self.background,
+            now,
+            hours: &mut self.hours,
+            next_number: &mut self.next_number,
+            surroundings: &mut self.surroundings,
+            effects,
+        }
+    }
 }
 
 impl Monitor {
@@ -67,16 +88,18 @@ impl Monitor {
             partner_of,
             troubled: BTreeSet::new(),
             watches: watches(&board),
-            hours: vec![Hour::default(); board.hosts.len()],
-            surroundings: Surroundings::new(&board),
-            board,
             ours: Watch::new(Subject::OurNetwork, None),
             alive: BTreeSet::new(),
-            down: BTreeSet::new(),
             orphans: Vec::new(),
             fresh: false,
-            next_number: next_number.max(highest.map_or(1, |number| number + 1)),
-            background: Background::default(),
+            ground: Ground {
+                down: BTreeSet::new(),
+                hours: vec![Hour::default(); board.hosts.len()],
+                next_number: next_number.max(highest.map_or(1, |number| number + 1)),
+                background: Background::default(),
+                surroundings: Surroundings::new(&board),
+                board,
+            },
         };
         // The engine's time starts with the first run; what is taken up counts from the latest known moment.
         let now = known.iter().map(latest).max().unwrap_or_default();
@@ -90,21 +113,21 @@ impl Monitor {
     /// The same, with what was known of the surroundings at the last start; `now` is this one.
     #[must_use]
     pub fn remembering(mut self, memory: Memory, now: Timestamp) -> Self {
-        self.surroundings = Surroundings::resume(&self.board, memory, now);
+        self.ground.surroundings = Surroundings::resume(&self.ground.board, memory, now);
         self
     }
 
     /// The same, with another belief about the background of weak failures.
     #[must_use]
     pub fn with_background(mut self, background: Background) -> Self {
-        self.background = background;
+        self.ground.background = background;
         self
     }
 
     /// The same, with the silences that are in force at the start.
     #[must_use]
     pub fn with_silences(mut self, silences: Vec<Silence>) -> Self {
-        self.board.silence(silences);
+        self.ground.board.silence(silences);
         self
     }
 
@@ -119,21 +142,22 @@ impl Monitor {
             }
             return;
         }
-        let plan = Arc::clone(&self.board.plan);
+        let plan = Arc::clone(&self.ground.board.plan);
         let about = |key: &CellKey| partner::is_about(&incident.subject, &plan, key);
         let place = self
+            .ground
             .board
             .cells
             .iter()
             .position(|cell| !cell.control_probe && about(&cell.key))
             .and_then(|id| self.partner_of[id]);
         let host = match &incident.subject {
-            Subject::Host(name) => self.board.host(name),
+            Subject::Host(name) => self.ground.board.host(name),
             _ => None,
         };
         match (place, host) {
             (Some(place), _) => {
-                self.partners[place].resume(&self.board, incident, now);
+                self.partners[place].resume(&self.ground.board, incident, now);
                 if open {
                     self.troubled.insert(place);
                 }
@@ -150,7 +174,7 @@ impl Monitor {
     /// Applies one event; `now` is the time at which it is applied, UTC.
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.board.listen(now);
+        self.ground.board.listen(now);
         // What people asked for comes before what is due after a start: nobody is to be told of what they
         // silenced, nor reminded of what they look after.
         match &event {
@@ -158,8 +182,8 @@ impl Monitor {
                 self.acknowledge(*incident, by, now, &mut effects);
             }
             Event::Silenced(silences) => {
-                self.board.silence(silences.clone());
-                self.board.listen(now);
+                self.ground.board.silence(silences.clone());
+                self.ground.board.listen(now);
             }
             _ => {}
         }
@@ -173,7 +197,9 @@ impl Monitor {
             Event::Silenced(_) => self.tick(now, &mut effects),
             Event::Acknowledged { .. } => {}
         }
-        self.surroundings.settle(&self.board, now, &mut effects);
+        self.ground
+            .surroundings
+            .settle(&self.ground.board, now, &mut effects);
         effects
     }
 
@@ -187,9 +213,9 @@ impl Monitor {
         let watches = watches.chain([&self.ours]);
         let troubled = self.troubled.iter().map(|place| &self.partners[*place]);
         watches
-            .filter_map(|watch| watch.next_wake(&self.board))
-            .chain(troubled.filter_map(|partner| partner.next_wake(&self.board)))
-            .chain(self.surroundings.next_wake())
+            .filter_map(|watch| watch.next_wake(&self.ground.board))
+            .chain(troubled.filter_map(|partner| partner.next_wake(&self.ground.board)))
+            .chain(self.ground.surroundings.next_wake())
             .min()
     }
 
@@ -198,8 +224,8 @@ impl Monitor {
         if self.troubled.is_empty() {
             return None;
         }
-        let place = self.partner_of[self.board.id(cell)?]?;
-        self.partners[place].aim(&self.board, cell, due_at)
+        let place = self.partner_of[self.ground.board.id(cell)?]?;
+        self.partners[place].aim(&self.ground.board, cell, due_at)
     }
 
     /// Whether an extra run that is due is still worth making.
@@ -207,7 +233,7 @@ impl Monitor {
         if !matches!(purpose, Purpose::Confirm | Purpose::Counter) {
             return true;
         }
-        let Some(id) = self.board.id(cell) else {
+        let Some(id) = self.ground.board.id(cell) else {
             return false;
         };
         match self.partner_of[id] {
@@ -228,15 +254,15 @@ impl Monitor {
 
     fn observe(&mut self, judged: &Judged, now: Timestamp, effects: &mut Vec<Effect>) {
         let (observation, kind) = (&judged.observation, judged.kind());
-        let Some(id) = self.board.id(&observation.cell) else {
+        let Some(id) = self.ground.board.id(&observation.cell) else {
             return;
         };
         // A clock that is ahead must not make later runs look old; runs may come late or twice.
         let at = observation.started_at.min(now);
-        let Some(before) = self.board.note(id, at, kind, now) else {
+        let Some(before) = self.ground.board.note(id, at, kind, now) else {
             return;
         };
-        let cell = &self.board.cells[id];
+        let cell = &self.ground.board.cells[id];
         let (host, failed) = (cell.host, cell.fails(kind));
         let control = cell.control_probe;
         if before.is_none_or(|last| last.kind != kind) {
@@ -247,7 +273,10 @@ impl Monitor {
                 to: kind,
             }));
         }
-        let noticed = self.surroundings.observe(&self.board, cell, judged, at);
+        let noticed = self
+            .ground
+            .surroundings
+            .observe(&self.ground.board, cell, judged, at);
         if let Some(noticed) = noticed {
             for place in self.troubled.clone() {
                 self.with_partner(place, now, effects, |partner, world| {
@@ -255,49 +284,34 @@ impl Monitor {
                 });
             }
         }
-        let cell = &self.board.cells[id];
+        let cell = &self.ground.board.cells[id];
         for watch in &self.alive {
             self.watches[*watch].answered(judged);
         }
         self.ours.answered(judged);
         let our_side = failed
-            && (kind == Kind::LocalError || (control && self.down.contains(&cell.key.egress)));
+            && (kind == Kind::LocalError
+                || (control && self.ground.down.contains(&cell.key.egress)));
         if our_side || self.ours.knows(&cell.key) {
             self.with_ours(now, effects, |watch, world| {
-                let cell = &world.board.cells[id];
-                watch.observe(
-                    world,
-                    &Run {
-                        cell,
-                        judged,
-                        at,
-                        failed: our_side,
-                    },
-                );
+                let run = run(world.board, id, judged, at, our_side);
+                watch.observe(world, &run);
             });
         }
         // From an egress that is down, only what passes says something.
-        let muffled = failed && self.down.contains(&self.board.cells[id].key.egress);
+        let muffled = failed
+            && self
+                .ground
+                .down
+                .contains(&self.ground.board.cells[id].key.egress);
         if !our_side && !muffled {
             match self.partner_of[id] {
                 Some(place) => self.with_partner(place, now, effects, |partner, world| {
-                    let cell = &world.board.cells[id];
-                    let run = Run {
-                        cell,
-                        judged,
-                        at,
-                        failed,
-                    };
+                    let run = run(world.board, id, judged, at, failed);
                     partner.observe(world, &run)
                 }),
                 None => self.with(host, now, effects, |watch, world| {
-                    let cell = &world.board.cells[id];
-                    let run = Run {
-                        cell,
-                        judged,
-                        at,
-                        failed,
-                    };
+                    let run = run(world.board, id, judged, at, failed);
                     watch.observe(world, &run)
                 }),
             }
@@ -306,13 +320,7 @@ impl Monitor {
             let troubled: Vec<usize> = self.troubled.iter().copied().collect();
             for place in troubled {
                 self.with_partner(place, now, effects, |partner, world| {
-                    let cell = &world.board.cells[id];
-                    let run = Run {
-                        cell,
-                        judged,
-                        at,
-                        failed,
-                    };
+                    let run = run(world.board, id, judged, at, failed);
                     partner.observe_control(world, &run)
                 });
             }
@@ -330,16 +338,7 @@ impl Monitor {
         effects: &mut Vec<Effect>,
         act: impl FnOnce(&mut Partner, &mut World<'_>) -> Option<OurSide>,
     ) {
-        let mut world = World {
-            board: &self.board,
-            down: &self.down,
-            background: self.background,
-            now,
-            hours: &mut self.hours,
-            next_number: &mut self.next_number,
-            surroundings: &mut self.surroundings,
-            effects,
-        };
+        let mut world = self.ground.world(now, effects);
         let partner = &mut self.partners[place];
         let ours = act(partner, &mut world);
         if partner.alive() {
@@ -360,16 +359,7 @@ impl Monitor {
         effects: &mut Vec<Effect>,
         act: impl FnOnce(&mut Watch, &mut World<'_>) -> Option<OurSide>,
     ) {
-        let mut world = World {
-            board: &self.board,
-            down: &self.down,
-            background: self.background,
-            now,
-            hours: &mut self.hours,
-            next_number: &mut self.next_number,
-            surroundings: &mut self.surroundings,
-            effects,
-        };
+        let mut world = self.ground.world(now, effects);
         let watch = &mut self.watches[host];
         let ours = act(watch, &mut world);
         if watch.alive() {
@@ -389,23 +379,14 @@ impl Monitor {
         effects: &mut Vec<Effect>,
         act: impl FnOnce(&mut Watch, &mut World<'_>),
     ) {
-        let mut world = World {
-            board: &self.board,
-            down: &self.down,
-            background: self.background,
-            now,
-            hours: &mut self.hours,
-            next_number: &mut self.next_number,
-            surroundings: &mut self.surroundings,
-            effects,
-        };
+        let mut world = self.ground.world(now, effects);
         act(&mut self.ours, &mut world);
         self.find_down();
     }
 
     /// Which egresses are down, from the failing controls of the open incident.
     fn find_down(&mut self) {
-        let board = &self.board;
+        let board = &self.ground.board;
         let is_control = |cell| board.get(cell).is_some_and(|cell| cell.control_probe);
         let down: BTreeSet<EgressName> = self
             .ours
@@ -413,19 +394,19 @@ impl Monitor {
             .filter(|member| is_control(&member.cell))
             .map(|member| member.cell.egress.clone())
             .collect();
-        if down == self.down {
+        if down == self.ground.down {
             return;
         }
-        self.down = down;
+        self.ground.down = down;
         for place in self.troubled.clone() {
-            self.partners[place].yield_to(&self.down);
+            self.partners[place].yield_to(&self.ground.down);
             if !self.partners[place].alive() {
                 self.troubled.remove(&place);
             }
         }
         let alive: Vec<usize> = self.alive.iter().copied().collect();
         for host in alive {
-            self.watches[host].yield_to(&self.down);
+            self.watches[host].yield_to(&self.ground.down);
             if !self.watches[host].alive() {
                 self.alive.remove(&host);
             }
@@ -486,22 +467,25 @@ impl Monitor {
     }
 
     fn replace(&mut self, plan: Arc<Plan>, now: Timestamp, effects: &mut Vec<Effect>) {
-        let board = Board::new(plan, Some(&self.board));
-        self.surroundings.replan(&self.board, &board, now);
-        self.board = board;
-        self.board.listen(now);
+        let board = Board::new(plan, Some(&self.ground.board));
+        self.ground
+            .surroundings
+            .replan(&self.ground.board, &board, now);
+        self.ground.board = board;
+        self.ground.board.listen(now);
         self.replace_partners(now);
-        let fresh = watches(&self.board);
+        let fresh = watches(&self.ground.board);
         let old = std::mem::replace(&mut self.watches, fresh);
         let places: HashMap<String, usize> = self
+            .ground
             .board
             .hosts
             .iter()
             .enumerate()
             .map(|(place, host)| (host.name.clone(), place))
             .collect();
-        let hours = vec![Hour::default(); self.board.hosts.len()];
-        let old_hours = std::mem::replace(&mut self.hours, hours);
+        let hours = vec![Hour::default(); self.ground.board.hosts.len()];
+        let old_hours = std::mem::replace(&mut self.ground.hours, hours);
         self.alive.clear();
         for (watch, hour) in old.into_iter().zip(old_hours) {
             let place = match &watch.subject {
@@ -514,7 +498,7 @@ impl Monitor {
                         self.alive.insert(place);
                     }
                     self.watches[place] = watch;
-                    self.hours[place] = hour;
+                    self.ground.hours[place] = hour;
                 }
                 None => self.orphans.extend(watch.incident().cloned()),
             }
@@ -523,7 +507,7 @@ impl Monitor {
     }
 
     fn replace_partners(&mut self, now: Timestamp) {
-        let (fresh, partner_of) = partners(&self.board);
+        let (fresh, partner_of) = partners(&self.ground.board);
         self.partner_of = partner_of;
         self.troubled.clear();
         let mut old = std::mem::replace(&mut self.partners, fresh);
@@ -531,7 +515,7 @@ impl Monitor {
             let name = &self.partners[place].name;
             if let Some(same) = old.iter().position(|partner| partner.name == *name) {
                 let same = old.swap_remove(same);
-                let gone = self.partners[place].take_over(same, &self.board, now);
+                let gone = self.partners[place].take_over(same, &self.ground.board, now);
                 self.orphans.extend(gone);
             }
             if self.partners[place].alive() {
@@ -560,18 +544,25 @@ impl Monitor {
         for incident in std::mem::take(&mut self.orphans) {
             let mut watch = Watch::new(incident.subject.clone(), None);
             watch.resume(incident);
-            let mut world = World {
-                board: &self.board,
-                down: &self.down,
-                background: self.background,
-                now,
-                hours: &mut self.hours,
-                next_number: &mut self.next_number,
-                surroundings: &mut self.surroundings,
-                effects: &mut *effects,
-            };
+            let mut world = self.ground.world(now, effects);
             watch.close(&mut world, Occasion::Removed);
         }
+    }
+}
+
+fn run<'a>(
+    board: &'a Board,
+    id: usize,
+    judged: &'a Judged,
+    at: Timestamp,
+    failed: bool,
+) -> Run<'a> {
+    let cell = &board.cells[id];
+    Run {
+        cell,
+        judged,
+        at,
+        failed,
     }
 }
 

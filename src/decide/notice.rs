@@ -73,7 +73,12 @@ fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
         .find(|probe| probe.words != Words::default())
         .map_or_else(Words::default, |probe| probe.words.clone());
     Briefing {
-        service: plan.service.clone(),
+        service: if notice.our_side {
+            &plan.service
+        } else {
+            plan.partner_called(&notice.probes)
+        }
+        .to_owned(),
         incident: 0,
         resolved: false,
         our_side: notice.our_side,

@@ -8,6 +8,9 @@
 //! up for when the mute ends: an opening as an opening, several changes as one, reminders as one; what was
 //! over before is never told. A route outside its hours keeps back in the same way. Who acknowledged stops
 //! reminders and escalation, not changes.
+//!
+//! The end of an incident that comes and goes waits until it has stayed away for as long as it could come back; when
+//! it does come back, the outbox tells neither. Who was promised an update by a certain time gets it then.
 
 mod face;
 mod reminders;
@@ -18,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
 use super::briefing::{self, View};
-use super::incidents::entry;
+use super::incidents::{entry, later};
 use super::quiet::Quiet;
 use crate::domain::cell::ReceiverName;
 use crate::domain::incident::{Happening, Incident, Muted, Standing, State, TimelineEntry};
@@ -77,7 +80,10 @@ pub fn due(
                     bound,
                     reason: Reason::Resolved,
                 };
-                let note = tell(plan, incident, told, removed, now);
+                let mut note = tell(plan, incident, told, removed, now);
+                if !removed {
+                    note.not_before = told_as_over_at(plan, incident, &note.receiver, now);
+                }
                 due.notifications.push(note);
             }
         }
@@ -104,6 +110,23 @@ pub fn due(
         note.briefing.held_back.clone_from(&held_back);
     }
     due
+}
+
+/// When a receiver is told of an end at `now`.
+fn told_as_over_at(
+    plan: &Plan,
+    incident: &Incident,
+    receiver: &ReceiverName,
+    now: Timestamp,
+) -> Timestamp {
+    if !incident.comes_and_goes() {
+        return now;
+    }
+    let stayed_away = later(now, incident.returns_within(plan.incidents.reopen_within));
+    match next_reminder(plan, incident, &known_standing(incident, receiver)) {
+        Some(promised) if promised > now => stayed_away.min(promised),
+        _ => stayed_away,
+    }
 }
 
 /// When [`due`] has something to say about an open incident if nothing happens; `None`: never.

@@ -13,7 +13,7 @@ mod opening;
 mod picture;
 mod telling;
 
-pub use telling::{acknowledge, save};
+pub use telling::{acknowledge, retell, save};
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -21,10 +21,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::board::{Board, Cell};
+use super::briefing;
 use super::confirm::{Background, Progress, Suspicion};
 use super::events::{Effect, Judged};
 use super::extra::{Extra, Hour};
-use super::incidents::{Case, Turn, entry, later};
+use super::incidents::{Case, Opening, Turn, entry, later};
 use super::matrix::Sightings;
 use super::notify::{self, Face, Occasion};
 use super::surroundings::Surroundings;
@@ -65,6 +66,61 @@ pub struct World<'a> {
 }
 
 impl World<'_> {
+    /// Whether an incident that is over came back with these cells.
+    pub fn is_back(&self, recent: &Incident, onset_at: Timestamp, cells: &[IncidentCell]) -> bool {
+        let within = recent.returns_within(self.board.plan.incidents.reopen_within);
+        let known = |cell: &CellKey| recent.cells.iter().any(|known| known.cell == *cell);
+        recent
+            .resolved_at
+            .is_some_and(|at| later(at, within) >= onset_at)
+            && cells.iter().any(|member| known(&member.cell))
+    }
+
+    /// When one of these cells passed last before the onset.
+    pub fn last_good_before(
+        &self,
+        onset_at: Timestamp,
+        cells: &[IncidentCell],
+    ) -> Option<Timestamp> {
+        cells
+            .iter()
+            .filter_map(|member| self.board.get(&member.cell)?.last_good_at)
+            .filter(|at| *at < onset_at)
+            .max()
+    }
+
+    /// Opens an incident under a number of its own, or opens again the one that came back.
+    pub fn begin(&mut self, back: Option<Incident>, mut opening: Opening) -> Case {
+        if let Some(recent) = back {
+            return Case::reopen(recent, opening, self.now);
+        }
+        opening.number = *self.next_number;
+        *self.next_number += 1;
+        Case::open(opening, self.now)
+    }
+
+    /// Tells of an incident that was just opened, or opened again, and saves it; `notes` are of the time since its onset.
+    pub fn announce(&mut self, case: &mut Case, onset_at: Timestamp, notes: Vec<TimelineEntry>) {
+        let mut timeline = notes;
+        if let Some(first) = case.failing().min_by_key(|member| member.since) {
+            let text = format!("first failing run: {}: {}", first.cell, first.kind.label());
+            timeline.insert(0, entry(first.since, Happening::Cells, text));
+        }
+        timeline.append(&mut self.put_beside(case, onset_at));
+        timeline.sort_by_key(|note| note.at);
+        let (what, occasion) = if case.incident.reopened_at == Some(self.now) {
+            (Happening::Reopened, Occasion::Reopened)
+        } else {
+            (Happening::Opened, Occasion::Opened)
+        };
+        let (plan, quiet) = (&self.board.plan, &self.board.quiet);
+        let headline = briefing::headline(plan, &case.incident);
+        timeline.push(entry(self.now, what, headline));
+        let mut due = notify::due(plan, quiet, &mut case.incident, occasion, self.now);
+        timeline.append(&mut due.timeline);
+        save(self, case, timeline, due.notifications);
+    }
+
     /// Puts the changes near an onset beside an incident; returns what is new, for its timeline.
     pub fn put_beside(&mut self, case: &mut Case, onset: Timestamp) -> Vec<TimelineEntry> {
         let cells: Vec<&CellKey> = case.failing().map(|member| &member.cell).collect();

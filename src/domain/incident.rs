@@ -22,7 +22,7 @@ pub struct Incident {
     pub resolved_at: Option<Timestamp>,
     /// How often it came back within the reopening time.
     pub reopened: u32,
-    /// When it came back last; delays and reminders count from here. `None`: never.
+    /// When it came back last; delays and reminders count from here unless it comes and goes. `None`: never.
     pub reopened_at: Option<Timestamp>,
     /// When a cell that fails now passed last, before the onset; `None`: not seen.
     pub last_good_at: Option<Timestamp>,
@@ -53,6 +53,27 @@ pub struct Incident {
     /// Who was told that it opened, and so must hear of its end; in the order of telling.
     pub told_receivers: Vec<ReceiverName>,
     pub telling: Telling,
+}
+
+/// Returns from which on an incident is said to come and go.
+const COMES_AND_GOES: u32 = 2;
+
+impl Incident {
+    /// It came back more than once: single ends and returns are no news any more.
+    #[must_use]
+    pub fn comes_and_goes(&self) -> bool {
+        self.reopened >= COMES_AND_GOES
+    }
+
+    /// For how long after its end it can come back as the same incident; `policy` is that time for one that came once.
+    #[must_use]
+    pub fn returns_within(&self, policy: Duration) -> Duration {
+        if self.comes_and_goes() {
+            policy.saturating_mul(2)
+        } else {
+            policy
+        }
+    }
 }
 
 /// What is quiet about an incident, and what those who were told of it still have to hear.

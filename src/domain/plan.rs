@@ -135,6 +135,23 @@ impl Plan {
         self.probes.iter().find(|p| p.name == *name)
     }
 
+    /// What the partner of these probes is called: `service`, or where there are several, the probes' `partner`.
+    #[must_use]
+    pub fn partner_called(&self, probes: &[ProbeName]) -> &str {
+        let mut partners = self
+            .probes
+            .iter()
+            .filter(|p| !p.control)
+            .map(|p| &p.partner);
+        let first = partners.next();
+        let several = partners.any(|partner| Some(partner) != first);
+        let mut own = probes.iter().filter_map(|name| self.probe(name));
+        match own.find(|probe| !probe.control) {
+            Some(probe) if several => &probe.partner,
+            _ => &self.service,
+        }
+    }
+
     #[must_use]
     pub fn egress(&self, name: &EgressName) -> Option<&Egress> {
         self.egresses.iter().find(|e| e.name == *name)

@@ -91,6 +91,12 @@ impl Dossier<'_> {
             || self.incident.kind == Kind::LocalError
     }
 
+    /// What the partner is called.
+    #[must_use]
+    pub(super) fn called(&self) -> &str {
+        self.plan.partner_called(&self.incident.probes)
+    }
+
     /// Only controls are hit: sites that we ask as a yardstick, not the partner's.
     #[must_use]
     pub(super) fn control(&self) -> bool {

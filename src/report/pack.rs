@@ -57,7 +57,7 @@ fn notes(dossier: &Dossier<'_>) -> Vec<String> {
     if dossier.ours() {
         notes.push(format!(
             "For us only: the fault is on our own side. Nothing is asked of {}; do not send this to them.",
-            dossier.plan.service
+            dossier.called()
         ));
         return notes;
     }
@@ -71,7 +71,7 @@ fn notes(dossier: &Dossier<'_>) -> Vec<String> {
         notes.push(format!(
             "For us: this is about the control site {}, not about {}.",
             partner::host(dossier),
-            dossier.plan.service
+            dossier.called()
         ));
     }
     let unknown: Vec<String> = dossier
@@ -93,7 +93,7 @@ fn notes(dossier: &Dossier<'_>) -> Vec<String> {
     }) {
         notes.push(format!(
             "For us: \"{name}\" is our own name for the account. Say which it is at {}; its user name is left out here.",
-            dossier.plan.service
+            dossier.called()
         ));
     }
     if !dossier.briefing.cause_known || dossier.briefing.confidence < SURE {
@@ -220,7 +220,7 @@ fn wishes(text: &mut String, dossier: &Dossier<'_>) {
 
 fn environment(text: &mut String, dossier: &Dossier<'_>) {
     text.push_str(&title("Environment"));
-    let _ = writeln!(text, "  service       {}", dossier.plan.service);
+    let _ = writeln!(text, "  service       {}", dossier.called());
     let probes = dossier.incident.probes.iter();
     for (probe, name) in probes.clone().map(|name| (dossier.plan.probe(name), name)) {
         match probe {

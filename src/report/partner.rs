@@ -25,7 +25,7 @@ pub(super) fn recipient(dossier: &Dossier<'_>) -> String {
     if dossier.control() {
         host(dossier)
     } else {
-        dossier.plan.service.clone()
+        dossier.called().to_owned()
     }
 }
 

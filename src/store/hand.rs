@@ -10,9 +10,19 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
-use super::{open, schema, silences, writer};
+use super::{open, silences, writer};
 use crate::domain::incident::Acknowledged;
 use crate::domain::mute::{Ended, Silence};
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "open the store", &e);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(error)?;
+    connection
+        .busy_timeout(Duration::from_secs(5))
+        .map_err(error)?;
+    Ok(connection)
+}
 
 /// An open file into which only silences and acknowledgements are written.
 #[derive(Debug)]
@@ -23,25 +33,7 @@ pub struct Hand {
 
 impl Hand {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        if !path.exists() {
-            return Err(StoreError::Missing {
-                path: path.to_owned(),
-            });
-        }
-        let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "open the store", &e);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(error)?;
-        connection
-            .busy_timeout(Duration::from_secs(5))
-            .map_err(error)?;
-        let found = open::check_ours(&connection, path)?;
-        if found < schema::KNOWN {
-            return Err(StoreError::Older {
-                path: path.to_owned(),
-                found,
-                known: schema::KNOWN,
-            });
-        }
+        let connection = open::existing(path, connect)?;
         Ok(Self {
             connection,
             path: path.to_owned(),

@@ -169,8 +169,30 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Connects to a store that a daemon of this version made; nothing is created or migrated.
+pub(super) fn existing(
+    path: &Path,
+    connect: impl FnOnce(&Path) -> Result<Connection, StoreError>,
+) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Missing {
+            path: path.to_owned(),
+        });
+    }
+    let connection = connect(path)?;
+    let found = check_ours(&connection, path)?;
+    if found < schema::KNOWN {
+        return Err(StoreError::Older {
+            path: path.to_owned(),
+            found,
+            known: schema::KNOWN,
+        });
+    }
+    Ok(connection)
+}
+
 /// Refuses a file of a newer version, and one of another program.
-pub(super) fn check_ours(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+fn check_ours(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "read the store", &e);
     let found = schema::version(connection).map_err(error)?;
     let application: i32 = connection

@@ -384,6 +384,37 @@ impl Store {
         .await
     }
 
+    /// The opening, return or end that this receiver took last of the incident, if that was in another lane than the delivery's.
+    pub async fn told_last_in_another_lane(
+        &self,
+        delivery: &Delivery,
+    ) -> Result<Option<Reason>, StoreError> {
+        let path = self.inner.path.clone();
+        let incident = delivery.notification.incident as i64;
+        let receiver = delivery.notification.receiver.as_str().to_owned();
+        let lane = delivery.lane.clone();
+        self.call(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT reason, lane FROM outbox WHERE incident = ? AND receiver = ? AND state = 'accepted'
+                         AND reason IN ('opened', 'reopened', 'resolved') ORDER BY done_us DESC, sequence DESC LIMIT 1",
+                )
+                .and_then(|mut statement| {
+                    statement
+                        .query_row(params![incident, receiver], |row| {
+                            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+                        })
+                        .optional()
+                })
+                .map(|told| {
+                    let (word, _) = told.filter(|(_, told_in)| *told_in != lane)?;
+                    Reason::from_word(&word)
+                })
+                .map_err(|e| StoreError::from_sqlite(&path, "read the outbox", &e))
+        })
+        .await
+    }
+
     /// Notes that a try begins; nothing may be sent before this returned.
     pub async fn sending(&self, deliveries: Vec<Uuid>, now: Timestamp) -> Result<(), StoreError> {
         self.write("mark a notification", move |transaction, path| {

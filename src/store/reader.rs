@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use super::error::StoreError;
 use super::incidents::{self, Open, Shown};
 use super::outbox::{self, Delivery};
-use super::{open, runs, schema, silences};
+use super::{open, runs, silences};
 use crate::domain::cell::CellKey;
 use crate::domain::incident::Incident;
 use crate::domain::mute::Silence;
@@ -25,20 +25,7 @@ pub struct Reader {
 
 impl Reader {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        if !path.exists() {
-            return Err(StoreError::Missing {
-                path: path.to_owned(),
-            });
-        }
-        let connection = connect(path)?;
-        let found = open::check_ours(&connection, path)?;
-        if found < schema::KNOWN {
-            return Err(StoreError::Older {
-                path: path.to_owned(),
-                found,
-                known: schema::KNOWN,
-            });
-        }
+        let connection = open::existing(path, connect)?;
         Ok(Self {
             connection,
             path: path.to_owned(),

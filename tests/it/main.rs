@@ -65,5 +65,7 @@ mod teams;
 mod templates;
 /// Watching the watcher: metrics, health, heartbeat, the service manager, `status`.
 mod watched;
+/// A week of blocks, flaps, maintenance and a broken Slack: how many messages each problem makes.
+mod week;
 /// Every text about an incident, for every cause, to be read by a person.
 mod words;

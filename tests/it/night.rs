@@ -6,13 +6,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use edgewatch::app::round;
 use edgewatch::clock;
 use edgewatch::config::{self, Inputs};
 use edgewatch::decide::monitor::{Effect, Event, Judged, Monitor};
 use edgewatch::domain::cell::CellKey;
-use edgewatch::domain::incident::Happening;
+use edgewatch::domain::change::Change;
+use edgewatch::domain::incident::{Happening, Incident};
+use edgewatch::domain::notification::Notification;
 use edgewatch::domain::observation::Purpose;
 use edgewatch::domain::plan::Plan;
 use edgewatch::store::Store;
@@ -29,10 +32,26 @@ pub(crate) struct Night {
     store: Store,
     /// Runs due: time, cell, purpose.
     due: Vec<(Timestamp, CellKey, Purpose)>,
+    /// Between two runs of a cell by the schedule.
+    every: Duration,
+    /// Messages that are not due yet, each with its incident as it was saved last: delivery runs on the real clock,
+    /// for which all of the night is over.
+    held: Vec<Notification>,
+    saved: BTreeMap<u64, Incident>,
     pub(crate) now: Timestamp,
 }
 
-struct Account;
+/// What came of a step.
+#[derive(Debug, Default)]
+pub(crate) struct Step {
+    pub(crate) happened: Vec<Happening>,
+    /// Changes of a cell's verdict.
+    pub(crate) verdicts: usize,
+    /// Messages were put into the outbox.
+    pub(crate) told: bool,
+}
+
+pub(crate) struct Account;
 
 impl Inputs for Account {
     fn env(&self, name: &str) -> Option<String> {
@@ -53,9 +72,13 @@ impl Night {
     pub(crate) fn begin(world: &World, ago: SignedDuration) -> Self {
         let text = std::fs::read_to_string(world.config()).unwrap();
         let plan = Arc::new(config::read(&text, "probes.yaml", &Account).unwrap().plan);
+        Self::over(plan, clock::now() - ago, Duration::from_secs(60))
+    }
+
+    /// Begins at `now`; each cell runs once within `every`.
+    pub(crate) fn over(plan: Arc<Plan>, now: Timestamp, every: Duration) -> Self {
         let store = Store::open(&plan.store.path, &plan.store).unwrap().store;
         store.mask(plan.secrets());
-        let now = clock::now() - ago;
         let due = (0..)
             .zip(plan.cells())
             .map(|(n, (_, cell))| (now + SignedDuration::from_secs(n), cell, Purpose::Schedule))
@@ -65,8 +88,15 @@ impl Night {
             plan,
             store,
             due,
+            every,
+            held: Vec::new(),
+            saved: BTreeMap::new(),
             now,
         }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Asks every cell once, as the world is now.
@@ -102,48 +132,107 @@ impl Night {
 
     /// The next run or tick; what happened to incidents by it.
     async fn step(&mut self, answers: &Answers) -> Vec<Happening> {
+        self.step_with(|cell, _| answers[cell].clone())
+            .await
+            .happened
+    }
+
+    /// The next run or tick, where a cell answers so at this time.
+    pub(crate) async fn step_with(
+        &mut self,
+        answer: impl FnOnce(&CellKey, Timestamp) -> Judged,
+    ) -> Step {
         let first = (0..self.due.len()).min_by_key(|n| self.due[*n].0).unwrap();
         let (at, cell, purpose) = self.due[first].clone();
-        let wake = self.monitor.next_wake().filter(|wake| *wake < at);
-        let effects = if let Some(wake) = wake {
+        if let Some(wake) = self.monitor.next_wake().filter(|wake| *wake < at) {
             self.now = wake.max(self.now);
-            self.monitor.step(Event::Tick, self.now)
-        } else {
-            self.now = at;
-            self.due.remove(first);
-            if purpose == Purpose::Schedule {
-                let next = at + SignedDuration::from_mins(1);
-                self.due.push((next, cell.clone(), purpose));
-            }
-            if !self.monitor.wants(&cell, purpose) {
-                return Vec::new();
-            }
-            let cell = match purpose {
-                Purpose::Schedule => self.monitor.aim(&cell, at).unwrap_or(cell),
-                _ => cell,
-            };
-            let mut judged = answers[&cell].clone();
-            judged.observation.started_at = at;
-            judged.observation.due_at = at;
-            judged.observation.purpose = purpose;
-            self.store.record(&judged.observation, &judged.verdict);
-            self.monitor.step(Event::Observed(Box::new(judged)), at)
+            return self.apply(Event::Tick).await;
+        }
+        self.now = at;
+        self.due.remove(first);
+        if purpose == Purpose::Schedule {
+            self.due.push((at + self.every, cell.clone(), purpose));
+        }
+        if !self.monitor.wants(&cell, purpose) {
+            return Step::default();
+        }
+        let cell = match purpose {
+            Purpose::Schedule => self.monitor.aim(&cell, at).unwrap_or(cell),
+            _ => cell,
         };
-        let mut happened = Vec::new();
-        for effect in effects {
+        let mut judged = answer(&cell, at);
+        judged.observation.started_at = at;
+        judged.observation.due_at = at;
+        judged.observation.purpose = purpose;
+        self.store.record(&judged.observation, &judged.verdict);
+        self.apply(Event::Observed(Box::new(judged))).await
+    }
+
+    /// Applies an event now.
+    pub(crate) async fn apply(&mut self, event: Event) -> Step {
+        let mut step = self.release().await;
+        for effect in self.monitor.step(event, self.now) {
             match effect {
                 Effect::Run {
                     cell, at, purpose, ..
                 } => self.due.push((at.max(self.now), cell, purpose)),
                 Effect::Save(change) => {
-                    happened.extend(change.timeline.iter().map(|entry| entry.what));
-                    self.store.commit(*change).await.unwrap();
+                    let entries = change.timeline.iter();
+                    step.happened.extend(entries.map(|entry| entry.what));
+                    step.told |= self.commit(*change).await;
                 }
-                Effect::VerdictChanged(change) => self.store.note_verdict(&change),
-                Effect::Learned(learned) => self.store.learn(*learned).await.unwrap(),
+                Effect::VerdictChanged(change) => {
+                    step.verdicts += 1;
+                    self.store.note_verdict(&change);
+                }
+                Effect::Learned(learned) => {
+                    step.told |= !learned.notifications.is_empty();
+                    self.store.learn(*learned).await.unwrap();
+                }
             }
         }
-        happened
+        step
+    }
+
+    /// Saves a change; messages that are not due yet are kept until they are, or until the next one of their incident.
+    async fn commit(&mut self, mut change: Change) -> bool {
+        let number = change.incident.number;
+        let fresh = std::mem::take(&mut change.notifications);
+        let (due, later): (Vec<_>, Vec<_>) =
+            fresh.into_iter().partition(|n| n.not_before <= self.now);
+        if !due.is_empty() {
+            let waits = |n: &mut Notification| n.incident == number;
+            change.notifications = self.held.extract_if(.., waits).collect();
+        }
+        change.notifications.extend(due);
+        self.held.extend(later);
+        self.saved.insert(number, change.incident.clone());
+        let told = !change.notifications.is_empty();
+        self.store.commit(change).await.unwrap();
+        told
+    }
+
+    /// Hands over what became due.
+    async fn release(&mut self) -> Step {
+        let due: Vec<Notification> = self
+            .held
+            .extract_if(.., |n| n.not_before <= self.now)
+            .collect();
+        let told = !due.is_empty();
+        for notification in due {
+            self.store
+                .commit(Change {
+                    incident: self.saved[&notification.incident].clone(),
+                    timeline: Vec::new(),
+                    notifications: vec![notification],
+                })
+                .await
+                .unwrap();
+        }
+        Step {
+            told,
+            ..Step::default()
+        }
     }
 
     /// Waits until the history is written.

@@ -39,6 +39,22 @@ pub(super) struct Send<'a> {
     pub(super) whole: bool,
 }
 
+impl Send<'_> {
+    /// Whether this row is told by the message as well.
+    pub(super) fn tells(&self, row: &Delivery) -> bool {
+        let id = row.notification.delivery;
+        self.merged
+            .iter()
+            .any(|merged| merged.notification.delivery == id)
+    }
+
+    /// The ids of the rows that go with it.
+    pub(super) fn merged_ids(&self) -> Vec<Uuid> {
+        let ids = self.merged.iter().map(|row| row.notification.delivery);
+        ids.collect()
+    }
+}
+
 /// What the order depends on besides the rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
@@ -101,11 +117,17 @@ fn next_of(rows: &[Delivery], rules: Rules) -> Step<'_> {
     let Some((first, later)) = rows.split_first() else {
         return Step::Wait(None);
     };
+    // It came back before its end was due to be told: who knows that it is there need hear of neither.
+    if let Some(at) = rows.windows(2).position(came_back_in_time) {
+        return overtake(&rows[at..at + 2], "came back before its end was told");
+    }
     let reason = first.notification.reason;
     let unclear = uncertain(first) && rules.looks;
     let end = later
         .iter()
-        .position(|d| d.notification.reason == Reason::Resolved)
+        .position(|d| {
+            d.notification.reason == Reason::Resolved && d.notification.not_before <= rules.now
+        })
         .map(|at| at + 1);
     match (reason, end) {
         (Reason::Reminder, _) if !later.is_empty() => overtake(&rows[..1], "overtaken"),
@@ -147,6 +169,17 @@ fn next_of(rows: &[Delivery], rules: Rules) -> Step<'_> {
     }
 }
 
+/// An end that was not due yet, and a return.
+fn came_back_in_time(rows: &[Delivery]) -> bool {
+    let [end, back] = rows else {
+        return false;
+    };
+    (end.notification.reason, back.notification.reason) == (Reason::Resolved, Reason::Reopened)
+        && end.attempts == 0
+        && !uncertain(end)
+        && end.notification.not_before >= created(back)
+}
+
 fn overtake<'a>(rows: &'a [Delivery], why: &'static str) -> Step<'a> {
     Step::Overtake {
         deliveries: rows.iter().collect(),
@@ -176,14 +209,6 @@ fn send_at<'a>(
 /// A try may have arrived: said so, or cut off in the middle.
 pub(super) fn uncertain(delivery: &Delivery) -> bool {
     delivery.uncertain || delivery.progress == Progress::Sending
-}
-
-impl Send<'_> {
-    /// The ids of the rows that go with it.
-    pub(super) fn merged_ids(&self) -> Vec<Uuid> {
-        let ids = self.merged.iter().map(|row| row.notification.delivery);
-        ids.collect()
-    }
 }
 
 /// When the row may be tried.

@@ -358,6 +358,61 @@ fn a_route_that_waits() {
 }
 
 #[test]
+fn an_end_that_waits_to_see_whether_it_lasts() {
+    let case = |name: &str, table: &str, now: i64, expected: &str| {
+        check(name, table, now, true, expected);
+    };
+    case(
+        "it may come back yet",
+        "1 resolved@10 after=40",
+        12,
+        "wait 40",
+    );
+    case(
+        "it stayed away",
+        "1 resolved@10 after=40",
+        40,
+        "send 0 resolved",
+    );
+    case(
+        "it came back",
+        "1 resolved@10 after=40, 1 reopened@20",
+        20,
+        "drop 0 1: came back before its end was told",
+    );
+    case(
+        "and its end waits again",
+        "1 resolved@10 after=40, 1 reopened@20, 1 resolved@30 after=60",
+        40,
+        "drop 0 1: came back before its end was told",
+    );
+    case(
+        "its return waits for nothing",
+        "1 reopened@5, 1 resolved@10 after=40",
+        12,
+        "send 0 reopened",
+    );
+    case(
+        "its return was not told either",
+        "1 reopened@5 next=15, 1 resolved@10 after=40, 1 reopened@20",
+        20,
+        "drop 1 2: came back before its end was told",
+    );
+    case(
+        "it came back after its end was due, and nothing could be told",
+        "1 resolved@10 after=40, 1 reopened@45",
+        46,
+        "send 0 resolved",
+    );
+    case(
+        "its end may have been told",
+        "1 resolved@10 after=40 unclear, 1 reopened@20",
+        46,
+        "send 0 resolved",
+    );
+}
+
+#[test]
 fn backoff_doubles_to_its_bound() {
     let (min, max) = (Duration::from_secs(1), Duration::from_secs(300));
     for (tries, random, seconds) in [

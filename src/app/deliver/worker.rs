@@ -275,6 +275,13 @@ impl Worker {
                 .overtake(delivery, "nothing new for this channel", now)
                 .await;
         }
+        if !order::uncertain(delivery) && self.told_already(delivery).await? {
+            let why = "told already in another receiver's place";
+            for merged in rows.iter().filter(|row| send.tells(row)) {
+                self.overtake(merged, why, now).await?;
+            }
+            return self.overtake(delivery, why, now).await;
+        }
         let summary = self.summary(&send, rows, thread.is_some(), now).await?;
         self.store.sending(vec![notification.delivery], now).await?;
         let look_since =
@@ -320,6 +327,19 @@ impl Worker {
             self.diverted(&why, now).await?;
         }
         Ok(())
+    }
+
+    /// Whether this receiver heard the same in another receiver's place, as a fallback that is told by a route as well does.
+    ///
+    /// Of an opening only its own message is left out: the other one says who could not be reached.
+    async fn told_already(&self, delivery: &Delivery) -> Result<bool, StoreError> {
+        let over = match delivery.notification.reason {
+            Reason::Opened | Reason::Reopened if delivery.lane.is_empty() => false,
+            Reason::Resolved => true,
+            _ => return Ok(false),
+        };
+        let told = self.store.told_last_in_another_lane(delivery).await?;
+        Ok(told.is_some_and(|told| (told == Reason::Resolved) == over))
     }
 
     pub(super) fn pause_for(&mut self, wait: Duration, now: Timestamp) {

@@ -310,12 +310,16 @@ impl Story<'_> {
         } else {
             ("passes", "pass")
         };
-        match count {
+        let over = match count {
             0 => format!("What failed{target} {} again.", answer.0),
             1 => format!("The cell{target} that failed {} again.", answer.0),
             2 => format!("Both cells{target} that failed {} again.", answer.1),
             _ => format!("All {count} cells{target} that failed {} again.", answer.1),
+        };
+        if self.incident.comes_and_goes() {
+            return format!("{over} It came {} times.", self.incident.reopened + 1);
         }
+        over
     }
 }
 

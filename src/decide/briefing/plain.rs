@@ -9,11 +9,16 @@ use crate::domain::verdict::Kind;
 
 impl Story<'_> {
     pub(super) fn plain(&self) -> Plain {
+        let comes = self.incident.comes_and_goes() && !self.our_side();
+        let comes = comes.then(|| "It comes and goes; trying again later may help".to_owned());
         if !self.named() {
-            return Plain::default();
+            return Plain {
+                see: comes,
+                why: None,
+            };
         }
         Plain {
-            see: self.see(),
+            see: self.see().or(comes),
             why: Some(self.why()),
         }
     }
@@ -23,6 +28,11 @@ impl Story<'_> {
         if self.own_rate() {
             return Some(
                 "Nothing that we know of: it is our own checks that are turned away".to_owned(),
+            );
+        }
+        if self.our_network() && self.our_egresses().len() < self.plan.egresses.len() {
+            return Some(
+                "It may fail for some people and work for others: one of our internet connections is at fault".to_owned()
             );
         }
         let fails = self.fails()?;

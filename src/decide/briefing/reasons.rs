@@ -17,9 +17,25 @@ const EVIDENCE_LINES: usize = 3;
 impl Story<'_> {
     /// Why, strongest first.
     pub(super) fn because(&self) -> Vec<String> {
-        let mut lines = self.by_cause();
+        let mut lines: Vec<String> = self.comes_and_goes().into_iter().collect();
+        lines.extend(self.by_cause());
         lines.extend(self.by_the_answer(&lines));
         lines
+    }
+
+    /// That it will be told as over only when it stays away.
+    fn comes_and_goes(&self) -> Option<String> {
+        if self.resolved() || !self.incident.comes_and_goes() {
+            return None;
+        }
+        let (times, policy) = (
+            self.incident.reopened + 1,
+            self.plan.incidents.reopen_within,
+        );
+        let minutes = self.incident.returns_within(policy).as_secs().div_ceil(60);
+        Some(format!(
+            "it comes and goes ({times} times so far); it is told as over once it has stayed away for {minutes} min"
+        ))
     }
 
     /// What the cells say for the cause.

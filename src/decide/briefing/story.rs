@@ -109,10 +109,18 @@ impl<'a> Story<'a> {
         }
     }
 
+    /// Whose trouble it is: the partner's, or everybody's when it is in our own network.
+    pub(super) fn service(&self) -> &str {
+        match self.incident.subject {
+            Subject::OurNetwork => &self.plan.service,
+            _ => self.plan.partner_called(&self.incident.probes),
+        }
+    }
+
     /// Who answers: the partner's name, or the host's own when it is a control.
     pub(super) fn partner(&self) -> String {
         if self.probes.iter().any(|probe| !probe.control) {
-            self.plan.service.clone()
+            self.service().to_owned()
         } else {
             self.target()
         }

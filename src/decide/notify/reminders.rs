@@ -11,9 +11,18 @@ use crate::domain::cell::ReceiverName;
 use crate::domain::incident::{Incident, Standing};
 use crate::domain::plan::Plan;
 
-/// From when delays and reminders count.
+/// When it began, or came back last.
 pub(super) fn began(incident: &Incident) -> Timestamp {
     incident.reopened_at.unwrap_or(incident.opened_at)
+}
+
+/// From when delays and reminders count; of what comes and goes, from the first time.
+pub(super) fn lasts_since(incident: &Incident) -> Timestamp {
+    if incident.comes_and_goes() {
+        incident.opened_at
+    } else {
+        began(incident)
+    }
 }
 
 /// The times at which a receiver is reminded.
@@ -50,7 +59,7 @@ pub(super) fn next_reminder(
     }
     let remind = remind(plan, incident, &standing.receiver);
     let after = reminder_after(remind, standing.reminded)?;
-    Some(later(began(incident), after))
+    Some(later(lasts_since(incident), after))
 }
 
 /// How many of a receiver's reminders lie behind: after a long stop one message stands for all that were missed.
@@ -65,7 +74,7 @@ pub(super) fn reminders_passed(
         return so_far;
     }
     let remind = remind(plan, incident, receiver);
-    let open_for = now.duration_since(began(incident)).as_secs_f64();
+    let open_for = now.duration_since(lasts_since(incident)).as_secs_f64();
     let passed = |n| reminder_after(remind, n).is_some_and(|due| due.as_secs_f64() <= open_for);
     let Some(last) = remind.last().filter(|last| !last.is_zero()) else {
         return so_far;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::known_standing;
-use super::reminders::began;
+use super::reminders::lasts_since;
 use crate::decide::incidents::later;
 use crate::decide::quiet::Quiet;
 use crate::domain::cell::{ProbeName, ReceiverName};
@@ -48,7 +48,7 @@ pub(super) fn waiting(plan: &Plan, quiet: &Quiet, incident: &Incident) -> Vec<Op
             continue;
         }
         if !quiet.is_closed(place) {
-            let at = later(began(incident), route.after);
+            let at = later(lasts_since(incident), route.after);
             add(&route.to, route.min_confidence, at);
         }
         let told = incident.told_receivers.contains(&route.to);

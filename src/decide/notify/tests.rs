@@ -12,6 +12,7 @@ use crate::domain::cell::{CellKey, CredentialName};
 use crate::domain::diagnosis::{Cause, Diagnosis, Level};
 use crate::domain::incident::{Acknowledged, IncidentCell, Subject};
 use crate::domain::mute::{Ended, Matcher, Silence};
+use crate::domain::probe::Words;
 use crate::domain::verdict::Kind;
 
 struct Nothing;
@@ -220,6 +221,15 @@ impl Story {
         self
     }
 
+    /// Over and back twice, five minutes each; from now on it comes and goes.
+    fn flap(mut self) -> Self {
+        for _ in 0..2 {
+            let minute = self.minute;
+            self = self.pass(minute + 5).resolve().pass(minute + 10).reopen();
+        }
+        self
+    }
+
     fn check(self, name: &str, expected: &[&str]) -> Self {
         assert_eq!(self.lines, expected, "{name}");
         self
@@ -322,6 +332,107 @@ fn a_silence_after_the_opening_mutes_all_but_the_end() {
         "nothing was missed",
         &["0 a opened", end, "40 ~ no longer muted", "60 a reminder"],
     );
+}
+
+#[test]
+fn what_comes_and_goes_is_told_as_over_when_it_stays_away() {
+    let story = Story::new(LOG).open().flap().pass(25).resolve();
+    let waits = |place: usize| {
+        let notification = &story.notifications[place];
+        let wait = notification
+            .not_before
+            .duration_since(notification.created_at);
+        (notification.reason.as_str(), wait.as_mins())
+    };
+    let told: Vec<_> = (0..story.notifications.len()).map(waits).collect();
+    assert_eq!(
+        told,
+        [
+            ("opened", 0),
+            ("resolved", 0),
+            ("reopened", 0),
+            ("resolved", 0),
+            ("reopened", 0),
+            // Twice the 15 minutes within which it can come back.
+            ("resolved", 30),
+        ]
+    );
+    let comes =
+        "it comes and goes (3 times so far); it is told as over once it has stayed away for 30 min";
+    assert_eq!(story.briefing(4).because[0], comes);
+    assert!(!story.briefing(2).because[0].contains("comes and goes"));
+    let see = story.briefing(4).plain.see.as_deref();
+    assert_eq!(see, Some("It comes and goes; trying again later may help"));
+    assert!(!story.briefing(5).because[0].contains("comes and goes"));
+    let over = "The cell of a.example that failed passes again. It came 3 times.";
+    assert!(story.briefing(5).headline.starts_with(over));
+}
+
+#[test]
+fn who_looks_after_what_comes_and_goes_still_does() {
+    let owner = |story: Story| story.incident.acknowledged.map(|known| known.by);
+    let story = Story::new(LOG)
+        .open()
+        .flap()
+        .acknowledge()
+        .resolve()
+        .reopen();
+    assert_eq!(owner(story).as_deref(), Some("ann"));
+    let story = Story::new(LOG).open().acknowledge().resolve().reopen();
+    assert_eq!(owner(story), None, "a return that is told is nobody's");
+}
+
+#[test]
+fn a_promised_update_is_not_kept_waiting() {
+    let story = Story::new(LOG).open().flap().pass(50).resolve();
+    let end = story.notifications.last().unwrap();
+    let promised = story.briefing(4).next_update_at.unwrap();
+    assert_eq!((end.reason, promised), (Reason::Resolved, at(60)));
+    assert_eq!(end.not_before, promised);
+}
+
+#[test]
+fn a_route_that_waits_counts_from_the_first_time_of_what_comes_and_goes() {
+    let two = format!("{TWO}, routes: [{{ to: a }}, {{ to: b, after: 25m }}] }}");
+    Story::new(&two).open().flap().pass(30).check(
+        "once",
+        &[
+            "0 a opened",
+            "5 a resolved",
+            "10 a reopened",
+            "15 a resolved",
+            "20 a reopened",
+            "25 b opened",
+        ],
+    );
+}
+
+#[test]
+fn what_several_probes_are_for_is_told_each_once() {
+    let words = |what: &str, affects: &str, workaround: Option<&str>| Words {
+        what: Some(what.to_owned()),
+        affects: Some(affects.to_owned()),
+        workaround: workaround.map(str::to_owned),
+        tell: None,
+    };
+    let mut story = Story::new(LOG);
+    story.plan.probes[0].words = words("Ordering", "Buyers", Some("Telephone"));
+    story.plan.probes[1].words = words("Returns", "Buyers", None);
+    story.incident.probes = vec!["api".into(), "other".into()];
+    let told = &story.open().notifications[0].briefing.words;
+    assert_eq!(
+        *told,
+        words("Ordering and Returns", "Buyers", Some("Telephone"))
+    );
+}
+
+#[test]
+fn of_several_partners_each_is_called_by_its_own_name() {
+    let story = Story::new(LOG).open();
+    assert_eq!(story.briefing(0).service, "a.example");
+    let mut story = Story::new(LOG);
+    story.plan.probes[1].partner = "a.example".to_owned();
+    assert_eq!(story.open().briefing(0).service, "GMC");
 }
 
 #[test]

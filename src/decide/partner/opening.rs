@@ -11,13 +11,12 @@ use jiff::Timestamp;
 use super::{Partner, Running, Trouble, World, ahead};
 use crate::decide::attribute::rules::{Condition, Scope};
 use crate::decide::board::Standing;
-use crate::decide::briefing;
 use crate::decide::confirm::Group;
-use crate::decide::incidents::{Case, Opening, entry, later, majority};
-use crate::decide::notify::{self, Face, Occasion};
-use crate::decide::watch::{OurSide, save};
+use crate::decide::incidents::{Case, Opening, later, majority};
+use crate::decide::notify::Face;
+use crate::decide::watch::OurSide;
 use crate::domain::cell::CellKey;
-use crate::domain::incident::{Happening, IncidentCell};
+use crate::domain::incident::IncidentCell;
 use crate::domain::verdict::Kind;
 
 /// How long it waits for its cause, so that the first message names it, while an answer is on its way.
@@ -83,22 +82,9 @@ impl Partner {
             return;
         }
         let onset_at = running.troubles[place].onset_at;
-        let within = world.board.plan.incidents.reopen_within;
-        let back = self.recent.iter().position(|recent| {
-            let lately = recent
-                .resolved_at
-                .is_some_and(|at| later(at, within) >= onset_at);
-            lately
-                && cells
-                    .iter()
-                    .any(|cell| recent.cells.iter().any(|known| known.cell == cell.cell))
-        });
+        let mut recent = self.recent.iter();
+        let back = recent.position(|recent| world.is_back(recent, onset_at, &cells));
         let back = back.map(|place| self.recent.remove(place));
-        let last_good_at = cells
-            .iter()
-            .filter_map(|member| world.board.get(&member.cell)?.last_good_at)
-            .filter(|at| *at < onset_at)
-            .max();
         let failed_runs = running
             .failures
             .iter()
@@ -106,23 +92,16 @@ impl Partner {
             .count() as u32;
         let subject = running.subject(world.board, place, &cells, &self.name);
         let diagnosis = running.diagnosis(world.board, place, &cells);
-        let mut opening = Opening {
+        let opening = Opening {
             number: 0,
             subject,
             onset_at,
+            last_good_at: world.last_good_before(onset_at, &cells),
             cells,
             diagnosis,
             failed_runs,
-            last_good_at,
         };
-        let returned = back.is_some();
-        let mut case = if let Some(recent) = back {
-            Case::reopen(recent, opening, world.now)
-        } else {
-            opening.number = *world.next_number;
-            *world.next_number += 1;
-            Case::open(opening, world.now)
-        };
+        let mut case = world.begin(back, opening);
         case.incident.extra_runs = case
             .incident
             .extra_runs
@@ -131,27 +110,8 @@ impl Partner {
             case.refer(&id);
         }
         running.choose_specimens(&mut case);
-        let plan = &world.board.plan;
-        let mut timeline = Vec::new();
-        if let Some(first) = case.failing().min_by_key(|member| member.since) {
-            let text = format!("first failing run: {}: {}", first.cell, first.kind.label());
-            timeline.push(entry(first.since, Happening::Cells, text));
-        }
         let trouble = &mut running.troubles[place];
-        timeline.append(&mut trouble.notes);
-        timeline.append(&mut world.put_beside(&mut case, onset_at));
-        timeline.sort_by_key(|note| note.at);
-        let (what, occasion) = if returned {
-            (Happening::Reopened, Occasion::Reopened)
-        } else {
-            (Happening::Opened, Occasion::Opened)
-        };
-        let headline = briefing::headline(plan, &case.incident);
-        timeline.push(entry(world.now, what, headline));
-        let quiet = &world.board.quiet;
-        let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
-        timeline.append(&mut due.timeline);
-        save(world, &mut case, timeline, due.notifications);
+        world.announce(&mut case, onset_at, std::mem::take(&mut trouble.notes));
         trouble.face = Some(Face::of(&case.incident));
         trouble.case = Some(case);
         trouble.dirty = false;

@@ -9,12 +9,11 @@ use super::{Partner, Running, Trouble, World, ahead};
 use crate::decide::attribute::episode;
 use crate::decide::attribute::rules::Nature;
 use crate::decide::board::{Board, Standing};
-use crate::decide::briefing;
 use crate::decide::confirm::Group;
 use crate::decide::incidents::{Case, clarity, entry, later, majority};
 use crate::decide::matrix::shared;
 use crate::decide::notify::{self, Face, Occasion};
-use crate::decide::watch::{OurSide, SAVE_EVERY, save};
+use crate::decide::watch::{OurSide, SAVE_EVERY, retell, save};
 use crate::decide::words;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Cause, Diagnosis, Level};
@@ -172,33 +171,10 @@ impl Running {
             case.refer(&id);
         }
         self.choose_specimens(&mut case);
-        let plan = &world.board.plan;
         let trouble = &mut self.troubles[place];
-        let mut timeline = std::mem::take(&mut trouble.notes);
-        let face = Face::of(&case.incident);
-        let before = trouble.face.replace(face.clone());
-        let changed = before.filter(|before| *before != face);
-        let occasion = match &changed {
-            Some(before) => {
-                if !before.same_cause(&case.incident) {
-                    let text = briefing::headline(plan, &case.incident);
-                    timeline.push(entry(world.now, Happening::Changed, text));
-                }
-                Occasion::Changed { before }
-            }
-            None => Occasion::Time,
-        };
-        let due = changed.is_some()
-            || notify::next_at(plan, &world.board.quiet, &case.incident)
-                .is_some_and(|at| at <= world.now);
-        if due {
-            let quiet = &world.board.quiet;
-            let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
-            timeline.append(&mut due.timeline);
-            save(world, &mut case, timeline, due.notifications);
-        } else if !timeline.is_empty() {
-            save(world, &mut case, timeline, Vec::new());
-        }
+        let notes = std::mem::take(&mut trouble.notes);
+        let before = trouble.face.replace(Face::of(&case.incident));
+        retell(world, &mut case, before, notes);
         self.troubles[place].case = Some(case);
     }
 

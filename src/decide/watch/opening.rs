@@ -5,14 +5,12 @@
 
 use jiff::Timestamp;
 
-use super::telling::save;
 use super::{HOLD_DOWN, HOLD_UNSEEN, OurSide, Watch, World};
 use crate::decide::board::Standing;
-use crate::decide::briefing;
 use crate::decide::confirm::Group;
-use crate::decide::incidents::{Case, Opening, entry, later};
+use crate::decide::incidents::{Opening, entry, later};
 use crate::decide::matrix::Sightings;
-use crate::decide::notify::{self, Face, Occasion};
+use crate::decide::notify::Face;
 use crate::domain::cell::CellKey;
 use crate::domain::incident::{Happening, IncidentCell, Specimen, Subject};
 use crate::domain::verdict::Kind;
@@ -159,39 +157,24 @@ impl Watch {
         let Some(first) = cells.first().map(|cell| cell.cell.clone()) else {
             return;
         };
-        let within = world.board.plan.incidents.reopen_within;
-        let back = self.recent.take().filter(|recent| {
-            recent
-                .resolved_at
-                .is_some_and(|at| later(at, within) >= onset_at)
-                && cells
-                    .iter()
-                    .any(|cell| recent.cells.iter().any(|known| known.cell == cell.cell))
-        });
-        let last_good_at = cells
-            .iter()
-            .filter_map(|member| world.board.get(&member.cell)?.last_good_at)
-            .filter(|at| *at < onset_at)
-            .max();
+        let back = self
+            .recent
+            .take()
+            .filter(|recent| world.is_back(recent, onset_at, &cells));
+        if let Some(recent) = &back {
+            self.extra.resume(recent.extra_runs);
+        }
         let diagnosis = self.diagnosis(world, &first, &cells);
-        let mut opening = Opening {
+        let opening = Opening {
             number: 0,
             subject: self.subject.clone(),
             onset_at,
+            last_good_at: world.last_good_before(onset_at, &cells),
             cells,
             diagnosis,
             failed_runs,
-            last_good_at,
         };
-        let returned = back.is_some();
-        let mut case = if let Some(recent) = back {
-            self.extra.resume(recent.extra_runs);
-            Case::reopen(recent, opening, world.now)
-        } else {
-            opening.number = *world.next_number;
-            *world.next_number += 1;
-            Case::open(opening, world.now)
-        };
+        let mut case = world.begin(back, opening);
         let kind = case.incident.kind;
         let shows =
             |specimen: &Option<Specimen>| specimen.as_ref().is_some_and(|s| s.verdict.kind == kind);
@@ -204,30 +187,8 @@ impl Watch {
         for id in self.references.drain(..) {
             case.refer(&id);
         }
-        let plan = &world.board.plan;
-        let mut timeline = Vec::new();
-        if let Some(first) = case.failing().min_by_key(|member| member.since) {
-            let text = format!("first failing run: {}: {}", first.cell, first.kind.label());
-            timeline.push(entry(first.since, Happening::Cells, text));
-        }
-        timeline.append(&mut self.notes);
-        timeline.append(&mut world.put_beside(&mut case, onset_at));
-        timeline.sort_by_key(|note| note.at);
-        let (what, occasion) = if returned {
-            (Happening::Reopened, Occasion::Reopened)
-        } else {
-            (Happening::Opened, Occasion::Opened)
-        };
-        timeline.push(entry(
-            world.now,
-            what,
-            briefing::headline(plan, &case.incident),
-        ));
         case.incident.extra_runs = self.extra.issued();
-        let quiet = &world.board.quiet;
-        let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
-        timeline.append(&mut due.timeline);
-        save(world, &mut case, timeline, due.notifications);
+        world.announce(&mut case, onset_at, std::mem::take(&mut self.notes));
         self.case = Some(case);
         (self.dirty, self.curious) = (false, true);
     }

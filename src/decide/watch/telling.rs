@@ -30,30 +30,8 @@ impl Watch {
         for id in self.references.drain(..) {
             case.refer(&id);
         }
-        let plan = &world.board.plan;
-        let mut timeline = std::mem::take(&mut self.notes);
-        let changed = before.filter(|before| *before != Face::of(&case.incident));
-        let occasion = match &changed {
-            Some(before) => {
-                if !before.same_cause(&case.incident) {
-                    let text = briefing::headline(plan, &case.incident);
-                    timeline.push(entry(world.now, Happening::Changed, text));
-                }
-                Occasion::Changed { before }
-            }
-            None => Occasion::Time,
-        };
-        let due = changed.is_some()
-            || notify::next_at(plan, &world.board.quiet, &case.incident)
-                .is_some_and(|at| at <= world.now);
-        if due {
-            let quiet = &world.board.quiet;
-            let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
-            timeline.append(&mut due.timeline);
-            save(world, case, timeline, due.notifications);
-        } else if !timeline.is_empty() {
-            save(world, case, timeline, Vec::new());
-        }
+        let notes = std::mem::take(&mut self.notes);
+        retell(world, case, before, notes);
     }
 
     /// Ends the incident: resolved, or removed from the configuration.
@@ -92,6 +70,37 @@ impl Watch {
             save(world, case, Vec::new(), Vec::new());
         }
     }
+}
+
+/// Tells whoever reads something else now than `before`, and whom the time makes it due to; keeps what is new.
+pub fn retell(
+    world: &mut World<'_>,
+    case: &mut Case,
+    before: Option<Face>,
+    mut timeline: Vec<TimelineEntry>,
+) {
+    let (plan, quiet) = (&world.board.plan, &world.board.quiet);
+    let changed = before.filter(|before| *before != Face::of(&case.incident));
+    let occasion = match &changed {
+        Some(before) => {
+            if !before.same_cause(&case.incident) {
+                let text = briefing::headline(plan, &case.incident);
+                timeline.push(entry(world.now, Happening::Changed, text));
+            }
+            Occasion::Changed { before }
+        }
+        None => Occasion::Time,
+    };
+    let timely = || notify::next_at(plan, quiet, &case.incident).is_some_and(|at| at <= world.now);
+    let mut notifications = Vec::new();
+    if changed.is_some() || timely() {
+        let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
+        timeline.append(&mut due.timeline);
+        notifications = due.notifications;
+    } else if timeline.is_empty() {
+        return;
+    }
+    save(world, case, timeline, notifications);
 }
 
 /// Notes that somebody looks after the incident, and tells who knows of it.

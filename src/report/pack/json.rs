@@ -44,7 +44,7 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
         "incident": incident.number,
         "state": if dossier.resolved() { "resolved" } else { "open" },
         "our_side": dossier.ours(),
-        "service": dossier.plan.service,
+        "service": dossier.called(),
         "recipient": (!dossier.ours()).then(|| partner::recipient(dossier)),
         "subject": subject(dossier),
         "notes": notes(dossier),

@@ -70,6 +70,14 @@ fn is_episode(reason: Reason) -> bool {
     matches!(reason, Reason::Opened | Reason::Reopened | Reason::Resolved)
 }
 
+/// An end and a return of which neither is told, because it came back before its end was.
+fn came_back(row: &Delivery) -> bool {
+    let why = row.reference.as_deref().unwrap_or_default();
+    row.progress == Progress::Overtaken
+        && why.starts_with("came back")
+        && matches!(row.notification.reason, Reason::Reopened | Reason::Resolved)
+}
+
 fn begins(reason: Reason) -> bool {
     matches!(reason, Reason::Opened | Reason::Reopened)
 }
@@ -210,7 +218,7 @@ impl Accounts<'_> {
                 let reason = row.notification.reason;
                 let what = match row.progress {
                     Progress::Accepted => continue,
-                    Progress::Overtaken if !is_episode(reason) => continue,
+                    Progress::Overtaken if !is_episode(reason) || came_back(row) => continue,
                     Progress::Dead if self.may_die(row) => continue,
                     progress => format!("{reason:?} is {} in the end", progress.as_str()),
                 };
@@ -588,7 +596,7 @@ fn slack_incident(
         // What was not through yet when it ended is told with the end.
         let next = rows[index + 1..]
             .iter()
-            .find(|row| is_episode(row.notification.reason));
+            .find(|row| is_episode(row.notification.reason) && !came_back(row));
         let ended = next.is_some_and(|next| {
             let end = next.notification.delivery.to_string();
             next.notification.reason == Reason::Resolved
