@@ -220,9 +220,7 @@ pub enum Outcome {
         thread: Option<Thread>,
     },
     /// Not to be sent at all; `why` becomes its reference.
-    Overtaken {
-        why: &'static str,
-    },
+    Overtaken { why: &'static str },
 }
 
 /// Who is told instead.

@@ -435,12 +435,10 @@ async fn handle(
             return Err(std::io::Error::other("dropped"));
         }
         Some(Fault::TakenThenCut) => {
-            let answer = take().to_string();
-            respond(
-                200,
-                &[("content-type", "application/json")],
-                answer[..answer.len() / 2].to_owned(),
-            )
+            // Perhaps in the middle of a character.
+            let mut answer = take().to_string().into_bytes();
+            answer.truncate(answer.len() / 2);
+            respond(200, &[("content-type", "application/json")], answer)
         }
         Some(Fault::TakenThenHang) => {
             take();
