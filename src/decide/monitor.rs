@@ -192,9 +192,8 @@ impl Monitor {
         }
         match event {
             Event::Observed(judged) => self.observe(&judged, now, &mut effects),
-            Event::Tick => self.tick(now, &mut effects),
+            Event::Tick | Event::Silenced(_) => self.tick(now, &mut effects),
             Event::PlanReplaced(plan) => self.replace(plan, now, &mut effects),
-            Event::Silenced(_) => self.tick(now, &mut effects),
             Event::Acknowledged { .. } => {}
         }
         self.ground

@@ -197,6 +197,20 @@ const SLACK: &[Fault] = &[
     Fault::TakenStrangely,
 ];
 
+/// A question has no layout that could be refused.
+const ASKED: &[Fault] = &[
+    Fault::None,
+    Fault::None,
+    Fault::Page,
+    Fault::Redirect,
+    Fault::Status(404),
+    Fault::Refused("invalid_auth"),
+    Fault::Refused("missing_scope"),
+    Fault::Refused("fatal_error"),
+    Fault::Refused("ratelimited"),
+    Fault::RefusedSilently,
+];
+
 const TEAMS: &[Fault] = &[
     Fault::None,
     Fault::None,
@@ -209,11 +223,12 @@ const TEAMS: &[Fault] = &[
 ];
 
 fn faults() -> impl Strategy<Value = Step> {
-    let methods = &[
-        Place::Slack("chat.postMessage"),
+    let told = &[
         Place::Slack("chat.postMessage"),
         Place::Slack("chat.postMessage"),
         Place::Slack("chat.update"),
+    ];
+    let asked = &[
         Place::Slack("conversations.history"),
         Place::Slack("conversations.replies"),
         Place::Slack("auth.test"),
@@ -225,9 +240,11 @@ fn faults() -> impl Strategy<Value = Step> {
         let same = (fault(own), 1usize..7).prop_map(|(fault, times)| vec![fault; times]);
         prop_oneof![vec(fault(own), 1..6), same]
     };
-    let slack = (select(methods), several(SLACK));
+    let slack = (select(told), several(SLACK));
+    let asked = (select(asked), several(ASKED));
     let teams = (select(&[Place::Support, Place::Backup]), several(TEAMS));
-    prop_oneof![3 => slack, 1 => teams].prop_map(|(place, faults)| Step::Faults { place, faults })
+    prop_oneof![4 => slack, 2 => asked, 2 => teams]
+        .prop_map(|(place, faults)| Step::Faults { place, faults })
 }
 
 fn whom() -> impl Strategy<Value = Whom> {
