@@ -405,7 +405,9 @@ impl Stage {
             return;
         }
         self.held.due.insert((number, episode, "engineers"));
-        let began = incident.reopened_at.unwrap_or(incident.opened_at);
+        // Of what comes and goes it counts from the first time.
+        let back = incident.reopened_at.filter(|_| incident.reopened < 2);
+        let began = back.unwrap_or(incident.opened_at);
         let old = self.now().duration_since(began).as_secs() >= DELAY;
         let knows = |facts: &Facts| {
             let mut due = facts.due.iter();
