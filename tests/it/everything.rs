@@ -36,7 +36,7 @@ fn play(case: &Case) -> Vec<String> {
         for (number, step) in (1..).zip(&case.steps) {
             stage.play(number, step).await;
         }
-        stage.end().await
+        Box::pin(stage.end()).await
     })
 }
 

@@ -58,6 +58,9 @@ struct Post {
     good: bool,
 }
 
+/// A card that Teams took: its place among the calls, the call, and what it says of whom.
+type Card<'a> = (usize, &'a Call, Vec<(u64, Word)>);
+
 /// What a card says of one incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Word {
@@ -415,7 +418,7 @@ impl Accounts<'_> {
             .iter()
             .map(|counts| counts[fake])
             .collect();
-        let cards: Vec<(usize, &Call, Vec<(u64, Word)>)> = calls
+        let cards: Vec<Card<'_>> = calls
             .iter()
             .enumerate()
             .filter(|(_, call)| call.taken)

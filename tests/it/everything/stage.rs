@@ -203,7 +203,7 @@ impl Stage {
 
     /// All is well again, and all that waits is told; then the accounts are made up.
     pub(super) async fn end(mut self) -> Vec<String> {
-        self.step = "the end".to_owned();
+        "the end".clone_into(&mut self.step);
         self.broken.clear();
         for fake in self.fakes() {
             fake.mend();
