@@ -145,6 +145,7 @@ async fn bury_orphans(
             let outcome = Outcome::Dead {
                 class: "removed",
                 error,
+                thread: None,
             };
             store.settle(&delivery, outcome, None, now).await?;
         }

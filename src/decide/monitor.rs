@@ -176,21 +176,26 @@ impl Monitor {
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.ground.board.listen(now);
+        // What people asked for comes before what is due after a start: nobody is to be told of what they
+        // silenced, nor reminded of what they look after.
+        match &event {
+            Event::Acknowledged { incident, by } => {
+                self.acknowledge(*incident, by, now, &mut effects);
+            }
+            Event::Silenced(silences) => {
+                self.ground.board.silence(silences.clone());
+                self.ground.board.listen(now);
+            }
+            _ => {}
+        }
         if std::mem::take(&mut self.fresh) {
             self.fit(now, &mut effects);
         }
         match event {
             Event::Observed(judged) => self.observe(&judged, now, &mut effects),
-            Event::Tick => self.tick(now, &mut effects),
+            Event::Tick | Event::Silenced(_) => self.tick(now, &mut effects),
             Event::PlanReplaced(plan) => self.replace(plan, now, &mut effects),
-            Event::Acknowledged { incident, by } => {
-                self.acknowledge(incident, &by, now, &mut effects);
-            }
-            Event::Silenced(silences) => {
-                self.ground.board.silence(silences);
-                self.ground.board.listen(now);
-                self.tick(now, &mut effects);
-            }
+            Event::Acknowledged { .. } => {}
         }
         self.ground
             .surroundings

@@ -39,6 +39,8 @@ pub struct Delivery {
     pub next_at: Option<Timestamp>,
     /// A try may have arrived although nobody said so.
     pub uncertain: bool,
+    /// How many such tries there were; surely refused ones do not count.
+    pub unclear_tries: u32,
     /// The receiver refused the layout; only plain text from now on.
     pub plain: bool,
     /// The fallback was told instead.
@@ -214,11 +216,11 @@ pub enum Outcome {
     Dead {
         class: &'static str,
         error: String,
+        /// Set when part of the message is already there.
+        thread: Option<Thread>,
     },
     /// Not to be sent at all; `why` becomes its reference.
-    Overtaken {
-        why: &'static str,
-    },
+    Overtaken { why: &'static str },
 }
 
 /// Who is told instead.
@@ -239,7 +241,7 @@ impl Store {
         self.write("recover the outbox", |transaction, path| {
             transaction
                 .execute(
-                    "UPDATE outbox SET state = 'pending', uncertain = 1 WHERE state = 'sending'",
+                    "UPDATE outbox SET state = 'pending', uncertain = uncertain + 1 WHERE state = 'sending'",
                     [],
                 )
                 .map_err(|e| StoreError::from_sqlite(path, "recover the outbox", &e))
@@ -602,17 +604,22 @@ fn settle(
         } => {
             transaction.execute(
                 "UPDATE outbox SET state = 'pending', next_us = ?, error_class = ?, error = ?,
-                     uncertain = max(uncertain, ?), plain = max(plain, ?) WHERE delivery = ?",
+                     uncertain = uncertain + ?, plain = max(plain, ?) WHERE delivery = ?",
                 params![next_at.as_microsecond(), class, error, uncertain, plain, delivery],
             )?;
             put_thread(transaction, key, thread.as_ref())
         }
-        Outcome::Dead { class, error } => transaction
-            .execute(
+        Outcome::Dead {
+            class,
+            error,
+            thread,
+        } => {
+            transaction.execute(
                 "UPDATE outbox SET state = 'dead', error_class = ?, error = ?, done_us = ? WHERE delivery = ?",
                 params![class, error, now, delivery],
-            )
-            .map(drop),
+            )?;
+            put_thread(transaction, key, thread.as_ref())
+        }
         Outcome::Overtaken { why } => transaction
             .execute(
                 "UPDATE outbox SET state = 'overtaken', reference = ?, done_us = ? WHERE delivery = ?",
@@ -779,7 +786,9 @@ fn delivery(row: &Row<'_>) -> Result<Delivery, String> {
         first_attempt_at: instant("first_attempt_us")?,
         last_attempt_at: instant("last_attempt_us")?,
         next_at: instant("next_us")?,
-        uncertain: column(row, "uncertain")?,
+        // The column counts; older versions wrote one for any number.
+        uncertain: column::<u32>(row, "uncertain")? > 0,
+        unclear_tries: column(row, "uncertain")?,
         plain: column(row, "plain")?,
         diverted: column(row, "diverted")?,
         reference: column(row, "reference")?,

@@ -649,6 +649,118 @@ async fn a_refused_layout_is_sent_as_plain_text() {
     assert_eq!(body.as_array().unwrap().len(), 1);
 }
 
+/// Only tries that may have arrived are numbered: what was refused for hours is not given up at the first doubt.
+#[tokio::test]
+async fn many_refusals_and_then_a_doubt_are_no_reason_to_give_up() {
+    let (world, teams) = (World::new(), Fake::teams().await);
+    for _ in 0..3 {
+        teams.fault("webhook", Fault::SlowDown(Some("0.01")));
+        teams.fault("webhook", Fault::Status(503));
+    }
+    // Not taken, and nobody can know.
+    teams.fault("webhook", Fault::Hang);
+    let deliver = world.deliver(&[support(&teams)], hasty()).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "support")]).await;
+    teams.until("the card", |t| t.cards().len() == 1).await;
+    deliver.stop(PATIENCE).await;
+    assert_eq!(
+        world.progress(1).await,
+        [(Reason::Opened, Progress::Accepted)]
+    );
+}
+
+/// The message came through as plain text and its evidence did not: what follows goes on with that message.
+#[tokio::test]
+async fn what_is_given_up_in_the_middle_leaves_its_message_to_the_next() {
+    let (world, slack) = (World::new(), Fake::slack().await);
+    for fault in [
+        Fault::Refused("invalid_blocks"),
+        Fault::None,
+        Fault::Refused("invalid_blocks"),
+    ] {
+        slack.fault("chat.postMessage", fault);
+    }
+    let mut receiver = engineers(&slack);
+    receiver.fallback = None;
+    let deliver = world.deliver(&[receiver], timing()).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    world.until_done().await;
+    assert_eq!(world.progress(1).await, [(Reason::Opened, Progress::Dead)]);
+    world
+        .due(&[fresh(1, Reason::Resolved, 1, "engineers")])
+        .await;
+    slack.until("the end", |s| s.replies().len() == 1).await;
+    deliver.stop(PATIENCE).await;
+    let parents = slack.parents();
+    assert_eq!(parents.len(), 1, "{parents:?}");
+    let text = parents[0].body["text"].as_str().unwrap();
+    assert!(text.contains("FIXED"), "{text}");
+}
+
+/// Once the end was given up nobody is told that it began, neither here nor instead.
+#[tokio::test]
+async fn an_end_that_is_given_up_takes_its_beginning_with_it() {
+    let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
+    for _ in 0..2 {
+        slack.fault("chat.postMessage", Fault::Refused("invalid_blocks"));
+    }
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    world
+        .due(&[
+            fresh(1, Reason::Changed, 1, "engineers"),
+            fresh(1, Reason::Resolved, 2, "engineers"),
+        ])
+        .await;
+    let deliver = world
+        .deliver(&[engineers(&slack), support(&teams)], timing())
+        .await;
+    world.until_done().await;
+    deliver.stop(PATIENCE).await;
+    assert!(slack.messages().is_empty(), "{:?}", slack.messages());
+    // Each row, and after it the fallback's.
+    assert_eq!(
+        world.progress(1).await,
+        [
+            (Reason::Opened, Progress::Dead),
+            (Reason::Opened, Progress::Accepted),
+            (Reason::Changed, Progress::Dead),
+            (Reason::Resolved, Progress::Dead),
+            (Reason::Resolved, Progress::Accepted),
+        ]
+    );
+    let summaries: Vec<String> = teams
+        .cards()
+        .iter()
+        .map(|card| card["summary"].as_str().unwrap().chars().take(6).collect())
+        .collect();
+    assert_eq!(summaries, ["FIXED:"]);
+}
+
+/// The same while it is only tried again: the fallback hears the whole, in this order.
+#[tokio::test]
+async fn a_whole_incident_that_goes_to_the_fallback_is_one_message_there() {
+    let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
+    slack.fault("chat.postMessage", Fault::Refused("is_archived"));
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    world
+        .due(&[fresh(1, Reason::Resolved, 1, "engineers")])
+        .await;
+    let deliver = world
+        .deliver(&[engineers(&slack), support(&teams)], timing())
+        .await;
+    world.until_done().await;
+    deliver.stop(PATIENCE).await;
+    let told: Vec<String> = teams
+        .cards()
+        .iter()
+        .filter_map(|card| card["summary"].as_str())
+        .filter(|summary| summary.contains("INC-1"))
+        .map(|summary| summary.chars().take(6).collect())
+        .collect();
+    assert_eq!(told, ["FIXED:"]);
+    assert_eq!(slack.parents().len(), 1);
+}
+
 /// A look-up that fails for a while puts the repeat off; only one that may not be made, or never ends, lets it go out marked.
 #[tokio::test]
 async fn a_look_that_fails_is_no_reason_to_post_twice() {

@@ -68,11 +68,22 @@ pub(crate) struct SlackMessage {
     pub(crate) broadcast: bool,
 }
 
+/// One call as it came, and what became of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) method: String,
+    /// What was posted; nothing for a question.
+    pub(crate) body: Value,
+    pub(crate) fault: Option<Fault>,
+    /// It is there now, whatever was answered.
+    pub(crate) taken: bool,
+}
+
 #[derive(Default)]
 struct State {
     messages: Vec<SlackMessage>,
     cards: Vec<Value>,
-    calls: Vec<String>,
+    calls: Vec<Call>,
     faults: HashMap<String, VecDeque<Fault>>,
     /// Applies to every call of the method, after the single faults.
     always: HashMap<String, Fault>,
@@ -223,7 +234,25 @@ impl Fake {
 
     /// Names of the methods called, in order.
     pub(crate) fn calls(&self) -> Vec<String> {
+        let state = self.lock();
+        state.calls.iter().map(|call| call.method.clone()).collect()
+    }
+
+    /// Every call so far, in order.
+    pub(crate) fn heard(&self) -> Vec<Call> {
         self.lock().calls.clone()
+    }
+
+    /// How many calls there were.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().calls.len()
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn mend(&self) {
+        let mut state = self.lock();
+        state.faults.clear();
+        state.always.clear();
     }
 
     /// Waits until `done` holds, however long that takes.
@@ -333,15 +362,21 @@ async fn handle(
         .await
         .map_err(std::io::Error::other)?
         .to_bytes();
-    let fault = {
+    let (fault, call) = {
         let mut state = state.lock().unwrap();
-        state.calls.push(method.clone());
         let once = state.faults.get_mut(&method).and_then(VecDeque::pop_front);
-        once.or_else(|| state.always.get(&method).copied())
+        let fault = once.or_else(|| state.always.get(&method).copied());
+        state.calls.push(Call {
+            method: method.clone(),
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+            fault,
+            taken: false,
+        });
+        (fault, state.calls.len() - 1)
     };
     let take = || {
         let mut state = state.lock().unwrap();
-        match service {
+        let answer = match service {
             Service::Slack if method == "apps.connections.open" => {
                 if authorization == format!("Bearer {APP_TOKEN}") {
                     json!({ "ok": true, "url": format!("ws://{here}/socket?ticket={}", socket::TICKET) })
@@ -357,7 +392,9 @@ async fn handle(
             }
             Service::Slack => slack(&mut state, &method, &query, &body),
             Service::Teams => teams(&mut state, &query, &body),
-        }
+        };
+        state.calls[call].taken = answer["ok"] == true || answer["status"] == 202;
+        answer
     };
     if let Some(upgrade) = upgrade
         && fault.is_none()
@@ -398,12 +435,10 @@ async fn handle(
             return Err(std::io::Error::other("dropped"));
         }
         Some(Fault::TakenThenCut) => {
-            let answer = take().to_string();
-            respond(
-                200,
-                &[("content-type", "application/json")],
-                answer[..answer.len() / 2].to_owned(),
-            )
+            // Perhaps in the middle of a character.
+            let mut answer = take().to_string().into_bytes();
+            answer.truncate(answer.len() / 2);
+            respond(200, &[("content-type", "application/json")], answer)
         }
         Some(Fault::TakenThenHang) => {
             take();

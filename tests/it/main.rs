@@ -35,6 +35,8 @@ mod config;
 mod daemon;
 /// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
 mod deliver;
+/// Incidents, faults of channels, crashes and mutes together, in any order.
+mod everything;
 /// The daemon against `replay`: the same scenarios over real sockets.
 mod live;
 /// What is told beside incidents: all is well, a channel in trouble, its end.

@@ -35,7 +35,7 @@ pub(super) struct Send<'a> {
     /// The newest facts.
     pub(super) briefing: &'a Briefing,
     /// Rows that this message tells as well.
-    pub(super) merged: Vec<Uuid>,
+    pub(super) merged: Vec<&'a Delivery>,
     /// Tells an incident from beginning to end, because nothing was told before.
     pub(super) whole: bool,
 }
@@ -43,7 +43,16 @@ pub(super) struct Send<'a> {
 impl Send<'_> {
     /// Whether this row is told by the message as well.
     pub(super) fn tells(&self, row: &Delivery) -> bool {
-        self.merged.contains(&row.notification.delivery)
+        let id = row.notification.delivery;
+        self.merged
+            .iter()
+            .any(|merged| merged.notification.delivery == id)
+    }
+
+    /// The ids of the rows that go with it.
+    pub(super) fn merged_ids(&self) -> Vec<Uuid> {
+        let ids = self.merged.iter().map(|row| row.notification.delivery);
+        ids.collect()
     }
 }
 
@@ -233,7 +242,7 @@ fn send_at<'a>(
     Step::Send(Send {
         delivery,
         briefing: &newest.notification.briefing,
-        merged: merged.iter().map(|d| d.notification.delivery).collect(),
+        merged: merged.iter().collect(),
         whole,
     })
 }

@@ -93,6 +93,7 @@ fn rows(table: &str) -> Vec<Delivery> {
                 last_attempt_at: None,
                 next_at: None,
                 uncertain: false,
+                unclear_tries: 0,
                 plain: false,
                 diverted: false,
                 reference: None,
@@ -111,6 +112,7 @@ fn rows(table: &str) -> Vec<Delivery> {
                     ("tried", _) => delivery.attempts = 1,
                     ("unclear", _) => {
                         delivery.uncertain = true;
+                        delivery.unclear_tries = 1;
                         delivery.attempts = 1;
                     }
                     ("sending", _) => {
@@ -148,7 +150,7 @@ fn shown(step: &Step<'_>) -> String {
                 let merged: Vec<String> = send
                     .merged
                     .iter()
-                    .map(|m| m.as_u128().to_string())
+                    .map(|m| m.notification.delivery.as_u128().to_string())
                     .collect();
                 text.push(format!("with {}", merged.join(" ")));
             }
@@ -577,9 +579,15 @@ fn each_class_asks_for_something_else() {
         ),
         (
             "a second time",
+            "1 opened@0 unclear",
+            blind.clone(),
+            "again in 600 s, unclear",
+        ),
+        (
+            "the first unclear one, after others were refused",
             "1 opened@0 tried",
             blind,
-            "again in 600 s, unclear",
+            "again in 60 s, unclear",
         ),
         (
             "layout",
@@ -685,6 +693,7 @@ fn what_nobody_can_look_up_is_tried_for_a_day_but_not_often() {
     loop {
         let delivery = Delivery {
             attempts: u32::try_from(waits.len()).unwrap(),
+            unclear_tries: u32::try_from(waits.len()).unwrap(),
             first_attempt_at: (!waits.is_empty()).then(|| minute(0)),
             ..rows("1 opened@0").remove(0)
         };

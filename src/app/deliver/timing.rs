@@ -165,12 +165,14 @@ fn by_class(
         plain: false,
     };
     let backoff = backoff(timing.backoff_min, timing.backoff_max, tries, random);
+    // Not all tries: what was surely refused for hours must not be given up at the first doubt.
+    let unclear = delivery.unclear_tries + 1;
     match error.class {
         Class::SlowDown(asked) => pause(asked.unwrap_or(timing.slow_down).max(patience)),
         Class::Setup => pause(timing.setup),
         Class::Transient => again(backoff, Duration::ZERO, false),
         Class::Gone => again(timing.backoff_min.max(backoff), Duration::ZERO, false),
-        Class::Ambiguous if error.blind && tries <= 1 => {
+        Class::Ambiguous if error.blind && unclear <= 1 => {
             again(timing.blind_first, Duration::ZERO, true)
         }
         // Each try may be one more copy: the longer it lasts, the fewer.

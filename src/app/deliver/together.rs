@@ -152,12 +152,13 @@ impl Worker {
                     let outcome = Outcome::Accepted {
                         reference: sender::TEAMS.to_owned(),
                         thread: Some(sender::told_teams(message)),
-                        merged: send.merged.clone(),
+                        merged: send.merged_ids(),
                     };
                     (outcome, self.end_for_fallback(send.delivery).await?)
                 }
                 Err(error) => self.failed(send.delivery, error, None, now),
             };
+            settled.extend(self.with_it(send, &outcome, divert.is_some(), now));
             settled.push((send.delivery, outcome, divert));
         }
         let instead = result.is_err() && settled.iter().any(|(.., divert)| divert.is_some());

@@ -340,14 +340,16 @@ impl Worker {
                 let outcome = Outcome::Accepted {
                     reference,
                     thread,
-                    merged: send.merged,
+                    merged: send.merged_ids(),
                 };
                 (outcome, self.end_for_fallback(delivery).await?)
             }
             Err(error) => self.failed(delivery, &error, thread, now),
         };
         let instead = divert.is_some() && !matches!(outcome, Outcome::Accepted { .. });
-        self.mark(vec![(delivery, outcome, divert)], now).await?;
+        let mut settled = self.with_it(&send, &outcome, divert.is_some(), now);
+        settled.push((delivery, outcome, divert));
+        self.mark(settled, now).await?;
         if instead {
             self.diverted(now).await?;
         }
@@ -437,11 +439,57 @@ impl Worker {
                 Outcome::Dead {
                     class,
                     error: error.text.clone(),
+                    thread,
                 }
             }
         };
         let divert = divert.then(|| self.divert(delivery, &error.text, now));
         (outcome, divert)
+    }
+
+    /// What becomes of the rows that an end was to tell as well, when it did not get through.
+    ///
+    /// Whoever hears of the end instead hears of the whole, and nothing is told of a beginning once its end was given up.
+    pub(super) fn with_it<'a>(
+        &self,
+        send: &Send<'a>,
+        outcome: &Outcome,
+        diverted: bool,
+        now: Timestamp,
+    ) -> Vec<(&'a Delivery, Outcome, Option<Divert>)> {
+        let end = send.delivery.notification.reason == Reason::Resolved;
+        let outcome = match outcome {
+            Outcome::Again {
+                next_at,
+                class,
+                error,
+                ..
+            } if diverted => Outcome::Again {
+                next_at: *next_at,
+                class,
+                error: error.clone(),
+                uncertain: false,
+                plain: false,
+                thread: None,
+            },
+            Outcome::Dead { class, error, .. } => Outcome::Dead {
+                class,
+                error: error.clone(),
+                thread: None,
+            },
+            _ => return Vec::new(),
+        };
+        let merged = send.merged.iter().filter(|_| end);
+        merged
+            .map(|row| {
+                let why = match &outcome {
+                    Outcome::Again { error, .. } | Outcome::Dead { error, .. } => error.as_str(),
+                    _ => "",
+                };
+                let divert = (diverted && divertible(row)).then(|| self.divert(row, why, now));
+                (*row, outcome.clone(), divert)
+            })
+            .collect()
     }
 
     /// Who hears it instead: the fallback, or the log where there is none or where this one was the fallback.

@@ -199,6 +199,25 @@ fn who_acknowledges_is_left_alone_and_nobody_is_called() {
     play.hold();
 }
 
+/// A reminder became due while no daemon ran; at the start it is heard first what people want.
+#[test]
+fn what_is_asked_for_at_the_start_comes_before_what_is_due_then() {
+    let world = |cell: &_, t| kind_at(t >= 400 && client(cell, "java-8"), Kind::EdgeBlock, cell);
+    for (acknowledged, expected) in [(true, "opened acknowledged"), (false, "opened")] {
+        let mut play = Play::new(gmc());
+        play.run(1000, world);
+        play.second = 5000;
+        play.restart();
+        if acknowledged {
+            play.acknowledge(1, "ann");
+        } else {
+            play.silence(of_client("java-8"), 9000);
+        }
+        play.run(9000, world);
+        assert_eq!(play.reasons("engineers"), expected, "{:#?}", play.lines);
+    }
+}
+
 fn setup(delay: u64) -> Setup {
     gmc().probe("other", "api.other.example").with(|plan| {
         plan.routes[0].escalate = Some(Escalation {
