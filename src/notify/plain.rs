@@ -124,12 +124,11 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
     if let Some(workaround) = words(briefing.words.workaround.as_ref()) {
         facts.push(("What still works", workaround));
     }
-    if let Some(at) = briefing.next_update_at {
-        facts.push((
-            "Next update",
-            format!("{} ({})", clock.time(at), clock.place),
-        ));
-    }
+    let next = match briefing.next_update_at {
+        Some(at) => format!("{} ({})", clock.time(at), clock.place),
+        None => "As soon as something changes or it works again".to_owned(),
+    };
+    facts.push(("Next update", next));
     facts
 }
 

@@ -18,7 +18,7 @@ impl Story<'_> {
             };
         }
         Plain {
-            see: self.see().or(comes),
+            see: comes.or_else(|| self.see()),
             why: Some(self.why()),
         }
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::known_standing;
 use super::routes::routes_to;
+use super::{known_standing, speaks_plainly};
 use crate::decide::incidents::later;
 use crate::domain::cell::ReceiverName;
 use crate::domain::incident::{Incident, Standing};
@@ -48,18 +48,36 @@ pub(super) fn reminder_after(remind: &[Duration], n: u32) -> Option<Duration> {
     }
 }
 
-/// When a receiver is reminded next; nobody is of what somebody looks after.
+/// When a receiver is reminded next; nobody is of what somebody looks after, but for an update that was promised before.
 pub(super) fn next_reminder(
     plan: &Plan,
     incident: &Incident,
     standing: &Standing,
 ) -> Option<Timestamp> {
-    if incident.acknowledged.is_some() {
-        return None;
-    }
     let remind = remind(plan, incident, &standing.receiver);
     let after = reminder_after(remind, standing.reminded)?;
-    Some(later(lasts_since(incident), after))
+    let kept = incident.acknowledged.is_none() || was_promised(plan, incident, standing, remind);
+    kept.then(|| later(lasts_since(incident), after))
+}
+
+/// Whether support staff were told the time of the next update before somebody acknowledged: they count on it.
+fn was_promised(
+    plan: &Plan,
+    incident: &Incident,
+    standing: &Standing,
+    remind: &[Duration],
+) -> bool {
+    let Some(acknowledged) = &incident.acknowledged else {
+        return false;
+    };
+    let reminded_at = standing
+        .reminded
+        .checked_sub(1)
+        .and_then(|last| reminder_after(remind, last))
+        .map_or(standing.told_at, |after| {
+            later(lasts_since(incident), after)
+        });
+    speaks_plainly(plan, &standing.receiver) && reminded_at.max(standing.told_at) <= acknowledged.at
 }
 
 /// How many of a receiver's reminders lie behind: after a long stop one message stands for all that were missed.
@@ -69,9 +87,11 @@ pub(super) fn reminders_passed(
     receiver: &ReceiverName,
     now: Timestamp,
 ) -> u32 {
-    let so_far = known_standing(incident, receiver).reminded;
+    let standing = known_standing(incident, receiver);
+    let so_far = standing.reminded;
     if incident.acknowledged.is_some() {
-        return so_far;
+        let promised = next_reminder(plan, incident, &standing);
+        return so_far + u32::from(promised.is_some_and(|at| at <= now));
     }
     let remind = remind(plan, incident, receiver);
     let open_for = now.duration_since(lasts_since(incident)).as_secs_f64();

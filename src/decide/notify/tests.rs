@@ -423,6 +423,41 @@ fn what_comes_and_goes_is_told_as_over_when_it_stays_away() {
 }
 
 #[test]
+fn an_update_that_support_staff_were_promised_comes_all_the_same() {
+    let support =
+        "notify: { receivers: { a: { log: {} }, s: { teams: { webhook: { env: TEAMS } } } } }";
+    let story = Story::new(support).open().pass(30).acknowledge().pass(600);
+    let promised = story.briefing(1).next_update_at;
+    assert_eq!(promised, Some(at(60)));
+    let story = story.check(
+        "the one that was promised, and none that was not",
+        &[
+            "0 a opened",
+            "0 s opened",
+            "30 a acknowledged",
+            "60 s reminder",
+        ],
+    );
+    assert_eq!(story.briefing(3).next_update_at, None);
+    Story::new(support)
+        .open()
+        .pass(70)
+        .acknowledge()
+        .pass(600)
+        .check(
+            "the second one",
+            &[
+                "0 a opened",
+                "0 s opened",
+                "60 a reminder",
+                "60 s reminder",
+                "70 a acknowledged",
+                "240 s reminder",
+            ],
+        );
+}
+
+#[test]
 fn who_looks_after_what_comes_and_goes_still_does() {
     let owner = |story: Story| story.incident.acknowledged.map(|known| known.by);
     let story = Story::new(LOG)
