@@ -351,7 +351,7 @@ async fn secrets_of_the_socket_stay_out_of_the_log() {
     clicks.stop().await;
     let kept = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     assert!(kept.contains("buttons are heard"), "the log was captured");
-    for secret in [APP_TOKEN, "SECRET-TICKET", TOKEN] {
+    for secret in [APP_TOKEN, crate::secrets::SLACK_TICKET, TOKEN] {
         let found = kept.find(secret);
         assert_eq!(
             found,

@@ -16,7 +16,9 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::fakes::{CHANNEL, Fake, Fault, MENTION, TOKEN};
+use super::kept;
 use super::samples::{change, fresh};
+use super::secrets::TEAMS_SIGNATURE;
 
 /// As in production, only a hundred times faster.
 pub(crate) fn timing() -> Timing {
@@ -64,12 +66,12 @@ fn open(folder: &Path) -> Store {
         keep_for: Duration::from_secs(86_400),
         bytes_max: 64 << 20,
     };
-    Store::open(&path, &policy).unwrap().store
+    kept::store(&path, &policy)
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = kept::folder();
         let store = open(folder.path());
         Self {
             folder,
@@ -972,7 +974,7 @@ async fn secrets_stay_where_they_belong() {
         kept.extend(std::fs::read(entry.unwrap().path()).unwrap());
     }
     let kept = String::from_utf8_lossy(&kept);
-    for secret in [TOKEN, "SECRET-SIGNATURE"] {
+    for secret in [TOKEN, TEAMS_SIGNATURE] {
         let found = kept.find(secret);
         assert_eq!(
             found,

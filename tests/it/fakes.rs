@@ -19,10 +19,12 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use super::block_kit;
+use super::kept;
+use super::secrets::TEAMS_SIGNATURE;
 
+pub(crate) use super::secrets::SLACK_TOKEN as TOKEN;
 pub(crate) use socket::{APP_TOKEN, Manner, press};
 
-pub(crate) const TOKEN: &str = "xoxb-1234567890-secret-token";
 pub(crate) const CHANNEL: &str = "C0123456789";
 pub(crate) const MENTION: &str = "<!subteam^S0123>";
 const BOT: &str = "B0EDGEWATCH";
@@ -106,6 +108,14 @@ pub(crate) struct Fake {
 impl Drop for Fake {
     fn drop(&mut self) {
         self.task.abort();
+        let Ok(state) = self.state.lock() else { return };
+        let shown = |bodies: Vec<&Value>| {
+            let lines: Vec<String> = bodies.iter().map(ToString::to_string).collect();
+            lines.join("\n")
+        };
+        let messages = state.messages.iter().flat_map(|m| [&m.body, &m.metadata]);
+        kept::keep("slack", shown(messages.chain(&state.whispers).collect()));
+        kept::keep("teams", shown(state.cards.iter().collect()));
     }
 }
 
@@ -150,10 +160,19 @@ impl Fake {
         format!("http://{}/api", self.address)
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn webhook(&self) -> String {
+        self.webhook_at(self.address)
+    }
+
+    /// The same behind another address.
+    #[allow(clippy::unused_self, reason = "it is Teams' alone")]
+    pub(crate) fn webhook_at(&self, address: SocketAddr) -> String {
         format!(
-            "http://{}/powerautomate/automations/direct/workflows/x/triggers/manual/paths/invoke?api-version=1&sig=SECRET-SIGNATURE",
-            self.address
+            "http://{address}/powerautomate/automations/direct/workflows/x/triggers/manual/paths/invoke?api-version=1&sig={TEAMS_SIGNATURE}"
         )
     }
 
@@ -660,7 +679,7 @@ pub(crate) fn card_problems(message: &Value) -> Vec<String> {
 }
 
 fn teams(state: &mut State, query: &HashMap<String, String>, body: &[u8]) -> Value {
-    if query.get("sig").map(String::as_str) != Some("SECRET-SIGNATURE") {
+    if query.get("sig").map(String::as_str) != Some(TEAMS_SIGNATURE) {
         return json!({ "status": 401 });
     }
     let Ok(message) = serde_json::from_slice::<Value>(body) else {

@@ -162,7 +162,7 @@ async fn the_daemon_agrees(name: &str) {
     let replay = Finding::of_replay(&scenario, &replayed(name));
     let stage = Stage::start(&scenario, &Clock::new(clock::now), ONSET).await;
     let mut planned = plan::plan(&scenario, Some(&stage.grounds)).unwrap();
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::kept::folder();
     planned.plan.store.path = directory.path().join("edgewatch.sqlite");
     planned.plan.politeness.gap = Duration::from_millis(20);
     planned.plan.politeness.requests_per_minute = 2000;

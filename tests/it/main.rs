@@ -8,12 +8,17 @@
 mod alpha;
 /// A Slack and a Teams on loopback that are strict, and fail on demand.
 mod fakes;
+/// What a run of the tests leaves behind, to be looked through for secrets once all are done.
+mod kept;
 /// A store with history and incidents of the past.
 mod night;
 /// A plan in code, for tests that do not read `probes.yaml`.
 mod plan;
 /// Values of the domain, made by hand and by chance.
 mod samples;
+/// Every secret that the tests use, with one word in all of them.
+#[allow(dead_code, reason = "the search after the suite uses the rest")]
+mod secrets;
 /// Servers on loopback that note what they saw.
 mod server;
 /// A partner, a control site, and a file over them.
@@ -31,7 +36,9 @@ mod cli;
 mod clicks;
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.
 mod config;
-/// The daemon as a real process, killed in the middle of an incident.
+/// The daemon as a real process, killed wherever a message can stand: nothing is lost, nothing told twice.
+mod crash;
+/// The daemon as a real process that reads its file again.
 mod daemon;
 /// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
 mod deliver;

@@ -411,7 +411,7 @@ async fn maintenance_is_shown_where_people_look() {
 #[tokio::test(flavor = "multi_thread")]
 async fn buttons_are_heard() {
     let partner = Server::http(|_| Reply::new(403).body("no")).await;
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::kept::folder();
     let path = directory.path().join("edgewatch.sqlite");
     let text = format!(
         "version: 1\nservice: TEST\nclients: {{ a: A/1, b: B/1 }}\nprobes: {{ page: {{ url: \"http://{}/\", every: 1s }} }}\nstore: {{ path: \"{}\" }}\n",

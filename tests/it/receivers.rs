@@ -3,11 +3,11 @@
 mod alertmanager;
 mod channels;
 mod email;
-mod endpoint;
+pub(crate) mod endpoint;
 mod mail_server;
-mod pagerduty;
+pub(crate) mod pagerduty;
 mod together;
-mod webhook;
+pub(crate) mod webhook;
 
 use std::time::Duration;
 

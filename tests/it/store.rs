@@ -262,7 +262,7 @@ async fn a_commit_is_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn runs_are_kept_by_day_and_bodies_of_failures_once() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::kept::folder();
     let path = file(&folder);
     let store = open(&path);
     store.mask(vec![Secret::new("hunter22")]);

@@ -32,7 +32,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::fakes::{CHANNEL, Fake, Fault, TOKEN};
+use crate::kept;
 use crate::night::Night;
+use crate::secrets::SWITCH_PATH;
 use crate::server::{Reply, Server};
 use crate::world::{PASSWORD, RULE, World, program, run};
 
@@ -60,7 +62,7 @@ impl Place {
         .await;
         Self {
             partner,
-            directory: tempfile::tempdir().unwrap(),
+            directory: kept::folder(),
         }
     }
 
@@ -221,6 +223,7 @@ async fn say(address: SocketAddr, request: &str) -> (u16, String) {
         text
     };
     let text = within("an answer", exchange).await;
+    kept::keep("page", &text);
     (text[9..12].parse().unwrap(), text)
 }
 
@@ -588,7 +591,7 @@ async fn switch(status: u16) -> (Server, mpsc::UnboundedReceiver<String>) {
 async fn beats(heard: &mut mpsc::UnboundedReceiver<String>, count: usize) {
     for _ in 0..count {
         let beat = within("a heartbeat", heard.recv()).await.unwrap();
-        assert_eq!(beat, "GET /ping/hunter22");
+        assert_eq!(beat, format!("GET {SWITCH_PATH}"));
     }
 }
 
@@ -599,7 +602,7 @@ async fn nobody_is_told_that_a_loop_that_stands_still_is_well() {
     let (switch_b, mut heard_b) = switch(204).await;
     let plan = |place: &Place, switch: &Server| {
         place.write_usual();
-        let url = format!("http://{}/ping/hunter22", switch.address);
+        let url = format!("http://{}{SWITCH_PATH}", switch.address);
         Plan {
             heartbeat: Some(Heartbeat {
                 url: Ok(Secret::new(url)),
@@ -648,7 +651,7 @@ async fn before_the_first_run_there_is_no_heartbeat() {
     let plan = Plan {
         heartbeat: Some(Heartbeat {
             url: Ok(Secret::new(format!(
-                "http://{}/ping/hunter22",
+                "http://{}{SWITCH_PATH}",
                 switch.address
             ))),
             every: Duration::from_millis(20),
@@ -714,7 +717,7 @@ async fn the_url_of_the_switch_is_nowhere_to_be_read() {
         &place.probe("page"),
         "listen: 127.0.0.1:0\nheartbeat: { url: { env: SWITCH_URL }, every: 1s }",
     );
-    let url = format!("http://{}/ping/hunter22", switch.address);
+    let url = format!("http://{}{SWITCH_PATH}", switch.address);
     let daemon = Running::start(&place, &[("SWITCH_URL", url)]);
     // The third is sent after the second has failed for good.
     beats(&mut heard, 3).await;
@@ -769,7 +772,9 @@ async fn the_url_of_the_switch_is_nowhere_to_be_read() {
 async fn the_service_manager_hears_of_every_turn() {
     let place = Place::new().await;
     place.write("a: A/1", &place.probe("page"), "");
-    let path = place.directory.path().join("notify");
+    // The system allows a path of 107 bytes.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     let hear = async |wanted: &str| {
         let mut heard = Vec::new();
@@ -827,7 +832,9 @@ async fn the_service_manager_hears_of_every_turn() {
 async fn a_watchdog_meant_for_another_process_is_not_fed() {
     let place = Place::new().await;
     place.write("a: A/1", &place.probe("page"), "listen: 127.0.0.1:0");
-    let path = place.directory.path().join("notify");
+    // The system allows a path of 107 bytes.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     let environment = [
         ("NOTIFY_SOCKET", path.to_str().unwrap().to_owned()),

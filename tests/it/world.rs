@@ -9,7 +9,9 @@ use edgewatch::simulate::{
 };
 use tempfile::TempDir;
 
-pub(crate) const PASSWORD: &str = "correct-horse-battery";
+use crate::kept;
+
+pub(crate) use crate::secrets::PASSWORD;
 pub(crate) const RULE: &str = "java";
 
 pub(crate) struct World {
@@ -41,7 +43,7 @@ impl World {
         Self {
             partner,
             control,
-            directory: tempfile::tempdir().unwrap(),
+            directory: kept::folder(),
         }
     }
 
@@ -115,6 +117,8 @@ pub(crate) async fn run(mut command: Command) -> (i32, String, String) {
     let output = tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
         .unwrap();
+    kept::keep("output", &output.stdout);
+    kept::keep("output", &output.stderr);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (
         output.status.code().unwrap_or(-1),

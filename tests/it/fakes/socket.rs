@@ -12,8 +12,8 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::{CHANNEL, Fake, State};
 
-pub(crate) const APP_TOKEN: &str = "xapp-1-A012-secret-app-token";
-pub(super) const TICKET: &str = "SECRET-TICKET";
+pub(crate) use crate::secrets::SLACK_APP_TOKEN as APP_TOKEN;
+pub(super) use crate::secrets::SLACK_TICKET as TICKET;
 
 /// How a connection behaves that is opened from now on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use crate::fakes::Fault;
 use crate::samples::{any_notification, at, cases, notification};
 use crate::server::{Reply, Seen};
 
-pub(super) const TOKEN: &str = "SECRET-BEARER-TOKEN";
+pub(super) use crate::secrets::{ALERTMANAGER_PASSWORD, ALERTMANAGER_TOKEN as TOKEN};
 
 /// Every reason why Alertmanager would refuse the alerts (`api/v2/openapi.yaml` and `alert.Validate` of
 /// <https://github.com/prometheus/alertmanager>, 2026-11-22).
@@ -59,7 +59,10 @@ fn problems(alerts: &Value) -> Vec<String> {
 
 /// Alertmanager behind a proxy that wants a login.
 pub(super) fn rule(seen: &Seen) -> Reply {
-    let basic = format!("Basic {}", STANDARD.encode("monitor:SECRET-PASSWORD"));
+    let basic = format!(
+        "Basic {}",
+        STANDARD.encode(format!("monitor:{ALERTMANAGER_PASSWORD}"))
+    );
     let token = format!("Bearer {TOKEN}");
     let authorization = seen.header("authorization");
     if authorization != Some(&token) && authorization != Some(&basic) {
@@ -178,7 +181,7 @@ async fn logs_in_by_password_too() {
     let endpoint = Endpoint::start(rule).await;
     let login = Login::Password {
         username: Secret::new("monitor"),
-        password: Secret::new("SECRET-PASSWORD"),
+        password: Secret::new(ALERTMANAGER_PASSWORD),
     };
     let peers = [endpoint.url("/prefix")];
     let alertmanager = Alertmanager::new(&peers, Some(login), &[], &[], PATIENCE).unwrap();
@@ -187,7 +190,7 @@ async fn logs_in_by_password_too() {
     let without = Alertmanager::new(&peers, None, &[], &[], PATIENCE).unwrap();
     let error = without.tell(&message(&due), None).await.unwrap_err();
     assert_eq!(error.class, Class::Setup);
-    assert!(!format!("{alertmanager:?}").contains("SECRET"));
+    assert!(!format!("{alertmanager:?}").contains("hunter22"));
 }
 
 #[test]
@@ -231,7 +234,7 @@ async fn answers_have_their_class() {
         let told = alertmanager.tell(&message(&due), None).await.map(drop);
         if let Err(error) = &told {
             let shown = format!("{error} {error:?} {alertmanager:?}");
-            assert!(!shown.contains("SECRET"), "{shown}");
+            assert!(!shown.contains("hunter22"), "{shown}");
         }
         assert_eq!(class(told), expected, "{fault:?}");
         assert_eq!(endpoint.taken().len(), taken, "{fault:?}");

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::fakes::Fault;
+use crate::kept;
 use crate::server::{Connection, Reply, Seen, Server};
 
 /// Says what a request deserves; 2xx takes it.
@@ -26,6 +27,20 @@ pub(crate) struct Endpoint {
     server: Server,
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        let Ok(state) = self.state.lock() else { return };
+        for seen in &state.taken {
+            let mut body = serde_json::from_slice(&seen.body).unwrap_or(Value::Null);
+            // PagerDuty has it here, where others have a header.
+            if let Some(event) = body.as_object_mut() {
+                event.remove("routing_key");
+            }
+            kept::keep("endpoint", body.to_string());
+        }
+    }
 }
 
 impl Endpoint {

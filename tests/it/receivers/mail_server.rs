@@ -13,8 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::server::certificates::{Authority, Identity};
 use crate::server::{Connection, Server, Stream};
 
-pub(crate) const USER: &str = "edgewatch-mail-user";
-pub(crate) const PASSWORD: &str = "correct-mail-password";
+pub(crate) use crate::secrets::{MAIL_PASSWORD as PASSWORD, MAIL_USER as USER};
 
 /// How one conversation goes wrong.
 #[derive(Debug, Clone)]
@@ -85,6 +84,15 @@ pub(crate) struct MailServer {
     authority: Authority,
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
+}
+
+impl Drop for MailServer {
+    fn drop(&mut self) {
+        let Ok(state) = self.state.lock() else { return };
+        for mail in &state.taken {
+            crate::kept::keep("mail", &mail.text);
+        }
+    }
 }
 
 impl MailServer {

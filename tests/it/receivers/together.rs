@@ -707,9 +707,9 @@ async fn secrets_stay_where_they_belong() {
     let key = webhook::KEY.strip_prefix("whsec_").unwrap();
     let login = STANDARD.encode(format!("\0{USER}\0{PASSWORD}"));
     for secret in [
-        "SECRET-WEBHOOK-PATH",
+        webhook::PATH,
         key,
-        "signing-key-of-the-webhook-32",
+        "signing-key-hunter22-webhook-32!",
         pagerduty::KEY,
         alertmanager::TOKEN,
         USER,
