@@ -76,6 +76,11 @@ pub(super) fn title(message: &Message<'_>, said: &Said) -> String {
     format!("{}: {}", state(message), shown(&said.headline))
 }
 
+/// What whoever reads a message in the place of others must do.
+pub(super) const DO_NOW: &str = "Please do this now";
+pub(super) const RING: &str =
+    "Ring the technical team: their own channel could not be reached, so they may not know";
+
 /// Titles and values, in the order of reading.
 pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, String)> {
     let briefing = message.briefing;
@@ -87,9 +92,7 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
         return facts;
     }
     if message.note.is_some() {
-        let ring =
-            "Ring the technical team: their own channel could not be reached, so they may not know";
-        facts.push(("Please do this now", ring.to_owned()));
+        facts.push((DO_NOW, RING.to_owned()));
     }
     if let Some(affects) = words(briefing.words.affects.as_ref()) {
         let title = if message.reason == Reason::Resolved {

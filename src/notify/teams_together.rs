@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Message;
 use super::phrases::{self, Phrases};
-use super::plain::{foot_remarks, say, service, words};
+use super::plain::{DO_NOW, RING, foot_remarks, say, service, words};
 use super::teams::{envelope, escape, frame};
 use super::text::{Clock, cut, lasted, line, reference};
 use crate::domain::notification::Reason;
@@ -30,6 +30,12 @@ pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Val
             { "type": "TextBlock", "text": escape(&service(first.briefing)), "isSubtle": true, "spacing": "None", "wrap": true },
         ],
     })];
+    if messages.iter().any(|message| message.note.is_some()) {
+        let ring = format!("{DO_NOW}: {RING}");
+        body.push(
+            json!({ "type": "TextBlock", "text": escape(&ring), "weight": "Bolder", "wrap": true }),
+        );
+    }
     body.extend(messages.iter().take(LINES_MAX).map(|message| {
         let text = format!(
             "{} ({})",
@@ -101,7 +107,8 @@ fn fact(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> String {
     if over(message) {
         let end = briefing.resolved_at.unwrap_or(message.happened_at);
         return format!(
-            "{what}, since {}; it lasted {}",
+            "{what}, from {} to {}, {}",
+            clock.time(briefing.onset_at),
             clock.time(end),
             lasted(briefing, message.happened_at)
         );

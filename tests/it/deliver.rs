@@ -511,7 +511,7 @@ async fn a_broken_set_up_goes_to_the_fallback_and_is_tried_again() {
     teams.until("the fallback", |t| t.cards().len() == 1).await;
     let card = teams.cards()[0].to_string();
     assert!(
-        card.contains("another channel could not be reached"),
+        card.contains("their own channel could not be reached"),
         "{card}"
     );
     assert!(!card.contains("not_in_channel"), "{card}");
@@ -874,7 +874,7 @@ async fn the_fallback_does_not_wait_for_a_try_to_fail() {
         deliver.stop(PATIENCE).await;
         assert_eq!(slack.calls().len(), 1, "{fault:?}: {:?}", slack.calls());
         let cards: Vec<String> = teams.cards().iter().map(ToString::to_string).collect();
-        assert!(cards[0].contains("another channel"), "{}", cards[0]);
+        assert!(cards[0].contains("their own channel"), "{}", cards[0]);
         assert!(cards[1].contains("FIXED"), "{}", cards[1]);
         // Nothing was given up: both wait for the channel itself.
         let waiting = world.store.undelivered().await.unwrap();

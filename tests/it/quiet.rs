@@ -310,7 +310,7 @@ async fn a_running_daemon_hears_of_silences_and_acknowledgements() {
     let text = slack.parents()[0].body.to_string();
     assert!(text.contains("Acknowledged by ann"), "{text}");
     assert!(
-        text.contains("Muted until now by silence 1 of ann (agreed with the GMC)"),
+        text.contains("Told only now: muted by silence 1 of ann (agreed with the GMC)"),
         "{text}"
     );
 

@@ -83,7 +83,7 @@ fn the_story_ends_with_the_messages() {
     };
     check(
         "march-2021-legacy-java.yaml",
-        &["message: INC-1 opened: The partner refuses client `java-1.8`"],
+        &["message: INC-1 opened: webcache.regulator.example refuses client `java-1.8`"],
     );
     check(
         "lifts-by-itself.yaml",

@@ -180,7 +180,7 @@ async fn a_whole_incident_is_one_message() {
     let foot = fake.parents()[0].body["attachments"][0]["blocks"][1]["elements"][0]["text"].clone();
     assert_eq!(
         foot,
-        "INC-42 · Delivered late, happened at 04:06 GMT · webcache.gmc-uk.org · evidence in the thread"
+        "INC-42 · Delivered late, happened at 04:06 GMT · webcache.gmc-uk.org · the evidence: edgewatch report 42"
     );
 }
 

@@ -615,11 +615,10 @@ fn who_acknowledged_is_reminded_no_more() {
             ],
         );
     let plain = "notify: { receivers: { a: { email: { host: \"127.0.0.1\", tls: none, from: a@b.example, to: c@b.example, words: plain } } } }";
-    Story::new(plain)
-        .open()
-        .acknowledge()
-        .pass(300)
-        .check("support staff need not know", &["0 a opened"]);
+    Story::new(plain).open().acknowledge().pass(300).check(
+        "support staff need not know; the update that they were promised comes",
+        &["0 a opened", "60 a reminder"],
+    );
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn told(card: &Value) -> Vec<(u64, Word)> {
         .filter_map(|b| b["text"].as_str());
     lines
         .filter_map(|line| {
-            let over = line.contains("it lasted");
+            let over = line.contains("again, from ");
             let word = if over { Word::Fixed } else { Word::Problem };
             Some((number(line)?, word))
         })
@@ -226,7 +226,8 @@ impl Accounts<'_> {
         let calls = self.stage.fakes()[fake].heard();
         let some = |is: &dyn Fn(&Call) -> bool| calls.iter().filter(|call| is(call)).count();
         match class {
-            "payload" => row.plain && some(&refuses_layout) >= 2,
+            // One that was never tried went with the message that told it as well.
+            "payload" => (row.plain || row.attempts == 0) && some(&refuses_layout) >= 2,
             "removed" => row.notification.receiver.as_str() == "support",
             _ => false,
         }

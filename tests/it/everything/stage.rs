@@ -66,6 +66,8 @@ pub(super) struct Stage {
     /// The same, as long as it is not on the disk.
     held: Facts,
     acknowledged: BTreeSet<u64>,
+    /// Who was reminded of an acknowledged incident.
+    promised: BTreeSet<(u64, String)>,
     /// How many calls each channel had at each crash.
     pub(super) crashes: Vec<[usize; 3]>,
     step: String,
@@ -136,6 +138,7 @@ impl Stage {
             facts: Facts::default(),
             held: Facts::default(),
             acknowledged: BTreeSet::new(),
+            promised: BTreeSet::new(),
             crashes: Vec::new(),
             step: "the start".to_owned(),
             wrong: Vec::new(),
@@ -371,12 +374,20 @@ impl Stage {
             .any(|entry| episode.contains(&entry.what))
         {
             self.acknowledged.remove(&number);
+            self.promised.retain(|(incident, _)| *incident != number);
         }
         for note in &change.notifications {
-            if note.reason != Reason::Resolved && self.is_muted(incident) {
+            // That it is muted now is shown where it stands, and notifies nobody.
+            let told = !matches!(note.reason, Reason::Resolved | Reason::Muted);
+            if told && self.is_muted(incident) {
                 self.wrong(&format!("told while muted: INC-{number} {:?}", note.reason));
             }
-            if note.reason == Reason::Reminder && self.acknowledged.contains(&number) {
+            // Support staff get the one update that they were promised before.
+            if note.reason == Reason::Reminder
+                && self.acknowledged.contains(&number)
+                && (note.receiver.as_str() == "engineers"
+                    || !self.promised.insert((number, note.receiver.to_string())))
+            {
                 self.wrong(&format!("INC-{number} was acknowledged, and reminds"));
             }
         }
