@@ -32,6 +32,7 @@ pub(crate) fn timing() -> Timing {
         look: ms(5),
         blind_first: ms(10),
         blind: ms(10),
+        blind_max: ms(40),
         gap_slack: ms(0),
         gap_teams: ms(0),
         storm_gap: ms(20),

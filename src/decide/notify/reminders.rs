@@ -55,29 +55,18 @@ pub(super) fn next_reminder(
     standing: &Standing,
 ) -> Option<Timestamp> {
     let remind = remind(plan, incident, &standing.receiver);
-    let after = reminder_after(remind, standing.reminded)?;
-    let kept = incident.acknowledged.is_none() || was_promised(plan, incident, standing, remind);
-    kept.then(|| later(lasts_since(incident), after))
-}
-
-/// Whether support staff were told the time of the next update before somebody acknowledged: they count on it.
-fn was_promised(
-    plan: &Plan,
-    incident: &Incident,
-    standing: &Standing,
-    remind: &[Duration],
-) -> bool {
+    let since = lasts_since(incident);
+    let at = later(since, reminder_after(remind, standing.reminded)?);
     let Some(acknowledged) = &incident.acknowledged else {
-        return false;
+        return Some(at);
     };
-    let reminded_at = standing
-        .reminded
-        .checked_sub(1)
+    // Support staff were told this time before somebody acknowledged, and count on it.
+    let before = standing.reminded.checked_sub(1);
+    let told_at = before
         .and_then(|last| reminder_after(remind, last))
-        .map_or(standing.told_at, |after| {
-            later(lasts_since(incident), after)
-        });
-    speaks_plainly(plan, &standing.receiver) && reminded_at.max(standing.told_at) <= acknowledged.at
+        .map_or(standing.told_at, |after| later(since, after));
+    let promised = told_at.max(standing.told_at) <= acknowledged.at && acknowledged.at < at;
+    (promised && speaks_plainly(plan, &standing.receiver)).then_some(at)
 }
 
 /// How many of a receiver's reminders lie behind: after a long stop one message stands for all that were missed.
