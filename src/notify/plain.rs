@@ -76,6 +76,11 @@ pub(super) fn title(message: &Message<'_>, said: &Said) -> String {
     format!("{}: {}", state(message), shown(&said.headline))
 }
 
+/// Whether somebody may not know of a problem because their channel is broken; that it is over is no haste.
+pub(super) fn stands_in(message: &Message<'_>) -> bool {
+    message.note.is_some() && message.reason != Reason::Resolved
+}
+
 /// What whoever reads a message in the place of others must do.
 pub(super) const DO_NOW: &str = "Please do this now";
 pub(super) const RING: &str =
@@ -91,7 +96,7 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
         facts.push(("What to do", nothing.to_owned()));
         return facts;
     }
-    if message.note.is_some() {
+    if stands_in(message) {
         facts.push((DO_NOW, RING.to_owned()));
     }
     if let Some(affects) = words(briefing.words.affects.as_ref()) {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Message;
 use super::phrases::{self, Phrases};
-use super::plain::{DO_NOW, RING, foot_remarks, say, service, words};
+use super::plain::{DO_NOW, RING, foot_remarks, say, service, stands_in, words};
 use super::teams::{envelope, escape, frame};
 use super::text::{Clock, cut, lasted, line, reference};
 use crate::domain::notification::Reason;
@@ -30,7 +30,7 @@ pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Val
             { "type": "TextBlock", "text": escape(&service(first.briefing)), "isSubtle": true, "spacing": "None", "wrap": true },
         ],
     })];
-    if messages.iter().any(|message| message.note.is_some()) {
+    if messages.iter().any(stands_in) {
         let ring = format!("{DO_NOW}: {RING}");
         body.push(
             json!({ "type": "TextBlock", "text": escape(&ring), "weight": "Bolder", "wrap": true }),

@@ -23,6 +23,7 @@ const pictures = {
     slack_opened: "clicks__slack_parent_with_buttons",
     slack_changed: "slack__slack_parent_changed",
     slack_reminder: "slack__slack_parent_reminder",
+    slack_silenced: "slack__slack_parent_silenced",
     slack_fixed: "slack__slack_parent_resolved",
     slack_reopened: "slack__slack_parent_reopened",
     slack_evidence: "slack__slack_reply_opened",
