@@ -157,7 +157,12 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
                 Some(Command::Reload) => state.reload(options.config.as_deref()).await,
                 Some(Command::Stop) | None => break,
             },
-            _ = state.own.beats.tick() => state.beat(clock::now()),
+            _ = state.own.beats.tick() => {
+                state.beat(clock::now());
+                if state.deliver.is_none() {
+                    state.deliver_anew().await;
+                }
+            }
             Some(question) = state.own.questions.recv() => {
                 state.own.answer(question, around(
                     &state.timetable,
@@ -201,7 +206,7 @@ struct Loop {
     store: Store,
     keeper: Keeper,
     listener: Option<Listener>,
-    /// `None` only when delivery could not be started again after a reload.
+    /// `None` only while delivery can't be started again after a reload.
     deliver: Option<Deliver>,
     /// `None` where nobody takes actions.
     clicks: Option<Clicks>,
@@ -519,9 +524,11 @@ impl Loop {
         .await
         {
             Ok(deliver) => self.deliver = Some(deliver),
-            Err(error) => tracing::error!(
-                "messages wait in the store until the next reload or start: {error}"
-            ),
+            Err(error) => {
+                tracing::error!(
+                    "messages wait in the store, delivery is tried again soon: {error}"
+                );
+            }
         }
     }
 }

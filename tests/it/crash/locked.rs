@@ -22,8 +22,9 @@ async fn a_locked_store_is_waited_for() {
         tokio::spawn(that_it_begins_can_not_be_marked()),
         tokio::spawn(a_change_can_not_be_kept()),
         tokio::spawn(it_is_locked_at_the_start()),
+        tokio::spawn(it_is_locked_at_a_reload()),
     );
-    for ended in [ended.0, ended.1, ended.2, ended.3, ended.4] {
+    for ended in [ended.0, ended.1, ended.2, ended.3, ended.4, ended.5] {
         ended.unwrap().unwrap_or_else(|report| panic!("{report}"));
     }
 }
@@ -113,6 +114,25 @@ async fn it_is_locked_at_the_start() -> Result<(), String> {
     }
     drop((lock, gates));
     episode.live_on().await?;
+    episode.fixed().await
+}
+
+/// The new receivers' workers can't begin; they do as soon as they can, without another reload.
+async fn it_is_locked_at_a_reload() -> Result<(), String> {
+    let mut episode = Episode::begin(STORY, &[]).await;
+    episode.act_ahead(&[Act::Opened(1)]).await;
+    let (daemon, _gates) = episode.start().await;
+    episode.says("is probing").await?;
+    let lock = hold(episode.store_path()).await;
+    let text = std::fs::read_to_string(episode.config()).unwrap();
+    let more = text.replace("  receivers:\n", "  receivers:\n    journal: { log: {} }\n");
+    assert_ne!(text, more);
+    std::fs::write(episode.config(), more).unwrap();
+    kill(daemon.process(), Signal::SIGHUP).unwrap();
+    episode.says("delivery is tried again soon").await?;
+    drop(lock);
+    told(&episode).await?;
+    drop(daemon);
     episode.fixed().await
 }
 
