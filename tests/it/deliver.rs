@@ -580,6 +580,46 @@ async fn a_fallback_that_has_a_route_of_its_own_hears_each_thing_once() {
 }
 
 #[tokio::test]
+async fn a_fallback_with_a_route_of_its_own_hears_each_thing_once_in_a_storm() {
+    let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
+    slack.always("chat.postMessage", Some(Fault::Refused("token_revoked")));
+    let storm = Timing {
+        storm_most: 1,
+        ..timing()
+    };
+    let deliver = world
+        .deliver(&[engineers(&slack), support(&teams)], storm)
+        .await;
+    for number in 1..=3 {
+        world
+            .due(&[fresh(number, Reason::Opened, 0, "engineers")])
+            .await;
+    }
+    let named = |t: &Fake, number: u64| {
+        let name = format!("INC-{number}");
+        let cards = t.cards();
+        cards
+            .iter()
+            .filter(|c| c["attachments"].to_string().contains(&name))
+            .count()
+    };
+    teams
+        .until("in their place", |t| (1..=3).all(|n| named(t, n) == 1))
+        .await;
+    for number in 1..=3 {
+        world
+            .due(&[fresh(number, Reason::Opened, 1, "support")])
+            .await;
+    }
+    slack.always("chat.postMessage", None);
+    world.until_done().await;
+    deliver.stop(PATIENCE).await;
+    for number in 1..=3 {
+        assert_eq!(named(&teams, number), 1, "{:?}", teams.cards());
+    }
+}
+
+#[tokio::test]
 async fn without_a_fallback_the_log_has_it() {
     let (world, teams) = (World::new(), Fake::teams().await);
     teams.always("webhook", Some(Fault::Status(404)));

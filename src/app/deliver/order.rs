@@ -41,14 +41,6 @@ pub(super) struct Send<'a> {
 }
 
 impl Send<'_> {
-    /// Whether this row is told by the message as well.
-    pub(super) fn tells(&self, row: &Delivery) -> bool {
-        let id = row.notification.delivery;
-        self.merged
-            .iter()
-            .any(|merged| merged.notification.delivery == id)
-    }
-
     /// The ids of the rows that go with it.
     pub(super) fn merged_ids(&self) -> Vec<Uuid> {
         let ids = self.merged.iter().map(|row| row.notification.delivery);

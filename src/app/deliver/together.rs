@@ -113,7 +113,12 @@ impl Worker {
             let taken = self.store.told_since(receiver, lane, reasons, since);
             told = told.max(taken.await?);
         }
-        let sends = storm::together(&self.timing, first, order::ready(rows, rules), told);
+        let mut sends = Vec::new();
+        for send in storm::together(&self.timing, first, order::ready(rows, rules), told) {
+            if !self.told_already(&send).await? {
+                sends.push(send);
+            }
+        }
         Ok((!sends.is_empty(), sends))
     }
 

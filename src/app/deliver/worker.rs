@@ -138,9 +138,7 @@ impl Worker {
             };
             let step = order::next(&rows, rules);
             if let Step::Overtake { deliveries, why } = step {
-                for delivery in deliveries {
-                    self.overtake(delivery, why, now).await?;
-                }
+                self.overtake(&deliveries, why, now).await?;
                 continue;
             }
             let (overdue, look) = order::overdue(&rows, now, self.timing.divert);
@@ -160,6 +158,12 @@ impl Worker {
                     let wait = until.map_or(SLEEP_MAX, |until| elapsed(now, until));
                     let wait = wait.min(look).min(idle);
                     return Ok(wait.min(self.refresh(now).await?));
+                }
+                Step::Send(send) if self.told_already(&send).await? => {
+                    let mut all = send.merged;
+                    all.push(send.delivery);
+                    let why = "told already in another receiver's place";
+                    self.overtake(&all, why, now).await?;
                 }
                 Step::Send(send) => {
                     let (storm, sends) = self.together(&send, &rows, rules).await?;
@@ -255,17 +259,19 @@ impl Worker {
         Ok(())
     }
 
+    /// Marks rows that are not to be sent: all of them or none, for a return without its end would be told.
     async fn overtake(
         &self,
-        delivery: &Delivery,
+        deliveries: &[&Delivery],
         why: &'static str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        tracing::debug!(receiver = %self.receiver.name, incident = delivery.notification.incident,
-            reason = delivery.notification.reason.as_str(), "not sent: {why}");
-        self.store
-            .settle(delivery, Outcome::Overtaken { why }, None, now)
-            .await
+        let settled = deliveries.iter().map(|delivery| {
+            tracing::debug!(receiver = %self.receiver.name, incident = delivery.notification.incident,
+                reason = delivery.notification.reason.as_str(), "not sent: {why}");
+            (*delivery, Outcome::Overtaken { why }, None)
+        });
+        self.store.settle_all(settled.collect(), now).await
     }
 
     /// Sends one message; `storm`: more are likely to follow at once.
@@ -296,19 +302,14 @@ impl Worker {
             self.store.thread(delivery).await?
         };
         if message.reason == Reason::Muted && !matches!(self.sender, Sender::Slack { .. }) {
-            return self.overtake(delivery, "nothing to edit here", now).await;
+            return self
+                .overtake(&[delivery], "nothing to edit here", now)
+                .await;
         }
         if self.sender.says_nothing_new(&message, thread.as_ref()) {
             return self
-                .overtake(delivery, "nothing new for this channel", now)
+                .overtake(&[delivery], "nothing new for this channel", now)
                 .await;
-        }
-        if !order::uncertain(delivery) && self.told_already(delivery).await? {
-            let why = "told already in another receiver's place";
-            for merged in rows.iter().filter(|row| send.tells(row)) {
-                self.overtake(merged, why, now).await?;
-            }
-            return self.overtake(delivery, why, now).await;
         }
         let summary = self.summary(&send, rows, thread.is_some(), now).await?;
         self.store.sending(vec![notification.delivery], now).await?;
@@ -359,8 +360,10 @@ impl Worker {
     /// Whether this receiver heard the same in another receiver's place, as a fallback that is told by a route as well does.
     ///
     /// Of an opening only its own message is left out: the other one says who could not be reached.
-    async fn told_already(&self, delivery: &Delivery) -> Result<bool, StoreError> {
+    pub(super) async fn told_already(&self, send: &Send<'_>) -> Result<bool, StoreError> {
+        let delivery = send.delivery;
         let over = match delivery.notification.reason {
+            _ if order::uncertain(delivery) => return Ok(false),
             Reason::Opened | Reason::Reopened if delivery.lane.is_empty() => false,
             Reason::Resolved => true,
             _ => return Ok(false),
