@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use edgewatch::config::{self, Inputs};
-use edgewatch::decide::monitor::{Event, Judged, Monitor};
-use edgewatch::decide::schedule::Timetable;
-use edgewatch::decide::{classify, saved};
 use edgewatch::domain::observation::{Observation, Phases, Purpose, Route};
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::verdict::{Kind, Maker, Verdict};
+use edgewatch::machine::monitor::{Event, Judged, Monitor};
+use edgewatch::machine::schedule::Timetable;
 use edgewatch::probe::Prober;
+use edgewatch::read::classify;
+use edgewatch::read::saved;
 use edgewatch::store::Store;
 use jiff::Timestamp;
 

@@ -17,9 +17,6 @@ use super::keeper::Keeper;
 use super::self_watch::{Around, SelfWatch};
 use super::{load, round};
 use crate::clock;
-use crate::decide::monitor::{Effect, Event, Judged, Monitor};
-use crate::decide::notice::{self, Notice};
-use crate::decide::schedule::{Asked, Start, Timetable};
 use crate::domain::action::Action;
 use crate::domain::cell::CellKey;
 use crate::domain::notification::{Channel, Receiver};
@@ -28,9 +25,12 @@ use crate::domain::plan::Plan;
 use crate::domain::secret::mask;
 use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::Kind;
+use crate::machine::monitor::{Effect, Event, Judged, Monitor};
+use crate::machine::schedule::{Asked, Start, Timetable};
 use crate::notify::slack_socket::Patience;
 use crate::probe::Prober;
 use crate::store::Store;
+use crate::surroundings::notice::{self, Notice};
 
 /// The longest sleep: after it the loop looks at the wall clock again, so that a machine that slept
 /// or a clock that was set is noticed.

@@ -4,8 +4,6 @@ use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 
-use crate::decide::briefing::{self, View};
-use crate::decide::words;
 use crate::domain::cell::CellKey;
 use crate::domain::incident::Incident;
 use crate::domain::past::PastRun;
@@ -14,6 +12,8 @@ use crate::domain::secret::{Secret, mask};
 use crate::domain::verdict::Kind;
 use crate::report::dossier::{Dossier, Line, Reference, Told, Vendor};
 use crate::store::{Delivery, Progress, Reader, StoreError};
+use crate::words::briefing::{self, View};
+use crate::words::terms;
 
 /// Lines of the matrix; more say no more.
 const LINES_MAX: usize = 60;
@@ -168,17 +168,17 @@ fn references(incident: &Incident, seen: &Seen, secrets: &[Secret]) -> Vec<Refer
 fn vendor(incident: &Incident) -> Vendor {
     let Some(run) = incident.failing.as_ref() else {
         return Vendor {
-            reference: words::reference(""),
+            reference: terms::reference(""),
             ..Vendor::default()
         };
     };
     let verdict = &run.verdict;
     let code = verdict.code.as_deref().unwrap_or_default();
     Vendor {
-        name: words::edge(verdict),
-        meaning: words::code(&verdict.vendor, code),
-        setting: words::setting(&verdict.vendor, code),
-        reference: words::reference(&verdict.vendor),
+        name: terms::edge(verdict),
+        meaning: terms::code(&verdict.vendor, code),
+        setting: terms::setting(&verdict.vendor, code),
+        reference: terms::reference(&verdict.vendor),
     }
 }
 

@@ -13,13 +13,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::decide::classify;
-use crate::decide::monitor::Judged;
-use crate::decide::politeness::Pace;
 use crate::domain::cell::CellKey;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
+use crate::machine::monitor::Judged;
+use crate::machine::politeness::Pace;
 use crate::probe::Prober;
+use crate::read::classify;
 
 /// Runs `cells` once each and reports each through `seen` as it ends; returns them in the order given.
 ///

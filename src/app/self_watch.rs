@@ -11,14 +11,14 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::decide::monitor::{Judged, Monitor};
-use crate::decide::quiet::InForce;
-use crate::decide::schedule::Timetable;
+use crate::board::quiet::InForce;
 use crate::domain::change::Change;
 use crate::domain::incident::Subject;
 use crate::domain::mute::Silence;
 use crate::domain::plan::{Listen, Plan};
 use crate::domain::secret::mask;
+use crate::machine::monitor::{Judged, Monitor};
+use crate::machine::schedule::Timetable;
 use crate::store::Store;
 use crate::telemetry::listener::{self, Bound, Question};
 use crate::telemetry::progress::{Limits, Progress, Seen, Stall};

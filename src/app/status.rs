@@ -14,9 +14,8 @@ use jiff::tz::TimeZone;
 
 use super::load;
 use super::self_watch::maintenance_facts;
+use crate::board::quiet::{self, Quiet};
 use crate::clock;
-use crate::decide::briefing;
-use crate::decide::quiet::{self, Quiet};
 use crate::domain::cell::{CellKey, ProbeName};
 use crate::domain::incident::{Acknowledged, Happening, Incident, Muted, State};
 use crate::domain::mute::Silence;
@@ -27,6 +26,7 @@ use crate::store::{Delivery, Progress, Reader, Store, StoreError};
 pub use crate::telemetry::Vitals;
 use crate::telemetry::health::{self, UNDELIVERED_MAX};
 use crate::telemetry::vitals::{MaintenanceFacts, NOTE};
+use crate::words::briefing;
 
 /// How far back the store is searched for runs.
 const BACK: Duration = Duration::from_secs(48 * 3600);

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Format, exit};
 use crate::app::{load, round};
-use crate::decide::conclude::{Conclusion, Outcome};
-use crate::decide::monitor::Judged;
+use crate::ask::conclude::{Conclusion, Outcome};
+use crate::cli::Format;
+use crate::cli::exit;
 use crate::domain::cell::CellKey;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
+use crate::machine::monitor::Judged;
 use crate::report::{conclusion, matrix, verdict};
 
 /// Which levels of the matrix a command is about; an empty list: all of them.

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{Format, exit};
 use crate::app::load;
+use crate::cli::Format;
+use crate::cli::exit;
 use crate::config::Findings;
 use crate::domain::notification::{Channel, Receiver};
 

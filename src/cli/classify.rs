@@ -4,8 +4,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Format, exit};
-use crate::decide::{classify, saved};
+use crate::cli::Format;
+use crate::cli::exit;
+use crate::read::classify;
+use crate::read::saved;
 use crate::report::verdict;
 
 /// At most this much of a saved response is read: ten times what a probe keeps by default.

@@ -19,15 +19,25 @@ use super::exit;
 use crate::app::daemon::{self, Command, News, Options};
 use crate::clock;
 use crate::config::{self, Inputs};
-use crate::decide::briefing;
 use crate::domain::cell::CellKey;
 use crate::domain::change::Change;
 use crate::domain::incident::{Happening, TimelineEntry};
 use crate::domain::plan::Plan;
 use crate::report::{incidents, matrix};
-use crate::simulate::{
-    Account, Action, Certificate, Clock, Edge, Form, Front, Page, Partner, Rule, Script, Text, When,
-};
+use crate::simulate::Account;
+use crate::simulate::Action;
+use crate::simulate::Certificate;
+use crate::simulate::Clock;
+use crate::simulate::Edge;
+use crate::simulate::Form;
+use crate::simulate::Front;
+use crate::simulate::Page;
+use crate::simulate::Partner;
+use crate::simulate::Rule;
+use crate::simulate::Script;
+use crate::simulate::Text;
+use crate::simulate::When;
+use crate::words::briefing;
 
 /// The whole story ends within this, whatever happens; stopping has the rest of the two minutes.
 const DEADLINE: Duration = Duration::from_secs(105);

@@ -9,18 +9,19 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::ask::{self, Levels};
-use super::{Format, exit};
+use crate::ask::clearance::{Clearance, Held, Known, State, age, clearance};
+use crate::ask::conclude::{self, Outcome};
+use crate::cli::Format;
+use crate::cli::exit;
 use crate::clock;
 use crate::config;
-use crate::decide::briefing;
-use crate::decide::clearance::{Clearance, Held, Known, State, age, clearance};
-use crate::decide::conclude::{self, Outcome};
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::Cause;
 use crate::domain::incident::{self, Incident, Subject};
 use crate::domain::past::PastRun;
 use crate::domain::plan::Plan;
 use crate::store::Store;
+use crate::words::briefing;
 
 /// How far back the store is searched, so that "stale" can say how stale.
 const BACK: Duration = Duration::from_secs(48 * 3600);

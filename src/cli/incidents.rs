@@ -4,16 +4,17 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::{Format, exit};
 use crate::app::load;
+use crate::board::quiet::Quiet;
+use crate::cli::Format;
+use crate::cli::exit;
 use crate::clock;
-use crate::decide::briefing::{self, View};
-use crate::decide::quiet::Quiet;
 use crate::domain::incident::{Acknowledged, Incident, State};
 use crate::domain::notification::Briefing;
 use crate::domain::plan::Plan;
 use crate::report::incidents;
 use crate::store::Store;
+use crate::words::briefing::{self, View};
 
 /// List incidents, show one with its evidence and timeline, or acknowledge one
 ///

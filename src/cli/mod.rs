@@ -7,7 +7,6 @@ mod demo;
 mod gate;
 mod incidents;
 mod once;
-pub mod replay;
 mod report;
 mod run;
 mod schema;
@@ -100,7 +99,7 @@ enum Command {
     Report(report::Arguments),
     Postmortem(report::PostmortemArguments),
     Demo(demo::Arguments),
-    Replay(replay::ReplayArgs),
+    Replay(crate::lab::replay::ReplayArgs),
 }
 
 /// How results are written.
@@ -138,7 +137,7 @@ pub fn main() -> ExitCode {
         Command::Report(command) => report::run(&config, &command),
         Command::Postmortem(command) => report::run_postmortem(&config, &command),
         Command::Demo(command) => demo::run(&arguments.log, &command),
-        Command::Replay(command) => replay::run(&command),
+        Command::Replay(command) => crate::lab::replay::run(&command),
     }
 }
 

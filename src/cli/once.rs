@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::Format;
 use super::ask::{self, Levels};
+use crate::ask::conclude;
 use crate::clock;
-use crate::decide::conclude;
 
 /// Run the whole matrix once, now, and show it with the conclusion
 ///

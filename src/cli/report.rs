@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::{Format, ask, exit};
 use crate::app::dossier;
+use crate::cli::Format;
+use crate::cli::ask;
+use crate::cli::exit;
 use crate::clock;
 use crate::report::dossier::Dossier;
 use crate::report::{pack, postmortem};

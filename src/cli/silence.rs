@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Format, exit};
 use crate::app::load;
+use crate::board::quiet::Quiet;
+use crate::cli::Format;
+use crate::cli::exit;
 use crate::clock;
 use crate::config;
-use crate::decide::quiet::Quiet;
 use crate::domain::mute::{self, Ended, Matcher, Silence};
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;

@@ -8,8 +8,9 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Format, exit};
 use crate::app::status::{self, DaemonState, Receiver, Round, Status, Vitals};
+use crate::cli::Format;
+use crate::cli::exit;
 use crate::report::incidents::{self, local};
 use crate::report::matrix::duration;
 use crate::report::silences;

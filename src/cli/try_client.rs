@@ -8,10 +8,11 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::ask::{self, Levels};
-use super::{Format, exit};
+use crate::ask::conclude;
+use crate::ask::trial::{self, Outcome, Trial};
+use crate::cli::Format;
+use crate::cli::exit;
 use crate::clock;
-use crate::decide::conclude;
-use crate::decide::trial::{self, Outcome, Trial};
 use crate::domain::cell::{Client, ClientName, HeaderCase, HttpOffer, TlsRange};
 use crate::domain::plan::Plan;
 

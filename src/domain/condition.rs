@@ -7,7 +7,7 @@ use regex::Regex;
 use serde_json_path::JsonPath;
 
 use super::observation::HttpVersion;
-use super::xpath::XPath;
+use crate::lang::xpath::XPath;
 
 /// One thing that an answer must show.
 #[derive(Debug, Clone)]

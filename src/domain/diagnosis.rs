@@ -174,3 +174,31 @@ pub struct RuledOut {
     pub failing: Option<CellKey>,
     pub passing: Option<CellKey>,
 }
+
+/// The factors of a cell that a single level can be named of, in the order of `mask`.
+pub const FACTORS: [Factor; 4] = [
+    Factor::Client,
+    Factor::Egress,
+    Factor::Credential,
+    Factor::Endpoint,
+];
+
+/// The level that a cell has of a factor of [`FACTORS`].
+#[must_use]
+pub fn level(cell: &CellKey, factor: Factor) -> Level {
+    match factor {
+        Factor::Client => Level::Client(cell.client.clone()),
+        Factor::Credential => Level::Credential(cell.credential.clone()),
+        Factor::Endpoint => Level::Probe(cell.probe.clone()),
+        _ => Level::Egress(cell.egress.clone()),
+    }
+}
+
+/// Which factors two cells have in common: bit `n` for `FACTORS[n]`.
+#[must_use]
+pub fn shared(one: &CellKey, other: &CellKey) -> u8 {
+    u8::from(one.client == other.client)
+        | u8::from(one.egress == other.egress) << 1
+        | u8::from(one.credential == other.credential) << 2
+        | u8::from(one.probe == other.probe) << 3
+}

@@ -189,7 +189,7 @@ pub struct Specimen {
     pub resolved: Vec<String>,
     pub status: Option<u16>,
     pub http: Option<String>,
-    /// Only headers from the allow-list of `decide/evidence.rs`.
+    /// Only headers from the allow-list of `words/evidence.rs`.
     pub response_headers: Vec<(String, String)>,
     /// At most 300 characters of the page's own words, control characters removed.
     pub excerpt: Option<String>,

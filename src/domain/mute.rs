@@ -9,9 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::cell::{CellKey, ClientName, EgressName, ProbeName};
-use super::cron::Cron;
 use super::incident::IncidentCell;
 use super::verdict::Kind;
+use crate::lang::cron::Cron;
 
 /// Of what a person says of themselves, and of their reason; characters.
 pub const WORDS_MAX: usize = 200;

@@ -3,13 +3,18 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::cell::ProbeName;
 use super::cell::{EgressName, ReceiverName};
 use super::hours::Hours;
 use super::incident::{Acknowledged, Muted, Specimen};
+use super::plan::Plan;
+use super::probe::Probe;
 use super::probe::{Schedule, Words};
 use super::secret::Secret;
-use super::template::Template;
 use super::verdict::{Kind, Severity};
+use crate::lang::template::Template;
+use sha2::{Digest as _, Sha256};
+use uuid::Builder;
 
 /// A message that is due: facts, rendered only when it is sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -472,4 +477,28 @@ pub struct Escalation {
     pub after: std::time::Duration,
     /// As for a route.
     pub min_confidence: f64,
+}
+
+/// A UUID version 7 of this time, its random bits made of `parts`.
+pub fn named(now: Timestamp, parts: &[&[u8]]) -> Uuid {
+    let digest = parts
+        .iter()
+        .fold(Sha256::new(), Sha256::chain_update)
+        .finalize();
+    let mut bits = [0; 10];
+    bits.copy_from_slice(&digest[..10]);
+    let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    Builder::from_unix_timestamp_millis(milliseconds, &bits).into_uuid()
+}
+
+/// Whether a route is for one of these probes.
+pub fn is_for(plan: &Plan, route: &Route, probes: &[ProbeName]) -> bool {
+    let of = |wanted: &dyn Fn(&Probe) -> bool| {
+        let mut known = probes.iter().filter_map(|name| plan.probe(name));
+        known.any(wanted)
+    };
+    let probes = route.probes.is_empty() || of(&|probe| route.probes.contains(&probe.name));
+    let tags =
+        route.tags.is_empty() || of(&|probe| probe.tags.iter().any(|tag| route.tags.contains(tag)));
+    probes && tags
 }

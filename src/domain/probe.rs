@@ -8,8 +8,8 @@ use url::Url;
 
 use super::cell::{ClientName, CredentialName, EgressName, ProbeName};
 use super::condition::Conditions;
-use super::cron::Cron;
 use super::verdict::{Factor, Kind, Severity};
+use crate::lang::cron::Cron;
 
 /// A configured check.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use super::text::{
     Clock, acknowledged, beside, cut, lasted, line, percent, reference, remarks, state,
 };
 use crate::domain::notification::{Briefing, Reason, Templates};
-use crate::domain::template::{Audience, Fact, Piece, Template};
+use crate::lang::template::{Audience, Fact, Piece, Template};
 
 /// Names of the facts with their values.
 pub(super) type Facts = Vec<(&'static str, Fact)>;

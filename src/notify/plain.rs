@@ -12,7 +12,7 @@ use super::Message;
 use super::phrases::{self, Phrases};
 use super::text::{Clock, cut, line};
 use crate::domain::notification::{Briefing, Reason, Templates};
-use crate::domain::template::Piece;
+use crate::lang::template::Piece;
 
 /// Of one text from the configuration; at four bytes a character and all of them at once a card is below 10 KiB.
 const WORDS_MAX: usize = 300;

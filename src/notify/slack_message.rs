@@ -25,7 +25,7 @@ use super::text::{
     Clock, beside, cut, cut_by, cut_mark, line, lines, lines_kept, reference, remarks, summary,
 };
 use crate::domain::notification::{Briefing, Reason};
-use crate::domain::template::Piece;
+use crate::lang::template::Piece;
 
 /// A text object holds 3,000 characters: <https://docs.slack.dev/reference/block-kit/composition-objects/text-object> (2026-11-22).
 /// We stay below, as a cut in the middle of ours is better than a refusal.

@@ -17,7 +17,7 @@ use super::text::{Clock, cut, lines_kept, reference};
 use super::{Message, Notice, REQUEST_TIMEOUT, teams_together};
 use crate::domain::notification::{Reason, Templates};
 use crate::domain::secret::Secret;
-use crate::domain::template::Piece;
+use crate::lang::template::Piece;
 
 pub use super::plain::digest;
 

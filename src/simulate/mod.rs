@@ -16,11 +16,6 @@ pub mod pages;
 pub mod partner;
 pub mod rules;
 
-pub mod plan;
-pub mod random;
-pub mod scenario;
-pub mod world;
-
 mod ids;
 mod request;
 mod wire;

@@ -9,9 +9,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use edgewatch::decide::classify::classify_answer;
-use edgewatch::decide::saved;
 use edgewatch::domain::verdict::{Kind, Verdict};
+use edgewatch::read::classify::classify_answer;
+use edgewatch::read::saved;
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]

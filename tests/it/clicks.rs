@@ -91,7 +91,7 @@ async fn a_click_becomes_an_action_exactly_once() {
     insta::assert_json_snapshot!("slack_parent_with_buttons", fake.parents()[0].body);
     listening(&fake, 1).await;
     let (acknowledge, silence) = (&buttons[0], &buttons[1]);
-    // All of what it says is held elsewhere: `decide/notify` and `quiet`.
+    // All of what it says is held elsewhere: `incident/notify` and `board/quiet`.
     assert_eq!(
         silence["confirm"]["text"]["text"],
         "INC-42 as a whole, for 1 hour from now; the message then shows until when. No change, reminder or escalation of it is told in any channel. All is kept and shown. Open after that: told what changed. Its end is told in any case. To undo: edgewatch silence end"

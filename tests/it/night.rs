@@ -11,13 +11,13 @@ use std::time::Duration;
 use edgewatch::app::round;
 use edgewatch::clock;
 use edgewatch::config::{self, Inputs};
-use edgewatch::decide::monitor::{Effect, Event, Judged, Monitor};
 use edgewatch::domain::cell::CellKey;
 use edgewatch::domain::change::Change;
 use edgewatch::domain::incident::{Happening, Incident};
 use edgewatch::domain::notification::Notification;
 use edgewatch::domain::observation::Purpose;
 use edgewatch::domain::plan::Plan;
+use edgewatch::machine::monitor::{Effect, Event, Judged, Monitor};
 use edgewatch::store::Store;
 use jiff::{SignedDuration, Timestamp};
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgewatch::app::deliver::{Deliver, Reach, Timing};
-use edgewatch::decide::monitor::{Effect, Event, Monitor};
 use edgewatch::domain::cell::ReceiverName;
-use edgewatch::domain::cron::Cron;
 use edgewatch::domain::diagnosis::Cause;
 use edgewatch::domain::incident::IncidentCell;
 use edgewatch::domain::notification::{AllIsWell, Channel, Notification, Reason, Receiver, Route};
 use edgewatch::domain::probe::Schedule;
+use edgewatch::lang::cron::Cron;
+use edgewatch::machine::monitor::{Effect, Event, Monitor};
 use edgewatch::notify::Notice;
 use edgewatch::notify::teams::payload;
 use edgewatch::store::Mark;

@@ -8,11 +8,23 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use edgewatch::domain::observation::HttpVersion;
+use edgewatch::simulate::Account;
+use edgewatch::simulate::Action;
+use edgewatch::simulate::Certificate;
+use edgewatch::simulate::Clock;
+use edgewatch::simulate::Edge;
+use edgewatch::simulate::Form;
+use edgewatch::simulate::Front;
+use edgewatch::simulate::Network;
+use edgewatch::simulate::Page;
+use edgewatch::simulate::Partner;
+use edgewatch::simulate::Rate;
+use edgewatch::simulate::RateKey;
+use edgewatch::simulate::Rule;
+use edgewatch::simulate::Script;
+use edgewatch::simulate::Text;
+use edgewatch::simulate::When;
 use edgewatch::simulate::partner::{API_PATH, HEALTH_PATH, SOAP_PATH};
-use edgewatch::simulate::{
-    Account, Action, Certificate, Clock, Edge, Form, Front, Network, Page, Partner, Rate, RateKey,
-    Rule, Script, Text, When,
-};
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

@@ -4,7 +4,7 @@ use edgewatch::config;
 use edgewatch::domain::notification::{Channel, Notification, Reason, Templates};
 use edgewatch::domain::probe::Words;
 use edgewatch::domain::secret::Secret;
-use edgewatch::domain::template::{Audience, Template};
+use edgewatch::lang::template::{Audience, Template};
 use edgewatch::notify::Message;
 use edgewatch::notify::slack::Slack;
 use edgewatch::notify::teams::{payload, payload_as};

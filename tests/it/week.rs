@@ -12,16 +12,24 @@ use std::time::Duration;
 use edgewatch::app::deliver::{Deliver, Timing};
 use edgewatch::clock;
 use edgewatch::config;
-use edgewatch::decide::monitor::{Event, Judged};
 use edgewatch::domain::cell::CellKey;
 use edgewatch::domain::incident::Acknowledged;
 use edgewatch::domain::notification::{Channel, Receiver};
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::secret::Secret;
-use edgewatch::simulate::{
-    Account as PartnerAccount, Action, Clock, Edge, Form, Front, Page, Partner, Rule, Script, Text,
-    When,
-};
+use edgewatch::machine::monitor::{Event, Judged};
+use edgewatch::simulate::Account as PartnerAccount;
+use edgewatch::simulate::Action;
+use edgewatch::simulate::Clock;
+use edgewatch::simulate::Edge;
+use edgewatch::simulate::Form;
+use edgewatch::simulate::Front;
+use edgewatch::simulate::Page;
+use edgewatch::simulate::Partner;
+use edgewatch::simulate::Rule;
+use edgewatch::simulate::Script;
+use edgewatch::simulate::Text;
+use edgewatch::simulate::When;
 use jiff::Timestamp;
 
 use crate::deliver::timing;

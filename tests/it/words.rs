@@ -5,8 +5,6 @@
 
 use std::fmt::Write as _;
 
-use edgewatch::decide::briefing::{self, View};
-use edgewatch::decide::words;
 use edgewatch::domain::cell::CellKey;
 use edgewatch::domain::diagnosis::Cause;
 use edgewatch::domain::incident::{
@@ -18,6 +16,8 @@ use edgewatch::domain::verdict::Kind;
 use edgewatch::notify::{plain, teams};
 use edgewatch::report::dossier::{Dossier, Line, Reference, Vendor};
 use edgewatch::report::{incidents, pack, postmortem};
+use edgewatch::words::briefing::{self, View};
+use edgewatch::words::terms;
 use uuid::Uuid;
 
 use super::alpha::{alpha, cases, incident, run, verdict};
@@ -217,10 +217,10 @@ fn dossier<'a>(plan: &'a Plan, incident: &Incident) -> Dossier<'a> {
             })
             .collect(),
         vendor: Vendor {
-            name: words::edge(&verdict),
-            meaning: words::code(&verdict.vendor, code),
-            setting: words::setting(&verdict.vendor, code),
-            reference: words::reference(&verdict.vendor),
+            name: terms::edge(&verdict),
+            meaning: terms::code(&verdict.vendor, code),
+            setting: terms::setting(&verdict.vendor, code),
+            reference: terms::reference(&verdict.vendor),
         },
         now: at("2026-11-22T03:00:00Z"),
         incident: incident.clone(),

@@ -4,9 +4,17 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use edgewatch::clock;
-use edgewatch::simulate::{
-    Account, Action, Clock, Edge, Form, Page, Partner, Rule, Script, Text, When,
-};
+use edgewatch::simulate::Account;
+use edgewatch::simulate::Action;
+use edgewatch::simulate::Clock;
+use edgewatch::simulate::Edge;
+use edgewatch::simulate::Form;
+use edgewatch::simulate::Page;
+use edgewatch::simulate::Partner;
+use edgewatch::simulate::Rule;
+use edgewatch::simulate::Script;
+use edgewatch::simulate::Text;
+use edgewatch::simulate::When;
 use tempfile::TempDir;
 
 use crate::kept;

@@ -110,7 +110,7 @@ fn round(number: f64) -> String {
 
 /// The shortest time between neighbouring occurrences, in seconds, seen from a Monday at midnight;
 /// never under a second. A sample: it is for a warning, not for the schedule.
-fn shortest(cron: &crate::domain::cron::Cron) -> f64 {
+fn shortest(cron: &crate::lang::cron::Cron) -> f64 {
     const SAMPLE: usize = 20;
     let monday = Timestamp::from_second(1_767_571_200).unwrap_or_default();
     let mut shortest = Duration::from_secs(86_400);

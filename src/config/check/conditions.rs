@@ -10,7 +10,7 @@ use crate::config::measure::Whole;
 use crate::config::raw;
 use crate::domain::condition::{Compare, Condition, Conditions, TextMatch};
 use crate::domain::verdict::Kind;
-use crate::domain::xpath::XPath;
+use crate::lang::xpath::XPath;
 
 /// What both mirrors have in common, so that one function reads both.
 macro_rules! common {

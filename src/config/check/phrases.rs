@@ -12,10 +12,10 @@ use crate::config::desk::{At, Desk, Place, clean, quote, suggest};
 use crate::config::leaf::Word;
 use crate::config::raw;
 use crate::config::special::Never;
-use crate::domain::cron::Cron;
 use crate::domain::notification::{AllIsWell, Templates};
 use crate::domain::probe::Schedule;
-use crate::domain::template::{Audience, Template};
+use crate::lang::cron::Cron;
+use crate::lang::template::{Audience, Template};
 
 /// When the file says nothing: in working hours of the first of each month.
 const MONTHLY: &str = "0 10 1 * *";

@@ -22,11 +22,11 @@ use crate::config::raw;
 use crate::config::special::Follow;
 use crate::domain::cell::{ClientName, Credential, CredentialName, EgressName, ProbeName};
 use crate::domain::condition::{Condition, Conditions};
-use crate::domain::cron::Cron;
 use crate::domain::probe::{
     Expect, Meaning, Probe, Redirects, Resolver, Schedule, Template, Words,
 };
 use crate::domain::verdict::Severity;
+use crate::lang::cron::Cron;
 
 /// How long a run may take when the file does not say.
 const TIMEOUT: Duration = Duration::from_secs(20);

@@ -12,9 +12,9 @@ use crate::config::desk::{At, Desk, quote};
 use crate::config::measure::show_duration;
 use crate::config::raw;
 use crate::domain::cell::ProbeName;
-use crate::domain::cron::Cron;
 use crate::domain::hours::Hours;
 use crate::domain::mute::Maintenance;
+use crate::lang::cron::Cron;
 
 /// Of a name of maintenance; it stands in messages.
 const NAME_MAX: usize = 80;

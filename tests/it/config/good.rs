@@ -12,8 +12,8 @@ use edgewatch::domain::notification::{Buttons, Channel, Encryption, Login, Mail}
 use edgewatch::domain::plan::{Heartbeat, IncidentPolicy, Plan, Politeness};
 use edgewatch::domain::probe::{Redirects, Resolver, Schedule};
 use edgewatch::domain::secret::Secret;
-use edgewatch::domain::template::{Audience, Template};
 use edgewatch::domain::verdict::{Factor, Kind, Maker, Rule, Severity};
+use edgewatch::lang::template::{Audience, Template};
 
 use super::{Given, read};
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 use edgewatch::app::deliver::{Deliver, Timing};
 use edgewatch::clock;
 use edgewatch::config::{self, Inputs};
-use edgewatch::decide::monitor::{Effect, Event, Judged, Monitor};
 use edgewatch::domain::cell::CellKey;
 use edgewatch::domain::change::Change;
 use edgewatch::domain::incident::{Acknowledged, Happening, Incident, State};
@@ -20,6 +19,7 @@ use edgewatch::domain::observation::{Observation, Phases, Purpose, Route};
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::probe::Schedule;
 use edgewatch::domain::verdict::{Kind, Maker, Verdict, WhoActs};
+use edgewatch::machine::monitor::{Effect, Event, Judged, Monitor};
 use edgewatch::store::{Progress, Store};
 use jiff::{SignedDuration, Timestamp};
 

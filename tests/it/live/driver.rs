@@ -6,15 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgewatch::decide::classify;
-use edgewatch::decide::monitor::{Effect, Event, Judged, Monitor};
-use edgewatch::decide::schedule::{Start, Timetable};
 use edgewatch::domain::change::Change;
 use edgewatch::domain::incident::Incident;
 use edgewatch::domain::observation::Purpose;
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::verdict::Kind;
+use edgewatch::machine::monitor::{Effect, Event, Judged, Monitor};
+use edgewatch::machine::schedule::{Start, Timetable};
 use edgewatch::probe::Prober;
+use edgewatch::read::classify;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 

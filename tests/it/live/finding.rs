@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use edgewatch::domain::diagnosis::{Cause, Level};
 use edgewatch::domain::incident::{Incident, Subject};
-use edgewatch::simulate::plan::Planned;
-use edgewatch::simulate::scenario::{Expect, Scenario, When};
+use edgewatch::lab::plan::Planned;
+use edgewatch::lab::scenario::{Expect, Scenario, When};
 use serde_json::Value;
 
 /// All that is blamed at one time.
@@ -73,7 +73,7 @@ impl Finding {
         self.natures.extend(nature.into_iter().map(str::to_owned));
         for (number, key) in planned.cells.iter().enumerate() {
             let about = *subject == Subject::OurNetwork
-                || edgewatch::decide::partner::is_about(subject, &planned.plan, key);
+                || edgewatch::incident::partner::is_about(subject, &planned.plan, key);
             if about && cause.covers(key).unwrap_or(true) {
                 self.cells.insert(number);
             }

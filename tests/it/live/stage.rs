@@ -7,14 +7,26 @@ use std::time::Duration;
 
 use edgewatch::domain::observation::HttpVersion;
 use edgewatch::domain::verdict::Kind;
-use edgewatch::simulate::plan::{
+use edgewatch::lab::plan::{
     CONTROL_HOST, Grounds, egress_address, has_accounts, password, path, product, user_agent,
 };
-use edgewatch::simulate::scenario::{self, Fault, Scenario};
-use edgewatch::simulate::{
-    Account, Action, Certificate, Clock, Edge, Form, Front, Network, Page, Partner, Rate, RateKey,
-    Rule, Script, Text, When,
-};
+use edgewatch::lab::scenario::{self, Fault, Scenario};
+use edgewatch::simulate::Account;
+use edgewatch::simulate::Action;
+use edgewatch::simulate::Certificate;
+use edgewatch::simulate::Clock;
+use edgewatch::simulate::Edge;
+use edgewatch::simulate::Form;
+use edgewatch::simulate::Front;
+use edgewatch::simulate::Network;
+use edgewatch::simulate::Page;
+use edgewatch::simulate::Partner;
+use edgewatch::simulate::Rate;
+use edgewatch::simulate::RateKey;
+use edgewatch::simulate::Rule;
+use edgewatch::simulate::Script;
+use edgewatch::simulate::Text;
+use edgewatch::simulate::When;
 use jiff::Timestamp;
 
 /// A clock that stands where it was put.

@@ -1,0 +1,8 @@
+//! What a person or a job asks for now: one round, a new client, may a job start.
+
+// Whether it is safe to start a job.
+pub mod clearance;
+// What a single round says, without waiting for a confirmation.
+pub mod conclude;
+// Whether a client that is not in the file yet would pass.
+pub mod trial;

@@ -1,0 +1,72 @@
+//! What the monitor takes and what it gives: closed lists, plain values.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::domain::cell::CellKey;
+use crate::domain::change::{Change, VerdictChange};
+use crate::domain::incident::Acknowledged;
+use crate::domain::mute::Silence;
+use crate::domain::observation::{Observation, Purpose};
+use crate::domain::plan::Plan;
+use crate::domain::surroundings::Learned;
+use crate::domain::verdict::{Kind, Maker, Verdict};
+
+/// Whatever can cause work.
+#[derive(Debug, Clone)]
+pub enum Event {
+    Observed(Box<Judged>),
+    /// Time went by; due at [`crate::machine::monitor::Monitor::next_wake`], harmless at any other time.
+    Tick,
+    PlanReplaced(Arc<Plan>),
+    /// Somebody looks after the incident with this number.
+    Acknowledged {
+        incident: u64,
+        by: Acknowledged,
+    },
+    /// These silences, which the store has, are in force in place of those before.
+    Silenced(Vec<Silence>),
+}
+
+/// A run and what it means.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    pub observation: Observation,
+    pub verdict: Verdict,
+}
+
+impl Judged {
+    /// The verdict's kind, as far as blame goes.
+    ///
+    /// A page that a proxy, filter or portal on our own side put in the way looks like an edge's refusal,
+    /// but it is our side that must mend it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self.verdict.kind {
+            Kind::Pass => Kind::Pass,
+            _ if self.verdict.maker == Maker::OurSide => Kind::LocalError,
+            kind => kind,
+        }
+    }
+}
+
+/// What the shell is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Run a cell beyond its schedule, at `at` or as soon after it as politeness allows.
+    Run {
+        cell: CellKey,
+        at: Timestamp,
+        purpose: Purpose,
+        /// For the log and the timeline.
+        why: String,
+        /// The incident it is for, once there is one.
+        incident: Option<u64>,
+    },
+    /// Store an incident with its timeline and its notifications, together or not at all.
+    Save(Box<Change>),
+    VerdictChanged(VerdictChange),
+    /// Store what was learned of fronts and of our own side, with the notices of it.
+    Learned(Box<Learned>),
+}

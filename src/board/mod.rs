@@ -1,0 +1,335 @@
+//! What is known of every cell of the plan: its last verdict, and where it belongs.
+//!
+//! A cell costs little here while all is well; what is remembered of a fault lives in `watch`. The
+//! board answers the questions that cross hosts: do controls pass from this egress, does anything?
+
+pub mod events;
+pub mod quiet;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::cell::{CellKey, EgressName};
+use crate::domain::mute::Silence;
+use crate::domain::plan::Plan;
+use crate::domain::probe::Probe;
+use crate::domain::secret::Secret;
+use crate::domain::verdict::Kind;
+use quiet::Quiet;
+
+/// Every cell of a plan, indexed by what the rules ask for.
+#[derive(Debug)]
+pub struct Board {
+    pub plan: Arc<Plan>,
+    /// Every secret of the plan, for masking what comes back.
+    pub secrets: Vec<Secret>,
+    pub cells: Vec<Cell>,
+    /// Hosts in the order of the file.
+    pub hosts: Vec<Host>,
+    index: HashMap<CellKey, usize>,
+    /// Control cells by egress.
+    controls: BTreeMap<EgressName, Vec<usize>>,
+    /// What hosts said last from an egress.
+    traffic: HashMap<EgressName, Traffic>,
+    /// In force or lately so.
+    silences: Vec<Silence>,
+    /// What follows from them and the plan at present.
+    pub quiet: Quiet,
+}
+
+/// The latest pass and failure from an egress, each for the two hosts that had it last.
+#[derive(Debug, Default)]
+struct Traffic {
+    passes: Latest,
+    failures: Latest,
+    /// Hosts that have a cell from there; more than two count as two.
+    hosts: Vec<usize>,
+}
+
+/// Two hosts with a time each, the latest first.
+#[derive(Debug, Default)]
+struct Latest([Option<(usize, Timestamp)>; 2]);
+
+impl Latest {
+    fn note(&mut self, host: usize, at: Timestamp) {
+        let [first, second] = &mut self.0;
+        if first.is_some_and(|(known, _)| known != host) {
+            *second = *first;
+        }
+        *first = Some((host, at));
+    }
+
+    fn another(&self, host: usize, since: Timestamp) -> bool {
+        let mut latest = self.0.iter().flatten();
+        latest.any(|(other, at)| *other != host && *at >= since)
+    }
+}
+
+/// A pass this soon after an onset may have been on its way before it.
+const GRACE: SignedDuration = SignedDuration::from_secs(20);
+
+/// A clock that is set back by less is waited out; runs that come late must not look like a new time.
+const STEP: SignedDuration = SignedDuration::from_secs(10);
+
+/// A host, and the cells of all its probes.
+#[derive(Debug)]
+pub struct Host {
+    pub name: String,
+    pub cells: Vec<usize>,
+    /// A control probe asks it.
+    pub control: bool,
+}
+
+/// A cell, and its latest verdict.
+#[derive(Debug)]
+pub struct Cell {
+    pub key: CellKey,
+    /// Place of the probe in the plan.
+    probe: usize,
+    pub host: usize,
+    /// Its probe is a control.
+    pub control_probe: bool,
+    /// Its client is a control.
+    pub control_client: bool,
+    /// The verdict that is normal here, besides a pass.
+    watched: Option<Kind>,
+    pub last: Option<Last>,
+    pub last_good_at: Option<Timestamp>,
+}
+
+impl Cell {
+    /// Whether this verdict is bad news for the cell.
+    ///
+    /// A watched block that is there is a pass, and one that is gone is not: the classifier says so
+    /// already, and a verdict that was not compared with what is watched is taken as well.
+    #[must_use]
+    pub fn fails(&self, kind: Kind) -> bool {
+        kind != Kind::Pass && Some(kind) != self.watched
+    }
+}
+
+/// The latest verdict of a cell.
+#[derive(Debug, Clone, Copy)]
+pub struct Last {
+    /// Start of the run, UTC.
+    pub at: Timestamp,
+    pub kind: Kind,
+    pub failed: bool,
+}
+
+/// How the rest of the world looks from an egress, since some instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// This control passes.
+    Fine(CellKey),
+    /// No control has answered for it, but another host answers as it should.
+    OthersPass,
+    /// Every control that ran fails, and nothing else passes; `certain` when all controls ran and
+    /// another host fails too.
+    Down { certain: bool },
+    /// Every control that ran fails, yet another host passes.
+    Contradicted,
+    /// There are controls, but none ran yet.
+    Unseen,
+    /// There is no control, and nothing else passed.
+    Alone,
+}
+
+impl Board {
+    /// Lays out the cells of `plan`; verdicts of cells that `old` had too are kept.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, old: Option<&Board>) -> Self {
+        let source = Arc::clone(&plan);
+        let mut board = Self {
+            secrets: plan.secrets(),
+            plan,
+            cells: Vec::new(),
+            hosts: Vec::new(),
+            index: HashMap::new(),
+            controls: BTreeMap::new(),
+            traffic: HashMap::new(),
+            silences: old.map(|old| old.silences.clone()).unwrap_or_default(),
+            quiet: Quiet::default(),
+        };
+        let places: HashMap<_, _> = source
+            .probes
+            .iter()
+            .enumerate()
+            .map(|(place, probe)| (probe.name.clone(), place))
+            .collect();
+        let mut host_places: HashMap<String, usize> = HashMap::new();
+        for (probe, key) in source.cells() {
+            let name = probe.host();
+            let host = *host_places.entry(name.clone()).or_insert_with(|| {
+                board.hosts.push(Host {
+                    name,
+                    cells: Vec::new(),
+                    control: false,
+                });
+                board.hosts.len() - 1
+            });
+            let before = old.and_then(|old| old.get(&key));
+            let traffic = board.traffic.entry(key.egress.clone()).or_default();
+            if traffic.hosts.len() < 2 && !traffic.hosts.contains(&host) {
+                traffic.hosts.push(host);
+            }
+            let id = board.cells.len();
+            board.hosts[host].cells.push(id);
+            board.hosts[host].control |= probe.control;
+            if probe.control {
+                let controls = board.controls.entry(key.egress.clone()).or_default();
+                controls.push(id);
+            }
+            board.index.insert(key.clone(), id);
+            board.cells.push(Cell {
+                probe: places[&probe.name],
+                host,
+                control_probe: probe.control,
+                control_client: source.client(&key.client).is_some_and(|c| c.control),
+                watched: probe.expect.verdict,
+                last: before.and_then(|cell| cell.last),
+                last_good_at: before.and_then(|cell| cell.last_good_at),
+                key,
+            });
+        }
+        board
+    }
+
+    /// Brings what is quiet up to `now`, where something began or ended since.
+    pub fn listen(&mut self, now: Timestamp) {
+        if !self.quiet.holds(now) {
+            self.quiet = Quiet::at(&self.plan, &self.silences, now);
+        }
+    }
+
+    /// The silences, some of them perhaps over by now.
+    #[must_use]
+    pub fn silences(&self) -> &[Silence] {
+        &self.silences
+    }
+
+    /// What was quiet at another time, by the silences that are known now.
+    #[must_use]
+    pub fn quiet_at(&self, at: Timestamp) -> Quiet {
+        Quiet::at(&self.plan, &self.silences, at)
+    }
+
+    /// Takes other silences in place of those before; what is quiet is then asked anew.
+    pub fn silence(&mut self, silences: Vec<Silence>) {
+        self.silences = silences;
+        self.quiet = Quiet::default();
+    }
+
+    #[must_use]
+    pub fn id(&self, key: &CellKey) -> Option<usize> {
+        self.index.get(key).copied()
+    }
+
+    #[must_use]
+    pub fn get(&self, key: &CellKey) -> Option<&Cell> {
+        self.id(key).map(|id| &self.cells[id])
+    }
+
+    #[must_use]
+    pub fn probe(&self, cell: &Cell) -> &Probe {
+        &self.plan.probes[cell.probe]
+    }
+
+    /// The place of the host of this name.
+    #[must_use]
+    pub fn host(&self, name: &str) -> Option<usize> {
+        self.hosts.iter().position(|host| host.name == name)
+    }
+
+    /// Writes down a verdict; `None` when `at` is not newer than the last one, which is else returned.
+    ///
+    /// A last one that lies well after `now` is from before the clock was set back, and newer than nothing.
+    pub fn note(
+        &mut self,
+        id: usize,
+        at: Timestamp,
+        kind: Kind,
+        now: Timestamp,
+    ) -> Option<Option<Last>> {
+        let cell = &mut self.cells[id];
+        let before = cell.last;
+        let soon = now.checked_add(STEP).unwrap_or(now);
+        if before.is_some_and(|last| last.at >= at && last.at <= soon) {
+            return None;
+        }
+        let failed = cell.fails(kind);
+        cell.last = Some(Last { at, kind, failed });
+        let host = cell.host;
+        if !failed {
+            cell.last_good_at = Some(at);
+        }
+        if let Some(traffic) = self.traffic.get_mut(&cell.key.egress) {
+            let latest = if failed {
+                &mut traffic.failures
+            } else {
+                &mut traffic.passes
+            };
+            latest.note(host, at);
+        }
+        Some(before)
+    }
+
+    /// Control cells of an egress.
+    pub fn controls(&self, egress: &EgressName) -> impl Iterator<Item = &Cell> {
+        let ids = self.controls.get(egress).map_or(&[][..], Vec::as_slice);
+        ids.iter().map(|id| &self.cells[*id])
+    }
+
+    /// Egresses from which a control runs.
+    pub fn controlled(&self) -> impl Iterator<Item = &EgressName> {
+        self.controls.keys()
+    }
+
+    /// Whether any host but `host` was seen to pass from `egress` since the fault of `since` can be felt.
+    fn another_passed(&self, egress: &EgressName, host: usize, since: Timestamp) -> bool {
+        let felt = since.checked_add(GRACE).unwrap_or(since);
+        let traffic = self.traffic.get(egress);
+        traffic.is_some_and(|traffic| traffic.passes.another(host, felt))
+    }
+
+    /// Whether another host fails from `egress` too, or there is none that could.
+    fn another_fails(&self, egress: &EgressName, host: usize, since: Timestamp) -> bool {
+        self.traffic.get(egress).is_none_or(|traffic| {
+            traffic.failures.another(host, since) || traffic.hosts.iter().all(|h| *h == host)
+        })
+    }
+
+    /// A cell of another host from `egress`, to ask whether anything answers there.
+    #[must_use]
+    pub fn elsewhere(&self, egress: &EgressName, host: usize) -> Option<&Cell> {
+        let here = |cell: &&Cell| cell.key.egress == *egress && cell.host != host;
+        self.controls(egress)
+            .find(here)
+            .or_else(|| self.cells.iter().find(here))
+    }
+
+    /// How the world but `host` looks from `egress` at `since` or later; controls of `host` count too.
+    #[must_use]
+    pub fn standing(&self, egress: &EgressName, host: usize, since: Timestamp) -> Standing {
+        let (mut seen, mut unseen) = (0, 0);
+        for control in self.controls(egress) {
+            match control.last.filter(|last| last.at >= since) {
+                Some(last) if !last.failed => return Standing::Fine(control.key.clone()),
+                Some(_) => seen += 1,
+                None => unseen += 1,
+            }
+        }
+        let other = self.another_passed(egress, host, since);
+        match (seen, unseen, other) {
+            (0, 0, false) => Standing::Alone,
+            (0, _, true) => Standing::OthersPass,
+            (0, _, false) => Standing::Unseen,
+            (_, _, true) => Standing::Contradicted,
+            (_, unseen, false) => Standing::Down {
+                certain: unseen == 0 && self.another_fails(egress, host, since),
+            },
+        }
+    }
+}

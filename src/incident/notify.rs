@@ -1,0 +1,422 @@
+//! Which receivers are due a message now: (incident, occasion, routes, what is quiet, now) → notifications.
+//!
+//! Who was told that an incident opened is written in the incident itself and stored with it, so a
+//! restart tells nobody twice, and whoever heard of the opening hears of the end. A route that waits
+//! (`after`), an escalation and a mute are derived from stored times and never need a timer of their own.
+//!
+//! A muted incident is told to nobody, but for its end to those who know of it. What was kept back is made
+//! up for when the mute ends: an opening as an opening, several changes as one, reminders as one; what was
+//! over before is never told. A route outside its hours keeps back in the same way. Who acknowledged stops
+//! reminders and escalation, not changes. Where a message can be edited it shows that it is muted, by whom
+//! and until when; an edit tells nobody.
+//!
+//! The end of an incident that comes and goes waits until it has stayed away for as long as it could come back; when
+//! it does come back, the outbox tells neither. Who was promised an update by a certain time gets it then.
+
+mod face;
+mod reminders;
+mod routes;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::board::quiet::Quiet;
+use crate::domain::cell::ReceiverName;
+use crate::domain::incident::{Happening, Incident, Muted, Standing, State, TimelineEntry};
+use crate::domain::moment::later;
+use crate::domain::notification::{Channel, Notification, Reason, named};
+use crate::domain::plan::Plan;
+use crate::incident::case::entry;
+use crate::words::briefing::{self, View};
+
+pub use face::Face;
+use reminders::{began, next_reminder, reminders_passed};
+pub use routes::severity;
+use routes::{is_shut, opens_at, waiting};
+
+/// What happened to an incident, as far as it concerns receivers.
+#[derive(Debug, Clone, Copy)]
+pub enum Occasion<'a> {
+    Opened,
+    Reopened,
+    /// It may look different now; `before` is how it looked.
+    Changed {
+        before: &'a Face,
+    },
+    /// What fails is answered otherwise; a sentence.
+    Answered {
+        change: &'a str,
+    },
+    Acknowledged,
+    Resolved,
+    /// Closed because the plan no longer has its cells.
+    Removed,
+    /// Nothing but time went by.
+    Time,
+}
+
+/// What is to be told, and what is to be noted.
+#[derive(Debug, Default, PartialEq)]
+#[must_use]
+pub struct Due {
+    /// That a mute or maintenance begins or is over.
+    pub timeline: Vec<TimelineEntry>,
+    pub notifications: Vec<Notification>,
+}
+
+/// What is due; the incident remembers that it was.
+pub fn due(
+    plan: &Plan,
+    quiet: &Quiet,
+    incident: &mut Incident,
+    occasion: Occasion<'_>,
+    now: Timestamp,
+) -> Due {
+    let mut due = Due::default();
+    if matches!(occasion, Occasion::Resolved | Occasion::Removed) {
+        let removed = matches!(occasion, Occasion::Removed);
+        (incident.telling.muted, incident.telling.during) = (None, Vec::new());
+        for (receiver, bound) in known(plan, incident) {
+            // Who was not told that it came back knows that it was over.
+            if standing(incident, &receiver).owed.take() != Some(Reason::Reopened) {
+                let told = Told {
+                    receiver,
+                    bound,
+                    reason: Reason::Resolved,
+                };
+                let mut note = tell(plan, incident, told, removed, now);
+                if !removed {
+                    note.not_before = told_as_over_at(plan, incident, &note.receiver, now);
+                }
+                due.notifications.push(note);
+            }
+        }
+        return due;
+    }
+    let before = incident.telling.muted.clone();
+    let held_back = note_quiet(plan, quiet, incident, now, &mut due.timeline);
+    let muted = |muted: &Option<Muted>| muted.as_ref().map(|m| (m.until, m.by.clone()));
+    let redraw = muted(&before) != muted(&incident.telling.muted);
+    for told in to_those_told(plan, quiet, incident, occasion, now) {
+        due.notifications
+            .push(tell(plan, incident, told, false, now));
+    }
+    for opening in waiting(plan, quiet, incident) {
+        if opening.at <= now {
+            incident.told_receivers.push(opening.receiver.clone());
+            let told = Told {
+                receiver: opening.receiver,
+                bound: opening.bound,
+                reason: Reason::Opened,
+            };
+            due.notifications
+                .push(tell(plan, incident, told, false, now));
+        }
+    }
+    if let Occasion::Answered { change } = occasion {
+        for note in &mut due.notifications {
+            if note.reason == Reason::Changed {
+                note.briefing.because.insert(0, change.to_owned());
+            }
+        }
+    }
+    for note in &mut due.notifications {
+        note.briefing.held_back.clone_from(&held_back);
+    }
+    if redraw {
+        for (receiver, bound) in known(plan, incident) {
+            let told = due.notifications.iter().any(|n| n.receiver == receiver);
+            let over = standing(incident, &receiver).owed == Some(Reason::Reopened);
+            if can_be_edited(plan, &receiver) && !told && !over {
+                let told = Told {
+                    receiver,
+                    bound,
+                    reason: Reason::Muted,
+                };
+                due.notifications
+                    .push(tell(plan, incident, told, false, now));
+            }
+        }
+    }
+    due
+}
+
+/// When a receiver is told of an end at `now`.
+fn told_as_over_at(
+    plan: &Plan,
+    incident: &Incident,
+    receiver: &ReceiverName,
+    now: Timestamp,
+) -> Timestamp {
+    if !incident.comes_and_goes() {
+        return now;
+    }
+    let stayed_away = later(now, incident.returns_within(plan.incidents.reopen_within));
+    match next_reminder(plan, incident, &known_standing(incident, receiver)) {
+        Some(promised) if promised > now => stayed_away.min(promised),
+        _ => stayed_away,
+    }
+}
+
+/// When [`due`] has something to say about an open incident if nothing happens; `None`: never.
+#[must_use]
+pub fn next_at(plan: &Plan, quiet: &Quiet, incident: &Incident) -> Option<Timestamp> {
+    if incident.state != State::Open {
+        return None;
+    }
+    let muted = quiet.mutes(incident);
+    let noted = incident.telling.muted.as_ref().map(|muted| &muted.by);
+    if muted.as_ref().map(|muted| &muted.by) != noted
+        || quiet.remarks(incident) != incident.telling.during
+    {
+        return Some(quiet.from());
+    }
+    let mut next = quiet.until();
+    if muted.is_none() {
+        for opening in waiting(plan, quiet, incident) {
+            next = next.min(opening.at);
+        }
+        for (receiver, _) in known(plan, incident) {
+            if is_shut(plan, quiet, incident, &receiver) {
+                continue;
+            }
+            let standing = known_standing(incident, &receiver);
+            if standing.owed.is_some() {
+                return Some(quiet.from());
+            }
+            let reminder = next_reminder(plan, incident, &standing);
+            next = reminder.map_or(next, |at| at.min(next));
+        }
+    }
+    Some(next).filter(|at| *at < Timestamp::MAX)
+}
+
+/// One message to one receiver.
+struct Told {
+    receiver: ReceiverName,
+    /// No cause is named below this confidence.
+    bound: f64,
+    reason: Reason,
+}
+
+/// Notes that a mute or maintenance begins or is over; what kept messages back until now.
+fn note_quiet(
+    plan: &Plan,
+    quiet: &Quiet,
+    incident: &mut Incident,
+    now: Timestamp,
+    timeline: &mut Vec<TimelineEntry>,
+) -> Vec<String> {
+    let local = |at: Timestamp| {
+        at.to_zoned(plan.zone.clone())
+            .strftime("%a %-d %b %H:%M %Z")
+    };
+    let muted = quiet.mutes(incident).map(|muted| {
+        let since = incident.telling.muted.as_ref().map_or(now, |m| m.at);
+        Muted { at: since, ..muted }
+    });
+    let before = std::mem::replace(&mut incident.telling.muted, muted);
+    let muted = incident.telling.muted.as_ref();
+    if muted.map(|muted| &muted.by) != before.as_ref().map(|muted| &muted.by) {
+        let text = match muted {
+            Some(muted) => format!(
+                "nobody is told until {}: {}",
+                local(muted.until),
+                muted.by.join(", ")
+            ),
+            None => "no longer muted".to_owned(),
+        };
+        timeline.push(entry(now, Happening::Muted, text));
+    }
+    let during = quiet.remarks(incident);
+    let before_during = std::mem::replace(&mut incident.telling.during, during);
+    let during = &incident.telling.during;
+    for name in during.iter().filter(|name| !before_during.contains(name)) {
+        let text = format!("during maintenance {name}");
+        timeline.push(entry(now, Happening::Maintenance, text));
+    }
+    for name in before_during.iter().filter(|name| !during.contains(name)) {
+        let text = format!("maintenance {name} is over, or has no longer to do with it");
+        timeline.push(entry(now, Happening::Maintenance, text));
+    }
+    match (before, muted) {
+        (Some(before), None) => before.by,
+        _ => Vec::new(),
+    }
+}
+
+/// What those who know of the incident are told now, one message each; what is kept back is remembered.
+fn to_those_told(
+    plan: &Plan,
+    quiet: &Quiet,
+    incident: &mut Incident,
+    occasion: Occasion<'_>,
+    now: Timestamp,
+) -> Vec<Told> {
+    let after = Face::of(incident);
+    let muted = incident.telling.muted.is_some();
+    let mut messages = Vec::new();
+    for (receiver, bound) in known(plan, incident) {
+        let news = match occasion {
+            Occasion::Reopened => Some(Reason::Reopened),
+            Occasion::Changed { before } => {
+                (before.shown(bound) != after.shown(bound)).then_some(Reason::Changed)
+            }
+            // Who reads plain words reads the same ones; delivery leaves that out.
+            Occasion::Answered { .. } => Some(Reason::Changed),
+            // Support staff are not told who of the engineers does what.
+            Occasion::Acknowledged => {
+                (!speaks_plainly(plan, &receiver)).then_some(Reason::Acknowledged)
+            }
+            _ => None,
+        };
+        let shut = muted || is_shut(plan, quiet, incident, &receiver);
+        let overdue = reminders_passed(plan, incident, &receiver, now);
+        let standing = standing(incident, &receiver);
+        let owed = standing.owed.take();
+        let news = weightier(owed, news);
+        if shut {
+            standing.owed = news;
+            continue;
+        }
+        let reminded = overdue > standing.reminded;
+        standing.reminded = standing.reminded.max(overdue);
+        let overdue = standing.reminded;
+        incident.reminded = incident.reminded.max(overdue);
+        if let Some(reason) = news.or(reminded.then_some(Reason::Reminder)) {
+            messages.push(Told {
+                receiver,
+                bound,
+                reason,
+            });
+        }
+    }
+    messages
+}
+
+/// The one of two pieces of news that tells the other as well.
+fn weightier(one: Option<Reason>, other: Option<Reason>) -> Option<Reason> {
+    let weight = |reason: &Reason| match reason {
+        Reason::Reopened => 2,
+        Reason::Changed => 1,
+        _ => 0,
+    };
+    [one, other].into_iter().flatten().max_by_key(weight)
+}
+
+fn tell(
+    plan: &Plan,
+    incident: &mut Incident,
+    told: Told,
+    removed: bool,
+    now: Timestamp,
+) -> Notification {
+    let Told {
+        receiver,
+        bound,
+        reason,
+    } = told;
+    incident.told += 1;
+    incident.last_told_at = Some(now);
+    if matches!(reason, Reason::Opened | Reason::Reopened) {
+        standing(incident, &receiver).reminded = 0;
+        let passed = reminders_passed(plan, incident, &receiver, now);
+        let standing = standing(incident, &receiver);
+        (standing.told_at, standing.reminded) = (now, passed);
+    }
+    let open = incident.state == State::Open;
+    let promised = next_reminder(plan, incident, &known_standing(incident, &receiver));
+    let view = View {
+        min_confidence: bound,
+        removed,
+        next_update_at: promised
+            .filter(|_| open)
+            .and_then(|at| opens_at(plan, incident, &receiver, at)),
+    };
+    Notification {
+        delivery: delivery(incident.number, incident.told, &receiver, now),
+        incident: incident.number,
+        sequence: incident.told,
+        reason,
+        receiver,
+        created_at: now,
+        not_before: now,
+        briefing: briefing::write(plan, incident, view),
+    }
+}
+
+/// Those told who can still be told, each with the bound below which no cause is named to them.
+///
+/// A route may have been narrowed or removed since; who heard of the opening hears of the end all the
+/// same, without a cause when nothing says how sure it must be.
+fn known(plan: &Plan, incident: &Incident) -> Vec<(ReceiverName, f64)> {
+    let configured = |name: &&ReceiverName| plan.receivers.iter().any(|r| r.name == **name);
+    let bound = |name: &ReceiverName| {
+        let route = plan.routes.iter().find(|route| route.to == *name);
+        let escalations = plan.routes.iter().filter_map(|r| r.escalate.as_ref());
+        let escalation = || escalations.clone().find(|further| further.to == *name);
+        route
+            .map(|route| route.min_confidence)
+            .or_else(|| escalation().map(|further| further.min_confidence))
+            .unwrap_or(f64::INFINITY)
+    };
+    let told = incident.told_receivers.iter().filter(configured);
+    told.map(|name| (name.clone(), bound(name))).collect()
+}
+
+fn speaks_plainly(plan: &Plan, receiver: &ReceiverName) -> bool {
+    plan.receivers
+        .iter()
+        .any(|known| known.name == *receiver && known.channel.speaks_plainly())
+}
+
+/// Whether what stands there already can be brought up to date without telling anybody.
+fn can_be_edited(plan: &Plan, receiver: &ReceiverName) -> bool {
+    plan.receivers.iter().any(|known| {
+        known.name == *receiver && matches!(known.channel, Channel::Slack { token: Ok(_), .. })
+    })
+}
+
+/// How a receiver stands; one that an older version told of the opening has heard all there was.
+fn known_standing(incident: &Incident, receiver: &ReceiverName) -> Standing {
+    let standings = &incident.telling.receivers;
+    let found = standings.iter().find(|known| known.receiver == *receiver);
+    found.cloned().unwrap_or_else(|| Standing {
+        receiver: receiver.clone(),
+        told_at: began(incident),
+        reminded: incident.reminded,
+        owed: None,
+    })
+}
+
+fn standing<'a>(incident: &'a mut Incident, receiver: &ReceiverName) -> &'a mut Standing {
+    let fresh = known_standing(incident, receiver);
+    let standings = &mut incident.telling.receivers;
+    let place = standings
+        .iter()
+        .position(|known| known.receiver == *receiver)
+        .unwrap_or_else(|| {
+            standings.push(fresh);
+            standings.len() - 1
+        });
+    &mut standings[place]
+}
+
+/// A UUID version 7 made of what identifies the message, because rules have neither clock nor dice.
+///
+/// Its time is `now`; its random bits are the first ten bytes of a SHA-256 over incident number,
+/// sequence and receiver. Equal inputs give equal ids, so that a step that is repeated after a crash
+/// names the same message; two messages of one incident never have the same sequence.
+fn delivery(number: u64, sequence: u32, receiver: &ReceiverName, now: Timestamp) -> Uuid {
+    named(
+        now,
+        &[
+            &number.to_be_bytes(),
+            &sequence.to_be_bytes(),
+            receiver.as_str().as_bytes(),
+        ],
+    )
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

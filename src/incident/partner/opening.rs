@@ -1,0 +1,251 @@
+//! How something that is certainly wrong becomes an incident: the partner's, or our own network's.
+//!
+//! The order of blame is never "them" while a control fails: what fails from an egress whose controls
+//! fail too waits until these are confirmed (then it was our network) or pass (then it was not).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::board::Standing;
+use crate::domain::cell::CellKey;
+use crate::domain::incident::IncidentCell;
+use crate::domain::moment::later;
+use crate::domain::verdict::Kind;
+use crate::incident::case::{Case, Opening, majority};
+use crate::incident::confirm::Group;
+use crate::incident::notify::Face;
+use crate::incident::partner::Partner;
+use crate::incident::partner::Running;
+use crate::incident::partner::Trouble;
+use crate::incident::partner::World;
+use crate::incident::partner::ahead;
+use crate::incident::watch::OurSide;
+use crate::judge::rules::{Condition, Scope};
+
+/// How long it waits for its cause, so that the first message names it, while an answer is on its way.
+const HOLD_CAUSE: Duration = Duration::from_secs(20);
+/// How long a certain fault waits for the controls of its egress to answer.
+const HOLD_UNSEEN: Duration = Duration::from_secs(60);
+/// How long it waits for failing controls to be confirmed or to pass.
+const HOLD_DOWN: Duration = Duration::from_secs(300);
+
+/// When to look again whether an incident must still be held back.
+pub(super) fn look_at(trouble: &Trouble) -> Option<Timestamp> {
+    if trouble.case.is_some() || trouble.ours || trouble.ended_at.is_some() {
+        return None;
+    }
+    let looked = trouble.looked_at.unwrap_or(trouble.sure_at);
+    [HOLD_CAUSE, HOLD_UNSEEN, HOLD_DOWN]
+        .map(|limit| later(trouble.sure_at, limit))
+        .into_iter()
+        .find(|at| looked < *at)
+}
+
+impl Partner {
+    /// Opens what is certain, unless it may be our own network's.
+    pub(super) fn try_open(&mut self, world: &mut World<'_>) -> Option<OurSide> {
+        let mut ours = None;
+        let count = self.running.as_ref().map_or(0, |r| r.troubles.len());
+        for place in 0..count {
+            let running = self.running.as_mut()?;
+            let trouble = &running.troubles[place];
+            if trouble.case.is_some() || trouble.ours || trouble.ended_at.is_some() {
+                continue;
+            }
+            running.troubles[place].looked_at = Some(world.now);
+            let cells = running.members(world, place);
+            if cells.is_empty() || running.is_about_to_tell(world, place) {
+                continue;
+            }
+            match running.blame(world, place, &cells) {
+                Blame::Theirs => self.open(world, place, cells),
+                Blame::Wait => running.ask_control(world, place),
+                Blame::Ours => {
+                    let trouble = &mut running.troubles[place];
+                    trouble.ours = true;
+                    let failing = cells.iter().find_map(|m| running.failing.get(&m.cell));
+                    ours = ours.or(Some(OurSide {
+                        failed_runs: running.failures.len() as u32,
+                        onset_at: trouble.onset_at,
+                        failing: failing.cloned(),
+                        notes: std::mem::take(&mut trouble.notes),
+                        cells,
+                    }));
+                }
+            }
+        }
+        ours
+    }
+
+    fn open(&mut self, world: &mut World<'_>, place: usize, cells: Vec<IncidentCell>) {
+        let Some(running) = self.running.as_mut() else {
+            return;
+        };
+        if running.inherit(place, &cells) {
+            return;
+        }
+        let onset_at = running.troubles[place].onset_at;
+        let mut recent = self.recent.iter();
+        let back = recent.position(|recent| world.is_back(recent, onset_at, &cells));
+        let back = back.map(|place| self.recent.remove(place));
+        let failed_runs = running
+            .failures
+            .iter()
+            .filter(|(at, cell, _)| *at >= onset_at && cells.iter().any(|m| m.cell == *cell))
+            .count() as u32;
+        let subject = running.subject(world.board, place, &cells, &self.name);
+        let diagnosis = running.diagnosis(world.board, place, &cells);
+        let opening = Opening {
+            number: 0,
+            subject,
+            onset_at,
+            last_good_at: world.last_good_before(onset_at, &cells),
+            cells,
+            diagnosis,
+            failed_runs,
+        };
+        let mut case = world.begin(back, opening);
+        case.incident.extra_runs = case
+            .incident
+            .extra_runs
+            .saturating_add(std::mem::take(&mut running.loose));
+        for id in running.references.drain(..) {
+            case.refer(&id);
+        }
+        running.choose_specimens(&mut case);
+        let trouble = &mut running.troubles[place];
+        world.announce(&mut case, onset_at, std::mem::take(&mut trouble.notes));
+        trouble.face = Some(Face::of(&case.incident));
+        trouble.case = Some(case);
+        trouble.dirty = false;
+    }
+}
+
+/// Whose fault it is, as far as controls tell.
+enum Blame {
+    Theirs,
+    Ours,
+    /// Controls must answer first.
+    Wait,
+}
+
+impl Running {
+    /// The failing cells of an incident: those that its causes hit, or that no other cause explains.
+    pub(super) fn members(&self, world: &World<'_>, place: usize) -> Vec<IncidentCell> {
+        let trouble = &self.troubles[place];
+        let claimed = self.causes(trouble.id).next().is_some();
+        let fits = |key: &CellKey| {
+            if claimed {
+                self.causes(trouble.id).any(|cause| self.hits(cause, key))
+            } else {
+                !self.named().any(|cause| self.hits(cause, key))
+            }
+        };
+        let mut cells: BTreeMap<&CellKey, IncidentCell> = BTreeMap::new();
+        for (at, key, kind) in &self.failures {
+            let known = world.board.get(key);
+            let ours = known.is_none_or(|cell| cell.control_probe);
+            if *at < trouble.onset_at || ours || !fits(key) {
+                continue;
+            }
+            cells
+                .entry(key)
+                .and_modify(|member| (member.kind, member.last_at) = (*kind, *at))
+                .or_insert_with(|| IncidentCell {
+                    cell: key.clone(),
+                    kind: *kind,
+                    failing: true,
+                    since: *at,
+                    last_at: *at,
+                });
+        }
+        let still = |member: &&IncidentCell| {
+            let last = world.board.get(&member.cell).and_then(|cell| cell.last);
+            last.is_some_and(|last| last.failed)
+        };
+        // A fault that comes and goes has members that passed last.
+        if cells.values().any(|member| still(&member)) && !self.comes_and_goes(trouble.id) {
+            cells.retain(|_, member| still(&&*member));
+        }
+        cells.into_values().collect()
+    }
+
+    pub(super) fn comes_and_goes(&self, id: u32) -> bool {
+        self.causes(id)
+            .any(|cause| !cause.always_strikes() || cause.special.is_some())
+    }
+
+    /// Whether the engine waits for an answer that may name the cause, and has not waited long.
+    fn is_about_to_tell(&self, world: &World<'_>, place: usize) -> bool {
+        let trouble = &self.troubles[place];
+        let asks = self
+            .asked
+            .iter()
+            .any(|asked| asked.ask.is_some() && asked.at <= later(world.now, HOLD_CAUSE));
+        asks && self.engine.asking() == Some(trouble.id)
+            && self.causes(trouble.id).next().is_none()
+            && ahead(trouble.sure_at, HOLD_CAUSE, world.now).is_some()
+    }
+
+    /// Whether the partner may be blamed for these cells.
+    fn blame(&self, world: &World<'_>, place: usize, cells: &[IncidentCell]) -> Blame {
+        let trouble = &self.troubles[place];
+        let kind = majority(cells).unwrap_or(Kind::Unexpected);
+        let network = matches!(Group::of(kind), Group::Network | Group::Tls);
+        let everywhere = self.layout.has_controls()
+            && self.causes(trouble.id).any(|cause| {
+                let rule = &self.layout.book.rules[cause.rule];
+                let egress =
+                    |c: &Condition| matches!(c, Condition::Egress(_) | Condition::Region(_));
+                rule.scope == Scope::Everything && rule.conditions.iter().all(egress)
+            });
+        let waited = |limit| ahead(trouble.sure_at, limit, world.now).is_none();
+        let (mut theirs, mut down, mut wait) = (false, false, false);
+        for member in cells {
+            let Some(cell) = world.board.get(&member.cell) else {
+                continue;
+            };
+            match world
+                .board
+                .standing(&member.cell.egress, cell.host, trouble.onset_at)
+            {
+                Standing::Down { .. } => {
+                    down = true;
+                    wait |= !waited(HOLD_DOWN);
+                }
+                Standing::Unseen if network && !waited(HOLD_UNSEEN) => wait = true,
+                _ => theirs = true,
+            }
+        }
+        if down && !theirs && everywhere {
+            return Blame::Ours;
+        }
+        if wait && (network || !theirs) {
+            return Blame::Wait;
+        }
+        Blame::Theirs
+    }
+
+    /// Takes over the open incident that the engine was done with, when the same cells fail again.
+    fn inherit(&mut self, place: usize, cells: &[IncidentCell]) -> bool {
+        let shares = |case: &Case| cells.iter().any(|cell| case.holds(&cell.cell));
+        let old = self.troubles.iter().position(|trouble| {
+            trouble.ended_at.is_some() && trouble.case.as_ref().is_some_and(shares)
+        });
+        let Some(old) = old else {
+            return false;
+        };
+        let ended = &mut self.troubles[old];
+        let (case, face) = (ended.case.take(), ended.face.take());
+        let trouble = &mut self.troubles[place];
+        (trouble.case, trouble.face, trouble.dirty) = (case, face, true);
+        for cell in cells {
+            if let Some(case) = &mut trouble.case {
+                case.join(cell.clone());
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,427 @@
+//! What follows from a change: a new diagnosis, a line of the timeline, messages, the end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::board::{Board, Standing};
+use crate::domain::cell::CellKey;
+use crate::domain::diagnosis::shared;
+use crate::domain::diagnosis::{Cause, Diagnosis, Level};
+use crate::domain::incident::{Happening, IncidentCell, Specimen, Subject};
+use crate::domain::moment::later;
+use crate::domain::verdict::Kind;
+use crate::incident::case::{Case, clarity, entry, majority};
+use crate::incident::confirm::Group;
+use crate::incident::notify::{self, Face, Occasion};
+use crate::incident::partner::Partner;
+use crate::incident::partner::Running;
+use crate::incident::partner::Trouble;
+use crate::incident::partner::World;
+use crate::incident::partner::ahead;
+use crate::incident::watch::{OurSide, SAVE_EVERY, retell, save};
+use crate::judge::episode;
+use crate::judge::naming;
+use crate::judge::rules::Nature;
+use crate::words::terms;
+
+/// How long an incident that the engine is done with waits for members that never ran again.
+const GIVE_UP: Duration = Duration::from_secs(3600);
+/// Explanations less probable than this are not named as candidates.
+const CANDIDATE: f64 = 0.1;
+/// Share of an explanation among those that can't be told apart, from which on it is named, with its doubt.
+const FAR_LIKELIER: f64 = 0.8;
+const CANDIDATES_MAX: usize = 3;
+
+pub(super) fn give_up_at(trouble: &Trouble) -> Option<Timestamp> {
+    trouble.ended_at.map(|at| later(at, GIVE_UP))
+}
+
+/// Closes an incident whose cells are no longer configured.
+pub(super) fn remove(world: &mut World<'_>, mut case: Case) {
+    case.resolve(world.now);
+    let text = "closed: the configuration has none of its failing cells any more";
+    let timeline = vec![entry(world.now, Happening::Removed, text)];
+    let plan = &world.board.plan;
+    let quiet = &world.board.quiet;
+    let due = notify::due(
+        plan,
+        quiet,
+        &mut case.incident,
+        Occasion::Removed,
+        world.now,
+    );
+    save(world, &mut case, timeline, due.notifications);
+}
+
+impl Partner {
+    /// Everything that follows from the present state.
+    pub(super) fn settle(&mut self, world: &mut World<'_>) -> Option<OurSide> {
+        let ours = self.try_open(world);
+        let running = self.running.as_mut()?;
+        for place in 0..running.troubles.len() {
+            running.explain(world, place, &self.name);
+        }
+        self.close_ended(world);
+        let running = self.running.as_mut()?;
+        running.give_up_lost(world);
+        running.ask_recovering(world);
+        for trouble in &mut running.troubles {
+            if let Some(case) = &mut trouble.case
+                && case.stale
+                && later(case.saved_at, SAVE_EVERY) <= world.now
+            {
+                save(world, case, Vec::new(), Vec::new());
+            }
+        }
+        running.tidy();
+        ours
+    }
+
+    /// Ends what is over: the engine says so, or nobody knows the cause and all of it passes.
+    fn close_ended(&mut self, world: &mut World<'_>) {
+        let Some(running) = self.running.as_mut() else {
+            return;
+        };
+        let mut closed = Vec::new();
+        let mut let_go = Vec::new();
+        let causes: Vec<episode::Cause> = running.named().cloned().collect();
+        let claimed: Vec<u32> = causes.iter().map(|c| c.incident).collect();
+        let layout = &running.layout;
+        // What fails for another cause that is known does not keep this incident open.
+        let explained = |cell: &CellKey| {
+            layout.find(cell).is_some_and(|cell| {
+                let mut hits = causes.iter().map(|c| &layout.book.pattern(c.rule).cells);
+                hits.any(|cells| cells.contains(cell))
+            })
+        };
+        running.troubles.retain_mut(|trouble| {
+            let Some(case) = &trouble.case else {
+                // Held back or ours: it ends when the engine is done with it.
+                return trouble.ended_at.is_none();
+            };
+            let waited = trouble
+                .ended_at
+                .is_some_and(|at| ahead(at, GIVE_UP, world.now).is_none());
+            let over = match trouble.ended_at {
+                Some(_) => waited || case.still_failing().into_iter().all(&explained),
+                None => !claimed.contains(&trouble.id) && case.over(world.now),
+            };
+            if !over {
+                return true;
+            }
+            if trouble.ended_at.is_none() {
+                let_go.push(trouble.id);
+            }
+            closed.extend(
+                trouble
+                    .case
+                    .take()
+                    .map(|case| (case, std::mem::take(&mut trouble.notes))),
+            );
+            false
+        });
+        for id in let_go {
+            running.engine.let_go(id);
+        }
+        for (mut case, mut timeline) in closed {
+            let silent = case.still_failing().len();
+            case.resolve(world.now);
+            let count = case.incident.cells.len();
+            let text = match silent {
+                0 => format!("all of its {count} cells pass again"),
+                _ => format!(
+                    "it is no longer seen; {silent} of its {count} cells fail for another reason or did not run again"
+                ),
+            };
+            timeline.push(entry(world.now, Happening::Resolved, text));
+            let plan = &world.board.plan;
+            let quiet = &world.board.quiet;
+            let due = notify::due(
+                plan,
+                quiet,
+                &mut case.incident,
+                Occasion::Resolved,
+                world.now,
+            );
+            save(world, &mut case, timeline, due.notifications);
+            self.keep_recent(case.incident);
+        }
+    }
+}
+
+impl Running {
+    /// Diagnoses anew when the picture changed, and tells who reads something else now.
+    fn explain(&mut self, world: &mut World<'_>, place: usize, partner: &str) {
+        let dirty = self.troubles[place].dirty;
+        let cells: Vec<IncidentCell> = match &self.troubles[place].case {
+            Some(case) => case.failing().cloned().collect(),
+            None => return,
+        };
+        if dirty && !cells.is_empty() && self.troubles[place].ended_at.is_none() {
+            let diagnosis = self.diagnosis(world.board, place, &cells);
+            let subject = self.subject(world.board, place, &cells, partner);
+            let trouble = &mut self.troubles[place];
+            trouble.dirty = false;
+            if let Some(case) = &mut trouble.case {
+                case.stale |= case.incident.diagnosis != diagnosis;
+                case.incident.diagnosis = diagnosis;
+                case.incident.subject = subject;
+            }
+        }
+        let Some(mut case) = self.troubles[place].case.take() else {
+            return;
+        };
+        for id in self.references.drain(..) {
+            case.refer(&id);
+        }
+        self.choose_specimens(&mut case);
+        let trouble = &mut self.troubles[place];
+        let notes = std::mem::take(&mut trouble.notes);
+        let before = trouble.face.replace(Face::of(&case.incident));
+        let answer = self.answers.turn(&mut case, world.now);
+        let another_way = |before: &Face| !before.same_group(&case.incident);
+        if answer.is_none() && before.as_ref().is_some_and(another_way) {
+            self.answers.follow(&mut case, world.now);
+        }
+        retell(world, &mut case, before, answer.as_deref(), notes);
+        self.troubles[place].case = Some(case);
+    }
+
+    /// What an incident is about: the place of its cause, or the hosts of its cells.
+    pub(super) fn subject(
+        &self,
+        board: &Board,
+        place: usize,
+        cells: &[IncidentCell],
+        partner: &str,
+    ) -> Subject {
+        let causes: Vec<&episode::Cause> = self.causes(self.troubles[place].id).collect();
+        if let [cause] = causes.as_slice() {
+            let rule = &self.layout.book.rules[cause.rule];
+            return naming::subject(&self.layout, rule, partner);
+        }
+        let mut hosts: Vec<&str> = cells
+            .iter()
+            .filter_map(|member| board.get(&member.cell))
+            .map(|cell| board.hosts[cell.host].name.as_str())
+            .collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        naming::of_hosts(&hosts, partner)
+    }
+
+    /// What the failing cells hang on, as far as it is certain.
+    pub(super) fn diagnosis(
+        &self,
+        board: &Board,
+        place: usize,
+        cells: &[IncidentCell],
+    ) -> Diagnosis {
+        let trouble = &self.troubles[place];
+        let failing: Vec<_> = cells.iter().map(|member| member.cell.clone()).collect();
+        let mut hosts: Vec<usize> = failing
+            .iter()
+            .filter_map(|key| board.get(key).map(|cell| cell.host))
+            .collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        let passing = hosts
+            .iter()
+            .flat_map(|host| &board.hosts[*host].cells)
+            .map(|id| &board.cells[*id])
+            .filter(|cell| !cell.control_probe)
+            .filter(|cell| cell.last_good_at.is_some_and(|at| at >= trouble.onset_at))
+            .filter(|cell| cell.last.is_some_and(|last| !last.failed))
+            .map(|cell| cell.key.clone())
+            .filter(|key| !failing.contains(key))
+            .collect();
+        let causes: Vec<&episode::Cause> = self.causes(trouble.id).collect();
+        let mut diagnosis = Diagnosis {
+            cause: Cause::Unknown { among: Vec::new() },
+            confidence: 0.0,
+            fails: None,
+            failing,
+            passing,
+            ruled_out: Vec::new(),
+            would_tell: None,
+        };
+        if causes.is_empty() {
+            diagnosis.cause = Cause::Unknown {
+                among: self.candidates(trouble.id),
+            };
+            if let Some((rule, confidence)) = self.all_but_certain(trouble.id) {
+                diagnosis.cause = naming::cause(&self.layout, &self.layout.book.rules[rule]);
+                diagnosis.confidence = confidence;
+            }
+            diagnosis.would_tell = self
+                .would_tell(trouble.id)
+                .or_else(|| trouble.missing.clone());
+            return diagnosis;
+        }
+        if let Some(doubt) = self.our_side_doubt(board, trouble, cells, &causes) {
+            diagnosis.would_tell = Some(doubt);
+            return diagnosis;
+        }
+        let rules = causes
+            .iter()
+            .map(|cause| &self.layout.book.rules[cause.rule]);
+        let mut named: Vec<Cause> = rules
+            .map(|rule| naming::cause(&self.layout, rule))
+            .collect();
+        diagnosis.cause = if named.len() == 1 {
+            named.remove(0)
+        } else {
+            Cause::AnyOf(named)
+        };
+        diagnosis.confidence = causes
+            .iter()
+            .map(|cause| naming::confidence(cause))
+            .fold(1.0, f64::min);
+        diagnosis.fails = causes
+            .iter()
+            .find(|cause| !cause.always_strikes() && cause.special.is_none())
+            .map(|cause| cause.rate);
+        diagnosis.ruled_out = causes
+            .first()
+            .map(|cause| naming::ruled_out(&self.layout, &self.engine, cause))
+            .unwrap_or_default();
+        diagnosis
+    }
+
+    /// The levels that the likeliest explanations name, when more than one is likely.
+    fn candidates(&self, id: u32) -> Vec<Level> {
+        let Some(question) = self.engine.episode().and_then(|e| e.question.as_ref()) else {
+            return Vec::new();
+        };
+        if question.incident != Some(id) {
+            return Vec::new();
+        }
+        let book = &self.layout.book;
+        let mut levels: Vec<Level> = Vec::new();
+        let mut add = |rule: usize| {
+            for level in naming::candidates(&self.layout, &book.rules[rule]) {
+                if levels.len() < CANDIDATES_MAX && !levels.contains(&level) {
+                    levels.push(level);
+                }
+            }
+        };
+        if question.ambiguous.is_empty() {
+            let likely = question
+                .posterior
+                .explanations
+                .iter()
+                .filter(|e| e.probability >= CANDIDATE && e.rules().len() == 1);
+            likely.for_each(|e| add(e.rules()[0]));
+        } else {
+            for doubt in &question.ambiguous {
+                doubt.among.iter().for_each(|(rule, ..)| add(*rule));
+            }
+        }
+        levels
+    }
+
+    /// Everybody, where that is far likelier than the levels that no request can tell from it; and how sure it is.
+    fn all_but_certain(&self, id: u32) -> Option<(usize, f64)> {
+        let question = self.engine.episode()?.question.as_ref()?;
+        let [doubt] = question.ambiguous.as_slice() else {
+            return None;
+        };
+        let (rule, nature, share) = doubt.among.first().copied()?;
+        let likely =
+            question.incident == Some(id) && nature == Nature::Target && share >= FAR_LIKELIER;
+        likely.then_some((rule, doubt.probability * share))
+    }
+
+    /// The run that the engine waits for.
+    fn would_tell(&self, id: u32) -> Option<String> {
+        if self.engine.asking() != Some(id) {
+            return None;
+        }
+        let cell = self.layout.key(self.engine.would_tell()?);
+        let several = self.layout.universe.endpoints.len() > 1;
+        Some(format!("a run of {}", terms::request(cell, several)))
+    }
+
+    /// Why the partner may not be blamed: of a silent network nothing shows that it is not ours.
+    fn our_side_doubt(
+        &self,
+        board: &Board,
+        trouble: &Trouble,
+        cells: &[IncidentCell],
+        causes: &[&episode::Cause],
+    ) -> Option<String> {
+        use crate::judge::rules::Condition;
+        let kind = majority(cells).unwrap_or(Kind::Unexpected);
+        let by_network = causes.iter().all(|cause| {
+            let rule = &self.layout.book.rules[cause.rule];
+            let egress = |c: &Condition| matches!(c, Condition::Egress(_) | Condition::Region(_));
+            rule.special.is_none() && rule.conditions.iter().all(egress)
+        });
+        if !by_network || !matches!(Group::of(kind), Group::Network | Group::Tls) {
+            return None;
+        }
+        let mut doubt = None;
+        for member in cells {
+            let host = board.get(&member.cell)?.host;
+            let egress = &member.cell.egress;
+            let answers = self.layout.keys().any(|key| {
+                let good = board.get(key).and_then(|cell| cell.last_good_at);
+                key.egress == *egress && good.is_some_and(|at| at >= trouble.onset_at)
+            });
+            if answers {
+                return None;
+            }
+            doubt = Some(match board.standing(egress, host, trouble.onset_at) {
+                Standing::Fine(_) | Standing::OthersPass => return None,
+                Standing::Down { .. } | Standing::Contradicted => {
+                    "a control that passes; now they fail too, so look at your own network first"
+                        .to_owned()
+                }
+                Standing::Unseen => format!("a run of a control from egress `{egress}`"),
+                Standing::Alone => format!(
+                    "a probe of another host under `controls:`; nothing else is probed from egress `{egress}`"
+                ),
+            });
+        }
+        doubt
+    }
+
+    /// The clearest failing run of the incident, and the passing run most like it.
+    pub(super) fn choose_specimens(&self, case: &mut Case) {
+        let kind = case.incident.kind;
+        let best = case
+            .failing()
+            .filter_map(|member| self.failing.get(&member.cell))
+            .max_by_key(|s| (s.verdict.kind == kind, clarity(&s.verdict)));
+        let kept = case.incident.failing.as_ref();
+        let clearer = |new: &Specimen| {
+            kept.is_none_or(|kept| {
+                let rank = |s: &Specimen| (s.verdict.kind == kind, clarity(&s.verdict));
+                rank(new) > rank(kept) || !case.holds(&kept.cell)
+            })
+        };
+        let best = best.filter(|new| clearer(new)).cloned();
+        if best.is_some() {
+            case.incident.failing = best;
+        }
+        let Some(failing) = &case.incident.failing else {
+            return;
+        };
+        let likeness = |s: &&Specimen| shared(&s.cell, &failing.cell).count_ones();
+        let passing = self
+            .passing
+            .values()
+            .filter(|s| s.at >= case.incident.onset_at && !case.holds(&s.cell))
+            .max_by_key(|s| likeness(s));
+        let closer = match (&case.incident.passing, passing) {
+            (Some(kept), Some(new)) => likeness(&new) > likeness(&kept),
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        if closer {
+            let passing = passing.cloned();
+            case.incident.passing = passing;
+        }
+    }
+}

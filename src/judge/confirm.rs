@@ -1,0 +1,192 @@
+//! Tells weather from fault: is the failure of one cell here to stay?
+//!
+//! A failing run that nothing known explains opens a suspicion for its host. The same cell is asked
+//! again at growing gaps, and each answer moves the odds of "a fault" against "noise that comes in
+//! bursts" (Wald's sequential test). Failures of other cells of the host count too.
+
+use std::collections::BTreeSet;
+
+use super::class::Class;
+use super::evidence::Record;
+
+/// Chance that a request fails while a fault lasts.
+const FAULT_FAILS: f64 = 0.96;
+/// Faults that begin, per request.
+const ONSETS: f64 = 2e-6;
+/// Lowest prior log odds: even the noisiest class may be confirmed.
+const PRIOR_MIN: f64 = -9.0;
+/// Odds of a fault at which it is confirmed.
+const CONFIRM_ODDS: f64 = 12.0;
+/// Log likelihood ratio at which a suspicion is dropped; one pass is enough.
+const DISMISS: f64 = -2.2;
+/// No burst is certain to last.
+const BURST_MAX: f64 = 0.95;
+/// What the first signed failure of another cell adds to the log odds.
+const ANOTHER_CELL: f64 = 2.0;
+/// Share of [`super::class::Tier::span_s`] that must lie between first and last failure.
+const SPAN_SHARE: f64 = 0.7;
+/// Requests per suspicion.
+const ASKS_MAX: usize = 9;
+
+/// A host under suspicion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suspicion {
+    /// The cell that failed first and is asked again.
+    pub cell: usize,
+    pub class: Class,
+    pub since: f64,
+    /// Prior log odds of a fault.
+    prior: f64,
+    /// Log likelihood ratio of what came after the first failure.
+    ratio: f64,
+    last_failed: f64,
+    pub asked: usize,
+    others: BTreeSet<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    Undecided,
+    Confirmed,
+    Dismissed,
+}
+
+impl Suspicion {
+    /// Opens on a failure; `rate` is how often such failures come by themselves here.
+    #[must_use]
+    pub fn new(record: &Record, rate: f64) -> Self {
+        Self {
+            cell: record.cell(),
+            class: record.class,
+            since: record.at,
+            prior: (ONSETS / rate).ln().clamp(PRIOR_MIN, 0.0),
+            ratio: 0.0,
+            last_failed: record.at,
+            asked: 0,
+            others: BTreeSet::new(),
+        }
+    }
+
+    /// When the trigger should be asked again, if it still should.
+    pub fn next_ask(&mut self, now: f64) -> Option<f64> {
+        if self.asked >= ASKS_MAX {
+            return None;
+        }
+        let gaps = self.class.gaps_s();
+        let gap = gaps[self.asked.min(gaps.len() - 1)];
+        self.asked += 1;
+        Some(now + gap)
+    }
+
+    /// Takes in another observation of the host; `weak_rate` is the learned rate of weak failures.
+    pub fn weigh(&mut self, record: &Record, weak_rate: f64) -> Judgement {
+        let gap = record.at - self.last_failed;
+        let persists = |class: Class| {
+            let noise = class.noise();
+            let rate = if class.is_weak() {
+                noise.rate.max(weak_rate)
+            } else {
+                noise.rate
+            };
+            BURST_MAX.min(noise.persistence * (-gap / noise.fades_s).exp() + rate)
+        };
+        if record.cell() == self.cell {
+            let by_noise = persists(self.class);
+            if record.class.failed() {
+                self.ratio += (FAULT_FAILS / by_noise).ln();
+                self.last_failed = record.at;
+                if self.class.is_weak() && !record.class.is_weak() {
+                    self.class = record.class;
+                }
+            } else {
+                self.ratio += ((1.0 - FAULT_FAILS) / (1.0 - by_noise)).ln();
+            }
+        } else if record.class.failed() {
+            if record.class.is_weak() {
+                self.ratio += (FAULT_FAILS / persists(record.class)).ln();
+                self.last_failed = record.at;
+            } else if self.others.insert(record.cell()) {
+                self.ratio += ANOTHER_CELL;
+            }
+        }
+        let span = self.last_failed - self.since;
+        if self.prior + self.ratio >= CONFIRM_ODDS.ln()
+            && span >= SPAN_SHARE * self.class.tier().span_s()
+        {
+            Judgement::Confirmed
+        } else if self.ratio <= DISMISS {
+            Judgement::Dismissed
+        } else {
+            Judgement::Undecided
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::observation::Purpose;
+    use crate::judge::rules::Traits;
+
+    fn record(at: f64, class: Class) -> Record {
+        Record {
+            at,
+            traits: Traits {
+                cell: 0,
+                pop: None,
+                egress_rate: 0,
+                host_rate: 0,
+            },
+            class,
+            hint: None,
+            purpose: Purpose::Schedule,
+            host_requests: 0,
+            egress_requests: 0,
+            noise: 0.0,
+        }
+    }
+
+    /// Asks the trigger until the suspicion is decided: `(judgement, seconds, requests)`.
+    fn play(class: Class, fails: impl Fn(f64) -> bool) -> (Judgement, f64, usize) {
+        let mut it = Suspicion::new(&record(0.0, class), class.noise().rate);
+        let mut now = 0.0;
+        while let Some(at) = it.next_ask(now) {
+            now = at;
+            let class = if fails(now) { class } else { Class::Pass };
+            let judgement = it.weigh(&record(now, class), 0.003);
+            if judgement != Judgement::Undecided {
+                return (judgement, now, it.asked);
+            }
+        }
+        (Judgement::Undecided, now, it.asked)
+    }
+
+    #[test]
+    fn persistent_failures_are_confirmed_in_time() {
+        for (class, within_s, requests) in [
+            (Class::EdgeBlock, 26.0, 4),
+            (Class::OriginDenied, 39.0, 2),
+            (Class::EdgeChallenge, 135.0, 4),
+            (Class::TlsError, 133.0, 4),
+            (Class::Timeout, 178.0, 4),
+        ] {
+            let (judgement, at, asked) = play(class, |_| true);
+            assert_eq!(judgement, Judgement::Confirmed, "{class:?}");
+            assert!(at <= within_s, "{class:?} took {at} s");
+            assert_eq!(asked, requests, "{class:?}");
+        }
+    }
+
+    #[test]
+    fn one_pass_dismisses() {
+        for class in Class::FAILURES {
+            let (judgement, _, asked) = play(class, |_| false);
+            assert_eq!((judgement, asked), (Judgement::Dismissed, 1), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn a_burst_of_timeouts_is_weather() {
+        assert_eq!(play(Class::Timeout, |at| at < 60.0).0, Judgement::Dismissed);
+    }
+}

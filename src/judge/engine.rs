@@ -1,0 +1,684 @@
+//! The diagnosis as one state machine: `(state, observation) → (state, effects)`.
+//!
+//! It reads no clock and sends nothing. Whoever drives it, the daemon or the scenario player, feeds it
+//! every observation in order of time, runs what the effects ask for, and lets [`Engine::aim`] choose
+//! the cell of each scheduled request. The order of the steps in [`Engine::observe`] is the algorithm;
+//! its parts are in the files beside this one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::baseline::Baseline;
+use super::class::Class;
+use super::confirm::{Judgement, Suspicion};
+use super::cusum::{Background, Cusum};
+use super::episode::{Cause, Episode, Refusals};
+use super::evidence::Record;
+use super::posterior::Search;
+use super::rules::{Nature, RuleBook, Traits, rate_step};
+use crate::domain::observation::Purpose;
+use crate::domain::verdict::Kind;
+use crate::judge::universe::Universe;
+
+/// One run as the engine sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Seen {
+    /// Seconds since any fixed moment; never decreasing.
+    pub at: f64,
+    /// Index into the universe's cells.
+    pub cell: usize,
+    pub kind: Kind,
+    /// Index into the universe's `PoP`s, if the answer told.
+    pub pop: Option<u16>,
+    /// Requests of ours to the host in the 60 s before, and those of them from this egress.
+    pub host_requests: u32,
+    pub egress_requests: u32,
+    pub purpose: Purpose,
+    /// The factor that the vendor's own code names (1006: address, 1010: client, 1015: rate).
+    pub hint: Option<Nature>,
+}
+
+/// How the engine may act.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Extra requests for the first cause of an episode; later ones add half as many, up to twice.
+    pub budget: u32,
+    /// Whether extra requests may be made at all.
+    pub may_ask: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            budget: 12,
+            may_ask: true,
+        }
+    }
+}
+
+/// A request that the engine would like to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    pub cell: usize,
+    /// Not before this time, seconds; politeness may make it later.
+    pub at: f64,
+    pub purpose: Purpose,
+    pub reason: Reason,
+    pub incident: Option<u32>,
+}
+
+/// Why a request is made beside or instead of the scheduled one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reason {
+    /// The cell failed; does it fail again?
+    FailedOnce,
+    /// A cause is all but named; this run completes the comparison.
+    Witness { rule: usize },
+    /// Among all cells this one tells most, in bits.
+    TellsMost(f64),
+    /// The scheduled cell is known to be blocked; this one is not and could show something new.
+    BlockedAnyway,
+}
+
+/// What follows from an observation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Ask(Ask),
+    /// Something is wrong for sure.
+    Opened {
+        incident: u32,
+        onset: f64,
+    },
+    /// A cause is named; details are in [`Engine::causes`] and, once, here.
+    Claimed(Box<Cause>),
+    /// A named cause turned out wrong.
+    Withdrawn {
+        incident: u32,
+        group: usize,
+    },
+    /// What remains can't be told apart with what is configured.
+    CannotTell {
+        incident: u32,
+        among: Vec<Nature>,
+        missing: Option<String>,
+    },
+    /// A named cause stands, but strikes at times only, or from another rate of ours on.
+    Revised(Box<Cause>),
+    /// Every cause of the incident has ended.
+    Recovered {
+        incident: u32,
+    },
+    /// Not reproduced, or folded into another incident.
+    Closed {
+        incident: u32,
+    },
+}
+
+/// A run of weak failures at a host or an egress.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Run {
+    began: f64,
+    last: f64,
+}
+
+/// Seconds after which a run of weak failures is no burst any more; pause that ends a run.
+const BURST_MAX_S: f64 = 100.0;
+const RUN_PAUSE_S: f64 = 75.0;
+/// How much is remembered.
+const HISTORY_S: f64 = 6.0 * 3600.0;
+const HISTORY_MAX: usize = 40_000;
+/// Expected rate of weak and medium failures, and the weights of these expectations.
+const WEAK_PRIOR: (f64, f64) = (0.003, 150.0);
+const MEDIUM_PRIOR: (f64, f64) = (4.5e-4, 1500.0);
+/// Failures count this long after an announced window as part of it, seconds.
+const WINDOW_TAIL_S: f64 = 120.0;
+/// Passes among the failures of a cause that always strikes: more than this share, and at least
+/// so many, and it is not what we named.
+const CONTRADICTED: (f64, u32) = (0.08, 3);
+
+/// The diagnosis of one universe.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(super) universe: Arc<Universe>,
+    pub(super) book: Arc<RuleBook>,
+    pub(super) options: Options,
+    pub(super) search: Search,
+    weak: Baseline,
+    medium: Baseline,
+    suspicions: Vec<Option<Suspicion>>,
+    cusum: Cusum,
+    pub(super) history: VecDeque<Record>,
+    runs_by_host: Vec<Option<Run>>,
+    runs_by_egress: Vec<Option<Run>>,
+    windows: Vec<(u16, f64, f64)>,
+    /// Failures in announced windows.
+    pub suppressed: u64,
+    pub(super) episode: Option<Episode>,
+    pub(super) next_incident: u32,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Engine {
+    #[must_use]
+    pub fn new(universe: Arc<Universe>, book: Arc<RuleBook>, options: Options) -> Self {
+        let (egresses, hosts) = (universe.egresses.len(), universe.hosts.len());
+        Self {
+            search: Search::default(),
+            weak: Baseline::new(egresses, hosts, WEAK_PRIOR.0, WEAK_PRIOR.1),
+            medium: Baseline::new(egresses, hosts, MEDIUM_PRIOR.0, MEDIUM_PRIOR.1),
+            suspicions: vec![None; hosts],
+            cusum: Cusum::new(&universe),
+            history: VecDeque::new(),
+            runs_by_host: vec![None; hosts],
+            runs_by_egress: vec![None; egresses],
+            windows: Vec::new(),
+            suppressed: 0,
+            episode: None,
+            next_incident: 1,
+            effects: Vec::new(),
+            universe,
+            book,
+            options,
+        }
+    }
+
+    /// Announces maintenance of a host; failures inside open nothing.
+    pub fn announce(&mut self, host: u16, from: f64, to: f64) {
+        self.windows.push((host, from, to));
+    }
+
+    #[must_use]
+    pub fn universe(&self) -> &Universe {
+        &self.universe
+    }
+
+    #[must_use]
+    pub fn book(&self) -> &RuleBook {
+        &self.book
+    }
+
+    /// The causes that stand at present.
+    pub fn causes(&self) -> &[Cause] {
+        self.episode.as_ref().map_or(&[], |e| &e.causes)
+    }
+
+    /// The present trouble, if there is any.
+    #[must_use]
+    pub fn episode(&self) -> Option<&Episode> {
+        self.episode.as_ref()
+    }
+
+    /// Extra requests made for the present trouble.
+    #[must_use]
+    pub fn extra_requests(&self) -> u32 {
+        self.episode.as_ref().map_or(0, |e| e.used)
+    }
+
+    /// Nothing is suspected, asked or open.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.episode.is_none() && self.suspicions.iter().all(Option::is_none)
+    }
+
+    /// Whether a question is open: what fails now may belong to it.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        self.undecided()
+    }
+
+    /// The incident that the open question belongs to, if there is one.
+    #[must_use]
+    pub fn asking(&self) -> Option<u32> {
+        self.episode.as_ref()?.question.as_ref()?.incident
+    }
+
+    /// Lets go of an incident that is over, or somebody else's, as its keeper knows.
+    pub fn let_go(&mut self, incident: u32) {
+        let Some(episode) = &mut self.episode else {
+            return;
+        };
+        episode.causes.retain(|cause| cause.incident != incident);
+        let asking = episode.question.as_ref().map(|question| question.incident);
+        if asking == Some(Some(incident)) {
+            episode.question = None;
+        }
+        if episode.causes.is_empty() && episode.question.is_none() {
+            self.episode = None;
+            self.calm();
+        }
+    }
+
+    /// Takes up an incident of a former life: its cause stands, or its question is asked again.
+    ///
+    /// `now` is when, `onset` when it began, both seconds; `failing` are its cells with their last verdicts.
+    pub fn resume(
+        &mut self,
+        (onset, now): (f64, f64),
+        named: Option<(usize, f64)>,
+        failing: &[(usize, Kind)],
+        used: u32,
+    ) -> u32 {
+        let incident = self.next_incident;
+        self.next_incident += 1;
+        for (cell, kind) in failing {
+            self.record(&Seen {
+                at: now,
+                cell: *cell,
+                kind: *kind,
+                pop: None,
+                host_requests: 0,
+                egress_requests: 0,
+                purpose: Purpose::Schedule,
+                hint: None,
+            });
+        }
+        let budget = self.options.budget;
+        let episode = self
+            .episode
+            .get_or_insert_with(|| Episode::new(onset, now, used.min(budget), budget));
+        match named {
+            Some((rule, probability)) => episode.causes.push(Cause {
+                incident,
+                group: self.book.rules[rule].group,
+                rule,
+                probability,
+                share: 1.0,
+                always: 1.0,
+                rate: 1.0,
+                onset,
+                claimed_at: now,
+                last_failed: now,
+                passes: 0,
+                last_passed: now,
+                passed: 0,
+                failed: 0,
+                fixed: true,
+                reviewed: false,
+                special: self.book.rules[rule].special,
+            }),
+            None => self.open_question(now, now, Some(incident)),
+        }
+        incident
+    }
+
+    /// Goes on in a universe with the same cells and other points of presence.
+    ///
+    /// Only while [`Engine::is_quiet`]; what was learned of the background is kept.
+    pub fn move_to(&mut self, universe: Arc<Universe>, book: Arc<RuleBook>) {
+        self.cusum = Cusum::new(&universe);
+        self.history.clear();
+        (self.universe, self.book) = (universe, book);
+    }
+
+    /// Whether a request that was asked for is still worth making.
+    #[must_use]
+    pub fn still_wanted(&self, ask: &Ask) -> bool {
+        match ask.purpose {
+            Purpose::Confirm => self.suspicions[usize::from(self.universe.host_of(ask.cell))]
+                .as_ref()
+                .is_some_and(|s| s.cell == ask.cell),
+            Purpose::Counter => self
+                .episode
+                .as_ref()
+                .and_then(|e| e.question.as_ref())
+                .is_some_and(|q| q.pending.is_some()),
+            _ => true,
+        }
+    }
+
+    /// Takes in one observation.
+    pub fn observe(&mut self, seen: &Seen) -> Vec<Effect> {
+        let record = self.record(seen);
+        let (cell, at, class) = (record.cell(), record.at, record.class);
+        let host = self.universe.host_of(cell);
+        let egress = self.universe.cells[cell].egress;
+        if seen.purpose == Purpose::Counter
+            && let Some(question) = self.question_mut()
+        {
+            question.pending = None;
+        }
+        if self.in_window(host, at) {
+            self.suppressed += u64::from(class.failed());
+            return Vec::new();
+        }
+        self.count_refusal(&record);
+        let explained = self.explain(&record);
+        let mut undecided = self.undecided();
+        let repeat_of_weak = seen.purpose == Purpose::Confirm
+            && self.suspicions[usize::from(host)]
+                .as_ref()
+                .is_some_and(|s| s.class.is_weak());
+        if !explained && !undecided && !repeat_of_weak {
+            self.add_up(&record);
+            undecided = self.undecided();
+        }
+        if class.is_weak() {
+            self.mark_run(at, host, egress);
+        }
+        if self.suspicions[usize::from(host)].is_none() && self.episode.is_none() {
+            self.weak.learn(at, egress, host, class.is_weak());
+            self.medium.learn(at, egress, host, class.is_medium());
+        }
+        self.suspect(&record, explained || undecided);
+        self.step(at);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Keeps the observation, with its probability under mere noise.
+    fn record(&mut self, seen: &Seen) -> Record {
+        let class = Class::of(seen.kind);
+        let record = Record {
+            at: seen.at,
+            traits: Traits {
+                cell: seen.cell as u32,
+                pop: seen.pop,
+                egress_rate: rate_step(seen.egress_requests),
+                host_rate: rate_step(seen.host_requests),
+            },
+            class,
+            hint: seen.hint.filter(|_| class.failed()),
+            purpose: seen.purpose,
+            host_requests: seen.host_requests,
+            egress_requests: seen.egress_requests,
+            noise: self.noise(seen.at, seen.cell, class),
+        };
+        self.history.push_back(record.clone());
+        while self.history.len() > HISTORY_MAX
+            || self
+                .history
+                .front()
+                .is_some_and(|r| r.at < seen.at - HISTORY_S)
+        {
+            self.history.pop_front();
+        }
+        record
+    }
+
+    /// Log probability of an outcome if nothing but noise acts on the cell.
+    fn noise(&self, at: f64, cell: usize, class: Class) -> f64 {
+        let host = self.universe.host_of(cell);
+        let egress = self.universe.cells[cell].egress;
+        if !class.failed() {
+            return (1.0 - self.weak.rate(egress, host)).ln();
+        }
+        let mut rate = self.rate(egress, host, class);
+        if class.is_weak() {
+            let noise = class.noise();
+            let burst = [
+                self.runs_by_host[usize::from(host)],
+                self.runs_by_egress[usize::from(egress)],
+            ]
+            .into_iter()
+            .flatten()
+            .filter(|run| at - run.began <= BURST_MAX_S)
+            .map(|run| noise.persistence * (-(at - run.last) / noise.fades_s).exp())
+            .fold(0.0, f64::max);
+            rate += burst * class.burst_share();
+        }
+        rate.ln()
+    }
+
+    /// How often failures of a class come by themselves at an egress and host, per request.
+    fn rate(&self, egress: u16, host: u16, class: Class) -> f64 {
+        let rate = class.noise().rate;
+        if class.is_weak() {
+            rate * self.weak.excess(egress, host)
+        } else if class.is_medium() {
+            rate * self.medium.excess(egress, host)
+        } else {
+            rate
+        }
+    }
+
+    fn mark_run(&mut self, at: f64, host: u16, egress: u16) {
+        for run in [
+            &mut self.runs_by_host[usize::from(host)],
+            &mut self.runs_by_egress[usize::from(egress)],
+        ] {
+            let began = match run {
+                Some(run) if at - run.last < RUN_PAUSE_S => run.began,
+                _ => at,
+            };
+            *run = Some(Run { began, last: at });
+        }
+    }
+
+    fn in_window(&self, host: u16, at: f64) -> bool {
+        self.windows
+            .iter()
+            .any(|(h, from, to)| *h == host && (*from..=to + WINDOW_TAIL_S).contains(&at))
+    }
+
+    pub(super) fn question_mut(&mut self) -> Option<&mut super::episode::Question> {
+        self.episode.as_mut().and_then(|e| e.question.as_mut())
+    }
+
+    fn undecided(&self) -> bool {
+        self.episode.as_ref().is_some_and(|e| e.question.is_some())
+    }
+
+    /// Keeps count of what the partner says to each credential.
+    fn count_refusal(&mut self, record: &Record) {
+        if let Some(episode) = &mut self.episode {
+            episode.count_refusal(&self.universe, record);
+        }
+    }
+
+    /// Credits the observation to the causes that match it and to the open question.
+    ///
+    /// Returns whether a cause explains it.
+    fn explain(&mut self, record: &Record) -> bool {
+        let Some(mut episode) = self.episode.take() else {
+            return false;
+        };
+        let mut explained = false;
+        let mut fixed = false;
+        let mut contradicted = false;
+        for cause in &mut episode.causes {
+            if self.book.pattern(cause.rule).matches(&record.traits) {
+                explained = true;
+                fixed |= cause.fixed;
+                contradicted |= cause.take(record);
+            }
+        }
+        if let Some(question) = &mut episode.question
+            && !(explained && fixed)
+        {
+            question.evidence.add(&self.book, record);
+            if record.class.failed() {
+                question.last_failed = record.at;
+            }
+        }
+        let mut recheck = false;
+        if episode.question.is_none() {
+            episode.since_closed += 1;
+            recheck = matches!(episode.since_closed, 30 | 80 | 160 | 320)
+                && episode
+                    .causes
+                    .iter()
+                    .any(|c| !c.always_strikes() && !c.is_rate());
+        }
+        self.episode = Some(episode);
+        if contradicted || recheck {
+            self.recheck(record.at);
+        }
+        explained
+    }
+
+    /// Adds up evidence for faults that strike only at times.
+    fn add_up(&mut self, record: &Record) {
+        let cell = record.cell();
+        let host = self.universe.host_of(cell);
+        let egress = self.universe.cells[cell].egress;
+        let last = |run: &Option<Run>| run.map_or(f64::NEG_INFINITY, |r| r.last);
+        let last_weak = last(&self.runs_by_host[usize::from(host)])
+            .max(last(&self.runs_by_egress[usize::from(egress)]));
+        let background = Background {
+            weak: self.weak.rate(egress, host),
+            class: self.rate(egress, host, record.class).max(1e-9),
+            weak_gap: record.at - last_weak,
+        };
+        let keys = self.cusum.keys(&self.universe, cell);
+        let alarms = self
+            .cusum
+            .observe(record.at, &keys, record.class, &background);
+        // The excursion may have begun with an unrelated failure: the onset is the first of its kind.
+        let class = record.class;
+        let onset = alarms
+            .into_iter()
+            .map(|(key, since)| {
+                self.history
+                    .iter()
+                    .find(|r| {
+                        r.at >= since
+                            && r.class.is_like(class)
+                            && self.cusum.keys(&self.universe, r.cell()).contains(&key)
+                    })
+                    .map_or(since, |r| r.at)
+            })
+            .reduce(f64::min)
+            .filter(|onset| record.at - onset >= class.tier().span_s());
+        if let Some(onset) = onset {
+            self.confirm(record.at, onset, 0);
+        }
+    }
+
+    /// Opens, feeds, confirms or drops the suspicion of a host.
+    fn suspect(&mut self, record: &Record, accounted_for: bool) {
+        let cell = record.cell();
+        let host = self.universe.host_of(cell);
+        let egress = self.universe.cells[cell].egress;
+        let at = usize::from(host);
+        let weak_rate = self.weak.rate(egress, host);
+        if let Some(suspicion) = &mut self.suspicions[at] {
+            match suspicion.weigh(record, weak_rate) {
+                Judgement::Undecided => {
+                    if cell == suspicion.cell {
+                        self.ask_again(at, record.at);
+                    }
+                }
+                Judgement::Dismissed => self.suspicions[at] = None,
+                Judgement::Confirmed => {
+                    let (since, asked) = (suspicion.since, suspicion.asked);
+                    self.confirm(record.at, since, asked as u32);
+                }
+            }
+        } else if record.class.failed() && !accounted_for && !self.undecided() {
+            let rate = self.rate(egress, host, record.class);
+            self.suspicions[at] = Some(Suspicion::new(record, rate));
+            self.ask_again(at, record.at);
+        }
+    }
+
+    fn ask_again(&mut self, host: usize, now: f64) {
+        if !self.options.may_ask {
+            return;
+        }
+        if let Some(suspicion) = &mut self.suspicions[host]
+            && let Some(at) = suspicion.next_ask(now)
+        {
+            self.effects.push(Effect::Ask(Ask {
+                cell: suspicion.cell,
+                at,
+                purpose: Purpose::Confirm,
+                reason: Reason::FailedOnce,
+                incident: None,
+            }));
+        }
+    }
+
+    /// A fault is certain: opens an episode, or another question in the present one.
+    fn confirm(&mut self, now: f64, onset: f64, asked: u32) {
+        self.cusum.clear();
+        self.suspicions.fill(None);
+        if let Some(episode) = &mut self.episode {
+            episode.widen(self.options.budget);
+        } else {
+            self.weak.forget_recent();
+            self.medium.forget_recent();
+            let incident = self.new_incident(onset);
+            self.episode = Some(Episode::new(onset, now, asked, self.options.budget));
+            self.open_question(now, onset, Some(incident));
+            return;
+        }
+        self.open_question(now, onset, None);
+    }
+
+    pub(super) fn new_incident(&mut self, onset: f64) -> u32 {
+        let incident = self.next_incident;
+        self.next_incident += 1;
+        self.effects.push(Effect::Opened { incident, onset });
+        incident
+    }
+
+    /// Forgets suspicions, when the trouble they may have come from is over.
+    pub(super) fn calm(&mut self) {
+        self.suspicions.fill(None);
+        self.cusum.clear();
+    }
+}
+
+impl Cause {
+    /// Takes in a matching observation; returns whether it contradicts the cause.
+    fn take(&mut self, record: &Record) -> bool {
+        if !record.class.failed() {
+            self.passes += 1;
+            self.passed += 1;
+            self.last_passed = record.at;
+            return false;
+        }
+        self.passes = 0;
+        self.last_failed = record.at;
+        self.failed += 1;
+        self.is_contradicted()
+    }
+
+    /// Whether too much has passed in between for a cause that always strikes.
+    pub(super) fn is_contradicted(&self) -> bool {
+        let (share, least) = CONTRADICTED;
+        self.always_strikes()
+            && !self.is_rate()
+            && self.passed >= least
+            && f64::from(self.passed) > share * f64::from(self.passed + self.failed)
+    }
+}
+
+impl Episode {
+    pub(super) fn count_refusal(&mut self, universe: &Universe, record: &Record) {
+        let cell = &universe.cells[record.cell()];
+        let endpoint = &universe.endpoints[usize::from(cell.endpoint)];
+        if endpoint.auth {
+            let key = (endpoint.provider, cell.credential);
+            self.refused.entry(key).or_default().add(record);
+        }
+    }
+
+    /// Whether another extra request to this cell could lock an account.
+    pub(super) fn is_spent(&self, universe: &Universe, cell: usize) -> bool {
+        let cell = &universe.cells[cell];
+        let endpoint = &universe.endpoints[usize::from(cell.endpoint)];
+        endpoint.auth
+            && self
+                .refused
+                .get(&(endpoint.provider, cell.credential))
+                .is_some_and(Refusals::is_spent)
+    }
+}
+
+impl Refusals {
+    fn add(&mut self, record: &Record) {
+        match record.class {
+            Class::OriginDenied => self.denied += 1,
+            Class::Pass => self.passed += 1,
+            _ => {}
+        }
+        if matches!(record.purpose, Purpose::Confirm | Purpose::Counter) {
+            self.extra += 1;
+        }
+    }
+
+    fn is_spent(&self) -> bool {
+        const EXTRA_MAX: u32 = 3;
+        self.denied > 0 && self.passed == 0 && self.extra >= EXTRA_MAX
+    }
+}

@@ -1,0 +1,280 @@
+//! One partner's cells as the diagnosis counts them: names to numbers, and back.
+//!
+//! Two clients that differ in nothing but the HTTP version they offer are one client with two versions,
+//! so that a refused version can be told from a refused client. Control probes are laid out too: what
+//! passes there shows that our own network works.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::domain::cell::{CellKey, Client, ClientName, CredentialName, EgressName, HttpOffer};
+use crate::domain::plan::Plan;
+use crate::domain::probe::Probe;
+use crate::judge::rules::RuleBook;
+use crate::judge::universe::{BadUniverse, Cell, Endpoint, EndpointNames, Names, Universe};
+
+/// Where requests land: `(host, egress)` and a `PoP`, with how often it was seen.
+pub(crate) type Landings = BTreeMap<(String, EgressName), BTreeMap<String, u32>>;
+
+/// The universe of one partner, with the names of its cells.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    pub(crate) universe: Arc<Universe>,
+    pub(crate) book: Arc<RuleBook>,
+    /// By number.
+    keys: Vec<CellKey>,
+    index: HashMap<CellKey, usize>,
+    /// Of each client level and version, the configured client.
+    clients: BTreeMap<(u16, u16), ClientName>,
+    /// Of each endpoint, whether a control probe asks it.
+    controls: Vec<bool>,
+    names: Names,
+}
+
+/// The levels of one factor, in the order of their first use.
+struct Levels<T>(Vec<T>);
+
+impl<T: PartialEq> Levels<T> {
+    fn of(&mut self, level: T) -> u16 {
+        let known = self.0.iter().position(|other| *other == level);
+        known.unwrap_or_else(|| {
+            self.0.push(level);
+            self.0.len() - 1
+        }) as u16
+    }
+}
+
+/// The version of a client, as people write it.
+fn version(client: &Client) -> &'static str {
+    match client.http {
+        HttpOffer::Http1 => "1.1",
+        HttpOffer::Http2 => "2",
+        HttpOffer::Either => "2 or 1.1",
+    }
+}
+
+fn same_but_version(one: &Client, other: &Client) -> bool {
+    one.user_agent == other.user_agent
+        && one.tls == other.tls
+        && one.headers == other.headers
+        && one.control == other.control
+}
+
+/// The first path segment of a probe's URL, with its slash.
+fn prefix(probe: &Probe) -> String {
+    let mut segments = probe.url.path_segments().into_iter().flatten();
+    format!("/{}", segments.next().unwrap_or_default())
+}
+
+impl Layout {
+    /// Lays out the cells of one partner and those of the controls.
+    ///
+    /// # Errors
+    /// When there are more cells than can be diagnosed together.
+    pub(crate) fn new(
+        plan: &Plan,
+        cells: &[&CellKey],
+        controls: &[&CellKey],
+        landings: &Landings,
+    ) -> Result<Self, BadUniverse> {
+        let mut probes = Levels(Vec::new());
+        let mut egresses = Levels(Vec::new());
+        let mut credentials = Levels(Vec::new());
+        let mut versions = Levels(Vec::new());
+        let mut clients: Vec<(&Client, u16)> = Vec::new();
+        let mut taken: BTreeMap<(u16, u16), ClientName> = BTreeMap::new();
+        let mut places: Vec<(Cell, &CellKey)> = Vec::with_capacity(cells.len() + controls.len());
+        let auth: HashSet<_> = cells
+            .iter()
+            .filter(|key| !key.credential.is_anonymous())
+            .map(|key| key.probe.clone())
+            .collect();
+        for key in cells.iter().chain(controls) {
+            let Some(client) = plan.client(&key.client) else {
+                continue;
+            };
+            let version = versions.of(version(client));
+            let same = clients.iter().find(|(known, level)| {
+                same_but_version(known, client)
+                    && taken
+                        .get(&(*level, version))
+                        .is_none_or(|name| *name == key.client)
+            });
+            let level = if let Some((_, level)) = same {
+                *level
+            } else {
+                let level = clients.len() as u16;
+                clients.push((client, level));
+                level
+            };
+            taken.insert((level, version), key.client.clone());
+            let cell = Cell {
+                endpoint: probes.of(key.probe.clone()),
+                egress: egresses.of(key.egress.clone()),
+                client: level,
+                credential: if auth.contains(&key.probe) {
+                    credentials.of(key.credential.clone())
+                } else {
+                    0
+                },
+                version,
+            };
+            places.push((cell, key));
+        }
+        if credentials.0.is_empty() {
+            credentials.of(CredentialName::anonymous());
+        }
+        let endpoints = probes.0.iter().filter_map(|name| plan.probe(name));
+        let asked_by_controls = endpoints.clone().map(|probe| probe.control).collect();
+        let names = Names {
+            endpoints: endpoints
+                .map(|probe| EndpointNames {
+                    name: probe.name.to_string(),
+                    host: probe.host(),
+                    provider: if probe.control {
+                        format!("control {}", probe.name)
+                    } else {
+                        probe.partner.clone()
+                    },
+                    prefix: prefix(probe),
+                    method: probe.method.to_string(),
+                    auth: auth.contains(&probe.name),
+                })
+                .collect(),
+            egresses: egresses
+                .0
+                .iter()
+                .map(|name| {
+                    let region = plan.egress(name).and_then(|egress| egress.region.clone());
+                    (
+                        name.to_string(),
+                        region.unwrap_or_else(|| format!("egress {name}")),
+                    )
+                })
+                .collect(),
+            clients: clients
+                .iter()
+                .map(|(client, _)| (client.name.to_string(), client.family().to_owned()))
+                .collect(),
+            control: clients.iter().position(|(client, _)| client.control),
+            credentials: credentials.0.iter().map(ToString::to_string).collect(),
+            versions: versions.0.iter().map(ToString::to_string).collect(),
+            pops: shares(landings, &egresses.0),
+        };
+        let allowed: HashSet<Cell> = places.iter().map(|(cell, _)| *cell).collect();
+        let universe = Universe::build(&names, |cell| allowed.contains(cell))?;
+        let mut index = HashMap::with_capacity(places.len());
+        let mut keys: Vec<Option<CellKey>> = vec![None; universe.cells.len()];
+        for (cell, key) in places {
+            if let Some(number) = universe.find(&cell) {
+                index.insert(key.clone(), number);
+                keys[number].get_or_insert_with(|| key.clone());
+            }
+        }
+        Ok(Self {
+            book: Arc::new(RuleBook::new(&universe)),
+            universe: Arc::new(universe),
+            // Every cell that is allowed came from a key.
+            keys: keys.into_iter().flatten().collect(),
+            index,
+            clients: taken,
+            controls: asked_by_controls,
+            names,
+        })
+    }
+
+    /// Whether any control is laid out beside the partner.
+    pub(crate) fn has_controls(&self) -> bool {
+        self.controls.contains(&true)
+    }
+
+    /// The partner's own endpoints.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        let all = self.universe.endpoints.iter().zip(&self.controls);
+        all.filter(|(_, control)| !**control)
+            .map(|(endpoint, _)| endpoint)
+    }
+
+    /// Whether a cell is the partner's, and no control's.
+    pub(crate) fn is_theirs(&self, cell: usize) -> bool {
+        !self.controls[usize::from(self.universe.cells[cell].endpoint)]
+    }
+
+    /// The number of a cell.
+    #[must_use]
+    pub(crate) fn find(&self, key: &CellKey) -> Option<usize> {
+        self.index.get(key).copied()
+    }
+
+    #[must_use]
+    pub(crate) fn key(&self, cell: usize) -> &CellKey {
+        &self.keys[cell]
+    }
+
+    /// Every cell, in order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &CellKey> {
+        self.keys.iter()
+    }
+
+    /// The number of a point of presence.
+    #[must_use]
+    pub(crate) fn pop(&self, name: &str) -> Option<u16> {
+        let place = self.universe.pops.iter().position(|pop| pop == name);
+        place.map(|place| place as u16)
+    }
+
+    /// The configured clients of a client level, of a version, or of both.
+    #[must_use]
+    pub(crate) fn clients(&self, level: Option<u16>, version: Option<u16>) -> Vec<ClientName> {
+        let fits = |wanted: Option<u16>, is: u16| wanted.is_none_or(|wanted| wanted == is);
+        self.clients
+            .iter()
+            .filter(|((l, v), _)| fits(level, *l) && fits(version, *v))
+            .map(|(_, name)| name.clone())
+            .collect()
+    }
+
+    /// Whether another layout has the same cells under the same numbers.
+    #[must_use]
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        self.keys == other.keys && self.universe == other.universe
+    }
+
+    /// The same cells with other points of presence.
+    ///
+    /// # Errors
+    /// Never with what a layout was built from.
+    pub(crate) fn with_landings(&self, landings: &Landings) -> Result<Self, BadUniverse> {
+        let egresses: Vec<EgressName> = self
+            .names
+            .egresses
+            .iter()
+            .map(|(name, _)| EgressName::new(name))
+            .collect();
+        let mut names = self.names.clone();
+        names.pops = shares(landings, &egresses);
+        let universe = Universe::build(&names, |cell| self.universe.find(cell).is_some())?;
+        Ok(Self {
+            book: Arc::new(RuleBook::new(&universe)),
+            universe: Arc::new(universe),
+            names,
+            ..self.clone()
+        })
+    }
+}
+
+/// How often requests from each egress land in each `PoP`, of those that are known.
+fn shares(landings: &Landings, egresses: &[EgressName]) -> Vec<(String, String, String, f64)> {
+    let mut shares = Vec::new();
+    for ((host, egress), pops) in landings {
+        if !egresses.contains(egress) {
+            continue;
+        }
+        let all: u32 = pops.values().sum();
+        for (pop, count) in pops {
+            let share = f64::from(*count) / f64::from(all.max(1));
+            shares.push((host.clone(), egress.to_string(), pop.clone(), share));
+        }
+    }
+    shares
+}

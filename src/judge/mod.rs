@@ -1,0 +1,31 @@
+//! Works out which factor is refused: confirm, attribute, ask.
+//!
+//! To read in order: [`class`] (what a failure is), [`confirm`], [`cusum`] and [`baseline`] (is it a
+//! fault or noise), [`rules`] (all possible causes), [`evidence`], [`likelihood`] and [`posterior`] (how
+//! probable each is), [`witnesses`] (what must be seen before one is named), [`question`] (which request
+//! would tell), [`episode`] and [`engine`] with its parts
+//! `investigate` and `aim` (how it all moves), [`reasons`] and [`explain`] (why, and in words).
+
+mod aim;
+pub mod baseline;
+pub mod cells;
+pub mod class;
+pub mod confirm;
+pub mod cusum;
+pub mod engine;
+pub mod episode;
+pub mod evidence;
+pub mod explain;
+mod investigate;
+pub mod layout;
+pub mod likelihood;
+pub mod naming;
+pub mod posterior;
+pub mod question;
+pub mod reasons;
+pub mod rules;
+pub mod universe;
+pub mod witnesses;
+
+#[cfg(test)]
+mod tests;

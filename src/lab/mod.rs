@@ -1,0 +1,13 @@
+//! The laboratory: scenarios, the worlds in which they happen, and how well the judgement does in them.
+
+pub mod plan;
+pub mod random;
+pub mod replay;
+pub mod scenario;
+pub mod world;
+
+mod bench;
+mod messages;
+mod player;
+mod score;
+mod table;

@@ -1,0 +1,6 @@
+//! Small languages that operators write: cron, `XPath`, templates. Each is read once and then evaluated within bounds.
+
+pub mod cron;
+pub mod entities;
+pub mod template;
+pub mod xpath;

@@ -1,0 +1,607 @@
+//! Reads an observation into a verdict: what happened, who made the answer, and by which evidence.
+//!
+//! In the order of what outweighs what: the operator's own signatures; what the edge itself says
+//! (`signatures`); the partner's own codes (`meanings`); SOAP faults; gates in place of the
+//! content; the status; and last whether the answer is as `expect` asks. An answer whose content is
+//! what was asked for passes, whatever its markup looks like. A run that broke off is judged by its
+//! failure, unless what arrived is clearly a refusal.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use jiff::fmt::rfc2822;
+
+use super::expect::{self, Facts};
+use super::signatures::page::{Form, Page};
+use super::signatures::{self, Found, Place, Tier, origin};
+use crate::domain::condition::{Condition, Conditions};
+use crate::domain::observation::{Answer, Failure, FailureKind, Observation, Phase};
+use crate::domain::plan::OwnSignature;
+use crate::domain::probe::{Meaning, Probe};
+use crate::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
+use crate::read::soap;
+use crate::read::soft_block;
+use crate::words::terms;
+
+/// Evidence lines of a verdict.
+const EVIDENCE_MAX: usize = 8;
+/// Characters of an evidence line.
+const EVIDENCE_CHARS_MAX: usize = 240;
+/// Characters of a code or reference id.
+const ID_CHARS_MAX: usize = 160;
+/// Longer waits than this are not believed.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Judges one run of a probe.
+#[must_use]
+pub fn classify(probe: &Probe, own: &[OwnSignature], observation: &Observation) -> Verdict {
+    let verdict = match &observation.answer {
+        Some(answer) => with_answer(probe, own, observation, answer),
+        None => without_answer(observation.failure.as_ref()),
+    };
+    tidy(as_watched(verdict, probe.expect.verdict))
+}
+
+/// Judges a saved answer, of which only the status can be expected.
+#[must_use]
+pub fn classify_answer(answer: &Answer) -> Verdict {
+    let page = Page::new(answer);
+    let verdict = match signatures::recognise(&page) {
+        Some(found) => of_edge(&page, found),
+        None => of_origin(&page),
+    };
+    tidy(fronted(&page, verdict))
+}
+
+fn with_answer(
+    probe: &Probe,
+    own: &[OwnSignature],
+    observation: &Observation,
+    answer: &Answer,
+) -> Verdict {
+    let text = if asks_for_text(probe, own) {
+        expect::text(observation)
+    } else {
+        Cow::Borrowed("")
+    };
+    let facts = Facts::new(observation, &text);
+    let page = Page::new(answer);
+    if let Some(signature) = own
+        .iter()
+        .find(|own| !own.when.0.is_empty() && facts.hold(&own.when))
+    {
+        return fronted(&page, of_own(signature, &page, &text));
+    }
+    let failures = failures(probe, &facts);
+    let found = signatures::recognise(&page);
+    let by_edge = found.filter(|found| {
+        // The content that was asked for, or the application's own mark, outweighs all but a header of the edge.
+        found.tier == Tier::Header
+            || !(shows_origin(probe, &facts) || (failures.is_empty() && content_holds(probe)))
+    });
+    // A weak sign gives way to the partner's own codes, and to an expectation that holds.
+    let clear = |found: &Found| found.strength <= Strength::Strong;
+    let meaning = meaning(probe, &facts);
+    let by_edge =
+        by_edge.filter(|found| clear(found) || (meaning.is_none() && !failures.is_empty()));
+    let verdict = by_edge.map(|found| of_edge(&page, found));
+    // What arrived before a run broke off is worth a verdict only when it is clear.
+    if verdict.is_none()
+        && let Some(failure) = &observation.failure
+        && failure.kind != FailureKind::Redirects
+    {
+        return fronted(&page, broken_off(failure, answer));
+    }
+    let verdict = verdict.unwrap_or_else(|| match meaning {
+        Some(meaning) => of_meaning(meaning, &page),
+        None => judged(probe, &facts, &page, observation, failures),
+    });
+    fronted(&page, verdict)
+}
+
+/// The first of the partner's own codes that the answer carries.
+fn meaning<'p>(probe: &'p Probe, facts: &Facts<'_>) -> Option<&'p Meaning> {
+    probe
+        .meanings
+        .iter()
+        .find(|meaning| !meaning.when.0.is_empty() && facts.hold(&meaning.when))
+}
+
+/// The verdict of an answer that neither the table nor the partner's codes explain.
+fn judged(
+    probe: &Probe,
+    facts: &Facts<'_>,
+    page: &Page<'_>,
+    observation: &Observation,
+    failures: Vec<String>,
+) -> Verdict {
+    let mut verdict = of_origin(page);
+    let is_refusal = verdict.kind == Kind::SoftBlock;
+    if shows_origin(probe, facts) {
+        verdict.maker = Maker::Origin;
+        verdict.evidence.push(evidence(
+            Strength::Proof,
+            "the mark of the partner's application is there",
+        ));
+    }
+    // Who watches for a verdict and asks for nothing else wants to know what else came.
+    let watches = probe.expect.verdict.is_some() && probe.expect.conditions.0.is_empty();
+    if failures.is_empty() && !watches {
+        // A gate with a good status fulfils a bare expectation of the status, and is a gate all the same.
+        if is_refusal && !content_holds(probe) {
+            return verdict;
+        }
+        let mut pass = Verdict::new(Kind::Pass, verdict.maker);
+        let said = if probe.expect.conditions.0.is_empty() {
+            format!("status {}, as expected", page.status())
+        } else {
+            "the answer is as expected".to_owned()
+        };
+        pass.evidence.push(evidence(Strength::Strong, said));
+        return pass;
+    }
+    if verdict.kind == Kind::Pass && !failures.is_empty() {
+        verdict = unexpected(page, observation, verdict.maker);
+    }
+    for failure in failures {
+        verdict.evidence.push(evidence(Strength::Strong, failure));
+    }
+    if let Some(failure) = &observation.failure {
+        verdict
+            .evidence
+            .push(evidence(Strength::Strong, failure.message.as_str()));
+    }
+    verdict
+}
+
+/// Answered, but not as asked; a page that wants a password in place of what was asked is a gate.
+fn unexpected(page: &Page<'_>, observation: &Observation, maker: Maker) -> Verdict {
+    let sent_to_login = observation
+        .hops
+        .last()
+        .filter(|hop| soft_block::is_login(&hop.location));
+    let sign = match sent_to_login {
+        Some(hop) => {
+            let to = hop.location.split(['?', '#']).next().unwrap_or_default();
+            Some(format!("redirected to a login page, {to}"))
+        }
+        None if soft_block::asks_for_password(page) => {
+            Some("the page asks for a password in place of what was expected".to_owned())
+        }
+        None => None,
+    };
+    match sign {
+        Some(sign) => soft_block(Rule::Login, sign, maker),
+        None => Verdict::new(Kind::Unexpected, maker),
+    }
+}
+
+fn soft_block(rule: Rule, sign: String, maker: Maker) -> Verdict {
+    let mut verdict = Verdict::new(Kind::SoftBlock, maker);
+    verdict.rule = rule;
+    verdict.evidence.push(evidence(Strength::Strong, sign));
+    verdict
+}
+
+/// The failed conditions; without one on the status, 200 to 299 is asked for.
+fn failures(probe: &Probe, facts: &Facts<'_>) -> Vec<String> {
+    let expect = &probe.expect;
+    let asks_status = expect
+        .conditions
+        .0
+        .iter()
+        .any(|c| matches!(c, Condition::Status(_)));
+    let mut failures = Vec::new();
+    if !asks_status && expect.verdict.is_none() {
+        failures.extend(facts.failure(&Condition::Status(vec![(200, 299)])));
+    }
+    failures.extend(facts.failures(&expect.conditions));
+    failures
+}
+
+fn is_content(condition: &Condition) -> bool {
+    matches!(
+        condition,
+        Condition::Body(_) | Condition::Json { .. } | Condition::Xml(_)
+    )
+}
+
+/// Whether what `expect` asks for includes content, so that holding means the content is right.
+fn content_holds(probe: &Probe) -> bool {
+    probe.expect.conditions.0.iter().any(is_content)
+}
+
+/// Whether the partner's application shows its mark.
+fn shows_origin(probe: &Probe, facts: &Facts<'_>) -> bool {
+    !probe.origin.0.is_empty() && facts.hold(&probe.origin)
+}
+
+fn asks_for_text(probe: &Probe, own: &[OwnSignature]) -> bool {
+    let asks = |conditions: &Conditions| conditions.0.iter().any(is_content);
+    asks(&probe.expect.conditions)
+        || asks(&probe.origin)
+        || probe.meanings.iter().any(|meaning| asks(&meaning.when))
+        || own
+            .iter()
+            .any(|own| asks(&own.when) || own.reference_id.is_some())
+}
+
+fn evidence(strength: Strength, text: impl Into<String>) -> Evidence {
+    Evidence {
+        strength,
+        text: text.into(),
+    }
+}
+
+fn of_own(signature: &OwnSignature, page: &Page<'_>, text: &str) -> Verdict {
+    let mut verdict = Verdict::new(signature.verdict, signature.maker);
+    verdict.vendor = Cow::Owned(signature.vendor.clone());
+    verdict.rule = signature.rule;
+    verdict.who_acts = match signature.maker {
+        Maker::Edge => WhoActs::SiteOwner,
+        Maker::OurSide => WhoActs::Visitor,
+        Maker::Origin | Maker::Unknown => WhoActs::None,
+    };
+    verdict.reference_id = signature.reference_id.as_ref().and_then(|pattern| {
+        let first = |text: &str| {
+            let found = pattern.captures(text)?;
+            Some(found.get(1).or_else(|| found.get(0))?.as_str().to_owned())
+        };
+        first(text).or_else(|| {
+            page.answer
+                .headers
+                .iter()
+                .find_map(|(_, value)| first(value))
+        })
+    });
+    verdict.evidence.push(evidence(
+        Strength::Proof,
+        format!("own signature {}", signature.name),
+    ));
+    verdict.hints = hints(signature.rule);
+    verdict
+}
+
+fn of_edge(page: &Page<'_>, found: Found) -> Verdict {
+    let maker = match found.place {
+        Place::Edge => Maker::Edge,
+        Place::OurSide => Maker::OurSide,
+        Place::InOrigin => Maker::Origin,
+    };
+    let mut verdict = Verdict::new(found.kind, maker);
+    verdict.vendor = Cow::Borrowed(found.vendor);
+    verdict.fronted_by = Cow::Borrowed(match found.place {
+        Place::OurSide => "client_network",
+        Place::InOrigin => "none",
+        Place::Edge => found.vendor,
+    });
+    verdict.rule = found.rule;
+    verdict.code = found.code;
+    verdict.reference_id = found.reference_id;
+    verdict.who_acts = found.who;
+    verdict.evidence = found.evidence;
+    verdict.hints = hints(found.rule);
+    if page.status() < 400 {
+        verdict.evidence.push(evidence(
+            Strength::Presence,
+            format!("the status {} says nothing of it", page.status()),
+        ));
+    }
+    verdict
+}
+
+fn of_meaning(meaning: &Meaning, page: &Page<'_>) -> Verdict {
+    let mut verdict = Verdict::new(meaning.verdict, Maker::Origin);
+    verdict.rule = if meaning.verdict == Kind::OriginDenied {
+        Rule::Unknown
+    } else {
+        Rule::None
+    };
+    let said = match &meaning.note {
+        Some(note) => format!("the partner's own code: {note}"),
+        None => format!(
+            "the partner's own code for {} is in the answer",
+            meaning.verdict
+        ),
+    };
+    verdict.evidence.push(evidence(Strength::Proof, said));
+    verdict.evidence.push(evidence(
+        Strength::Presence,
+        format!("status {}", page.status()),
+    ));
+    verdict.hints.clone_from(&meaning.factors);
+    verdict
+}
+
+/// The verdict of an answer that no edge made, by SOAP fault, gate and status.
+fn of_origin(page: &Page<'_>) -> Verdict {
+    let answered = origin::answered(page);
+    let maker = if answered.is_some() || origin::front(page).is_none() {
+        Maker::Origin
+    } else {
+        Maker::Unknown
+    };
+    let mut verdict = if let Some(fault) = soap::fault(page) {
+        of_fault(&fault)
+    } else if let Some((rule, sign)) = soft_block::gate(page) {
+        soft_block(rule, sign, maker)
+    } else {
+        by_status(page, maker)
+    };
+    if origin::relays_cloudflare(page) && verdict.kind != Kind::Pass {
+        verdict.evidence.push(evidence(
+            Strength::Strong,
+            "a Cloudflare page that came from behind the front: the origin has a Cloudflare of its own, or imitates it",
+        ));
+    }
+    verdict.evidence.extend(answered);
+    if verdict.hints.is_empty() {
+        verdict.hints = hints(verdict.rule);
+    }
+    verdict
+}
+
+fn of_fault(fault: &soap::Fault) -> Verdict {
+    let kind = if fault.denied {
+        Kind::OriginDenied
+    } else {
+        Kind::OriginError
+    };
+    let mut verdict = Verdict::new(kind, Maker::Origin);
+    if fault.denied {
+        verdict.rule = Rule::Auth;
+    }
+    verdict.code = (!fault.code.is_empty()).then(|| fault.code.clone());
+    verdict.evidence.push(evidence(
+        Strength::Proof,
+        format!("SOAP fault {}: {}", fault.code, fault.text),
+    ));
+    verdict
+}
+
+fn by_status(page: &Page<'_>, maker: Maker) -> Verdict {
+    let status = page.status();
+    let (kind, rule) = match status {
+        401 => (Kind::OriginDenied, Rule::Auth),
+        402 | 403 | 418 | 999 => (Kind::OriginDenied, refusal(page)),
+        // A proxy on our side asks for its own credentials (RFC 9110 section 15.5.8).
+        407 => (Kind::EdgeBlock, Rule::ClientSideProxy),
+        429 => (Kind::RateLimited, Rule::RateLimit),
+        451 => (Kind::OriginDenied, Rule::Legal),
+        400.. => (Kind::OriginError, Rule::None),
+        _ => (Kind::Pass, Rule::None),
+    };
+    let maker = if status == 407 { Maker::OurSide } else { maker };
+    let mut verdict = Verdict::new(kind, maker);
+    verdict.rule = rule;
+    if status == 407 {
+        verdict.fronted_by = Cow::Borrowed("client_network");
+        verdict.vendor = Cow::Borrowed("unknown");
+        verdict.who_acts = WhoActs::Visitor;
+    }
+    let strength = if kind == Kind::Pass {
+        Strength::Strong
+    } else {
+        Strength::Weak
+    };
+    verdict
+        .evidence
+        .push(evidence(strength, format!("status {status}")));
+    if kind != Kind::Pass && maker == Maker::Unknown {
+        verdict.evidence.push(evidence(
+            Strength::Weak,
+            "nothing in it shows whether the front or the origin made it",
+        ));
+    }
+    if rule != Rule::None && status == 403 {
+        verdict.evidence.push(evidence(
+            Strength::Weak,
+            format!("its words speak of {rule}"),
+        ));
+    }
+    verdict
+}
+
+/// What an application says about its refusal, if it says it.
+fn refusal(page: &Page<'_>) -> Rule {
+    if matches!(page.form, Form::Empty | Form::Other) || page.body().len() > 16 * 1024 {
+        return Rule::None;
+    }
+    origin::told_reason(page.visible()).unwrap_or(Rule::None)
+}
+
+fn without_answer(failure: Option<&Failure>) -> Verdict {
+    if let Some(failure) = failure {
+        return of_failure(failure);
+    }
+    let mut verdict = Verdict::new(Kind::LocalError, Maker::OurSide);
+    verdict.evidence.push(evidence(
+        Strength::Weak,
+        "the run saw neither an answer nor a failure",
+    ));
+    verdict
+}
+
+fn of_failure(failure: &Failure) -> Verdict {
+    use FailureKind as F;
+    let (kind, maker) = match (failure.kind, failure.phase) {
+        (F::EgressMissing | F::Proxy | F::Local, _) => (Kind::LocalError, Maker::OurSide),
+        (F::NameNotFound | F::NameServer, _) => (Kind::DnsError, Maker::Unknown),
+        (F::Timeout, _) => (Kind::Timeout, Maker::Unknown),
+        // An edge that dislikes a handshake often just closes.
+        (F::Certificate | F::Handshake, _) | (F::Reset | F::Closed | F::Protocol, Phase::Tls) => {
+            (Kind::TlsError, Maker::Unknown)
+        }
+        (F::Refused | F::Reset | F::Unreachable | F::Closed, _) => {
+            (Kind::ConnectError, Maker::Unknown)
+        }
+        (F::Protocol | F::Redirects, _) => (Kind::Unexpected, Maker::Unknown),
+    };
+    let mut verdict = Verdict::new(kind, maker);
+    if maker == Maker::OurSide {
+        verdict.who_acts = WhoActs::Visitor;
+        verdict.hints.push(Factor::Egress);
+    } else {
+        verdict.rule = Rule::Unknown;
+    }
+    verdict.code = Some(failure.kind.as_str().to_owned());
+    let said = format!(
+        "{} in phase {}: {}",
+        failure.kind.as_str(),
+        failure.phase.as_str(),
+        failure.message
+    );
+    verdict.evidence.push(evidence(Strength::Proof, said));
+    verdict
+}
+
+/// A run that failed after its headers.
+fn broken_off(failure: &Failure, answer: &Answer) -> Verdict {
+    let mut verdict = of_failure(failure);
+    verdict.evidence.push(evidence(
+        Strength::Presence,
+        format!(
+            "status {} and {} bytes of the body arrived before",
+            answer.status,
+            answer.body.bytes.len()
+        ),
+    ));
+    verdict
+}
+
+/// Factors that a rule is about.
+fn hints(rule: Rule) -> Vec<Factor> {
+    match rule {
+        Rule::Ip | Rule::Asn | Rule::Geo | Rule::ClientSideProxy => vec![Factor::Egress],
+        Rule::UserAgent | Rule::BotChallenge => vec![Factor::Client],
+        Rule::RateLimit => vec![Factor::Rate],
+        Rule::Auth | Rule::Login | Rule::EdgeAuth | Rule::AccessPolicy => vec![Factor::Credential],
+        Rule::HostMisconfig | Rule::OriginDns | Rule::OriginDown | Rule::OriginTls => {
+            vec![Factor::Host]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Adds what every answer of a fronted site shows: the front, its id, its place, and how long to wait.
+fn fronted(page: &Page<'_>, mut verdict: Verdict) -> Verdict {
+    verdict.pop = origin::place(page);
+    verdict.retry_after = retry_after(page);
+    if verdict.maker == Maker::OurSide {
+        return verdict;
+    }
+    if verdict.reference_id.is_none() {
+        verdict.reference_id = origin::request_id(page);
+    }
+    if let Some((front, header)) = origin::front(page) {
+        // Google's load balancer names itself in `via`, its firewall in the page: one front.
+        let one = front == "google_frontend" && verdict.vendor == "google_cloud_armor";
+        if !one {
+            verdict.fronted_by = Cow::Borrowed(front);
+        }
+        if verdict.kind != Kind::Pass && verdict.vendor != front {
+            verdict.evidence.push(evidence(
+                Strength::Presence,
+                format!(
+                    "{} is in front, by {header}; it is on every answer of this site",
+                    terms::vendor(front).unwrap_or_default()
+                ),
+            ));
+        }
+    }
+    verdict
+}
+
+/// `Retry-After` in seconds or as a date, which counts from the answer's own `Date`; else a member of that name.
+fn retry_after(page: &Page<'_>) -> Option<Duration> {
+    let seconds = match page.header("retry-after") {
+        Some(value) => {
+            let value = value.trim();
+            value.parse::<u64>().ok().or_else(|| {
+                let until = rfc2822::parse(value).ok()?.timestamp();
+                let sent = rfc2822::parse(page.header("date")?.trim())
+                    .ok()?
+                    .timestamp();
+                u64::try_from(until.as_second() - sent.as_second()).ok()
+            })
+        }
+        None if page.status() >= 400 => page.json()?.get("retry_after")?.as_u64(),
+        None => None,
+    };
+    let wait = Duration::from_secs(seconds?);
+    (!wait.is_zero() && wait <= RETRY_AFTER_MAX).then_some(wait)
+}
+
+/// Turns a verdict that is watched for into a pass, and a pass in its place into what nobody expected.
+fn as_watched(mut verdict: Verdict, wanted: Option<Kind>) -> Verdict {
+    let Some(wanted) = wanted else {
+        return verdict;
+    };
+    if wanted == Kind::Pass {
+        return verdict;
+    }
+    let said = if verdict.kind == wanted {
+        verdict.kind = Kind::Pass;
+        format!("{wanted}, which is normal here")
+    } else if verdict.kind == Kind::Pass {
+        verdict.kind = Kind::Unexpected;
+        format!("expected {wanted}, got a pass")
+    } else {
+        format!("expected {wanted}, got {}", verdict.kind)
+    };
+    verdict.evidence.insert(0, evidence(Strength::Proof, said));
+    verdict
+}
+
+/// Bounds and cleans what came from outside, and puts the strongest evidence first.
+fn tidy(mut verdict: Verdict) -> Verdict {
+    verdict.evidence.sort_by_key(|evidence| evidence.strength);
+    for evidence in &mut verdict.evidence {
+        evidence.text = clean(&evidence.text, EVIDENCE_CHARS_MAX);
+    }
+    // Two signatures may read the same sign; it is one piece of evidence.
+    let mut kept: Vec<Evidence> = Vec::new();
+    for evidence in verdict.evidence {
+        if !kept.iter().any(|k| repeats(&k.text, &evidence.text)) {
+            kept.push(evidence);
+        }
+    }
+    kept.truncate(EVIDENCE_MAX);
+    verdict.evidence = kept;
+    verdict.code = verdict.code.map(|code| clean(&code, ID_CHARS_MAX));
+    verdict.reference_id = verdict.reference_id.map(|id| clean(&id, ID_CHARS_MAX));
+    verdict
+}
+
+/// Whether `said` tells all that `text` does: the same words, perhaps with further signs after a comma.
+fn repeats(said: &str, text: &str) -> bool {
+    said.strip_prefix(text)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
+}
+
+/// Without control characters, in one line, of bounded length.
+fn clean(text: &str, chars_max: usize) -> String {
+    let mut clean: String = text
+        .chars()
+        .map(|c| {
+            if c.is_control() || is_invisible(c) {
+                ' '
+            } else {
+                c
+            }
+        })
+        .take(chars_max)
+        .collect();
+    if text.chars().nth(chars_max).is_some() {
+        clean.push('…');
+    }
+    clean.trim().to_owned()
+}
+
+/// Characters that change the direction or hide text when printed.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! Reads one answer: observation in, verdict out.
+
+// What happened, who made the answer, by which evidence.
+pub mod classify;
+// Holds an observation against `expect`, `origin`, `meanings` and own signatures.
+pub mod expect;
+// Which point of presence of a CDN answered.
+pub mod pop;
+// Reads a saved HTTP answer, as `curl -i` writes it.
+pub mod saved;
+
+// What each vendor's refusals, challenges and errors show.
+pub(crate) mod signatures;
+// SOAP faults: the application speaking, whatever the status.
+mod soap;
+// Login, consent and denial pages in place of the content.
+mod soft_block;

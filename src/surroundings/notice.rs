@@ -1,0 +1,128 @@
+//! Puts what changed without being an incident into one message for those who want it.
+//!
+//! A notice opens nothing and nothing follows it: no thread, no reminder, no end. It goes at once to the
+//! receivers of routes with `notices`, which engineers' channels have unless the file says otherwise and
+//! support staff's don't: there is nothing for them to do while everything works. A route outside its
+//! hours gets it when they begin. What mutes one is judged where it arises: see `surroundings`.
+
+use jiff::Timestamp;
+
+use crate::domain::cell::{ProbeName, ReceiverName};
+use crate::domain::notification::{Briefing, Notification, Plain, Reason};
+use crate::domain::notification::{is_for, named};
+use crate::domain::plan::Plan;
+use crate::domain::probe::Words;
+use crate::domain::verdict::Kind;
+use crate::words::evidence::{cut, plain};
+
+const SENTENCE_CHARS_MAX: usize = 400;
+
+/// A change, in words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// When it was seen first.
+    pub at: Timestamp,
+    /// The host, or ourselves.
+    pub subject: String,
+    /// It is about our own side, and so for everybody.
+    pub our_side: bool,
+    /// The probes that it concerns.
+    pub probes: Vec<ProbeName>,
+    pub headline: String,
+    pub because: Vec<String>,
+    pub next_step: Option<String>,
+    /// Names of the maintenance that it falls into.
+    pub during: Vec<String>,
+}
+
+/// The notifications of a notice, one a receiver, each for when the first of its routes is open.
+#[must_use]
+pub fn due(plan: &Plan, notice: &Notice, now: Timestamp) -> Vec<Notification> {
+    let mut receivers: Vec<(&ReceiverName, Timestamp)> = Vec::new();
+    for route in plan.routes.iter().filter(|route| route.notices) {
+        let concerned = notice.our_side || is_for(plan, route, &notice.probes);
+        let open_at = match &route.during {
+            Some(hours) => hours.next_open(&plan.zone, now),
+            None => Some(now),
+        };
+        let Some(open_at) = open_at.filter(|_| concerned) else {
+            continue;
+        };
+        match receivers.iter_mut().find(|(to, _)| **to == route.to) {
+            Some((_, earliest)) => *earliest = open_at.min(*earliest),
+            None => receivers.push((&route.to, open_at)),
+        }
+    }
+    let tell = |(receiver, not_before): (&ReceiverName, Timestamp)| {
+        let first_seen = notice.at.as_microsecond().to_be_bytes();
+        let parts: [&[u8]; 4] = [
+            b"notice",
+            &first_seen,
+            notice.headline.as_bytes(),
+            receiver.as_str().as_bytes(),
+        ];
+        Notification {
+            delivery: named(now, &parts),
+            incident: 0,
+            sequence: 0,
+            reason: Reason::Notice,
+            receiver: receiver.clone(),
+            created_at: now,
+            not_before,
+            briefing: briefing(plan, notice, now),
+        }
+    };
+    receivers.into_iter().map(tell).collect()
+}
+
+fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
+    let sentence = |text: &str| cut(&plain(text), SENTENCE_CHARS_MAX);
+    let words = notice
+        .probes
+        .iter()
+        .filter_map(|name| plan.probe(name))
+        .find(|probe| probe.words != Words::default())
+        .map_or_else(Words::default, |probe| probe.words.clone());
+    Briefing {
+        service: if notice.our_side {
+            &plan.service
+        } else {
+            plan.partner_called(&notice.probes)
+        }
+        .to_owned(),
+        incident: 0,
+        resolved: false,
+        our_side: notice.our_side,
+        subject: notice.subject.clone(),
+        probes: notice.probes.iter().map(ToString::to_string).collect(),
+        kind: Kind::Pass,
+        headline: sentence(&notice.headline),
+        because: notice.because.iter().map(|text| sentence(text)).collect(),
+        ruled_out: Vec::new(),
+        next_step: notice.next_step.as_deref().map(sentence),
+        confidence: 0.0,
+        cause_known: false,
+        onset_at: notice.at,
+        opened_at: now,
+        resolved_at: None,
+        reopened: 0,
+        back_since: None,
+        failed_runs: 0,
+        cells: Vec::new(),
+        expected: String::new(),
+        got: String::new(),
+        last_good_at: None,
+        failing: None,
+        passing: None,
+        reference_ids: Vec::new(),
+        words,
+        zone: plan.zone.iana_name().unwrap_or("UTC").to_owned(),
+        next_update_at: None,
+        beside: Vec::new(),
+        acknowledged: None,
+        during: notice.during.clone(),
+        muted: None,
+        held_back: Vec::new(),
+        plain: Plain::default(),
+    }
+}

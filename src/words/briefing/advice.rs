@@ -1,0 +1,259 @@
+//! What to do next: whom to ask for what, or which request or configuration would tell more.
+
+use super::headline::quoted;
+use super::reasons::is_of_the_network;
+use super::story::Story;
+use crate::domain::cell::{EgressName, http_name};
+use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::share;
+use crate::domain::verdict::{Kind, WhoActs};
+use crate::words::evidence::cut;
+use crate::words::terms;
+
+impl Story<'_> {
+    pub(super) fn next_step(&self) -> Option<String> {
+        let diagnosis = &self.incident.diagnosis;
+        if self.our_network() {
+            return Some(format!(
+                "Check our own side at egress {}: address, route, proxy, firewall, name servers",
+                quoted(&self.our_egresses())
+            ));
+        }
+        let tell = diagnosis
+            .would_tell
+            .as_ref()
+            .map(|tell| format!("Would tell: {tell}"));
+        if !self.named() {
+            return tell;
+        }
+        let step = self.step();
+        Some(match tell {
+            Some(tell) => format!("{step}. {tell}"),
+            None => step,
+        })
+    }
+
+    fn step(&self) -> String {
+        let partner = self.partner();
+        let kind = self.incident.kind;
+        let reference = self.give_reference();
+        let wait = self.specimen.and_then(|s| s.verdict.retry_after);
+        let wait = wait.map_or_else(String::new, |wait| {
+            format!(" (the answer asks to wait {} s)", wait.as_secs())
+        });
+        let cause = &self.incident.diagnosis.cause;
+        if kind == Kind::LocalError {
+            return "Check our own side first: these requests don't leave it".to_owned();
+        }
+        if let Cause::OwnRate {
+            per_minute,
+            by_egress,
+        } = cause
+        {
+            let counted = if *by_egress { " from one egress" } else { "" };
+            return format!(
+                "Ask less often than {per_minute} times a minute{counted}: raise `every:` of the probes or lower `requests_per_minute` under `politeness:`; ask {partner} what their limit is{wait}"
+            );
+        }
+        if kind == Kind::Unexpected && self.watched().is_some() {
+            return format!("Check with {partner} whether what was watched changed on purpose");
+        }
+        if let Cause::Pop(name) = cause {
+            return format!(
+                "Report it to {partner}: what {} answers fails, and we can't choose who answers{reference}",
+                self.pop(name)
+            );
+        }
+        if kind == Kind::RateLimited {
+            let whose = match self.blamed() {
+                [] => String::new(),
+                levels => format!(" for {}", self.whom(levels)),
+            };
+            return format!("Send fewer requests{wait}; ask {partner} for their limit{whose}");
+        }
+        if let Cause::AnyOf(causes) = cause {
+            let each: Vec<String> = causes
+                .iter()
+                .map(|cause| self.whom(cause.levels()))
+                .collect();
+            let each = terms::list(&each, "and");
+            return if kind.is_refusal() {
+                format!("Ask {partner} to allow {each}{}{reference}", self.at_edge())
+            } else {
+                format!("Report it to {partner}: only {each} are affected{reference}")
+            };
+        }
+        match self.blamed() {
+            [] => {
+                let host = self.hosts().0;
+                let what = match self.fails() {
+                    Some(fails) => share::of(fails, &format!("requests to {host} fail")),
+                    None => format!("every request to {host} is affected"),
+                };
+                format!("Report it to {partner}: {what}{reference}")
+            }
+            [Level::Credential(name)] if kind.is_refusal() => format!(
+                "Check the account behind credential `{name}` (expired, locked, changed?), then ask {partner}{reference}"
+            ),
+            [Level::Egress(_) | Level::Region { .. }] if kind == Kind::DnsError => format!(
+                "Check the name servers that {} uses; others resolve the name",
+                terms::level(&self.blamed()[0])
+            ),
+            [Level::Http { version, .. }] => format!(
+                "Ask {partner} whether {} is meant to work{}{reference}; meanwhile another version works (`http:` under `clients:`)",
+                http_name(version),
+                self.at_edge()
+            ),
+            levels if kind.is_refusal() => format!(
+                "Ask {partner} to allow {}{}{reference}",
+                self.whom(levels),
+                self.at_edge()
+            ),
+            [Level::Client(_) | Level::Family { .. }] if kind == Kind::TlsError => format!(
+                "Compare the TLS versions that {} and the others offer (`tls:` under `clients:`), then ask {partner} which they accept",
+                terms::level(&self.blamed()[0])
+            ),
+            levels if is_dropped(kind, levels) => format!(
+                "Ask {partner} whether they drop {}{reference}",
+                self.whom(levels)
+            ),
+            levels => format!(
+                "Report it to {partner}: only {} {} affected{reference}",
+                affected(levels),
+                if matches!(
+                    levels,
+                    [Level::Egress(_) | Level::Client(_) | Level::Credential(_)]
+                ) {
+                    "is"
+                } else {
+                    "are"
+                }
+            ),
+        }
+    }
+
+    /// Whom the partner is asked to let through, as they can find it: user agents and addresses.
+    fn whom(&self, levels: &[Level]) -> String {
+        let parts: Vec<String> = levels.iter().map(|level| self.known_as(level)).collect();
+        let whom = match parts.split_first() {
+            Some((first, rest)) if !rest.is_empty() => {
+                format!("{first} together with {}", terms::list(rest, "and"))
+            }
+            _ => parts.concat(),
+        };
+        match (self.incident.kind, levels) {
+            // An agent is not dropped, but what it sends.
+            (Kind::Timeout, [Level::Client(_) | Level::Family { .. }, ..]) => {
+                format!("requests of {whom}")
+            }
+            _ => whom,
+        }
+    }
+
+    fn known_as(&self, level: &Level) -> String {
+        match level {
+            Level::Client(name) => {
+                let agent = self.plan.client(name).map(|c| c.user_agent.as_str());
+                match agent {
+                    None | Some("") => format!("client `{name}`"),
+                    Some(agent) => format!("the user agent `{}`", cut(agent, 80)),
+                }
+            }
+            Level::Egress(name) => self.address(name),
+            Level::Credential(name) => format!("the account behind credential `{name}`"),
+            Level::Region { name, egresses } => {
+                let addresses: Vec<String> = egresses
+                    .iter()
+                    .map(|egress| {
+                        self.public(egress)
+                            .unwrap_or_else(|| format!("egress `{egress}`"))
+                    })
+                    .collect();
+                match addresses.as_slice() {
+                    [] => format!("the addresses of region `{name}`"),
+                    some => format!("{} (region `{name}`)", terms::list(some, "and")),
+                }
+            }
+            Level::Family { name, .. } => format!("user agents that begin with `{name}`"),
+            // Our name of a probe tells them nothing.
+            Level::Probe(name) => self.plan.probe(name).map_or_else(
+                || terms::requests(level),
+                |probe| {
+                    format!(
+                        "{} requests to {}{}",
+                        probe.method,
+                        probe.host(),
+                        probe.url.path()
+                    )
+                },
+            ),
+            _ => terms::requests(level),
+        }
+    }
+
+    fn address(&self, name: &EgressName) -> String {
+        let known = self.public(name).or_else(|| {
+            let specimen = self.specimen.filter(|s| s.cell.egress == *name);
+            specimen.and_then(|s| s.public.clone())
+        });
+        known.map_or_else(
+            || format!("the public address of egress `{name}`"),
+            |address| format!("{address} (egress `{name}`)"),
+        )
+    }
+
+    fn at_edge(&self) -> String {
+        let verdict = self.specimen.map(|specimen| &specimen.verdict);
+        match verdict {
+            Some(verdict) if verdict.who_acts != WhoActs::Visitor => {
+                terms::edge(verdict).map_or_else(String::new, |edge| format!(" at {edge}"))
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn give_reference(&self) -> String {
+        // The one of the run that stands in the evidence, so that the partner looks up what they are shown.
+        let shown = self
+            .incident
+            .failing
+            .as_ref()
+            .and_then(|run| run.verdict.reference_id.as_ref());
+        let Some(id) = shown.or(self.incident.reference_ids.last()) else {
+            return String::new();
+        };
+        let vendor = self
+            .specimen
+            .map_or("", |specimen| &*specimen.verdict.vendor);
+        format!(
+            "; give them {} `{id}` and the time",
+            terms::reference(vendor)
+        )
+    }
+}
+
+/// Whether somebody in between could drop these without a word.
+///
+/// A firewall sees the address before anything is sent; the user agent only once the connection stands.
+fn is_dropped(kind: Kind, levels: &[Level]) -> bool {
+    is_of_the_network(kind)
+        && levels.iter().all(|level| match level {
+            Level::Egress(_) | Level::Region { .. } => true,
+            Level::Client(_) | Level::Family { .. } => kind == Kind::Timeout,
+            _ => false,
+        })
+}
+
+/// The requests of these levels; a single client, egress or credential by its name.
+fn affected(levels: &[Level]) -> String {
+    match levels {
+        [one @ (Level::Egress(_) | Level::Client(_) | Level::Credential(_))] => terms::level(one),
+        levels => {
+            let mut parts = levels.iter();
+            let first = parts.next().map(terms::requests).unwrap_or_default();
+            parts.fold(first, |text, level| {
+                format!("{text} {}", terms::having(level))
+            })
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The diagnosis in one sentence: what happens to which requests, where, and how far it reaches.
+
+use super::story::Story;
+use crate::domain::cell::EgressName;
+use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::incident::Subject;
+use crate::domain::share;
+use crate::domain::verdict::{Kind, Maker};
+use crate::words::pattern::pattern;
+use crate::words::terms;
+
+impl Story<'_> {
+    pub(super) fn headline(&self) -> String {
+        capital(&self.statement())
+    }
+
+    /// The headline as it stands within another sentence.
+    pub(super) fn statement(&self) -> String {
+        if self.our_network() {
+            return self.network();
+        }
+        let cause = &self.incident.diagnosis.cause;
+        if let (
+            Cause::OwnRate {
+                per_minute,
+                by_egress,
+            },
+            true,
+        ) = (cause, self.named())
+        {
+            return self.too_often(*per_minute, *by_egress);
+        }
+        let happens = self.happens_to(self.hit().as_deref());
+        if self.named() {
+            let breadth = self.breadth();
+            return format!("{happens}{breadth}{}", self.others());
+        }
+        let open = match cause {
+            Cause::Unknown { among } if self.guesses() => self.open_question(among),
+            _ => "; the cause is not certain yet".to_owned(),
+        };
+        format!("{happens}{open}")
+    }
+
+    /// Which requests are hit; `None`: every one.
+    fn hit(&self) -> Option<String> {
+        if !self.named() {
+            return Some(self.some_cells());
+        }
+        if let Some(fails) = self.fails() {
+            return Some(share::of(fails, &self.requests()));
+        }
+        if self.incident.kind == Kind::LocalError {
+            return Some(self.requests()).filter(|requests| requests != "requests");
+        }
+        match &self.incident.diagnosis.cause {
+            Cause::Level(level) => Some(self.one(level)),
+            Cause::Together(levels) => {
+                let (first, rest) = levels.split_first()?;
+                let rest: Vec<String> = rest
+                    .iter()
+                    .map(|level| format!("{}{}", terms::level(level), self.aside(level)))
+                    .collect();
+                let rest = terms::list(&rest, "and");
+                Some(format!("{} together with {rest}", self.one(first)))
+            }
+            Cause::AnyOf(causes) => {
+                let each: Vec<String> = causes
+                    .iter()
+                    .filter_map(|cause| Some(self.one(cause.levels().first()?)))
+                    .collect();
+                Some(terms::list(&each, "and"))
+            }
+            // "Every request is refused" would be untrue of those that fail in another way.
+            Cause::Everything if self.kinds().len() > 1 => Some(self.some_cells()),
+            Cause::Pop(_) => Some(self.requests()),
+            _ => None,
+        }
+    }
+
+    /// A level on its own: the client or the family as such, or the requests that have it.
+    fn one(&self, level: &Level) -> String {
+        let aside = self.aside(level);
+        match level {
+            Level::Client(_) => format!("{}{aside}", terms::level(level)),
+            Level::Family { name, .. } => format!("every `{name}` client{aside}"),
+            Level::Region { name, .. } => {
+                format!("requests from every egress in region `{name}`{aside}")
+            }
+            Level::Host { name, .. } => format!("every request to {name}"),
+            _ => format!("{}{aside}", terms::requests(level)),
+        }
+    }
+
+    /// The requests of the cause as a plural, however many levels it has.
+    fn requests(&self) -> String {
+        if let Cause::Pop(name) = &self.incident.diagnosis.cause {
+            return format!("requests that {} answers", self.pop(name));
+        }
+        let mut text = "requests".to_owned();
+        let mut rest = String::new();
+        for level in self.blamed() {
+            if let Level::Method { name, .. } = level {
+                text = format!("{name} requests");
+            } else {
+                rest = format!("{rest} {}{}", terms::having(level), self.aside(level));
+            }
+        }
+        text + &rest
+    }
+
+    /// What fails too, but in another way than the sentence says.
+    fn others(&self) -> String {
+        let kinds = self.kinds();
+        let other = kinds.get(1..).unwrap_or_default();
+        let count: usize = other.iter().map(|(_, count)| count).sum();
+        if count == 0 {
+            return String::new();
+        }
+        let all: usize = kinds.iter().map(|(_, count)| count).sum();
+        let how: Vec<String> = other
+            .iter()
+            .map(|(kind, _)| terms::kind(*kind).to_owned())
+            .collect();
+        let fail = if count == 1 { "fails" } else { "fail" };
+        format!(
+            "; {count} of the {all} failing cells {fail} in another way: {}",
+            terms::list(&how, "or")
+        )
+    }
+
+    /// What is still open, and between what.
+    fn open_question(&self, among: &[Level]) -> String {
+        let diagnosis = &self.incident.diagnosis;
+        match among {
+            [] => match pattern(&diagnosis.failing, &diagnosis.passing) {
+                Some(pattern) => format!("; {pattern}"),
+                None => "; no single cause fits yet".to_owned(),
+            },
+            [one] => format!(
+                "; can't tell whether it is {} alone or everybody",
+                terms::level(one)
+            ),
+            several => {
+                let name = |level: &Level| match level {
+                    Level::Host { name, .. } => format!("every request to {name}"),
+                    level => terms::level(level),
+                };
+                let names: Vec<String> = several.iter().map(name).collect();
+                format!(
+                    "; can't tell yet whether it is {}",
+                    terms::list(&names, "or")
+                )
+            }
+        }
+    }
+
+    /// "GMC refuses … at Cloudflare (error 1010)"; `asked` is `None` when it is every request.
+    fn happens_to(&self, asked: Option<&str>) -> String {
+        let partner = self.partner();
+        let (host, several) = self.hosts();
+        let verb = |one: &'static str, many: &'static str| if several { many } else { one };
+        let edge = self.edge();
+        // A PoP says by its own name whose it is.
+        let pop = matches!(self.incident.diagnosis.cause, Cause::Pop(_)) && self.named();
+        let at = match &edge {
+            Some(edge) if !pop => format!(" at {edge}"),
+            _ => String::new(),
+        };
+        let detail = self.detail();
+        let request = asked.unwrap_or("every request");
+        // The host stands in the sentence already.
+        let whole_host = matches!(self.blamed(), [Level::Host { .. }]) && self.fails().is_none();
+        let of = match asked {
+            Some(asked) if !whole_host => format!(", for {asked}"),
+            _ => String::new(),
+        };
+        match self.incident.kind {
+            Kind::EdgeBlock => format!("{partner} refuses {request}{at}{detail}"),
+            Kind::EdgeChallenge => {
+                format!("{partner} puts a bot check before {request}{at}{detail}")
+            }
+            Kind::RateLimited => {
+                let request = asked.unwrap_or("our requests");
+                format!("{partner} limits the rate of {request}{at}{detail}")
+            }
+            // Brackets after brackets read badly.
+            Kind::OriginDenied if request.ends_with(')') => {
+                let with = detail.replace(" (", " with ").replace(')', "");
+                format!("the application of {partner} refuses {request}{with}")
+            }
+            Kind::OriginDenied => {
+                format!("the application of {partner} refuses {request}{detail}")
+            }
+            Kind::OriginError => {
+                format!("the application of {partner} answers with an error{detail}{of}")
+            }
+            Kind::EdgeError if pop && self.fails().is_none() => {
+                let pop = self.requests();
+                let pop = pop.trim_start_matches("requests that ");
+                let pop = pop.trim_end_matches(" answers");
+                format!("{pop} in front of {host} can't reach the application{detail}")
+            }
+            Kind::EdgeError => {
+                let edge = edge.unwrap_or_else(|| "the edge".to_owned());
+                format!("{edge} in front of {host} can't reach the application{detail}{of}")
+            }
+            Kind::SoftBlock => {
+                format!(
+                    "{partner} answers {request} with another page than the content{at}{detail}"
+                )
+            }
+            Kind::Unexpected => match self.watched() {
+                Some(kind) => {
+                    format!("{partner} no longer answers {request} with the watched {kind}")
+                }
+                None => format!(
+                    "{host} {} not answer as expected{detail}{of}",
+                    verb("does", "do")
+                ),
+            },
+            Kind::DnsError if several => {
+                format!("the names of {} do not resolve{of}", self.target())
+            }
+            Kind::DnsError => format!("the name {host} does not resolve{of}"),
+            Kind::ConnectError => {
+                format!("{host} {} no connection{of}", verb("accepts", "accept"))
+            }
+            Kind::TlsError => format!("the TLS handshake with {host} fails{of}"),
+            Kind::Timeout => format!("{host} {} not answer (timeout){of}", verb("does", "do")),
+            Kind::LocalError => match asked {
+                Some(request) => format!("{request} can't be sent from our side"),
+                None => "no request can be sent from our side".to_owned(),
+            },
+            Kind::Pass => format!("{host} {} {request}", verb("answers", "answer")),
+        }
+    }
+
+    /// We are the cause: said of edgewatch, and of nobody else.
+    fn too_often(&self, per_minute: u32, by_egress: bool) -> String {
+        let counted = if by_egress { " from one egress" } else { "" };
+        let who = self.edge().unwrap_or_else(|| {
+            let maker = self.specimen.map(|specimen| specimen.verdict.maker);
+            if maker == Some(Maker::Origin) {
+                format!("the application of {}", self.partner())
+            } else {
+                self.partner()
+            }
+        });
+        let detail = self.detail();
+        let does = match self.incident.kind {
+            Kind::EdgeBlock | Kind::OriginDenied => format!("{who} refuses them{detail}"),
+            Kind::EdgeChallenge => format!("{who} puts a bot check before them{detail}"),
+            Kind::RateLimited => format!("{who} turns them away{detail}"),
+            kind => format!("they fail ({})", terms::kind(kind)),
+        };
+        format!(
+            "edgewatch itself asks {} too often: from about {per_minute} requests a minute{counted} on, {does}",
+            self.hosts().0
+        )
+    }
+
+    fn network(&self) -> String {
+        let diagnosis = &self.incident.diagnosis;
+        let egresses = self.our_egresses();
+        let list = quoted(&egresses);
+        let plural = if egresses.len() == 1 { "" } else { "es" };
+        if self.incident.kind == Kind::LocalError {
+            return format!("Our own side: requests from egress{plural} {list} can't be sent");
+        }
+        if let Some(fails) = diagnosis.fails {
+            let lost = share::of(fails, "requests");
+            return format!(
+                "Our own network: {lost} from egress{plural} {list} fail, whichever host they go to"
+            );
+        }
+        let all = self.probes.iter().flat_map(|probe| &probe.from);
+        let controls = self.probes.iter().all(|p| p.control) && !self.probes.is_empty();
+        if controls && all.clone().all(|e| egresses.contains(e)) {
+            return "Our own network: the controls fail from every egress, and nothing is seen to answer"
+                .to_owned();
+        }
+        format!(
+            "Our own network: the controls fail from egress{plural} {list}, and nothing is seen to answer there"
+        )
+    }
+
+    /// The egresses that our own network fails.
+    pub(super) fn our_egresses(&self) -> Vec<EgressName> {
+        let diagnosis = &self.incident.diagnosis;
+        if let Cause::OurNetwork { egresses } = &diagnosis.cause {
+            return egresses.clone();
+        }
+        let failing = diagnosis.failing.iter().map(|cell| cell.egress.clone());
+        let mut names: Vec<EgressName> = failing.collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// What ended, in a sentence of its own.
+    pub(super) fn over(&self) -> String {
+        let count = self.incident.cells.len();
+        let target = match &self.incident.subject {
+            Subject::Host(name) | Subject::Partner(name) => format!(" of {name}"),
+            Subject::OurNetwork => String::new(),
+        };
+        let answer = if self.watched().is_some() {
+            ("is answered as expected", "are answered as expected")
+        } else {
+            ("passes", "pass")
+        };
+        let over = match count {
+            0 => format!("What failed{target} {} again.", answer.0),
+            1 => format!("The cell{target} that failed {} again.", answer.0),
+            2 => format!("Both cells{target} that failed {} again.", answer.1),
+            _ => format!("All {count} cells{target} that failed {} again.", answer.1),
+        };
+        if self.incident.subject == Subject::OurNetwork {
+            return format!(
+                "Our own network is well again: {}.",
+                over.trim_end_matches('.').to_lowercase()
+            );
+        }
+        if self.incident.comes_and_goes() {
+            return format!("{over} It came {} times.", self.incident.reopened + 1);
+        }
+        over
+    }
+}
+
+/// Egresses in a sentence.
+pub(super) fn quoted(egresses: &[EgressName]) -> String {
+    let names: Vec<String> = egresses.iter().map(|name| format!("`{name}`")).collect();
+    terms::list(&names, "and")
+}
+
+/// A sentence begins with a capital, unless it begins with a name.
+fn capital(text: &str) -> String {
+    const OURS: [&str; 6] = ["the", "about", "nearly", "fewer", "requests", "no"];
+    let first = text.split(' ').next().unwrap_or_default();
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(letter) if OURS.contains(&first) => {
+            letter.to_uppercase().collect::<String>() + letters.as_str()
+        }
+        _ => text.to_owned(),
+    }
+}
