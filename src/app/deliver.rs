@@ -4,6 +4,7 @@
 //! row tells the next worker where it stood. A receiver in trouble stops only itself; its fallback is
 //! told meanwhile. What to send next and when to try again are plain functions in `order` and `timing`.
 
+mod channel_watch;
 mod notices;
 mod order;
 mod sender;

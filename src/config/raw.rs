@@ -8,12 +8,18 @@
     reason = "editors show these sentences as they stand"
 )]
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
 use super::collections::{Form, List, Many, Named, Pairs};
+use super::desk::{Desk, Place};
 use super::leaf::{Address, Flag, HeaderText, Name, Pattern, SocketText, Status, UserAgent, Word};
 use super::measure::{Share, Size, Span, Whole};
-use super::read::mirror;
-use super::special::{Controls, Follow, Log, Method, Never, PathText, ProxyUrl, Readers, Source};
+use super::read::{Read, mirror};
+use super::special::{Follow, Log, Method, Never, PathText, ProxyUrl, Readers, Source};
 use super::week::{DayTimes, Week};
+use super::yaml::{Node, Value};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
 use crate::domain::mute::Effect;
 use crate::domain::notification::Encryption;
@@ -544,5 +550,35 @@ conditions! {
     Expect {
         /// The verdict that is normal here: a block that is watched rather than regretted.
         "verdict" verdict: Word<Kind>,
+    }
+}
+
+/// Controls by name, or as a list where the name is optional.
+#[derive(Debug, Clone)]
+pub(super) enum Controls {
+    Named(Named<Form<String, Probe>>),
+    List(List<Form<String, Probe>>),
+}
+
+impl Read for Controls {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        match &node.value {
+            Value::List(_) => List::read(node, place, desk).map(Self::List),
+            _ => Named::read(node, place, desk).map(Self::Named),
+        }
+    }
+}
+
+impl JsonSchema for Controls {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Controls".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let named = Named::<Form<String, Probe>>::json_schema(generator);
+        let list = List::<Form<String, Probe>>::json_schema(generator);
+        json_schema!({ "anyOf": [named, list] })
     }
 }

@@ -1,14 +1,12 @@
-//! What is no plain mapping of the file: sources of secrets, paths, proxies, controls; and its words.
+//! What is no plain mapping of the file: sources of secrets, paths, proxies; and its words.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::collections::{Form, List, Named};
 use super::desk::{At, Desk, Place, quote, suggest};
 use super::leaf::Words;
-use super::raw::Probe;
 use super::read::{Read, keys, read_at, wrong_type};
 use super::yaml::{Node, Value};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
@@ -198,36 +196,6 @@ impl JsonSchema for Log {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "object", "maxProperties": 0 })
-    }
-}
-
-/// Controls by name, or as a list where the name is optional.
-#[derive(Debug, Clone)]
-pub(super) enum Controls {
-    Named(Named<Form<String, Probe>>),
-    List(List<Form<String, Probe>>),
-}
-
-impl Read for Controls {
-    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
-        match &node.value {
-            Value::List(_) => List::read(node, place, desk).map(Self::List),
-            _ => Named::read(node, place, desk).map(Self::Named),
-        }
-    }
-}
-
-impl JsonSchema for Controls {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Controls".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let named = Named::<Form<String, Probe>>::json_schema(generator);
-        let list = List::<Form<String, Probe>>::json_schema(generator);
-        json_schema!({ "anyOf": [named, list] })
     }
 }
 

@@ -1,8 +1,45 @@
 //! What the YAML parser says, in our words and with the mend for the usual slips.
 
-use serde_yaml::granit_parser::{ErrorKind, ScanError};
+use serde_yaml::granit_parser::{ErrorKind, Marker, ScanError};
 
-use super::yaml::{Broken, DEPTH_MAX, Mark};
+/// The deepest nesting that is read.
+pub(super) const DEPTH_MAX: usize = 32;
+
+/// A position in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Mark {
+    /// From 1.
+    pub(super) line: u32,
+    /// In characters, from 1.
+    pub(super) column: u32,
+}
+
+impl Mark {
+    pub(super) fn of(marker: Marker) -> Self {
+        Self {
+            line: u32::try_from(marker.line()).unwrap_or(u32::MAX),
+            column: u32::try_from(marker.col() + 1).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// Why the text is no tree.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) mark: Mark,
+    pub(super) message: String,
+    pub(super) hint: String,
+}
+
+impl Broken {
+    pub(super) fn at(mark: Mark, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            mark,
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+}
 
 /// The parser's error in our words, with the mend for the usual ones.
 pub(super) fn explain(error: &ScanError) -> Broken {

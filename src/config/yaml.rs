@@ -8,35 +8,15 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use super::syntax::{self, DEPTH_MAX};
+pub(super) use super::syntax::{Broken, Mark};
 use serde_yaml::granit_parser::{self, Event, Parser, ScalarStyle, Span, StrInput, Tag};
-
-use super::syntax;
 
 /// The largest file that is read.
 pub(super) const BYTES_MAX: usize = 1024 * 1024;
 /// Values in the tree with aliases written out; stops aliases of aliases from filling the memory.
 /// It also bounds the depth that a chain of aliases can reach to about a thousand.
 const NODES_MAX: usize = 500_000;
-/// Collections inside collections; our deepest key stands nine deep.
-pub(super) const DEPTH_MAX: usize = 32;
-
-/// A position in the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Mark {
-    /// From 1.
-    pub(super) line: u32,
-    /// In characters, from 1.
-    pub(super) column: u32,
-}
-
-impl Mark {
-    pub(super) fn of(marker: granit_parser::Marker) -> Self {
-        Self {
-            line: u32::try_from(marker.line()).unwrap_or(u32::MAX),
-            column: u32::try_from(marker.col() + 1).unwrap_or(u32::MAX),
-        }
-    }
-}
 
 #[derive(Debug, Clone)]
 pub(super) struct Node<'t> {
@@ -63,24 +43,6 @@ pub(super) struct Key<'t> {
     pub(super) mark: Mark,
     pub(super) text: Cow<'t, str>,
     pub(super) plain: bool,
-}
-
-/// Why the text is no tree.
-#[derive(Debug)]
-pub(super) struct Broken {
-    pub(super) mark: Mark,
-    pub(super) message: String,
-    pub(super) hint: String,
-}
-
-impl Broken {
-    pub(super) fn at(mark: Mark, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            mark,
-            message: message.into(),
-            hint: hint.into(),
-        }
-    }
 }
 
 /// Reads one document; `None` when there is nothing but comments.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::cell::{CellKey, ProbeName, ReceiverName};
 use super::diagnosis::Diagnosis;
-use super::notification::Reason;
+use super::reason::Reason;
 use super::verdict::{Kind, Verdict};
 
 /// One problem with one cause, from its opening to its resolution.
@@ -63,6 +63,22 @@ impl Incident {
     #[must_use]
     pub fn comes_and_goes(&self) -> bool {
         self.reopened >= COMES_AND_GOES
+    }
+
+    /// When it began, or came back last.
+    #[must_use]
+    pub fn began(&self) -> Timestamp {
+        self.reopened_at.unwrap_or(self.opened_at)
+    }
+
+    /// From when delays and reminders count; of what comes and goes, from the first time.
+    #[must_use]
+    pub fn lasts_since(&self) -> Timestamp {
+        if self.comes_and_goes() {
+            self.opened_at
+        } else {
+            self.began()
+        }
     }
 
     /// For how long after its end it can come back as the same incident; `policy` is that time for one that came once.

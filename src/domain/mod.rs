@@ -18,6 +18,7 @@ pub mod observation;
 pub mod past;
 pub mod plan;
 pub mod probe;
+pub mod reason;
 pub mod secret;
 pub mod share;
 pub mod surroundings;

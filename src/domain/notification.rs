@@ -3,13 +3,11 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::cell::ProbeName;
 use super::cell::{EgressName, ReceiverName};
 use super::hours::Hours;
 use super::incident::{Acknowledged, Muted, Specimen};
-use super::plan::Plan;
-use super::probe::Probe;
 use super::probe::{Schedule, Words};
+pub use super::reason::Reason;
 use super::secret::Secret;
 use super::verdict::{Kind, Severity};
 use crate::lang::template::Template;
@@ -31,56 +29,6 @@ pub struct Notification {
     /// Not to be sent before.
     pub not_before: Timestamp,
     pub briefing: Briefing,
-}
-
-/// Why a notification is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    Opened,
-    /// Cause, scope or verdict changed.
-    Changed,
-    Reminder,
-    Resolved,
-    Reopened,
-    /// Somebody looks after it.
-    Acknowledged,
-    /// It is muted now, or no longer: what stands in a channel is edited, and nobody is told.
-    Muted,
-    /// Something changed that is no incident; nothing follows it.
-    Notice,
-}
-
-impl Reason {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Opened => "opened",
-            Self::Changed => "changed",
-            Self::Reminder => "reminder",
-            Self::Resolved => "resolved",
-            Self::Reopened => "reopened",
-            Self::Acknowledged => "acknowledged",
-            Self::Muted => "muted",
-            Self::Notice => "notice",
-        }
-    }
-
-    /// The value with this spelling, if there is one.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [
-            Self::Opened,
-            Self::Changed,
-            Self::Reminder,
-            Self::Resolved,
-            Self::Reopened,
-            Self::Acknowledged,
-            Self::Muted,
-            Self::Notice,
-        ]
-        .into_iter()
-        .find(|r| r.as_str() == word)
-    }
 }
 
 /// Everything a message about an incident may say, in words already chosen; the layout is the receiver's.
@@ -489,16 +437,4 @@ pub fn named(now: Timestamp, parts: &[&[u8]]) -> Uuid {
     bits.copy_from_slice(&digest[..10]);
     let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or(0);
     Builder::from_unix_timestamp_millis(milliseconds, &bits).into_uuid()
-}
-
-/// Whether a route is for one of these probes.
-pub fn is_for(plan: &Plan, route: &Route, probes: &[ProbeName]) -> bool {
-    let of = |wanted: &dyn Fn(&Probe) -> bool| {
-        let mut known = probes.iter().filter_map(|name| plan.probe(name));
-        known.any(wanted)
-    };
-    let probes = route.probes.is_empty() || of(&|probe| route.probes.contains(&probe.name));
-    let tags =
-        route.tags.is_empty() || of(&|probe| probe.tags.iter().any(|tag| route.tags.contains(tag)));
-    probes && tags
 }

@@ -212,6 +212,18 @@ impl Plan {
             .chain(heartbeat)
             .collect()
     }
+
+    /// Whether a route is for one of these probes.
+    pub fn is_for(&self, route: &Route, probes: &[ProbeName]) -> bool {
+        let of = |wanted: &dyn Fn(&Probe) -> bool| {
+            let mut known = probes.iter().filter_map(|name| self.probe(name));
+            known.any(wanted)
+        };
+        let probes = route.probes.is_empty() || of(&|probe| route.probes.contains(&probe.name));
+        let tags = route.tags.is_empty()
+            || of(&|probe| probe.tags.iter().any(|tag| route.tags.contains(tag)));
+        probes && tags
+    }
 }
 
 impl Probe {

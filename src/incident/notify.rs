@@ -30,7 +30,7 @@ use crate::incident::case::entry;
 use crate::words::briefing::{self, View};
 
 pub use face::Face;
-use reminders::{began, next_reminder, reminders_passed};
+use reminders::{next_reminder, reminders_passed};
 pub use routes::severity;
 use routes::{is_shut, opens_at, waiting};
 
@@ -383,7 +383,7 @@ fn known_standing(incident: &Incident, receiver: &ReceiverName) -> Standing {
     let found = standings.iter().find(|known| known.receiver == *receiver);
     found.cloned().unwrap_or_else(|| Standing {
         receiver: receiver.clone(),
-        told_at: began(incident),
+        told_at: incident.began(),
         reminded: incident.reminded,
         owed: None,
     })

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::error::{Class, SendError};
 use super::text::{Clock, cut, line, reference, remarks, summary};
-use super::{Message, Trouble, log, plain};
+use super::{Message, Trouble, log, plain, plain_words};
 use crate::domain::notification::{Reason, Templates};
 
 /// Programs that read mail cut a subject long before the 998 characters that a line may have.
@@ -127,7 +127,7 @@ impl Writer {
     fn subject(&self, message: &Message<'_>) -> String {
         let briefing = message.briefing;
         let (state, sentence) = if self.plain {
-            (plain::state(message), plain::sentence(message))
+            (plain_words::state(message), plain::sentence(message))
         } else {
             (state(message), line(&briefing.headline))
         };
@@ -160,7 +160,7 @@ impl Writer {
 /// The state for engineers, in few and always the same words, so that rules can sort by them.
 fn state(message: &Message<'_>) -> &'static str {
     match (message.briefing.our_side, message.reason) {
-        (false, _) => plain::state(message),
+        (false, _) => plain_words::state(message),
         (true, Reason::Resolved) => "MONITOR PROBLEM OVER",
         (true, _) => "MONITOR PROBLEM",
     }

@@ -4,6 +4,7 @@
 //! wants them, sent once, and every answer is put into a class that tells what to do next (`error`, `http`).
 //! Nothing is retried here: `app/deliver` does, from the outbox.
 
+mod adaptive_card;
 pub mod alertmanager;
 pub mod email;
 mod email_message;
@@ -15,6 +16,7 @@ mod notice;
 pub mod pagerduty;
 mod phrases;
 pub mod plain;
+mod plain_words;
 pub mod slack;
 mod slack_connector;
 mod slack_errors;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::teams::{envelope, escape, frame};
+use super::adaptive_card::{envelope, escape, frame};
 use super::text::{line, time_in, zone_of};
 use crate::domain::notification::AllIsWell;
 

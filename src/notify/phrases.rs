@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Message;
-use super::plain::{doing, foot_remarks, service, state as word, words as own_words};
+use super::plain_words::{doing, foot_remarks, service, state as word, words as own_words};
 use super::text::{
     Clock, acknowledged, beside, cut, lasted, line, percent, reference, remarks, state,
 };

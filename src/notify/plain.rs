@@ -10,29 +10,16 @@ use sha2::{Digest as _, Sha256};
 
 use super::Message;
 use super::phrases::{self, Phrases};
+use super::plain_words::{WORDS_MAX, doing, service, state, words};
 use super::text::{Clock, cut, line};
-use crate::domain::notification::{Briefing, Reason, Templates};
+use crate::domain::notification::{Reason, Templates};
 use crate::lang::template::Piece;
 
 /// Of one text from the configuration; at four bytes a character and all of them at once a card is below 10 KiB.
-const WORDS_MAX: usize = 300;
-const SERVICE_MAX: usize = 100;
 /// Of one text from a template.
 pub(super) const PHRASE_MAX: usize = 450;
 
 static OURS: LazyLock<Phrases> = LazyLock::new(|| Phrases::for_teams(&Templates::default()));
-
-/// How it stands, word first.
-pub(super) fn state(message: &Message<'_>) -> &'static str {
-    match message.reason {
-        Reason::Opened | Reason::Reopened => "PROBLEM",
-        Reason::Changed | Reason::Reminder | Reason::Acknowledged | Reason::Muted => {
-            "STILL A PROBLEM"
-        }
-        Reason::Resolved => "FIXED",
-        Reason::Notice => "FOR YOUR INFORMATION",
-    }
-}
 
 /// The large sentence, what stands below it, and the small print.
 pub(super) struct Said {
@@ -140,26 +127,6 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
     facts
 }
 
-pub(super) fn doing(briefing: &Briefing) -> &'static str {
-    if briefing.our_side {
-        "We are working on it: the trouble is on our own side"
-    } else if briefing.cause_known {
-        "We have found where it goes wrong and are working to get it fixed"
-    } else {
-        "We are looking into it"
-    }
-}
-
-pub(super) fn service(briefing: &Briefing) -> String {
-    cut(&line(&briefing.service), SERVICE_MAX)
-}
-
-/// A text of the configuration; `None` when it says nothing.
-pub(super) fn words(text: Option<&String>) -> Option<String> {
-    let text = cut(&line(text?), WORDS_MAX);
-    (!text.is_empty()).then_some(text)
-}
-
 /// What the card says, without times: two messages with the same digest tell support staff the same.
 #[must_use]
 pub fn digest(message: &Message<'_>) -> String {
@@ -182,22 +149,6 @@ pub fn digest(message: &Message<'_>) -> String {
         "{:016x}",
         start.fold(0_u64, |all, byte| all << 8 | u64::from(*byte))
     )
-}
-
-/// What must be said of the delivery itself; the names of other channels are no matter here.
-pub(super) fn foot_remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
-    let mut foot = Vec::new();
-    if message.late {
-        foot.push(format!(
-            "delivered late, happened at {} ({})",
-            clock.time(message.happened_at),
-            clock.place
-        ));
-    }
-    if message.repeat {
-        foot.push("may be a second copy of the same message".to_owned());
-    }
-    foot
 }
 
 /// The words as plain lines, for where there is no Teams: its wording can be judged before anyone has a flow.

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::adaptive_card::{envelope, escape, frame, is_markup};
 use super::error::{Class, SendError};
 use super::http::{self, Again, Answer, Peer};
 use super::phrases::Phrases;
-use super::plain::{PHRASE_MAX, Said, facts, lines, say, state, title, words};
+use super::plain::{PHRASE_MAX, Said, facts, lines, say, title};
+use super::plain_words::{state, words};
 use super::text::{Clock, cut, lines_kept, reference};
 use super::{Message, Notice, REQUEST_TIMEOUT, teams_together};
 use crate::domain::notification::{Reason, Templates};
@@ -184,30 +186,6 @@ pub fn payload_together(messages: &[Message<'_>]) -> Option<Value> {
 
 static OURS: LazyLock<Phrases> = LazyLock::new(|| Phrases::for_teams(&Templates::default()));
 
-/// A card in the envelope that the workflow takes; the toast shows `summary` where it shows anything but "Card".
-pub(super) fn envelope(summary: &str, card: &Value) -> Value {
-    json!({
-        "type": "message",
-        "summary": summary,
-        "attachments": [{
-            "contentType": "application/vnd.microsoft.card.adaptive",
-            "contentUrl": null,
-            "content": card,
-        }],
-    })
-}
-
-pub(super) fn frame(fallback: &str, body: &[Value]) -> Value {
-    json!({
-        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-        "type": "AdaptiveCard",
-        "version": "1.4",
-        "fallbackText": fallback,
-        "msteams": { "width": "Full" },
-        "body": body,
-    })
-}
-
 fn body(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<Value> {
     let briefing = message.briefing;
     let word = state(message);
@@ -291,27 +269,6 @@ fn escape_inside(character: char) -> String {
     } else {
         character.to_string()
     }
-}
-
-fn is_markup(character: char) -> bool {
-    matches!(character, '\\' | '*' | '_' | '[' | ']' | '`' | '<' | '~')
-}
-
-/// Writes what Teams' Markdown would read as markup so that it shows:
-/// <https://learn.microsoft.com/en-us/microsoftteams/platform/task-modules-and-cards/cards/cards-format> (2026-11-22).
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    let digits = text.chars().take_while(char::is_ascii_digit).count();
-    for (index, character) in text.chars().enumerate() {
-        let everywhere = is_markup(character);
-        let at_start = index == 0 && matches!(character, '#' | '-' | '+' | '>');
-        let numbered = digits > 0 && index == digits && character == '.';
-        if everywhere || at_start || numbered {
-            escaped.push('\\');
-        }
-        escaped.push(character);
-    }
-    escaped
 }
 
 #[cfg(test)]

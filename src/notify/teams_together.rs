@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::Message;
+use super::adaptive_card::{envelope, escape, frame};
 use super::phrases::{self, Phrases};
-use super::plain::{DO_NOW, RING, foot_remarks, say, service, stands_in, words};
-use super::teams::{envelope, escape, frame};
+use super::plain::{DO_NOW, RING, say, stands_in};
+use super::plain_words::{foot_remarks, service, words};
 use super::text::{Clock, cut, lasted, line, reference};
 use crate::domain::notification::Reason;
 

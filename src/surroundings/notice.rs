@@ -8,8 +8,8 @@
 use jiff::Timestamp;
 
 use crate::domain::cell::{ProbeName, ReceiverName};
+use crate::domain::notification::named;
 use crate::domain::notification::{Briefing, Notification, Plain, Reason};
-use crate::domain::notification::{is_for, named};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Words;
 use crate::domain::verdict::Kind;
@@ -40,7 +40,7 @@ pub struct Notice {
 pub fn due(plan: &Plan, notice: &Notice, now: Timestamp) -> Vec<Notification> {
     let mut receivers: Vec<(&ReceiverName, Timestamp)> = Vec::new();
     for route in plan.routes.iter().filter(|route| route.notices) {
-        let concerned = notice.our_side || is_for(plan, route, &notice.probes);
+        let concerned = notice.our_side || plan.is_for(route, &notice.probes);
         let open_at = match &route.during {
             Some(hours) => hours.next_open(&plan.zone, now),
             None => Some(now),

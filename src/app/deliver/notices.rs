@@ -7,46 +7,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::channel_watch::Known;
 use super::sender::Sender;
 use super::state::Reach;
 use super::timing::elapsed;
 use super::worker::Worker;
 use crate::clock;
 use crate::domain::notification::{AllIsWell, Channel};
-use crate::notify::email::Thread;
 use crate::notify::{Class, Notice, SendError, Trouble};
 use crate::store::{Mark, StoreError};
-
-/// What a worker remembers of its own channel between two looks.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Watch {
-    /// The channel was looked at and works.
-    checked: bool,
-    /// Not to be looked at again before.
-    check_at: Option<Timestamp>,
-    /// Not to be told of again before, when telling failed.
-    notice_at: Option<Timestamp>,
-    well_at: Option<Timestamp>,
-    /// Whether others know of a trouble; `None`: it has to be looked up.
-    known: Option<Known>,
-    /// A trouble that no message to the fallback told of well enough, and why.
-    owed: Option<String>,
-    /// Since when there is the trouble that others know of, or are about to, and what it was then.
-    begun: Option<(Timestamp, String)>,
-    /// Which recipients have the mail about it.
-    mail: Thread,
-    /// When a fallback that forgets was last told.
-    stood_at: Option<Timestamp>,
-}
-
-/// What others know of a trouble of this channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
-    Nothing,
-    /// They may have been told, and nobody can tell.
-    Perhaps,
-    Told,
-}
 
 impl Worker {
     /// Does what there is to do beside messages; returns how long nothing more is due.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::Print;
-use super::notices::Watch;
+use super::channel_watch::Watch;
 use super::order::{self, Rules, Send, Step};
 use super::sender::{self, Sender};
 use super::state::{Reach, States};

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use lettre::message::Mailbox;
 use url::{Host, Url};
 
-use super::notify::{base, channel_secret, is_local};
+use super::endpoint::{base, channel_secret, is_local};
 use crate::config::Inputs;
 use crate::config::collections::{Many, Pairs};
 use crate::config::desk::{At, Desk, Place, quote};

@@ -3,19 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use url::{Host, Url};
+use url::Url;
 
 use super::channels;
+use super::endpoint::{base, channel_secret, is_local};
 use super::names::Names;
 use super::phrases::Setting;
 use super::quiet;
-use super::secrets;
 use crate::config::Inputs;
 use crate::config::collections::Many;
 use crate::config::desk::{At, Desk, Place, quote, suggest};
 use crate::config::leaf::Name;
 use crate::config::raw;
-use crate::config::special::Source;
 use crate::domain::cell::{EgressName, ProbeName, ReceiverName};
 use crate::domain::notification::{Channel, Escalation, Receiver, Route, Templates};
 use crate::domain::secret::Secret;
@@ -351,24 +350,6 @@ fn refuse_rings(receivers: &[Receiver], places: &HashMap<String, Place>, desk: &
     }
 }
 
-/// Fetches a channel's secret; a missing one is a warning, for the log then takes its messages.
-///
-/// `how` tells how to come by it; empty where that is said elsewhere.
-pub(super) fn channel_secret(
-    source: &At<Source>,
-    how: &str,
-    inputs: &dyn Inputs,
-    desk: &mut Desk<'_>,
-) -> Result<Secret, String> {
-    secrets::fetch(&source.value, inputs).inspect_err(|reason| {
-        let mut hint = "messages go to the log until it is there".to_owned();
-        if !how.is_empty() {
-            hint = format!("{hint}; {how}");
-        }
-        desk.warning(source.place, reason.clone(), hint);
-    })
-}
-
 fn slack(raw: raw::Slack, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Channel> {
     let token = raw.token.as_ref().map(|source| {
         let token = channel_secret(source, "", inputs, desk);
@@ -429,38 +410,6 @@ fn slack(raw: raw::Slack, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Option<Ch
         templates: Templates::default(),
         api: api?,
     })
-}
-
-/// The base of an API without a trailing slash; `like` is one that is right.
-pub(super) fn base(api: &At<String>, like: &str, desk: &mut Desk<'_>) -> Option<String> {
-    let parsed = Url::parse(&api.value).ok().filter(|url| {
-        url.has_host()
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && url.username().is_empty()
-    });
-    match parsed {
-        Some(url) if url.scheme() == "https" || url.scheme() == "http" && is_local(&url) => {
-            Some(api.value.trim_end_matches('/').to_owned())
-        }
-        Some(url) if url.scheme() == "http" => {
-            desk.error(
-                api.place,
-                "the token would be sent in the clear",
-                "use https",
-            );
-            None
-        }
-        _ => {
-            desk.hide_at(api.place);
-            desk.error(
-                api.place,
-                "is no base of an API",
-                format!("write it like \"{like}\""),
-            );
-            None
-        }
-    }
 }
 
 fn teams(
@@ -528,13 +477,4 @@ fn teams(
         );
     }
     Some(channel(Ok(Secret::new(webhook.expose().trim()))))
-}
-
-pub(super) fn is_local(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::notify::is_local;
+use super::endpoint::is_local;
 use super::secrets;
 use crate::config::Inputs;
 use crate::config::collections::Form;

@@ -11,20 +11,6 @@ use crate::domain::incident::{Incident, Standing};
 use crate::domain::moment::later;
 use crate::domain::plan::Plan;
 
-/// When it began, or came back last.
-pub(super) fn began(incident: &Incident) -> Timestamp {
-    incident.reopened_at.unwrap_or(incident.opened_at)
-}
-
-/// From when delays and reminders count; of what comes and goes, from the first time.
-pub(super) fn lasts_since(incident: &Incident) -> Timestamp {
-    if incident.comes_and_goes() {
-        incident.opened_at
-    } else {
-        began(incident)
-    }
-}
-
 /// The times at which a receiver is reminded.
 pub(super) fn remind<'a>(
     plan: &'a Plan,
@@ -55,7 +41,7 @@ pub(super) fn next_reminder(
     standing: &Standing,
 ) -> Option<Timestamp> {
     let remind = remind(plan, incident, &standing.receiver);
-    let since = lasts_since(incident);
+    let since = incident.lasts_since();
     let at = later(since, reminder_after(remind, standing.reminded)?);
     let Some(acknowledged) = &incident.acknowledged else {
         return Some(at);
@@ -83,7 +69,7 @@ pub(super) fn reminders_passed(
         return so_far + u32::from(promised.is_some_and(|at| at <= now));
     }
     let remind = remind(plan, incident, receiver);
-    let open_for = now.duration_since(lasts_since(incident)).as_secs_f64();
+    let open_for = now.duration_since(incident.lasts_since()).as_secs_f64();
     let passed = |n| reminder_after(remind, n).is_some_and(|due| due.as_secs_f64() <= open_for);
     let Some(last) = remind.last().filter(|last| !last.is_zero()) else {
         return so_far;

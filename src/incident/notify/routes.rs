@@ -3,12 +3,10 @@
 use jiff::Timestamp;
 
 use super::known_standing;
-use super::reminders::lasts_since;
 use crate::board::quiet::Quiet;
 use crate::domain::cell::ReceiverName;
 use crate::domain::incident::{Incident, IncidentCell, Subject};
 use crate::domain::moment::later;
-use crate::domain::notification::is_for;
 use crate::domain::notification::{Reason, Route};
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Severity;
@@ -48,7 +46,7 @@ pub(super) fn waiting(plan: &Plan, quiet: &Quiet, incident: &Incident) -> Vec<Op
             continue;
         }
         if !quiet.is_closed(place) {
-            let at = later(lasts_since(incident), route.after);
+            let at = later(incident.lasts_since(), route.after);
             add(&route.to, route.min_confidence, at);
         }
         let told = incident.told_receivers.contains(&route.to);
@@ -79,7 +77,7 @@ fn concerns(plan: &Plan, route: &Route, incident: &Incident) -> bool {
     let kinds = route.kinds.is_empty() || failing(&|member| route.kinds.contains(&member.kind));
     let severities =
         route.severities.is_empty() || route.severities.contains(&severity(plan, incident));
-    is_for(plan, route, &incident.probes) && egresses && kinds && severities
+    plan.is_for(route, &incident.probes) && egresses && kinds && severities
 }
 
 /// How much an incident matters: as much as the most important of its probes.

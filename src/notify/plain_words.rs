@@ -1,0 +1,56 @@
+//! What support staff read, piece by piece: the state, what is done, the service by its name.
+
+use super::Message;
+use super::text::{Clock, cut, line};
+use crate::domain::notification::{Briefing, Reason};
+
+pub(super) const WORDS_MAX: usize = 300;
+const SERVICE_MAX: usize = 100;
+
+/// How it stands, word first.
+pub(super) fn state(message: &Message<'_>) -> &'static str {
+    match message.reason {
+        Reason::Opened | Reason::Reopened => "PROBLEM",
+        Reason::Changed | Reason::Reminder | Reason::Acknowledged | Reason::Muted => {
+            "STILL A PROBLEM"
+        }
+        Reason::Resolved => "FIXED",
+        Reason::Notice => "FOR YOUR INFORMATION",
+    }
+}
+
+pub(super) fn doing(briefing: &Briefing) -> &'static str {
+    if briefing.our_side {
+        "We are working on it: the trouble is on our own side"
+    } else if briefing.cause_known {
+        "We have found where it goes wrong and are working to get it fixed"
+    } else {
+        "We are looking into it"
+    }
+}
+
+pub(super) fn service(briefing: &Briefing) -> String {
+    cut(&line(&briefing.service), SERVICE_MAX)
+}
+
+/// A text of the configuration; `None` when it says nothing.
+pub(super) fn words(text: Option<&String>) -> Option<String> {
+    let text = cut(&line(text?), WORDS_MAX);
+    (!text.is_empty()).then_some(text)
+}
+
+/// What must be said of the delivery itself; the names of other channels are no matter here.
+pub(super) fn foot_remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
+    let mut foot = Vec::new();
+    if message.late {
+        foot.push(format!(
+            "delivered late, happened at {} ({})",
+            clock.time(message.happened_at),
+            clock.place
+        ));
+    }
+    if message.repeat {
+        foot.push("may be a second copy of the same message".to_owned());
+    }
+    foot
+}
