@@ -240,8 +240,8 @@ fn no_files_import_each_other_in_a_ring() {
         let code: Vec<&str> = source.code().map(|(_, line)| line).collect();
         let to = edges.entry(from).or_default();
         for path in uses(&code.join("\n"), &source.path_in_crate()) {
-            let ends = (1..=path.len()).rev().map(|end| path[..end].join("::"));
-            let target = ends.filter_map(|path| modules.get_key_value(&path)).next();
+            let mut ends = (1..=path.len()).rev().map(|end| path[..end].join("::"));
+            let target = ends.find_map(|path| modules.get_key_value(&path));
             if let Some((target, _)) = target
                 && target != from
                 && !within(from, target)
