@@ -433,7 +433,7 @@ fn diagnosing() {
                     answer: None,
                     failure: None,
                 };
-                let judged = Box::new(Judged {
+                let judged = Arc::new(Judged {
                     observation,
                     verdict,
                 });

@@ -1,5 +1,6 @@
 //! The daemon: starts in one straight line, runs one loop, stops in reverse.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::asks::{Asks, Heard};
 use super::clicks::Clicks;
@@ -18,15 +19,13 @@ use super::self_watch::{Around, SelfWatch};
 use super::{load, round};
 use crate::clock;
 use crate::domain::action::Action;
-use crate::domain::cell::CellKey;
 use crate::domain::notification::{Channel, Receiver};
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::secret::mask;
 use crate::domain::surroundings::{Learned, Memory};
-use crate::domain::verdict::Kind;
-use crate::machine::monitor::{Effect, Event, Judged, Monitor};
-use crate::machine::schedule::{Asked, Start, Timetable};
+use crate::machine::driver::{Driver, Hands};
+use crate::machine::{Effect, Event, Judged, Known, Machine, RunId, Start};
 use crate::notify::slack_socket::Patience;
 use crate::probe::Prober;
 use crate::store::Store;
@@ -115,41 +114,46 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     let keeper = Keeper::start(store.clone());
     let mut asks = Asks::start(store.clone(), silences.clone(), clicks);
 
-    let now = clock::now();
+    let known = Known {
+        incidents: known.incidents,
+        next_number: known.next_number,
+        silences,
+        memory,
+    };
+    let machine = Machine::new(plan.clone(), known, clock::now());
     let mut state = Loop {
-        monitor: Monitor::new(plan.clone(), known.incidents, known.next_number)
-            .with_silences(silences)
-            .remembering(memory, now),
-        timetable: Timetable::new(&plan, now),
-        plan,
-        prober,
-        store: store.clone(),
-        keeper,
-        listener: options.listener,
+        driver: Driver::new(machine),
+        work: Work {
+            plan,
+            prober,
+            store: store.clone(),
+            keeper,
+            listener: options.listener,
+            runs: JoinSet::new(),
+            stops: HashMap::new(),
+            changed: false,
+            own,
+        },
         deliver: Some(deliver),
         clicks: None,
         messages: options.messages,
         actions,
-        runs: JoinSet::new(),
-        starts: Vec::new(),
         refused: false,
-        own,
     };
     state.listen();
-    state.own.incidents(&state.monitor);
+    state.work.own.incidents(state.driver.machine());
     tracing::info!(
-        cells = state.plan.cells().count(),
-        store = %state.plan.store.path.display(),
+        cells = state.work.plan.cells().count(),
+        store = %state.work.plan.store.path.display(),
         "edgewatch {} is probing",
         env!("CARGO_PKG_VERSION"),
     );
-    state.own.ready();
-    if let Some(listener) = &mut state.listener {
-        listener(News::Started(state.own.address()));
+    state.work.own.ready();
+    if let Some(listener) = &mut state.work.listener {
+        listener(News::Started(state.work.own.address()));
     }
 
     loop {
-        state.start_due(clock::now());
         let nap = state.nap(clock::now());
         tokio::select! {
             biased;
@@ -157,40 +161,37 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
                 Some(Command::Reload) => state.reload(options.config.as_deref()).await,
                 Some(Command::Stop) | None => break,
             },
-            _ = state.own.beats.tick() => {
-                state.beat(clock::now());
+            _ = state.work.own.beats.tick() => {
+                state.work.own.beat(around(&state.driver, &state.work.keeper, clock::now()));
                 if state.deliver.is_none() {
                     state.deliver_anew().await;
                 }
             }
-            Some(question) = state.own.questions.recv() => {
-                state.own.answer(question, around(
-                    &state.timetable,
-                    &state.monitor,
-                    &state.keeper,
-                    clock::now(),
-                ));
+            Some(question) = state.work.own.questions.recv() => {
+                let around = around(&state.driver, &state.work.keeper, clock::now());
+                state.work.own.answer(question, around);
             }
             heard = asks.next() => state.heard(heard, clock::now()),
-            Some(ended) = state.runs.join_next(), if !state.runs.is_empty() => state.ended(ended),
+            Some(ended) = state.work.runs.join_next(), if !state.work.runs.is_empty() => {
+                if let Some(event) = state.work.ended(ended) {
+                    state.step(event, clock::now());
+                }
+            }
             () = tokio::time::sleep(nap) => state.step(Event::Tick, clock::now()),
         }
     }
 
     tracing::info!("stopping");
-    state.own.stopping();
+    let mut work = state.work;
+    work.own.stopping();
     if let Some(clicks) = state.clicks {
         clicks.stop().await;
     }
     asks.stop();
-    state.runs.shutdown().await;
-    state.own.stopped(around(
-        &state.timetable,
-        &state.monitor,
-        &state.keeper,
-        clock::now(),
-    ));
-    state.keeper.stop(STOP_STEP).await;
+    work.runs.shutdown().await;
+    work.own
+        .stopped(around(&state.driver, &work.keeper, clock::now()));
+    work.keeper.stop(STOP_STEP).await;
     if let Some(deliver) = state.deliver {
         deliver.stop(STOP_STEP).await;
     }
@@ -199,26 +200,31 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
 }
 
 struct Loop {
-    plan: Arc<Plan>,
-    monitor: Monitor,
-    timetable: Timetable,
-    prober: Arc<Prober>,
-    store: Store,
-    keeper: Keeper,
-    listener: Option<Listener>,
+    driver: Driver,
+    work: Work,
     /// `None` only while delivery can't be started again after a reload.
     deliver: Option<Deliver>,
     /// `None` where nobody takes actions.
     clicks: Option<Clicks>,
     messages: Print,
     actions: Option<mpsc::Sender<Action>>,
-    /// Runs in flight, by the cell that was due; a panic in one stays in its task and gives the cell back
-    /// without a verdict.
-    runs: JoinSet<(CellKey, Option<Judged>)>,
-    /// Kept between rounds so that starting cells allocates nothing.
-    starts: Vec<Start>,
     /// The last reload was refused, and told.
     refused: bool,
+}
+
+/// What carries out what the machine wants: tasks that probe, the store, whoever listens.
+struct Work {
+    plan: Arc<Plan>,
+    prober: Arc<Prober>,
+    store: Store,
+    keeper: Keeper,
+    listener: Option<Listener>,
+    /// Runs in flight; a panic in one stays in its task, and the run is lost.
+    runs: JoinSet<(RunId, Option<Judged>)>,
+    /// How to end each of them.
+    stops: HashMap<RunId, AbortHandle>,
+    /// An incident changed since the self-watch was shown them.
+    changed: bool,
     own: SelfWatch,
 }
 
@@ -246,68 +252,43 @@ fn shown(path: &std::path::Path) -> String {
 }
 
 /// What the self-watch is shown of the loop.
-fn around<'a>(
-    timetable: &'a Timetable,
-    monitor: &'a Monitor,
-    keeper: &Keeper,
-    now: Timestamp,
-) -> Around<'a> {
+fn around<'a>(driver: &'a Driver, keeper: &Keeper, now: Timestamp) -> Around<'a> {
     Around {
-        timetable,
-        monitor,
+        machine: driver.machine(),
         waiting_changes: keeper.waiting(),
         now,
     }
 }
 
-impl Loop {
-    fn beat(&mut self, now: Timestamp) {
-        self.own
-            .beat(around(&self.timetable, &self.monitor, &self.keeper, now));
-    }
-
-    fn start_due(&mut self, now: Timestamp) {
-        let room = self.plan.runs_in_flight_max.saturating_sub(self.runs.len());
-        self.timetable.due(now, room, &mut self.starts);
-        for start in self.starts.drain(..) {
-            if !self.monitor.wants(&start.cell, start.purpose) {
-                self.timetable.finished(&start.cell);
-                continue;
+impl Hands for Work {
+    fn start(&mut self, start: Start, _: Timestamp) {
+        if start.purpose != Purpose::Schedule {
+            tracing::debug!(cell = %start.cell, purpose = start.purpose.as_str(), "extra run: {}", start.why);
+        }
+        let (plan, prober) = (self.plan.clone(), self.prober.clone());
+        let number = start.run;
+        let stop = self.runs.spawn(async move {
+            let run = round::run(&plan, &prober, &start.cell, start.purpose, start.due_at);
+            let judged = AssertUnwindSafe(run).catch_unwind().await.ok();
+            if judged.is_none() {
+                let cell = &start.cell;
+                tracing::error!(%cell, "a run panicked; please report this, with the message above");
             }
-            let aimed = match start.purpose {
-                Purpose::Schedule => self.monitor.aim(&start.cell, start.due_at),
-                _ => None,
-            };
-            let (plan, prober) = (self.plan.clone(), self.prober.clone());
-            self.runs.spawn(async move {
-                let cell = aimed.as_ref().unwrap_or(&start.cell);
-                let run = round::run(&plan, &prober, cell, start.purpose, start.due_at);
-                let judged = AssertUnwindSafe(run).catch_unwind().await.ok();
-                (start.cell, judged)
-            });
-        }
-        self.own.turned(&self.timetable);
+            (start.run, judged)
+        });
+        self.stops.insert(number, stop);
     }
 
-    /// Until the next thing that is due.
-    fn nap(&self, now: Timestamp) -> Duration {
-        let next = [self.timetable.next_wake(), self.monitor.next_wake()]
-            .into_iter()
-            .flatten()
-            .min();
-        match next {
-            Some(at) => Duration::try_from(at.duration_since(now))
-                .unwrap_or(Duration::ZERO)
-                .min(NAP_MAX),
-            None => NAP_MAX,
+    fn cancel(&mut self, run: RunId) {
+        if let Some(stop) = self.stops.remove(&run) {
+            tracing::warn!("{run} did not end in time and was given up");
+            stop.abort();
         }
     }
 
-    fn ended(&mut self, ended: Result<(CellKey, Option<Judged>), tokio::task::JoinError>) {
-        let Ok((cell, judged)) = ended else { return };
-        self.timetable.finished(&cell);
-        match judged {
-            Some(judged) => {
+    fn keep(&mut self, effect: Effect, _: Timestamp) {
+        match effect {
+            Effect::Record(judged) => {
                 self.own.ended(&judged);
                 self.store.record(&judged.observation, &judged.verdict);
                 tracing::debug!(
@@ -318,20 +299,75 @@ impl Loop {
                     took_ms = judged.observation.took.as_millis() as u64,
                     "run"
                 );
-                if let Some(wait) = judged.verdict.retry_after
-                    && judged.verdict.kind == Kind::RateLimited
-                {
-                    let now = clock::now();
-                    self.timetable
-                        .hold(&cell, now.saturating_add(wait).unwrap_or(now), now);
-                }
                 if let Some(listener) = &mut self.listener {
                     listener(News::Judged(&judged));
                 }
-                self.step(Event::Observed(Box::new(judged)), clock::now());
             }
-            None => self.panicked(&cell),
+            Effect::VerdictChanged(change) => self.store.note_verdict(&change),
+            Effect::Learned(learned) => {
+                for notice in &learned.notifications {
+                    let receiver = &notice.receiver;
+                    tracing::info!(%receiver, "notice: {}", notice.briefing.headline);
+                }
+                self.keeper.learned(learned);
+            }
+            Effect::Save(change) => {
+                for entry in &change.timeline {
+                    tracing::info!(
+                        incident = change.incident.number,
+                        what = entry.what.as_str(),
+                        "{}",
+                        entry.text
+                    );
+                }
+                self.changed = true;
+                self.own.changed(&change);
+                if let Some(listener) = &mut self.listener {
+                    listener(News::Changed(&change));
+                }
+                self.keeper.change(change);
+            }
+            Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) => {}
         }
+    }
+}
+
+impl Work {
+    /// What the machine is told of a task that ended; `None`: it was given up before.
+    fn ended(
+        &mut self,
+        ended: Result<(RunId, Option<Judged>), tokio::task::JoinError>,
+    ) -> Option<Event> {
+        let (run, judged) = ended.ok()?;
+        self.stops.remove(&run);
+        Some(match judged {
+            Some(judged) => Event::Ended {
+                run,
+                judged: Arc::new(judged),
+            },
+            None => {
+                self.own.panicked();
+                Event::Lost { run }
+            }
+        })
+    }
+}
+
+impl Loop {
+    fn step(&mut self, event: Event, now: Timestamp) {
+        self.driver.step(event, now, &mut self.work);
+        self.work.own.turned(self.driver.machine());
+        if std::mem::take(&mut self.work.changed) {
+            self.work.own.incidents(self.driver.machine());
+        }
+    }
+
+    /// Until the next thing that is due.
+    fn nap(&self, now: Timestamp) -> Duration {
+        let wait = self.driver.wake().unwrap_or(now).duration_since(now);
+        Duration::try_from(wait)
+            .unwrap_or(Duration::ZERO)
+            .min(NAP_MAX)
     }
 
     /// Applies what somebody asked for.
@@ -343,7 +379,7 @@ impl Loop {
             }
             Heard::Acknowledged { incident, by, ask } => {
                 self.step(Event::Acknowledged { incident, by }, now);
-                let mut open = self.monitor.incidents();
+                let mut open = self.driver.machine().incidents();
                 let answer = if open.any(|known| known.number == incident) {
                     "acknowledged"
                 } else {
@@ -351,75 +387,23 @@ impl Loop {
                     "not open"
                 };
                 if let Some(ask) = ask {
-                    self.keeper.answer(ask, answer);
+                    self.work.keeper.answer(ask, answer);
                 }
             }
-        }
-    }
-
-    fn panicked(&mut self, cell: &CellKey) {
-        self.own.panicked();
-        tracing::error!(%cell, "a run panicked; please report this, with the message above");
-    }
-
-    fn step(&mut self, event: Event, now: Timestamp) {
-        let mut changed = false;
-        for effect in self.monitor.step(event, now) {
-            match effect {
-                Effect::Run {
-                    cell,
-                    at,
-                    purpose,
-                    why,
-                    ..
-                } => {
-                    tracing::debug!(%cell, purpose = purpose.as_str(), "extra run: {why}");
-                    if self.timetable.ask(&cell, at, purpose, &why) == Asked::Unknown {
-                        tracing::debug!(%cell, "an extra run was asked of a cell that the plan no longer has");
-                    }
-                }
-                Effect::VerdictChanged(change) => self.store.note_verdict(&change),
-                Effect::Learned(learned) => {
-                    for notice in &learned.notifications {
-                        let receiver = &notice.receiver;
-                        tracing::info!(%receiver, "notice: {}", notice.briefing.headline);
-                    }
-                    self.keeper.learned(learned);
-                }
-                Effect::Save(change) => {
-                    for entry in &change.timeline {
-                        tracing::info!(
-                            incident = change.incident.number,
-                            what = entry.what.as_str(),
-                            "{}",
-                            entry.text
-                        );
-                    }
-                    changed = true;
-                    self.own.changed(&change);
-                    if let Some(listener) = &mut self.listener {
-                        listener(News::Changed(&change));
-                    }
-                    self.keeper.change(change);
-                }
-            }
-        }
-        if changed {
-            self.own.incidents(&self.monitor);
         }
     }
 
     /// Reads the file again; a faulty one leaves everything as it is, and shows wherever we are watched.
     async fn reload(&mut self, config: Option<&std::path::Path>) {
         let Some(path) = config else { return };
-        self.own.reloading();
+        self.work.own.reloading();
         if let Err(why) = self.take(path).await {
             tracing::error!(
                 "{} was not taken, the old one stays in force:\n{why}",
                 path.display()
             );
-            let around = around(&self.timetable, &self.monitor, &self.keeper, clock::now());
-            self.own.refused(&self.plan, &why, around);
+            let around = around(&self.driver, &self.work.keeper, clock::now());
+            self.work.own.refused(&self.work.plan, &why, around);
             if !std::mem::replace(&mut self.refused, true) {
                 let faults = why.lines().filter(|line| !line.starts_with(' '));
                 let faults = faults.take(FAULTS_TOLD);
@@ -449,50 +433,49 @@ impl Loop {
 
     /// Tells those who want notices.
     fn notice(&self, notice: Notice) {
-        let secrets = self.plan.secrets();
+        let secrets = self.work.plan.secrets();
         let because = notice
             .because
             .iter()
             .map(|text| mask(text, &secrets))
             .collect();
         let notice = Notice { because, ..notice };
-        self.keeper.learned(Box::new(Learned {
+        self.work.keeper.learned(Box::new(Learned {
             memory: Memory::default(),
-            notifications: notice::due(&self.plan, &notice, clock::now()),
+            notifications: notice::due(&self.work.plan, &notice, clock::now()),
         }));
     }
 
     async fn take(&mut self, path: &std::path::Path) -> Result<(), String> {
         let checked = load::load(path).map_err(|e| e.to_string())?;
         let prober = Prober::new(&checked.plan)?;
-        let prepared = self.own.prepare(&checked.plan).await?;
+        let prepared = self.work.own.prepare(&checked.plan).await?;
         load::log_warnings(&checked);
-        if self.plan.store != checked.plan.store {
+        if self.work.plan.store != checked.plan.store {
             tracing::warn!(
                 "what {} says of the store is taken at the next start; until then {} is kept as before",
                 path.display(),
-                self.plan.store.path.display()
+                self.work.plan.store.path.display()
             );
         }
         let now = clock::now();
-        let receivers_changed = self.plan.receivers != checked.plan.receivers;
+        let receivers_changed = self.work.plan.receivers != checked.plan.receivers;
         // The open store stays as it is, and the plan says what is.
-        let store = self.plan.store.clone();
-        self.plan = Arc::new(Plan {
+        let store = self.work.plan.store.clone();
+        self.work.plan = Arc::new(Plan {
             store,
             ..checked.plan
         });
-        self.store.mask(self.plan.secrets());
-        self.prober = Arc::new(prober);
-        self.timetable.replace(&self.plan, now);
-        self.step(Event::PlanReplaced(self.plan.clone()), now);
+        self.work.store.mask(self.work.plan.secrets());
+        self.work.prober = Arc::new(prober);
+        self.step(Event::PlanReplaced(self.work.plan.clone()), now);
         if receivers_changed || self.deliver.is_none() {
             self.deliver_anew().await;
         }
-        let around = around(&self.timetable, &self.monitor, &self.keeper, clock::now());
-        self.own.taken(&self.plan, prepared, around);
+        let around = around(&self.driver, &self.work.keeper, clock::now());
+        self.work.own.taken(&self.work.plan, prepared, around);
         tracing::info!(
-            cells = self.plan.cells().count(),
+            cells = self.work.plan.cells().count(),
             "{} is in force",
             path.display()
         );
@@ -502,7 +485,8 @@ impl Loop {
     /// Hears the buttons of the present plan's receivers.
     fn listen(&mut self) {
         let actions = self.actions.as_ref();
-        self.clicks = actions.map(|a| Clicks::start(&self.plan.receivers, &Patience::default(), a));
+        self.clicks =
+            actions.map(|a| Clicks::start(&self.work.plan.receivers, &Patience::default(), a));
     }
 
     /// Stops the workers and starts those of the present plan; what was on its way is looked for first.
@@ -514,9 +498,9 @@ impl Loop {
             deliver.stop(STOP_STEP).await;
         }
         self.listen();
-        let receivers = drawn(&self.plan.receivers, self.actions.is_some());
+        let receivers = drawn(&self.work.plan.receivers, self.actions.is_some());
         match Deliver::start(
-            self.store.clone(),
+            self.work.store.clone(),
             &receivers,
             Timing::default(),
             self.messages.clone(),

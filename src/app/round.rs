@@ -16,7 +16,7 @@ use crate::clock;
 use crate::domain::cell::CellKey;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
-use crate::machine::monitor::Judged;
+use crate::machine::Judged;
 use crate::machine::politeness::Pace;
 use crate::probe::Prober;
 use crate::read::classify;

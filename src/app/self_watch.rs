@@ -17,8 +17,7 @@ use crate::domain::incident::Subject;
 use crate::domain::mute::Silence;
 use crate::domain::plan::{Listen, Plan};
 use crate::domain::secret::mask;
-use crate::machine::monitor::{Judged, Monitor};
-use crate::machine::schedule::Timetable;
+use crate::machine::{Judged, Machine};
 use crate::store::Store;
 use crate::telemetry::listener::{self, Bound, Question};
 use crate::telemetry::progress::{Limits, Progress, Seen, Stall};
@@ -40,8 +39,7 @@ const QUESTIONS_MAX: usize = 16;
 /// What the loop knows and this does not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Around<'a> {
-    pub(super) timetable: &'a Timetable,
-    pub(super) monitor: &'a Monitor,
+    pub(super) machine: &'a Machine,
     /// Changes that wait for the store.
     pub(super) waiting_changes: usize,
     pub(super) now: Timestamp,
@@ -158,9 +156,9 @@ impl SelfWatch {
         }
     }
 
-    pub(super) fn incidents(&mut self, monitor: &Monitor) {
+    pub(super) fn incidents(&mut self, machine: &Machine) {
         let (mut partner, mut ours) = (0, 0);
-        for incident in monitor.incidents() {
+        for incident in machine.incidents() {
             *(match incident.subject {
                 Subject::Host(_) | Subject::Partner(_) => &mut partner,
                 Subject::OurNetwork => &mut ours,
@@ -171,14 +169,14 @@ impl SelfWatch {
     }
 
     /// Shows how runs stand; called at every turn of the loop.
-    pub(super) fn turned(&self, timetable: &Timetable) {
-        self.meters.runs(&self.runs_now(timetable));
+    pub(super) fn turned(&self, machine: &Machine) {
+        self.meters.runs(&self.runs_now(machine));
     }
 
     /// Looks whether the daemon is at work, and tells whoever must hear of it.
     pub(super) fn beat(&mut self, around: Around<'_>) {
         let now = around.now;
-        let runs = self.runs_now(around.timetable);
+        let runs = self.runs_now(around.machine);
         let health = self.store.health();
         let seen = Seen {
             ended: runs.ended,
@@ -360,8 +358,8 @@ impl SelfWatch {
         }
     }
 
-    fn runs_now(&self, timetable: &Timetable) -> Runs {
-        let counts = timetable.counts();
+    fn runs_now(&self, machine: &Machine) -> Runs {
+        let counts = machine.counts();
         Runs {
             in_flight: counts.in_flight as u64,
             waiting: counts.waiting as u64,
@@ -381,7 +379,7 @@ impl SelfWatch {
             listen: self.address(),
             plan: self.plan.clone(),
             reload: self.reload.clone(),
-            runs: self.runs_now(around.timetable),
+            runs: self.runs_now(around.machine),
             incidents_open: self.incidents_open,
             store: StoreFacts {
                 waiting_changes: around.waiting_changes as u64,
@@ -391,18 +389,18 @@ impl SelfWatch {
             heartbeat: self.pulse.configured.is_some().then(|| self.told.facts()),
             stalled: self.stalled.map(|stall| stall.to_string()),
             silences: around
-                .monitor
+                .machine
                 .silences(around.now)
                 .take(SILENCES_TOLD)
                 .map(silence_facts)
                 .collect(),
             more_silences: around
-                .monitor
+                .machine
                 .silences(around.now)
                 .skip(SILENCES_TOLD)
                 .count() as u64,
             maintenance: around
-                .monitor
+                .machine
                 .maintenance(around.now)
                 .map(|in_force| maintenance_facts(&in_force))
                 .collect(),

@@ -16,7 +16,7 @@ use crate::domain::verdict::{Kind, Maker, Verdict};
 /// Whatever can cause work.
 #[derive(Debug, Clone)]
 pub enum Event {
-    Observed(Box<Judged>),
+    Observed(Arc<Judged>),
     /// Time went by; due at [`crate::machine::monitor::Monitor::next_wake`], harmless at any other time.
     Tick,
     PlanReplaced(Arc<Plan>),
@@ -30,7 +30,7 @@ pub enum Event {
 }
 
 /// A run and what it means.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
     pub observation: Observation,
     pub verdict: Verdict,

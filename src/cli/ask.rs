@@ -14,7 +14,7 @@ use crate::cli::exit;
 use crate::domain::cell::CellKey;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
-use crate::machine::monitor::Judged;
+use crate::machine::Judged;
 use crate::report::{conclusion, matrix, verdict};
 
 /// Which levels of the matrix a command is about; an empty list: all of them.

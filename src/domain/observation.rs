@@ -11,7 +11,7 @@ use super::cell::{CellKey, TlsVersion};
 /// What one run of one cell saw.
 ///
 /// At least one of `answer` and `failure` is there; both when a body broke off after the headers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
     pub cell: CellKey,
     pub purpose: Purpose,

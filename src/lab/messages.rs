@@ -175,7 +175,7 @@ impl Loop<'_> {
             self.last_sent[host] = at;
         }
         let pop = pop.map(|pop| self.scenario.universe.pops[usize::from(pop)].as_str());
-        let judged = Box::new(judged(cell, kind, pop, at, purpose));
+        let judged = Arc::new(judged(cell, kind, pop, at, purpose));
         let effects = self.monitor.step(Event::Observed(judged), timestamp(at));
         self.apply(at, effects);
     }

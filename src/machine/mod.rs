@@ -1,8 +1,299 @@
-//! The loop that decides: events in, effects out, and when each cell is due.
+//! The machine that decides: `(state, event, now) → effects`. The one door of the rules.
+//!
+//! Timetable and monitor are one: it says which run starts ([`Effect::Start`]), hears how it ended
+//! ([`Event::Ended`], [`Event::Lost`]), and says what is to be stored and told. Nothing but [`Machine::step`]
+//! changes it, so a log of events rebuilds it; it has no clock, no sockets and no log. A [`driver::Driver`] turns
+//! effects into deeds, in the daemon as in a simulation.
+//!
+//! What holds of every driver is here and not in one of them: politeness, the bound on runs in flight, a host's
+//! wish to be left alone (`Retry-After`), and that a run of which nobody hears again is given up, so that its cell
+//! runs again.
 
-// The loop: events in, effects out.
+// Who carries the effects out.
+pub mod driver;
+// The rules: which incident a run makes, keeps or ends.
 pub mod monitor;
 // When one host may be asked again.
 pub(crate) mod politeness;
 // When each cell is due.
 pub mod schedule;
+// Runs that have begun and not ended.
+mod flights;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+pub use crate::board::events::Judged;
+pub use flights::RunId;
+pub use schedule::Counts;
+
+use crate::board::events as within;
+use crate::board::quiet::InForce;
+use crate::domain::cell::CellKey;
+use crate::domain::change::{Change, VerdictChange};
+use crate::domain::incident::{Acknowledged, Incident};
+use crate::domain::mute::Silence;
+use crate::domain::observation::Purpose;
+use crate::domain::plan::Plan;
+use crate::domain::surroundings::{Learned, Memory};
+use crate::domain::verdict::Kind;
+use flights::{Flights, Landing};
+use monitor::Monitor;
+use schedule::{Due, Timetable};
+
+/// Whatever can cause work.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A run that was started came home; how, says its verdict.
+    Ended {
+        run: RunId,
+        judged: Arc<Judged>,
+    },
+    /// A run that was started ended without an answer of any sort: its task is gone.
+    Lost {
+        run: RunId,
+    },
+    /// Time went by; due when [`Effect::WakeAt`] says so, harmless at any other time.
+    Tick,
+    PlanReplaced(Arc<Plan>),
+    /// Somebody looks after the incident with this number.
+    Acknowledged {
+        incident: u64,
+        by: Acknowledged,
+    },
+    /// These silences, which the store has, are in force in place of those before.
+    Silenced(Vec<Silence>),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Make this run now, and tell how it ended.
+    Start(Start),
+    /// Nobody waits for this run any more; end it if it still goes on.
+    Cancel {
+        run: RunId,
+    },
+    /// Store a run with its verdict.
+    Record(Arc<Judged>),
+    /// Store an incident with its timeline and its notifications, together or not at all.
+    Save(Box<Change>),
+    VerdictChanged(VerdictChange),
+    /// Store what was learned of fronts and of our own side, with the notices of it.
+    Learned(Box<Learned>),
+    /// [`Event::Tick`] is due then, and no longer when it was due before.
+    WakeAt(Timestamp),
+}
+
+/// A run that starts now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    pub run: RunId,
+    pub cell: CellKey,
+    pub purpose: Purpose,
+    /// When it should have started; the rest is our lateness, never the partner's.
+    pub due_at: Timestamp,
+    /// Why it runs, for people; "scheduled" for scheduled runs.
+    pub why: Arc<str>,
+}
+
+/// What is known from before the start.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Open incidents, and those resolved lately.
+    pub incidents: Vec<Incident>,
+    /// The least number that a new incident may have.
+    pub next_number: u64,
+    pub silences: Vec<Silence>,
+    pub memory: Memory,
+}
+
+/// All that the rules remember between two events.
+#[derive(Debug)]
+pub struct Machine {
+    plan: Arc<Plan>,
+    monitor: Monitor,
+    timetable: Timetable,
+    flights: Flights,
+    /// What was said last of the next tick.
+    wake: Option<Timestamp>,
+    /// Kept between steps so that starting cells allocates nothing.
+    due: Vec<Due>,
+}
+
+impl Machine {
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, known: Known, now: Timestamp) -> Self {
+        let timetable = Timetable::new(&plan, now);
+        Self::with(plan, known, timetable, now)
+    }
+
+    /// One of which only some cells run by the schedule; the others are asked when it takes them to know.
+    #[must_use]
+    pub fn sparse(plan: Arc<Plan>, scheduled: &BTreeSet<CellKey>, now: Timestamp) -> Self {
+        let timetable = Timetable::sparse(&plan, scheduled, now);
+        Self::with(plan, Known::default(), timetable, now)
+    }
+
+    fn with(plan: Arc<Plan>, known: Known, timetable: Timetable, now: Timestamp) -> Self {
+        Self {
+            monitor: Monitor::new(Arc::clone(&plan), known.incidents, known.next_number)
+                .with_silences(known.silences)
+                .remembering(known.memory, now),
+            timetable,
+            flights: Flights::default(),
+            wake: None,
+            due: Vec::new(),
+            plan,
+        }
+    }
+
+    /// Applies one event; `now` is the time at which it is applied, UTC.
+    pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.give_up(now, &mut effects);
+        match event {
+            Event::Ended { run, judged } => self.ended(run, &judged, now, &mut effects),
+            Event::Lost { run } => {
+                if let Landing::Home(flight) = self.flights.land(run) {
+                    self.timetable.finished(&flight.due);
+                }
+            }
+            Event::Tick => {}
+            Event::PlanReplaced(plan) => {
+                self.plan = Arc::clone(&plan);
+                self.timetable.replace(&plan, now);
+                self.ask_monitor(within::Event::PlanReplaced(plan), now, &mut effects);
+            }
+            Event::Acknowledged { incident, by } => {
+                let event = within::Event::Acknowledged { incident, by };
+                self.ask_monitor(event, now, &mut effects);
+            }
+            Event::Silenced(silences) => {
+                self.ask_monitor(within::Event::Silenced(silences), now, &mut effects);
+            }
+        }
+        if self.monitor.next_wake().is_some_and(|at| at <= now) {
+            self.ask_monitor(within::Event::Tick, now, &mut effects);
+        }
+        self.start_due(now, &mut effects);
+        let wakes = [
+            self.timetable.next_wake(),
+            self.monitor.next_wake(),
+            self.flights.next_deadline(),
+        ];
+        let wake = wakes.into_iter().flatten().min().unwrap_or(Timestamp::MAX);
+        if self.wake.replace(wake) != Some(wake) {
+            effects.push(Effect::WakeAt(wake));
+        }
+        effects
+    }
+
+    fn ended(
+        &mut self,
+        run: RunId,
+        judged: &Arc<Judged>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.flights.land(run) {
+            Landing::Home(flight) => self.timetable.finished(&flight.due),
+            Landing::Late => {}
+            Landing::Twice => return,
+        }
+        effects.push(Effect::Record(Arc::clone(judged)));
+        if let Some(wait) = judged.verdict.retry_after
+            && judged.verdict.kind == Kind::RateLimited
+        {
+            let until = now.saturating_add(wait).unwrap_or(now);
+            self.timetable.hold(&judged.observation.cell, until, now);
+        }
+        self.ask_monitor(within::Event::Observed(Arc::clone(judged)), now, effects);
+    }
+
+    /// Gives back the cells of runs that ought to have ended long ago.
+    fn give_up(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        while let Some((run, flight)) = self.flights.overdue(now) {
+            self.timetable.finished(&flight.due);
+            effects.push(Effect::Cancel { run });
+        }
+    }
+
+    fn ask_monitor(&mut self, event: within::Event, now: Timestamp, effects: &mut Vec<Effect>) {
+        for effect in self.monitor.step(event, now) {
+            effects.push(match effect {
+                within::Effect::Run {
+                    cell,
+                    at,
+                    purpose,
+                    why,
+                    ..
+                } => {
+                    // A cell that the plan no longer has is not asked.
+                    let _ = self.timetable.ask(&cell, at, purpose, &why);
+                    continue;
+                }
+                within::Effect::Save(change) => Effect::Save(change),
+                within::Effect::VerdictChanged(change) => Effect::VerdictChanged(change),
+                within::Effect::Learned(learned) => Effect::Learned(learned),
+            });
+        }
+    }
+
+    fn start_due(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let room = self
+            .plan
+            .runs_in_flight_max
+            .saturating_sub(self.flights.len());
+        let mut starts = std::mem::take(&mut self.due);
+        self.timetable.due(now, room, &mut starts);
+        for due in starts.drain(..) {
+            if !self.monitor.wants(&due.cell, due.purpose) {
+                self.timetable.finished(&due.cell);
+                continue;
+            }
+            let aimed = match due.purpose {
+                Purpose::Schedule => self.monitor.aim(&due.cell, due.due_at),
+                _ => None,
+            };
+            let cell = aimed.unwrap_or_else(|| due.cell.clone());
+            let patience = self.plan.probe(&cell.probe).map(|probe| probe.timeout);
+            effects.push(Effect::Start(Start {
+                run: self
+                    .flights
+                    .begin(due.cell, now, patience.unwrap_or_default()),
+                cell,
+                purpose: due.purpose,
+                due_at: due.due_at,
+                why: due.why,
+            }));
+        }
+        self.due = starts;
+    }
+
+    /// What is going on, and what has happened since the start.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.timetable.counts()
+    }
+
+    /// Open incidents, our own network's last.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.monitor.incidents()
+    }
+
+    /// Silences that are in force.
+    pub fn silences(&self, now: Timestamp) -> impl Iterator<Item = &Silence> {
+        self.monitor.silences(now)
+    }
+
+    /// Maintenance that goes on.
+    pub fn maintenance(&self, now: Timestamp) -> impl Iterator<Item = InForce<'_>> {
+        self.monitor.maintenance(now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -119,13 +119,6 @@ impl Monitor {
         self
     }
 
-    /// The same, with another belief about the background of weak failures.
-    #[must_use]
-    pub fn with_background(mut self, background: Background) -> Self {
-        self.ground.background = background;
-        self
-    }
-
     /// The same, with the silences that are in force at the start.
     #[must_use]
     pub fn with_silences(mut self, silences: Vec<Silence>) -> Self {
@@ -205,7 +198,6 @@ impl Monitor {
     }
 
     /// When [`Event::Tick`] is due next; `None`: not before another event.
-    #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
         if self.fresh {
             return Some(Timestamp::UNIX_EPOCH);

@@ -34,12 +34,10 @@ use crate::lang::cron::Cron;
 
 /// A run that may start now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Start {
+pub struct Due {
     pub cell: CellKey,
     pub purpose: Purpose,
-    /// When it should have started; the rest is our lateness, never the partner's.
     pub due_at: Timestamp,
-    /// Why it runs, for people; "scheduled" for scheduled runs.
     pub why: Arc<str>,
 }
 
@@ -187,16 +185,25 @@ const FIRST_A_SECOND: Micros = 100;
 const STEP_IGNORED: Micros = SECOND;
 
 impl Timetable {
-    #[must_use]
     pub fn new(plan: &Plan, now: Timestamp) -> Self {
+        Self::first(plan, now, |_| true)
+    }
+
+    /// The same, where only some cells ever fall due by themselves.
+    pub fn sparse(plan: &Plan, scheduled: &BTreeSet<CellKey>, now: Timestamp) -> Self {
+        Self::first(plan, now, |cell| scheduled.contains(cell))
+    }
+
+    fn first(plan: &Plan, now: Timestamp, scheduled: impl Fn(&CellKey) -> bool) -> Self {
         let mut table = Self::of(plan, now.as_microsecond());
-        let cells: Vec<u32> = (0..table.slots.len() as u32).collect();
+        let cells = (0..table.slots.len() as u32)
+            .filter(|cell| scheduled(&table.slots[*cell as usize].key))
+            .collect::<Vec<u32>>();
         table.schedule_first(&cells);
         table
     }
 
     /// When [`Timetable::due`] should be called next; `None`: not before something else happens.
-    #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
         let Reverse((at, _)) = self.heap.peek()?;
         Timestamp::from_microsecond(*at).ok()
@@ -205,7 +212,7 @@ impl Timetable {
     /// Gives out what may start at `now`, at most `room` runs.
     ///
     /// Each is in flight from here on, until [`Timetable::finished`] is told of it.
-    pub fn due(&mut self, now: Timestamp, room: usize, out: &mut Vec<Start>) {
+    pub fn due(&mut self, now: Timestamp, room: usize, out: &mut Vec<Due>) {
         let now = self.read_clock(now);
         while let Some(&Reverse((at, wake))) = self.heap.peek() {
             if at > now {
@@ -362,7 +369,6 @@ impl Timetable {
         self.counts.waiting = self.slots.iter().filter(|slot| slot.waiting).count();
     }
 
-    #[must_use]
     pub fn counts(&self) -> Counts {
         let extras = self.extras.values();
         let asked = extras.filter(|extra| extra.stage != Stage::Later).count();
@@ -528,7 +534,7 @@ impl Timetable {
     }
 
     /// Starts the first that waits for `host`, if the host may be asked now; puts the host where it belongs.
-    fn start_one(&mut self, index: u32, now: Micros) -> Option<Start> {
+    fn start_one(&mut self, index: u32, now: Micros) -> Option<Due> {
         let host = &mut self.hosts[index as usize];
         while let Some(cell) = host.asked.front()
             && self
@@ -570,7 +576,7 @@ impl Timetable {
         Some(self.start(cell, extra))
     }
 
-    fn start(&mut self, cell: u32, extra: Option<Extra>) -> Start {
+    fn start(&mut self, cell: u32, extra: Option<Extra>) -> Due {
         let slot = &mut self.slots[cell as usize];
         let waited = std::mem::take(&mut slot.waiting);
         self.counts.waiting -= usize::from(waited);
@@ -585,7 +591,7 @@ impl Timetable {
         slot.in_flight = true;
         self.counts.in_flight += 1;
         self.counts.started += 1;
-        Start {
+        Due {
             cell: slot.key.clone(),
             purpose,
             due_at: Timestamp::from_microsecond(due).unwrap_or_default(),

@@ -165,7 +165,7 @@ impl Night {
         judged.observation.due_at = at;
         judged.observation.purpose = purpose;
         self.store.record(&judged.observation, &judged.verdict);
-        Box::pin(self.apply(Event::Observed(Box::new(judged)))).await
+        Box::pin(self.apply(Event::Observed(std::sync::Arc::new(judged)))).await
     }
 
     /// Applies an event now.

@@ -110,7 +110,7 @@ struct Drive {
     room: usize,
     running: Vec<(Timestamp, CellKey)>,
     /// When each run started.
-    log: Vec<(Timestamp, Start)>,
+    log: Vec<(Timestamp, Due)>,
 }
 
 impl Drive {

@@ -313,7 +313,8 @@ impl Stage {
                 _ => cell,
             };
             let judged = judged(&cell, self.shown(&cell), purpose, self.now());
-            self.feed(Event::Observed(Box::new(judged))).await;
+            self.feed(Event::Observed(std::sync::Arc::new(judged)))
+                .await;
         }
         self.second = until;
     }

@@ -12,7 +12,7 @@ use edgewatch::domain::observation::Purpose;
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::verdict::Kind;
 use edgewatch::machine::monitor::{Effect, Event, Judged, Monitor};
-use edgewatch::machine::schedule::{Start, Timetable};
+use edgewatch::machine::schedule::{Due, Timetable};
 use edgewatch::probe::Prober;
 use edgewatch::read::classify;
 use futures_util::future::join_all;
@@ -35,7 +35,7 @@ pub(crate) struct Driver {
     /// Runs beyond the schedule.
     pub(crate) extra: Vec<String>,
     pub(crate) runs: usize,
-    starts: Vec<Start>,
+    starts: Vec<Due>,
 }
 
 impl Driver {
@@ -132,7 +132,7 @@ impl Driver {
                 let until = self.now.saturating_add(wait).unwrap();
                 self.timetable.hold(&cell, until, self.now);
             }
-            self.step(Event::Observed(Box::new(judged)));
+            self.step(Event::Observed(std::sync::Arc::new(judged)));
         }
         any
     }

@@ -362,7 +362,9 @@ impl Play {
             observation,
             verdict: verdict(kind),
         };
-        let effects = self.monitor.step(Event::Observed(Box::new(judged)), now);
+        let effects = self
+            .monitor
+            .step(Event::Observed(std::sync::Arc::new(judged)), now);
         self.apply(effects);
     }
 
