@@ -44,6 +44,8 @@ mod daemon;
 mod deliver;
 /// Incidents, faults of channels, crashes and mutes together, in any order.
 mod everything;
+/// The shipped SOAP call against a real SOAP stack.
+mod gmc;
 /// The daemon against `replay`: the same scenarios over real sockets.
 mod live;
 /// What is told beside incidents: all is well, a channel in trouble, its end.
