@@ -44,6 +44,8 @@ mod daemon;
 mod deliver;
 /// Incidents, faults of channels, crashes and mutes together, in any order.
 mod everything;
+/// A store that the former version wrote: nothing of it is lost.
+mod former;
 /// The shipped SOAP call against a real SOAP stack.
 mod gmc;
 /// The daemon against `replay`: the same scenarios over real sockets.

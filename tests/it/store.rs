@@ -108,6 +108,14 @@ fn block() -> Verdict {
     }
 }
 
+/// A run that an edge refused, and what it means.
+pub(crate) fn blocked_run() -> (Observation, Verdict) {
+    (
+        observation("c", at("2021-02-28T02:14:00Z"), 403, "error code: 1010"),
+        block(),
+    )
+}
+
 /// What is committed is what is read, whatever it is, by the daemon and by a command beside it.
 #[test]
 fn incidents_and_notifications_come_back_as_they_were() {
