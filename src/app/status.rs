@@ -4,6 +4,7 @@
 //! asked itself. A faulty file must not leave the question unanswered: why it was not taken is what one
 //! wants to know then.
 
+use crate::domain::spelling::spelled;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -66,28 +67,17 @@ pub struct Daemon {
     pub vitals: Option<Vitals>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DaemonState {
-    Running,
-    /// It stopped in good order.
-    Stopped,
-    /// It was killed, or stands still.
-    Silent,
-    /// It has not run with this store.
-    Unknown,
-}
-
-impl DaemonState {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Stopped => "stopped",
-            Self::Silent => "silent",
-            Self::Unknown => "unknown",
-        }
+spelled!(
+    DaemonState {
+        Running = "running",
+        /// It stopped in good order.
+        Stopped = "stopped",
+        /// It was killed, or stands still.
+        Silent = "silent",
+        /// It has not run with this store.
+        Unknown = "unknown",
     }
-}
+);
 
 /// The last run of each cell of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::cell::CellKey;
 use crate::domain::change::{Change, VerdictChange};
@@ -30,7 +31,7 @@ pub enum Event {
 }
 
 /// A run and what it means.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
     pub observation: Observation,
     pub verdict: Verdict,

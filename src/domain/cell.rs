@@ -1,11 +1,13 @@
 //! The matrix: egresses, clients, credentials, and a cell, one combination of them under a probe.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::secret::Secret;
+use super::spelling::spelled;
 use super::verdict::Factor;
 
 /// A name that the operator gave in `probes.yaml`; cheap to clone, compared as text.
@@ -38,6 +40,16 @@ macro_rules! name {
         impl From<&str> for $type {
             fn from(name: &str) -> Self {
                 Self::new(name)
+            }
+        }
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer).map(|name| Self::new(&name))
             }
         }
     };
@@ -196,21 +208,12 @@ impl Default for TlsRange {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TlsVersion {
-    V1_2,
-    V1_3,
-}
-
-impl TlsVersion {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::V1_2 => "1.2",
-            Self::V1_3 => "1.3",
-        }
+spelled!(
+    TlsVersion {
+        V1_2 = "1.2",
+        V1_3 = "1.3",
     }
-}
+);
 
 /// How HTTP/1.1 header names are written on the wire; HTTP/2 is always lower case (RFC 9113 section 8.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -231,7 +234,7 @@ pub struct Credential {
 }
 
 /// Names one cell. The order (probe, egress, client, credential) is the order of tables.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CellKey {
     pub probe: ProbeName,
     pub egress: EgressName,

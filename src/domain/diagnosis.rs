@@ -1,12 +1,15 @@
 //! An explanation of the verdicts of a matrix: the cause, how sure, and by which cells.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use super::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName};
+use super::form::{fraction, fraction_option};
 use super::verdict::Factor;
 
 /// One level of one factor, or several that belong together.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     Egress(EgressName),
     Client(ClientName),
@@ -24,6 +27,7 @@ pub enum Level {
     },
     /// Every client that offers this HTTP version.
     Http {
+        #[serde(alias = "name")]
         version: String,
         clients: Vec<ClientName>,
     },
@@ -94,7 +98,8 @@ impl fmt::Display for Level {
 }
 
 /// What the verdicts of a host's cells hang on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// Exactly the cells with this level fail.
     Level(Level),
@@ -150,12 +155,14 @@ impl Cause {
 }
 
 /// A diagnosis, with the cells that carry it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
     pub cause: Cause,
     /// Between 0 and 1; how often a claim of this strength is right.
+    #[serde(with = "fraction")]
     pub confidence: f64,
     /// Share of the cause's requests that fail, between 0 and 1; `None`: all of them do.
+    #[serde(default, with = "fraction_option")]
     pub fails: Option<f64>,
     pub failing: Vec<CellKey>,
     pub passing: Vec<CellKey>,
@@ -166,7 +173,7 @@ pub struct Diagnosis {
 }
 
 /// A factor that was ruled out, and by which pair: they differ in that factor alone or as `because` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuledOut {
     pub factor: Factor,
     /// A sentence ("not your IPs: `java-17` passes from `de1` as well").

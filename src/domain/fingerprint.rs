@@ -1,10 +1,15 @@
 //! The stable traits of an endpoint's front: who stands there, as far as answers show it.
 
 use std::collections::BTreeSet;
-use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::form::fraction;
+use super::spelling::spelled;
 
 /// What successful answers of a host have in common.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 pub struct Fingerprint {
     /// The `Server` header without its version.
     pub server: Option<String>,
@@ -134,12 +139,26 @@ impl Fingerprint {
     }
 }
 
+impl From<Fingerprint> for String {
+    fn from(print: Fingerprint) -> Self {
+        print.to_text()
+    }
+}
+
+impl From<String> for Fingerprint {
+    fn from(text: String) -> Self {
+        Self::from_text(&text)
+    }
+}
+
 /// A change of a host's front.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
     /// First sighting, seconds.
+    #[serde(with = "fraction")]
     pub at: f64,
     /// When it was certain.
+    #[serde(with = "fraction")]
     pub noticed_at: f64,
     pub kind: DriftKind,
     pub old: Fingerprint,
@@ -148,51 +167,21 @@ pub struct Drift {
     pub told: bool,
 }
 
-/// Which trait changed; when several did, the first of this list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum DriftKind {
-    EdgeAppeared,
-    EdgeRemoved,
-    EdgeChanged,
-    NetworkChanged,
-    IssuerChanged,
-    ProtocolChanged,
-    RedirectChanged,
-    HeadersChanged,
-}
+spelled!(
+    /// Which trait changed; when several did, the first of this list.
+    DriftKind {
+        EdgeAppeared = "edge_appeared",
+        EdgeRemoved = "edge_removed",
+        EdgeChanged = "edge_changed",
+        NetworkChanged = "network_changed",
+        IssuerChanged = "certificate_issuer_changed",
+        ProtocolChanged = "protocol_changed",
+        RedirectChanged = "redirect_changed",
+        HeadersChanged = "headers_changed",
+    }
+);
 
 impl DriftKind {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::EdgeAppeared => "edge_appeared",
-            Self::EdgeRemoved => "edge_removed",
-            Self::EdgeChanged => "edge_changed",
-            Self::NetworkChanged => "network_changed",
-            Self::IssuerChanged => "certificate_issuer_changed",
-            Self::ProtocolChanged => "protocol_changed",
-            Self::RedirectChanged => "redirect_changed",
-            Self::HeadersChanged => "headers_changed",
-        }
-    }
-
-    /// The value with this spelling, if there is one.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [
-            Self::EdgeAppeared,
-            Self::EdgeRemoved,
-            Self::EdgeChanged,
-            Self::NetworkChanged,
-            Self::IssuerChanged,
-            Self::ProtocolChanged,
-            Self::RedirectChanged,
-            Self::HeadersChanged,
-        ]
-        .into_iter()
-        .find(|kind| kind.as_str() == word)
-    }
-
     /// What differs between two fingerprints.
     #[must_use]
     pub fn between(old: &Fingerprint, new: &Fingerprint) -> Self {
@@ -206,11 +195,5 @@ impl DriftKind {
             _ if old.redirect != new.redirect => Self::RedirectChanged,
             _ => Self::HeadersChanged,
         }
-    }
-}
-
-impl fmt::Display for DriftKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::cell::{CellKey, ProbeName, ReceiverName};
 use super::diagnosis::Diagnosis;
+use super::form::{fraction, nanos, nanos_named};
 use super::reason::Reason;
+use super::spelling::spelled;
 use super::verdict::{Kind, Verdict};
 
 /// One problem with one cause, from its opening to its resolution.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
     /// Shown to people as `INC-12`; never used twice in one store.
     pub number: u64,
@@ -33,6 +36,7 @@ pub struct Incident {
     /// The cells it holds, failing or recovering.
     pub cells: Vec<IncidentCell>,
     /// Changes of the partner's front or of our own near the onset, most telling first.
+    #[serde(default)]
     pub beside: Vec<Beside>,
     /// Who said that they look after it; it then reminds nobody. `None`: nobody.
     pub acknowledged: Option<Acknowledged>,
@@ -52,6 +56,7 @@ pub struct Incident {
     pub last_told_at: Option<Timestamp>,
     /// Who was told that it opened, and so must hear of its end; in the order of telling.
     pub told_receivers: Vec<ReceiverName>,
+    #[serde(default)]
     pub telling: Telling,
 }
 
@@ -93,7 +98,7 @@ impl Incident {
 }
 
 /// What is quiet about an incident, and what those who were told of it still have to hear.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Telling {
     /// Nobody is told of it at present; `None`: it is not muted.
     pub muted: Option<Muted>,
@@ -106,7 +111,7 @@ pub struct Telling {
 }
 
 /// What failing cells are answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
     /// In words, with the vendor's code ("refused at the edge (Cloudflare 1010)").
     pub text: String,
@@ -115,7 +120,7 @@ pub struct Answered {
 }
 
 /// That an incident is told to nobody for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Muted {
     /// Since when.
     pub at: Timestamp,
@@ -124,11 +129,12 @@ pub struct Muted {
     /// Silences and maintenance, each in words ("maintenance GMC weekend work").
     pub by: Vec<String>,
     /// Numbers of the silences among them, so that one can end them.
+    #[serde(default)]
     pub silences: Vec<u64>,
 }
 
 /// How one receiver stands with an incident.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     pub receiver: ReceiverName,
     /// When it was told that it opened, or came back, last.
@@ -139,14 +145,13 @@ pub struct Standing {
     pub owed: Option<Reason>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Open,
-    Resolved,
-}
+spelled!(
+    State { Open = "open", Resolved = "resolved" }
+);
 
 /// What an incident is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// Cells of this host (`host:port` when the port is not the scheme's own).
     Host(String),
@@ -157,20 +162,21 @@ pub enum Subject {
 }
 
 /// A change that was noticed near the onset.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Beside {
     /// When it was seen first.
     pub at: Timestamp,
     /// A phrase that can follow a name ("Cloudflare appeared in front of webcache.gmc-uk.org").
     pub text: String,
     /// Probability that a change falls so near to an onset by chance.
+    #[serde(with = "fraction")]
     pub chance: f64,
     /// Whether it probably has to do with the incident.
     pub related: bool,
 }
 
 /// That somebody looks after an incident.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledged {
     pub at: Timestamp,
     /// As their system names them (`alice`, `<@U123>`).
@@ -178,7 +184,7 @@ pub struct Acknowledged {
 }
 
 /// A cell of an incident.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentCell {
     pub cell: CellKey,
     pub kind: Kind,
@@ -188,7 +194,7 @@ pub struct IncidentCell {
 }
 
 /// What is kept of one run as evidence: no secrets, bounded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Specimen {
     pub cell: CellKey,
     pub at: Timestamp,
@@ -211,15 +217,17 @@ pub struct Specimen {
     pub excerpt: Option<String>,
     pub body_sha256: Option<String>,
     pub failure: Option<String>,
+    #[serde(rename = "took_ns", with = "nanos")]
     pub took: Duration,
     /// `(phase, time)` in the order of the phases reached.
+    #[serde(rename = "phases_ns", with = "nanos_named")]
     pub phases: Vec<(String, Duration)>,
     pub certificate: Option<String>,
     pub verdict: Verdict,
 }
 
 /// A fact in the life of an incident.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimelineEntry {
     pub at: Timestamp,
     pub what: Happening,
@@ -227,41 +235,23 @@ pub struct TimelineEntry {
     pub text: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Happening {
-    Opened,
-    Changed,
-    Resolved,
-    Reopened,
-    /// A cell joined or left.
-    Cells,
-    ExtraRun,
-    /// The partner's front, or something of ours, changed.
-    Drift,
-    Acknowledged,
-    /// Told to nobody for a while, or told again.
-    Muted,
-    /// It falls into maintenance, or that is over.
-    Maintenance,
-    /// Closed because the plan no longer has its probes.
-    Removed,
-}
-
-impl Happening {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Opened => "opened",
-            Self::Changed => "changed",
-            Self::Resolved => "resolved",
-            Self::Reopened => "reopened",
-            Self::Cells => "cells",
-            Self::ExtraRun => "extra_run",
-            Self::Drift => "drift",
-            Self::Acknowledged => "acknowledged",
-            Self::Muted => "muted",
-            Self::Maintenance => "maintenance",
-            Self::Removed => "removed",
-        }
+spelled!(
+    Happening {
+        Opened = "opened",
+        Changed = "changed",
+        Resolved = "resolved",
+        Reopened = "reopened",
+        /// A cell joined or left.
+        Cells = "cells",
+        ExtraRun = "extra_run",
+        /// The partner's front, or something of ours, changed.
+        Drift = "drift",
+        Acknowledged = "acknowledged",
+        /// Told to nobody for a while, or told again.
+        Muted = "muted",
+        /// It falls into maintenance, or that is over.
+        Maintenance = "maintenance",
+        /// Closed because the plan no longer has its probes.
+        Removed = "removed",
     }
-}
+);

@@ -1,7 +1,8 @@
 //! The nouns of the field: plain data, and what always holds of it.
 //!
-//! Nothing here reads a clock, a file or a socket, and nothing here decides. Domain values are not
-//! serialised: each boundary (YAML, SQL, JSON) has its own mirror.
+//! Nothing here reads a clock, a file or a socket, and nothing here decides. What is kept, sent or shown has
+//! one form, by serde; a version stands beside each stored document, and a mirror is written on the day that
+//! a shape changes. What comes from people (YAML) has its own mirror in `config`, and secrets have no form.
 
 pub mod action;
 pub mod cell;
@@ -9,6 +10,7 @@ pub mod change;
 pub mod condition;
 pub mod diagnosis;
 pub mod fingerprint;
+mod form;
 pub mod hours;
 pub mod incident;
 pub mod moment;
@@ -21,5 +23,6 @@ pub mod probe;
 pub mod reason;
 pub mod secret;
 pub mod share;
+pub(crate) mod spelling;
 pub mod surroundings;
 pub mod verdict;

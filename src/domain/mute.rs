@@ -7,9 +7,11 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::cell::{CellKey, ClientName, EgressName, ProbeName};
 use super::incident::IncidentCell;
+use super::spelling::spelled;
 use super::verdict::Kind;
 use crate::lang::cron::Cron;
 
@@ -19,7 +21,7 @@ pub const WORDS_MAX: usize = 200;
 pub const SILENCES_MAX: usize = 1_000;
 
 /// Which cells are meant: all that is named must hold, and of several names one.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Matcher {
     /// Numbers of incidents; empty: any.
     pub incidents: Vec<u64>,
@@ -85,10 +87,12 @@ impl fmt::Display for Matcher {
 }
 
 /// A wish of a person: until then, tell nobody.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silence {
     /// Never used twice in one store.
+    #[serde(default)]
     pub number: u64,
+    #[serde(flatten)]
     pub matcher: Matcher,
     /// When it was asked for, UTC.
     pub from: Timestamp,
@@ -101,7 +105,7 @@ pub struct Silence {
 }
 
 /// That somebody ended a silence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     pub at: Timestamp,
     pub by: String,
@@ -141,25 +145,15 @@ pub struct Maintenance {
     pub effect: Effect,
 }
 
-/// What maintenance does to messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// Nobody is told.
-    Mute,
-    /// Messages say that it falls into the maintenance.
-    Annotate,
-}
-
-impl Effect {
-    /// As the file spells it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Mute => "mute",
-            Self::Annotate => "annotate",
-        }
+spelled!(
+    /// What maintenance does to messages.
+    Effect {
+        /// Nobody is told.
+        Mute = "mute",
+        /// Messages say that it falls into the maintenance.
+        Annotate = "annotate",
     }
-}
+);
 
 /// What a person typed, on one line, without control characters, at most [`WORDS_MAX`] characters.
 #[must_use]

@@ -1,9 +1,11 @@
 //! A message due to a person's channel, and where it goes.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::cell::{EgressName, ReceiverName};
+use super::form::{fraction, text};
 use super::hours::Hours;
 use super::incident::{Acknowledged, Muted, Specimen};
 use super::probe::{Schedule, Words};
@@ -15,9 +17,10 @@ use sha2::{Digest as _, Sha256};
 use uuid::Builder;
 
 /// A message that is due: facts, rendered only when it is sent.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notification {
     /// UUID version 7; also the idempotency key where a receiver has one.
+    #[serde(with = "text")]
     pub delivery: Uuid,
     /// 0 for a notice, which belongs to none.
     pub incident: u64,
@@ -32,7 +35,7 @@ pub struct Notification {
 }
 
 /// Everything a message about an incident may say, in words already chosen; the layout is the receiver's.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Briefing {
     pub service: String,
     pub incident: u64,
@@ -52,6 +55,7 @@ pub struct Briefing {
     /// What to do, or which request would tell.
     pub next_step: Option<String>,
     /// Between 0 and 1.
+    #[serde(with = "fraction")]
     pub confidence: f64,
     /// Whether a single cause is named at all.
     pub cause_known: bool,
@@ -72,15 +76,19 @@ pub struct Briefing {
     pub reference_ids: Vec<String>,
     pub words: Words,
     /// Changes near the onset, each a sentence ("3 h before, …"), most telling first.
+    #[serde(default)]
     pub beside: Vec<String>,
     /// Who said that they look after it; `None`: nobody.
     pub acknowledged: Option<Acknowledged>,
+    #[serde(default)]
     pub plain: Plain,
     /// Names of the maintenance that it falls into.
+    #[serde(default)]
     pub during: Vec<String>,
     /// What mutes it at present; `None`: nothing.
     pub muted: Option<Muted>,
     /// What kept this message back until now ("maintenance GMC weekend work").
+    #[serde(default)]
     pub held_back: Vec<String>,
     /// IANA name of the zone for people ("Europe/London").
     pub zone: String,
@@ -103,7 +111,7 @@ impl Briefing {
 }
 
 /// An incident that shares one message with others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     pub incident: u64,
     /// As in the briefing.
@@ -130,7 +138,7 @@ impl Member {
 }
 
 /// What the facts say to people who never heard of HTTP: no codes, no hosts, no vendors, no addresses.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plain {
     /// What users meet ("It fails now and then; trying again may help"); `None`: nothing special.
     pub see: Option<String>,
@@ -138,7 +146,7 @@ pub struct Plain {
     pub why: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CellLine {
     pub cell: String,
     pub kind: Kind,

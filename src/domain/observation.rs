@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::cell::{CellKey, TlsVersion};
+use super::form::{base64, nanos, nanos_option};
+use super::spelling::spelled;
 
 /// What one run of one cell saw.
 ///
 /// At least one of `answer` and `failure` is there; both when a body broke off after the headers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     pub cell: CellKey,
     pub purpose: Purpose,
@@ -20,6 +23,7 @@ pub struct Observation {
     /// When the run began, UTC; later than `due_at` by our own lateness, never the partner's.
     pub started_at: Timestamp,
     /// From start to last byte or failure.
+    #[serde(rename = "took_ns", with = "nanos")]
     pub took: Duration,
     pub phases: Phases,
     pub route: Route,
@@ -30,71 +34,84 @@ pub struct Observation {
     pub failure: Option<Failure>,
 }
 
-/// Why a run was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    Schedule,
-    /// The same cell again, to tell weather from fault.
-    Confirm,
-    /// Another cell early, to tell which factor it is.
-    Counter,
-    /// A person asked (`edgewatch once`).
-    Asked,
-}
-
-impl Purpose {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Schedule => "schedule",
-            Self::Confirm => "confirm",
-            Self::Counter => "counter",
-            Self::Asked => "asked",
-        }
+spelled!(
+    /// Why a run was made.
+    Purpose {
+        Schedule = "schedule",
+        /// The same cell again, to tell weather from fault.
+        Confirm = "confirm",
+        /// Another cell early, to tell which factor it is.
+        Counter = "counter",
+        /// A person asked (`edgewatch once`).
+        Asked = "asked",
     }
-}
+);
 
 /// Time spent in each phase of the last hop; `None`: the phase was not reached or does not apply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Phases {
+    #[serde(
+        rename = "dns_ns",
+        default,
+        with = "nanos_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub dns: Option<Duration>,
     /// TCP handshake, and the proxy's when there is one.
+    #[serde(
+        rename = "connect_ns",
+        default,
+        with = "nanos_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub connect: Option<Duration>,
+    #[serde(
+        rename = "tls_ns",
+        default,
+        with = "nanos_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub tls: Option<Duration>,
     /// From the request written to the first byte of the answer.
+    #[serde(
+        rename = "first_byte_ns",
+        default,
+        with = "nanos_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub first_byte: Option<Duration>,
     /// From the first byte to the last.
+    #[serde(
+        rename = "transfer_ns",
+        default,
+        with = "nanos_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub transfer: Option<Duration>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    Dns,
-    Connect,
-    Tls,
-    FirstByte,
-    Transfer,
-}
-
-impl Phase {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dns => "dns",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::FirstByte => "first_byte",
-            Self::Transfer => "transfer",
-        }
+spelled!(
+    Phase {
+        Dns = "dns",
+        Connect = "connect",
+        Tls = "tls",
+        FirstByte = "first_byte",
+        Transfer = "transfer",
     }
-}
+);
 
 /// Which addresses were involved.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Route {
     /// What the name resolved to, in the order tried.
     pub resolved: Vec<IpAddr>,
     /// How long the resolver may keep that; `None` from the system resolver or for a literal address.
+    #[serde(
+        rename = "ttl_ns",
+        default,
+        with = "nanos_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub ttl: Option<Duration>,
     pub local: Option<SocketAddr>,
     /// The peer of the TCP connection: the proxy's address when there is one.
@@ -105,7 +122,7 @@ pub struct Route {
     pub failed: Vec<(SocketAddr, String)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFacts {
     pub version: Option<TlsVersion>,
     /// What ALPN agreed on: `h2`, `http/1.1`, or nothing.
@@ -116,7 +133,7 @@ pub struct TlsFacts {
 }
 
 /// A summary of the leaf certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     pub subject: String,
     pub issuer: String,
@@ -129,36 +146,27 @@ pub struct Certificate {
 }
 
 /// A redirect that was followed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
     /// Where the request went, without query.
     pub url: String,
     pub status: u16,
     /// The `Location` it was sent to, as it stood.
     pub location: String,
+    #[serde(rename = "took_ns", with = "nanos")]
     pub took: Duration,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HttpVersion {
-    H1_0,
-    H1_1,
-    H2,
-}
-
-impl HttpVersion {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::H1_0 => "1.0",
-            Self::H1_1 => "1.1",
-            Self::H2 => "2",
-        }
+spelled!(
+    HttpVersion {
+        H1_0 = "1.0",
+        H1_1 = "1.1",
+        H2 = "2",
     }
-}
+);
 
 /// An HTTP answer, as far as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     pub http: HttpVersion,
     pub status: u16,
@@ -187,9 +195,10 @@ impl Answer {
 }
 
 /// A body: decoded, bounded.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Body {
     /// Decoded bytes, at most the probe's `body_bytes_max`.
+    #[serde(rename = "base64", with = "base64")]
     pub bytes: Bytes,
     /// Bytes read from the wire before decoding.
     pub wire_bytes: u64,
@@ -202,7 +211,7 @@ pub struct Body {
 }
 
 /// How a run failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub phase: Phase,
     pub kind: FailureKind,
@@ -210,53 +219,32 @@ pub struct Failure {
     pub message: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FailureKind {
-    /// The name does not exist or has no address of the wanted family.
-    NameNotFound,
-    /// The name servers failed or did not answer.
-    NameServer,
-    Refused,
-    Reset,
-    Unreachable,
-    /// The certificate was refused: name, date or chain.
-    Certificate,
-    /// The handshake failed for another reason.
-    Handshake,
-    /// The whole run's time was over in `phase`.
-    Timeout,
-    /// The peer closed before the answer was complete.
-    Closed,
-    /// The answer was not HTTP, or beyond a bound (headers, chunks).
-    Protocol,
-    /// More redirects than allowed.
-    Redirects,
-    /// This host does not have the egress address or interface.
-    EgressMissing,
-    /// The proxy could not be reached or refused.
-    Proxy,
-    /// Anything else on our side: no file descriptors, no route, permission.
-    Local,
-}
-
-impl FailureKind {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NameNotFound => "name_not_found",
-            Self::NameServer => "name_server",
-            Self::Refused => "refused",
-            Self::Reset => "reset",
-            Self::Unreachable => "unreachable",
-            Self::Certificate => "certificate",
-            Self::Handshake => "handshake",
-            Self::Timeout => "timeout",
-            Self::Closed => "closed",
-            Self::Protocol => "protocol",
-            Self::Redirects => "redirects",
-            Self::EgressMissing => "egress_missing",
-            Self::Proxy => "proxy",
-            Self::Local => "local",
-        }
+spelled!(
+    FailureKind {
+        /// The name does not exist or has no address of the wanted family.
+        NameNotFound = "name_not_found",
+        /// The name servers failed or did not answer.
+        NameServer = "name_server",
+        Refused = "refused",
+        Reset = "reset",
+        Unreachable = "unreachable",
+        /// The certificate was refused: name, date or chain.
+        Certificate = "certificate",
+        /// The handshake failed for another reason.
+        Handshake = "handshake",
+        /// The whole run's time was over in `phase`.
+        Timeout = "timeout",
+        /// The peer closed before the answer was complete.
+        Closed = "closed",
+        /// The answer was not HTTP, or beyond a bound (headers, chunks).
+        Protocol = "protocol",
+        /// More redirects than allowed.
+        Redirects = "redirects",
+        /// This host does not have the egress address or interface.
+        EgressMissing = "egress_missing",
+        /// The proxy could not be reached or refused.
+        Proxy = "proxy",
+        /// Anything else on our side: no file descriptors, no route, permission.
+        Local = "local",
     }
-}
+);

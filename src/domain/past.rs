@@ -1,12 +1,13 @@
 //! A run as history remembers it: enough to judge by and to show, without the answer itself.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::cell::CellKey;
 use super::verdict::Kind;
 
 /// One run of the past.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastRun {
     pub cell: CellKey,
     /// When it began, UTC.

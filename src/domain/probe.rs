@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::Method;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::cell::{ClientName, CredentialName, EgressName, ProbeName};
@@ -129,7 +130,7 @@ pub struct Meaning {
 }
 
 /// Plain words for support staff.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Words {
     /// What does not work, as its users call it ("Submitting recommendations to the GMC").
     pub what: Option<String>,

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::cell::{ClientName, EgressName};
 use super::fingerprint::Drift;
+use super::form::{fraction, text};
 use super::notification::Notification;
 
 /// What one step learned; stored together or not at all.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Learned {
     /// What is new of the memory; the rest stays as it was.
     pub memory: Memory,
@@ -22,21 +24,23 @@ pub struct Learned {
 }
 
 /// All that is remembered, or the part of it that changed.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     pub fronts: Vec<KnownFront>,
     pub ours: Option<OurSide>,
 }
 
 /// The front of one host as it was known.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KnownFront {
     /// `host`, or `host:port` when the port is not the scheme's own.
+    #[serde(default)]
     pub host: String,
     /// Which version of the rules made the fingerprints; those of another can't be compared.
     pub rules: u32,
     pub saved_at: Timestamp,
     /// First answer, seconds.
+    #[serde(with = "fraction")]
     pub began: f64,
     pub prints: Vec<KnownPrint>,
     /// Who asked: a number each for probe and client.
@@ -48,18 +52,19 @@ pub struct KnownFront {
 }
 
 /// A fingerprint that is normal for its host.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KnownPrint {
     /// As `Fingerprint::to_text` writes it.
     pub print: String,
     /// When it was seen last, seconds.
+    #[serde(with = "fraction")]
     pub last: f64,
     /// The latest answer had it.
     pub current: bool,
 }
 
 /// Our own side: what the world sees of us, and what the configuration said.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct OurSide {
     /// First look at it.
     pub began: Option<Timestamp>,
@@ -75,7 +80,7 @@ pub struct OurSide {
 }
 
 /// A public address that an egress has or had.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeenAddress {
     pub address: IpAddr,
     pub first_at: Timestamp,
@@ -85,24 +90,27 @@ pub struct SeenAddress {
 }
 
 /// How a client presented itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientFace {
     pub user_agent: String,
     /// A digest of all the rest: headers, HTTP and TLS.
+    #[serde(with = "text")]
     pub rest: u64,
 }
 
 /// Something of ours that changed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OwnChange {
     pub at: Timestamp,
+    #[serde(flatten)]
     pub what: Own,
     /// A phrase that can follow a name.
     pub text: String,
 }
 
 /// Whose change it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Own {
     Client(ClientName),
     Egress(EgressName),

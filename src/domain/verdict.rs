@@ -1,40 +1,14 @@
 //! What an observation means, with the evidence that decided it.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::time::Duration;
 
-/// Declares a closed enum with its one spelling, the same in YAML, JSON, tables and the store.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
+use serde::{Deserialize, Serialize};
 
-        impl $name {
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+use super::form::nanos_option;
+use super::spelling::spelled;
 
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-
-            /// The value with this spelling, if there is one.
-            #[must_use]
-            pub fn from_word(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|v| v.as_str() == word)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-    };
-}
-
-words!(
+spelled!(
     /// What happened to a run.
     Kind {
         Pass = "pass",
@@ -62,12 +36,12 @@ words!(
     }
 );
 
-words!(
+spelled!(
     /// Who made the answer.
     Maker { Edge = "edge", Origin = "origin", OurSide = "our_side", Unknown = "unknown" }
 );
 
-words!(
+spelled!(
     /// What kind of rule refused, where it can be known.
     Rule {
         UserAgent = "user_agent",
@@ -97,7 +71,7 @@ words!(
     }
 );
 
-words!(
+spelled!(
     /// Who can end it.
     WhoActs {
         SiteOwner = "site_owner",
@@ -108,7 +82,7 @@ words!(
     }
 );
 
-words!(
+spelled!(
     /// A dimension of the matrix that a refusal may hang on.
     Factor {
         Egress = "egress",
@@ -122,7 +96,7 @@ words!(
     }
 );
 
-words!(
+spelled!(
     /// How much one sign says, strongest first.
     Strength { Proof = "proof", Strong = "strong", Weak = "weak", Presence = "presence" }
 );
@@ -139,7 +113,7 @@ impl Factor {
     }
 }
 
-words!(
+spelled!(
     /// How much it matters, as the operator says; in rising order.
     Severity { Info = "info", Warning = "warning", Critical = "critical" }
 );
@@ -192,7 +166,7 @@ impl Kind {
 }
 
 /// One sign, in words a person can check.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     pub strength: Strength,
     /// For example `header cf-mitigated: challenge`.
@@ -200,7 +174,7 @@ pub struct Evidence {
 }
 
 /// What an observation means.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     pub kind: Kind,
     pub maker: Maker,
@@ -221,6 +195,12 @@ pub struct Verdict {
     /// Where the edge answered, if it says (`LHR`).
     pub pop: Option<String>,
     /// How long the answer asked us to wait.
+    #[serde(
+        rename = "retry_after_ns",
+        default,
+        with = "nanos_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub retry_after: Option<Duration>,
 }
 

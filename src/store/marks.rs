@@ -1,5 +1,6 @@
 //! When a receiver was last told something that is no incident: one row each, overwritten.
 
+use crate::domain::spelling::spelled;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
 
@@ -7,26 +8,17 @@ use super::Store;
 use super::error::StoreError;
 use crate::domain::cell::ReceiverName;
 
-/// What a mark is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// The last "all is well".
-    AllIsWell,
-    /// Others were told that this receiver can't be reached.
-    Trouble,
-    /// Since when it can't, noted before others are told: the end is then told under the same name.
-    TroubleBegun,
-}
-
-impl Mark {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::AllIsWell => "all_is_well",
-            Self::Trouble => "trouble",
-            Self::TroubleBegun => "trouble_begun",
-        }
+spelled!(
+    /// What a mark is about.
+    Mark {
+        /// The last "all is well".
+        AllIsWell = "all_is_well",
+        /// Others were told that this receiver can't be reached.
+        Trouble = "trouble",
+        /// Since when it can't, noted before others are told: the end is then told under the same name.
+        TroubleBegun = "trouble_begun",
     }
-}
+);
 
 impl Store {
     /// When, and what was said.

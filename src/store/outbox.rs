@@ -4,6 +4,7 @@
 //! `accepted` after the receiver said so. A row found in `sending` at a start may or may not have arrived:
 //! it is `uncertain`, and whoever sends it looks first.
 
+use crate::domain::spelling::spelled;
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,41 +52,17 @@ pub struct Delivery {
     pub error: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    Pending,
-    Sending,
-    Accepted,
-    /// Given up.
-    Dead,
-    /// Not sent, because a later message says it all.
-    Overtaken,
-}
-
-impl Progress {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Sending => "sending",
-            Self::Accepted => "accepted",
-            Self::Dead => "dead",
-            Self::Overtaken => "overtaken",
-        }
+spelled!(
+    Progress {
+        Pending = "pending",
+        Sending = "sending",
+        Accepted = "accepted",
+        /// Given up.
+        Dead = "dead",
+        /// Not sent, because a later message says it all.
+        Overtaken = "overtaken",
     }
-
-    fn from_word(word: &str) -> Option<Self> {
-        [
-            Self::Pending,
-            Self::Sending,
-            Self::Accepted,
-            Self::Dead,
-            Self::Overtaken,
-        ]
-        .into_iter()
-        .find(|p| p.as_str() == word)
-    }
-}
+);
 
 /// Where a receiver's messages about one incident hang.
 #[derive(Debug, Clone, PartialEq, Eq)]
