@@ -1,25 +1,28 @@
-//! What a single round says: every host's cells once, without waiting for a confirmation.
+//! What a single round says: every partner's cells once, without waiting for a confirmation.
 //!
-//! The daemon waits for spaced repeats before it claims anything; a person who asked for a round wants
-//! the conclusion of this round, and is told that it is one.
+//! The same engine names the cause as in the daemon ([`crate::judge::look`]), in the same words; the daemon waits for
+//! spaced repeats before it claims anything, a person who asked for a round is told that it is one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::board::Board;
 use crate::board::events::Judged;
-use crate::board::{Board, Standing};
 use crate::domain::cell::EgressName;
-use crate::domain::incident::{IncidentCell, Subject};
+use crate::domain::incident::{Incident, IncidentCell, Subject};
 use crate::domain::notification::Briefing;
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
-use crate::incident::case::{self, Case, Opening};
-use crate::incident::diagnose;
-use crate::incident::matrix::{Matrix, Seen, Spot};
+use crate::incident::case::{Case, Opening};
+use crate::incident::ours::{self, is_silence};
+use crate::incident::partner::{self, Partner};
+use crate::incident::world::Run;
+use crate::judge::class::Class;
+use crate::judge::ways::{Trace, Ways};
 use crate::words::briefing::{self, View};
-use crate::words::evidence;
+use crate::words::{evidence, terms};
 
 /// What a round comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,226 +34,192 @@ pub enum Outcome {
     OurSide,
 }
 
-/// The conclusion of a round: one briefing for each host with failing cells, our own network's first.
+/// The conclusion of a round: one briefing for each problem, our own side's first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conclusion {
     pub outcome: Outcome,
     pub briefings: Vec<Briefing>,
+    /// Controls that fail for reasons of their own.
+    pub remarks: Vec<String>,
+}
+
+/// A round, as the rules see it.
+struct Round<'a> {
+    board: Board,
+    ways: Ways,
+    judged: &'a [Judged],
+    since: Timestamp,
+    now: Timestamp,
 }
 
 /// Draws the conclusion of one round; `now` is its end.
 #[must_use]
-pub fn conclude(plan: &Arc<Plan>, round: &[Judged], now: Timestamp) -> Conclusion {
-    let mut board = Board::new(plan.clone(), None);
-    for judged in round {
-        if let Some(id) = board.id(&judged.observation.cell) {
-            // A cell that ran twice counts as it was last.
-            let _ = board.note(id, judged.observation.started_at, judged.kind(), now);
-        }
+pub fn conclude(plan: &Arc<Plan>, judged: &[Judged], now: Timestamp) -> Conclusion {
+    let round = Round::new(plan, judged, now);
+    let mut incidents: Vec<Incident> = round.our_side().into_iter().collect();
+    for (name, cells) in partner::parts(plan, &round.board.cells) {
+        incidents.extend(round.partner(name, cells));
     }
-    let since = round
+    let view = View {
+        min_confidence: 0.0,
+        removed: false,
+        next_update_at: None,
+    };
+    let briefings: Vec<Briefing> = incidents
         .iter()
-        .map(|judged| judged.observation.started_at)
-        .min()
-        .unwrap_or(now);
-    let down = down(&board);
-    let mut briefings = Vec::new();
-    briefings.extend(our_network(&board, &down, round, since, now));
-    for host in 0..board.hosts.len() {
-        briefings.extend(one_host(&board, host, &down, round, since, now));
-    }
+        .map(|incident| briefing::write(plan, incident, view))
+        .collect();
+    let remarks = round.remarks();
     let outcome = match briefings.as_slice() {
-        [] => Outcome::AllPass,
+        [] if remarks.is_empty() => Outcome::AllPass,
         some if some.iter().all(|briefing| briefing.our_side) => Outcome::OurSide,
         _ => Outcome::Problem,
     };
-    Conclusion { outcome, briefings }
+    Conclusion {
+        outcome,
+        briefings,
+        remarks,
+    }
 }
 
-/// Egresses from which controls fail and nothing passes.
-fn down(board: &Board) -> BTreeSet<EgressName> {
-    board
-        .controlled()
-        .filter(|egress| {
-            let mut controls = board.controls(egress).filter_map(|cell| cell.last);
-            let failing = controls.next().is_some_and(|first| first.failed)
-                && controls.all(|last| last.failed);
-            let passing = |cell: &crate::board::Cell| {
-                cell.key.egress == **egress && cell.last.is_some_and(|last| !last.failed)
+/// Egresses from which nothing came through in a round, as others than one party show.
+#[must_use]
+pub fn dark(plan: &Arc<Plan>, judged: &[Judged], now: Timestamp) -> BTreeSet<EgressName> {
+    let round = Round::new(plan, judged, now);
+    let dark = round
+        .ways
+        .egresses()
+        .filter(|egress| round.ways.is_dark(egress));
+    dark.cloned().collect()
+}
+
+impl<'a> Round<'a> {
+    fn new(plan: &Arc<Plan>, judged: &'a [Judged], now: Timestamp) -> Self {
+        let mut board = Board::new(plan.clone(), None);
+        let mut ways = Ways::new(board.asked());
+        // A round is one moment: what passed in it, passes while the rest fails.
+        let failed_first = |judged: &&Judged| judged.verdict.passed();
+        let mut in_order: Vec<&Judged> = judged.iter().collect();
+        in_order.sort_by_key(failed_first);
+        for judged in in_order {
+            let Some(id) = board.id(&judged.observation.cell) else {
+                continue;
             };
-            failing && !board.cells.iter().any(passing)
-        })
-        .cloned()
-        .collect()
-}
-
-fn our_network(
-    board: &Board,
-    down: &BTreeSet<EgressName>,
-    round: &[Judged],
-    since: Timestamp,
-    now: Timestamp,
-) -> Option<Briefing> {
-    let failing: Vec<usize> = (0..board.cells.len())
-        .filter(|id| ours(&board.cells[*id], down))
-        .collect();
-    if failing.is_empty() {
-        return None;
-    }
-    let egresses: BTreeSet<EgressName> = failing
-        .iter()
-        .map(|id| board.cells[*id].key.egress.clone())
-        .collect();
-    let keys = |ids: &[usize]| {
-        ids.iter()
-            .map(|id| board.cells[*id].key.clone())
-            .collect::<Vec<_>>()
-    };
-    let passing = board
-        .cells
-        .iter()
-        .filter(|cell| cell.last.is_some_and(|last| !last.failed));
-    let passing = passing.map(|cell| cell.key.clone()).collect();
-    let diagnosis = diagnose::our_network(egresses.into_iter().collect(), keys(&failing), passing);
-    Some(brief(
-        board,
-        Subject::OurNetwork,
-        diagnosis,
-        &failing,
-        round,
-        since,
-        now,
-    ))
-}
-
-/// Whether a cell fails on our own side: it could not be sent at all, or its egress is down.
-fn ours(cell: &crate::board::Cell, down: &BTreeSet<EgressName>) -> bool {
-    cell.last.is_some_and(|last| {
-        last.failed && (last.kind == Kind::LocalError || down.contains(&cell.key.egress))
-    })
-}
-
-/// The briefing about one host, if a cell of it fails that our own network does not explain.
-fn one_host(
-    board: &Board,
-    host: usize,
-    down: &BTreeSet<EgressName>,
-    round: &[Judged],
-    since: Timestamp,
-    now: Timestamp,
-) -> Option<Briefing> {
-    let mut spots = Vec::new();
-    let mut standing: BTreeMap<EgressName, Standing> = BTreeMap::new();
-    let mut failing = Vec::new();
-    for id in &board.hosts[host].cells {
-        let cell = &board.cells[*id];
-        let state = match cell.last {
-            Some(last) if last.failed && !ours(cell, down) => {
-                failing.push(*id);
-                let view = || board.standing(&cell.key.egress, host, since);
-                standing.entry(cell.key.egress.clone()).or_insert_with(view);
-                Seen::Failing {
-                    kind: last.kind,
-                    mixed: false,
-                }
-            }
-            Some(last) if !last.failed => Seen::Passing { passes: 1 },
-            _ => Seen::Unknown,
-        };
-        spots.push(Spot {
-            cell: cell.key.clone(),
-            control: cell.control_client,
-            state,
-        });
-    }
-    let first = board.cells[*failing.first()?].key.clone();
-    let kind = case::majority(&members(board, &failing)).unwrap_or(Kind::Unexpected);
-    let diagnosis = diagnose::diagnose(
-        &Matrix {
-            spots,
-            standing,
-            kind,
-        },
-        &first,
-    );
-    let subject = Subject::Host(board.hosts[host].name.clone());
-    Some(brief(
-        board, subject, diagnosis, &failing, round, since, now,
-    ))
-}
-
-fn members(board: &Board, failing: &[usize]) -> Vec<IncidentCell> {
-    let member = |id: &usize| {
-        let cell = &board.cells[*id];
-        let last = cell.last?;
-        Some(IncidentCell {
-            cell: cell.key.clone(),
-            kind: last.kind,
-            failing: true,
-            since: last.at,
-            last_at: last.at,
-        })
-    };
-    failing.iter().filter_map(member).collect()
-}
-
-/// Puts it in the words of an incident that was opened by this round.
-fn brief(
-    board: &Board,
-    subject: Subject,
-    diagnosis: crate::domain::diagnosis::Diagnosis,
-    failing: &[usize],
-    round: &[Judged],
-    since: Timestamp,
-    now: Timestamp,
-) -> Briefing {
-    let cells = members(board, failing);
-    let failed_runs = cells.len() as u32;
-    let opening = Opening {
-        number: 0,
-        subject,
-        onset_at: since,
-        cells,
-        diagnosis,
-        failed_runs,
-        last_good_at: None,
-    };
-    let mut incident = Case::open(opening, now).incident;
-    let specimen = |judged: &Judged| {
-        evidence::specimen(
-            &board.plan,
-            &board.secrets,
-            &judged.observation,
-            &judged.verdict,
-        )
-    };
-    let of = |wanted: &[crate::domain::cell::CellKey]| {
-        round
-            .iter()
-            .find(|judged| wanted.contains(&judged.observation.cell))
-            .and_then(specimen)
-    };
-    incident.failing = of(&incident.diagnosis.failing);
-    incident.passing = of(&incident.diagnosis.passing);
-    let ids = round.iter().filter(|judged| {
-        incident
-            .diagnosis
-            .failing
-            .contains(&judged.observation.cell)
-    });
-    let ids = ids.filter_map(|judged| judged.verdict.reference_id.clone());
-    for id in ids.take(10) {
-        if !incident.reference_ids.contains(&id) {
-            incident.reference_ids.push(id);
+            // A cell that ran twice counts as it was last.
+            let (at, kind) = (judged.observation.started_at, judged.kind());
+            let _ = board.note(id, at, kind, now);
+            let (party, class) = (board.cells[id].party, Class::of(kind));
+            let at = if is_silence(kind) { at } else { now };
+            ways.note(
+                &judged.observation.cell.egress,
+                &Trace {
+                    at,
+                    party,
+                    cell: id,
+                    class,
+                },
+            );
+        }
+        let started = judged.iter().map(|judged| judged.observation.started_at);
+        Self {
+            since: started.min().unwrap_or(now),
+            board,
+            ways,
+            judged,
+            now,
         }
     }
-    briefing::write(
-        &board.plan,
-        &incident,
-        View {
-            min_confidence: 0.0,
-            removed: false,
-            next_update_at: None,
-        },
-    )
+
+    /// Whether a cell fails on our own side: it could not be sent at all, or its egress is dark.
+    fn is_ours(&self, id: usize) -> bool {
+        let cell = &self.board.cells[id];
+        cell.last.is_some_and(|last| {
+            last.failed
+                && (last.kind == Kind::LocalError
+                    || is_silence(last.kind) && self.ways.is_dark(&cell.key.egress))
+        })
+    }
+
+    /// Our own side, if something fails there.
+    fn our_side(&self) -> Option<Incident> {
+        let failing = (0..self.board.cells.len()).filter(|id| self.is_ours(*id));
+        let cells: Vec<IncidentCell> = failing
+            .filter_map(|id| {
+                let cell = &self.board.cells[id];
+                let last = cell.last?;
+                Some(IncidentCell {
+                    cell: cell.key.clone(),
+                    kind: last.kind,
+                    failing: true,
+                    since: last.at,
+                    last_at: last.at,
+                })
+            })
+            .collect();
+        if cells.is_empty() {
+            return None;
+        }
+        let opening = Opening {
+            number: 0,
+            subject: Subject::OurNetwork,
+            onset_at: self.since,
+            diagnosis: ours::diagnosis(&self.board, &cells, self.since),
+            failed_runs: cells.len() as u32,
+            cells,
+            last_good_at: None,
+        };
+        let mut incident = Case::open(opening, self.now).incident;
+        let kind = incident.kind;
+        let failing = &incident.diagnosis.failing;
+        let shows =
+            |judged: &&Judged| judged.kind() == kind && failing.contains(&judged.observation.cell);
+        incident.failing = self.judged.iter().find(shows).and_then(|judged| {
+            let (plan, secrets) = (&self.board.plan, &self.board.secrets);
+            evidence::specimen(plan, secrets, &judged.observation, &judged.verdict)
+        });
+        Some(incident)
+    }
+
+    /// What a partner's cells say, without what our own side is to blame for.
+    fn partner(&self, name: String, cells: Vec<usize>) -> Vec<Incident> {
+        let mut runs: Vec<Run<'_>> = self
+            .judged
+            .iter()
+            .filter_map(|judged| {
+                let id = self.board.id(&judged.observation.cell)?;
+                let cell = &self.board.cells[id];
+                let theirs = cell.control_probe || cells.contains(&id);
+                (theirs && !self.is_ours(id)).then(|| Run {
+                    cell,
+                    judged,
+                    at: judged.observation.started_at,
+                    failed: cell.fails(judged.kind()),
+                })
+            })
+            .collect();
+        if !runs.iter().any(|run| run.failed && !run.cell.control_probe) {
+            return Vec::new();
+        }
+        runs.sort_by_key(|run| run.at);
+        Partner::new(name, cells).round(&self.board, &self.ways, &runs, self.now)
+    }
+
+    /// Controls that fail although something comes through, each in a sentence.
+    fn remarks(&self) -> Vec<String> {
+        let failing = |id: &usize| {
+            let cell = &self.board.cells[*id];
+            cell.control_probe && cell.last.is_some_and(|last| last.failed) && !self.is_ours(*id)
+        };
+        let ids = (0..self.board.cells.len()).filter(failing);
+        ids.map(|id| {
+            let cell = &self.board.cells[id];
+            let kind = cell.last.map_or(Kind::Unexpected, |last| last.kind);
+            format!(
+                "The control {} fails for reasons of its own ({}), so it tells nothing of our network.",
+                cell.key,
+                terms::kind(kind)
+            )
+        })
+        .collect()
+    }
 }

@@ -4,10 +4,12 @@
 //! the configured clients met there is told beside it, because a partner that refuses everybody would
 //! otherwise look like one that refuses the newcomer.
 
+use std::collections::BTreeSet;
+
 use crate::board::events::Judged;
 use crate::domain::cell::{CellKey, ClientName, CredentialName, EgressName};
-use crate::domain::plan::Plan;
 use crate::domain::verdict::{Kind, Verdict};
+use crate::incident::ours::is_silence;
 use crate::words::terms;
 
 /// What one round says about a client.
@@ -55,13 +57,18 @@ pub struct Place {
     pub others_failed: Vec<ClientName>,
 }
 
-/// Reads the round for `client`; `shown` is how a person knows it.
+/// Reads the round for `client`; `shown` is how a person knows it, `dark` what nothing came through.
 #[must_use]
-pub fn trial(plan: &Plan, round: &[Judged], client: &ClientName, shown: &str) -> Trial {
+pub fn trial(
+    round: &[Judged],
+    dark: &BTreeSet<EgressName>,
+    client: &ClientName,
+    shown: &str,
+) -> Trial {
     let places: Vec<Place> = round
         .iter()
         .filter(|judged| judged.observation.cell.client == *client)
-        .map(|judged| place(plan, round, judged))
+        .map(|judged| place(round, dark, judged))
         .collect();
     let any = |outcome| places.iter().any(|place| place.outcome == outcome);
     let outcome = if any(Outcome::Fails) {
@@ -78,9 +85,9 @@ pub fn trial(plan: &Plan, round: &[Judged], client: &ClientName, shown: &str) ->
     }
 }
 
-fn place(plan: &Plan, round: &[Judged], judged: &Judged) -> Place {
+fn place(round: &[Judged], dark: &BTreeSet<EgressName>, judged: &Judged) -> Place {
     let cell = &judged.observation.cell;
-    let kind = judged.verdict.kind;
+    let kind = judged.kind();
     let beside = |passed: bool| {
         round
             .iter()
@@ -93,7 +100,7 @@ fn place(plan: &Plan, round: &[Judged], judged: &Judged) -> Place {
     };
     let outcome = if judged.verdict.passed() {
         Outcome::Passes
-    } else if kind == Kind::LocalError || down(plan, round, &cell.egress) {
+    } else if kind == Kind::LocalError || (is_silence(kind) && dark.contains(&cell.egress)) {
         Outcome::Unknown
     } else {
         Outcome::Fails
@@ -115,20 +122,6 @@ fn place(plan: &Plan, round: &[Judged], judged: &Judged) -> Place {
 /// Same request, same place, whatever the client.
 fn beside(one: &CellKey, other: &CellKey) -> bool {
     one.probe == other.probe && one.egress == other.egress && one.credential == other.credential
-}
-
-/// Whether the controls of an egress failed and nothing passed from it: our own network.
-fn down(plan: &Plan, round: &[Judged], egress: &EgressName) -> bool {
-    let here = |judged: &&Judged| judged.observation.cell.egress == *egress;
-    let is_control = |judged: &&Judged| {
-        plan.probe(&judged.observation.cell.probe)
-            .is_some_and(|probe| probe.control)
-    };
-    round.iter().filter(here).any(|judged| is_control(&judged))
-        && !round
-            .iter()
-            .filter(here)
-            .any(|judged| judged.verdict.passed())
 }
 
 fn got(verdict: &Verdict, status: Option<u16>) -> String {

@@ -1,7 +1,7 @@
 //! What is known of every cell of the plan: its last verdict, and where it belongs.
 //!
-//! A cell costs little here while all is well; what is remembered of a fault lives in `watch`. The
-//! board answers the questions that cross hosts: do controls pass from this egress, does anything?
+//! A cell costs little here while all is well; what is remembered of a fault lives with its incident. The
+//! board answers what crosses hosts: which controls are asked from an egress, and whom a cell asks.
 
 pub mod events;
 pub mod quiet;
@@ -31,44 +31,13 @@ pub struct Board {
     index: HashMap<CellKey, usize>,
     /// Control cells by egress.
     controls: BTreeMap<EgressName, Vec<usize>>,
-    /// What hosts said last from an egress.
-    traffic: HashMap<EgressName, Traffic>,
+    /// Whom requests go to: partners, and the hosts of controls.
+    pub parties: Vec<String>,
     /// In force or lately so.
     silences: Vec<Silence>,
     /// What follows from them and the plan at present.
     pub quiet: Quiet,
 }
-
-/// The latest pass and failure from an egress, each for the two hosts that had it last.
-#[derive(Debug, Default)]
-struct Traffic {
-    passes: Latest,
-    failures: Latest,
-    /// Hosts that have a cell from there; more than two count as two.
-    hosts: Vec<usize>,
-}
-
-/// Two hosts with a time each, the latest first.
-#[derive(Debug, Default)]
-struct Latest([Option<(usize, Timestamp)>; 2]);
-
-impl Latest {
-    fn note(&mut self, host: usize, at: Timestamp) {
-        let [first, second] = &mut self.0;
-        if first.is_some_and(|(known, _)| known != host) {
-            *second = *first;
-        }
-        *first = Some((host, at));
-    }
-
-    fn another(&self, host: usize, since: Timestamp) -> bool {
-        let mut latest = self.0.iter().flatten();
-        latest.any(|(other, at)| *other != host && *at >= since)
-    }
-}
-
-/// A pass this soon after an onset may have been on its way before it.
-const GRACE: SignedDuration = SignedDuration::from_secs(20);
 
 /// A clock that is set back by less is waited out; runs that come late must not look like a new time.
 const STEP: SignedDuration = SignedDuration::from_secs(10);
@@ -89,10 +58,10 @@ pub struct Cell {
     /// Place of the probe in the plan.
     probe: usize,
     pub host: usize,
+    /// Place of whoever it asks among the parties.
+    pub party: usize,
     /// Its probe is a control.
     pub control_probe: bool,
-    /// Its client is a control.
-    pub control_client: bool,
     /// The verdict that is normal here, besides a pass.
     watched: Option<Kind>,
     pub last: Option<Last>,
@@ -119,24 +88,6 @@ pub struct Last {
     pub failed: bool,
 }
 
-/// How the rest of the world looks from an egress, since some instant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
-    /// This control passes.
-    Fine(CellKey),
-    /// No control has answered for it, but another host answers as it should.
-    OthersPass,
-    /// Every control that ran fails, and nothing else passes; `certain` when all controls ran and
-    /// another host fails too.
-    Down { certain: bool },
-    /// Every control that ran fails, yet another host passes.
-    Contradicted,
-    /// There are controls, but none ran yet.
-    Unseen,
-    /// There is no control, and nothing else passed.
-    Alone,
-}
-
 impl Board {
     /// Lays out the cells of `plan`; verdicts of cells that `old` had too are kept.
     #[must_use]
@@ -149,7 +100,7 @@ impl Board {
             hosts: Vec::new(),
             index: HashMap::new(),
             controls: BTreeMap::new(),
-            traffic: HashMap::new(),
+            parties: Vec::new(),
             silences: old.map(|old| old.silences.clone()).unwrap_or_default(),
             quiet: Quiet::default(),
         };
@@ -160,6 +111,7 @@ impl Board {
             .map(|(place, probe)| (probe.name.clone(), place))
             .collect();
         let mut host_places: HashMap<String, usize> = HashMap::new();
+        let mut party_places: HashMap<String, usize> = HashMap::new();
         for (probe, key) in source.cells() {
             let name = probe.host();
             let host = *host_places.entry(name.clone()).or_insert_with(|| {
@@ -171,10 +123,15 @@ impl Board {
                 board.hosts.len() - 1
             });
             let before = old.and_then(|old| old.get(&key));
-            let traffic = board.traffic.entry(key.egress.clone()).or_default();
-            if traffic.hosts.len() < 2 && !traffic.hosts.contains(&host) {
-                traffic.hosts.push(host);
-            }
+            let party = if probe.control {
+                format!("control {}", board.hosts[host].name)
+            } else {
+                probe.partner.clone()
+            };
+            let party = *party_places.entry(party.clone()).or_insert_with(|| {
+                board.parties.push(party);
+                board.parties.len() - 1
+            });
             let id = board.cells.len();
             board.hosts[host].cells.push(id);
             board.hosts[host].control |= probe.control;
@@ -186,8 +143,8 @@ impl Board {
             board.cells.push(Cell {
                 probe: places[&probe.name],
                 host,
+                party,
                 control_probe: probe.control,
-                control_client: source.client(&key.client).is_some_and(|c| c.control),
                 watched: probe.expect.verdict,
                 last: before.and_then(|cell| cell.last),
                 last_good_at: before.and_then(|cell| cell.last_good_at),
@@ -261,17 +218,8 @@ impl Board {
         }
         let failed = cell.fails(kind);
         cell.last = Some(Last { at, kind, failed });
-        let host = cell.host;
         if !failed {
             cell.last_good_at = Some(at);
-        }
-        if let Some(traffic) = self.traffic.get_mut(&cell.key.egress) {
-            let latest = if failed {
-                &mut traffic.failures
-            } else {
-                &mut traffic.passes
-            };
-            latest.note(host, at);
         }
         Some(before)
     }
@@ -282,54 +230,14 @@ impl Board {
         ids.iter().map(|id| &self.cells[*id])
     }
 
+    /// Who is asked from where: an egress, a party, and whether that is a control.
+    pub fn asked(&self) -> impl Iterator<Item = (&EgressName, usize, bool)> {
+        let cells = self.cells.iter();
+        cells.map(|cell| (&cell.key.egress, cell.party, cell.control_probe))
+    }
+
     /// Egresses from which a control runs.
     pub fn controlled(&self) -> impl Iterator<Item = &EgressName> {
         self.controls.keys()
-    }
-
-    /// Whether any host but `host` was seen to pass from `egress` since the fault of `since` can be felt.
-    fn another_passed(&self, egress: &EgressName, host: usize, since: Timestamp) -> bool {
-        let felt = since.checked_add(GRACE).unwrap_or(since);
-        let traffic = self.traffic.get(egress);
-        traffic.is_some_and(|traffic| traffic.passes.another(host, felt))
-    }
-
-    /// Whether another host fails from `egress` too, or there is none that could.
-    fn another_fails(&self, egress: &EgressName, host: usize, since: Timestamp) -> bool {
-        self.traffic.get(egress).is_none_or(|traffic| {
-            traffic.failures.another(host, since) || traffic.hosts.iter().all(|h| *h == host)
-        })
-    }
-
-    /// A cell of another host from `egress`, to ask whether anything answers there.
-    #[must_use]
-    pub fn elsewhere(&self, egress: &EgressName, host: usize) -> Option<&Cell> {
-        let here = |cell: &&Cell| cell.key.egress == *egress && cell.host != host;
-        self.controls(egress)
-            .find(here)
-            .or_else(|| self.cells.iter().find(here))
-    }
-
-    /// How the world but `host` looks from `egress` at `since` or later; controls of `host` count too.
-    #[must_use]
-    pub fn standing(&self, egress: &EgressName, host: usize, since: Timestamp) -> Standing {
-        let (mut seen, mut unseen) = (0, 0);
-        for control in self.controls(egress) {
-            match control.last.filter(|last| last.at >= since) {
-                Some(last) if !last.failed => return Standing::Fine(control.key.clone()),
-                Some(_) => seen += 1,
-                None => unseen += 1,
-            }
-        }
-        let other = self.another_passed(egress, host, since);
-        match (seen, unseen, other) {
-            (0, 0, false) => Standing::Alone,
-            (0, _, true) => Standing::OthersPass,
-            (0, _, false) => Standing::Unseen,
-            (_, _, true) => Standing::Contradicted,
-            (_, unseen, false) => Standing::Down {
-                certain: unseen == 0 && self.another_fails(egress, host, since),
-            },
-        }
     }
 }

@@ -146,14 +146,18 @@ pub(super) fn show(
         Format::Text => {
             let entries: Vec<matrix::Entry> = judged.iter().map(entry).collect();
             super::print(&matrix::matrix(&entries, super::colour()));
-            super::print(&conclusion::text(&found.briefings, super::colour()));
+            super::print(&conclusion::text(
+                &found.briefings,
+                &found.remarks,
+                super::colour(),
+            ));
             if let Some((sentence, _)) = more {
                 super::print(&format!("{sentence}\n"));
             }
         }
         Format::Json => {
             let cells: Vec<Value> = judged.iter().map(cell_json).collect();
-            let conclusion = conclusion::json(outcome(found).0, &found.briefings);
+            let conclusion = conclusion::json(outcome(found).0, &found.briefings, &found.remarks);
             let mut result = json!({ "cells": cells, "conclusion": conclusion });
             if let Some((_, Value::Object(keys))) = more {
                 for (key, value) in keys {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::ask::{self, Levels};
 use crate::ask::clearance::{Clearance, Held, Known, State, age, clearance};
-use crate::ask::conclude::{self, Outcome};
+use crate::ask::conclude;
 use crate::cli::Format;
 use crate::cli::exit;
 use crate::clock;
@@ -20,6 +20,7 @@ use crate::domain::diagnosis::Cause;
 use crate::domain::incident::{self, Incident, Subject};
 use crate::domain::past::PastRun;
 use crate::domain::plan::Plan;
+use crate::domain::verdict::Kind;
 use crate::store::Store;
 use crate::words::briefing;
 
@@ -144,13 +145,19 @@ fn from_the_store(plan: &Plan, arguments: &Arguments) -> Result<Answer, String> 
     })
 }
 
-/// Open, and one of the cells is a failing one of it.
+/// Open, and one of the cells is a failing one of it, or uses an egress that is down.
 fn stands_in_the_way(incident: &Incident, known: &[Known]) -> bool {
-    incident.state == incident::State::Open
-        && incident
-            .cells
-            .iter()
-            .any(|held| held.failing && known.iter().any(|k| k.cell == held.cell))
+    let down = |cell: &CellKey| match &incident.diagnosis.cause {
+        Cause::OurNetwork { egresses } if incident.kind != Kind::LocalError => {
+            egresses.contains(&cell.egress)
+        }
+        _ => false,
+    };
+    let holds = |cell: &CellKey| {
+        let mut failing = incident.cells.iter().filter(|held| held.failing);
+        down(cell) || failing.any(|held| held.cell == *cell)
+    };
+    incident.state == incident::State::Open && known.iter().any(|k| holds(&k.cell))
 }
 
 fn our_side(incident: &Incident) -> bool {
@@ -212,11 +219,14 @@ fn by_probing(plan: &Arc<Plan>, arguments: &Arguments) -> Result<Answer, String>
         .collect();
     // However long the round took, it is of now.
     let mut clearance = clearance(&known, &[], Duration::MAX, at);
-    if clearance.state != State::Safe && found.outcome == Outcome::OurSide {
-        clearance.state = State::Unknown;
-        if let Some(briefing) = found.briefings.first() {
-            clearance.why.clone_from(&briefing.headline);
+    let ours = found.briefings.iter().all(|briefing| briefing.our_side);
+    if clearance.state != State::Safe
+        && let Some(briefing) = found.briefings.iter().find(|b| b.our_side == ours)
+    {
+        if ours {
+            clearance.state = State::Unknown;
         }
+        clearance.why = format!("{} (by one round; {})", briefing.headline, clearance.why);
     }
     Ok(Answer {
         clearance,

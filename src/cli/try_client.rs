@@ -92,12 +92,14 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
         Ok(done) => done,
         Err(error) => return super::complain(&error),
     };
-    let found = conclude::conclude(&plan, &judged, clock::now());
+    let now = clock::now();
+    let found = conclude::conclude(&plan, &judged, now);
+    let dark = conclude::dark(&plan, &judged, now);
     let shown = match arguments.user_agent.as_str() {
         "" => "A client without a user agent".to_owned(),
         agent => format!("\"{agent}\""),
     };
-    let trial = trial::trial(&plan, &judged, &name, &shown);
+    let trial = trial::trial(&judged, &dark, &name, &shown);
     let keys = json!({ "try": keys(&name, arguments, &trial) });
     ask::show(
         &judged,

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::confirm::{Group, Tier};
 use crate::domain::cell::{CellKey, ProbeName};
 use crate::domain::diagnosis::Diagnosis;
 use crate::domain::incident::{
     Happening, Incident, IncidentCell, State, Subject, Telling, TimelineEntry,
 };
 use crate::domain::verdict::{Kind, Verdict};
+use crate::judge::class::{Class, Tier};
 
 /// Passes in a row that end a fault which never let anything through.
 const PASSES_MIN: u32 = 3;
@@ -206,17 +206,6 @@ impl Case {
         self.passes > 0
     }
 
-    /// Whether the incident would be no surprise with this cell failing too.
-    #[must_use]
-    pub fn explains(&self, cell: &CellKey, kind: Kind, passed_since_onset: bool) -> bool {
-        if self.holds(cell) {
-            return true;
-        }
-        let cause = &self.incident.diagnosis.cause;
-        let covered = cause.covers(cell).unwrap_or(!passed_since_onset);
-        covered && Group::of(kind) == Group::of(self.incident.kind)
-    }
-
     /// Takes a failing cell in; whether it is new or had recovered.
     pub fn join(&mut self, cell: IncidentCell) -> bool {
         self.members.remove(&cell.cell);
@@ -270,7 +259,7 @@ impl Case {
         self.stale = true;
         self.passes = self.passes.saturating_add(1);
         self.passing_since.get_or_insert(at);
-        let span = Tier::of(member.kind).recovery_span();
+        let span = Class::of(member.kind).tier().recovery_span();
         let comeback = self.members.entry(cell.clone()).or_default();
         comeback.passes += 1;
         let since = *comeback.since.get_or_insert(at);
@@ -316,7 +305,7 @@ impl Case {
     /// How long members must have passed.
     #[must_use]
     pub fn span(&self) -> Duration {
-        Tier::of(self.incident.kind).recovery_span()
+        Class::of(self.incident.kind).tier().recovery_span()
     }
 
     /// Marks it as over.
@@ -388,7 +377,7 @@ pub fn majority(cells: &[IncidentCell]) -> Option<Kind> {
     }
     counts
         .into_iter()
-        .max_by_key(|(kind, count)| (*count, Tier::of(*kind), std::cmp::Reverse(*kind)))
+        .max_by_key(|(kind, count)| (*count, Class::of(*kind).tier(), std::cmp::Reverse(*kind)))
         .map(|(kind, _)| kind)
 }
 
@@ -416,7 +405,7 @@ pub fn entry(at: Timestamp, what: Happening, text: impl Into<String>) -> Timelin
 /// How much a verdict shows to a person: signed and numbered beats silent.
 #[must_use]
 pub fn clarity(verdict: &Verdict) -> u8 {
-    let tier = match Tier::of(verdict.kind) {
+    let tier = match Class::of(verdict.kind).tier() {
         Tier::Strong => 2,
         Tier::Medium => 1,
         Tier::Weak => 0,

@@ -10,6 +10,7 @@ mod asking;
 mod hearing;
 mod keeping;
 mod opening;
+mod round;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,7 +19,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::notify::{self, Face};
-use super::watch::{self, OurSide, Run, World};
+use super::world::{self, Run, World};
 use crate::board::Board;
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::incident::{
@@ -91,7 +92,7 @@ struct Running {
     clock: f64,
 }
 
-/// One incident of the engine: held back, open, or turned out to be ours.
+/// One incident of the engine: held back or open.
 #[derive(Debug)]
 struct Trouble {
     /// The engine's number.
@@ -102,8 +103,6 @@ struct Trouble {
     case: Option<Case>,
     /// How the incident looked when it was told last.
     face: Option<Face>,
-    /// Our own network's: told there.
-    ours: bool,
     /// The engine is done with it; its members have yet to pass.
     ended_at: Option<Timestamp>,
     missing: Option<String>,
@@ -124,7 +123,6 @@ impl Trouble {
             sure_at,
             case: None,
             face: None,
-            ours: false,
             ended_at: None,
             missing: None,
             dirty: true,
@@ -241,29 +239,29 @@ impl Partner {
         self.recent.drain(..surplus);
     }
 
-    /// Applies a run of one of the partner's cells; `failed` as the partner sees it.
-    ///
-    /// Returns the cells that turned out to be our own network's, if any.
-    pub fn observe(&mut self, world: &mut World<'_>, run: &Run<'_>) -> Option<OurSide> {
+    /// Applies a run of one of the partner's cells.
+    pub fn observe(&mut self, world: &mut World<'_>, run: &Run<'_>) {
         self.count(world.board, run);
         if self.running.is_none() {
             if !run.failed {
-                return None;
+                return;
             }
             self.start(world.board, world.now);
         }
         self.take(world, run);
-        self.settle(world)
+        self.settle(world);
     }
 
     /// Applies a run of a control: evidence while something is being looked into.
-    pub fn observe_control(&mut self, world: &mut World<'_>, run: &Run<'_>) -> Option<OurSide> {
-        let running = self.running.as_ref()?;
+    pub fn observe_control(&mut self, world: &mut World<'_>, run: &Run<'_>) {
+        let Some(running) = &self.running else {
+            return;
+        };
         if run.failed && !running.engine.is_asking() {
-            return None;
+            return;
         }
         self.take(world, run);
-        self.settle(world)
+        self.settle(world);
     }
 
     /// Notes when and where our request went, and which point of presence answered.
@@ -299,28 +297,14 @@ impl Partner {
         if self.running.is_some() {
             return;
         }
-        let keys: Vec<&CellKey> = self.cells.iter().map(|id| &board.cells[*id].key).collect();
-        let egresses: BTreeSet<&EgressName> = keys.iter().map(|key| &key.egress).collect();
-        let controls: Vec<&CellKey> = egresses
-            .iter()
-            .flat_map(|egress| board.controls(egress))
-            .map(|cell| &cell.key)
-            .collect();
-        // What can't be laid out was refused when the partner was taken apart.
-        let Ok(layout) = Layout::new(&board.plan, &keys, &controls, &self.landings) else {
+        let Some(mut running) = self.lay_out(board) else {
             return;
         };
         self.landed_elsewhere = false;
-        let budget = board.plan.politeness.extra_per_incident;
-        let options = Options {
-            budget,
-            may_ask: budget > 0,
-        };
-        let mut engine = Engine::new(layout.universe.clone(), layout.book.clone(), options);
+        let layout = &running.layout;
         let fresh = now.checked_sub(FRESH_PASSES).unwrap_or(now);
-        let mut passes: Vec<(Timestamp, usize, usize)> = keys
-            .iter()
-            .chain(&controls)
+        let mut passes: Vec<(Timestamp, usize, usize)> = layout
+            .keys()
             .filter_map(|key| {
                 let known = board.get(key)?;
                 let last = known.last.filter(|last| !last.failed)?;
@@ -329,14 +313,13 @@ impl Partner {
             })
             .collect();
         passes.sort_unstable();
-        let mut clock = f64::NEG_INFINITY;
         for (at, cell, host) in passes {
-            clock = seconds(at);
+            running.clock = seconds(at);
             // As they were: were they taken for quiet moments, later ones would never seem to be.
             let (host_requests, egress_requests) =
-                self.rates(host, &layout.key(cell).egress, clock);
-            engine.observe(&Seen {
-                at: clock,
+                self.rates(host, &layout.key(cell).egress, running.clock);
+            running.engine.observe(&Seen {
+                at: running.clock,
                 cell,
                 kind: Kind::Pass,
                 pop: None,
@@ -346,7 +329,27 @@ impl Partner {
                 hint: None,
             });
         }
-        self.running = Some(Box::new(Running {
+        self.running = Some(Box::new(running));
+    }
+
+    /// An engine over the partner's cells and the controls beside them; `None` when there are too many.
+    fn lay_out(&self, board: &Board) -> Option<Running> {
+        let keys: Vec<&CellKey> = self.cells.iter().map(|id| &board.cells[*id].key).collect();
+        let egresses: BTreeSet<&EgressName> = keys.iter().map(|key| &key.egress).collect();
+        let controls: Vec<&CellKey> = egresses
+            .iter()
+            .flat_map(|egress| board.controls(egress))
+            .map(|cell| &cell.key)
+            .collect();
+        // What can't be laid out was refused when the partner was taken apart.
+        let layout = Layout::new(&board.plan, &keys, &controls, &self.landings).ok()?;
+        let budget = board.plan.politeness.extra_per_incident;
+        let options = Options {
+            budget,
+            may_ask: budget > 0,
+        };
+        let engine = Engine::new(layout.universe.clone(), layout.book.clone(), options);
+        Some(Running {
             layout,
             engine,
             troubles: Vec::new(),
@@ -358,8 +361,8 @@ impl Partner {
             answers: Answers::default(),
             passing: BTreeMap::new(),
             references: Vec::new(),
-            clock,
-        }));
+            clock: f64::NEG_INFINITY,
+        })
     }
 
     /// Our requests in the minute before, to a host and of those from one egress.
@@ -375,8 +378,8 @@ impl Partner {
     }
 
     /// Nothing came, but time went by.
-    pub fn tick(&mut self, world: &mut World<'_>) -> Option<OurSide> {
-        self.settle(world)
+    pub fn tick(&mut self, world: &mut World<'_>) {
+        self.settle(world);
     }
 
     /// Somebody looks after the incident with this number, which may be another's.
@@ -386,13 +389,15 @@ impl Partner {
         };
         let cases = running.troubles.iter_mut().filter_map(|t| t.case.as_mut());
         for case in cases.filter(|case| case.incident.number == number) {
-            watch::acknowledge(world, case, by);
+            world::acknowledge(world, case, by);
         }
     }
 
     /// Lets go of cells that are no longer configured, after a start with another file.
-    pub fn fit(&mut self, world: &mut World<'_>) -> Option<OurSide> {
-        let running = self.running.as_mut()?;
+    pub fn fit(&mut self, world: &mut World<'_>) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
         let board = world.board;
         let mut empty = Vec::new();
         for trouble in &mut running.troubles {
@@ -413,10 +418,10 @@ impl Partner {
             let place = running.troubles.iter().position(|trouble| trouble.id == id);
             let trouble = place.map(|place| running.troubles.swap_remove(place));
             if let Some(case) = trouble.and_then(|trouble| trouble.case) {
-                telling::remove(world, case);
+                world::remove(world, case, Vec::new());
             }
         }
-        self.settle(world)
+        self.settle(world);
     }
 
     /// When a tick would do something.
@@ -502,7 +507,7 @@ impl Partner {
                 .failures
                 .iter()
                 .filter(|(at, ..)| *at >= trouble.onset_at);
-            if !trouble.ours && failing.all(|(_, cell, _)| down.contains(&cell.egress)) {
+            if failing.all(|(_, cell, _)| down.contains(&cell.egress)) {
                 gone.push(trouble.id);
             }
         }

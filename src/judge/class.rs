@@ -5,6 +5,8 @@
 //! those of the evaluation in `tests/scenarios`: failures per request without any fault, the chance
 //! that a request shortly after a failed one fails for the same reason, and how fast that fades.
 
+use std::time::Duration;
+
 use crate::domain::verdict::Kind;
 
 /// The class of an outcome; `Pass` is 0.
@@ -23,6 +25,9 @@ pub enum Class {
     DnsError,
     LocalError,
 }
+
+/// No burst is certain to last.
+const BURST_MAX: f64 = 0.95;
 
 /// Number of classes, `Pass` included.
 pub const CLASSES: usize = 11;
@@ -156,6 +161,18 @@ impl Class {
         }
     }
 
+    /// Chance that a request fails by mere noise, `gap` seconds after one that did.
+    #[must_use]
+    pub fn persists(self, gap: f64, rate: f64) -> f64 {
+        let noise = self.noise();
+        let rate = if self.is_weak() {
+            noise.rate.max(rate)
+        } else {
+            noise.rate
+        };
+        BURST_MAX.min(noise.persistence * (-gap / noise.fades_s).exp() + rate)
+    }
+
     /// Seconds after which the trigger of a suspicion is asked again, one entry a time; the last repeats.
     ///
     /// A late repeat says more than an early one, because a burst has had time to end: few and widely
@@ -194,6 +211,16 @@ impl Tier {
             Self::Medium => 45.0,
             Self::Weak => 100.0,
         }
+    }
+
+    /// From the first pass to the last, before a fault may be called over.
+    #[must_use]
+    pub fn recovery_span(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Strong => 20,
+            Self::Medium => 45,
+            Self::Weak => 60,
+        })
     }
 }
 

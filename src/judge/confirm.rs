@@ -10,21 +10,19 @@ use super::class::Class;
 use super::evidence::Record;
 
 /// Chance that a request fails while a fault lasts.
-const FAULT_FAILS: f64 = 0.96;
+pub(super) const FAULT_FAILS: f64 = 0.96;
 /// Faults that begin, per request.
-const ONSETS: f64 = 2e-6;
+pub(super) const ONSETS: f64 = 2e-6;
 /// Lowest prior log odds: even the noisiest class may be confirmed.
 const PRIOR_MIN: f64 = -9.0;
 /// Odds of a fault at which it is confirmed.
-const CONFIRM_ODDS: f64 = 12.0;
+pub(super) const CONFIRM_ODDS: f64 = 12.0;
 /// Log likelihood ratio at which a suspicion is dropped; one pass is enough.
 const DISMISS: f64 = -2.2;
-/// No burst is certain to last.
-const BURST_MAX: f64 = 0.95;
 /// What the first signed failure of another cell adds to the log odds.
 const ANOTHER_CELL: f64 = 2.0;
 /// Share of [`super::class::Tier::span_s`] that must lie between first and last failure.
-const SPAN_SHARE: f64 = 0.7;
+pub(super) const SPAN_SHARE: f64 = 0.7;
 /// Requests per suspicion.
 const ASKS_MAX: usize = 9;
 
@@ -81,15 +79,7 @@ impl Suspicion {
     /// Takes in another observation of the host; `weak_rate` is the learned rate of weak failures.
     pub fn weigh(&mut self, record: &Record, weak_rate: f64) -> Judgement {
         let gap = record.at - self.last_failed;
-        let persists = |class: Class| {
-            let noise = class.noise();
-            let rate = if class.is_weak() {
-                noise.rate.max(weak_rate)
-            } else {
-                noise.rate
-            };
-            BURST_MAX.min(noise.persistence * (-gap / noise.fades_s).exp() + rate)
-        };
+        let persists = |class: Class| class.persists(gap, weak_rate);
         if record.cell() == self.cell {
             let by_noise = persists(self.class);
             if record.class.failed() {

@@ -365,7 +365,7 @@ impl Engine {
     }
 
     /// Keeps the observation, with its probability under mere noise.
-    fn record(&mut self, seen: &Seen) -> Record {
+    pub(super) fn record(&mut self, seen: &Seen) -> Record {
         let class = Class::of(seen.kind);
         let record = Record {
             at: seen.at,

@@ -183,11 +183,6 @@ impl Layout {
         })
     }
 
-    /// Whether any control is laid out beside the partner.
-    pub(crate) fn has_controls(&self) -> bool {
-        self.controls.contains(&true)
-    }
-
     /// The partner's own endpoints.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         let all = self.universe.endpoints.iter().zip(&self.controls);

@@ -4,7 +4,8 @@
 //! fault or noise), [`rules`] (all possible causes), [`evidence`], [`likelihood`] and [`posterior`] (how
 //! probable each is), [`witnesses`] (what must be seen before one is named), [`question`] (which request
 //! would tell), [`episode`] and [`engine`] with its parts
-//! `investigate` and `aim` (how it all moves), [`reasons`] and [`explain`] (why, and in words).
+//! `investigate` and `aim` (how it all moves), [`look`] (the same for one round, without a confirmation), [`reasons`] and [`explain`]
+//! (why, and in words). Of our own side [`ways`] judges.
 
 mod aim;
 pub mod baseline;
@@ -19,13 +20,17 @@ pub mod explain;
 mod investigate;
 pub mod layout;
 pub mod likelihood;
+mod look;
 pub mod naming;
 pub mod posterior;
 pub mod question;
 pub mod reasons;
 pub mod rules;
 pub mod universe;
+pub mod ways;
 pub mod witnesses;
+
+pub use look::look;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The loop: `(state, event, now) → effects`. The one function in which all rules meet.
 //!
-//! It routes each run to the partner that it asked ([`crate::incident::partner`]); runs of controls, and what is
-//! our own side's, to a watch ([`crate::incident::watch`]). It has no clock, no sockets and no log: the daemon, the replay of a scenario and the
+//! It shows each run to our own side ([`crate::incident::ours`]), and to the partner that was asked
+//! ([`crate::incident::partner`]) unless our own side was in its way. It has no clock, no sockets and no log: the daemon, the replay of a scenario and the
 //! tests drive the same function.
 
 use std::collections::{BTreeSet, HashMap};
@@ -21,12 +21,12 @@ use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::surroundings::Memory;
 use crate::domain::verdict::Kind;
-use crate::incident::confirm::Background;
-use crate::incident::extra::Hour;
-use crate::incident::notify::Occasion;
-use crate::incident::partner;
-use crate::incident::partner::Partner;
-use crate::incident::watch::{OurSide, Run, Watch, World};
+use crate::incident::case::Case;
+use crate::incident::ours::Ours;
+use crate::incident::partner::{self, Partner};
+use crate::incident::world::{self, Hour, Run, World};
+use crate::judge::class::Class;
+use crate::judge::ways::{Trace, Ways};
 use crate::surroundings::Surroundings;
 
 /// Everything the rules remember between two events.
@@ -38,27 +38,24 @@ pub struct Monitor {
     partner_of: Vec<Option<usize>>,
     /// Partners with a suspicion or an incident.
     troubled: BTreeSet<usize>,
-    /// One a host, in the order of the board; only those that controls ask are used.
-    watches: Vec<Watch>,
-    ours: Watch,
-    /// Control hosts with a suspicion or an incident.
-    alive: BTreeSet<usize>,
-    /// Incidents from before the start whose host is no longer configured.
+    ours: Ours,
+    /// Incidents from before the start whose cells are no longer configured.
     orphans: Vec<Incident>,
     /// What was taken up from before the start must be fitted to the plan first.
     fresh: bool,
 }
 
-/// What partners and watches share, and may see and use while they act.
+/// What partners and our own side share, and may see and use while they act.
 #[derive(Debug)]
 struct Ground {
     board: Board,
-    /// Egresses whose controls fail, as an open incident says.
+    /// Whether our own side works.
+    ways: Ways,
+    /// Egresses that are down, as an open incident says.
     down: BTreeSet<EgressName>,
     /// Extra requests of the last hour, by the board's hosts.
     hours: Vec<Hour>,
     next_number: u64,
-    background: Background,
     /// Fronts of hosts, and our own side.
     surroundings: Surroundings,
 }
@@ -68,7 +65,7 @@ impl Ground {
         World {
             board: &self.board,
             down: &self.down,
-            background: self.background,
+            ways: &self.ways,
             now,
             hours: &mut self.hours,
             next_number: &mut self.next_number,
@@ -89,16 +86,14 @@ impl Monitor {
             partners,
             partner_of,
             troubled: BTreeSet::new(),
-            watches: watches(&board),
-            ours: Watch::new(Subject::OurNetwork, None),
-            alive: BTreeSet::new(),
+            ours: Ours::default(),
             orphans: Vec::new(),
             fresh: false,
             ground: Ground {
                 down: BTreeSet::new(),
                 hours: vec![Hour::default(); board.hosts.len()],
                 next_number: next_number.max(highest.map_or(1, |number| number + 1)),
-                background: Background::default(),
+                ways: Ways::new(board.asked()),
                 surroundings: Surroundings::new(&board),
                 board,
             },
@@ -130,11 +125,7 @@ impl Monitor {
         let open = incident.state == State::Open;
         self.fresh |= open;
         if incident.subject == Subject::OurNetwork {
-            if !open || self.ours.incident().is_none() {
-                self.ours.resume(incident);
-            } else {
-                self.orphans.push(incident);
-            }
+            self.orphans.extend(self.ours.resume(incident));
             return;
         }
         let plan = Arc::clone(&self.ground.board.plan);
@@ -146,23 +137,13 @@ impl Monitor {
             .iter()
             .position(|cell| !cell.control_probe && about(&cell.key))
             .and_then(|id| self.partner_of[id]);
-        let host = match &incident.subject {
-            Subject::Host(name) => self.ground.board.host(name),
-            _ => None,
-        };
-        match (place, host) {
-            (Some(place), _) => {
-                self.partners[place].resume(&self.ground.board, incident, now);
-                if open {
-                    self.troubled.insert(place);
-                }
+        if let Some(place) = place {
+            self.partners[place].resume(&self.ground.board, incident, now);
+            if open {
+                self.troubled.insert(place);
             }
-            (None, Some(host)) if !open || self.watches[host].incident().is_none() => {
-                self.alive.extend(Some(host).filter(|_| open));
-                self.watches[host].resume(incident);
-            }
-            _ if open => self.orphans.push(incident),
-            _ => {}
+        } else if open {
+            self.orphans.push(incident);
         }
     }
 
@@ -202,11 +183,9 @@ impl Monitor {
         if self.fresh {
             return Some(Timestamp::UNIX_EPOCH);
         }
-        let watches = self.alive.iter().map(|host| &self.watches[*host]);
-        let watches = watches.chain([&self.ours]);
         let troubled = self.troubled.iter().map(|place| &self.partners[*place]);
-        watches
-            .filter_map(|watch| watch.next_wake(&self.ground.board))
+        let ours = self.ours.next_wake(&self.ground.board);
+        ours.into_iter()
             .chain(troubled.filter_map(|partner| partner.next_wake(&self.ground.board)))
             .chain(self.ground.surroundings.next_wake())
             .min()
@@ -236,13 +215,12 @@ impl Monitor {
         }
     }
 
-    /// Open incidents, our own network's last.
+    /// Open incidents, our own side's last.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
-        let watches = self.alive.iter().map(|host| &self.watches[*host]);
         let troubled = self.troubled.iter().map(|place| &self.partners[*place]);
         troubled
             .flat_map(Partner::incidents)
-            .chain(watches.chain([&self.ours]).filter_map(Watch::incident))
+            .chain(self.ours.incident())
     }
 
     /// Silences that are in force.
@@ -267,7 +245,7 @@ impl Monitor {
             return;
         };
         let cell = &self.ground.board.cells[id];
-        let (host, failed) = (cell.host, cell.fails(kind));
+        let failed = cell.fails(kind);
         let control = cell.control_probe;
         if before.is_none_or(|last| last.kind != kind) {
             effects.push(Effect::VerdictChanged(VerdictChange {
@@ -289,115 +267,70 @@ impl Monitor {
             }
         }
         let cell = &self.ground.board.cells[id];
-        for watch in &self.alive {
-            self.watches[*watch].answered(judged);
-        }
-        self.ours.answered(judged);
-        let our_side = failed
-            && (kind == Kind::LocalError
-                || (control && self.ground.down.contains(&cell.key.egress)));
-        if our_side || self.ours.knows(&cell.key) {
-            self.with_ours(now, effects, |watch, world| {
-                let run = run(world.board, id, judged, at, our_side);
-                watch.observe(world, &run);
+        let trace = Trace {
+            at,
+            party: cell.party,
+            cell: id,
+            class: Class::of(kind),
+        };
+        self.ground.ways.note(&cell.key.egress, &trace);
+        if failed || self.ours.alive() {
+            self.with_ours(now, effects, |ours, world| {
+                ours.observe(world, &run(world.board, id, judged, at, failed));
             });
         }
-        // From an egress that is down, only what passes says something.
-        let muffled = failed
-            && self
-                .ground
-                .down
-                .contains(&self.ground.board.cells[id].key.egress);
-        if !our_side && !muffled {
-            match self.partner_of[id] {
-                Some(place) => self.with_partner(place, now, effects, |partner, world| {
-                    let run = run(world.board, id, judged, at, failed);
-                    partner.observe(world, &run)
-                }),
-                None => self.with(host, now, effects, |watch, world| {
-                    let run = run(world.board, id, judged, at, failed);
-                    watch.observe(world, &run)
-                }),
-            }
+        // What our own side answered, and what fails from an egress that is down, says nothing of others.
+        let egress = &self.ground.board.cells[id].key.egress;
+        if failed && (kind == Kind::LocalError || self.ground.down.contains(egress)) {
+            return;
         }
-        if control && !muffled {
-            let troubled: Vec<usize> = self.troubled.iter().copied().collect();
-            for place in troubled {
+        if let Some(place) = self.partner_of[id] {
+            self.with_partner(place, now, effects, |partner, world| {
+                partner.observe(world, &run(world.board, id, judged, at, failed));
+            });
+        }
+        if control {
+            for place in self.troubled.clone() {
                 self.with_partner(place, now, effects, |partner, world| {
-                    let run = run(world.board, id, judged, at, failed);
-                    partner.observe_control(world, &run)
+                    partner.observe_control(world, &run(world.board, id, judged, at, failed));
                 });
             }
         }
-        self.settle_all(now, effects, |watch| {
-            watch.pending() || (control && watch.held())
-        });
     }
 
-    /// Lets one partner act, and takes over what it finds to be our own network's.
+    /// Lets one partner act.
     fn with_partner(
         &mut self,
         place: usize,
         now: Timestamp,
         effects: &mut Vec<Effect>,
-        act: impl FnOnce(&mut Partner, &mut World<'_>) -> Option<OurSide>,
+        act: impl FnOnce(&mut Partner, &mut World<'_>),
     ) {
         let mut world = self.ground.world(now, effects);
         let partner = &mut self.partners[place];
-        let ours = act(partner, &mut world);
+        act(partner, &mut world);
         if partner.alive() {
             self.troubled.insert(place);
         } else {
             self.troubled.remove(&place);
         }
-        if let Some(ours) = ours {
-            self.with_ours(now, effects, |watch, world| watch.adopt(world, ours));
-        }
     }
 
-    /// Lets one host's watch act, and takes over what it finds to be our own network's.
-    fn with(
-        &mut self,
-        host: usize,
-        now: Timestamp,
-        effects: &mut Vec<Effect>,
-        act: impl FnOnce(&mut Watch, &mut World<'_>) -> Option<OurSide>,
-    ) {
-        let mut world = self.ground.world(now, effects);
-        let watch = &mut self.watches[host];
-        let ours = act(watch, &mut world);
-        if watch.alive() {
-            self.alive.insert(host);
-        } else {
-            self.alive.remove(&host);
-        }
-        if let Some(ours) = ours {
-            self.with_ours(now, effects, |watch, world| watch.adopt(world, ours));
-        }
-    }
-
-    /// Lets the watch over our own network act; hosts then yield what is down.
+    /// Lets our own side act; partners then yield what is down.
     fn with_ours(
         &mut self,
         now: Timestamp,
         effects: &mut Vec<Effect>,
-        act: impl FnOnce(&mut Watch, &mut World<'_>),
+        act: impl FnOnce(&mut Ours, &mut World<'_>),
     ) {
         let mut world = self.ground.world(now, effects);
         act(&mut self.ours, &mut world);
         self.find_down();
     }
 
-    /// Which egresses are down, from the failing controls of the open incident.
+    /// Which egresses are down, as the open incident says.
     fn find_down(&mut self) {
-        let board = &self.ground.board;
-        let is_control = |cell| board.get(cell).is_some_and(|cell| cell.control_probe);
-        let down: BTreeSet<EgressName> = self
-            .ours
-            .failing_members()
-            .filter(|member| is_control(&member.cell))
-            .map(|member| member.cell.egress.clone())
-            .collect();
+        let down = self.ours.down(&self.ground.ways);
         if down == self.ground.down {
             return;
         }
@@ -408,39 +341,10 @@ impl Monitor {
                 self.troubled.remove(&place);
             }
         }
-        let alive: Vec<usize> = self.alive.iter().copied().collect();
-        for host in alive {
-            self.watches[host].yield_to(&self.ground.down);
-            if !self.watches[host].alive() {
-                self.alive.remove(&host);
-            }
-        }
-    }
-
-    fn settle_all(
-        &mut self,
-        now: Timestamp,
-        effects: &mut Vec<Effect>,
-        which: impl Fn(&Watch) -> bool,
-    ) {
-        if which(&self.ours) {
-            self.with_ours(now, effects, |watch, world| {
-                watch.tick(world);
-            });
-        }
-        let alive: Vec<usize> = self
-            .alive
-            .iter()
-            .copied()
-            .filter(|host| which(&self.watches[*host]))
-            .collect();
-        for host in alive {
-            self.with(host, now, effects, Watch::tick);
-        }
     }
 
     fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.settle_all(now, effects, |_| true);
+        self.with_ours(now, effects, Ours::tick);
         for place in self.troubled.clone() {
             self.with_partner(place, now, effects, Partner::tick);
         }
@@ -456,17 +360,10 @@ impl Monitor {
         for place in self.troubled.clone() {
             self.with_partner(place, now, effects, |partner, world| {
                 partner.acknowledge(world, number, by);
-                None
             });
         }
-        for host in self.alive.clone() {
-            self.with(host, now, effects, |watch, world| {
-                watch.acknowledge(world, number, by);
-                None
-            });
-        }
-        self.with_ours(now, effects, |watch, world| {
-            watch.acknowledge(world, number, by);
+        self.with_ours(now, effects, |ours, world| {
+            ours.acknowledge(world, number, by);
         });
     }
 
@@ -475,38 +372,20 @@ impl Monitor {
         self.ground
             .surroundings
             .replan(&self.ground.board, &board, now);
-        self.ground.board = board;
+        let old = std::mem::replace(&mut self.ground.board, board);
         self.ground.board.listen(now);
+        self.ground.ways = Ways::new(self.ground.board.asked());
         self.replace_partners(now);
-        let fresh = watches(&self.ground.board);
-        let old = std::mem::replace(&mut self.watches, fresh);
-        let places: HashMap<String, usize> = self
-            .ground
-            .board
+        let hours: HashMap<String, Hour> = old
             .hosts
-            .iter()
-            .enumerate()
-            .map(|(place, host)| (host.name.clone(), place))
+            .into_iter()
+            .zip(std::mem::take(&mut self.ground.hours))
+            .map(|(host, hour)| (host.name, hour))
             .collect();
-        let hours = vec![Hour::default(); self.ground.board.hosts.len()];
-        let old_hours = std::mem::replace(&mut self.ground.hours, hours);
-        self.alive.clear();
-        for (watch, hour) in old.into_iter().zip(old_hours) {
-            let place = match &watch.subject {
-                Subject::Host(name) => places.get(name).copied(),
-                Subject::Partner(_) | Subject::OurNetwork => None,
-            };
-            match place {
-                Some(place) => {
-                    if watch.alive() {
-                        self.alive.insert(place);
-                    }
-                    self.watches[place] = watch;
-                    self.ground.hours[place] = hour;
-                }
-                None => self.orphans.extend(watch.incident().cloned()),
-            }
-        }
+        let hosts = self.ground.board.hosts.iter();
+        self.ground.hours = hosts
+            .map(|host| hours.get(&host.name).cloned().unwrap_or_default())
+            .collect();
         self.fit(now, effects);
     }
 
@@ -533,23 +412,14 @@ impl Monitor {
 
     /// Fits incidents to the plan: cells that it no longer has leave, and so do empty incidents.
     fn fit(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.with_ours(now, effects, |watch, world| {
-            watch.replan(world, None);
-        });
+        self.with_ours(now, effects, Ours::fit);
         for place in self.troubled.clone() {
             self.with_partner(place, now, effects, Partner::fit);
         }
-        let alive: Vec<usize> = self.alive.iter().copied().collect();
-        for host in alive {
-            self.with(host, now, effects, |watch, world| {
-                watch.replan(world, Some(host))
-            });
-        }
         for incident in std::mem::take(&mut self.orphans) {
-            let mut watch = Watch::new(incident.subject.clone(), None);
-            watch.resume(incident);
+            let saved_at = incident.last_told_at.unwrap_or(incident.opened_at);
             let mut world = self.ground.world(now, effects);
-            watch.close(&mut world, Occasion::Removed);
+            world::remove(&mut world, Case::resume(incident, saved_at), Vec::new());
         }
     }
 }
@@ -588,13 +458,6 @@ fn partners(board: &Board) -> (Vec<Partner>, Vec<Option<usize>>) {
         partners.push(Partner::new(name, cells));
     }
     (partners, partner_of)
-}
-
-fn watches(board: &Board) -> Vec<Watch> {
-    let hosts = board.hosts.iter().enumerate();
-    hosts
-        .map(|(place, host)| Watch::new(Subject::Host(host.name.clone()), Some(place)))
-        .collect()
 }
 
 #[cfg(test)]

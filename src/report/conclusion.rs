@@ -9,7 +9,7 @@ use crate::domain::notification::Briefing;
 
 /// A paragraph for each briefing: what, why, what it is not, what to do.
 #[must_use]
-pub fn text(briefings: &[Briefing], colour: bool) -> String {
+pub fn text(briefings: &[Briefing], remarks: &[String], colour: bool) -> String {
     let style = |ansi: AnsiColor| {
         if colour {
             Style::new().bold().fg_color(Some(ansi.into()))
@@ -18,9 +18,14 @@ pub fn text(briefings: &[Briefing], colour: bool) -> String {
         }
     };
     let mut text = String::new();
-    if briefings.is_empty() {
+    for remark in remarks {
+        let _ = writeln!(text, "{remark}");
+    }
+    if briefings.is_empty() && remarks.is_empty() {
         let green = style(AnsiColor::Green);
         let _ = writeln!(text, "{green}All cells pass.{green:#}");
+    }
+    if briefings.is_empty() {
         return text;
     }
     for briefing in briefings {
@@ -62,7 +67,7 @@ pub fn text(briefings: &[Briefing], colour: bool) -> String {
 
 /// The same for scripts; keys are stable.
 #[must_use]
-pub fn json(outcome: &str, briefings: &[Briefing]) -> Value {
+pub fn json(outcome: &str, briefings: &[Briefing], remarks: &[String]) -> Value {
     let one = |briefing: &Briefing| {
         json!({
             "subject": briefing.subject,
@@ -80,5 +85,9 @@ pub fn json(outcome: &str, briefings: &[Briefing]) -> Value {
             })).collect::<Vec<_>>(),
         })
     };
-    json!({ "outcome": outcome, "problems": briefings.iter().map(one).collect::<Vec<_>>() })
+    json!({
+        "outcome": outcome,
+        "problems": briefings.iter().map(one).collect::<Vec<_>>(),
+        "remarks": remarks,
+    })
 }

@@ -3,7 +3,7 @@
 use crate::domain::cell::ProbeName;
 use crate::domain::diagnosis::Cause;
 use crate::domain::incident::Incident;
-use crate::incident::confirm::Group;
+use crate::judge::class::{Class, Mechanism};
 use crate::words::briefing::GUESSES_BELOW;
 
 /// What a receiver is told anew when it changes: cause, whose side, kind, scope, what changed before.
@@ -12,7 +12,7 @@ pub struct Face {
     cause: Cause,
     confidence: f64,
     our_side: bool,
-    group: Group,
+    group: Mechanism,
     probes: Vec<ProbeName>,
     /// Changes that it probably has to do with.
     beside: Vec<String>,
@@ -22,7 +22,7 @@ pub struct Face {
 type Shown<'a> = (
     Option<&'a Cause>,
     bool,
-    Group,
+    Mechanism,
     &'a [ProbeName],
     &'a [String],
 );
@@ -41,7 +41,7 @@ impl Face {
             cause,
             confidence: diagnosis.confidence,
             our_side: matches!(diagnosis.cause, Cause::OurNetwork { .. }),
-            group: Group::of(incident.kind),
+            group: Class::of(incident.kind).mechanism(),
             probes: incident.probes.clone(),
             beside: related.map(|beside| beside.text.clone()).collect(),
         }
@@ -57,7 +57,7 @@ impl Face {
     /// Whether what fails still fails in the same way, roughly.
     #[must_use]
     pub fn same_group(&self, incident: &Incident) -> bool {
-        self.group == Group::of(incident.kind)
+        self.group == Class::of(incident.kind).mechanism()
     }
 
     /// The part that somebody with this bound of confidence sees.

@@ -15,7 +15,7 @@ use crate::domain::incident::{Answered, Specimen};
 use crate::domain::moment::later;
 use crate::domain::verdict::{Kind, Verdict};
 use crate::incident::case::Case;
-use crate::incident::confirm::Group;
+use crate::judge::class::Class;
 use crate::words::terms;
 
 /// Between two messages that an incident is answered otherwise.
@@ -148,7 +148,7 @@ impl Answers {
         if let Some(specimen) = specimen {
             let kind = specimen.verdict.kind;
             // Cells that are not run any more would outvote today's answer.
-            if Group::of(kind) == Group::of(case.incident.kind) {
+            if Class::of(kind).mechanism() == Class::of(case.incident.kind).mechanism() {
                 case.incident.kind = kind;
             }
             case.incident.failing = Some(specimen);

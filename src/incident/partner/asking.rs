@@ -18,7 +18,7 @@ use crate::incident::case::{Case, entry};
 use crate::incident::partner::Running;
 use crate::incident::partner::Trouble;
 use crate::incident::partner::World;
-use crate::incident::watch::Run;
+use crate::incident::world::Run;
 use crate::judge::engine::{Ask, Reason};
 use crate::judge::explain;
 
@@ -221,6 +221,27 @@ impl Running {
         }
         for asked in wanted {
             self.book(world, asked);
+        }
+    }
+
+    /// Asks again what was seen while our own side was in the way.
+    pub(super) fn ask_again(&mut self, world: &mut World<'_>, cells: &[CellKey]) {
+        for cell in cells.iter().take(RECOVERY_RUNS_MAX as usize) {
+            if self.asked.iter().any(|asked| asked.cell == *cell) {
+                continue;
+            }
+            self.book(
+                world,
+                Asked {
+                    cell: cell.clone(),
+                    purpose: Purpose::Confirm,
+                    at: later(world.now, SOON),
+                    why: "our own side was in its way".to_owned(),
+                    ask: None,
+                    incident: None,
+                    again: false,
+                },
+            );
         }
     }
 

@@ -14,7 +14,7 @@ use crate::incident::partner::Trouble;
 use crate::incident::partner::World;
 use crate::incident::partner::seconds;
 use crate::incident::partner::timestamp;
-use crate::incident::watch::{OurSide, Run};
+use crate::incident::world::Run;
 use crate::judge::engine::{Effect as Said, Seen};
 use crate::judge::episode;
 use crate::judge::rules::Nature;
@@ -47,32 +47,14 @@ impl Partner {
         let Some(running) = &mut self.running else {
             return;
         };
-        let key = &run.cell.key;
-        let Some(cell) = running.layout.find(key) else {
+        let at = running.clock.max(seconds(run.at));
+        let Some(seen) = running.seen(run, at, host_requests, egress_requests) else {
             return;
         };
-        let judged = run.judged;
-        let kind = match judged.kind() {
-            _ if !run.failed => Kind::Pass,
-            Kind::Pass => Kind::Unexpected,
-            kind => kind,
-        };
+        let kind = seen.kind;
         running.keep(world.board, run, kind);
-        let observation = &judged.observation;
-        let answer = observation.answer.as_ref();
-        running.clock = running.clock.max(seconds(run.at));
-        let said = running.engine.observe(&Seen {
-            at: running.clock,
-            cell,
-            kind,
-            pop: answer
-                .and_then(pop::of)
-                .and_then(|name| running.layout.pop(&name)),
-            host_requests,
-            egress_requests,
-            purpose: observation.purpose,
-            hint: hint(&judged.verdict.hints),
-        });
+        running.clock = at;
+        let said = running.engine.observe(&seen);
         running.answered(run, kind);
         for said in said {
             self.hear(world, said);
@@ -174,13 +156,15 @@ impl Partner {
 
 impl Partner {
     /// The front of a host has changed: open incidents about it have that beside them.
-    pub fn drifted(&mut self, world: &mut World<'_>, noticed: &Noticed) -> Option<OurSide> {
+    pub fn drifted(&mut self, world: &mut World<'_>, noticed: &Noticed) {
         let board = world.board;
         let is_there = |member: &IncidentCell| {
             let cell = board.get(&member.cell);
             cell.is_some_and(|cell| cell.host == noticed.host)
         };
-        let running = self.running.as_mut()?;
+        let Some(running) = &mut self.running else {
+            return;
+        };
         let mut found = false;
         for trouble in &mut running.troubles {
             let Some(case) = &mut trouble.case else {
@@ -198,11 +182,40 @@ impl Partner {
                 trouble.remember(note);
             }
         }
-        if found { self.settle(world) } else { None }
+        if found {
+            self.settle(world);
+        }
     }
 }
 
 impl Running {
+    /// A run as the engine sees it; `None`: not one of its cells.
+    pub(super) fn seen(
+        &self,
+        run: &Run<'_>,
+        at: f64,
+        host_requests: u32,
+        egress_requests: u32,
+    ) -> Option<Seen> {
+        let kind = match run.judged.kind() {
+            _ if !run.failed => Kind::Pass,
+            Kind::Pass => Kind::Unexpected,
+            kind => kind,
+        };
+        let observation = &run.judged.observation;
+        let pop = observation.answer.as_ref().and_then(pop::of);
+        Some(Seen {
+            at,
+            cell: self.layout.find(&run.cell.key)?,
+            kind,
+            pop: pop.and_then(|name| self.layout.pop(&name)),
+            host_requests,
+            egress_requests,
+            purpose: observation.purpose,
+            hint: hint(&run.judged.verdict.hints),
+        })
+    }
+
     pub(super) fn trouble(&mut self, id: u32) -> Option<&mut Trouble> {
         self.troubles.iter_mut().find(|trouble| trouble.id == id)
     }
@@ -258,7 +271,7 @@ impl Running {
         if self.troubles[place].case.is_none() {
             return;
         }
-        let members = self.members(world, place);
+        let members = self.members(world.board, place);
         if let Some(case) = &mut self.troubles[place].case {
             for member in members.into_iter().filter(|m| m.failing) {
                 if !case.holds(&member.cell) {

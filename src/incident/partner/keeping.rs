@@ -7,9 +7,9 @@ use crate::board::Board;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::shared;
 use crate::domain::secret::mask;
-use crate::domain::verdict::Kind;
+use crate::domain::verdict::{Kind, Verdict};
 use crate::incident::case::clarity;
-use crate::incident::watch::Run;
+use crate::incident::world::Run;
 use crate::words::evidence;
 
 /// Failing runs remembered, and for how long.
@@ -34,11 +34,11 @@ impl Running {
             {
                 self.failures.pop_front();
             }
-            if let Some(id) = &verdict.reference_id {
-                let id = evidence::cut(&evidence::plain(&mask(id, &board.secrets)), 200);
-                if !self.references.contains(&id) && self.references.len() < REFERENCES_MAX {
-                    self.references.push(id);
-                }
+            if let Some(id) = reference(board, verdict)
+                && !self.references.contains(&id)
+                && self.references.len() < REFERENCES_MAX
+            {
+                self.references.push(id);
             }
             self.answers.failed(key, run.at, (kind, verdict), make);
             let clearer = self
@@ -88,4 +88,10 @@ impl Running {
         self.passing.clear();
         self.references.clear();
     }
+}
+
+/// The reference id of an answer, as people may see it.
+pub(super) fn reference(board: &Board, verdict: &Verdict) -> Option<String> {
+    let id = mask(verdict.reference_id.as_ref()?, &board.secrets);
+    Some(evidence::cut(&evidence::plain(&id), 200))
 }

@@ -1,82 +1,68 @@
-//! How something that is certainly wrong becomes an incident: the partner's, or our own network's.
+//! How something that is certainly wrong becomes an incident of the partner.
 //!
-//! The order of blame is never "them" while a control fails: what fails from an egress whose controls
-//! fail too waits until these are confirmed (then it was our network) or pass (then it was not).
+//! The order of blame is never "them" while nothing comes through from an egress for anybody: what fails there
+//! waits until that is told as our own side's, or something passes; then it is asked again first.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::board::Standing;
+use crate::board::Board;
 use crate::domain::cell::CellKey;
 use crate::domain::incident::IncidentCell;
 use crate::domain::moment::later;
 use crate::domain::verdict::Kind;
 use crate::incident::case::{Case, Opening, majority};
-use crate::incident::confirm::Group;
 use crate::incident::notify::Face;
+use crate::incident::ours::is_silence;
 use crate::incident::partner::Partner;
 use crate::incident::partner::Running;
 use crate::incident::partner::Trouble;
 use crate::incident::partner::World;
 use crate::incident::partner::ahead;
-use crate::incident::watch::OurSide;
-use crate::judge::rules::{Condition, Scope};
+use crate::judge::ways::Standing;
 
 /// How long it waits for its cause, so that the first message names it, while an answer is on its way.
 const HOLD_CAUSE: Duration = Duration::from_secs(20);
 /// How long a certain fault waits for the controls of its egress to answer.
 const HOLD_UNSEEN: Duration = Duration::from_secs(60);
-/// How long it waits for failing controls to be confirmed or to pass.
-const HOLD_DOWN: Duration = Duration::from_secs(300);
 
 /// When to look again whether an incident must still be held back.
 pub(super) fn look_at(trouble: &Trouble) -> Option<Timestamp> {
-    if trouble.case.is_some() || trouble.ours || trouble.ended_at.is_some() {
+    if trouble.case.is_some() || trouble.ended_at.is_some() {
         return None;
     }
     let looked = trouble.looked_at.unwrap_or(trouble.sure_at);
-    [HOLD_CAUSE, HOLD_UNSEEN, HOLD_DOWN]
+    [HOLD_CAUSE, HOLD_UNSEEN]
         .map(|limit| later(trouble.sure_at, limit))
         .into_iter()
         .find(|at| looked < *at)
 }
 
 impl Partner {
-    /// Opens what is certain, unless it may be our own network's.
-    pub(super) fn try_open(&mut self, world: &mut World<'_>) -> Option<OurSide> {
-        let mut ours = None;
+    /// Opens what is certain, unless it may be our own side's.
+    pub(super) fn try_open(&mut self, world: &mut World<'_>) {
         let count = self.running.as_ref().map_or(0, |r| r.troubles.len());
         for place in 0..count {
-            let running = self.running.as_mut()?;
-            let trouble = &running.troubles[place];
-            if trouble.case.is_some() || trouble.ours || trouble.ended_at.is_some() {
+            let Some(running) = &mut self.running else {
+                return;
+            };
+            let trouble = &mut running.troubles[place];
+            if trouble.case.is_some() || trouble.ended_at.is_some() {
                 continue;
             }
-            running.troubles[place].looked_at = Some(world.now);
-            let cells = running.members(world, place);
+            trouble.looked_at = Some(world.now);
+            let cells = running.members(world.board, place);
             if cells.is_empty() || running.is_about_to_tell(world, place) {
                 continue;
             }
             match running.blame(world, place, &cells) {
                 Blame::Theirs => self.open(world, place, cells),
-                Blame::Wait => running.ask_control(world, place),
-                Blame::Ours => {
-                    let trouble = &mut running.troubles[place];
-                    trouble.ours = true;
-                    let failing = cells.iter().find_map(|m| running.failing.get(&m.cell));
-                    ours = ours.or(Some(OurSide {
-                        failed_runs: running.failures.len() as u32,
-                        onset_at: trouble.onset_at,
-                        failing: failing.cloned(),
-                        notes: std::mem::take(&mut trouble.notes),
-                        cells,
-                    }));
-                }
+                Blame::AskControl => running.ask_control(world, place),
+                Blame::AskAgain(cells) => running.ask_again(world, &cells),
             }
         }
-        ours
     }
 
     fn open(&mut self, world: &mut World<'_>, place: usize, cells: Vec<IncidentCell>) {
@@ -96,7 +82,7 @@ impl Partner {
             .filter(|(at, cell, _)| *at >= onset_at && cells.iter().any(|m| m.cell == *cell))
             .count() as u32;
         let subject = running.subject(world.board, place, &cells, &self.name);
-        let diagnosis = running.diagnosis(world.board, place, &cells);
+        let diagnosis = running.diagnosis(world.board, world.ways, place, &cells);
         let opening = Opening {
             number: 0,
             subject,
@@ -123,17 +109,18 @@ impl Partner {
     }
 }
 
-/// Whose fault it is, as far as controls tell.
+/// Whose fault it is, as far as is known.
 enum Blame {
     Theirs,
-    Ours,
-    /// Controls must answer first.
-    Wait,
+    /// Others must answer first.
+    AskControl,
+    /// What these cells showed was seen while our own side was in the way.
+    AskAgain(Vec<CellKey>),
 }
 
 impl Running {
     /// The failing cells of an incident: those that its causes hit, or that no other cause explains.
-    pub(super) fn members(&self, world: &World<'_>, place: usize) -> Vec<IncidentCell> {
+    pub(super) fn members(&self, board: &Board, place: usize) -> Vec<IncidentCell> {
         let trouble = &self.troubles[place];
         let claimed = self.causes(trouble.id).next().is_some();
         let fits = |key: &CellKey| {
@@ -145,7 +132,7 @@ impl Running {
         };
         let mut cells: BTreeMap<&CellKey, IncidentCell> = BTreeMap::new();
         for (at, key, kind) in &self.failures {
-            let known = world.board.get(key);
+            let known = board.get(key);
             let ours = known.is_none_or(|cell| cell.control_probe);
             if *at < trouble.onset_at || ours || !fits(key) {
                 continue;
@@ -162,7 +149,7 @@ impl Running {
                 });
         }
         let still = |member: &&IncidentCell| {
-            let last = world.board.get(&member.cell).and_then(|cell| cell.last);
+            let last = board.get(&member.cell).and_then(|cell| cell.last);
             last.is_some_and(|last| last.failed)
         };
         // A fault that comes and goes has members that passed last.
@@ -192,40 +179,29 @@ impl Running {
     /// Whether the partner may be blamed for these cells.
     fn blame(&self, world: &World<'_>, place: usize, cells: &[IncidentCell]) -> Blame {
         let trouble = &self.troubles[place];
-        let kind = majority(cells).unwrap_or(Kind::Unexpected);
-        let network = matches!(Group::of(kind), Group::Network | Group::Tls);
-        let everywhere = self.layout.has_controls()
-            && self.causes(trouble.id).any(|cause| {
-                let rule = &self.layout.book.rules[cause.rule];
-                let egress =
-                    |c: &Condition| matches!(c, Condition::Egress(_) | Condition::Region(_));
-                rule.scope == Scope::Everything && rule.conditions.iter().all(egress)
-            });
-        let waited = |limit| ahead(trouble.sure_at, limit, world.now).is_none();
-        let (mut theirs, mut down, mut wait) = (false, false, false);
+        let silence = is_silence(majority(cells).unwrap_or(Kind::Unexpected));
+        let waited = ahead(trouble.sure_at, HOLD_UNSEEN, world.now).is_none();
+        let (mut theirs, mut wait, mut again) = (false, false, Vec::new());
         for member in cells {
+            let (egress, ways) = (&member.cell.egress, world.ways);
             let Some(cell) = world.board.get(&member.cell) else {
                 continue;
             };
-            match world
-                .board
-                .standing(&member.cell.egress, cell.host, trouble.onset_at)
-            {
-                Standing::Down { .. } => {
-                    down = true;
-                    wait |= !waited(HOLD_DOWN);
-                }
-                Standing::Unseen if network && !waited(HOLD_UNSEEN) => wait = true,
+            if is_silence(member.kind) && ways.lit_at(egress) >= Some(member.last_at) {
+                again.push(member.cell.clone());
+                continue;
+            }
+            match ways.standing(egress, cell.party, trouble.onset_at) {
+                Standing::Down => wait = true,
+                Standing::Unseen if silence && !waited => wait = true,
                 _ => theirs = true,
             }
         }
-        if down && !theirs && everywhere {
-            return Blame::Ours;
+        match (theirs, wait) {
+            (_, true) if silence || !theirs => Blame::AskControl,
+            (false, false) if !again.is_empty() => Blame::AskAgain(again),
+            _ => Blame::Theirs,
         }
-        if wait && (network || !theirs) {
-            return Blame::Wait;
-        }
-        Blame::Theirs
     }
 
     /// Takes over the open incident that the engine was done with, when the same cells fail again.

@@ -4,25 +4,26 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::board::{Board, Standing};
+use crate::board::Board;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::shared;
 use crate::domain::diagnosis::{Cause, Diagnosis, Level};
-use crate::domain::incident::{Happening, IncidentCell, Specimen, Subject};
+use crate::domain::incident::{IncidentCell, Specimen, Subject};
 use crate::domain::moment::later;
 use crate::domain::verdict::Kind;
-use crate::incident::case::{Case, clarity, entry, majority};
-use crate::incident::confirm::Group;
-use crate::incident::notify::{self, Face, Occasion};
+use crate::incident::case::{Case, clarity, majority};
+use crate::incident::notify::Face;
+use crate::incident::ours::is_silence;
 use crate::incident::partner::Partner;
 use crate::incident::partner::Running;
 use crate::incident::partner::Trouble;
 use crate::incident::partner::World;
 use crate::incident::partner::ahead;
-use crate::incident::watch::{OurSide, SAVE_EVERY, retell, save};
+use crate::incident::world::{self, retell};
 use crate::judge::episode;
 use crate::judge::naming;
 use crate::judge::rules::Nature;
+use crate::judge::ways::{Standing, Ways};
 use crate::words::terms;
 
 /// How long an incident that the engine is done with waits for members that never ran again.
@@ -37,45 +38,28 @@ pub(super) fn give_up_at(trouble: &Trouble) -> Option<Timestamp> {
     trouble.ended_at.map(|at| later(at, GIVE_UP))
 }
 
-/// Closes an incident whose cells are no longer configured.
-pub(super) fn remove(world: &mut World<'_>, mut case: Case) {
-    case.resolve(world.now);
-    let text = "closed: the configuration has none of its failing cells any more";
-    let timeline = vec![entry(world.now, Happening::Removed, text)];
-    let plan = &world.board.plan;
-    let quiet = &world.board.quiet;
-    let due = notify::due(
-        plan,
-        quiet,
-        &mut case.incident,
-        Occasion::Removed,
-        world.now,
-    );
-    save(world, &mut case, timeline, due.notifications);
-}
-
 impl Partner {
     /// Everything that follows from the present state.
-    pub(super) fn settle(&mut self, world: &mut World<'_>) -> Option<OurSide> {
-        let ours = self.try_open(world);
-        let running = self.running.as_mut()?;
+    pub(super) fn settle(&mut self, world: &mut World<'_>) {
+        self.try_open(world);
+        let Some(running) = &mut self.running else {
+            return;
+        };
         for place in 0..running.troubles.len() {
             running.explain(world, place, &self.name);
         }
         self.close_ended(world);
-        let running = self.running.as_mut()?;
+        let Some(running) = &mut self.running else {
+            return;
+        };
         running.give_up_lost(world);
         running.ask_recovering(world);
         for trouble in &mut running.troubles {
-            if let Some(case) = &mut trouble.case
-                && case.stale
-                && later(case.saved_at, SAVE_EVERY) <= world.now
-            {
-                save(world, case, Vec::new(), Vec::new());
+            if let Some(case) = &mut trouble.case {
+                world::save_counters(world, case);
             }
         }
         running.tidy();
-        ours
     }
 
     /// Ends what is over: the engine says so, or nobody knows the cause and all of it passes.
@@ -97,7 +81,7 @@ impl Partner {
         };
         running.troubles.retain_mut(|trouble| {
             let Some(case) = &trouble.case else {
-                // Held back or ours: it ends when the engine is done with it.
+                // Held back: it ends when the engine is done with it.
                 return trouble.ended_at.is_none();
             };
             let waited = trouble
@@ -124,9 +108,8 @@ impl Partner {
         for id in let_go {
             running.engine.let_go(id);
         }
-        for (mut case, mut timeline) in closed {
+        for (case, timeline) in closed {
             let silent = case.still_failing().len();
-            case.resolve(world.now);
             let count = case.incident.cells.len();
             let text = match silent {
                 0 => format!("all of its {count} cells pass again"),
@@ -134,18 +117,8 @@ impl Partner {
                     "it is no longer seen; {silent} of its {count} cells fail for another reason or did not run again"
                 ),
             };
-            timeline.push(entry(world.now, Happening::Resolved, text));
-            let plan = &world.board.plan;
-            let quiet = &world.board.quiet;
-            let due = notify::due(
-                plan,
-                quiet,
-                &mut case.incident,
-                Occasion::Resolved,
-                world.now,
-            );
-            save(world, &mut case, timeline, due.notifications);
-            self.keep_recent(case.incident);
+            let incident = world::close(world, case, timeline, &text, false);
+            self.keep_recent(incident);
         }
     }
 }
@@ -159,7 +132,7 @@ impl Running {
             None => return,
         };
         if dirty && !cells.is_empty() && self.troubles[place].ended_at.is_none() {
-            let diagnosis = self.diagnosis(world.board, place, &cells);
+            let diagnosis = self.diagnosis(world.board, world.ways, place, &cells);
             let subject = self.subject(world.board, place, &cells, partner);
             let trouble = &mut self.troubles[place];
             trouble.dirty = false;
@@ -215,6 +188,7 @@ impl Running {
     pub(super) fn diagnosis(
         &self,
         board: &Board,
+        ways: &Ways,
         place: usize,
         cells: &[IncidentCell],
     ) -> Diagnosis {
@@ -259,7 +233,7 @@ impl Running {
                 .or_else(|| trouble.missing.clone());
             return diagnosis;
         }
-        if let Some(doubt) = self.our_side_doubt(board, trouble, cells, &causes) {
+        if let Some(doubt) = self.our_side_doubt(board, ways, trouble, cells, &causes) {
             diagnosis.would_tell = Some(doubt);
             return diagnosis;
         }
@@ -347,6 +321,7 @@ impl Running {
     fn our_side_doubt(
         &self,
         board: &Board,
+        ways: &Ways,
         trouble: &Trouble,
         cells: &[IncidentCell],
         causes: &[&episode::Cause],
@@ -358,12 +333,12 @@ impl Running {
             let egress = |c: &Condition| matches!(c, Condition::Egress(_) | Condition::Region(_));
             rule.special.is_none() && rule.conditions.iter().all(egress)
         });
-        if !by_network || !matches!(Group::of(kind), Group::Network | Group::Tls) {
+        if !by_network || !is_silence(kind) {
             return None;
         }
         let mut doubt = None;
         for member in cells {
-            let host = board.get(&member.cell)?.host;
+            let party = board.get(&member.cell)?.party;
             let egress = &member.cell.egress;
             let answers = self.layout.keys().any(|key| {
                 let good = board.get(key).and_then(|cell| cell.last_good_at);
@@ -372,9 +347,9 @@ impl Running {
             if answers {
                 return None;
             }
-            doubt = Some(match board.standing(egress, host, trouble.onset_at) {
-                Standing::Fine(_) | Standing::OthersPass => return None,
-                Standing::Down { .. } | Standing::Contradicted => {
+            doubt = Some(match ways.standing(egress, party, trouble.onset_at) {
+                Standing::Fine => return None,
+                Standing::Down => {
                     "a control that passes; now they fail too, so look at your own network first"
                         .to_owned()
                 }

@@ -1,0 +1,492 @@
+//! Our own side under watch: one incident for all of it, told when [`crate::judge::ways`] is sure.
+//!
+//! Its members are the cells that show it: what our own side answered in a partner's place, and the controls of
+//! an egress that is dark. What fails there meanwhile is no partner's fault, and is asked again before
+//! anything is told of it: its last run says nothing. A member that fails while others come through has reasons of its
+//! own; for our side that is a pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::case::{Case, Opening, Turn, clarity, entry};
+use super::notify::{self, Face};
+use super::world::{self, Run, World};
+use crate::board::events::Effect;
+use crate::board::{Board, Cell};
+use crate::domain::cell::{CellKey, EgressName};
+use crate::domain::diagnosis::{Cause, Diagnosis};
+use crate::domain::incident::{
+    Acknowledged, Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
+};
+use crate::domain::moment::later;
+use crate::domain::observation::Purpose;
+use crate::domain::verdict::Kind;
+use crate::judge::class::{Class, Mechanism};
+use crate::judge::ways::Ways;
+use crate::words::evidence;
+
+/// How sure it is: with a control or our own answer, and by two partners that fail alike.
+const SURE: f64 = 0.99;
+const WITHOUT_CONTROL: f64 = 0.95;
+/// Facts kept for the timeline, and failing runs kept as evidence, while nothing is open.
+const NOTES_MAX: usize = 40;
+const SPECIMENS_MAX: usize = 12;
+/// Requests to see whether it is over, beside those that are asked again.
+const RECOVERY_RUNS_MAX: u32 = 6;
+/// Before what failed is asked again, and between two such requests.
+const SOON: Duration = Duration::from_secs(2);
+const APART: Duration = Duration::from_secs(1);
+/// Cells that are asked again at once; the others wait for their turn.
+const AGAIN_MAX: usize = 60;
+/// Between two requests to a control whether anything answers.
+const CURIOUS: SignedDuration = SignedDuration::from_secs(60);
+/// Beyond its timeout, how long an answer may stay away before the request counts as lost.
+const LOST_AFTER: Duration = Duration::from_secs(60);
+
+/// Our own side, and all that is remembered of its present trouble.
+#[derive(Debug, Default)]
+pub struct Ours {
+    case: Option<Case>,
+    /// How the incident looked when it was told last.
+    face: Option<Face>,
+    /// Resolved so lately that a return would be the same incident.
+    recent: Option<Incident>,
+    notes: Vec<TimelineEntry>,
+    /// The clearest failing run of a cell.
+    failing: BTreeMap<CellKey, Specimen>,
+    /// Extra requests on their way, and when each counts as lost.
+    asked: Vec<(CellKey, Timestamp)>,
+    recovery_runs: u32,
+    /// When a control was asked last, by egress.
+    curious: BTreeMap<EgressName, Timestamp>,
+    /// Members changed since the last diagnosis.
+    dirty: bool,
+}
+
+/// Whether a verdict may come from a way that is dark.
+#[must_use]
+pub fn is_silence(kind: Kind) -> bool {
+    matches!(
+        Class::of(kind).mechanism(),
+        Mechanism::Network | Mechanism::Tls
+    )
+}
+
+/// What is known when these cells fail by our own side.
+#[must_use]
+pub fn diagnosis(board: &Board, cells: &[IncidentCell], since: Timestamp) -> Diagnosis {
+    let failing: Vec<CellKey> = cells.iter().map(|member| member.cell.clone()).collect();
+    let egresses: BTreeSet<&EgressName> = failing.iter().map(|cell| &cell.egress).collect();
+    let passing = board
+        .controlled()
+        .filter(|egress| !egresses.contains(egress))
+        .flat_map(|egress| board.controls(egress))
+        .filter(|cell| cell.last.is_some_and(|l| !l.failed && l.at >= since))
+        .map(|cell| cell.key.clone())
+        .collect();
+    let proved = cells.iter().any(|member| {
+        member.kind == Kind::LocalError
+            || board
+                .get(&member.cell)
+                .is_some_and(|cell| cell.control_probe)
+    });
+    Diagnosis {
+        cause: Cause::OurNetwork {
+            egresses: egresses.into_iter().cloned().collect(),
+        },
+        confidence: if proved { SURE } else { WITHOUT_CONTROL },
+        fails: None,
+        failing,
+        passing,
+        ruled_out: Vec::new(),
+        would_tell: None,
+    }
+}
+
+/// The cells that show that our own side is at fault at an egress, since when it is.
+fn members(board: &Board, ways: &Ways, egress: &EgressName, since: Timestamp) -> Vec<IncidentCell> {
+    let silent = |cell: &&Cell| {
+        let last = cell
+            .last
+            .filter(|last| last.failed && is_silence(last.kind));
+        last.is_some_and(|last| ways.explains(egress, cell.party, last.at))
+    };
+    let mut cells: Vec<&Cell> = ways.stopped(egress).map(|id| &board.cells[id]).collect();
+    if ways.is_dark(egress) {
+        let controls: Vec<&Cell> = board.controls(egress).filter(silent).collect();
+        if controls.is_empty() && cells.is_empty() {
+            let here = board.cells.iter().filter(|cell| cell.key.egress == *egress);
+            cells.extend(here.filter(silent));
+        }
+        cells.extend(controls);
+    }
+    let mut members: Vec<IncidentCell> = cells
+        .into_iter()
+        .filter_map(|cell| {
+            let last = cell.last?;
+            Some(IncidentCell {
+                cell: cell.key.clone(),
+                kind: last.kind,
+                failing: true,
+                since: cell.last_good_at.map_or(since, |good| since.max(good)),
+                last_at: last.at,
+            })
+        })
+        .collect();
+    members.sort_by(|one, other| one.cell.cmp(&other.cell));
+    members.dedup_by(|one, other| one.cell == other.cell);
+    members
+}
+
+impl Ours {
+    /// Takes up an incident of a former life; a resolved one is kept for its return.
+    ///
+    /// Returns what can't be taken up, because there is one already.
+    pub fn resume(&mut self, incident: Incident) -> Option<Incident> {
+        if incident.state == State::Resolved {
+            let known = self.recent.as_ref();
+            if known.is_none_or(|known| known.resolved_at < incident.resolved_at) {
+                self.recent = Some(incident);
+            }
+            return None;
+        }
+        if self.case.is_some() {
+            return Some(incident);
+        }
+        let saved_at = incident.last_told_at.unwrap_or(incident.opened_at);
+        self.face = Some(Face::of(&incident));
+        self.case = Some(Case::resume(incident, saved_at));
+        None
+    }
+
+    #[must_use]
+    pub fn incident(&self) -> Option<&Incident> {
+        self.case.as_ref().map(|case| &case.incident)
+    }
+
+    /// Whether it waits for the answer of an extra request to this cell.
+    #[must_use]
+    pub fn waits_for(&self, cell: &CellKey) -> bool {
+        self.asked.iter().any(|(asked, _)| asked == cell)
+    }
+
+    /// Whether runs that pass concern it too.
+    #[must_use]
+    pub fn alive(&self) -> bool {
+        self.case.is_some() || !self.asked.is_empty()
+    }
+
+    /// Egresses that are down, as far as is known: what fails from there says nothing of a partner.
+    #[must_use]
+    pub fn down(&self, ways: &Ways) -> BTreeSet<EgressName> {
+        let members = self.case.iter().flat_map(Case::failing);
+        members
+            .map(|member| &member.cell.egress)
+            .filter(|egress| !ways.is_lit(egress))
+            .cloned()
+            .collect()
+    }
+
+    fn remember(&mut self, note: TimelineEntry) {
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(note);
+        }
+    }
+
+    /// Applies a run, after the ways have seen it.
+    pub fn observe(&mut self, world: &mut World<'_>, run: &Run<'_>) {
+        let (key, kind, at) = (&run.cell.key, run.judged.kind(), run.at);
+        let failed = run.failed
+            && (kind == Kind::LocalError
+                || is_silence(kind) && world.ways.explains(&key.egress, run.cell.party, at));
+        self.answered(run);
+        if failed {
+            self.keep(world, run);
+        }
+        if let Some(case) = &mut self.case {
+            let again = match case.observe(key, kind, failed, at) {
+                Turn::Comes => true,
+                Turn::Fails | Turn::Left => {
+                    self.dirty = true;
+                    false
+                }
+                Turn::None => !failed && world.ways.lit_at(&key.egress) == Some(at),
+            };
+            if again {
+                self.ask_again(world, run);
+            }
+        }
+        if failed {
+            self.look(world, &key.egress);
+            self.ask_control(world, &key.egress);
+        }
+        self.settle(world);
+    }
+
+    /// Opens what is certain; while an incident is open, what fails in the same way belongs to it.
+    fn look(&mut self, world: &mut World<'_>, egress: &EgressName) {
+        let (board, ways) = (world.board, world.ways);
+        let certain = |egress: &EgressName| {
+            let since = [ways.dark_since(egress), ways.stopped_since(egress)];
+            since.into_iter().flatten().min()
+        };
+        let Some(case) = &mut self.case else {
+            let Some(since) = certain(egress) else {
+                return;
+            };
+            // What is dark elsewhere at the same time is the same fault.
+            let also = ways
+                .egresses()
+                .filter(|other| *other != egress && ways.is_dark(other));
+            let cells = std::iter::once(egress)
+                .chain(also)
+                .flat_map(|egress| members(board, ways, egress, since))
+                .collect();
+            return self.open(world, since, cells);
+        };
+        let held = case.failing().any(|member| member.cell.egress == *egress);
+        if !held && !ways.is_dark(egress) && certain(egress).is_none() {
+            return;
+        }
+        let since = case.incident.onset_at;
+        for member in members(board, ways, egress, since) {
+            if case.holds(&member.cell) {
+                continue;
+            }
+            let text = format!("{} fails too: {}", member.cell, member.kind.label());
+            let note = entry(member.last_at, Happening::Cells, text);
+            if case.join(member) {
+                self.dirty = true;
+                if self.notes.len() < NOTES_MAX {
+                    self.notes.push(note);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, world: &mut World<'_>, onset_at: Timestamp, cells: Vec<IncidentCell>) {
+        if cells.is_empty() {
+            return;
+        }
+        let recent = self.recent.take();
+        let back = recent.filter(|recent| world.is_back(recent, onset_at, &cells));
+        let opening = Opening {
+            number: 0,
+            subject: Subject::OurNetwork,
+            onset_at,
+            last_good_at: world.last_good_before(onset_at, &cells),
+            diagnosis: diagnosis(world.board, &cells, onset_at),
+            failed_runs: cells.len() as u32,
+            cells,
+        };
+        let mut case = world.begin(back, opening);
+        self.choose_specimen(&mut case);
+        world.announce(&mut case, onset_at, std::mem::take(&mut self.notes));
+        self.face = Some(Face::of(&case.incident));
+        (self.case, self.recovery_runs, self.dirty) = (Some(case), 0, false);
+    }
+
+    /// Keeps the clearest failing run of a cell.
+    fn keep(&mut self, world: &World<'_>, run: &Run<'_>) {
+        let (key, verdict) = (&run.cell.key, &run.judged.verdict);
+        let known = self.failing.get(key);
+        let clearer = known.is_none_or(|known| {
+            let rank = |kind, verdict| (kind == Kind::LocalError, clarity(verdict));
+            rank(run.judged.kind(), verdict) > rank(known.verdict.kind, &known.verdict)
+        });
+        if clearer && (known.is_some() || self.failing.len() < SPECIMENS_MAX) {
+            let board = world.board;
+            let observation = &run.judged.observation;
+            let specimen = evidence::specimen(&board.plan, &board.secrets, observation, verdict);
+            self.failing
+                .extend(specimen.map(|specimen| (key.clone(), specimen)));
+        }
+    }
+
+    fn choose_specimen(&self, case: &mut Case) {
+        let kept = case.incident.failing.as_ref();
+        let kind = case.incident.kind;
+        if kept.is_some_and(|kept| kept.verdict.kind == kind && case.holds(&kept.cell)) {
+            return;
+        }
+        let of_members = || case.failing().filter_map(|m| self.failing.get(&m.cell));
+        let best = of_members().max_by_key(|s| (s.verdict.kind == kind, clarity(&s.verdict)));
+        if let Some(best) = best.cloned() {
+            case.incident.failing = Some(best);
+        }
+    }
+
+    /// Nothing came, but time went by.
+    pub fn tick(&mut self, world: &mut World<'_>) {
+        self.asked.retain(|(_, lost_at)| *lost_at > world.now);
+        self.settle(world);
+    }
+
+    /// When a tick would do something.
+    #[must_use]
+    pub fn next_wake(&self, board: &Board) -> Option<Timestamp> {
+        let incident = self.incident();
+        let told = incident.and_then(|i| notify::next_at(&board.plan, &board.quiet, i));
+        let lost = self.asked.iter().map(|(_, lost_at)| *lost_at).min();
+        told.into_iter().chain(lost).min()
+    }
+
+    /// Everything that follows from the present state.
+    fn settle(&mut self, world: &mut World<'_>) {
+        let Some(mut case) = self.case.take() else {
+            return;
+        };
+        if std::mem::take(&mut self.dirty) {
+            let cells: Vec<IncidentCell> = case.failing().cloned().collect();
+            let found = diagnosis(world.board, &cells, case.incident.onset_at);
+            case.stale |= case.incident.diagnosis != found;
+            case.incident.diagnosis = found;
+            self.choose_specimen(&mut case);
+        }
+        let before = self.face.replace(Face::of(&case.incident));
+        let notes = std::mem::take(&mut self.notes);
+        world::retell(world, &mut case, before, None, notes);
+        if case.over(world.now) {
+            let text = format!("all of its {} cells pass again", case.incident.cells.len());
+            self.recent = Some(world::close(world, case, Vec::new(), &text, false));
+            self.failing.clear();
+            return;
+        }
+        world::save_counters(world, &mut case);
+        self.case = Some(case);
+        self.ask_recovering(world);
+    }
+
+    /// Somebody looks after the incident with this number, which may be another's.
+    pub fn acknowledge(&mut self, world: &mut World<'_>, number: u64, by: &Acknowledged) {
+        if let Some(case) = self.case.as_mut().filter(|c| c.incident.number == number) {
+            world::acknowledge(world, case, by);
+        }
+    }
+
+    /// Lets go of what is no longer configured; closes an incident that has no failing cell left.
+    pub fn fit(&mut self, world: &mut World<'_>) {
+        let board = world.board;
+        let keep = |cell: &CellKey| board.id(cell).is_some();
+        self.asked.retain(|(cell, _)| keep(cell));
+        self.failing.retain(|cell, _| keep(cell));
+        if let Some(mut case) = self.case.take() {
+            let gone = case.retain(keep);
+            if case.failing().next().is_none() {
+                return world::remove(world, case, std::mem::take(&mut self.notes));
+            }
+            self.case = Some(case);
+            if gone > 0 {
+                self.dirty = true;
+                let text = format!("{gone} of its cells left the configuration");
+                self.remember(entry(world.now, Happening::Cells, text));
+            }
+        }
+        self.settle(world);
+    }
+
+    /// Counts and notes an extra request that was answered.
+    fn answered(&mut self, run: &Run<'_>) {
+        let key = &run.cell.key;
+        let Some(place) = self.asked.iter().position(|(asked, _)| asked == key) else {
+            return;
+        };
+        self.asked.swap_remove(place);
+        let purpose = run.judged.observation.purpose;
+        if !matches!(purpose, Purpose::Confirm | Purpose::Counter) {
+            return;
+        }
+        let kind = run.judged.kind().label();
+        let text = format!("asked ahead of the schedule: {key}: {kind}");
+        self.remember(entry(run.at, Happening::ExtraRun, text));
+        if let Some(case) = &mut self.case {
+            case.incident.extra_runs = case.incident.extra_runs.saturating_add(1);
+            case.stale = true;
+        }
+    }
+
+    fn book(&mut self, world: &mut World<'_>, cell: &Cell, wait: Duration, why: &str) -> bool {
+        let board = world.board;
+        let may_ask = board.plan.politeness.extra_per_incident > 0;
+        if !may_ask || self.waits_for(&cell.key) || world.hours[cell.host].full(world.now) {
+            return false;
+        }
+        let at = later(world.now, wait);
+        world.hours[cell.host].note(at);
+        let timeout = board.probe(cell).timeout;
+        self.asked
+            .push((cell.key.clone(), later(at, timeout + LOST_AFTER)));
+        world.effects.push(Effect::Run {
+            cell: cell.key.clone(),
+            at,
+            purpose: Purpose::Confirm,
+            why: why.to_owned(),
+            incident: self.incident().map(|incident| incident.number),
+        });
+        true
+    }
+
+    /// Something comes through again: what failed on this way may pass by now.
+    fn ask_again(&mut self, world: &mut World<'_>, run: &Run<'_>) {
+        let board = world.board;
+        let egress = &run.cell.key.egress;
+        let failed = |cell: &&Cell| {
+            cell.key.egress == *egress
+                && cell
+                    .last
+                    .is_some_and(|last| last.failed && last.at < run.at && is_silence(last.kind))
+        };
+        let mut wait = SOON;
+        for cell in board.cells.iter().filter(failed).take(AGAIN_MAX) {
+            if self.book(world, cell, wait, "our own side was in its way") {
+                wait += APART;
+            }
+        }
+    }
+
+    /// Members that have not passed yet; then any, until enough passes stand together.
+    fn ask_recovering(&mut self, world: &mut World<'_>) {
+        let recovering = self.case.as_ref().filter(|case| case.recovering());
+        let may = self.asked.is_empty() && self.recovery_runs < RECOVERY_RUNS_MAX;
+        let Some(case) = recovering.filter(|_| may) else {
+            return;
+        };
+        let waiting = case.still_failing();
+        let wait = if waiting.is_empty() {
+            case.span() / 2
+        } else {
+            SOON
+        };
+        let board = world.board;
+        let first = waiting.first().copied();
+        let next = first.or_else(|| case.failing().map(|m| &m.cell).next());
+        let next = next.and_then(|cell| board.get(cell));
+        if let Some(cell) = next
+            && self.book(world, cell, wait, "to see whether it is over")
+        {
+            self.recovery_runs += 1;
+        }
+    }
+
+    /// Asks a control that could tell our own side from theirs.
+    fn ask_control(&mut self, world: &mut World<'_>, egress: &EgressName) {
+        let (board, now) = (world.board, world.now);
+        let asked = self.curious.get(egress);
+        if asked.is_some_and(|at| now.duration_since(*at) < CURIOUS) {
+            return;
+        }
+        let tells = |cell: &&Cell| world.ways.wants_control(egress, cell.party);
+        let Some(control) = board.controls(egress).find(tells) else {
+            return;
+        };
+        self.curious.insert(egress.clone(), now);
+        self.book(
+            world,
+            control,
+            APART,
+            "does anything answer from this egress?",
+        );
+    }
+}

@@ -1,0 +1,300 @@
+//! What a step of an incident may use of the rest of the world, and what it leaves there: messages, runs, incidents to store.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::notify::{self, Face, Occasion};
+use crate::board::events::{Effect, Judged};
+use crate::board::{Board, Cell};
+use crate::domain::cell::{CellKey, EgressName};
+use crate::domain::change::Change;
+use crate::domain::incident::{
+    Acknowledged, Beside, Happening, Incident, IncidentCell, TimelineEntry,
+};
+use crate::domain::moment::later;
+use crate::domain::notification::Notification;
+use crate::incident::case::{Case, Opening, entry};
+use crate::judge::ways::Ways;
+use crate::surroundings::Surroundings;
+use crate::words::briefing;
+
+/// Counters of an open incident are stored this often when nothing else changes.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+/// Extra requests to a host in any hour, over all incidents.
+const PER_HOUR_MAX: usize = 30;
+
+/// What a step may use of the rest of the world.
+#[derive(Debug)]
+pub struct World<'a> {
+    pub board: &'a Board,
+    /// Egresses whose own network is at fault; what fails from there says nothing of a host.
+    pub down: &'a BTreeSet<EgressName>,
+    /// Whether our own side works.
+    pub ways: &'a Ways,
+    pub now: Timestamp,
+    /// Extra requests of the last hour, by host.
+    pub hours: &'a mut [Hour],
+    pub next_number: &'a mut u64,
+    pub surroundings: &'a mut Surroundings,
+    pub effects: &'a mut Vec<Effect>,
+}
+
+impl World<'_> {
+    /// Whether an incident that is over came back with these cells.
+    pub fn is_back(&self, recent: &Incident, onset_at: Timestamp, cells: &[IncidentCell]) -> bool {
+        let within = recent.returns_within(self.board.plan.incidents.reopen_within);
+        let known = |cell: &CellKey| recent.cells.iter().any(|known| known.cell == *cell);
+        recent
+            .resolved_at
+            .is_some_and(|at| later(at, within) >= onset_at)
+            && cells.iter().any(|member| known(&member.cell))
+    }
+
+    /// When one of these cells passed last before the onset.
+    pub fn last_good_before(
+        &self,
+        onset_at: Timestamp,
+        cells: &[IncidentCell],
+    ) -> Option<Timestamp> {
+        cells
+            .iter()
+            .filter_map(|member| self.board.get(&member.cell)?.last_good_at)
+            .filter(|at| *at < onset_at)
+            .max()
+    }
+
+    /// Opens an incident under a number of its own, or opens again the one that came back.
+    pub fn begin(&mut self, back: Option<Incident>, mut opening: Opening) -> Case {
+        if let Some(recent) = back {
+            return Case::reopen(recent, opening, self.now);
+        }
+        opening.number = *self.next_number;
+        *self.next_number += 1;
+        Case::open(opening, self.now)
+    }
+
+    /// Tells of an incident that was just opened, or opened again, and saves it; `notes` are of the time since its onset.
+    pub fn announce(&mut self, case: &mut Case, onset_at: Timestamp, notes: Vec<TimelineEntry>) {
+        let mut timeline = notes;
+        if let Some(first) = case.failing().min_by_key(|member| member.since) {
+            let text = format!("first failing run: {}: {}", first.cell, first.kind.label());
+            timeline.insert(0, entry(first.since, Happening::Cells, text));
+        }
+        timeline.append(&mut self.put_beside(case, onset_at));
+        timeline.sort_by_key(|note| note.at);
+        let (what, occasion) = if case.incident.reopened_at == Some(self.now) {
+            (Happening::Reopened, Occasion::Reopened)
+        } else {
+            (Happening::Opened, Occasion::Opened)
+        };
+        let (plan, quiet) = (&self.board.plan, &self.board.quiet);
+        let headline = briefing::headline(plan, &case.incident);
+        timeline.push(entry(self.now, what, headline));
+        let mut due = notify::due(plan, quiet, &mut case.incident, occasion, self.now);
+        timeline.append(&mut due.timeline);
+        save(self, case, timeline, due.notifications);
+    }
+
+    /// Puts the changes near an onset beside an incident; returns what is new, for its timeline.
+    pub fn put_beside(&mut self, case: &mut Case, onset: Timestamp) -> Vec<TimelineEntry> {
+        let cells: Vec<&CellKey> = case.failing().map(|member| &member.cell).collect();
+        let kind = case.incident.kind;
+        let near = self.surroundings.beside(self.board, &cells, onset, kind);
+        let mut timeline = Vec::new();
+        for beside in near {
+            let same = |known: &Beside| known.at == beside.at && known.text == beside.text;
+            if !case.incident.beside.iter().any(same) {
+                timeline.push(entry(beside.at, Happening::Drift, beside.text.clone()));
+                case.incident.beside.push(beside);
+            }
+        }
+        timeline
+    }
+}
+
+/// One run of a cell, as a subject sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    pub cell: &'a Cell,
+    pub judged: &'a Judged,
+    /// Start of the run, never after now.
+    pub at: Timestamp,
+    /// Whether it failed.
+    pub failed: bool,
+}
+
+/// The extra requests to one host in the last hour, whatever they were for.
+#[derive(Debug, Default, Clone)]
+pub struct Hour {
+    /// When they were due, oldest first.
+    due: VecDeque<Timestamp>,
+}
+
+impl Hour {
+    #[must_use]
+    pub fn full(&self, now: Timestamp) -> bool {
+        let hour = SignedDuration::from_hours(1);
+        let ago = now.checked_sub(hour).unwrap_or(now);
+        // Requests are booked minutes ahead at most; a later one is from before the clock was set back.
+        let ahead = now.checked_add(hour).unwrap_or(now);
+        let counts = |at: &&Timestamp| **at > ago && **at <= ahead;
+        self.due.iter().filter(counts).count() >= PER_HOUR_MAX
+    }
+
+    pub fn note(&mut self, at: Timestamp) {
+        if self.due.len() >= PER_HOUR_MAX {
+            self.due.pop_front();
+        }
+        // One that is booked for a quiet minute may come after one that is booked later.
+        let place = self.due.partition_point(|known| *known <= at);
+        self.due.insert(place, at);
+    }
+}
+
+/// Tells whoever reads something else now than `before`, everybody that another `answer` comes, and whom the time makes it due to; keeps what is new.
+pub fn retell(
+    world: &mut World<'_>,
+    case: &mut Case,
+    before: Option<Face>,
+    answer: Option<&str>,
+    mut timeline: Vec<TimelineEntry>,
+) {
+    let (plan, quiet) = (&world.board.plan, &world.board.quiet);
+    let changed = before.filter(|before| *before != Face::of(&case.incident));
+    if let Some(before) = &changed
+        && !before.same_cause(&case.incident)
+    {
+        let text = briefing::headline(plan, &case.incident);
+        timeline.push(entry(world.now, Happening::Changed, text));
+    }
+    let occasion = match (answer, &changed) {
+        (Some(change), _) => {
+            timeline.push(entry(world.now, Happening::Changed, change));
+            Occasion::Answered { change }
+        }
+        (None, Some(before)) => Occasion::Changed { before },
+        (None, None) => Occasion::Time,
+    };
+    let timely = || notify::next_at(plan, quiet, &case.incident).is_some_and(|at| at <= world.now);
+    let mut notifications = Vec::new();
+    if changed.is_some() || answer.is_some() || timely() {
+        let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
+        timeline.append(&mut due.timeline);
+        notifications = due.notifications;
+    } else if timeline.is_empty() {
+        return;
+    }
+    save(world, case, timeline, notifications);
+}
+
+/// Notes that somebody looks after the incident, and tells who knows of it.
+pub fn acknowledge(world: &mut World<'_>, case: &mut Case, by: &Acknowledged) {
+    let known = case.incident.acknowledged.as_ref();
+    if known.is_some_and(|known| known.by == by.by) {
+        return;
+    }
+    case.incident.acknowledged = Some(by.clone());
+    let text = format!("acknowledged by {}", by.by);
+    let mut timeline = vec![entry(world.now, Happening::Acknowledged, text)];
+    let (plan, quiet) = (&world.board.plan, &world.board.quiet);
+    let occasion = Occasion::Acknowledged;
+    let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
+    timeline.append(&mut due.timeline);
+    save(world, case, timeline, due.notifications);
+}
+
+/// Hands an incident out as it is now, with what is new of it.
+pub fn save(
+    world: &mut World<'_>,
+    case: &mut Case,
+    timeline: Vec<TimelineEntry>,
+    notifications: Vec<Notification>,
+) {
+    case.stale = false;
+    case.saved_at = world.now;
+    world.effects.push(Effect::Save(Box::new(Change {
+        incident: case.incident.clone(),
+        timeline,
+        notifications,
+    })));
+}
+
+/// Stores counters that moved, now and then.
+pub fn save_counters(world: &mut World<'_>, case: &mut Case) {
+    if case.stale && later(case.saved_at, SAVE_EVERY) <= world.now {
+        save(world, case, Vec::new(), Vec::new());
+    }
+}
+
+/// Ends an incident, and tells who knows of it; returns it as it was stored.
+pub fn close(
+    world: &mut World<'_>,
+    mut case: Case,
+    mut timeline: Vec<TimelineEntry>,
+    text: &str,
+    removed: bool,
+) -> Incident {
+    case.resolve(world.now);
+    let (what, occasion) = if removed {
+        (Happening::Removed, Occasion::Removed)
+    } else {
+        (Happening::Resolved, Occasion::Resolved)
+    };
+    timeline.push(entry(world.now, what, text));
+    let (plan, quiet) = (&world.board.plan, &world.board.quiet);
+    let due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
+    save(world, &mut case, timeline, due.notifications);
+    case.incident
+}
+
+/// Closes what the configuration has no failing cell of any more.
+pub fn remove(world: &mut World<'_>, case: Case, timeline: Vec<TimelineEntry>) {
+    let text = "closed: the configuration has none of its failing cells any more";
+    close(world, case, timeline, text, true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn an_hour_forgets_the_earliest_not_the_first_booked() {
+        let mut hour = Hour::default();
+        hour.note(at(65));
+        (0..29).for_each(|second| hour.note(at(second)));
+        assert!(hour.full(at(30)));
+        assert!(!hour.full(at(3600)), "one is an hour old");
+        hour.note(at(3600));
+        assert!(hour.full(at(3600)), "the one of 65 s still counts");
+    }
+
+    #[test]
+    fn an_hour_has_a_bound() {
+        let mut hour = Hour::default();
+        let mut asked = Vec::new();
+        for second in 0..7200 {
+            if !hour.full(at(second)) {
+                hour.note(at(second));
+                asked.push(second);
+            }
+        }
+        let expected: Vec<i64> = (0..30).chain(3600..3630).collect();
+        assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn a_clock_set_back_by_a_day_leaves_an_hour_free() {
+        let mut hour = Hour::default();
+        for second in 0..30 {
+            hour.note(at(86_400 + second));
+        }
+        assert!(hour.full(at(86_430)));
+        assert!(!hour.full(at(30)));
+    }
+}
