@@ -96,6 +96,8 @@ pub struct Round {
 pub struct Open {
     pub number: u64,
     pub since: Timestamp,
+    /// The fault is on our own side.
+    pub our_side: bool,
     pub headline: String,
     /// Told to nobody at present, until when and by whose wish.
     pub muted: Option<Muted>,
@@ -290,9 +292,11 @@ fn incidents(
             Some(plan) => briefing::headline(plan, &incident),
             None => told(reader, &incident)?,
         };
+        let our_side = incident.is_ours();
         open.push(Open {
             number: incident.number,
             since: incident.onset_at,
+            our_side,
             headline,
             muted: incident.telling.muted,
             during: incident.telling.during,

@@ -175,7 +175,9 @@ impl<'a> Round<'a> {
             |judged: &&Judged| judged.kind() == kind && failing.contains(&judged.observation.cell);
         incident.failing = self.judged.iter().find(shows).and_then(|judged| {
             let (plan, secrets) = (&self.board.plan, &self.board.secrets);
-            evidence::specimen(plan, secrets, &judged.observation, &judged.verdict)
+            let mut verdict = judged.verdict.clone();
+            verdict.kind = kind;
+            evidence::specimen(plan, secrets, &judged.observation, &verdict)
         });
         Some(incident)
     }

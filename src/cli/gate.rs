@@ -17,7 +17,7 @@ use crate::clock;
 use crate::config;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::Cause;
-use crate::domain::incident::{self, Incident, Subject};
+use crate::domain::incident::{self, Incident};
 use crate::domain::past::PastRun;
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
@@ -133,7 +133,7 @@ fn from_the_store(plan: &Plan, arguments: &Arguments) -> Result<Answer, String> 
         .filter(|incident| stands_in_the_way(incident, &known))
         .map(|incident| Held {
             number: incident.number,
-            our_side: our_side(incident),
+            our_side: incident.is_ours(),
             headline: briefing::headline(plan, incident),
         })
         .collect();
@@ -158,11 +158,6 @@ fn stands_in_the_way(incident: &Incident, known: &[Known]) -> bool {
         down(cell) || failing.any(|held| held.cell == *cell)
     };
     incident.state == incident::State::Open && known.iter().any(|k| holds(&k.cell))
-}
-
-fn our_side(incident: &Incident) -> bool {
-    incident.subject == Subject::OurNetwork
-        || matches!(incident.diagnosis.cause, Cause::OurNetwork { .. })
 }
 
 /// Every cell of the probe that the arguments leave, whether or not its credential is set here: the

@@ -19,8 +19,9 @@ use crate::report::silences;
 ///
 /// Reads the store that probes.yaml names, also of a file that is faulty elsewhere, and asks the running
 /// daemon where it listens. Exit code 0 when it runs, all is well and no incident is open, 1 when an incident
-/// is open, 2 when edgewatch itself needs care: it does not run or work, the last reload was refused, the
-/// store can't be written, messages are not delivered, the dead-man's switch is not told, or there is no store.
+/// is open, 2 when our own side is down or edgewatch itself needs care: it does not run or work, the last reload
+/// was refused, the store can't be written, messages are not delivered, the dead-man's switch is not told, or
+/// there is no store.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The store, when it is not where probes.yaml says.
@@ -45,7 +46,7 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
         Format::Text => super::print(&text(&status, super::colour())),
         Format::Json => super::print(&format!("{:#}\n", json(&status))),
     }
-    if !status.troubles.is_empty() {
+    if !status.troubles.is_empty() || status.incidents.iter().any(|open| open.our_side) {
         exit::our_side()
     } else if status.incidents.is_empty() {
         exit::OK
@@ -341,6 +342,7 @@ fn json(status: &Status) -> Value {
         "incidents": status.incidents.iter().map(|open| json!({
             "incident": open.number,
             "onset_at": time(open.since),
+            "our_side": open.our_side,
             "headline": open.headline,
             "muted": incidents::muted_json(open.muted.as_ref()),
             "during_maintenance": open.during,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::cell::{CellKey, ProbeName, ReceiverName};
-use super::diagnosis::Diagnosis;
+use super::diagnosis::{Cause, Diagnosis};
 use super::form::{fraction, nanos, nanos_named};
 use super::reason::Reason;
 use super::spelling::spelled;
@@ -64,6 +64,13 @@ pub struct Incident {
 pub(super) const COMES_AND_GOES: u32 = 2;
 
 impl Incident {
+    /// The fault is on our own side.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.subject == Subject::OurNetwork
+            || matches!(self.diagnosis.cause, Cause::OurNetwork { .. })
+    }
+
     /// It came back more than once: single ends and returns are no news any more.
     #[must_use]
     pub fn comes_and_goes(&self) -> bool {

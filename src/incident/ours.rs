@@ -22,7 +22,7 @@ use crate::domain::incident::{
 };
 use crate::domain::moment::later;
 use crate::domain::observation::Purpose;
-use crate::domain::verdict::Kind;
+use crate::domain::verdict::{Kind, Verdict};
 use crate::judge::class::{Class, Mechanism};
 use crate::judge::ways::Ways;
 use crate::words::evidence;
@@ -236,10 +236,10 @@ impl Ours {
             let Some(since) = certain(egress) else {
                 return;
             };
-            // What is dark elsewhere at the same time is the same fault.
+            // What fails so elsewhere at the same time is the same fault.
             let also = ways
                 .egresses()
-                .filter(|other| *other != egress && ways.is_dark(other));
+                .filter(|other| *other != egress && ways.is_failing(other));
             let cells = std::iter::once(egress)
                 .chain(also)
                 .flat_map(|egress| members(board, ways, egress, since))
@@ -290,16 +290,17 @@ impl Ours {
 
     /// Keeps the clearest failing run of a cell.
     fn keep(&mut self, world: &World<'_>, run: &Run<'_>) {
-        let (key, verdict) = (&run.cell.key, &run.judged.verdict);
+        let key = &run.cell.key;
+        // A page that our own side put in the way is called by whose it is, whatever it looks like.
+        let mut verdict = run.judged.verdict.clone();
+        verdict.kind = run.judged.kind();
         let known = self.failing.get(key);
-        let clearer = known.is_none_or(|known| {
-            let rank = |kind, verdict| (kind == Kind::LocalError, clarity(verdict));
-            rank(run.judged.kind(), verdict) > rank(known.verdict.kind, &known.verdict)
-        });
+        let rank = |verdict: &Verdict| (verdict.kind == Kind::LocalError, clarity(verdict));
+        let clearer = known.is_none_or(|known| rank(&verdict) > rank(&known.verdict));
         if clearer && (known.is_some() || self.failing.len() < SPECIMENS_MAX) {
             let board = world.board;
             let observation = &run.judged.observation;
-            let specimen = evidence::specimen(&board.plan, &board.secrets, observation, verdict);
+            let specimen = evidence::specimen(&board.plan, &board.secrets, observation, &verdict);
             self.failing
                 .extend(specimen.map(|specimen| (key.clone(), specimen)));
         }

@@ -24,6 +24,8 @@ const FELT: SignedDuration = SignedDuration::from_secs(20);
 const ASK_AFTER: SignedDuration = SignedDuration::from_secs(40);
 /// How much likelier than a partner's a fault of our own is, per request: every request goes through it.
 const OURS: f64 = 5.0;
+/// And of an error that nobody else can make: of weather it hardly ever comes.
+const PROVED: f64 = 25.0;
 /// What a second party adds to the log odds: of all bursts every other one is that of one host.
 const SHARED: f64 = std::f64::consts::LN_2;
 
@@ -116,7 +118,7 @@ impl Way {
             self.stopped.insert(cell);
             match &mut self.stops {
                 Some(odds) => odds.add(at, class),
-                None => self.stops = Some(Odds::new(at, class)),
+                None => self.stops = Some(Odds::new(at, class, PROVED)),
             }
         } else if self.stopped.remove(&cell) && self.stopped.is_empty() {
             self.stops = None;
@@ -139,7 +141,7 @@ impl Way {
         }
         let Some(dark) = &mut self.dark else {
             self.dark = Some(Dark {
-                odds: Odds::new(at, class),
+                odds: Odds::new(at, class, OURS),
                 parties: BTreeSet::from([party]),
             });
             return;
@@ -193,6 +195,13 @@ impl Ways {
     #[must_use]
     pub fn is_dark(&self, egress: &EgressName) -> bool {
         self.0.get(egress).is_some_and(Way::is_dark)
+    }
+
+    /// Whether it is dark, or our own side answers on it, as far as is known.
+    #[must_use]
+    pub fn is_failing(&self, egress: &EgressName) -> bool {
+        let way = self.0.get(egress);
+        way.is_some_and(|way| way.is_dark() || !way.stopped.is_empty())
     }
 
     /// Whether something came through since it was dark; not before the first run.
@@ -288,9 +297,9 @@ struct Odds {
 }
 
 impl Odds {
-    fn new(at: Timestamp, class: Class) -> Self {
+    fn new(at: Timestamp, class: Class, likelier: f64) -> Self {
         Self {
-            log: (OURS * ONSETS / class.noise().rate).ln(),
+            log: (likelier * ONSETS / class.noise().rate).ln(),
             since: at,
             last_at: at,
         }

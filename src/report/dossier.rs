@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::domain::cell::{CellKey, EgressName, Way};
 use crate::domain::diagnosis::{Cause, Level};
-use crate::domain::incident::{Incident, Subject, TimelineEntry};
+use crate::domain::incident::{Incident, TimelineEntry};
 use crate::domain::notification::{Briefing, Reason};
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
@@ -86,9 +86,7 @@ impl Dossier<'_> {
     /// The fault is on our side, so nobody else is asked for anything.
     #[must_use]
     pub(super) fn ours(&self) -> bool {
-        self.incident.subject == Subject::OurNetwork
-            || matches!(self.incident.diagnosis.cause, Cause::OurNetwork { .. })
-            || self.incident.kind == Kind::LocalError
+        self.incident.is_ours() || self.incident.kind == Kind::LocalError
     }
 
     /// What the partner is called.

@@ -42,7 +42,12 @@ impl Face {
             confidence: diagnosis.confidence,
             our_side: matches!(diagnosis.cause, Cause::OurNetwork { .. }),
             group: Class::of(incident.kind).mechanism(),
-            probes: incident.probes.clone(),
+            // Of our own side the egresses are told; whoever is asked from there comes by and by.
+            probes: if incident.is_ours() {
+                Vec::new()
+            } else {
+                incident.probes.clone()
+            },
             beside: related.map(|beside| beside.text.clone()).collect(),
         }
     }

@@ -1,6 +1,7 @@
 //! Stories played through the monitor with simulated time: what the world does, and what is told.
 
 mod muting;
+mod ours;
 mod play;
 mod surroundings;
 

@@ -274,6 +274,13 @@ impl Story<'_> {
                 "Our own network: {lost} from egress{plural} {list} fail, whichever host they go to"
             );
         }
+        let is_control = |name| self.plan.probe(name).is_some_and(|probe| probe.control);
+        let members = &self.incident.cells;
+        if !members.is_empty() && !members.iter().any(|m| is_control(&m.cell.probe)) {
+            return format!(
+                "Our own network: nothing is seen to answer from egress{plural} {list}, whomever we ask"
+            );
+        }
         let all = self.probes.iter().flat_map(|probe| &probe.from);
         let controls = self.probes.iter().all(|p| p.control) && !self.probes.is_empty();
         if controls && all.clone().all(|e| egresses.contains(e)) {

@@ -69,8 +69,7 @@ impl<'a> Story<'a> {
     }
 
     pub(super) fn our_network(&self) -> bool {
-        matches!(self.incident.diagnosis.cause, Cause::OurNetwork { .. })
-            || self.incident.subject == Subject::OurNetwork
+        self.incident.is_ours()
     }
 
     /// Whether it is known to be no more than edgewatch itself that asks too often.
