@@ -237,3 +237,22 @@ impl Probe {
         }
     }
 }
+
+/// A text of hosts as name servers know them: without the ports, which are no part of their names.
+#[must_use]
+pub fn names_of(hosts: &str) -> String {
+    let name = |word: &str| {
+        let (host, comma) = match word.strip_suffix(',') {
+            Some(host) => (host, ","),
+            None => (word, ""),
+        };
+        match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => {
+                format!("{name}{comma}")
+            }
+            _ => word.to_owned(),
+        }
+    };
+    let names: Vec<String> = hosts.split(' ').map(name).collect();
+    names.join(" ")
+}

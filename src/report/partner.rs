@@ -12,6 +12,7 @@ use super::prose::{list, sentence};
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Specimen, Subject};
+use crate::domain::plan::names_of;
 use crate::domain::share;
 use crate::domain::verdict::{Factor, Kind, Maker};
 
@@ -138,9 +139,15 @@ pub(super) fn what_happens(dossier: &Dossier<'_>) -> String {
         }
         Kind::Unexpected => format!("{are} answered, but not as we expect"),
         Kind::DnsError if several(dossier) => {
-            format!("{fail} before they are sent: the names {host} do not resolve")
+            format!(
+                "{fail} before they are sent: the names {} do not resolve",
+                names_of(&host)
+            )
         }
-        Kind::DnsError => format!("{fail} before they are sent: the name {host} does not resolve"),
+        Kind::DnsError => format!(
+            "{fail} before they are sent: the name {} does not resolve",
+            names_of(&host)
+        ),
         Kind::ConnectError if several(dossier) => format!("{fail}: {host} accept no connection"),
         Kind::ConnectError => format!("{fail}: {host} accepts no connection"),
         Kind::TlsError => format!("{fail}: no TLS session with {host} can be made"),

@@ -83,7 +83,7 @@ async fn once_names_the_client_that_is_refused() {
         out.contains("refuses client `legacy` (Java/1.8.0_275) at Cloudflare"),
         "{out}"
     );
-    assert!(out.contains("ruled out  your IPs: "), "{out}");
+    assert!(out.contains("ruled out  your IPs, "), "{out}");
     assert!(!out.contains(PASSWORD), "a secret is shown");
 
     let (code, out, _) = run(world.command(&["once", "--format", "json"])).await;

@@ -4,6 +4,7 @@ use super::names::{address, addresses, agent, named, pop, requests_with};
 use super::{host, several};
 use crate::domain::cell::{EgressName, http_name};
 use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::plan::names_of;
 use crate::domain::verdict::Kind;
 use crate::report::dossier::Dossier;
 use crate::report::prose::list;
@@ -156,7 +157,7 @@ fn by_kind(dossier: &Dossier<'_>) -> String {
         Kind::EdgeError => {
             "Please check whether your application is up and can be reached by the edge.".to_owned()
         }
-        Kind::DnsError => format!("Please check the DNS records of {host}."),
+        Kind::DnsError => format!("Please check the DNS records of {}.", names_of(&host)),
         Kind::TlsError => {
             format!("Please check the certificate and the TLS settings of {host}.")
         }

@@ -4,6 +4,7 @@ use super::story::Story;
 use crate::domain::cell::EgressName;
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::Subject;
+use crate::domain::plan::names_of;
 use crate::domain::share;
 use crate::domain::verdict::{Kind, Maker};
 use crate::words::pattern::pattern;
@@ -222,7 +223,7 @@ impl Story<'_> {
             Kind::DnsError if several => {
                 format!("the names of {} do not resolve{of}", self.target())
             }
-            Kind::DnsError => format!("the name {host} does not resolve{of}"),
+            Kind::DnsError => format!("the name {} does not resolve{of}", names_of(&host)),
             Kind::ConnectError => {
                 format!("{host} {} no connection{of}", verb("accepts", "accept"))
             }
