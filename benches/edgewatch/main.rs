@@ -15,8 +15,7 @@ use edgewatch::config::{self, Inputs};
 use edgewatch::domain::observation::{Observation, Phases, Purpose, Route};
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::verdict::{Kind, Maker, Verdict};
-use edgewatch::machine::monitor::{Event, Judged, Monitor};
-use edgewatch::machine::schedule::Timetable;
+use edgewatch::machine::{Effect, Event, Judged, Known, Machine, Start};
 use edgewatch::probe::Prober;
 use edgewatch::read::classify;
 use edgewatch::read::saved;
@@ -49,7 +48,7 @@ fn main() {
     if wanted("classify") {
         classifying();
     }
-    if wanted("diagnosis") {
+    if wanted("machine") {
         diagnosing();
     }
     if wanted("schedule") {
@@ -251,7 +250,7 @@ fn scheduling() {
     let cells = plan.cells().count();
     let before = resident_kib();
     let now = edgewatch::clock::now();
-    let mut timetable = Timetable::new(&plan, now);
+    let mut machine = Machine::new(Arc::new(plan), Known::default(), now);
     let kib = resident_kib().saturating_sub(before);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -260,40 +259,80 @@ fn scheduling() {
         .build()
         .expect("a runtime");
     let seconds = 12;
-    let mut late = runtime.block_on(async move {
-        let (mut late, mut starts) = (Vec::new(), Vec::new());
+    let (mut late, spent) = runtime.block_on(async move {
+        let mut late = Vec::new();
+        let mut spent = Duration::ZERO;
         let (done, mut ended) = tokio::sync::mpsc::unbounded_channel();
         let stop = Instant::now() + Duration::from_secs(seconds);
+        let mut wake = now;
         while Instant::now() < stop {
             let now = edgewatch::clock::now();
-            while let Ok(cell) = ended.try_recv() {
-                timetable.finished(&cell);
+            let event = match ended.try_recv() {
+                Ok((run, judged)) => Event::Ended { run, judged },
+                Err(_) if wake <= now => Event::Tick,
+                Err(_) => {
+                    let nap = Duration::try_from(wake.duration_since(now)).unwrap_or_default();
+                    tokio::time::sleep(nap.min(Duration::from_millis(50))).await;
+                    continue;
+                }
+            };
+            let began = Instant::now();
+            let effects = machine.step(event, now);
+            spent += began.elapsed();
+            for effect in effects {
+                match effect {
+                    Effect::Start(start) => {
+                        late.push(now.duration_since(start.due_at).as_secs_f64() * 1e3);
+                        let done = done.clone();
+                        tokio::spawn(async move {
+                            let judged = judged(&start, now, false);
+                            done.send((start.run, judged))
+                        });
+                    }
+                    Effect::WakeAt(at) => wake = at,
+                    _ => {}
+                }
             }
-            timetable.due(now, 4000, &mut starts);
-            for start in starts.drain(..) {
-                let done = done.clone();
-                let due = start.due_at;
-                late.push(now.duration_since(due).as_secs_f64() * 1e3);
-                tokio::spawn(async move { done.send(start.cell) });
-            }
-            let next = timetable
-                .next_wake()
-                .map_or(Duration::from_millis(10), |at: Timestamp| {
-                    Duration::try_from(at.duration_since(edgewatch::clock::now()))
-                        .unwrap_or_default()
-                });
-            tokio::time::sleep(next.min(Duration::from_millis(50))).await;
         }
-        late
+        (late, spent)
     });
     late.sort_by(f64::total_cmp);
     println!(
-        "schedule {cells} cells at 60 s: {:.0} bytes a cell; {} starts in {seconds} s, late p50 {:.1} ms, p99 {:.1} ms",
+        "schedule {cells} cells at 60 s: {:.0} bytes a cell with all its rules; {} starts in {seconds} s, late p50 {:.1} ms, p99 {:.1} ms; {:.1} us of the machine a run",
         kib as f64 * 1024.0 / cells as f64,
         late.len(),
         percentile(&late, 0.5),
         percentile(&late, 0.99),
+        spent.as_secs_f64() * 1e6 / late.len() as f64,
     );
+}
+
+/// A run as a prober and the classifier would tell it: it passes, or an edge refuses it.
+fn judged(start: &Start, at: Timestamp, refused: bool) -> Arc<Judged> {
+    let mut verdict = if refused {
+        Verdict::new(Kind::EdgeBlock, Maker::Edge)
+    } else {
+        Verdict::new(Kind::Pass, Maker::Origin)
+    };
+    if refused {
+        verdict.vendor = "cloudflare".into();
+    }
+    Arc::new(Judged {
+        observation: Observation {
+            cell: start.cell.clone(),
+            purpose: start.purpose,
+            due_at: start.due_at,
+            started_at: at,
+            took: Duration::from_millis(80),
+            phases: Phases::default(),
+            route: Route::default(),
+            tls: None,
+            hops: Vec::new(),
+            answer: None,
+            failure: None,
+        },
+        verdict,
+    })
 }
 
 /// `check` of a file whose matrix has 10,000 cells.
@@ -390,66 +429,54 @@ fn partner(endpoints: usize, egresses: usize, clients: usize) -> Plan {
             n % 3
         );
     }
-    text.push_str("politeness: { per_host: { requests_per_minute: 100000 } }\n");
+    text.push_str("politeness: { per_host: { requests_per_minute: 100000, gap: 0ms } }\n");
     plan(&text)
 }
 
-/// What the monitor takes for an observation: while all is well, and with one client refused.
+/// What the machine takes for a run, its start and its end: while all is well, and with one client refused.
 fn diagnosing() {
     for (endpoints, egresses, clients) in [(5, 4, 5), (10, 6, 10), (20, 8, 10)] {
         let plan = Arc::new(partner(endpoints, egresses, clients));
-        let cells: Vec<_> = plan.cells().map(|(_, cell)| cell).collect();
-        let count = cells.len();
-        let mut monitor = Monitor::new(Arc::clone(&plan), Vec::new(), 1);
-        let start = Timestamp::from_second(1_700_000_000).expect("a time");
+        let begin = Timestamp::from_second(1_700_000_000).expect("a time");
+        let mut machine = Machine::new(Arc::clone(&plan), Known::default(), begin);
         let mut spent = [Duration::ZERO; 2];
         let mut runs = [0_u32; 2];
-        let minutes = 30;
-        for minute in 0..minutes {
-            let refused = minute >= minutes / 2;
-            for (n, cell) in cells.iter().enumerate() {
-                let second = f64::from(minute) * 60.0 + 60.0 * n as f64 / count as f64;
-                let at = start + jiff::SignedDuration::from_secs_f64(second);
-                let aimed = monitor.aim(cell, at).unwrap_or_else(|| cell.clone());
-                let bad = refused && aimed.client.as_str() == "c1";
-                let mut verdict = if bad {
-                    Verdict::new(Kind::EdgeBlock, Maker::Edge)
-                } else {
-                    Verdict::new(Kind::Pass, Maker::Origin)
-                };
-                if bad {
-                    verdict.vendor = "cloudflare".into();
+        let half = begin + Duration::from_secs(15 * 60);
+        let end = begin + Duration::from_secs(30 * 60);
+        let (mut now, mut alarm) = (begin, begin);
+        let mut waiting = std::collections::VecDeque::new();
+        while now < end {
+            let refused = now >= half;
+            let event = waiting.pop_front().unwrap_or(Event::Tick);
+            let began = Instant::now();
+            let effects = machine.step(event, now);
+            spent[usize::from(refused)] += began.elapsed();
+            let mut wake = None;
+            for effect in effects {
+                match effect {
+                    Effect::Start(start) => {
+                        runs[usize::from(refused)] += 1;
+                        let bad = refused && start.cell.client.as_str() == "c1";
+                        let judged = judged(&start, now, bad);
+                        let run = start.run;
+                        waiting.push_back(Event::Ended { run, judged });
+                    }
+                    Effect::WakeAt(at) => wake = Some(at),
+                    _ => {}
                 }
-                let observation = Observation {
-                    cell: aimed,
-                    purpose: Purpose::Schedule,
-                    due_at: at,
-                    started_at: at,
-                    took: Duration::from_millis(80),
-                    phases: Phases::default(),
-                    route: Route::default(),
-                    tls: None,
-                    hops: Vec::new(),
-                    answer: None,
-                    failure: None,
-                };
-                let judged = Arc::new(Judged {
-                    observation,
-                    verdict,
-                });
-                let began = Instant::now();
-                let effects = monitor.step(Event::Observed(judged), at);
-                spent[usize::from(refused)] += began.elapsed();
-                runs[usize::from(refused)] += 1;
-                std::hint::black_box(effects);
+            }
+            alarm = wake.unwrap_or(alarm);
+            if waiting.is_empty() {
+                now = now.max(alarm);
             }
         }
         let per = |n: usize| spent[n].as_secs_f64() * 1e6 / f64::from(runs[n]);
         println!(
-            "diagnosis: {count} cells of one partner: {:.1} us an observation while all is well, {:.1} us with one client refused ({} open)",
+            "machine: {} cells of one partner: {:.1} us a run while all is well, {:.1} us with one client refused ({} open)",
+            plan.cells().count(),
             per(0),
             per(1),
-            monitor.incidents().count()
+            machine.incidents().count()
         );
     }
 }

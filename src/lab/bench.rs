@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use super::player::{Playback, Stage, play};
 use super::score::{Marks, judge, unanswerable};
-use crate::judge::engine::Options;
 use crate::lab::random::{KINDS, incident};
 use crate::lab::replay::Format;
 use crate::lab::replay::in_parallel;
@@ -35,8 +34,8 @@ pub(super) fn random(
         let kind = chosen[i % chosen.len()];
         let drawn = seed.wrapping_mul(1_000_003).wrapping_add(i as u64);
         let scenario = incident(kind, drawn)?;
-        let stage = Stage::new(&scenario);
-        let playback = play(&scenario, &stage, drawn, Options::default(), false);
+        let stage = Stage::new(&scenario).ok()?;
+        let playback = play(&scenario, &stage, drawn, false);
         let marks = judge(&scenario, stage.book(), &playback);
         let line = (format == Format::Json).then(|| {
             let mut line = table::line(
@@ -272,25 +271,19 @@ fn regimes() -> Vec<(&'static str, Noise)> {
 
 /// Plays quiet years and prints what was opened for nothing.
 pub(super) fn quiet_years(days: u32, seed: u64) -> String {
-    let base = match scenario::read(QUIET_UNIVERSE, "quiet year") {
-        Ok(base) => base,
+    let base = scenario::read(QUIET_UNIVERSE, "quiet year");
+    let (base, stage) = match base.and_then(|base| Stage::new(&base).map(|stage| (base, stage))) {
+        Ok(both) => both,
         Err(error) => return format!("{error}\n"),
     };
     let rows = regimes();
-    let stage = Stage::new(&base);
     let results: Vec<Playback> = in_parallel(rows.len(), |i| {
         let scenario = Scenario {
             noise: rows[i].1.clone(),
             rounds: days * 288,
             ..base.clone()
         };
-        play(
-            &scenario,
-            &stage,
-            seed + i as u64,
-            Options::default(),
-            false,
-        )
+        play(&scenario, &stage, seed + i as u64, false)
     });
     let mut out = String::from(
         "| noise | incidents (claims) a year | 3 in a row | first failure | extra requests a day (share) |\n| --- | --- | --- | --- | --- |\n",

@@ -7,7 +7,7 @@ pub mod scenario;
 pub mod world;
 
 mod bench;
-mod messages;
+mod blame;
 mod player;
 mod score;
 mod table;

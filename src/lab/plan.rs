@@ -114,7 +114,7 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
             probes,
             politeness: Politeness {
                 requests_per_minute: (2.0 * requests).max(60.0) as u32,
-                gap: Duration::from_secs(1),
+                gap: gap(requests),
                 extra_per_incident: 12,
             },
             incidents: IncidentPolicy::default(),
@@ -138,6 +138,11 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
             runs_in_flight_max: 64,
         },
     })
+}
+
+/// A second, or as much as leaves room for twice this many requests a minute.
+fn gap(requests: f64) -> Duration {
+    Duration::from_secs_f64((30.0 / requests).min(1.0))
 }
 
 /// The loopback address of the egress at a place, counted from 0.

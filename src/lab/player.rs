@@ -1,45 +1,57 @@
-//! Plays a scenario through the diagnosis: simulated time, no sockets.
+//! Plays a scenario through the machine: simulated time, no sockets.
+//!
+//! The machine is the daemon's own, set upon the world of the scenario with the plan that an operator would have
+//! written ([`crate::lab::plan`]), a control from every egress included. What it tells people is what is scored: an
+//! incident counts from the first message on, a cause as long as the last message named it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::domain::observation::Purpose;
-use crate::judge::engine::{Ask, Effect, Engine, Options, Reason, Seen};
-use crate::judge::episode::Cause;
-use crate::judge::explain;
-use crate::judge::reasons::sentence;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+
+use super::blame::{self, Blame};
+use super::plan::{CONTROL, Planned, plan};
+use super::scenario::Scenario;
+use super::world::{World, scheduled};
+use crate::domain::cell::{CellKey, ProbeName};
+use crate::domain::change::Change;
+use crate::domain::incident::{Incident, State};
+use crate::domain::mute;
+use crate::domain::notification::{Notification, Reason};
+use crate::domain::observation::{
+    Answer, Body, HttpVersion, Observation, Phases, Purpose, Route as Path,
+};
+use crate::domain::verdict::{Kind, Maker, Rule, Verdict, WhoActs};
 use crate::judge::rules::{Nature, RuleBook};
-use crate::lab::scenario::Scenario;
-use crate::lab::world::World;
+use crate::lang::cron::Cron;
+use crate::machine::driver::{self, Simulation};
+use crate::machine::{Effect, Judged, Machine, Start};
 use crate::surroundings::fingerprint::{Relation, Watch};
 
-/// How a line of the story begins that tells of a scheduled request sent as another cell.
-pub(super) const REAIMED: &str = "scheduled request re-aimed";
-
-/// A claim, from its making to its withdrawal.
+/// A claim, from its telling to its withdrawal.
 #[derive(Debug, Clone)]
 pub(super) struct Claim {
-    pub(super) rule: usize,
-    pub(super) group: usize,
+    pub(super) blame: Blame,
     pub(super) intermittent: bool,
     /// Share of matching requests that fail.
     pub(super) fails: f64,
     pub(super) confidence: f64,
     pub(super) claimed_at: f64,
     pub(super) withdrawn_at: Option<f64>,
-    /// Extra requests of the episode when it was made.
+    /// Extra requests since the onset when it was made.
     pub(super) extra: u32,
 }
 
-/// An incident as the run left it.
+/// An incident as people know it, from its opening, or its return, to its end.
 #[derive(Debug, Clone)]
 pub(super) struct Played {
-    pub(super) id: u32,
+    number: u64,
     pub(super) onset: f64,
     pub(super) opened_at: f64,
     pub(super) recovered_at: Option<f64>,
-    /// Not reproduced, or folded into another.
-    pub(super) closed_at: Option<f64>,
     pub(super) claims: Vec<Claim>,
     pub(super) among: Vec<Nature>,
     pub(super) missing: Option<String>,
@@ -53,6 +65,18 @@ impl Played {
     }
 }
 
+/// A message as it goes out.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    /// Seconds from the start of the run.
+    pub(super) at: f64,
+    pub(super) reason: Reason,
+    pub(super) incident: u64,
+    pub(super) text: String,
+    /// What it says fails, or passes again, in the keys of scenario files.
+    pub(super) cells: Vec<Map<String, Value>>,
+}
+
 /// One run of a scenario.
 #[derive(Debug)]
 pub(super) struct Playback {
@@ -60,8 +84,10 @@ pub(super) struct Playback {
     /// Seconds from the start of the run; all other times are too.
     pub(super) onset: f64,
     pub(super) incidents: Vec<Played>,
+    pub(super) messages: Vec<Message>,
     pub(super) scheduled: u64,
     pub(super) extra: u64,
+    /// Incidents that were opened and told to nobody.
     pub(super) suppressed: u64,
     pub(super) story: Vec<(f64, String)>,
     /// Requests, failures and rounds: what simpler rules would have alerted on.
@@ -75,19 +101,30 @@ pub(super) struct SimpleAlerts {
     pub(super) three_in_a_row: u64,
 }
 
-/// A universe with its rules, shared by the runs of a scenario.
+/// What the runs of a scenario share: its plan, and the rules by which it is scored.
 #[derive(Debug, Clone)]
 pub(super) struct Stage {
     book: Arc<RuleBook>,
-    universe: Arc<crate::judge::universe::Universe>,
+    planned: Arc<Planned>,
+    numbers: Arc<BTreeMap<CellKey, usize>>,
+    scheduled: Arc<BTreeSet<CellKey>>,
 }
 
 impl Stage {
-    pub(super) fn new(scenario: &Scenario) -> Self {
-        Self {
+    /// # Errors
+    /// A sentence when no plan can hold the scenario.
+    pub(super) fn new(scenario: &Scenario) -> Result<Self, String> {
+        let planned = plan(scenario, None)?;
+        let numbers = planned.cells.iter().cloned().zip(0..).collect();
+        let cells = scheduled(&scenario.universe, scenario.schedule.design);
+        let partner = cells.into_iter().map(|cell| planned.cells[cell].clone());
+        let controls = planned.plan.cells().filter(|(probe, _)| probe.control);
+        Ok(Self {
             book: Arc::new(RuleBook::new(&scenario.universe)),
-            universe: Arc::new(scenario.universe.clone()),
-        }
+            scheduled: Arc::new(partner.chain(controls.map(|(_, key)| key)).collect()),
+            numbers: Arc::new(numbers),
+            planned: Arc::new(planned),
+        })
     }
 
     pub(super) fn book(&self) -> &RuleBook {
@@ -95,22 +132,35 @@ impl Stage {
     }
 }
 
-/// Seconds between two requests to a host, when the later one is extra.
-const GAP_S: f64 = 1.0;
+/// When a run of a scenario begins; any moment serves.
+const BEGIN_S: f64 = 1_614_556_800.0;
 
+fn timestamp(second: f64) -> Timestamp {
+    Timestamp::from_microsecond(((BEGIN_S + second) * 1e6) as i64).unwrap_or_default()
+}
+
+fn second(at: Timestamp) -> f64 {
+    at.as_microsecond() as f64 / 1e6 - BEGIN_S
+}
+
+/// The world and its people.
 struct Player<'a> {
     scenario: &'a Scenario,
+    stage: &'a Stage,
     world: World<'a>,
-    engine: Engine,
-    asks: Vec<(f64, u64, Ask)>,
-    /// Order of asks made for the same moment.
-    asked: u64,
-    last_sent: Vec<f64>,
+    /// A cell of the scenario that asks as the control of each egress does.
+    like_control: BTreeMap<CellKey, usize>,
     incidents: Vec<Played>,
+    messages: Vec<Message>,
+    /// Ends that people hear of only when it stays away.
+    held: Vec<Message>,
+    /// Numbers of incidents that were kept from people when they were saved last.
+    hidden: BTreeSet<u64>,
+    suppressed: u64,
     tell: bool,
     story: Vec<(f64, String)>,
-    /// Extra requests on suspicion that belong to no incident yet, by host.
-    loose: BTreeMap<u16, u32>,
+    /// When each extra request to the partner went out.
+    extras: Vec<f64>,
     extra: u64,
     scheduled: u64,
     /// Failures in a row by cell.
@@ -119,379 +169,268 @@ struct Player<'a> {
 }
 
 /// Plays one run; `tell` also writes the story for people.
-pub(super) fn play(
-    scenario: &Scenario,
-    stage: &Stage,
-    seed: u64,
-    options: Options,
-    tell: bool,
-) -> Playback {
+pub(super) fn play(scenario: &Scenario, stage: &Stage, seed: u64, tell: bool) -> Playback {
     let world = World::new(scenario, seed);
-    let mut engine = Engine::new(stage.universe.clone(), stage.book.clone(), options);
-    for window in &scenario.maintenance {
-        for host in &window.hosts {
-            if let Some(host) = scenario.universe.hosts.iter().position(|h| h == host) {
-                engine.announce(
-                    host as u16,
-                    world.onset + window.from_min * 60.0,
-                    world.onset + window.to_min * 60.0,
-                );
-            }
-        }
-    }
-    let mut player = Player {
-        last_sent: vec![f64::NEG_INFINITY; scenario.universe.hosts.len()],
+    let (begin, end) = (timestamp(0.0), timestamp(world.end));
+    let mut plan = stage.planned.plan.clone();
+    plan.maintenance = maintenance(scenario, world.onset);
+    let machine = Machine::sparse(Arc::new(plan), &stage.scheduled, begin);
+    let player = Player {
+        like_control: like_control(&stage.planned),
         streaks: vec![0; scenario.universe.cells.len()],
         scenario,
+        stage,
         world,
-        engine,
-        asks: Vec::new(),
-        asked: 0,
         incidents: Vec::new(),
+        messages: Vec::new(),
+        held: Vec::new(),
+        hidden: BTreeSet::new(),
+        suppressed: 0,
         tell,
         story: Vec::new(),
-        loose: BTreeMap::new(),
+        extras: Vec::new(),
         extra: 0,
         scheduled: 0,
         simple: SimpleAlerts::default(),
     };
-    player.run();
-    if tell {
-        player.tell_what_is_open();
-    }
+    let mut simulation = Simulation::new(machine, player, begin);
+    simulation.until(end);
+    let mut player = simulation.scene.world;
+    player.release(f64::INFINITY);
     player.look_at_fronts(seed);
     Playback {
         seed,
         onset: player.world.onset,
         incidents: player.incidents,
+        messages: player.messages,
         scheduled: player.scheduled,
         extra: player.extra,
-        suppressed: player.engine.suppressed,
+        suppressed: player.suppressed,
         story: player.story,
         simple: player.simple,
     }
 }
 
-impl Player<'_> {
-    fn run(&mut self) {
-        let rounds = self.scenario.warmup_rounds + self.scenario.rounds + 1;
-        for round in 0..rounds {
-            for (at, cell) in self.world.round(round) {
-                self.send_asks(at);
-                if at > self.world.end {
-                    return;
-                }
-                let (aimed, reason) = self.engine.aim(at, cell, u64::from(round));
-                if let Some(reason) = reason
-                    && self.tell
-                {
-                    let why = why(&self.engine, reason);
-                    let text = format!(
-                        "{REAIMED}: {} ({why})",
-                        self.engine.universe().describe(aimed)
-                    );
-                    self.story.push((at, text));
-                }
-                self.scheduled += 1;
-                self.send(
-                    at,
-                    aimed,
-                    Purpose::Schedule,
-                    (aimed == cell).then_some(cell),
-                );
-            }
-        }
-        self.send_asks(self.world.end);
-    }
+/// Windows of the scenario as the file of an operator has them.
+fn maintenance(scenario: &Scenario, onset: f64) -> Vec<mute::Maintenance> {
+    let universe = &scenario.universe;
+    let windows = scenario.maintenance.iter().filter_map(|window| {
+        let from = timestamp(onset + window.from_min * 60.0).to_zoned(TimeZone::UTC);
+        let text = from.strftime("%-S %-M %-H %-d %-m *").to_string();
+        let here = universe.endpoints.iter().filter(|endpoint| {
+            let host = &universe.hosts[usize::from(endpoint.host)];
+            window.hosts.contains(host)
+        });
+        Some(mute::Maintenance {
+            name: "planned work".to_owned(),
+            cron: Cron::new(&text, TimeZone::UTC).ok()?,
+            lasting: Duration::try_from_secs_f64((window.to_min - window.from_min) * 60.0).ok()?,
+            probes: here.map(|e| ProbeName::new(&e.name)).collect(),
+            effect: mute::Effect::Mute,
+        })
+    });
+    windows.collect()
+}
 
-    fn tell_reasons(&mut self, at: f64, cause: &Cause) {
-        let reasons = self.engine.reasons(cause);
-        let universe = self.engine.universe();
-        for pair in reasons.contrasts.iter().chain(&reasons.ruled_out) {
-            let text = format!(
-                "    {}: {}",
-                universe.describe(pair.failing.cell),
-                sentence(universe, pair)
-            );
-            self.story.push((at, text));
-        }
-        if let Some(run) = reasons.elsewhere {
-            let text = format!("    elsewhere it passes: {}", universe.describe(run.cell));
-            self.story.push((at, text));
-        }
-    }
+/// What the controls meet is what is done to our own side: to a cell with the same egress and client.
+fn like_control(planned: &Planned) -> BTreeMap<CellKey, usize> {
+    let controls = planned.plan.cells().filter(|(probe, _)| probe.control);
+    controls
+        .filter_map(|(_, control)| {
+            let same =
+                |key: &CellKey| (&key.egress, &key.client) == (&control.egress, &control.client);
+            let like = planned.cells.iter().position(same)?;
+            Some((control, like))
+        })
+        .collect()
+}
 
-    /// Says at the end what is still being asked.
-    fn tell_what_is_open(&mut self) {
-        let Some(question) = self.engine.episode().and_then(|e| e.question.as_ref()) else {
-            return;
+impl driver::World for Player<'_> {
+    fn run(&mut self, start: &Start, now: Timestamp) -> Option<(Judged, Timestamp)> {
+        let at = second(now);
+        let cell = &start.cell;
+        let Some(number) = self.stage.numbers.get(cell).copied() else {
+            debug_assert_eq!(cell.probe.as_str(), CONTROL);
+            let like = self.like_control.get(cell).copied();
+            let kind = like.map_or(Kind::Pass, |like| self.world.send_elsewhere(at, like));
+            return Some((judged(start, kind, None, now), now));
         };
-        let rules = &self.engine.book().rules;
-        let universe = self.engine.universe();
-        let guesses: Vec<String> = question
-            .posterior
-            .explanations
-            .iter()
-            .take(5)
-            .map(|e| {
-                let names: Vec<String> = e
-                    .rules()
-                    .iter()
-                    .map(|r| explain::rule(universe, &rules[*r]))
-                    .collect();
-                let names = if names.is_empty() {
-                    "noise".to_owned()
-                } else {
-                    names.join(" and ")
-                };
-                format!("{names} ({:.1} %)", 100.0 * e.probability)
-            })
-            .collect();
-        let wanted: Vec<String> = question
-            .wanted
-            .iter()
-            .map(|w| universe.describe(w.cell))
-            .collect();
-        let mut text = format!("still open; most probable: {}", guesses.join("; "));
-        if !wanted.is_empty() {
-            text.push_str("; would tell: ");
-            text.push_str(&wanted.join("; "));
-        }
-        self.story.push((self.world.end, text));
-    }
-
-    /// Sends the requests that were asked for until a moment.
-    fn send_asks(&mut self, until: f64) {
-        loop {
-            let next = self
-                .asks
-                .iter()
-                .enumerate()
-                .min_by(|a, b| a.1.0.total_cmp(&b.1.0).then(a.1.1.cmp(&b.1.1)))
-                .map(|(i, a)| (i, a.0));
-            let Some((i, at)) = next.filter(|(_, at)| *at <= until) else {
-                return;
-            };
-            let host = usize::from(self.engine.universe().host_of(self.asks[i].2.cell));
-            let free = self.last_sent[host] + GAP_S;
-            if at < free - 0.001 {
-                self.asks[i].0 = free;
-                continue;
-            }
-            let (_, _, ask) = self.asks.swap_remove(i);
-            if !self.engine.still_wanted(&ask) {
-                continue;
-            }
-            self.extra += 1;
-            self.count_extra(&ask);
-            if self.tell {
-                let text = format!(
-                    "extra request: {} ({})",
-                    self.engine.universe().describe(ask.cell),
-                    why(&self.engine, ask.reason)
-                );
-                self.story.push((at, text));
-            }
-            self.send(at, ask.cell, ask.purpose, None);
-        }
-    }
-
-    fn count_extra(&mut self, ask: &Ask) {
-        let open = self
-            .incidents
-            .iter_mut()
-            .rev()
-            .find(|i| i.recovered_at.is_none() && i.closed_at.is_none());
-        if ask.purpose == Purpose::Counter
-            && let Some(incident) = open
-        {
-            incident.extra += 1;
-        } else {
-            let host = self.engine.universe().host_of(ask.cell);
-            *self.loose.entry(host).or_default() += 1;
-        }
-    }
-
-    fn send(&mut self, at: f64, cell: usize, purpose: Purpose, planned: Option<usize>) {
-        let host = self.engine.universe().host_of(cell);
-        self.last_sent[usize::from(host)] = at;
-        let met = self.world.send(at, cell);
-        let failed = met.kind != crate::domain::verdict::Kind::Pass;
-        if let Some(cell) = planned {
-            let streak = &mut self.streaks[cell];
+        let met = self.world.send(at, number);
+        let failed = met.kind != Kind::Pass;
+        if start.purpose == Purpose::Schedule {
+            self.scheduled += 1;
+            let streak = &mut self.streaks[number];
             *streak = if failed { *streak + 1 } else { 0 };
             self.simple.first_failure += u64::from(*streak == 1);
             self.simple.three_in_a_row += u64::from(*streak == 3);
+        } else {
+            self.extra += 1;
+            self.extras.push(at);
         }
-        if self.tell && failed {
-            let text = format!("{}: {}", self.engine.universe().describe(cell), met.kind);
-            self.story.push((at, text));
+        if self.tell {
+            let name = || self.scenario.universe.describe(number);
+            if start.purpose != Purpose::Schedule {
+                let text = format!("extra request: {} ({})", name(), start.why);
+                self.story.push((at, text));
+            }
+            if failed {
+                self.story.push((at, format!("{}: {}", name(), met.kind)));
+            }
         }
-        let effects = self.engine.observe(&Seen {
-            at,
-            cell,
-            kind: met.kind,
-            pop: met.pop,
-            host_requests: met.host_requests,
-            egress_requests: met.egress_requests,
-            purpose,
-            hint: None,
-        });
-        if !failed && purpose == Purpose::Confirm {
-            self.loose.remove(&host);
+        let pop = met
+            .pop
+            .map(|pop| self.scenario.universe.pops[usize::from(pop)].as_str());
+        Some((judged(start, met.kind, pop, now), now))
+    }
+
+    fn keep(&mut self, effect: Effect, now: Timestamp) {
+        if let Effect::Save(change) = effect {
+            self.saved(&change, second(now));
         }
-        for effect in effects {
-            self.apply(at, host, effect);
+    }
+}
+
+impl Player<'_> {
+    fn saved(&mut self, change: &Change, at: f64) {
+        self.release(at);
+        let incident = &change.incident;
+        if self.tell {
+            for entry in &change.timeline {
+                let text = format!(
+                    "INC-{} {}: {}",
+                    incident.number,
+                    entry.what.as_str(),
+                    entry.text
+                );
+                self.story.push((at, text));
+            }
+        }
+        if change.notifications.is_empty() {
+            // Nobody knows of it, as long as nobody was told that it opened.
+            let unknown = incident.told_receivers.is_empty() && incident.state == State::Open;
+            self.suppressed += u64::from(unknown && self.hidden.insert(incident.number));
+            return;
+        }
+        self.hidden.remove(&incident.number);
+        for note in &change.notifications {
+            self.told(note, incident, at);
+        }
+        let known = self.standing(incident.number).is_some();
+        if incident.state == State::Open && !known {
+            self.incidents.push(Played {
+                number: incident.number,
+                onset: second(incident.onset_at),
+                opened_at: at,
+                recovered_at: None,
+                claims: Vec::new(),
+                among: Vec::new(),
+                missing: None,
+                drift: None,
+                extra: 0,
+            });
+        }
+        let extra = self.extra_since(second(incident.onset_at));
+        let blames = blame::of(&self.scenario.universe, &self.stage.planned, incident);
+        if let Some(played) = self.standing(incident.number) {
+            played.extra = extra;
+            if incident.state == State::Open {
+                restate(played, blames, incident, at, extra);
+            } else {
+                let told = change
+                    .notifications
+                    .iter()
+                    .map(|note| second(note.not_before));
+                played.recovered_at = Some(told.fold(at, f64::max));
+            }
         }
     }
 
-    fn incident(&mut self, id: u32) -> Option<&mut Played> {
-        self.incidents.iter_mut().find(|i| i.id == id)
+    /// The incident that people know under a number, if it is not over for them.
+    fn standing(&mut self, number: u64) -> Option<&mut Played> {
+        let mut played = self.incidents.iter_mut().rev();
+        played.find(|it| it.number == number && it.recovered_at.is_none())
     }
 
-    fn apply(&mut self, at: f64, host: u16, effect: Effect) {
-        if self.tell
-            && let Some(text) = self.words(&effect)
+    fn extra_since(&self, onset: f64) -> u32 {
+        self.extras
+            .iter()
+            .rev()
+            .take_while(|at| **at >= onset)
+            .count() as u32
+    }
+
+    /// Writes a message down, or keeps it until its time.
+    fn told(&mut self, note: &Notification, incident: &Incident, at: f64) {
+        // That it is muted now is shown where it stands, and notifies nobody.
+        if note.reason == Reason::Muted {
+            return;
+        }
+        let back = note.reason == Reason::Reopened;
+        if back
+            && self
+                .held
+                .extract_if(.., |m| m.incident == incident.number)
+                .count()
+                > 0
         {
-            self.story.push((at, text));
+            // Nobody heard that it was over.
+            let mut played = self.incidents.iter_mut().rev();
+            if let Some(played) = played.find(|it| it.number == incident.number) {
+                played.recovered_at = None;
+            }
+            return;
         }
-        match effect {
-            Effect::Ask(ask) => {
-                self.asked += 1;
-                self.asks.push((ask.at, self.asked, ask));
-            }
-            Effect::Opened { incident, onset } => {
-                let extra = self.loose.remove(&host).unwrap_or(0);
-                self.incidents.push(Played {
-                    id: incident,
-                    onset,
-                    opened_at: at,
-                    recovered_at: None,
-                    closed_at: None,
-                    claims: Vec::new(),
-                    among: Vec::new(),
-                    missing: None,
-                    drift: None,
-                    extra,
-                });
-            }
-            Effect::Claimed(cause) => {
-                if self.tell {
-                    self.tell_reasons(at, &cause);
-                }
-                let extra = self.engine.extra_requests();
-                let claim = Claim {
-                    rule: cause.rule,
-                    group: cause.group,
-                    intermittent: !cause.always_strikes() && cause.special.is_none(),
-                    fails: if cause.always_strikes() {
-                        1.0
-                    } else {
-                        cause.rate
-                    },
-                    confidence: cause.confidence(),
-                    claimed_at: at,
-                    withdrawn_at: None,
-                    extra,
-                };
-                if let Some(incident) = self.incident(cause.incident) {
-                    incident.claims.push(claim);
-                    incident.among.clear();
-                    incident.missing = None;
-                }
-            }
-            Effect::Revised(cause) => {
-                if let Some(incident) = self.incident(cause.incident) {
-                    for claim in &mut incident.claims {
-                        if claim.group == cause.group && claim.withdrawn_at.is_none() {
-                            claim.intermittent = !cause.always_strikes() && cause.special.is_none();
-                            claim.fails = cause.rate;
-                            claim.rule = cause.rule;
-                        }
-                    }
-                }
-            }
-            Effect::Withdrawn { incident, group } => {
-                if let Some(incident) = self.incident(incident) {
-                    for claim in &mut incident.claims {
-                        if claim.group == group && claim.withdrawn_at.is_none() {
-                            claim.withdrawn_at = Some(at);
-                        }
-                    }
-                }
-            }
-            Effect::CannotTell {
-                incident,
-                among,
-                missing,
-            } => {
-                if let Some(incident) = self.incident(incident) {
-                    incident.among = among;
-                    incident.missing = missing;
-                }
-            }
-            Effect::Recovered { incident } => {
-                if let Some(incident) = self.incident(incident) {
-                    incident.recovered_at = Some(at);
-                }
-            }
-            Effect::Closed { incident } => {
-                if let Some(incident) = self.incident(incident) {
-                    incident.closed_at = Some(at);
-                }
-            }
+        let message = Message {
+            at: second(note.not_before).max(at),
+            reason: note.reason,
+            incident: note.incident,
+            text: note.briefing.headline.clone(),
+            cells: self.named(incident),
+        };
+        if message.at > at {
+            self.held.push(message);
+        } else {
+            self.say(message);
         }
     }
 
-    fn words(&self, effect: &Effect) -> Option<String> {
-        let rule =
-            |rule: usize| explain::rule(self.engine.universe(), &self.engine.book().rules[rule]);
-        match effect {
-            Effect::Ask(_) => None,
-            Effect::Opened { incident, .. } => Some(format!(
-                "INC-{incident} opened: the cause is being looked for"
-            )),
-            Effect::Claimed(cause) => Some(format!(
-                "INC-{}: refused or broken: {}{} (confidence {:.1} %)",
-                cause.incident,
-                rule(cause.rule),
-                if cause.always_strikes() || cause.special.is_some() {
-                    String::new()
-                } else {
-                    format!(", about {:.0} % of the time", cause.rate * 100.0)
-                },
-                cause.confidence() * 100.0
-            )),
-            Effect::Revised(cause) if cause.special.is_some() || cause.always_strikes() => Some(
-                format!("INC-{}: rather {}", cause.incident, rule(cause.rule)),
-            ),
-            Effect::Revised(cause) => Some(format!(
-                "INC-{}: {} strikes at times only, about {:.0} % of the requests",
-                cause.incident,
-                rule(cause.rule),
-                cause.rate * 100.0
-            )),
-            Effect::Withdrawn { incident, .. } => Some(format!(
-                "INC-{incident}: an earlier conclusion was withdrawn"
-            )),
-            Effect::CannotTell {
-                incident,
-                among,
-                missing,
-            } => {
-                let among: Vec<&str> = among.iter().map(|n| n.as_str()).collect();
-                Some(format!(
-                    "INC-{incident}: can't tell yet: {}{}",
-                    among.join(" or "),
-                    missing
-                        .as_ref()
-                        .map(|m| format!("; {m} would tell"))
-                        .unwrap_or_default()
-                ))
-            }
-            Effect::Recovered { incident } => Some(format!("INC-{incident}: recovered")),
-            Effect::Closed { incident } => Some(format!("INC-{incident}: closed, not reproduced")),
+    /// What a message says fails: what is blamed, and the cells themselves where it can't tell.
+    fn named(&self, incident: &Incident) -> Vec<Map<String, Value>> {
+        let (universe, planned) = (&self.scenario.universe, &self.stage.planned);
+        let blames = blame::of(universe, planned, incident);
+        let whens = |blame: &Blame| blame::whens(universe, &self.stage.book, blame);
+        if blames.is_empty() {
+            return whens(&Blame {
+                cells: blame::failing(planned, incident),
+                pop: None,
+                rate: None,
+                natures: Vec::new(),
+            });
         }
+        blames.iter().flat_map(whens).collect()
+    }
+
+    /// Says what was held back until now.
+    fn release(&mut self, now: f64) {
+        let end = self.world.end;
+        let due = self.held.extract_if(.., |m| m.at <= now.min(end));
+        let due: Vec<Message> = due.collect();
+        for message in due {
+            self.say(message);
+        }
+    }
+
+    fn say(&mut self, message: Message) {
+        if self.tell {
+            let text = format!(
+                "message: INC-{} {}: {}",
+                message.incident,
+                message.reason.as_str(),
+                message.text
+            );
+            self.story.push((message.at, text));
+        }
+        self.messages.push(message);
     }
 
     /// Watches the fronts of the hosts over their own history and puts changes beside the onsets.
@@ -500,11 +439,8 @@ impl Player<'_> {
         let universe = &self.scenario.universe;
         let interval = self.scenario.schedule.interval_s;
         for (host, front) in &self.scenario.fronts {
-            let cells: Vec<usize> = self
-                .world
-                .scheduled
-                .iter()
-                .copied()
+            let cells: Vec<usize> = scheduled(universe, self.scenario.schedule.design)
+                .into_iter()
                 .filter(|c| universe.hosts[usize::from(universe.host_of(*c))] == *host)
                 .collect();
             if cells.is_empty() {
@@ -549,14 +485,82 @@ impl Player<'_> {
     }
 }
 
-fn why(engine: &Engine, reason: Reason) -> String {
-    match reason {
-        Reason::FailedOnce => "it failed; does it fail again?".to_owned(),
-        Reason::Witness { rule } => format!(
-            "completes the comparison for: {}",
-            explain::rule(engine.universe(), &engine.book().rules[rule])
-        ),
-        Reason::TellsMost(bits) => format!("tells most, {bits:.2} bit"),
-        Reason::BlockedAnyway => "the scheduled cell is known to be blocked".to_owned(),
+/// Takes what an incident says now in place of what it said before.
+fn restate(played: &mut Played, blames: Vec<Blame>, incident: &Incident, at: f64, extra: u32) {
+    let diagnosis = &incident.diagnosis;
+    for claim in &mut played.claims {
+        if claim.withdrawn_at.is_none() && !blames.contains(&claim.blame) {
+            claim.withdrawn_at = Some(at);
+        }
+    }
+    for blame in blames {
+        let mut standing = played.claims.iter_mut();
+        let known = standing.find(|c| c.withdrawn_at.is_none() && c.blame == blame);
+        if let Some(claim) = known {
+            claim.intermittent = diagnosis.fails.is_some();
+            claim.fails = diagnosis.fails.unwrap_or(1.0);
+            continue;
+        }
+        played.claims.push(Claim {
+            blame,
+            intermittent: diagnosis.fails.is_some(),
+            fails: diagnosis.fails.unwrap_or(1.0),
+            confidence: diagnosis.confidence,
+            claimed_at: at,
+            withdrawn_at: None,
+            extra,
+        });
+    }
+    played.among = blame::among(incident);
+    played.missing.clone_from(&diagnosis.would_tell);
+}
+
+/// A run with this outcome, as a prober and a classifier would tell it.
+fn judged(start: &Start, kind: Kind, pop: Option<&str>, now: Timestamp) -> Judged {
+    let status = match kind {
+        Kind::Pass => Some(200),
+        Kind::EdgeBlock | Kind::EdgeChallenge | Kind::OriginDenied | Kind::SoftBlock => Some(403),
+        Kind::RateLimited => Some(429),
+        Kind::EdgeError | Kind::OriginError | Kind::Unexpected => Some(503),
+        _ => None,
+    };
+    let maker = match kind {
+        Kind::EdgeBlock | Kind::EdgeChallenge | Kind::RateLimited | Kind::EdgeError => Maker::Edge,
+        Kind::Pass | Kind::OriginDenied | Kind::OriginError => Maker::Origin,
+        Kind::LocalError => Maker::OurSide,
+        _ => Maker::Unknown,
+    };
+    // CF-Ray ends with the point of presence.
+    let ray = pop.map(|pop| ("cf-ray".to_owned(), format!("0-{pop}")));
+    Judged {
+        observation: Observation {
+            cell: start.cell.clone(),
+            purpose: start.purpose,
+            due_at: start.due_at,
+            started_at: now,
+            took: Duration::from_millis(80),
+            phases: Phases::default(),
+            route: Path::default(),
+            tls: None,
+            hops: Vec::new(),
+            answer: status.map(|status| Answer {
+                http: HttpVersion::H1_1,
+                status,
+                headers: ray.into_iter().collect(),
+                body: Body::default(),
+            }),
+            failure: None,
+        },
+        verdict: Verdict {
+            rule: match kind {
+                Kind::Pass => Rule::None,
+                _ => Rule::Unknown,
+            },
+            who_acts: match kind {
+                Kind::EdgeBlock | Kind::OriginDenied => WhoActs::SiteOwner,
+                _ => WhoActs::None,
+            },
+            ..Verdict::new(kind, maker)
+        },
     }
 }

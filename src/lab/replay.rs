@@ -1,6 +1,6 @@
-//! `edgewatch replay`: plays scenarios through the real diagnosis, with simulated time and no sockets.
+//! `edgewatch replay`: plays scenarios through the daemon's own machine, with simulated time and no sockets.
 //!
-//! It is the benchmark of the judgement: scenario files are scored against the answer they expect,
+//! It is the benchmark of what people are told: scenario files are scored against the answer they expect,
 //! random incidents against the fault that was drawn, and quiet years by the incidents that were opened
 //! for nothing.
 
@@ -12,13 +12,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::{Args, ValueEnum};
 
-use super::player::{Playback, REAIMED, Stage, play};
+use super::player::{Playback, Stage, play};
 use super::scenario::{self, ExpectedVerdict, Scenario};
 use super::score::{Marks, judge};
-use super::{bench, messages, table};
-use crate::judge::engine::Options;
+use super::{bench, table};
 
-/// Play scenario files through the diagnosis, in simulated time, and score what it finds
+/// Play scenario files through the daemon's rules, in simulated time, and score what people are told
 ///
 /// Opens no socket and tells nobody: `edgewatch replay tests/scenarios`. Exit code 0 when every scenario comes out
 /// right, 1 when one falls short, 2 when something can't be read.
@@ -179,7 +178,14 @@ pub(super) fn in_parallel<T: Send>(jobs: usize, work: impl Fn(usize) -> T + Sync
 }
 
 fn play_all(args: &ReplayArgs, scenarios: &[Scenario]) -> ExitCode {
-    let stages: Vec<Stage> = scenarios.iter().map(Stage::new).collect();
+    let stages: Result<Vec<Stage>, String> = scenarios.iter().map(Stage::new).collect();
+    let stages = match stages {
+        Ok(stages) => stages,
+        Err(error) => {
+            eprintln!("edgewatch replay: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let jobs: Vec<(usize, u64)> = scenarios
         .iter()
         .enumerate()
@@ -192,7 +198,7 @@ fn play_all(args: &ReplayArgs, scenarios: &[Scenario]) -> ExitCode {
     let results = in_parallel(jobs.len(), |job| {
         let (i, seed) = jobs[job];
         let tell = story && seed == args.seed;
-        let playback = play(&scenarios[i], &stages[i], seed, Options::default(), tell);
+        let playback = play(&scenarios[i], &stages[i], seed, tell);
         let marks = judge(&scenarios[i], stages[i].book(), &playback);
         (playback, marks)
     });
@@ -293,7 +299,7 @@ fn row(out: &mut String, scenario: &Scenario, runs: &[&(Playback, Marks)], enoug
 /// How many requests of one sort in a row a story tells before it only says that there were more.
 const TOLD_ONE_BY_ONE: u32 = 5;
 
-/// Whether a line of the story is one failing request, and nothing that the engine concluded.
+/// Whether a line of the story is one failing request, and nothing that was concluded.
 fn is_run(text: &str) -> bool {
     let kind = text.rsplit(": ").next().unwrap_or_default();
     crate::domain::verdict::Kind::from_word(kind).is_some()
@@ -306,22 +312,13 @@ fn tell_story(out: &mut String, scenario: &Scenario, (playback, _): &(Playback, 
         scenario.id, scenario.title, playback.seed
     );
     let _ = writeln!(out, "seconds from the onset\n");
-    let (mut reaimed, mut refused) = (0, 0);
+    let mut refused = 0;
     for (at, text) in &playback.story {
         // A standing block is one fact: its repetitions are counted, what changes is told.
-        let repeats = if text.starts_with(REAIMED) {
-            &mut reaimed
-        } else if is_run(text) {
-            &mut refused
-        } else {
-            (reaimed, refused) = (0, 0);
+        refused = if is_run(text) { refused + 1 } else { 0 };
+        if refused <= TOLD_ONE_BY_ONE {
             let _ = writeln!(out, "{:>9.1}  {text}", at - playback.onset);
-            continue;
-        };
-        *repeats += 1;
-        if *repeats <= TOLD_ONE_BY_ONE {
-            let _ = writeln!(out, "{:>9.1}  {text}", at - playback.onset);
-        } else if *repeats == TOLD_ONE_BY_ONE + 1 {
+        } else if refused == TOLD_ONE_BY_ONE + 1 {
             let _ = writeln!(out, "{:>9}  … and more of these", "");
         }
     }
@@ -330,43 +327,6 @@ fn tell_story(out: &mut String, scenario: &Scenario, (playback, _): &(Playback, 
         "\n{} scheduled and {} extra requests\n",
         playback.scheduled, playback.extra
     );
-    tell_messages(out, scenario, playback);
-}
-
-/// What people would have been told of it.
-fn tell_messages(out: &mut String, scenario: &Scenario, playback: &Playback) {
-    let messages = match messages::messages(scenario, playback.seed) {
-        Ok(messages) => messages,
-        Err(error) => {
-            let _ = writeln!(out, "what the daemon would tell can't be shown: {error}\n");
-            return;
-        }
-    };
-    let _ = writeln!(
-        out,
-        "what the daemon, set upon the same world, tells people\n"
-    );
-    if !scenario.maintenance.is_empty() {
-        let _ = writeln!(
-            out,
-            "{:>9}  (its plan has no maintenance windows, so nothing is muted)",
-            ""
-        );
-    }
-    if messages.is_empty() {
-        let _ = writeln!(out, "{:>9}  nothing", "");
-    }
-    for message in messages {
-        let _ = writeln!(
-            out,
-            "{:>9.1}  message: INC-{} {}: {}",
-            message.at - playback.onset,
-            message.incident,
-            message.reason,
-            message.text
-        );
-    }
-    out.push('\n');
 }
 
 fn tell_scores(out: &mut String, runs: &[&(Playback, Marks)]) {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::blame::Blame;
 use super::player::{Claim, Playback, Played};
 use crate::judge::cells::CellSet;
-use crate::judge::rules::{Nature, RateKey as RuleRate, RuleBook, Scope, Special};
-use crate::lab::scenario::{ExpectedVerdict, RateKey, Scenario};
+use crate::judge::rules::RuleBook;
+use crate::judge::universe::Universe;
+use crate::lab::scenario::{ExpectedVerdict, Scenario};
 
 /// What should have been named.
 #[derive(Debug, Clone)]
@@ -15,9 +17,9 @@ enum Truth {
         pops: Vec<u16>,
         cells: CellSet,
     },
+    /// Of one host, if it is named.
     Rate {
         host: Option<u16>,
-        key: Option<RateKey>,
     },
 }
 
@@ -61,10 +63,7 @@ fn truths(scenario: &Scenario) -> Vec<Truth> {
                     .as_ref()
                     .and_then(|h| universe.hosts.iter().position(|x| x == h))
                     .map(|h| h as u16);
-                return Truth::Rate {
-                    host,
-                    key: rate.key,
-                };
+                return Truth::Rate { host };
             }
             let when = cause.when.clone().unwrap_or_default();
             let cells = set(&when.cells(universe));
@@ -94,42 +93,32 @@ fn truths(scenario: &Scenario) -> Vec<Truth> {
         .collect()
 }
 
-fn matches(truth: &Truth, book: &RuleBook, rule: usize) -> bool {
-    let pattern = book.pattern(rule);
-    match (truth, pattern.special) {
-        (Truth::Cells(cells), None | Some(Special::Pop(_))) => pattern.cells == *cells,
-        (Truth::Pop { pops, .. }, Some(Special::Pop(pop))) => pops.contains(&pop),
-        (Truth::Rate { host, key }, Some(Special::Rate { key: named, .. })) => {
-            let right_host = match book.rules[rule].scope {
-                Scope::Host(h) => host.is_none_or(|x| x == h),
-                _ => false,
-            };
-            let named = match named {
-                RuleRate::Egress => RateKey::Egress,
-                RuleRate::Host => RateKey::Host,
-            };
-            let _ = (key, named);
-            right_host
+fn matches(truth: &Truth, universe: &Universe, blame: &Blame) -> bool {
+    match truth {
+        Truth::Cells(cells) => blame.rate.is_none() && blame.cells == *cells,
+        Truth::Pop { pops, .. } => blame.pop.is_some_and(|pop| pops.contains(&pop)),
+        Truth::Rate { host } => {
+            let first = blame.cells.iter().next();
+            blame.rate.is_some()
+                && host.is_none_or(|host| first.is_some_and(|c| universe.host_of(c) == host))
         }
-        _ => false,
     }
 }
 
 /// Whether a claim covers cells that no true cause touches.
-fn blames_healthy(truths: &[Truth], book: &RuleBook, rule: usize) -> bool {
-    let pattern = book.pattern(rule);
-    if let Some(Special::Rate { .. }) = pattern.special {
+fn blames_healthy(truths: &[Truth], blame: &Blame) -> bool {
+    if blame.rate.is_some() {
         return !truths.iter().any(|t| matches!(t, Truth::Rate { .. }));
     }
-    let mut touched = pattern.cells.minus(&pattern.cells);
+    let mut touched = blame.cells.minus(&blame.cells);
     for truth in truths {
         match truth {
             Truth::Cells(cells) => touched.add_all(cells),
-            Truth::Pop { cells, .. } if pattern.special.is_some() => touched.add_all(cells),
+            Truth::Pop { cells, .. } if blame.pop.is_some() => touched.add_all(cells),
             _ => {}
         }
     }
-    !pattern.cells.minus(&touched).is_empty()
+    !blame.cells.minus(&touched).is_empty()
 }
 
 /// Whether the aliases of the truth are of another nature, so that nothing could tell them apart.
@@ -167,6 +156,7 @@ fn claims(playback: &Playback) -> Vec<(&Played, &Claim)> {
 /// Judges one run.
 pub(super) fn judge(scenario: &Scenario, book: &RuleBook, playback: &Playback) -> Marks {
     let mut marks = Marks::default();
+    let universe = &scenario.universe;
     let truths = truths(scenario);
     let claims = claims(playback);
     let onset = playback.onset;
@@ -178,19 +168,17 @@ pub(super) fn judge(scenario: &Scenario, book: &RuleBook, playback: &Playback) -
         .reduce(f64::min);
     marks.claimed = !claims.is_empty();
     for (_, claim) in &claims {
-        let right = truths.iter().any(|t| matches(t, book, claim.rule));
-        let healthy = blames_healthy(&truths, book, claim.rule);
+        let blame = &claim.blame;
+        let right = truths.iter().any(|t| matches(t, universe, blame));
+        let healthy = blames_healthy(&truths, blame);
         marks.blamed_healthy |= healthy && !right;
         marks.first_right.get_or_insert(right);
         marks.claims.push((claim.confidence, right || !healthy));
         if healthy && !right {
-            marks.what.push(super::table::label(
-                &scenario.universe,
-                &book.rules[claim.rule],
-            ));
+            marks.what.push(super::table::label(universe, book, blame));
         }
     }
-    complete(&mut marks, &truths, book, &claims, onset);
+    complete(&mut marks, &truths, universe, &claims, onset);
     let expect = &scenario.expect;
     let mut failures = Vec::new();
     match expect.verdict {
@@ -208,7 +196,7 @@ pub(super) fn judge(scenario: &Scenario, book: &RuleBook, playback: &Playback) -
             marks.in_time = within(marks.confirmed_s, expect.confirm_within_s);
         }
         ExpectedVerdict::Attributed => {
-            attributed(scenario, book, playback, &marks, &claims, &mut failures);
+            attributed(scenario, playback, &marks, &claims, &mut failures);
             marks.in_time = within(marks.confirmed_s, expect.confirm_within_s)
                 && within(marks.complete_s, expect.attribute_within_s);
         }
@@ -231,7 +219,7 @@ fn within(value: Option<f64>, limit: Option<f64>) -> bool {
 fn complete(
     marks: &mut Marks,
     truths: &[Truth],
-    book: &RuleBook,
+    universe: &Universe,
     claims: &[(&Played, &Claim)],
     onset: f64,
 ) {
@@ -246,7 +234,7 @@ fn complete(
     let mut last: Option<(f64, u32)> = None;
     let mut missing = false;
     for truth in truths {
-        match standing.iter().find(|c| matches(truth, book, c.rule)) {
+        match standing.iter().find(|c| matches(truth, universe, &c.blame)) {
             Some(claim) => {
                 let extra = claim.extra.max(last.map_or(0, |l| l.1));
                 let at = last.map_or(claim.claimed_at, |l| l.0.max(claim.claimed_at));
@@ -259,10 +247,10 @@ fn complete(
         last = None;
         let only_cells = truths.iter().all(|t| matches!(t, Truth::Cells(_)));
         if only_cells && let Some(first) = standing.first() {
-            let mut named = book.pattern(first.rule).cells.clone();
+            let mut named = first.blame.cells.clone();
             for claim in &standing {
-                if book.pattern(claim.rule).special.is_none() {
-                    named.add_all(&book.pattern(claim.rule).cells);
+                if claim.blame.pop.is_none() && claim.blame.rate.is_none() {
+                    named.add_all(&claim.blame.cells);
                 }
             }
             let mut wanted = named.minus(&named);
@@ -310,7 +298,6 @@ fn cannot_tell(
 
 fn attributed(
     scenario: &Scenario,
-    book: &RuleBook,
     playback: &Playback,
     marks: &Marks,
     claims: &[(&Played, &Claim)],
@@ -329,10 +316,10 @@ fn attributed(
         ));
     }
     for (_, claim) in claims {
-        let natures = book.rules[claim.rule].natures;
-        let forbidden = Nature::ALL
-            .into_iter()
-            .find(|n| natures.has(*n) && expect.forbidden.iter().any(|f| f == n.as_str()));
+        let natures = &claim.blame.natures;
+        let forbidden = natures
+            .iter()
+            .find(|n| expect.forbidden.iter().any(|f| f == n.as_str()));
         if let Some(nature) = forbidden {
             failures.push(format!("{} was blamed", nature.as_str()));
         }

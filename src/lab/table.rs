@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::player::{Claim, Playback, Played};
+use super::blame::{self, Blame};
+use super::player::{Claim, Message, Playback, Played};
 use super::score::Marks;
 use crate::judge::rules::{Condition, RateKey, Rule, RuleBook, Scope, Special};
 use crate::judge::universe::Universe;
@@ -44,17 +45,23 @@ pub(super) fn when(universe: &Universe, rule: &Rule) -> Map<String, Value> {
     out
 }
 
-/// A rule on one short line.
-pub(super) fn label(universe: &Universe, rule: &Rule) -> String {
-    let mut parts: Vec<String> = when(universe, rule)
+/// What is blamed, on one short line.
+pub(super) fn label(universe: &Universe, book: &RuleBook, blame: &Blame) -> String {
+    let one = |value: &Value| match value {
+        Value::Array(several) => {
+            let names = several.iter().filter_map(Value::as_str);
+            names.collect::<Vec<_>>().join("|")
+        }
+        value => value.as_str().unwrap_or_default().to_owned(),
+    };
+    let mut parts: Vec<String> = blame::when(universe, book, blame)
         .iter()
-        .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
+        .map(|(k, v)| format!("{k}={}", one(v)))
         .collect();
-    if let Some(Special::Rate { key, .. }) = rule.special {
-        parts.push(match key {
-            RateKey::Egress => "own rate by egress".to_owned(),
-            RateKey::Host => "own rate".to_owned(),
-        });
+    match blame.rate {
+        Some(RateKey::Egress) => parts.push("own rate by egress".to_owned()),
+        Some(RateKey::Host) => parts.push("own rate".to_owned()),
+        None => {}
     }
     if parts.is_empty() {
         "everything".to_owned()
@@ -69,21 +76,16 @@ fn rounded(value: f64, digits: i32) -> f64 {
 }
 
 fn claim(universe: &Universe, book: &RuleBook, claim: &Claim, onset: f64) -> Value {
-    let rule = &book.rules[claim.rule];
-    let rate = match rule.special {
-        Some(Special::Rate { key, .. }) => {
-            let key = match key {
-                RateKey::Egress => "egress",
-                RateKey::Host => "host",
-            };
-            json!({ "key": key })
-        }
-        _ => Value::Null,
+    let blame = &claim.blame;
+    let rate = match blame.rate {
+        Some(RateKey::Egress) => json!({ "key": "egress" }),
+        Some(RateKey::Host) => json!({ "key": "host" }),
+        None => Value::Null,
     };
     json!({
-        "when": when(universe, rule),
+        "when": blame::when(universe, book, blame),
         "rate": rate,
-        "nature": rule.natures.first().as_str(),
+        "nature": blame.natures.first().map(|nature| nature.as_str()),
         "intermittent": claim.intermittent,
         "probability": rounded(claim.fails, 3),
         "confidence": rounded(claim.confidence, 4),
@@ -108,16 +110,25 @@ fn incident(universe: &Universe, book: &RuleBook, it: &Played, onset: f64) -> Va
         }),
         None => json!({ "related": false, "kind": null, "lead_min": null }),
     };
-    let over = it.recovered_at.or(it.closed_at);
     json!({
         "opened_s": rounded(it.opened_at - onset, 1),
-        "recovered_s": over.map(|at| rounded(at - onset, 1)),
+        "recovered_s": it.recovered_at.map(|at| rounded(at - onset, 1)),
         "state": state,
         "causes": it.claims.iter().map(|c| claim(universe, book, c, onset)).collect::<Vec<_>>(),
         "among": it.among.iter().map(|n| n.as_str()).collect::<Vec<_>>(),
         "missing": it.missing,
         "drift": drift,
         "extra_requests": it.extra,
+    })
+}
+
+fn message(it: &Message, onset: f64) -> Value {
+    json!({
+        "at_s": rounded(it.at - onset, 1),
+        "incident": it.incident,
+        "reason": it.reason.as_str(),
+        "headline": it.text,
+        "cells": it.cells,
     })
 }
 
@@ -138,6 +149,11 @@ pub(super) fn line(
             .incidents
             .iter()
             .map(|i| incident(universe, book, i, playback.onset))
+            .collect::<Vec<_>>(),
+        "messages": playback
+            .messages
+            .iter()
+            .map(|m| message(m, playback.onset))
             .collect::<Vec<_>>(),
         "extra_requests_total": playback.extra,
         "scheduled_requests": playback.scheduled,

@@ -1,4 +1,4 @@
-//! The world of a scenario: what each request meets, and when the schedule sends which.
+//! The world of a scenario: what each request meets.
 //!
 //! Everything random comes from one seeded generator, so a run can be repeated exactly.
 
@@ -81,8 +81,6 @@ pub struct World<'a> {
     pub onset: f64,
     /// When the run ends.
     pub end: f64,
-    /// The cells that every round asks.
-    pub scheduled: Vec<usize>,
     faults: Vec<ActiveFault>,
     bursts_of_host: Vec<Bursts>,
     bursts_of_egress: Vec<Bursts>,
@@ -176,44 +174,12 @@ impl<'a> World<'a> {
             random,
             onset,
             end,
-            scheduled: scheduled(universe, scenario.schedule.design),
             faults,
             bursts_of_host,
             bursts_of_egress,
             flaky,
             sent: vec![VecDeque::new(); universe.hosts.len()],
         }
-    }
-
-    /// The requests of a round, in order of time.
-    pub fn round(&mut self, round: u32) -> Vec<(f64, usize)> {
-        let interval = self.scenario.schedule.interval_s;
-        let start = f64::from(round) * interval;
-        let mut order = self.scheduled.clone();
-        self.random.shuffle(&mut order);
-        if self.scenario.schedule.burst {
-            let mut sent = vec![0_u32; self.universe.hosts.len()];
-            let mut out: Vec<(f64, usize)> = order
-                .into_iter()
-                .map(|cell| {
-                    let host = usize::from(self.universe.host_of(cell));
-                    let at = start + f64::from(sent[host]) + self.random.f64() * 0.05;
-                    sent[host] += 1;
-                    (at, cell)
-                })
-                .collect();
-            out.sort_by(|a, b| a.0.total_cmp(&b.0));
-            return out;
-        }
-        let count = order.len() as f64;
-        order
-            .into_iter()
-            .enumerate()
-            .map(|(i, cell)| {
-                let at = start + (i as f64 + 0.5 * self.random.f64()) * interval / count;
-                (at, cell)
-            })
-            .collect()
     }
 
     /// Sends a request; times must not decrease.

@@ -79,7 +79,7 @@ async fn both_agree(name: &str) {
     let mut driver = Driver::new(planned.plan.clone(), hand, begin);
     driver.until(after(begin, onset)).await;
     assert!(
-        driver.changes.is_empty(),
+        driver.seen.changes.is_empty(),
         "{name}: all is well before the onset"
     );
 
@@ -105,6 +105,7 @@ async fn both_agree(name: &str) {
     }
     let live = Finding::of_daemon(&scenario, &planned, driver.incidents());
     let told: Vec<String> = driver
+        .seen
         .changes
         .iter()
         .flat_map(|(_, change)| &change.timeline)
@@ -114,7 +115,7 @@ async fn both_agree(name: &str) {
         agreed.is_some(),
         "{name}: the daemon and replay disagree\nlive {live:?}\nreplay {replay:?}\n{:#?}\n{told:#?}\n{:#?}",
         causes(driver.incidents()),
-        driver.extra,
+        driver.seen.extra,
     );
     // And so says the file.
     assert_eq!(
@@ -126,6 +127,7 @@ async fn both_agree(name: &str) {
     if !lifecycle.is_empty() {
         let opened = |step: &&String| *step == "opened";
         let numbers: BTreeSet<u64> = driver
+            .seen
             .changes
             .iter()
             .map(|(_, change)| change.incident.number)
@@ -146,7 +148,7 @@ async fn both_agree(name: &str) {
         "{name}: agreed {:.0} s after the onset; {} runs, {} of them extra",
         agreed.unwrap_or_default() - onset,
         driver.runs,
-        driver.extra.len()
+        driver.seen.extra.len()
     );
     stage.stop().await;
 }

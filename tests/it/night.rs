@@ -3,7 +3,7 @@
 //! Each cell is asked once over real sockets for every state of the world; the night then repeats these
 //! answers at its own times, so that hours pass in a moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,10 @@ use edgewatch::domain::cell::CellKey;
 use edgewatch::domain::change::Change;
 use edgewatch::domain::incident::{Happening, Incident};
 use edgewatch::domain::notification::Notification;
-use edgewatch::domain::observation::Purpose;
 use edgewatch::domain::plan::Plan;
-use edgewatch::machine::monitor::{Effect, Event, Judged, Monitor};
+use edgewatch::domain::probe::Schedule;
+use edgewatch::machine::driver::{Driver, Hands};
+use edgewatch::machine::{Effect, Event, Judged, Known, Machine, RunId, Start};
 use edgewatch::store::Store;
 use jiff::{SignedDuration, Timestamp};
 
@@ -28,17 +29,35 @@ pub(crate) type Answers = BTreeMap<CellKey, Judged>;
 
 pub(crate) struct Night {
     pub(crate) plan: Arc<Plan>,
-    monitor: Monitor,
+    driver: Driver,
+    wanted: Wanted,
     store: Store,
-    /// Runs due: time, cell, purpose.
-    due: Vec<(Timestamp, CellKey, Purpose)>,
-    /// Between two runs of a cell by the schedule.
-    every: Duration,
     /// Messages that are not due yet, each with its incident as it was saved last: delivery runs on the real clock,
     /// for which all of the night is over.
     held: Vec<Notification>,
     saved: BTreeMap<u64, Incident>,
     pub(crate) now: Timestamp,
+}
+
+/// What the machine wanted last.
+#[derive(Default)]
+struct Wanted {
+    starts: VecDeque<Start>,
+    effects: Vec<Effect>,
+}
+
+impl Hands for Wanted {
+    fn start(&mut self, start: Start, _: Timestamp) {
+        self.starts.push_back(start);
+    }
+
+    fn cancel(&mut self, run: RunId) {
+        panic!("{run} was waited for");
+    }
+
+    fn keep(&mut self, effect: Effect, _: Timestamp) {
+        self.effects.push(effect);
+    }
 }
 
 /// What came of a step.
@@ -79,16 +98,16 @@ impl Night {
     pub(crate) fn over(plan: Arc<Plan>, now: Timestamp, every: Duration) -> Self {
         let store = Store::open(&plan.store.path, &plan.store).unwrap().store;
         store.mask(plan.secrets());
-        let due = (0..)
-            .zip(plan.cells())
-            .map(|(n, (_, cell))| (now + SignedDuration::from_secs(n), cell, Purpose::Schedule))
-            .collect();
+        let mut often = Plan::clone(&plan);
+        for probe in &mut often.probes {
+            probe.schedule = Schedule::Every(every);
+        }
+        let machine = Machine::new(Arc::new(often), Known::default(), now);
         Self {
-            monitor: Monitor::new(plan.clone(), Vec::new(), 1),
+            driver: Driver::new(machine),
+            wanted: Wanted::default(),
             plan,
             store,
-            due,
-            every,
             held: Vec::new(),
             saved: BTreeMap::new(),
             now,
@@ -142,40 +161,25 @@ impl Night {
         &mut self,
         answer: impl FnOnce(&CellKey, Timestamp) -> Judged,
     ) -> Step {
-        let first = (0..self.due.len()).min_by_key(|n| self.due[*n].0).unwrap();
-        let (at, cell, purpose) = self.due[first].clone();
-        if let Some(wake) = self.monitor.next_wake().filter(|wake| *wake < at) {
-            self.now = wake.max(self.now);
+        let Some(start) = self.wanted.starts.pop_front() else {
+            self.now = self.driver.wake().unwrap_or(self.now).max(self.now);
             return Box::pin(self.apply(Event::Tick)).await;
-        }
-        self.now = at;
-        self.due.remove(first);
-        if purpose == Purpose::Schedule {
-            self.due.push((at + self.every, cell.clone(), purpose));
-        }
-        if !self.monitor.wants(&cell, purpose) {
-            return Step::default();
-        }
-        let cell = match purpose {
-            Purpose::Schedule => self.monitor.aim(&cell, at).unwrap_or(cell),
-            _ => cell,
         };
-        let mut judged = answer(&cell, at);
-        judged.observation.started_at = at;
-        judged.observation.due_at = at;
-        judged.observation.purpose = purpose;
-        self.store.record(&judged.observation, &judged.verdict);
-        Box::pin(self.apply(Event::Observed(std::sync::Arc::new(judged)))).await
+        let mut judged = answer(&start.cell, self.now);
+        judged.observation.started_at = self.now;
+        judged.observation.due_at = start.due_at;
+        judged.observation.purpose = start.purpose;
+        let (run, judged) = (start.run, Arc::new(judged));
+        Box::pin(self.apply(Event::Ended { run, judged })).await
     }
 
     /// Applies an event now.
     pub(crate) async fn apply(&mut self, event: Event) -> Step {
         let mut step = self.release().await;
-        for effect in self.monitor.step(event, self.now) {
+        self.driver.step(event, self.now, &mut self.wanted);
+        for effect in std::mem::take(&mut self.wanted.effects) {
             match effect {
-                Effect::Run {
-                    cell, at, purpose, ..
-                } => self.due.push((at.max(self.now), cell, purpose)),
+                Effect::Record(judged) => self.store.record(&judged.observation, &judged.verdict),
                 Effect::Save(change) => {
                     let entries = change.timeline.iter();
                     step.happened.extend(entries.map(|entry| entry.what));
@@ -189,6 +193,7 @@ impl Night {
                     step.told |= !learned.notifications.is_empty();
                     self.store.learn(*learned).await.unwrap();
                 }
+                Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) => {}
             }
         }
         step

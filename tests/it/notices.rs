@@ -10,7 +10,8 @@ use edgewatch::domain::incident::IncidentCell;
 use edgewatch::domain::notification::{AllIsWell, Channel, Notification, Reason, Receiver, Route};
 use edgewatch::domain::probe::Schedule;
 use edgewatch::lang::cron::Cron;
-use edgewatch::machine::monitor::{Effect, Event, Monitor};
+use edgewatch::machine::driver::{Simulation, World};
+use edgewatch::machine::{Effect, Judged, Known, Machine, Start};
 use edgewatch::notify::Notice;
 use edgewatch::notify::teams::payload;
 use edgewatch::store::Mark;
@@ -258,22 +259,21 @@ fn the_promised_update_comes() {
     known.diagnosis.cause = Cause::Everything;
     known.diagnosis.failing = vec![cell];
     known.diagnosis.passing = Vec::new();
-    let mut monitor = Monitor::new(Arc::new(plan), vec![known.clone()], 2);
+    let begin = known.opened_at;
+    let known = Known {
+        incidents: vec![known.clone()],
+        next_number: 2,
+        ..Known::default()
+    };
+    let machine = Machine::new(Arc::new(plan), known, begin);
+    let mut it = Simulation::new(machine, Silence::default(), begin);
     // Told ten minutes after the opening, as the route says; from then on, whatever the last card promised.
-    let mut due = known.opened_at + Duration::from_secs(600);
+    let mut due = begin + Duration::from_secs(600);
     for turn in 0..6 {
-        let before = due - Duration::from_secs(1);
-        assert_eq!(
-            told(&mut monitor, before),
-            [],
-            "turn {turn}: before its time"
-        );
-        let wake = monitor.next_wake().unwrap();
-        assert!(
-            wake <= due,
-            "turn {turn}: the loop would sleep until {wake}"
-        );
-        let told = told(&mut monitor, due);
+        it.until(due - Duration::from_secs(1));
+        assert_eq!(it.scene.world.0, [], "turn {turn}: before its time");
+        it.until(due);
+        let told = std::mem::take(&mut it.scene.world.0);
         let [one] = told.as_slice() else {
             panic!("turn {turn}: {} messages", told.len())
         };
@@ -294,13 +294,20 @@ fn the_promised_update_comes() {
     }
 }
 
-fn told(monitor: &mut Monitor, now: Timestamp) -> Vec<Notification> {
-    let effects = monitor.step(Event::Tick, now);
-    let saved = effects.into_iter().filter_map(|effect| match effect {
-        Effect::Save(change) => Some(change.notifications),
-        _ => None,
-    });
-    saved.flatten().collect()
+/// A world in which no run ever ends; what is told in it.
+#[derive(Debug, Default)]
+struct Silence(Vec<Notification>);
+
+impl World for Silence {
+    fn run(&mut self, _: &Start, _: Timestamp) -> Option<(Judged, Timestamp)> {
+        None
+    }
+
+    fn keep(&mut self, effect: Effect, _: Timestamp) {
+        if let Effect::Save(change) = effect {
+            self.0.extend(change.notifications);
+        }
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use edgewatch::domain::incident::Acknowledged;
 use edgewatch::domain::notification::{Channel, Receiver};
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::secret::Secret;
-use edgewatch::machine::monitor::{Event, Judged};
+use edgewatch::machine::{Event, Judged};
 use edgewatch::simulate::Account as PartnerAccount;
 use edgewatch::simulate::Action;
 use edgewatch::simulate::Clock;

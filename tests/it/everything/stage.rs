@@ -1,7 +1,6 @@
 //! Where a case is played: rules, store, workers and channels, and what is noted on the way.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,11 +14,11 @@ use edgewatch::domain::change::Change;
 use edgewatch::domain::incident::{Acknowledged, Happening, Incident, State};
 use edgewatch::domain::mute::{Ended, Matcher, Silence};
 use edgewatch::domain::notification::Reason;
-use edgewatch::domain::observation::{Observation, Phases, Purpose, Route};
+use edgewatch::domain::observation::{Observation, Phases, Route};
 use edgewatch::domain::plan::Plan;
-use edgewatch::domain::probe::Schedule;
 use edgewatch::domain::verdict::{Kind, Maker, Verdict, WhoActs};
-use edgewatch::machine::monitor::{Effect, Event, Judged, Monitor};
+use edgewatch::machine::driver::{Driver, Hands};
+use edgewatch::machine::{Effect, Event, Judged, Known, Machine, RunId, Start};
 use edgewatch::store::{Progress, Store};
 use jiff::{SignedDuration, Timestamp};
 
@@ -41,20 +40,40 @@ pub(super) struct Facts {
     pub(super) unheard: BTreeSet<u64>,
 }
 
+/// What the machine wanted last.
+#[derive(Default)]
+struct Wanted {
+    starts: Vec<Start>,
+    effects: Vec<Effect>,
+}
+
+impl Hands for Wanted {
+    fn start(&mut self, start: Start, _: Timestamp) {
+        self.starts.push(start);
+    }
+
+    fn cancel(&mut self, run: RunId) {
+        panic!("{run} was waited for");
+    }
+
+    fn keep(&mut self, effect: Effect, _: Timestamp) {
+        self.effects.push(effect);
+    }
+}
+
 pub(super) struct Stage {
     pub(super) world: World,
     pub(super) slack: Fake,
     pub(super) support: Fake,
     pub(super) backup: Fake,
     deliver: Option<Deliver>,
-    monitor: Monitor,
+    driver: Driver,
+    wanted: Wanted,
     plan: Arc<Plan>,
     timing: Timing,
     start: Timestamp,
     /// Since the start of the story.
     second: i64,
-    queue: BinaryHeap<Reverse<(i64, u64, CellKey, u8)>>,
-    order: u64,
     broken: BTreeMap<usize, Kind>,
     silences: Vec<Silence>,
     /// Maintenance in the file: from, until, probe.
@@ -91,13 +110,6 @@ impl Inputs for Account {
     }
 }
 
-const PURPOSES: [Purpose; 4] = [
-    Purpose::Schedule,
-    Purpose::Confirm,
-    Purpose::Counter,
-    Purpose::Asked,
-];
-
 impl Stage {
     pub(super) async fn new(case: &Case) -> Self {
         let ms = Duration::from_millis;
@@ -122,13 +134,12 @@ impl Stage {
             support,
             backup,
             deliver: None,
-            monitor: Monitor::new(Arc::clone(&plan), Vec::new(), 1),
+            driver: Driver::new(Machine::new(Arc::clone(&plan), Known::default(), start)),
+            wanted: Wanted::default(),
             plan,
             timing,
             start,
             second: 0,
-            queue: BinaryHeap::new(),
-            order: 0,
             broken: BTreeMap::new(),
             silences: Vec::new(),
             windows: Vec::new(),
@@ -217,10 +228,15 @@ impl Stage {
         let changed = !std::mem::replace(&mut self.with_support, true);
         self.reload(changed).await;
         let last = self.second + 8 * 3600;
-        while self.second < last && self.monitor.incidents().next().is_some() {
+        while self.second < last && self.driver.machine().incidents().next().is_some() {
             self.pass(self.second + 600).await;
         }
-        let open: Vec<u64> = self.monitor.incidents().map(|i| i.number).collect();
+        let open: Vec<u64> = self
+            .driver
+            .machine()
+            .incidents()
+            .map(|i| i.number)
+            .collect();
         if !open.is_empty() {
             self.wrong(&format!("still open although all is well: {open:?}"));
         }
@@ -250,10 +266,14 @@ impl Stage {
             self.wrong(warning);
         }
         self.deliver = Some(self.workers().await);
-        self.monitor = Monitor::new(Arc::clone(&self.plan), known.incidents, known.next_number)
-            .with_silences(silences)
-            .remembering(memory, now);
-        self.schedule();
+        let known = Known {
+            incidents: known.incidents,
+            next_number: known.next_number,
+            silences,
+            memory,
+        };
+        self.driver = Driver::new(Machine::new(Arc::clone(&self.plan), known, now));
+        self.wanted = Wanted::default();
     }
 
     async fn workers(&self) -> Deliver {
@@ -261,67 +281,24 @@ impl Stage {
         self.world.deliver(receivers, self.timing.clone()).await
     }
 
-    /// Spreads the cells over their interval, from the present on.
-    fn schedule(&mut self) {
-        self.queue.clear();
-        let plan = Arc::clone(&self.plan);
-        let cells: Vec<_> = plan.cells().map(|(_, cell)| cell).collect();
-        let count = cells.len() as i64;
-        for (place, cell) in (0..).zip(cells) {
-            let offset = self.every(&cell) * place / count;
-            self.push(self.second + 1 + offset, cell, Purpose::Schedule);
-        }
-    }
-
-    fn every(&self, cell: &CellKey) -> i64 {
-        match self.plan.probe(&cell.probe).map(|probe| &probe.schedule) {
-            Some(Schedule::Every(every)) => every.as_secs() as i64,
-            _ => panic!("all probes have intervals"),
-        }
-    }
-
-    fn push(&mut self, second: i64, cell: CellKey, purpose: Purpose) {
-        self.order += 1;
-        let purpose = PURPOSES.iter().position(|p| *p == purpose).unwrap() as u8;
-        self.queue
-            .push(Reverse((second, self.order, cell, purpose)));
-    }
-
     async fn pass(&mut self, until: i64) {
-        loop {
-            let due = self.queue.peek().map(|Reverse((second, ..))| *second);
-            let wake = self.wake();
-            let next = [due, wake].into_iter().flatten().min();
-            let Some(next) = next.filter(|second| *second <= until) else {
-                break;
-            };
-            self.second = self.second.max(next);
-            if wake.is_some_and(|wake| wake <= next) {
-                self.feed(Event::Tick).await;
-                continue;
+        while let Some(next) = self.wake().filter(|second| *second <= until) {
+            self.second = next;
+            self.feed(Event::Tick).await;
+            while let Some(start) = self.wanted.starts.pop() {
+                let judged = judged(&start, self.shown(&start.cell), self.now());
+                let (run, judged) = (start.run, Arc::new(judged));
+                self.feed(Event::Ended { run, judged }).await;
             }
-            let Some(Reverse((due, _, cell, purpose))) = self.queue.pop() else {
-                break;
-            };
-            let purpose = PURPOSES[usize::from(purpose)];
-            if purpose == Purpose::Schedule {
-                self.push(due + self.every(&cell), cell.clone(), purpose);
-            }
-            let cell = match purpose {
-                Purpose::Schedule => self.monitor.aim(&cell, self.at(due)).unwrap_or(cell),
-                _ if !self.monitor.wants(&cell, purpose) => continue,
-                _ => cell,
-            };
-            let judged = judged(&cell, self.shown(&cell), purpose, self.now());
-            self.feed(Event::Observed(std::sync::Arc::new(judged)))
-                .await;
         }
         self.second = until;
     }
 
     /// When the rules want to be asked again; not before now.
     fn wake(&self) -> Option<i64> {
-        let wake = self.monitor.next_wake()?;
+        let Some(wake) = self.driver.wake() else {
+            return Some(self.second);
+        };
         let ahead = wake.duration_since(self.start).as_secs_f64().ceil() as i64;
         Some(ahead.max(self.second))
     }
@@ -343,17 +320,14 @@ impl Stage {
     }
 
     async fn feed(&mut self, event: Event) {
-        for effect in self.monitor.step(event, self.now()) {
+        let now = self.now();
+        self.driver.step(event, now, &mut self.wanted);
+        for effect in std::mem::take(&mut self.wanted.effects) {
             match effect {
-                Effect::Run {
-                    cell, at, purpose, ..
-                } => {
-                    let ahead = at.duration_since(self.start).as_secs_f64().ceil() as i64;
-                    self.push(ahead.max(self.second), cell, purpose);
-                }
                 Effect::Save(change) => self.decided(*change),
                 Effect::VerdictChanged(change) => self.world.store.note_verdict(&change),
                 Effect::Learned(learned) => self.world.store.learn(*learned).await.unwrap(),
+                _ => {}
             }
         }
         if self.wake().is_none_or(|wake| wake > self.second) {
@@ -399,7 +373,7 @@ impl Stage {
 
     /// Writes down who ought to know by now.
     fn note(&mut self) {
-        let incidents: Vec<Incident> = self.monitor.incidents().cloned().collect();
+        let incidents: Vec<Incident> = self.driver.machine().incidents().cloned().collect();
         for incident in &incidents {
             self.note_of(incident);
         }
@@ -470,7 +444,12 @@ impl Stage {
 
     /// The number of the open incident at a place.
     fn open(&self, place: usize) -> Option<u64> {
-        let numbers: Vec<u64> = self.monitor.incidents().map(|i| i.number).collect();
+        let numbers: Vec<u64> = self
+            .driver
+            .machine()
+            .incidents()
+            .map(|i| i.number)
+            .collect();
         let place = place.checked_rem(numbers.len())?;
         Some(numbers[place])
     }
@@ -545,7 +524,6 @@ impl Stage {
         let (windows, with) = (&self.windows, self.with_support);
         let plan = plan(slack, support, backup, self.start, windows, with);
         self.plan = Arc::new(plan);
-        self.schedule();
         self.feed(Event::PlanReplaced(Arc::clone(&self.plan))).await;
         if receivers {
             if let Some(deliver) = self.deliver.take() {
@@ -618,7 +596,7 @@ impl Stage {
     }
 }
 
-fn judged(cell: &CellKey, kind: Kind, purpose: Purpose, now: Timestamp) -> Judged {
+fn judged(start: &Start, kind: Kind, now: Timestamp) -> Judged {
     let maker = match kind {
         Kind::EdgeBlock => Maker::Edge,
         Kind::Pass | Kind::OriginDenied | Kind::OriginError => Maker::Origin,
@@ -632,9 +610,9 @@ fn judged(cell: &CellKey, kind: Kind, purpose: Purpose, now: Timestamp) -> Judge
     }
     Judged {
         observation: Observation {
-            cell: cell.clone(),
-            purpose,
-            due_at: now,
+            cell: start.cell.clone(),
+            purpose: start.purpose,
+            due_at: start.due_at,
             started_at: now,
             took: Duration::from_millis(80),
             phases: Phases::default(),

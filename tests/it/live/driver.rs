@@ -1,6 +1,6 @@
-//! The daemon's loop over real sockets in a time of its own: a quiet minute passes at once.
+//! The daemon's machine over real sockets in a time of its own: a quiet minute passes at once.
 //!
-//! Timetable, prober, classifier and monitor are the daemon's, and every run goes out over a socket when
+//! Machine, prober and classifier are the daemon's, and every run goes out over a socket when
 //! it is due; only the clock is set from one due moment to the next, for edges and observations alike.
 
 use std::sync::Arc;
@@ -10,9 +10,8 @@ use edgewatch::domain::change::Change;
 use edgewatch::domain::incident::Incident;
 use edgewatch::domain::observation::Purpose;
 use edgewatch::domain::plan::Plan;
-use edgewatch::domain::verdict::Kind;
-use edgewatch::machine::monitor::{Effect, Event, Judged, Monitor};
-use edgewatch::machine::schedule::{Due, Timetable};
+use edgewatch::machine::driver::{self, Hands};
+use edgewatch::machine::{Effect, Event, Judged, Known, Machine, RunId, Start};
 use edgewatch::probe::Prober;
 use edgewatch::read::classify;
 use futures_util::future::join_all;
@@ -25,133 +24,110 @@ const TICKS_MAX: u32 = 20;
 
 pub(crate) struct Driver {
     plan: Arc<Plan>,
-    monitor: Monitor,
-    timetable: Timetable,
+    driver: driver::Driver,
     prober: Prober,
     hand: Hand,
     pub(crate) now: Timestamp,
+    pub(crate) seen: Seen,
+    pub(crate) runs: usize,
+}
+
+/// What the machine wanted.
+#[derive(Default)]
+pub(crate) struct Seen {
     /// Every change of an incident, in order.
     pub(crate) changes: Vec<(Timestamp, Change)>,
     /// Runs beyond the schedule.
     pub(crate) extra: Vec<String>,
-    pub(crate) runs: usize,
-    starts: Vec<Due>,
+    starts: Vec<Start>,
+}
+
+impl Hands for Seen {
+    fn start(&mut self, start: Start, now: Timestamp) {
+        if start.purpose != Purpose::Schedule {
+            self.extra
+                .push(format!("{now} {}: {}", start.cell, start.why));
+        }
+        self.starts.push(start);
+    }
+
+    fn cancel(&mut self, run: RunId) {
+        panic!("{run} was waited for");
+    }
+
+    fn keep(&mut self, effect: Effect, now: Timestamp) {
+        if let Effect::Save(change) = effect {
+            self.changes.push((now, *change));
+        }
+    }
 }
 
 impl Driver {
     pub(crate) fn new(plan: Plan, hand: Hand, now: Timestamp) -> Self {
         let plan = Arc::new(plan);
+        let machine = Machine::new(plan.clone(), Known::default(), now);
         Self {
-            monitor: Monitor::new(plan.clone(), Vec::new(), 1),
-            timetable: Timetable::new(&plan, now),
+            driver: driver::Driver::new(machine),
             prober: Prober::new(&plan).unwrap(),
             plan,
             hand,
             now,
-            changes: Vec::new(),
-            extra: Vec::new(),
+            seen: Seen::default(),
             runs: 0,
-            starts: Vec::new(),
         }
     }
 
     pub(crate) fn incidents(&self) -> impl Iterator<Item = &Incident> {
-        self.monitor.incidents()
+        self.driver.machine().incidents()
     }
 
     /// Everything that is due until `end`.
     pub(crate) async fn until(&mut self, end: Timestamp) {
         let mut ticks = 0;
         loop {
-            let wakes = [self.timetable.next_wake(), self.monitor.next_wake()];
-            let Some(next) = wakes
-                .into_iter()
-                .flatten()
-                .min()
-                .filter(|next| *next <= end)
-            else {
+            let next = self.driver.wake().unwrap_or(self.now);
+            if next > end {
                 break;
-            };
+            }
             ticks = if next > self.now { 0 } else { ticks + 1 };
             assert!(
                 ticks < TICKS_MAX,
-                "the loop wakes at {} again and again",
+                "the machine wakes at {} again and again",
                 self.now
             );
             self.now = self.now.max(next);
             self.hand.set(self.now);
-            let started = self.start_due().await;
-            if !started {
-                self.step(Event::Tick);
+            self.driver.step(Event::Tick, self.now, &mut self.seen);
+            while !self.seen.starts.is_empty() {
+                self.run().await;
+                ticks = 0;
             }
         }
         self.now = self.now.max(end);
         self.hand.set(self.now);
     }
 
-    /// What may start now, side by side as in the daemon; whether anything did.
-    async fn start_due(&mut self) -> bool {
-        self.timetable.due(self.now, 64, &mut self.starts);
-        let mut runs = Vec::new();
-        for start in std::mem::take(&mut self.starts) {
-            if !self.monitor.wants(&start.cell, start.purpose) {
-                self.timetable.finished(&start.cell);
-                continue;
-            }
-            let aimed = match start.purpose {
-                Purpose::Schedule => self.monitor.aim(&start.cell, start.due_at),
-                _ => None,
-            };
-            if start.purpose != Purpose::Schedule {
-                self.extra
-                    .push(format!("{} {}: {}", self.now, start.cell, start.why));
-            }
-            runs.push((aimed.unwrap_or_else(|| start.cell.clone()), start));
-        }
-        let runs = runs.into_iter().map(|(cell, start)| {
+    /// Makes the runs that start now, side by side as in the daemon.
+    async fn run(&mut self) {
+        let runs = std::mem::take(&mut self.seen.starts).into_iter();
+        let runs = runs.map(|start| {
             let (prober, plan, now) = (&self.prober, &self.plan, self.now);
             async move {
-                let seen = prober.run(&cell, start.purpose, start.due_at, now).await;
+                let cell = &start.cell;
+                let seen = prober.run(cell, start.purpose, start.due_at, now).await;
                 let probe = plan.probe(&cell.probe).unwrap();
                 let verdict = classify::classify(probe, &plan.signatures, &seen);
-                let judged = Judged {
+                let judged = Arc::new(Judged {
                     observation: seen,
                     verdict,
-                };
-                (start.cell, judged)
+                });
+                (start.run, judged)
             }
         });
-        let ended = join_all(runs).await;
-        let any = !ended.is_empty();
-        for (cell, judged) in ended {
+        for (run, judged) in join_all(runs).await {
             self.runs += 1;
-            self.timetable.finished(&cell);
-            if let Some(wait) = judged.verdict.retry_after
-                && judged.verdict.kind == Kind::RateLimited
-            {
-                let until = self.now.saturating_add(wait).unwrap();
-                self.timetable.hold(&cell, until, self.now);
-            }
-            self.step(Event::Observed(std::sync::Arc::new(judged)));
-        }
-        any
-    }
-
-    fn step(&mut self, event: Event) {
-        for effect in self.monitor.step(event, self.now) {
-            match effect {
-                Effect::Run {
-                    cell,
-                    at,
-                    purpose,
-                    why,
-                    ..
-                } => {
-                    let _ = self.timetable.ask(&cell, at, purpose, &why);
-                }
-                Effect::Save(change) => self.changes.push((self.now, *change)),
-                Effect::VerdictChanged(_) | Effect::Learned(_) => {}
-            }
+            let event = Event::Ended { run, judged };
+            self.driver.step(event, self.now, &mut self.seen);
         }
     }
 }
