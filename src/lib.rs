@@ -23,7 +23,7 @@
 //! | [`notify`] | one message to one receiver: Slack, Teams, webhook, mail, `PagerDuty`, Alertmanager, the log | domain, lang, clock |
 //! | [`report`] | renderings for people: tables, incident texts | domain |
 //! | [`simulate`] | a partner API behind a rule-driven edge, on loopback | domain |
-//! | [`lab`] | scenarios, the player, and the score of the judgement | domain, lang, judge, surroundings, machine, simulate |
+//! | [`lab`] | scenarios, the player, and the score of what people are told; logs played back | domain, lang, judge, surroundings, machine, config, simulate |
 //! | [`telemetry`] | what edgewatch says of itself: metrics, health, heartbeat | domain, clock |
 //! | [`app`] | wiring: start, the loop, delivery, stop | all of the above but lab, ask and simulate |
 //! | [`cli`] | one file a command | all of the above |

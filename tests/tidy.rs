@@ -45,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "judge",
             "surroundings",
             "machine",
+            "config",
             "simulate",
         ],
     ),

@@ -15,6 +15,7 @@ use super::asks::{Asks, Heard};
 use super::clicks::Clicks;
 use super::deliver::{Deliver, Print, Timing};
 use super::keeper::Keeper;
+use super::record::{Record, Recorder};
 use super::self_watch::{Around, SelfWatch};
 use super::{load, round};
 use crate::clock;
@@ -60,6 +61,8 @@ pub struct Options {
     pub plan: Plan,
     /// The file to read again on SIGHUP; `None` for a plan that has no file.
     pub config: Option<PathBuf>,
+    /// Write down all that the machine hears and answers.
+    pub record: Option<Record>,
     /// Told of every run and change; the demo draws from it.
     pub listener: Option<Listener>,
     /// Where messages go that have no channel (no token, or a `log` receiver).
@@ -120,7 +123,11 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         silences,
         memory,
     };
-    let machine = Machine::new(plan.clone(), known, clock::now());
+    let now = clock::now();
+    let record = options.record;
+    let recorder = record.map(|record| Recorder::begin(record, plan.secrets(), &known, now));
+    let recorder = recorder.transpose()?;
+    let machine = Machine::new(plan.clone(), known, now);
     let mut state = Loop {
         driver: Driver::new(machine),
         work: Work {
@@ -132,6 +139,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             runs: JoinSet::new(),
             stops: HashMap::new(),
             changed: false,
+            recorder,
             own,
         },
         deliver: Some(deliver),
@@ -225,6 +233,7 @@ struct Work {
     stops: HashMap<RunId, AbortHandle>,
     /// An incident changed since the self-watch was shown them.
     changed: bool,
+    recorder: Option<Recorder>,
     own: SelfWatch,
 }
 
@@ -330,6 +339,12 @@ impl Hands for Work {
             Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) => {}
         }
     }
+
+    fn note(&mut self, event: &Event, now: Timestamp, effects: &[Effect], machine: &Machine) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.step(event, now, effects, machine);
+        }
+    }
 }
 
 impl Work {
@@ -343,7 +358,10 @@ impl Work {
         Some(match judged {
             Some(judged) => Event::Ended {
                 run,
-                judged: Arc::new(judged),
+                judged: Arc::new(match &self.recorder {
+                    Some(recorder) => recorder.masked(judged),
+                    None => judged,
+                }),
             },
             None => {
                 self.own.panicked();
@@ -447,7 +465,7 @@ impl Loop {
     }
 
     async fn take(&mut self, path: &std::path::Path) -> Result<(), String> {
-        let checked = load::load(path).map_err(|e| e.to_string())?;
+        let (checked, source) = load::load_with_source(path).map_err(|e| e.to_string())?;
         let prober = Prober::new(&checked.plan)?;
         let prepared = self.work.own.prepare(&checked.plan).await?;
         load::log_warnings(&checked);
@@ -468,6 +486,9 @@ impl Loop {
         });
         self.work.store.mask(self.work.plan.secrets());
         self.work.prober = Arc::new(prober);
+        if let Some(recorder) = &mut self.work.recorder {
+            recorder.replace(source, self.work.plan.secrets());
+        }
         self.step(Event::PlanReplaced(self.work.plan.clone()), now);
         if receivers_changed || self.deliver.is_none() {
             self.deliver_anew().await;

@@ -1,9 +1,12 @@
 //! `probes.yaml` from the disk, with the files and environment it refers to.
 
+use std::cell::RefCell;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Checked, Findings, Inputs};
+use crate::domain::secret::{Secret, mask};
+use crate::machine::log::Source;
 
 /// A configuration file is refused above this, bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -31,6 +34,14 @@ impl std::fmt::Display for Error {
 /// # Errors
 /// [`Error::Unreadable`] when the file can't be read, [`Error::Faulty`] with every fault when it is wrong.
 pub fn load(path: &Path) -> Result<Checked, Error> {
+    load_with_source(path).map(|(checked, _)| checked)
+}
+
+/// The same, with the text and what its references led to, secrets replaced by others of their shape.
+///
+/// # Errors
+/// As of [`load`].
+pub fn load_with_source(path: &Path) -> Result<(Checked, Source), Error> {
     let text = read_bounded(path).map_err(|e| {
         let mend = match e.kind() {
             std::io::ErrorKind::NotFound => {
@@ -41,8 +52,59 @@ pub fn load(path: &Path) -> Result<Checked, Error> {
         Error::Unreadable(format!("can't read {}: {e}{mend}", path.display()))
     })?;
     let beside = path.parent().map(Path::to_owned).unwrap_or_default();
-    config::read(&text, &path.display().to_string(), &Surroundings { beside })
-        .map_err(Error::Faulty)
+    let inputs = Surroundings {
+        beside,
+        read: RefCell::default(),
+    };
+    let checked = config::read(&text, &path.display().to_string(), &inputs);
+    let checked = checked.map_err(Error::Faulty)?;
+    let mut source = inputs.read.into_inner();
+    source.text = text;
+    without_secrets(&mut source, &checked.plan.secrets());
+    Ok((checked, source))
+}
+
+/// Puts others of their shape in place of secrets, so that the text still makes the same plan.
+fn without_secrets(source: &mut Source, secrets: &[Secret]) {
+    source.text = mask(&source.text, secrets);
+    // Only secrets are taken from the environment.
+    for value in source.env.values_mut() {
+        *value = shape(value);
+    }
+    for text in source.files.values_mut() {
+        let whole = text.trim_end_matches(['\n', '\r']);
+        *text = if secrets.iter().any(|secret| secret.expose() == whole) {
+            shape(whole)
+        } else {
+            mask(text, secrets)
+        };
+    }
+}
+
+/// Another text of the same shape; a URL keeps its host, a token its kind.
+fn shape(secret: &str) -> String {
+    let kept = match url::Url::parse(secret) {
+        Ok(url) if url.has_host() => secret
+            .find("://")
+            .and_then(|at| {
+                secret[at + 3..]
+                    .find(['/', '?', '#'])
+                    .map(|end| at + 3 + end)
+            })
+            .unwrap_or(secret.len()),
+        _ if secret.starts_with("xox") || secret.starts_with("xapp") => {
+            secret.find('-').unwrap_or_default()
+        }
+        _ => 0,
+    };
+    let (kept, rest) = secret.split_at(kept);
+    let rest = rest.chars().map(|c| match c {
+        '0'..='9' => '0',
+        'A'..='Z' => 'A',
+        c if c.is_alphanumeric() => 'a',
+        c => c,
+    });
+    kept.chars().chain(rest).collect()
 }
 
 /// Where the file at `path` keeps its store, though it may be faulty elsewhere.
@@ -77,14 +139,22 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
 /// The environment of this process and the directory of the file.
 struct Surroundings {
     beside: PathBuf,
+    /// What was read.
+    read: RefCell<Source>,
 }
 
 impl Inputs for Surroundings {
     fn env(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok().filter(|value| !value.is_empty())
+        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+        let mut read = self.read.borrow_mut();
+        read.env.insert(name.to_owned(), value.clone());
+        Some(value)
     }
 
     fn file(&self, path: &Path) -> std::io::Result<String> {
-        read_bounded(&self.beside.join(path))
+        let text = read_bounded(&self.beside.join(path))?;
+        let mut read = self.read.borrow_mut();
+        read.files.insert(path.display().to_string(), text.clone());
+        Ok(text)
     }
 }

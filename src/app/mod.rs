@@ -15,6 +15,8 @@ pub mod dossier;
 pub mod keeper;
 // `probes.yaml` from the disk.
 pub mod load;
+// The log of `run --record`.
+pub mod record;
 // One round now, without the daemon.
 pub mod round;
 // The daemon as its own patient: counts, looks after itself, tells others.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::cell::{CellKey, EgressName};
+use crate::domain::index::Index;
 use crate::domain::mute::Silence;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
@@ -28,7 +29,7 @@ pub struct Board {
     pub cells: Vec<Cell>,
     /// Hosts in the order of the file.
     pub hosts: Vec<Host>,
-    index: HashMap<CellKey, usize>,
+    index: Index<CellKey, usize>,
     /// Control cells by egress.
     controls: BTreeMap<EgressName, Vec<usize>>,
     /// Whom requests go to: partners, and the hosts of controls.
@@ -98,7 +99,7 @@ impl Board {
             plan,
             cells: Vec::new(),
             hosts: Vec::new(),
-            index: HashMap::new(),
+            index: Index::default(),
             controls: BTreeMap::new(),
             parties: Vec::new(),
             silences: old.map(|old| old.silences.clone()).unwrap_or_default(),

@@ -86,6 +86,7 @@ async fn tell(keep: bool) -> Result<bool, String> {
     let (heard, news) = mpsc::unbounded_channel();
     let (commands, wanted) = mpsc::channel(1);
     let options = Options {
+        record: None,
         plan: plan.clone(),
         config: None,
         listener: Some(Box::new(move |news| {

@@ -19,7 +19,8 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 /// Exit codes, the same for every command.
 pub mod exit {
@@ -114,7 +115,16 @@ enum Format {
 /// Reads the arguments, runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().get_matches();
+    let mut arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    if let Some(Command::Replay(replay)) = &mut arguments.command
+        && matches.value_source("log") == Some(ValueSource::CommandLine)
+    {
+        replay.log = Some(PathBuf::from(&arguments.log));
+    }
     // Exactly one provider is compiled in; installing it by name keeps a second one, should a
     // dependency ever bring it, from turning into a panic at the first handshake.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

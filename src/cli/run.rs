@@ -1,6 +1,6 @@
 //! `edgewatch run`: the daemon in the foreground.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::exit;
 use crate::app::daemon::{self, Command, Options};
 use crate::app::load;
+use crate::app::record::Record;
 
 /// Probe on schedule, keep history, open incidents and tell people (the default)
 ///
@@ -17,14 +18,18 @@ use crate::app::load;
 /// it is ready and feeds the watchdog. Exit code 0 when it was stopped, 1 when the file is faulty, 2 when it
 /// can't start: no store, no address to listen on.
 #[derive(Debug, Default, clap::Args)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// Write down what the rules hear and answer, without secrets, for `edgewatch replay --log FILE`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
 
-pub(super) fn run(config: &Path, log: &str, _: &Arguments) -> ExitCode {
+pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
     if let Err(error) = super::start_log(log) {
         return super::complain(&error);
     }
-    let checked = match load::load(config) {
-        Ok(checked) => checked,
+    let (checked, source) = match load::load_with_source(config) {
+        Ok(both) => both,
         Err(load::Error::Unreadable(text)) => return super::complain(&text),
         Err(load::Error::Faulty(findings)) => {
             eprintln!("{findings}");
@@ -35,6 +40,10 @@ pub(super) fn run(config: &Path, log: &str, _: &Arguments) -> ExitCode {
     let options = Options {
         plan: checked.plan,
         config: Some(config.to_owned()),
+        record: arguments
+            .record
+            .clone()
+            .map(|path| Record { path, plan: source }),
         listener: None,
         messages: std::sync::Arc::new(|text: &str| super::print(text)),
         actions: Some(mpsc::channel(64)),

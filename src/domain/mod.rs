@@ -13,6 +13,7 @@ pub mod fingerprint;
 mod form;
 pub mod hours;
 pub mod incident;
+pub mod index;
 pub mod moment;
 pub mod mute;
 pub mod notification;

@@ -5,7 +5,7 @@
 //! opening. A fault that comes and goes needs more passes, so that it does not open every few minutes.
 
 use crate::domain::moment::later;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -34,9 +34,9 @@ const MEMBERS_MAX: usize = 1000;
 pub struct Case {
     pub incident: Incident,
     /// Passes of members since their last failure.
-    members: HashMap<CellKey, Comeback>,
+    members: BTreeMap<CellKey, Comeback>,
     /// Place of each member in `incident.cells`.
-    places: HashMap<CellKey, usize>,
+    places: BTreeMap<CellKey, usize>,
     /// Passes of any members in a row.
     passes: u32,
     passing_since: Option<Timestamp>,
@@ -130,7 +130,7 @@ impl Case {
             .max()
             .unwrap_or(incident.opened_at);
         Self {
-            members: HashMap::new(),
+            members: BTreeMap::new(),
             places,
             passes: 0,
             passing_since: None,
@@ -363,7 +363,7 @@ impl Case {
     }
 }
 
-fn places(incident: &Incident) -> HashMap<CellKey, usize> {
+fn places(incident: &Incident) -> BTreeMap<CellKey, usize> {
     let cells = incident.cells.iter().enumerate();
     cells.map(|(place, m)| (m.cell.clone(), place)).collect()
 }
@@ -371,7 +371,7 @@ fn places(incident: &Incident) -> HashMap<CellKey, usize> {
 /// The most frequent kind of failing cells; of equals, the one that says most.
 #[must_use]
 pub fn majority(cells: &[IncidentCell]) -> Option<Kind> {
-    let mut counts: HashMap<Kind, usize> = HashMap::new();
+    let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
     for cell in cells.iter().filter(|cell| cell.failing) {
         *counts.entry(cell.kind).or_default() += 1;
     }

@@ -4,11 +4,12 @@
 //! single cause costs nothing but table look-ups. Explanations of several causes need to know which
 //! observations two patterns share; for them equal observations are kept as one column.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::class::Class;
 use super::likelihood::Counts;
 use super::rules::{Nature, RuleBook, Traits};
+use crate::domain::index::Index;
 use crate::domain::observation::Purpose;
 
 /// Observations that no pattern can tell apart.
@@ -95,7 +96,7 @@ impl Record {
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     pub columns: Vec<Column>,
-    index: HashMap<(Traits, Class, Option<Nature>), usize>,
+    index: Index<(Traits, Class, Option<Nature>), usize>,
     /// By pattern.
     pub tallies: Vec<Tally>,
     pub total: Tally,

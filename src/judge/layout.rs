@@ -4,10 +4,11 @@
 //! so that a refused version can be told from a refused client. Control probes are laid out too: what
 //! passes there shows that our own network works.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::domain::cell::{CellKey, Client, ClientName, CredentialName, EgressName, HttpOffer};
+use crate::domain::index::Index;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
 use crate::judge::rules::RuleBook;
@@ -23,7 +24,7 @@ pub(crate) struct Layout {
     pub(crate) book: Arc<RuleBook>,
     /// By number.
     keys: Vec<CellKey>,
-    index: HashMap<CellKey, usize>,
+    index: Index<CellKey, usize>,
     /// Of each client level and version, the configured client.
     clients: BTreeMap<(u16, u16), ClientName>,
     /// Of each endpoint, whether a control probe asks it.
@@ -163,7 +164,7 @@ impl Layout {
         };
         let allowed: HashSet<Cell> = places.iter().map(|(cell, _)| *cell).collect();
         let universe = Universe::build(&names, |cell| allowed.contains(cell))?;
-        let mut index = HashMap::with_capacity(places.len());
+        let mut index = Index::default();
         let mut keys: Vec<Option<CellKey>> = vec![None; universe.cells.len()];
         for (cell, key) in places {
             if let Some(number) = universe.find(&cell) {

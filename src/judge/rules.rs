@@ -5,10 +5,9 @@
 //! a [`Pattern`] and with it their statistics; rules that no permitted request can tell apart are one
 //! group. A claim names a group, and its nature only when the aliases in the group agree on it.
 
-use std::collections::HashMap;
-
 use super::cells::CellSet;
 use super::class::{CLASSES, Class};
+use crate::domain::index::Index;
 use crate::judge::universe::{Axis, Universe};
 
 /// Which targets a rule is about; indices into the tables of the universe.
@@ -433,8 +432,8 @@ struct Gather<'a> {
     universe: &'a Universe,
     rules: Vec<Rule>,
     patterns: Vec<Pattern>,
-    pattern_index: HashMap<(CellSet, Option<Special>), usize>,
-    group_index: HashMap<(CellSet, Option<GroupKey>), usize>,
+    pattern_index: Index<(CellSet, Option<Special>), usize>,
+    group_index: Index<(CellSet, Option<GroupKey>), usize>,
 }
 
 /// What keeps rules with equal cells apart as groups.
@@ -655,8 +654,8 @@ impl RuleBook {
             universe,
             rules: Vec::new(),
             patterns: Vec::new(),
-            pattern_index: HashMap::new(),
-            group_index: HashMap::new(),
+            pattern_index: Index::default(),
+            group_index: Index::default(),
         };
         let condition_cells: Vec<CellSet> = conditions
             .iter()

@@ -15,12 +15,13 @@ use clap::{Args, ValueEnum};
 use super::player::{Playback, Stage, play};
 use super::scenario::{self, ExpectedVerdict, Scenario};
 use super::score::{Marks, judge};
-use super::{bench, table};
+use super::{bench, playback, table};
 
 /// Play scenario files through the daemon's rules, in simulated time, and score what people are told
 ///
 /// Opens no socket and tells nobody: `edgewatch replay tests/scenarios`. Exit code 0 when every scenario comes out
-/// right, 1 when one falls short, 2 when something can't be read.
+/// right, 1 when one falls short, 2 when something can't be read. `edgewatch replay --log FILE` plays back what
+/// `edgewatch run --record FILE` wrote: 0 when the rules answer as they did, 1 when not and where, 2 when it can't be read.
 #[derive(Debug, Clone, Args)]
 pub struct ReplayArgs {
     /// Scenario files, or directories of them
@@ -46,6 +47,9 @@ pub struct ReplayArgs {
     /// Counts the incidents that quiet years open for nothing
     #[arg(long, conflicts_with_all = ["paths", "random"])]
     pub noise_year: bool,
+    /// What `--log FILE` names here, as nothing is logged: a recorded log to play back.
+    #[arg(skip)]
+    pub log: Option<PathBuf>,
     /// Length of a quiet "year" in days
     #[arg(long, default_value_t = 365, requires = "noise_year")]
     pub days: u32,
@@ -66,6 +70,9 @@ const IN_TIME: f64 = 0.8;
 /// Runs the command; 1 when a scenario falls short, 2 when something can't be read.
 #[must_use]
 pub fn run(args: &ReplayArgs) -> ExitCode {
+    if let Some(log) = &args.log {
+        return playback::run(log);
+    }
     if args.noise_year {
         print!("{}", bench::quiet_years(args.days, args.seed));
         return ExitCode::SUCCESS;

@@ -21,6 +21,11 @@ pub trait Hands {
 
     /// Stores and tells: all effects but starts, cancellations and the alarm.
     fn keep(&mut self, effect: Effect, now: Timestamp);
+
+    /// Writes down what was heard and answered, before anything is done about it.
+    fn note(&mut self, event: &Event, now: Timestamp, effects: &[Effect], machine: &Machine) {
+        let _ = (event, now, effects, machine);
+    }
 }
 
 /// A machine with its alarm clock.
@@ -41,7 +46,9 @@ impl Driver {
 
     /// Applies an event and hands over what follows.
     pub fn step(&mut self, event: Event, now: Timestamp, hands: &mut impl Hands) {
-        for effect in self.machine.step(event, now) {
+        let effects = self.machine.step(event.clone(), now);
+        hands.note(&event, now, &effects, &self.machine);
+        for effect in effects {
             match effect {
                 Effect::Start(start) => hands.start(start, now),
                 Effect::Cancel { run } => hands.cancel(run),

@@ -19,11 +19,15 @@ pub(crate) mod politeness;
 pub mod schedule;
 // Runs that have begun and not ended.
 mod flights;
+// What was heard and answered, in writing.
+pub mod log;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub use crate::board::events::Judged;
 pub use flights::RunId;
@@ -34,6 +38,7 @@ use crate::board::quiet::InForce;
 use crate::domain::cell::CellKey;
 use crate::domain::change::{Change, VerdictChange};
 use crate::domain::incident::{Acknowledged, Incident};
+use crate::domain::moment::later;
 use crate::domain::mute::Silence;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
@@ -46,7 +51,7 @@ use schedule::{Due, Timetable};
 /// Whatever can cause work.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A run that was started came home; how, says its verdict.
+    /// A run that was started came home; how, says its verdict. Late, it is only recorded; a second time, it is nothing.
     Ended {
         run: RunId,
         judged: Arc<Judged>,
@@ -100,7 +105,7 @@ pub struct Start {
 }
 
 /// What is known from before the start.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Known {
     /// Open incidents, and those resolved lately.
     pub incidents: Vec<Incident>,
@@ -108,6 +113,17 @@ pub struct Known {
     pub next_number: u64,
     pub silences: Vec<Silence>,
     pub memory: Memory,
+}
+
+/// A run that is heard of so long after its end, or later, was kept somewhere on its way.
+///
+/// It belongs to the history: what it saw may be over, so it neither opens an incident nor ends one. What still
+/// holds, the cell's next run shows. Runs of this process are heard of at once, however long they take.
+const LATE: Duration = Duration::from_secs(10);
+
+fn is_late(judged: &Judged, now: Timestamp) -> bool {
+    let seen = &judged.observation;
+    later(later(seen.started_at, seen.took), LATE) < now
 }
 
 /// All that the rules remember between two events.
@@ -204,6 +220,9 @@ impl Machine {
             Landing::Twice => return,
         }
         effects.push(Effect::Record(Arc::clone(judged)));
+        if is_late(judged, now) {
+            return;
+        }
         if let Some(wait) = judged.verdict.retry_after
             && judged.verdict.kind == Kind::RateLimited
         {
@@ -271,6 +290,12 @@ impl Machine {
             }));
         }
         self.due = starts;
+    }
+
+    /// A digest of all that it remembers, equal only where all of that is.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        log::digest(self)
     }
 
     /// What is going on, and what has happened since the start.

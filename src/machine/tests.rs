@@ -24,8 +24,8 @@ impl Inputs for Nothing {
 }
 
 /// Two clients over two egresses, every 30 s, and a control; `more` follows.
-fn plan(more: &str) -> Arc<Plan> {
-    let text = format!(
+fn text(more: &str) -> String {
+    format!(
         r#"version: 1
 service: Test
 timezone: UTC
@@ -38,8 +38,11 @@ probes:
 controls:
   internet: {{ url: "https://www.control.example/", every: 1m }}
 {more}"#
-    );
-    match config::read(&text, "probes.yaml", &Nothing) {
+    )
+}
+
+fn plan(more: &str) -> Arc<Plan> {
+    match config::read(&text(more), "probes.yaml", &Nothing) {
         Ok(checked) => Arc::new(checked.plan),
         Err(findings) => panic!("{findings}"),
     }
@@ -232,4 +235,229 @@ fn no_more_runs_are_in_flight_than_the_file_allows() {
         starts.len() > 4,
         "given up, the room is free again: {starts:?}"
     );
+}
+
+/// Two plans that differ in a client, as text.
+fn sources() -> [log::Source; 2] {
+    let text = |client: &str| log::Source {
+        text: text("").replace("okhttp/4", client),
+        ..log::Source::default()
+    };
+    [text("okhttp/4"), text("curl/8")]
+}
+
+fn read(source: &log::Source) -> Result<Plan, String> {
+    config::read(&source.text, "probes.yaml", &Nothing)
+        .map(|checked| checked.plan)
+        .map_err(|findings| findings.to_string())
+}
+
+/// A log of `steps` events as chance has them: fine and foul weather, runs that are lost or come twice, other plans.
+fn anything(seed: u64, steps: usize) -> Vec<String> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let sources = sources();
+    let known = Known::default();
+    let begin = begin();
+    let mut machine = Machine::new(Arc::new(read(&sources[0]).unwrap()), known.clone(), begin);
+    let mut writer = log::Writer::default();
+    let mut lines = vec![log::Writer::begin(&sources[0], &known, begin)];
+    let (mut now, mut wake, mut plan) = (begin, begin, 0);
+    let mut waiting: Vec<Event> = Vec::new();
+    let mut foul = Kind::Pass;
+    for _ in 0..steps {
+        if random.usize(..100) == 0 {
+            let kinds = [
+                Kind::Pass,
+                Kind::EdgeBlock,
+                Kind::Timeout,
+                Kind::OriginDenied,
+            ];
+            foul = kinds[random.usize(..kinds.len())];
+        }
+        let event = match random.usize(..400) {
+            0 => {
+                plan = 1 - plan;
+                Event::PlanReplaced(Arc::new(read(&sources[plan]).unwrap()))
+            }
+            1 => Event::Silenced(Vec::new()),
+            2 => Event::Acknowledged {
+                incident: 1,
+                by: Acknowledged {
+                    at: now,
+                    by: "ann".to_owned(),
+                },
+            },
+            3..20 if !waiting.is_empty() => waiting[random.usize(..waiting.len())].clone(),
+            _ if !waiting.is_empty() => waiting.swap_remove(random.usize(..waiting.len())),
+            _ => {
+                now = now.max(wake);
+                Event::Tick
+            }
+        };
+        now += SignedDuration::from_millis(random.i64(0..300));
+        let effects = machine.step(event.clone(), now);
+        let heard = log::Heard::of(&event, &sources[plan]);
+        lines.extend(writer.step(heard, now, &effects, &machine));
+        for effect in effects {
+            match effect {
+                Effect::Start(start) => {
+                    let hit = start.cell.client.as_str() == "java" || random.usize(..50) == 0;
+                    let verdict = if hit && foul != Kind::Pass {
+                        Verdict::new(foul, Maker::Edge)
+                    } else {
+                        pass()
+                    };
+                    let run = start.run;
+                    let judged = Arc::new(judged(&start, now, verdict));
+                    waiting.push(match random.usize(..50) {
+                        0 => Event::Lost { run },
+                        _ => Event::Ended { run, judged },
+                    });
+                }
+                Effect::WakeAt(at) => wake = at,
+                _ => {}
+            }
+        }
+    }
+    let digest = machine.digest();
+    lines.push(log::Line::State {
+        after: steps as u64,
+        digest,
+    });
+    let lines = lines
+        .iter()
+        .map(|line| serde_json::to_string(line).unwrap());
+    lines.collect()
+}
+
+#[test]
+fn a_log_plays_back_to_the_same_effects_and_the_same_state() {
+    for seed in 0..8 {
+        let mut machine = None;
+        let (mut saves, mut states) = (0, 0);
+        for line in anything(seed, 2_500) {
+            match serde_json::from_str(&line).unwrap() {
+                log::Line::Begin {
+                    now, plan, known, ..
+                } => {
+                    let plan = Arc::new(read(&plan).unwrap());
+                    machine = Some(Machine::new(plan, *known, now));
+                }
+                log::Line::Step {
+                    now,
+                    event,
+                    effects,
+                } => {
+                    let machine = machine.as_mut().unwrap();
+                    let answer = machine.step(event.event(read).unwrap(), now);
+                    saves += answer
+                        .iter()
+                        .filter(|e| matches!(e, Effect::Save(_)))
+                        .count();
+                    assert_eq!(
+                        log::digest(&answer.as_slice()),
+                        effects,
+                        "seed {seed}: {line}"
+                    );
+                }
+                log::Line::State { digest, after } => {
+                    states += 1;
+                    let machine = machine.as_ref().unwrap();
+                    assert_eq!(machine.digest(), digest, "seed {seed} after {after}");
+                }
+            }
+        }
+        assert_eq!(states, 3, "two on the way and one at the end");
+        assert!(saves > 0, "seed {seed}: nothing was decided");
+    }
+}
+
+#[test]
+fn another_state_has_another_digest() {
+    let plan = plan("");
+    let machine = || Machine::new(Arc::clone(&plan), Known::default(), begin());
+    let (mut one, mut other) = (machine(), machine());
+    assert_eq!(one.digest(), other.digest());
+    one.step(Event::Tick, after(30));
+    assert_ne!(one.digest(), other.digest());
+    other.step(Event::Tick, after(30));
+    assert_eq!(one.digest(), other.digest());
+}
+
+/// Plays foul weather; some runs are heard of late, and some twice. `judged_late`: they are told as they were seen,
+/// otherwise as lost.
+fn with_late_runs(seed: u64, judged_late: bool) -> (Vec<(Timestamp, Effect)>, u32) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut machine = Machine::new(plan(""), Known::default(), begin());
+    let (mut now, mut wake, mut late) = (begin(), begin(), 0);
+    // By when they are heard of.
+    let mut coming: Vec<(Timestamp, Event)> = Vec::new();
+    let mut told = Vec::new();
+    while now < after(3_600) {
+        let next = (0..coming.len()).min_by_key(|n| coming[*n].0);
+        let event = match next.filter(|n| coming[*n].0 <= wake.max(now)) {
+            Some(n) => {
+                let (at, event) = coming.swap_remove(n);
+                now = now.max(at);
+                event
+            }
+            None => {
+                now = now.max(wake);
+                Event::Tick
+            }
+        };
+        for effect in machine.step(event, now) {
+            match effect {
+                Effect::Start(ref start) => {
+                    // A quarter of an hour of refusals in each half.
+                    let refused = now.duration_since(begin()).as_secs() % 1_800 > 900;
+                    let verdict = match start.cell.client.as_str() {
+                        "java" if refused => Verdict::new(Kind::EdgeBlock, Maker::Edge),
+                        _ => pass(),
+                    };
+                    let judged = Arc::new(judged(start, now, verdict));
+                    let run = start.run;
+                    let home = Event::Ended { run, judged };
+                    let at = now + SignedDuration::from_millis(80);
+                    // By the number, not by chance: both plays see the same.
+                    let mut chance = fastrand::Rng::with_seed(seed ^ run.0);
+                    if chance.usize(..4) == 0 {
+                        late += 1;
+                        let at = at + SignedDuration::from_secs(chance.i64(11..70));
+                        let event = if judged_late {
+                            home.clone()
+                        } else {
+                            Event::Lost { run }
+                        };
+                        coming.push((at, event));
+                    } else {
+                        coming.push((at, home.clone()));
+                    }
+                    if judged_late && random.usize(..4) == 0 {
+                        let again = at + SignedDuration::from_secs(70 + random.i64(0..600));
+                        coming.push((again, home));
+                    }
+                    told.push((now, effect));
+                }
+                Effect::WakeAt(at) => wake = at,
+                Effect::Save(_) => told.push((now, effect)),
+                _ => {}
+            }
+        }
+    }
+    (told, late)
+}
+
+#[test]
+fn late_and_doubled_runs_neither_open_nor_end_an_incident() {
+    for seed in 0..6 {
+        let (told, late) = with_late_runs(seed, true);
+        let (without, _) = with_late_runs(seed, false);
+        assert!(late > 50, "seed {seed}: {late}");
+        let saves = told.iter().filter(|(_, e)| matches!(e, Effect::Save(_)));
+        assert!(saves.count() > 2, "seed {seed}: an incident opens and ends");
+        let differ = told.iter().zip(&without).find(|(one, other)| one != other);
+        assert_eq!(differ, None, "seed {seed}");
+        assert_eq!(told.len(), without.len());
+    }
 }

@@ -176,6 +176,7 @@ async fn the_daemon_agrees(name: &str) {
     let (said, mut messages) = mpsc::unbounded_channel();
     let (stop, commands) = mpsc::channel(1);
     let options = Options {
+        record: None,
         plan: planned.plan.clone(),
         actions: None,
         config: None,

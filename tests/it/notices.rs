@@ -10,7 +10,7 @@ use edgewatch::domain::incident::IncidentCell;
 use edgewatch::domain::notification::{AllIsWell, Channel, Notification, Reason, Receiver, Route};
 use edgewatch::domain::probe::Schedule;
 use edgewatch::lang::cron::Cron;
-use edgewatch::machine::driver::{Simulation, World};
+use edgewatch::machine::driver::{self, Simulation};
 use edgewatch::machine::{Effect, Judged, Known, Machine, Start};
 use edgewatch::notify::Notice;
 use edgewatch::notify::teams::payload;
@@ -298,7 +298,7 @@ fn the_promised_update_comes() {
 #[derive(Debug, Default)]
 struct Silence(Vec<Notification>);
 
-impl World for Silence {
+impl driver::World for Silence {
     fn run(&mut self, _: &Start, _: Timestamp) -> Option<(Judged, Timestamp)> {
         None
     }

@@ -428,6 +428,7 @@ async fn buttons_are_heard() {
     let (buttons, clicks) = mpsc::channel(4);
     let (commands, wanted) = mpsc::channel(1);
     let options = Options {
+        record: None,
         plan: load::load(&config).unwrap().plan,
         config: None,
         listener: None,

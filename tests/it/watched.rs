@@ -155,6 +155,7 @@ impl Patient {
             News::Changed(_) => {}
         };
         let options = Options {
+            record: None,
             plan,
             config,
             listener: Some(Box::new(listener)),
