@@ -33,6 +33,8 @@ const WITHOUT_CONTROL: f64 = 0.95;
 /// Facts kept for the timeline, and failing runs kept as evidence, while nothing is open.
 const NOTES_MAX: usize = 40;
 const SPECIMENS_MAX: usize = 12;
+/// A failing run that was kept so long makes room for a new one.
+const FRESH: SignedDuration = SignedDuration::from_secs(20);
 /// Requests to see whether it is over, beside those that are asked again.
 const RECOVERY_RUNS_MAX: u32 = 6;
 /// Before what failed is asked again, and between two such requests.
@@ -296,7 +298,12 @@ impl Ours {
         verdict.kind = run.judged.kind();
         let known = self.failing.get(key);
         let rank = |verdict: &Verdict| (verdict.kind == Kind::LocalError, clarity(verdict));
-        let clearer = known.is_none_or(|known| rank(&verdict) > rank(&known.verdict));
+        // Of what says as much, the newer: a proxy that starts again refuses connections first.
+        let newer = |known: &Specimen| run.at.duration_since(known.at) >= FRESH;
+        let clearer = known.is_none_or(|known| {
+            let (new, old) = (rank(&verdict), rank(&known.verdict));
+            new > old || (new == old && newer(known))
+        });
         if clearer && (known.is_some() || self.failing.len() < SPECIMENS_MAX) {
             let board = world.board;
             let observation = &run.judged.observation;
@@ -313,7 +320,7 @@ impl Ours {
             return;
         }
         let of_members = || case.failing().filter_map(|m| self.failing.get(&m.cell));
-        let best = of_members().max_by_key(|s| (s.verdict.kind == kind, clarity(&s.verdict)));
+        let best = of_members().max_by_key(|s| (s.verdict.kind == kind, clarity(&s.verdict), s.at));
         if let Some(best) = best.cloned() {
             case.incident.failing = Some(best);
         }

@@ -227,6 +227,44 @@ async fn gate_can_probe_by_itself() {
     assert!(out.starts_with("unknown: Our own side"), "{out}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_proxy_and_a_missing_address_are_ours() {
+    let world = World::start().await;
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = dead.local_addr().unwrap().port();
+    drop(dead);
+    let egresses = format!(
+        "de1: 127.0.0.2, gone: 192.0.2.1, office: {{ proxy: \"http://127.0.0.1:{port}\" }}"
+    );
+    world.write(&egresses, "1m", "");
+    let headline = "Our own side: requests from egresses `gone` and `office` can't be sent";
+    let (code, out, _) = run(world.command(&["once"])).await;
+    assert_eq!(code, 2, "{out}");
+    assert!(out.contains(headline), "{out}");
+    assert!(out.contains("This is one round"), "{out}");
+
+    let mut night = Night::begin(&world, SignedDuration::from_mins(6));
+    let bad = night.ask().await;
+    night.until(&bad, Happening::Opened).await;
+    while night.now < edgewatch::clock::now() {
+        night.minute(&bad).await;
+    }
+    night.end().await;
+    let (code, out, _) = run(world.command(&["gate", "connect"])).await;
+    assert_eq!(code, 2, "{out}");
+    assert!(
+        out.starts_with(&format!("unknown: INC-1 is open: {headline}")),
+        "{out}"
+    );
+    let (code, out, _) = run(world.command(&["gate", "connect", "--from", "de1"])).await;
+    assert_eq!(code, 0, "another egress is free: {out}");
+    let (_, out, _) = run(world.command(&["incidents"])).await;
+    assert!(out.contains("INC-1") && !out.contains("INC-2"), "{out}");
+    let (code, out, _) = run(world.command(&["status"])).await;
+    assert_eq!(code, 2, "{out}");
+    assert!(out.contains(headline), "{out}");
+}
+
 /// The night in which GMC's edge began to refuse `legacy`; the incident is open, the last runs are of a moment ago.
 async fn refused(world: &World) {
     let mut night = Night::begin(world, SignedDuration::from_mins(10));
