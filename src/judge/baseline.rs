@@ -1,48 +1,75 @@
-//! How often requests fail without any fault, learned for each egress and host.
+//! How often requests fail without any fault, learned for each egress, host and class of failure.
 //!
 //! A link that always loses one request in 25 must not raise an incident a day. Observations count late
-//! (so that a fault can't teach the detector to expect it), never while something is suspected, and the
-//! believed rate may only grow slowly after the start.
+//! (so that a fault can't teach the detector to expect it), never during an incident, and the believed
+//! rate may only grow slowly after the start. It is learned per run and not per minute: a dense plan
+//! learns sooner, and no other rate.
 
 use std::collections::VecDeque;
+
+use super::class::{CLASSES, Class};
 
 /// No link is believed to be worse than this.
 const RATE_MAX: f64 = 0.10;
 /// Counts are halved beyond this, so that old times fade.
-const COUNT_MAX: f64 = 4000.0;
+const COUNT_MAX: f32 = 4000.0;
 /// Seconds until an observation counts.
 const LAG_S: f64 = 7200.0;
-/// An observation is remembered this long at most without counting; bounds the queue.
+/// So many observations wait at most; bounds the queue.
 const WAITING_MAX: usize = 200_000;
+/// Weight of what is expected before anything is known, in observations: weak classes, and the others.
+const WEIGHT_WEAK: f64 = 150.0;
+const WEIGHT_SIGNED: f64 = 1500.0;
 
+/// Failures by class, and passes at index 0.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
-    failed: f64,
-    all: f64,
+    counts: [f32; CLASSES],
+    all: f32,
 }
 
-/// Learned failure rates for one tier of classes.
+impl Seen {
+    fn shrunk(&self, class: usize, towards: f64, weight: f64) -> f64 {
+        (f64::from(self.counts[class]) + towards * weight) / (f64::from(self.all) + weight)
+    }
+
+    fn add(&mut self, class: Class) {
+        self.counts[class.index()] += 1.0;
+        self.all += 1.0;
+    }
+
+    fn less(&mut self, other: &Self) {
+        for (a, b) in self.counts.iter_mut().zip(&other.counts) {
+            *a -= b;
+        }
+        self.all -= other.all;
+    }
+
+    fn half(&self) -> Self {
+        Self {
+            counts: self.counts.map(|n| n / 2.0),
+            all: self.all / 2.0,
+        }
+    }
+}
+
+/// Learned failure rates.
 #[derive(Debug, Clone)]
 pub struct Baseline {
-    /// Expected rate before anything is known, and its weight in observations.
-    prior: f64,
-    weight: f64,
     hosts: usize,
     /// By egress and host.
     seen: Vec<Seen>,
     by_egress: Vec<Seen>,
     by_host: Vec<Seen>,
-    waiting: VecDeque<(f64, u16, u16, bool)>,
+    waiting: VecDeque<(f64, u16, u16, Class)>,
     started: Option<f64>,
     now: f64,
 }
 
 impl Baseline {
     #[must_use]
-    pub fn new(egresses: usize, hosts: usize, prior: f64, weight: f64) -> Self {
+    pub fn new(egresses: usize, hosts: usize) -> Self {
         Self {
-            prior,
-            weight,
             hosts,
             seen: vec![Seen::default(); egresses * hosts],
             by_egress: vec![Seen::default(); egresses],
@@ -53,67 +80,64 @@ impl Baseline {
         }
     }
 
-    /// The rate to expect of this egress and host.
+    /// How often each class of failure is to be expected of this egress and host; never less than
+    /// [`Class::noise`] says, and index 0 has the rate of all weak ones together.
     ///
     /// Shrunk towards the larger of the egress-wide rate and half the host-wide one.
     #[must_use]
-    pub fn rate(&self, egress: u16, host: u16) -> f64 {
-        let shrunk = |seen: &Seen, towards: f64| {
-            (seen.failed + towards * self.weight) / (seen.all + self.weight)
-        };
+    pub fn rates(&self, egress: u16, host: u16) -> [f64; CLASSES] {
         let (g, h) = (usize::from(egress), usize::from(host));
-        let wide = (self.prior / 3.0)
-            .max(shrunk(&self.by_egress[g], self.prior))
-            .max(0.5 * shrunk(&self.by_host[h], self.prior));
         let hours = (self.now - self.started.unwrap_or(self.now)) / 3600.0;
-        let cap = RATE_MAX.min(self.prior * (1.0 + 2.0 * hours));
-        shrunk(&self.seen[g * self.hosts + h], wide).min(cap)
+        let mut rates = [0.0; CLASSES];
+        for class in Class::FAILURES {
+            let (i, prior) = (class.index(), class.noise().rate);
+            let weight = if class.is_weak() {
+                WEIGHT_WEAK
+            } else {
+                WEIGHT_SIGNED
+            };
+            let wide = (prior / 3.0)
+                .max(self.by_egress[g].shrunk(i, prior, weight))
+                .max(0.5 * self.by_host[h].shrunk(i, prior, weight));
+            let cap = RATE_MAX.min(prior * (1.0 + 2.0 * hours));
+            rates[i] = self.seen[g * self.hosts + h]
+                .shrunk(i, wide, weight)
+                .min(cap)
+                .max(prior);
+            if class.is_weak() {
+                rates[0] += rates[i];
+            }
+        }
+        rates
     }
 
-    /// How much worse than expected this link is; at least 1.
-    #[must_use]
-    pub fn excess(&self, egress: u16, host: u16) -> f64 {
-        (self.rate(egress, host) / self.prior).max(1.0)
-    }
-
-    pub fn learn(&mut self, at: f64, egress: u16, host: u16, failed: bool) {
+    pub fn learn(&mut self, at: f64, egress: u16, host: u16, class: Class) {
         let started = *self.started.get_or_insert(at);
         self.now = at;
-        self.waiting.push_back((at, egress, host, failed));
+        self.waiting.push_back((at, egress, host, class));
         let lag = LAG_S.min(600.0 + 0.25 * (at - started));
         while self
             .waiting
             .front()
             .is_some_and(|w| w.0 < at - lag || self.waiting.len() > WAITING_MAX)
         {
-            if let Some((_, egress, host, failed)) = self.waiting.pop_front() {
-                self.count(egress, host, failed);
+            if let Some((_, egress, host, class)) = self.waiting.pop_front() {
+                self.count(egress, host, class);
             }
         }
     }
 
-    fn count(&mut self, egress: u16, host: u16, failed: bool) {
+    fn count(&mut self, egress: u16, host: u16, class: Class) {
         let (g, h) = (usize::from(egress), usize::from(host));
-        let failed = f64::from(u8::from(failed));
         let cell = g * self.hosts + h;
-        for seen in [
-            &mut self.seen[cell],
-            &mut self.by_egress[g],
-            &mut self.by_host[h],
-        ] {
-            seen.failed += failed;
-            seen.all += 1.0;
-        }
+        self.seen[cell].add(class);
+        self.by_egress[g].add(class);
+        self.by_host[h].add(class);
         if self.seen[cell].all > COUNT_MAX {
-            let half = Seen {
-                failed: self.seen[cell].failed / 2.0,
-                all: self.seen[cell].all / 2.0,
-            };
+            let half = self.seen[cell].half();
             self.seen[cell] = half;
-            for wide in [&mut self.by_egress[g], &mut self.by_host[h]] {
-                wide.failed -= half.failed;
-                wide.all -= half.all;
-            }
+            self.by_egress[g].less(&half);
+            self.by_host[h].less(&half);
         }
     }
 
@@ -129,14 +153,20 @@ mod tests {
 
     #[test]
     fn a_lossy_link_is_learned_late_and_slowly() {
-        let mut it = Baseline::new(2, 1, 0.003, 150.0);
+        let mut it = Baseline::new(2, 1);
+        let lost = Class::Timeout.index();
         for i in 0..4000 {
-            it.learn(f64::from(i) * 10.0, 0, 0, i % 25 == 0);
+            let class = if i % 25 == 0 {
+                Class::Timeout
+            } else {
+                Class::Pass
+            };
+            it.learn(f64::from(i) * 10.0, 0, 0, class);
             if i == 50 {
-                assert!(it.rate(0, 0) < 0.007);
+                assert!(it.rates(0, 0)[lost] < 0.004);
             }
         }
-        assert!((it.rate(0, 0) - 0.04).abs() < 0.005);
-        assert!(it.rate(1, 0) < 0.03, "half of what the host shows");
+        assert!((it.rates(0, 0)[lost] - 0.04).abs() < 0.015);
+        assert!(it.rates(1, 0)[lost] < 0.03, "half of what the host shows");
     }
 }

@@ -21,6 +21,8 @@ pub(super) const CONFIRM_ODDS: f64 = 12.0;
 const DISMISS: f64 = -2.2;
 /// What the first signed failure of another cell adds to the log odds.
 const ANOTHER_CELL: f64 = 2.0;
+/// Other cells speak for a fault while at least this share of their runs fails.
+const OTHERS_FAIL: f64 = 0.05;
 /// Share of [`super::class::Tier::span_s`] that must lie between first and last failure.
 pub(super) const SPAN_SHARE: f64 = 0.7;
 /// Requests per suspicion.
@@ -40,6 +42,9 @@ pub struct Suspicion {
     last_failed: f64,
     pub asked: usize,
     others: BTreeSet<usize>,
+    /// Runs of other cells of the host since, and those of them that failed.
+    others_ran: u32,
+    others_failed: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +67,8 @@ impl Suspicion {
             last_failed: record.at,
             asked: 0,
             others: BTreeSet::new(),
+            others_ran: 0,
+            others_failed: 0,
         }
     }
 
@@ -80,6 +87,11 @@ impl Suspicion {
     pub fn weigh(&mut self, record: &Record, weak_rate: f64) -> Judgement {
         let gap = record.at - self.last_failed;
         let persists = |class: Class| class.persists(gap, weak_rate);
+        if record.cell() != self.cell {
+            self.others_ran += 1;
+            self.others_failed += u32::from(record.class.failed());
+        }
+        let many = f64::from(self.others_failed) >= OTHERS_FAIL * f64::from(self.others_ran);
         if record.cell() == self.cell {
             let by_noise = persists(self.class);
             if record.class.failed() {
@@ -91,7 +103,7 @@ impl Suspicion {
             } else {
                 self.ratio += ((1.0 - FAULT_FAILS) / (1.0 - by_noise)).ln();
             }
-        } else if record.class.failed() {
+        } else if record.class.failed() && many {
             if record.class.is_weak() {
                 self.ratio += (FAULT_FAILS / persists(record.class)).ln();
                 self.last_failed = record.at;

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use super::baseline::Baseline;
 use super::class::Class;
 use super::confirm::{Judgement, Suspicion};
-use super::cusum::{Background, Cusum};
 use super::episode::{Cause, Episode, Refusals};
 use super::evidence::Record;
 use super::posterior::Search;
+use super::rates::Rates;
 use super::rules::{Nature, RuleBook, Traits, rate_step};
 use crate::domain::observation::Purpose;
 use crate::domain::verdict::Kind;
@@ -72,6 +72,8 @@ pub struct Ask {
 pub enum Reason {
     /// The cell failed; does it fail again?
     FailedOnce,
+    /// Too many of the runs like it fail; how large is the share?
+    FailsAtTimes,
     /// A cause is all but named; this run completes the comparison.
     Witness { rule: usize },
     /// Among all cells this one tells most, in bits.
@@ -121,15 +123,25 @@ struct Run {
     last: f64,
 }
 
+/// Runs beside the schedule that look whether a share fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Survey {
+    /// So many more may be made, not before `next_at`.
+    left: u32,
+    next_at: f64,
+    /// Rotates through the cells.
+    turn: usize,
+}
+
+/// Runs of one survey, and the seconds between two of them.
+const SURVEY: u32 = 24;
+const SURVEY_GAP_S: f64 = 3.0;
 /// Seconds after which a run of weak failures is no burst any more; pause that ends a run.
 const BURST_MAX_S: f64 = 100.0;
 const RUN_PAUSE_S: f64 = 75.0;
 /// How much is remembered.
 const HISTORY_S: f64 = 6.0 * 3600.0;
 const HISTORY_MAX: usize = 40_000;
-/// Expected rate of weak and medium failures, and the weights of these expectations.
-const WEAK_PRIOR: (f64, f64) = (0.003, 150.0);
-const MEDIUM_PRIOR: (f64, f64) = (4.5e-4, 1500.0);
 /// Failures count this long after an announced window as part of it, seconds.
 const WINDOW_TAIL_S: f64 = 120.0;
 /// Passes among the failures of a cause that always strikes: more than this share, and at least
@@ -143,10 +155,11 @@ pub struct Engine {
     pub(super) book: Arc<RuleBook>,
     pub(super) options: Options,
     pub(super) search: Search,
-    weak: Baseline,
-    medium: Baseline,
+    baseline: Baseline,
     suspicions: Vec<Option<Suspicion>>,
-    cusum: Cusum,
+    rates: Rates,
+    /// By host.
+    surveys: Vec<Survey>,
     pub(super) history: VecDeque<Record>,
     runs_by_host: Vec<Option<Run>>,
     runs_by_egress: Vec<Option<Run>>,
@@ -164,10 +177,10 @@ impl Engine {
         let (egresses, hosts) = (universe.egresses.len(), universe.hosts.len());
         Self {
             search: Search::default(),
-            weak: Baseline::new(egresses, hosts, WEAK_PRIOR.0, WEAK_PRIOR.1),
-            medium: Baseline::new(egresses, hosts, MEDIUM_PRIOR.0, MEDIUM_PRIOR.1),
+            baseline: Baseline::new(egresses, hosts),
             suspicions: vec![None; hosts],
-            cusum: Cusum::new(&universe),
+            rates: Rates::new(&universe),
+            surveys: vec![Survey::default(); hosts],
             history: VecDeque::new(),
             runs_by_host: vec![None; hosts],
             runs_by_egress: vec![None; egresses],
@@ -305,7 +318,7 @@ impl Engine {
     ///
     /// Only while [`Engine::is_quiet`]; what was learned of the background is kept.
     pub fn move_to(&mut self, universe: Arc<Universe>, book: Arc<RuleBook>) {
-        self.cusum = Cusum::new(&universe);
+        self.rates = Rates::new(&universe);
         self.history.clear();
         (self.universe, self.book) = (universe, book);
     }
@@ -314,9 +327,13 @@ impl Engine {
     #[must_use]
     pub fn still_wanted(&self, ask: &Ask) -> bool {
         match ask.purpose {
-            Purpose::Confirm => self.suspicions[usize::from(self.universe.host_of(ask.cell))]
-                .as_ref()
-                .is_some_and(|s| s.cell == ask.cell),
+            Purpose::Confirm => {
+                let host = usize::from(self.universe.host_of(ask.cell));
+                match &self.suspicions[host] {
+                    Some(suspicion) => suspicion.cell == ask.cell,
+                    None => ask.reason == Reason::FailsAtTimes && self.surveys[host].left > 0,
+                }
+            }
             Purpose::Counter => self
                 .episode
                 .as_ref()
@@ -344,22 +361,19 @@ impl Engine {
         self.count_refusal(&record);
         let explained = self.explain(&record);
         let mut undecided = self.undecided();
-        let repeat_of_weak = seen.purpose == Purpose::Confirm
-            && self.suspicions[usize::from(host)]
-                .as_ref()
-                .is_some_and(|s| s.class.is_weak());
-        if !explained && !undecided && !repeat_of_weak {
+        if !explained && !undecided {
             self.add_up(&record);
             undecided = self.undecided();
         }
         if class.is_weak() {
             self.mark_run(at, host, egress);
         }
-        if self.suspicions[usize::from(host)].is_none() && self.episode.is_none() {
-            self.weak.learn(at, egress, host, class.is_weak());
-            self.medium.learn(at, egress, host, class.is_medium());
+        // What was asked because something failed fails more often than the rest.
+        if self.episode.is_none() && seen.purpose == Purpose::Schedule {
+            self.baseline.learn(at, egress, host, class);
         }
         self.suspect(&record, explained || undecided);
+        self.survey(&record);
         self.step(at);
         std::mem::take(&mut self.effects)
     }
@@ -398,10 +412,11 @@ impl Engine {
     fn noise(&self, at: f64, cell: usize, class: Class) -> f64 {
         let host = self.universe.host_of(cell);
         let egress = self.universe.cells[cell].egress;
+        let rates = self.baseline.rates(egress, host);
         if !class.failed() {
-            return (1.0 - self.weak.rate(egress, host)).ln();
+            return (1.0 - rates[0]).ln();
         }
-        let mut rate = self.rate(egress, host, class);
+        let mut rate = rates[class.index()];
         if class.is_weak() {
             let noise = class.noise();
             let burst = [
@@ -416,18 +431,6 @@ impl Engine {
             rate += burst * class.burst_share();
         }
         rate.ln()
-    }
-
-    /// How often failures of a class come by themselves at an egress and host, per request.
-    fn rate(&self, egress: u16, host: u16, class: Class) -> f64 {
-        let rate = class.noise().rate;
-        if class.is_weak() {
-            rate * self.weak.excess(egress, host)
-        } else if class.is_medium() {
-            rate * self.medium.excess(egress, host)
-        } else {
-            rate
-        }
     }
 
     fn mark_run(&mut self, at: f64, host: u16, egress: u16) {
@@ -505,36 +508,22 @@ impl Engine {
         explained
     }
 
-    /// Adds up evidence for faults that strike only at times.
+    /// Adds up what speaks for a share of failing requests.
     fn add_up(&mut self, record: &Record) {
-        let cell = record.cell();
-        let host = self.universe.host_of(cell);
+        let (cell, class) = (record.cell(), record.class);
         let egress = self.universe.cells[cell].egress;
-        let last = |run: &Option<Run>| run.map_or(f64::NEG_INFINITY, |r| r.last);
-        let last_weak = last(&self.runs_by_host[usize::from(host)])
-            .max(last(&self.runs_by_egress[usize::from(egress)]));
-        let background = Background {
-            weak: self.weak.rate(egress, host),
-            class: self.rate(egress, host, record.class).max(1e-9),
-            weak_gap: record.at - last_weak,
-        };
-        let keys = self.cusum.keys(&self.universe, cell);
-        let alarms = self
-            .cusum
-            .observe(record.at, &keys, record.class, &background);
+        let background = self.baseline.rates(egress, self.universe.host_of(cell));
+        let met = (cell, record.traits.pop);
+        let alarms = self.rates.observe(record.at, met, class, &background);
         // The excursion may have begun with an unrelated failure: the onset is the first of its kind.
-        let class = record.class;
+        let counts = |r: &Record, key| self.rates.counts_for(key, r.cell(), r.traits.pop);
         let onset = alarms
             .into_iter()
-            .map(|(key, since)| {
+            .map(|alarm| {
                 self.history
                     .iter()
-                    .find(|r| {
-                        r.at >= since
-                            && r.class.is_like(class)
-                            && self.cusum.keys(&self.universe, r.cell()).contains(&key)
-                    })
-                    .map_or(since, |r| r.at)
+                    .find(|r| r.at >= alarm.since && r.class.is_like(class) && counts(r, alarm.key))
+                    .map_or(alarm.since, |r| r.at)
             })
             .reduce(f64::min)
             .filter(|onset| record.at - onset >= class.tier().span_s());
@@ -549,9 +538,9 @@ impl Engine {
         let host = self.universe.host_of(cell);
         let egress = self.universe.cells[cell].egress;
         let at = usize::from(host);
-        let weak_rate = self.weak.rate(egress, host);
+        let rates = self.baseline.rates(egress, host);
         if let Some(suspicion) = &mut self.suspicions[at] {
-            match suspicion.weigh(record, weak_rate) {
+            match suspicion.weigh(record, rates[0]) {
                 Judgement::Undecided => {
                     if cell == suspicion.cell {
                         self.ask_again(at, record.at);
@@ -564,10 +553,54 @@ impl Engine {
                 }
             }
         } else if record.class.failed() && !accounted_for && !self.undecided() {
-            let rate = self.rate(egress, host, record.class);
+            let rate = rates[record.class.index()];
             self.suspicions[at] = Some(Suspicion::new(record, rate));
             self.ask_again(at, record.at);
         }
+    }
+
+    /// Asks a few more times where a share of the requests seems to fail: soon it is certain, or not so.
+    fn survey(&mut self, record: &Record) {
+        let host = self.universe.host_of(record.cell());
+        let (at, now) = (usize::from(host), record.at);
+        if record.class.failed() {
+            self.surveys[at].left = SURVEY;
+        }
+        let it = self.surveys[at];
+        let busy = self.suspicions[at].is_some() || self.undecided();
+        if it.left == 0 || busy || now < it.next_at || !self.options.may_ask {
+            return;
+        }
+        let egress = self.universe.cells[record.cell()].egress;
+        let background = self.baseline.rates(egress, host);
+        let pop = record.traits.pop;
+        let Some(key) = self.rates.nearest(record.cell(), pop, &background) else {
+            if record.class.failed() || record.purpose == Purpose::Confirm {
+                self.surveys[at].left = 0;
+            }
+            return;
+        };
+        let masked = self.episode.as_ref().map(|episode| self.masked(episode));
+        let cells: Vec<usize> = (0..self.universe.cells.len())
+            .filter(|c| self.rates.counts_for(key, *c, pop) && self.universe.host_of(*c) == host)
+            .filter(|c| !self.universe.is_control(*c))
+            .filter(|c| masked.as_ref().is_none_or(|masked| !masked.contains(*c)))
+            .collect();
+        let survey = &mut self.surveys[at];
+        // A stride that meets all of them, in no order that a level could follow.
+        survey.turn = survey.turn.wrapping_add(7919);
+        let Some(cell) = cells.get(survey.turn % cells.len().max(1)).copied() else {
+            return;
+        };
+        survey.left -= 1;
+        survey.next_at = now + SURVEY_GAP_S;
+        self.effects.push(Effect::Ask(Ask {
+            cell,
+            at: now + SURVEY_GAP_S,
+            purpose: Purpose::Confirm,
+            reason: Reason::FailsAtTimes,
+            incident: None,
+        }));
     }
 
     fn ask_again(&mut self, host: usize, now: f64) {
@@ -589,13 +622,12 @@ impl Engine {
 
     /// A fault is certain: opens an episode, or another question in the present one.
     fn confirm(&mut self, now: f64, onset: f64, asked: u32) {
-        self.cusum.clear();
+        self.rates.clear();
         self.suspicions.fill(None);
         if let Some(episode) = &mut self.episode {
             episode.widen(self.options.budget);
         } else {
-            self.weak.forget_recent();
-            self.medium.forget_recent();
+            self.baseline.forget_recent();
             let incident = self.new_incident(onset);
             self.episode = Some(Episode::new(onset, now, asked, self.options.budget));
             self.open_question(now, onset, Some(incident));
@@ -614,7 +646,7 @@ impl Engine {
     /// Forgets suspicions, when the trouble they may have come from is over.
     pub(super) fn calm(&mut self) {
         self.suspicions.fill(None);
-        self.cusum.clear();
+        self.rates.clear();
     }
 }
 

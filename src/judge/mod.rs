@@ -1,6 +1,6 @@
 //! Works out which factor is refused: confirm, attribute, ask.
 //!
-//! To read in order: [`class`] (what a failure is), [`confirm`], [`cusum`] and [`baseline`] (is it a
+//! To read in order: [`class`] (what a failure is), [`confirm`], [`rates`] and [`baseline`] (is it a
 //! fault or noise), [`rules`] (all possible causes), [`evidence`], [`likelihood`] and [`posterior`] (how
 //! probable each is), [`witnesses`] (what must be seen before one is named), [`question`] (which request
 //! would tell), [`episode`] and [`engine`] with its parts
@@ -12,7 +12,6 @@ pub mod baseline;
 pub mod cells;
 pub mod class;
 pub mod confirm;
-pub mod cusum;
 pub mod engine;
 pub mod episode;
 pub mod evidence;
@@ -24,6 +23,7 @@ mod look;
 pub mod naming;
 pub mod posterior;
 pub mod question;
+pub mod rates;
 pub mod reasons;
 pub mod rules;
 pub mod universe;

@@ -79,6 +79,7 @@ impl Running {
     pub(super) fn ask(&mut self, world: &mut World<'_>, ask: Ask) {
         let why = match ask.reason {
             Reason::FailedOnce => "the same again, to tell a fault from weather".to_owned(),
+            Reason::FailsAtTimes => "to see how large a share fails".to_owned(),
             Reason::Witness { rule } => {
                 let rule = &self.layout.book.rules[rule];
                 format!(

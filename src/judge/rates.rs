@@ -1,0 +1,631 @@
+//! Notices that a share of the requests fails, for each level of every factor and for all of them.
+//!
+//! One pass in between dismisses a suspicion, so a fault that hits every third request would never be
+//! confirmed there. Here each key (a host, a client at a host, an egress everywhere …) adds up how much
+//! better "a share fails" explains its runs than noise does, for a few shares and for each kind of
+//! failure by itself (Page's cumulative sum). Noise is single failures at the rate that was learned, per
+//! run, and bursts: half a minute in which nearly all fails says as little as one failure, however many
+//! requests met it. The score of an alarm grows with the runs of a key, so that a dense plan raises no
+//! more false alarms a year than a sparse one.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::cells::CellSet;
+use super::class::{CLASSES, Class, Tier};
+use crate::judge::universe::{Axis, Universe};
+
+/// The shares that are looked for.
+const SHARES: [f64; 4] = [0.05, 0.12, 0.3, 0.7];
+/// A share must stand out from what fails by itself by this factor.
+const STANDS_OUT: f64 = 4.0;
+/// No failure adds more.
+const STEP_MAX: f64 = 8.0;
+/// Tests that each key makes at once: its shares and kinds of failure.
+const TESTS: f64 = 0.6;
+/// So little is missing that a few more runs would decide.
+const NEAR: f64 = 8.2;
+/// A key that is asked more often than this by itself needs no more, seconds.
+const DENSE_S: f64 = 1.5;
+const YEAR_S: f64 = 365.0 * 86_400.0;
+/// The rate of a key is not taken from less than this, seconds.
+const RATE_SPAN_S: f64 = 600.0;
+/// A share this large is a fault even where nothing is known of before; a smaller one may be how it always
+/// was there, unless a change explains the runs so much better (log).
+const LARGE: f64 = 0.2;
+const CHANGED: f64 = 3.0;
+/// Runs of a key are halved beyond this, so that old times fade.
+const RUNS_MAX: u32 = 20_000;
+/// Prior of the share that fails within a burst: failures and passes.
+const BURST_FAILS: (f64, f64) = (4.0, 1.5);
+
+/// What failures are added up together: one class, or those of one tier or mechanism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kin {
+    Class(Class),
+    Weak,
+    Edge,
+}
+
+impl Kin {
+    fn of(class: Class) -> [Option<Self>; 2] {
+        let wider = match class {
+            Class::EdgeBlock | Class::EdgeChallenge | Class::RateLimited => Some(Self::Edge),
+            weak if weak.is_weak() => Some(Self::Weak),
+            _ => None,
+        };
+        [Some(Self::Class(class)), wider]
+    }
+
+    fn has(self, class: Class) -> bool {
+        Self::of(class).contains(&Some(self))
+    }
+
+    fn tier(self) -> Tier {
+        match self {
+            Self::Class(class) => class.tier(),
+            Self::Weak => Tier::Weak,
+            Self::Edge => Tier::Medium,
+        }
+    }
+
+    /// How often it comes by itself.
+    fn background(self, rates: &Background) -> f64 {
+        match self {
+            Self::Class(class) => rates[class.index()],
+            _ => Class::FAILURES
+                .into_iter()
+                .filter(|class| self.has(*class))
+                .map(|class| rates[class.index()])
+                .sum(),
+        }
+    }
+}
+
+/// How bursts of a tier come: seconds that one piece of evidence spans, seconds after which a burst has
+/// ended by 1/e, chance that one begins, and the most that one piece may say.
+#[derive(Debug, Clone, Copy)]
+struct Bursts {
+    piece_s: f64,
+    fades_s: f64,
+    begins: f64,
+    says_at_most: f64,
+}
+
+fn bursts(tier: Tier) -> Bursts {
+    let (piece_s, fades_s, begins, says_at_most) = match tier {
+        Tier::Weak => (30.0, 20.0, 1.5e-3, 7.0),
+        Tier::Medium => (15.0, 20.0, 3e-4, 10.0),
+        Tier::Strong => (10.0, 8.0, 1e-4, 15.0),
+    };
+    Bursts {
+        piece_s,
+        fades_s,
+        begins,
+        says_at_most,
+    }
+}
+
+/// How often each class fails by itself, where an observation was made.
+pub type Background = [f64; CLASSES];
+
+/// Runs of a key, and how many of them failed in one way.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Count {
+    runs: u32,
+    failed: u32,
+}
+
+impl Count {
+    fn since(self, before: Self) -> Self {
+        Self {
+            runs: self.runs.saturating_sub(before.runs),
+            failed: self.failed.saturating_sub(before.failed),
+        }
+    }
+
+    fn share(self) -> f64 {
+        f64::from(self.failed) / f64::from(self.runs.max(1))
+    }
+
+    /// Log probability at the share that explains it best.
+    fn best(self) -> f64 {
+        let share = self.share().clamp(1e-6, 1.0 - 1e-6);
+        f64::from(self.failed) * share.ln()
+            + f64::from(self.runs.saturating_sub(self.failed)) * (1.0 - share).ln()
+    }
+}
+
+/// The runs of a key within one piece of time.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    began: f64,
+    /// What came before it.
+    before: Count,
+    failed: u32,
+    passed: u32,
+    first_failed: f64,
+    last_failed: f64,
+    /// Log probabilities of its runs under single failures, and within a burst.
+    single: f64,
+    burst: f64,
+}
+
+impl Piece {
+    fn new(began: f64, before: Count) -> Self {
+        Self {
+            began,
+            before,
+            failed: 0,
+            passed: 0,
+            first_failed: 0.0,
+            last_failed: 0.0,
+            single: 0.0,
+            burst: 0.0,
+        }
+    }
+
+    fn add(&mut self, at: f64, failed: bool, background: f64) {
+        let (fails, passes) = BURST_FAILS;
+        let all = fails + passes + f64::from(self.failed + self.passed);
+        if failed {
+            self.burst += ((fails + f64::from(self.failed)) / all).ln();
+            self.single += background.ln();
+            if self.failed == 0 {
+                self.first_failed = at;
+            }
+            self.failed += 1;
+            self.last_failed = at;
+        } else {
+            self.burst += ((passes + f64::from(self.passed)) / all).ln();
+            self.single += (1.0 - background).ln();
+            self.passed += 1;
+        }
+    }
+
+    /// How much better a share explains it than noise; `before` is when the key failed last before it.
+    fn ratio(&self, share: f64, before: f64, bursts: &Bursts) -> f64 {
+        let fault =
+            f64::from(self.failed) * share.ln() + f64::from(self.passed) * (1.0 - share).ln();
+        if self.failed == 0 {
+            return fault - self.single;
+        }
+        let goes_on = (-(self.last_failed - before) / bursts.fades_s).exp();
+        let in_burst = goes_on.clamp(bursts.begins, 0.9);
+        let (a, b) = (
+            (1.0 - in_burst).ln() + self.single,
+            in_burst.ln() + self.burst,
+        );
+        let noise = a.max(b) + (-(a - b).abs()).exp().ln_1p();
+        (fault - noise)
+            .min(STEP_MAX * f64::from(self.failed))
+            .min(bursts.says_at_most)
+    }
+}
+
+/// How strongly one key speaks for a share of one kind of failure, since it last spoke for noise alone.
+#[derive(Debug, Clone)]
+struct Excursion {
+    kin: Kin,
+    scores: [f64; SHARES.len()],
+    since: [f64; SHARES.len()],
+    /// The runs before that.
+    known: [Count; SHARES.len()],
+    /// The last failure before `piece`.
+    before: f64,
+    piece: Piece,
+}
+
+impl Excursion {
+    fn new(kin: Kin, at: f64, before: Count) -> Self {
+        Self {
+            kin,
+            scores: [0.0; SHARES.len()],
+            since: [at; SHARES.len()],
+            known: [before; SHARES.len()],
+            before: f64::NEG_INFINITY,
+            piece: Piece::new(at, before),
+        }
+    }
+
+    /// Closes the piece that is over; returns whether anything speaks for a fault still.
+    fn go_on(&mut self, at: f64, before: Count) -> bool {
+        let bursts = bursts(self.kin.tier());
+        if at < self.piece.began + bursts.piece_s {
+            return true;
+        }
+        for (i, share) in SHARES.into_iter().enumerate() {
+            let (score, before) = (self.scores[i], self.before);
+            if score <= 0.0 {
+                self.since[i] = self.piece.first_failed;
+                self.known[i] = self.piece.before;
+            }
+            self.scores[i] = (score + self.piece.ratio(share, before, &bursts)).max(0.0);
+        }
+        if self.piece.failed > 0 {
+            self.before = self.piece.last_failed;
+        }
+        self.piece = Piece::new(at, before);
+        self.scores.iter().any(|score| *score > 0.0)
+    }
+
+    /// Whether there is more than a single failure.
+    fn has_failed_before(&self) -> bool {
+        self.piece.failed > 1 || self.scores.iter().any(|score| *score > 0.0)
+    }
+
+    /// How far the best share is above the score of an alarm, and since when it explains the runs.
+    fn standing(&self, background: f64, tests_a_year: f64, all: Count) -> Option<(f64, f64)> {
+        let bursts = bursts(self.kin.tier());
+        SHARES
+            .into_iter()
+            .enumerate()
+            .filter(|(_, share)| *share >= STANDS_OUT * background)
+            .filter_map(|(i, share)| {
+                let score = self.scores[i] + self.piece.ratio(share, self.before, &bursts);
+                let (since, known) = if self.scores[i] > 0.0 {
+                    (self.since[i], self.known[i])
+                } else {
+                    (self.piece.first_failed, self.piece.before)
+                };
+                let of_late = all.since(known);
+                let changed = known.best() + of_late.best() - all.best() >= CHANGED
+                    && of_late.share() >= known.share();
+                (changed || of_late.share() >= LARGE)
+                    .then(|| (score - (tests_a_year * share).ln(), since))
+            })
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// The start of the fault, if one of the shares explains so much that it must be one.
+    fn alarm(&self, background: f64, tests_a_year: f64, all: Count) -> Option<f64> {
+        let (above, since) = self.standing(background, tests_a_year, all)?;
+        let long = self.piece.last_failed - since >= self.kin.tier().span_s();
+        (above >= 0.0 && long).then_some(since)
+    }
+}
+
+/// A level, or a combination of a target and a level, whose share of failures is watched.
+#[derive(Debug, Clone, Default)]
+struct Key {
+    /// Runs so far, and by class what they met, old ones halved.
+    runs: u32,
+    met: [u32; CLASSES],
+    began: f64,
+    last: f64,
+    /// Nothing for most keys most of the time.
+    excursions: Vec<Excursion>,
+}
+
+impl Key {
+    fn count(&self, kin: Kin) -> Count {
+        let failed = Class::FAILURES.into_iter().filter(|class| kin.has(*class));
+        Count {
+            runs: self.met.iter().sum(),
+            failed: failed.map(|class| self.met[class.index()]).sum(),
+        }
+    }
+
+    /// Takes in a run; old ones fade while nothing speaks for a fault.
+    fn meet(&mut self, at: f64, class: Class) {
+        if self.runs == 0 {
+            self.began = at;
+        }
+        self.runs = self.runs.saturating_add(1);
+        self.last = at;
+        self.met[class.index()] += 1;
+        if self.met[0] > RUNS_MAX && self.excursions.is_empty() {
+            self.met = self.met.map(|n| n / 2);
+        }
+    }
+
+    /// Seconds between its runs.
+    fn gap_s(&self) -> f64 {
+        (self.last - self.began).max(RATE_SPAN_S) / f64::from(self.runs.max(1))
+    }
+}
+
+/// An alarm: which key raised it, and since when it fails more than it should.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Alarm {
+    pub key: usize,
+    pub since: f64,
+}
+
+/// The scores of all keys of a universe.
+#[derive(Debug, Clone)]
+pub struct Rates {
+    keys: Vec<Key>,
+    of_cell: Vec<Vec<u32>>,
+    of_pop: BTreeMap<(u16, u16), u32>,
+    host_of: Vec<u16>,
+}
+
+impl Rates {
+    #[must_use]
+    pub fn new(universe: &Universe) -> Self {
+        let count = universe.cells.len();
+        let mut known: HashMap<CellSet, u32> = HashMap::new();
+        let mut of_cell = vec![Vec::new(); count];
+        for members in members(universe).into_values() {
+            let set = CellSet::filter(count, |cell| members.binary_search(&(cell as u32)).is_ok());
+            let next = known.len() as u32;
+            if *known.entry(set).or_insert(next) == next {
+                for cell in members {
+                    of_cell[cell as usize].push(next);
+                }
+            }
+        }
+        let mut keys = known.len() as u32;
+        let mut of_pop = BTreeMap::new();
+        for share in &universe.pop_shares {
+            of_pop.entry((share.host, share.pop)).or_insert_with(|| {
+                keys += 1;
+                keys - 1
+            });
+        }
+        Self {
+            keys: vec![Key::default(); keys as usize],
+            of_cell,
+            of_pop,
+            host_of: (0..count).map(|cell| universe.host_of(cell)).collect(),
+        }
+    }
+
+    /// The keys that a run of a cell counts for, answered by this `PoP`.
+    fn keys_of(&self, cell: usize, pop: Option<u16>) -> impl Iterator<Item = usize> + '_ {
+        let pop = pop.and_then(|pop| self.of_pop.get(&(self.host_of[cell], pop)));
+        self.of_cell[cell].iter().chain(pop).map(|k| *k as usize)
+    }
+
+    /// Whether a run counts for a key.
+    #[must_use]
+    pub fn counts_for(&self, key: usize, cell: usize, pop: Option<u16>) -> bool {
+        self.keys_of(cell, pop).any(|k| k == key)
+    }
+
+    /// Takes in one observation; the alarms that it raises.
+    pub fn observe(
+        &mut self,
+        at: f64,
+        (cell, pop): (usize, Option<u16>),
+        class: Class,
+        background: &Background,
+    ) -> Vec<Alarm> {
+        let mut alarms = Vec::new();
+        let tests = TESTS * self.keys.len() as f64 * YEAR_S;
+        let pop = pop.and_then(|pop| self.of_pop.get(&(self.host_of[cell], pop)));
+        for key in self.of_cell[cell].iter().chain(pop) {
+            let it = &mut self.keys[*key as usize];
+            if it.excursions.is_empty() && !class.failed() {
+                it.meet(at, class);
+                continue;
+            }
+            let mut excursions = std::mem::take(&mut it.excursions);
+            excursions.retain_mut(|e| e.go_on(at, it.count(e.kin)));
+            it.excursions = excursions;
+            if !class.failed() {
+                for excursion in &mut it.excursions {
+                    let background = excursion.kin.background(background);
+                    excursion.piece.add(at, false, background);
+                }
+                it.meet(at, class);
+                continue;
+            }
+            let tests_a_year = tests / it.gap_s();
+            for kin in Kin::of(class).into_iter().flatten() {
+                if !it.excursions.iter().any(|e| e.kin == kin) {
+                    let before = it.count(kin);
+                    it.excursions.push(Excursion::new(kin, at, before));
+                }
+                let before = it.count(kin);
+                let all = Count {
+                    runs: before.runs + 1,
+                    failed: before.failed + 1,
+                };
+                let rate = kin.background(background);
+                for excursion in it.excursions.iter_mut().filter(|e| e.kin == kin) {
+                    excursion.piece.add(at, true, rate);
+                    if let Some(since) = excursion.alarm(rate, tests_a_year, all) {
+                        let key = *key as usize;
+                        alarms.push(Alarm { key, since });
+                    }
+                }
+            }
+            it.meet(at, class);
+        }
+        alarms
+    }
+
+    /// The key of this cell that a few more runs would decide, if there is one.
+    #[must_use]
+    pub fn nearest(&self, cell: usize, pop: Option<u16>, background: &Background) -> Option<usize> {
+        let tests = TESTS * self.keys.len() as f64 * YEAR_S;
+        let missing = |key: &usize| {
+            let it = &self.keys[*key];
+            let tests_a_year = tests / it.gap_s();
+            it.excursions
+                .iter()
+                .filter(|e| e.has_failed_before())
+                .filter_map(|e| {
+                    e.standing(e.kin.background(background), tests_a_year, it.count(e.kin))
+                })
+                .map(|(above, _)| above)
+                .fold(f64::NEG_INFINITY, f64::max)
+        };
+        self.keys_of(cell, pop)
+            .filter(|key| self.keys[*key].gap_s() > DENSE_S)
+            .map(|key| (missing(&key), key))
+            .filter(|(above, _)| *above >= -NEAR)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, key)| key)
+    }
+
+    /// Forgets what speaks for a fault, when an incident takes over.
+    pub fn clear(&mut self) {
+        for key in &mut self.keys {
+            key.excursions.clear();
+        }
+    }
+}
+
+/// What a key is made of: a target (none is everything), and a level of how we ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    Everything,
+    Egress(u16),
+    Client(u16),
+    Credential(u16),
+    Endpoint(u16),
+    Host(u16),
+    Prefix(u16, u16),
+    Method(u16, u16),
+    /// A level of one factor at a host.
+    At(u16, Axis, u16),
+    Family(u16, u16),
+    Region(u16, u16),
+}
+
+/// The cells of each key, in order.
+fn members(universe: &Universe) -> BTreeMap<Name, Vec<u32>> {
+    let mut members: BTreeMap<Name, Vec<u32>> = BTreeMap::new();
+    for (place, cell) in universe.cells.iter().enumerate() {
+        let endpoint = &universe.endpoints[usize::from(cell.endpoint)];
+        let host = endpoint.host;
+        let family = universe.clients[usize::from(cell.client)].group;
+        let region = universe.egresses[usize::from(cell.egress)].group;
+        let mut names = vec![
+            Name::Host(host),
+            Name::Endpoint(cell.endpoint),
+            Name::Prefix(host, endpoint.prefix),
+            Name::Method(host, endpoint.method),
+            Name::At(host, Axis::Client, cell.client),
+            Name::At(host, Axis::Egress, cell.egress),
+            Name::At(host, Axis::Version, cell.version),
+            Name::Family(host, family),
+            Name::Region(host, region),
+            Name::Everything,
+            Name::Egress(cell.egress),
+            Name::Client(cell.client),
+        ];
+        if endpoint.auth {
+            names.push(Name::At(host, Axis::Credential, cell.credential));
+            names.push(Name::Credential(cell.credential));
+        }
+        for name in names {
+            members.entry(name).or_default().push(place as u32);
+        }
+    }
+    members
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::universe::{EndpointNames, Names};
+
+    fn universe(clients: usize) -> Universe {
+        let names = Names {
+            endpoints: vec![EndpointNames {
+                name: "orders".to_owned(),
+                host: "a".to_owned(),
+                provider: "a".to_owned(),
+                prefix: "/v1".to_owned(),
+                method: "GET".to_owned(),
+                auth: false,
+            }],
+            egresses: vec![("one".to_owned(), "eu".to_owned())],
+            clients: (0..clients)
+                .map(|i| (format!("c{i}"), format!("c{i}")))
+                .collect(),
+            credentials: vec!["none".to_owned()],
+            versions: vec!["h1".to_owned()],
+            ..Names::default()
+        };
+        Universe::build(&names, |_| true).expect("a universe")
+    }
+
+    fn background() -> Background {
+        let mut rates = [0.0; CLASSES];
+        for class in Class::FAILURES {
+            rates[class.index()] = class.noise().rate;
+        }
+        rates
+    }
+
+    /// Runs of all cells in turn, one each `gap` seconds; when the first alarm comes.
+    fn play(
+        universe: &Universe,
+        (gap, end): (f64, f64),
+        class: Class,
+        mut fails: impl FnMut(f64, usize) -> bool,
+    ) -> Option<f64> {
+        let mut rates = Rates::new(universe);
+        let (mut now, mut cell) = (0.0, 0);
+        while now < end {
+            let class = if fails(now, cell) { class } else { Class::Pass };
+            if !rates
+                .observe(now, (cell, None), class, &background())
+                .is_empty()
+            {
+                return Some(now);
+            }
+            cell = (cell + 1) % universe.cells.len();
+            now += gap;
+        }
+        None
+    }
+
+    #[test]
+    fn a_share_is_told_however_sparse_or_dense_the_plan_and_whatever_fails() {
+        for (gap, within) in [(0.3, 400.0), (5.0, 600.0), (50.0, 4000.0)] {
+            for share in [0.15, 0.4] {
+                for class in Class::FAILURES {
+                    let mut random = fastrand::Rng::with_seed(3);
+                    let began = 3600.0;
+                    let world = (gap, began + within);
+                    let told = play(&universe(3), world, class, |at, _| {
+                        at >= began && random.f64() < share
+                    });
+                    assert!(
+                        told.is_some_and(|at| at >= began),
+                        "{class:?}, {share} of a run each {gap} s: {told:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn half_a_minute_in_which_all_fails_is_weather_however_dense_the_plan() {
+        for gap in [0.05, 1.0, 10.0] {
+            let end = 7000.0;
+            let told = play(&universe(3), (gap, end), Class::Timeout, |at, _| {
+                (3600.0..3640.0).contains(&at)
+            });
+            assert_eq!(told, None, "a run each {gap} s");
+        }
+    }
+
+    #[test]
+    fn one_level_is_told_among_many() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let told = play(
+            &universe(12),
+            (1.0, 5000.0),
+            Class::OriginError,
+            |at, cell| at > 3600.0 && cell == 4 && random.f64() < 0.5,
+        );
+        assert!(told.is_some_and(|at| at < 4000.0), "{told:?}");
+    }
+
+    #[test]
+    fn what_fails_by_itself_raises_no_alarm() {
+        for gap in [0.2, 5.0] {
+            let mut random = fastrand::Rng::with_seed(7);
+            let told = play(&universe(6), (gap, 100_000.0), Class::Timeout, |_, _| {
+                random.f64() < 0.0016
+            });
+            assert_eq!(told, None, "a run each {gap} s");
+        }
+    }
+}
