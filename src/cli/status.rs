@@ -344,7 +344,7 @@ fn json(status: &Status) -> Value {
             "onset_at": time(open.since),
             "our_side": open.our_side,
             "headline": open.headline,
-            "muted": incidents::muted_json(open.muted.as_ref()),
+            "muted": open.muted,
             "during_maintenance": open.during,
             "acknowledged": open.acknowledged.as_ref()
                 .map(|by| json!({ "at": time(by.at), "by": by.by })),

@@ -29,37 +29,21 @@ pub struct Fingerprint {
     pub headers: BTreeSet<String>,
 }
 
-/// Which part of a [`Fingerprint`] a value belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Trait {
-    Server,
-    Marker,
-    Issuer,
-    Asn,
-    Http,
-    Cname,
-    Redirect,
-    Header,
-}
+spelled!(
+    /// Which part of a [`Fingerprint`] a value belongs to.
+    Trait {
+        Server = "server",
+        Marker = "marker",
+        Issuer = "issuer",
+        Asn = "asn",
+        Http = "http",
+        Cname = "cname",
+        Redirect = "redirect",
+        Header = "header",
+    }
+);
 
 impl Trait {
-    const ALL: [(Self, &str); 8] = [
-        (Self::Server, "server"),
-        (Self::Marker, "marker"),
-        (Self::Issuer, "issuer"),
-        (Self::Asn, "asn"),
-        (Self::Http, "http"),
-        (Self::Cname, "cname"),
-        (Self::Redirect, "redirect"),
-        (Self::Header, "header"),
-    ];
-
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        let word = Self::ALL.iter().find(|(known, _)| *known == self);
-        word.map_or("", |(_, word)| word)
-    }
-
     /// Whether it is the same for everything that is asked of a host: path, client and method don't matter.
     #[must_use]
     pub fn is_core(self) -> bool {
@@ -131,8 +115,8 @@ impl Fingerprint {
             let Some((word, value)) = line.split_once(' ') else {
                 continue;
             };
-            if let Some((part, _)) = Trait::ALL.iter().find(|(_, known)| *known == word) {
-                print.add(*part, value);
+            if let Some(part) = Trait::from_word(word) {
+                print.add(part, value);
             }
         }
         print

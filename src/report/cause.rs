@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::cell::{CellKey, ClientName, EgressName, ProbeName};
+use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Incident, Subject};
 
@@ -55,8 +55,7 @@ fn when(incident: &Incident) -> Value {
     match &incident.diagnosis.cause {
         Cause::Unknown { .. } => return Value::Null,
         Cause::OurNetwork { egresses } => {
-            let names: Vec<&str> = egresses.iter().map(EgressName::as_str).collect();
-            let names = match names.as_slice() {
+            let names = match egresses.as_slice() {
                 [one] => json!(one),
                 several => json!(several),
             };
@@ -135,34 +134,17 @@ fn put(keys: &mut Map<String, Value>, key: &str, value: &str) {
 /// Each level with the factor's kind, its name and, where it has some, its members.
 fn levels(levels: &[Level]) -> Vec<Value> {
     let one = |level: &Level| {
-        let (kind, name, members): (&str, &str, Vec<&str>) = match level {
-            Level::Egress(name) => ("egress", name.as_str(), Vec::new()),
-            Level::Client(name) => ("client", name.as_str(), Vec::new()),
-            Level::Credential(name) => ("credential", name.as_str(), Vec::new()),
-            Level::Probe(name) => ("probe", name.as_str(), Vec::new()),
-            Level::Region { name, egresses } => {
-                let egresses = egresses.iter().map(EgressName::as_str);
-                ("region", name, egresses.collect())
-            }
-            Level::Family { name, clients } => {
-                let clients = clients.iter().map(ClientName::as_str);
-                ("family", name, clients.collect())
-            }
-            Level::Http { version, clients } => {
-                let clients = clients.iter().map(ClientName::as_str);
-                ("http", version, clients.collect())
-            }
-            Level::Method { name, probes } => (
-                "method",
-                name,
-                probes.iter().map(ProbeName::as_str).collect(),
-            ),
-            Level::Path { name, probes } => {
-                ("path", name, probes.iter().map(ProbeName::as_str).collect())
-            }
-            Level::Host { name, probes } => {
-                ("host", name, probes.iter().map(ProbeName::as_str).collect())
-            }
+        let (kind, name, members) = match level {
+            Level::Egress(name) => ("egress", name.as_str(), json!([])),
+            Level::Client(name) => ("client", name.as_str(), json!([])),
+            Level::Credential(name) => ("credential", name.as_str(), json!([])),
+            Level::Probe(name) => ("probe", name.as_str(), json!([])),
+            Level::Region { name, egresses } => ("region", name.as_str(), json!(egresses)),
+            Level::Family { name, clients } => ("family", name.as_str(), json!(clients)),
+            Level::Http { version, clients } => ("http", version.as_str(), json!(clients)),
+            Level::Method { name, probes } => ("method", name.as_str(), json!(probes)),
+            Level::Path { name, probes } => ("path", name.as_str(), json!(probes)),
+            Level::Host { name, probes } => ("host", name.as_str(), json!(probes)),
         };
         json!({ "kind": kind, "name": name, "members": members })
     };
@@ -177,7 +159,7 @@ pub(super) fn ruled_out(incident: &Incident) -> Vec<Value> {
     pairs
         .map(|pair| {
             json!({
-                "factor": pair.factor.as_str(),
+                "factor": pair.factor,
                 "because": pair.because,
                 "failing": name(&pair.failing),
                 "passing": name(&pair.passing),
@@ -193,7 +175,7 @@ pub(super) fn beside(incident: &Incident) -> Vec<Value> {
     changes
         .map(|change| {
             json!({
-                "at": change.at.to_string(),
+                "at": change.at,
                 "lead_s": incident.onset_at.duration_since(change.at).as_secs(),
                 "text": change.text,
                 "chance": change.chance,
@@ -201,14 +183,6 @@ pub(super) fn beside(incident: &Incident) -> Vec<Value> {
             })
         })
         .collect()
-}
-
-#[must_use]
-pub(super) fn acknowledged(incident: &Incident) -> Value {
-    match &incident.acknowledged {
-        Some(by) => json!({ "at": by.at.to_string(), "by": by.by }),
-        None => Value::Null,
-    }
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ pub fn json(outcome: &str, briefings: &[Briefing], remarks: &[String]) -> Value 
         json!({
             "subject": briefing.subject,
             "our_side": briefing.our_side,
-            "kind": briefing.kind.as_str(),
+            "kind": briefing.kind,
             "headline": briefing.headline,
             "cause_known": briefing.cause_known,
             "confidence": briefing.confidence,
@@ -80,9 +80,7 @@ pub fn json(outcome: &str, briefings: &[Briefing], remarks: &[String]) -> Value 
             "ruled_out": briefing.ruled_out,
             "reference_ids": briefing.reference_ids,
             "next_step": briefing.next_step,
-            "cells": briefing.cells.iter().map(|line| json!({
-                "cell": line.cell, "kind": line.kind.as_str(), "failing": line.failing,
-            })).collect::<Vec<_>>(),
+            "cells": briefing.cells,
         })
     };
     json!({

@@ -12,9 +12,7 @@ use serde_json::{Value, json};
 use super::cause;
 use super::matrix::duration;
 use super::verdict;
-use crate::domain::incident::{
-    Acknowledged, Happening, Incident, Muted, Specimen, State, TimelineEntry,
-};
+use crate::domain::incident::{Acknowledged, Happening, Incident, Muted, Specimen, TimelineEntry};
 use crate::domain::notification::Briefing;
 
 /// A table of incidents, newest first as they come; `now` gives the age of those still open.
@@ -78,19 +76,6 @@ pub fn quiet(
         lines.push(format!("acknowledged by {}, {at}", one_line(&by.by)));
     }
     lines
-}
-
-/// What mutes an incident, for scripts.
-#[must_use]
-pub fn muted_json(muted: Option<&Muted>) -> Value {
-    let Some(muted) = muted else {
-        return Value::Null;
-    };
-    json!({
-        "at": muted.at.to_string(),
-        "until": muted.until.to_string(),
-        "by": muted.by,
-    })
 }
 
 /// The story of one incident: what, why, what it is not, what to do, the matrix, the evidence, the timeline.
@@ -281,10 +266,10 @@ fn specimen(text: &mut String, run: &Specimen, zone: &TimeZone) {
 pub fn json(incident: &Incident, briefing: &Briefing, timeline: &[TimelineEntry]) -> Value {
     json!({
         "incident": incident.number,
-        "state": match incident.state { State::Open => "open", State::Resolved => "resolved" },
+        "state": incident.state,
         "subject": briefing.subject,
         "our_side": briefing.our_side,
-        "kind": incident.kind.as_str(),
+        "kind": incident.kind,
         "headline": briefing.headline,
         "because": briefing.because,
         "ruled_out": briefing.ruled_out,
@@ -294,53 +279,47 @@ pub fn json(incident: &Incident, briefing: &Briefing, timeline: &[TimelineEntry]
         "cause": cause::json(incident),
         "ruled_out_pairs": cause::ruled_out(incident),
         "beside": cause::beside(incident),
-        "acknowledged": cause::acknowledged(incident),
-        "muted": muted_json(incident.telling.muted.as_ref()),
+        "acknowledged": incident.acknowledged,
+        "muted": incident.telling.muted,
         "during_maintenance": incident.telling.during,
-        "onset_at": incident.onset_at.to_string(),
-        "opened_at": incident.opened_at.to_string(),
-        "resolved_at": incident.resolved_at.map(|t| t.to_string()),
+        "onset_at": incident.onset_at,
+        "opened_at": incident.opened_at,
+        "resolved_at": incident.resolved_at,
         "reopened": incident.reopened,
         "failed_runs": incident.failed_runs,
         "extra_runs": incident.extra_runs,
         "reference_ids": incident.reference_ids,
-        "probes": incident.probes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "probes": incident.probes,
         "cells": incident.cells.iter().map(|c| json!({
-            "probe": c.cell.probe.as_str(),
-            "egress": c.cell.egress.as_str(),
-            "client": c.cell.client.as_str(),
-            "credential": c.cell.credential.as_str(),
-            "kind": c.kind.as_str(),
+            "probe": c.cell.probe,
+            "egress": c.cell.egress,
+            "client": c.cell.client,
+            "credential": c.cell.credential,
+            "kind": c.kind,
             "failing": c.failing,
-            "since": c.since.to_string(),
-            "last_at": c.last_at.to_string(),
+            "since": c.since,
+            "last_at": c.last_at,
         })).collect::<Vec<_>>(),
         "failing": incident.failing.as_ref().map(specimen_json),
         "passing": incident.passing.as_ref().map(specimen_json),
-        "timeline": timeline.iter().map(|e| json!({
-            "at": e.at.to_string(),
-            "what": e.what.as_str(),
-            "text": e.text,
-        })).collect::<Vec<_>>(),
+        "timeline": timeline,
     })
 }
 
 fn specimen_json(run: &Specimen) -> Value {
-    let pairs =
-        |pairs: &[(String, String)]| pairs.iter().map(|(n, v)| json!([n, v])).collect::<Vec<_>>();
     json!({
-        "at": run.at.to_string(),
+        "at": run.at,
         "cell": run.cell.to_string(),
         "method": run.method,
         "url": run.url,
-        "request_headers": pairs(&run.request_headers),
+        "request_headers": run.request_headers,
         "local": run.local,
         "public": run.public,
         "remote": run.remote,
         "resolved": run.resolved,
         "status": run.status,
         "http": run.http,
-        "response_headers": pairs(&run.response_headers),
+        "response_headers": run.response_headers,
         "excerpt": run.excerpt,
         "failure": run.failure,
         "took_ms": run.took.as_millis() as u64,

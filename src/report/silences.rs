@@ -47,22 +47,19 @@ pub fn list(silences: &[Silence], zone: &TimeZone, now: Timestamp) -> String {
 /// One silence for scripts; keys are stable, times are RFC 3339 in UTC.
 #[must_use]
 pub fn json(silence: &Silence, now: Timestamp) -> Value {
-    fn texts<T: ToString>(names: &[T]) -> Vec<String> {
-        names.iter().map(ToString::to_string).collect()
-    }
     let matcher = &silence.matcher;
     json!({
         "silence": silence.number,
         "in_force": silence.holds(now),
         "incidents": matcher.incidents,
-        "probes": texts(&matcher.probes),
-        "egresses": texts(&matcher.egresses),
-        "clients": texts(&matcher.clients),
-        "verdicts": texts(&matcher.kinds),
-        "from": silence.from.to_string(),
-        "until": silence.until.to_string(),
+        "probes": matcher.probes,
+        "egresses": matcher.egresses,
+        "clients": matcher.clients,
+        "verdicts": matcher.kinds,
+        "from": silence.from,
+        "until": silence.until,
         "by": silence.by,
         "why": silence.why,
-        "ended": silence.ended.as_ref().map(|ended| json!({ "at": ended.at.to_string(), "by": ended.by })),
+        "ended": silence.ended,
     })
 }

@@ -11,21 +11,17 @@ use crate::domain::verdict::{Kind, Rule, Verdict, WhoActs, vendor_name};
 #[must_use]
 pub fn json(verdict: &Verdict) -> Value {
     json!({
-        "kind": verdict.kind.as_str(),
-        "maker": verdict.maker.as_str(),
+        "kind": verdict.kind,
+        "maker": verdict.maker,
         "vendor": verdict.vendor,
         "fronted_by": verdict.fronted_by,
-        "rule": verdict.rule.as_str(),
+        "rule": verdict.rule,
         "code": verdict.code,
         "reference_id": verdict.reference_id,
-        "who_acts": verdict.who_acts.as_str(),
+        "who_acts": verdict.who_acts,
         "pop": verdict.pop,
         "retry_after_s": verdict.retry_after.map(|d| d.as_secs()),
-        "evidence": verdict
-            .evidence
-            .iter()
-            .map(|e| json!({ "strength": e.strength.as_str(), "text": e.text }))
-            .collect::<Vec<_>>(),
+        "evidence": verdict.evidence,
     })
 }
 

@@ -73,19 +73,19 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
             "reference_ids_are": dossier.vendor.reference,
         },
         "matrix": dossier.lines.iter().map(|line| json!({
-            "probe": line.cell.probe.as_str(),
-            "egress": line.cell.egress.as_str(),
-            "client": line.cell.client.as_str(),
-            "credential": line.cell.credential.as_str(),
+            "probe": line.cell.probe,
+            "egress": line.cell.egress,
+            "client": line.cell.client,
+            "credential": line.cell.credential,
             "failing": line.failing,
-            "kind": line.kind.as_str(),
+            "kind": line.kind,
             "status": line.status,
             "code": line.code,
-            "at": line.at.map(|at| at.to_string()),
+            "at": line.at,
         })).collect::<Vec<_>>(),
         "references": dossier.references.iter().map(|reference| json!({
             "id": reference.id,
-            "at": reference.at.map(|at| at.to_string()),
+            "at": reference.at,
             "cell": reference.cell.as_ref().map(ToString::to_string),
         })).collect::<Vec<_>>(),
         "failing": incident.failing.as_ref().map(|run| run_json(dossier, run)),
@@ -102,7 +102,7 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
 
 fn run_json(dossier: &Dossier<'_>, run: &Specimen) -> Value {
     json!({
-        "at": run.at.to_string(),
+        "at": run.at,
         "cell": run.cell.to_string(),
         "curl": curl::command(dossier.plan, run),
         "local": run.local,
@@ -112,7 +112,7 @@ fn run_json(dossier: &Dossier<'_>, run: &Specimen) -> Value {
         "http": run.http,
         "failure": run.failure,
         "took_ms": run.took.as_millis() as u64,
-        "response_headers": run.response_headers.iter().map(|(n, v)| json!([n, v])).collect::<Vec<_>>(),
+        "response_headers": run.response_headers,
         "excerpt": run.excerpt,
         "verdict": verdict::json(&run.verdict),
     })

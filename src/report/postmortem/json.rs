@@ -11,7 +11,6 @@ use crate::report::{cause, incidents};
 #[must_use]
 pub fn json(dossier: &Dossier<'_>) -> Value {
     let incident = &dossier.incident;
-    let time = |at: Timestamp| at.to_string();
     let seconds = |at: Timestamp| at.duration_since(incident.onset_at).as_secs_f64();
     json!({
         "incident": incident.number,
@@ -31,23 +30,23 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
             "extra_runs": incident.extra_runs,
         },
         "in_plain_words": plain(dossier),
-        "timeline": events(dossier).into_iter().map(|(at, text)| json!({ "at": time(at), "text": text })).collect::<Vec<_>>(),
+        "timeline": events(dossier).into_iter().map(|(at, text)| json!({ "at": at, "text": text })).collect::<Vec<_>>(),
         "because": dossier.briefing.because,
         "was_not": dossier.briefing.ruled_out,
         "detection": {
-            "last_good_at": incident.last_good_at.map(time),
-            "onset_at": time(incident.onset_at),
-            "opened_at": time(incident.opened_at),
+            "last_good_at": incident.last_good_at,
+            "onset_at": incident.onset_at,
+            "opened_at": incident.opened_at,
             "opened_after_s": seconds(incident.opened_at),
             "told": dossier.told.iter().map(|told| json!({
                 "receiver": told.receiver,
-                "reason": told.reason.as_str(),
-                "at": told.at.map(time),
+                "reason": told.reason,
+                "at": told.at,
                 "after_s": told.at.map(seconds),
                 "error": told.error,
             })).collect::<Vec<_>>(),
-            "acknowledged": cause::acknowledged(incident),
-            "resolved_at": incident.resolved_at.map(time),
+            "acknowledged": incident.acknowledged,
+            "resolved_at": incident.resolved_at,
         },
         "actions": actions(dossier),
         "lessons_to_write": lessons(dossier),
