@@ -14,6 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use crate::board::quiet::InForce;
 use crate::domain::change::Change;
 use crate::domain::incident::Subject;
+use crate::domain::keeping::Health;
 use crate::domain::mute::Silence;
 use crate::domain::plan::{Listen, Plan};
 use crate::domain::secret::mask;
@@ -22,12 +23,9 @@ use crate::store::Store;
 use crate::telemetry::listener::{self, Bound, Question};
 use crate::telemetry::progress::{Limits, Progress, Seen, Stall};
 use crate::telemetry::vitals::{
-    MaintenanceFacts, NOTE, PlanFacts, Reload, Runs, SILENCES_TOLD, SilenceFacts, StoreFacts,
-    Undelivered,
+    MaintenanceFacts, NOTE, PlanFacts, Reload, Runs, SILENCES_TOLD, SilenceFacts,
 };
-use crate::telemetry::{
-    Heartbeat, Listener, Live, Meters, Metrics, Settled, Systemd, Told, Vitals,
-};
+use crate::telemetry::{Heartbeat, Listener, Live, Meters, Metrics, Systemd, Told, Vitals};
 
 /// At most this long between two looks, and so between two notes in the store.
 const BEAT_MAX: Duration = Duration::from_secs(10);
@@ -182,7 +180,7 @@ impl SelfWatch {
             ended: runs.ended,
             in_flight: runs.in_flight,
             written: health.written_rows,
-            unwritten: (health.queued + around.waiting_changes) as u64,
+            unwritten: health.queued_rows + around.waiting_changes as u64,
             failing_since: health.failing_since,
         };
         let stalled = self.progress.look(seen, now);
@@ -381,11 +379,11 @@ impl SelfWatch {
             reload: self.reload.clone(),
             runs: self.runs_now(around.machine),
             incidents_open: self.incidents_open,
-            store: StoreFacts {
+            store: Health {
                 waiting_changes: around.waiting_changes as u64,
-                ..store_facts(&self.store)
+                ..self.store.health()
             },
-            outbox: undelivered(&self.store),
+            outbox: self.store.post().due,
             heartbeat: self.pulse.configured.is_some().then(|| self.told.facts()),
             stalled: self.stalled.map(|stall| stall.to_string()),
             silences: around
@@ -463,45 +461,8 @@ fn plan_facts(plan: &Plan, generation: u64, now: Timestamp) -> PlanFacts {
 /// What is asked of the store and the heartbeat at each scrape.
 fn live(store: Store, told: Arc<Told>) -> impl Fn() -> Live + Send + Sync {
     move || Live {
-        store: store_facts(&store),
-        outbox: undelivered(&store),
-        settled: store
-            .post()
-            .settled
-            .into_iter()
-            .map(|settled| Settled {
-                receiver: settled.receiver,
-                outcome: settled.outcome,
-                class: settled.class,
-                count: settled.count,
-            })
-            .collect(),
+        store: store.health(),
+        post: store.post(),
         heartbeat: told.facts(),
     }
-}
-
-fn store_facts(store: &Store) -> StoreFacts {
-    let health = store.health();
-    StoreFacts {
-        written_rows: health.written_rows,
-        queued_rows: health.queued as u64,
-        dropped_rows: health.dropped_rows,
-        dropped_bodies: health.dropped_bodies,
-        waiting_changes: 0,
-        failing_since: health.failing_since,
-        last_error: health.failing_since.and(health.last_error),
-    }
-}
-
-fn undelivered(store: &Store) -> Vec<Undelivered> {
-    store
-        .post()
-        .due
-        .into_iter()
-        .map(|due| Undelivered {
-            receiver: due.receiver,
-            messages: due.messages,
-            due_since: due.since,
-        })
-        .collect()
 }

@@ -14,6 +14,7 @@ mod form;
 pub mod hours;
 pub mod incident;
 pub mod index;
+pub mod keeping;
 pub mod moment;
 pub mod mute;
 pub mod notification;

@@ -1,4 +1,7 @@
 //! What can go wrong with the store, told to the one who must mend it.
+//!
+//! Inside, only what went wrong is handed up ([`Fault`]); the file and what was being done are put to it once,
+//! where work is begun.
 
 use std::path::{Path, PathBuf};
 
@@ -62,21 +65,47 @@ pub enum StoreError {
     Closed,
 }
 
+/// What went wrong, before anybody said in which file and while doing what.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Sqlite(rusqlite::Error),
+    /// A stored document that this version can't read.
+    Unreadable {
+        what: String,
+        why: String,
+    },
+    /// It can't be done now.
+    Refused(String),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<serde_json::Error> for Fault {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
 impl StoreError {
-    /// Puts an error of `SQLite` into the words of its cause.
-    pub(super) fn from_sqlite(path: &Path, doing: &'static str, error: &rusqlite::Error) -> Self {
+    /// Puts a fault into the words of its cause; `doing` follows "can't".
+    pub(super) fn new(path: &Path, doing: &'static str, fault: impl Into<Fault>) -> Self {
         let path = path.to_owned();
+        let error = match fault.into() {
+            Fault::Unreadable { what, why } => return Self::Unreadable { path, what, why },
+            Fault::Refused(why) => return Self::Io { path, doing, why },
+            Fault::Sqlite(error) => error,
+        };
+        let why = error.to_string();
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { path },
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged {
-                path,
-                why: error.to_string(),
-            },
-            _ => Self::Io {
-                path,
-                doing,
-                why: error.to_string(),
-            },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged { path, why }
+            }
+            _ => Self::Io { path, doing, why },
         }
     }
 }

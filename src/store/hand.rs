@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction};
 
-use super::error::StoreError;
+use super::error::{Fault, StoreError};
 use super::{open, silences, writer};
 use crate::domain::incident::Acknowledged;
 use crate::domain::mute::{Ended, Silence};
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "open the store", &e);
+    let error = |e: rusqlite::Error| StoreError::new(path, "open the store", e);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(error)?;
     connection
@@ -45,10 +45,7 @@ impl Hand {
     /// # Errors
     /// [`StoreError`]; nothing is silenced then.
     pub fn add_silence(&mut self, silence: Silence) -> Result<Silence, StoreError> {
-        let connection = &mut self.connection;
-        writer::durably(connection, &self.path, "keep a silence", |t, path| {
-            silences::add(t, path, silence)
-        })
+        self.write("keep a silence", |t| silences::add(t, silence))
     }
 
     /// Ends a silence and returns it as it is then; one that was over stays as it was. `None`: there is none.
@@ -57,28 +54,34 @@ impl Hand {
         number: u64,
         ended: Ended,
     ) -> Result<Option<Silence>, StoreError> {
-        let connection = &mut self.connection;
-        writer::durably(connection, &self.path, "end a silence", |t, path| {
-            silences::end(t, path, number, ended)
-        })
+        self.write("end a silence", |t| silences::end(t, number, ended))
     }
 
     /// Silences in force at `now`, by number.
     pub fn silences(&self, now: Timestamp) -> Result<Vec<Silence>, StoreError> {
-        silences::in_force(&self.connection, &self.path, now)
+        silences::in_force(&self.connection, now)
+            .map_err(|fault| StoreError::new(&self.path, "read silences", fault))
     }
 
     /// Leaves an acknowledgement for the daemon; its id, for [`Hand::answer`].
     pub fn acknowledge(&mut self, incident: u64, by: &Acknowledged) -> Result<i64, StoreError> {
-        let connection = &mut self.connection;
-        let doing = "keep an acknowledgement";
-        writer::durably(connection, &self.path, doing, |t, path| {
-            silences::ask(t, path, incident, by)
+        self.write("keep an acknowledgement", |t| {
+            silences::ask(t, incident, by)
         })
     }
 
     /// What the daemon said to an acknowledgement; `None`: nothing yet.
     pub fn answer(&self, id: i64) -> Result<Option<String>, StoreError> {
-        silences::answered(&self.connection, &self.path, id)
+        silences::answered(&self.connection, id)
+            .map_err(|fault| StoreError::new(&self.path, "read an acknowledgement", fault))
+    }
+
+    fn write<T>(
+        &mut self,
+        doing: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        writer::durably(&mut self.connection, work)
+            .map_err(|fault| StoreError::new(&self.path, doing, fault))
     }
 }

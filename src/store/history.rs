@@ -1,8 +1,9 @@
 //! Observations, one table for each UTC day, and how long they are kept.
 //!
-//! Rows are appended in the order of time without a secondary index, because an index whose first column
-//! is the cell touches a page for each cell and batch (measured: 20 times the bytes written). A day that is
-//! over gets its index once; an old day is dropped whole. The body of a failure is kept once for each hash.
+//! A row's number is its time, so rows lie in the order of time: most are appended, and one that an agent
+//! delivers hours late goes where it belongs. There is no secondary index, because one whose first column is
+//! the cell touches a page for each cell and batch (measured: 20 times the bytes written). An old day is
+//! dropped whole. The body of a failure is kept once for each hash.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
@@ -16,8 +17,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use super::surroundings;
 use super::writer::Note;
+use super::{schema, surroundings};
 use crate::domain::cell::CellKey;
 use crate::domain::observation::{FailureKind, Observation, Phases, Purpose};
 use crate::domain::plan::StorePolicy;
@@ -28,8 +29,9 @@ use crate::domain::verdict::{Kind, Maker, Rule, Verdict};
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// Part of the file's bound that bodies may fill.
 const BODIES_SHARE: u64 = 4;
-/// A day with more rows gets no index: building it holds up the writer (0.55 µs a row, measured).
-const INDEX_ROWS_MAX: i64 = 3_000_000;
+/// Bits of a row's number that tell rows of one millisecond apart.
+const PLACE_BITS: u32 = 20;
+pub(super) const PLACE_MAX: u32 = (1 << PLACE_BITS) - 1;
 /// Rows deleted at once when a single day fills the file.
 const DELETE_ROWS: i64 = 50_000;
 /// Pages given back to the disk at once.
@@ -113,6 +115,8 @@ pub(super) struct History {
     policy: StorePolicy,
     cells: HashMap<CellKey, i64>,
     days: HashSet<String>,
+    /// Of the last row, among those of its millisecond.
+    place: u32,
     /// Bytes in `bodies`; `None` until counted.
     body_bytes: Option<u64>,
     /// Day and batches since ages were looked at.
@@ -125,6 +129,7 @@ impl History {
             policy,
             cells: HashMap::new(),
             days: HashSet::new(),
+            place: fastrand::u32(..),
             body_bytes: None,
             tidied: None,
         }
@@ -182,23 +187,21 @@ impl History {
         let cell = self.cell_id(transaction, &run.cell)?;
         let table = table(run.at);
         if !self.days.contains(&table) {
-            transaction.execute_batch(&format!(
-                "CREATE TABLE IF NOT EXISTS {table} (
-                    at_us INTEGER NOT NULL, cell INTEGER NOT NULL, purpose TEXT NOT NULL,
-                    late_us INTEGER NOT NULL, took_us INTEGER NOT NULL,
-                    dns_us INTEGER, connect_us INTEGER, tls_us INTEGER, first_byte_us INTEGER, transfer_us INTEGER,
-                    kind TEXT NOT NULL, maker TEXT NOT NULL, status INTEGER, remote TEXT, failure TEXT,
-                    vendor TEXT, rule TEXT, code TEXT, reference_id TEXT, body_sha256 TEXT
-                ) STRICT"
-            ))?;
+            transaction.execute_batch(&schema::day(&table))?;
             self.days.insert(table.clone());
         }
         let phases = run.phases;
-        transaction
-            .prepare_cached(&format!(
-                "INSERT INTO {table} VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-            ))?
-            .execute(params![
+        let mut insert = transaction.prepare_cached(&format!(
+            "INSERT OR IGNORE INTO {table} (
+                rowid, at_us, cell, purpose, late_us, took_us,
+                dns_us, connect_us, tls_us, first_byte_us, transfer_us,
+                kind, maker, status, remote, failure, vendor, rule, code, reference_id, body_sha256
+             ) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        ))?;
+        loop {
+            self.place = self.place.wrapping_add(1);
+            let inserted = insert.execute(params![
+                row(run.at, self.place),
                 run.at.as_microsecond(),
                 cell,
                 run.purpose.as_str(),
@@ -220,7 +223,11 @@ impl History {
                 run.reference_id,
                 run.body_sha256,
             ])?;
-        Ok(())
+            // Otherwise a run of this millisecond has the place, from before a restart.
+            if inserted > 0 {
+                return Ok(());
+            }
+        }
     }
 
     fn cell_id(&mut self, transaction: &Transaction<'_>, cell: &CellKey) -> rusqlite::Result<i64> {
@@ -277,7 +284,7 @@ impl History {
         Ok(())
     }
 
-    /// Drops what is too old or too much; closes days that are over. `now` is the wall clock, UTC.
+    /// Drops what is too old or too much. `now` is the wall clock, UTC.
     pub(super) fn tidy(
         &mut self,
         connection: &mut Connection,
@@ -292,19 +299,14 @@ impl History {
             _ => true,
         };
         if due {
-            self.tidy_ages(connection, now, &today)?;
+            self.tidy_ages(connection, now)?;
             self.tidied = Some((today.clone(), 0));
         }
         self.tidy_bodies(connection)?;
         self.tidy_size(connection)
     }
 
-    fn tidy_ages(
-        &mut self,
-        connection: &Connection,
-        now: Timestamp,
-        today: &str,
-    ) -> rusqlite::Result<()> {
+    fn tidy_ages(&mut self, connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
         let oldest = now
             .checked_sub(self.policy.keep_for)
             .unwrap_or(Timestamp::MIN);
@@ -312,17 +314,6 @@ impl History {
         for day in days(connection)? {
             if day < oldest_table {
                 self.drop_day(connection, &day)?;
-            } else if day.as_str() < today {
-                let rows: i64 = connection.query_row(
-                    &format!("SELECT coalesce(max(rowid), 0) FROM {day}"),
-                    [],
-                    |row| row.get(0),
-                )?;
-                if rows <= INDEX_ROWS_MAX {
-                    connection.execute_batch(&format!(
-                        "CREATE INDEX IF NOT EXISTS {day}_cell ON {day} (cell, at_us)"
-                    ))?;
-                }
             }
         }
         let oldest = oldest.as_microsecond();
@@ -383,7 +374,11 @@ impl History {
             }
             let deleted = connection.execute(
                 &format!(
-                    "DELETE FROM {oldest} WHERE rowid <= (SELECT min(rowid) + min(?, (max(rowid) - min(rowid)) / 5) FROM {oldest})"
+                    "WITH ends (low, high) AS (SELECT (SELECT min(rowid) FROM {oldest}), (SELECT max(rowid) FROM {oldest}))
+                     DELETE FROM {oldest} WHERE rowid <= min(
+                         (SELECT low + (high - low) / 5 FROM ends),
+                         coalesce((SELECT rowid FROM {oldest} ORDER BY rowid LIMIT 1 OFFSET ?), {}))",
+                    i64::MAX
                 ),
                 [DELETE_ROWS],
             )?;
@@ -429,6 +424,13 @@ fn forget_incidents(connection: &Connection) -> rusqlite::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// The number of a row: its millisecond, then its place among the rows of that.
+pub(super) fn row(at: Timestamp, place: u32) -> i64 {
+    // Up to the year 2248; what is later, by whatever clock, lies together at the end.
+    let millisecond = at.as_millisecond().clamp(0, i64::MAX >> PLACE_BITS);
+    millisecond << PLACE_BITS | i64::from(place & PLACE_MAX)
 }
 
 /// `observations_20261122`.

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use super::document;
-use super::error::StoreError;
+use super::error::{Fault, StoreError};
 use super::outbox::{self, Delivery};
 use crate::domain::change::Change;
-use crate::domain::incident::{Incident, State, TimelineEntry};
+use crate::domain::incident::{Happening, Incident, TimelineEntry};
 
 /// Incidents resolved this recently are loaded at a start: they may come back and keep their number.
 const RECENT: Duration = Duration::from_secs(24 * 3600);
@@ -36,58 +36,37 @@ pub struct Shown {
 }
 
 /// Writes a change; again for the same change, it changes nothing.
-pub(super) fn put(
-    transaction: &Transaction<'_>,
-    path: &Path,
-    change: &Change,
-) -> Result<(), StoreError> {
-    let doing = "keep an incident";
-    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, doing, &e);
+pub(super) fn put(transaction: &Transaction<'_>, change: &Change) -> Result<(), Fault> {
     let incident = &change.incident;
-    let text = document::write_incident(incident).map_err(|why| StoreError::Io {
-        path: path.to_owned(),
-        doing,
-        why,
-    })?;
-    let state = match incident.state {
-        State::Open => "open",
-        State::Resolved => "resolved",
-    };
     transaction
         .prepare_cached(
             "INSERT INTO incidents (number, state, opened_us, resolved_us, version, document) VALUES (?, ?, ?, ?, ?, ?)
              ON CONFLICT (number) DO UPDATE SET state = excluded.state, opened_us = excluded.opened_us,
                  resolved_us = excluded.resolved_us, version = excluded.version, document = excluded.document",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![
-                incident.number as i64,
-                state,
-                incident.opened_at.as_microsecond(),
-                incident.resolved_at.map(Timestamp::as_microsecond),
-                document::VERSION,
-                text
-            ])
-        })
-        .map_err(error)?;
+        )?
+        .execute(params![
+            incident.number as i64,
+            incident.state.as_str(),
+            incident.opened_at.as_microsecond(),
+            incident.resolved_at.map(Timestamp::as_microsecond),
+            document::VERSION,
+            document::write(incident)?
+        ])?;
     for entry in &change.timeline {
         transaction
             .prepare_cached(
                 "INSERT OR IGNORE INTO timeline (incident, at, at_us, what, text) VALUES (?, ?, ?, ?, ?)",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![
-                    incident.number as i64,
-                    entry.at.to_string(),
-                    entry.at.as_microsecond(),
-                    entry.what.as_str(),
-                    entry.text
-                ])
-            })
-            .map_err(error)?;
+            )?
+            .execute(params![
+                incident.number as i64,
+                entry.at.to_string(),
+                entry.at.as_microsecond(),
+                entry.what.as_str(),
+                entry.text
+            ])?;
     }
     for notification in &change.notifications {
-        outbox::put(transaction, path, notification, "", None)?;
+        outbox::put(transaction, notification, "", None)?;
     }
     Ok(())
 }
@@ -96,22 +75,18 @@ pub(super) fn load_open(
     connection: &Connection,
     path: &Path,
     now: Timestamp,
-) -> Result<Open, StoreError> {
+) -> Result<Open, Fault> {
     let since = now.checked_sub(RECENT).unwrap_or(Timestamp::MIN);
     let found = query(
         connection,
-        path,
         "SELECT number, version, document FROM incidents WHERE state = 'open' OR resolved_us >= ? ORDER BY number",
-        since.as_microsecond(),
+        [since.as_microsecond()],
     )?;
-    let next_number = connection
-        .query_row(
-            "SELECT coalesce(max(number), 0) + 1 FROM incidents",
-            [],
-            |row| row.get::<_, i64>(0),
-        )
-        .map_err(|e| StoreError::from_sqlite(path, "read incidents", &e))?
-        as u64;
+    let next_number = connection.query_row(
+        "SELECT coalesce(max(number), 0) + 1 FROM incidents",
+        [],
+        |row| row.get::<_, i64>(0),
+    )? as u64;
     let mut open = Open {
         incidents: Vec::new(),
         next_number,
@@ -120,71 +95,58 @@ pub(super) fn load_open(
     for incident in found {
         match incident {
             Ok(incident) => open.incidents.push(incident),
-            Err(error) => open.warnings.push(error.to_string()),
+            Err(fault) => {
+                let error = StoreError::new(path, "read incidents", fault);
+                open.warnings.push(error.to_string());
+            }
         }
     }
     Ok(open)
 }
 
-pub(super) fn list(
+/// The newest incidents below a number, newest first.
+pub(super) fn page(
     connection: &Connection,
-    path: &Path,
+    below: Option<u64>,
     limit: usize,
-) -> Result<Vec<Incident>, StoreError> {
-    query(
+) -> Result<Vec<Incident>, Fault> {
+    let below = below
+        .and_then(|n| i64::try_from(n).ok())
+        .unwrap_or(i64::MAX);
+    let found = query(
         connection,
-        path,
-        "SELECT number, version, document FROM incidents ORDER BY number DESC LIMIT ?",
-        i64::try_from(limit).unwrap_or(i64::MAX),
-    )?
-    .into_iter()
-    .collect()
+        "SELECT number, version, document FROM incidents WHERE number < ? ORDER BY number DESC LIMIT ?",
+        [below, i64::try_from(limit).unwrap_or(i64::MAX)],
+    )?;
+    found.into_iter().collect()
 }
 
-pub(super) fn show(
-    connection: &Connection,
-    path: &Path,
-    number: u64,
-) -> Result<Option<Shown>, StoreError> {
-    let Some(incident) = query(
+pub(super) fn show(connection: &Connection, number: u64) -> Result<Option<Shown>, Fault> {
+    let found = query(
         connection,
-        path,
         "SELECT number, version, document FROM incidents WHERE number = ?",
-        number as i64,
+        [number as i64],
     )?
-    .pop() else {
+    .pop();
+    let Some(incident) = found.transpose()? else {
         return Ok(None);
     };
     Ok(Some(Shown {
-        incident: incident?,
-        timeline: timeline(connection, path, number)?,
-        deliveries: outbox::of_incident(connection, path, number)?,
+        incident,
+        timeline: timeline(connection, number)?,
+        deliveries: outbox::of_incident(connection, number)?,
     }))
 }
 
-fn timeline(
-    connection: &Connection,
-    path: &Path,
-    number: u64,
-) -> Result<Vec<TimelineEntry>, StoreError> {
-    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "read a timeline", &e);
-    let mut statement = connection
-        .prepare_cached("SELECT at, what, text FROM timeline WHERE incident = ? ORDER BY at_us, id")
-        .map_err(error)?;
-    let rows = statement
-        .query_map([number as i64], |row| {
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get::<_, String>(1)?,
-                row.get::<_, String>(2)?,
-            ))
-        })
-        .map_err(error)?;
+fn timeline(connection: &Connection, number: u64) -> Result<Vec<TimelineEntry>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT at, what, text FROM timeline WHERE incident = ? ORDER BY at_us, id",
+    )?;
+    let mut rows = statement.query([number as i64])?;
     let mut timeline = Vec::new();
-    for row in rows {
-        let (at, what, text) = row.map_err(error)?;
-        let unreadable = |why: String| StoreError::Unreadable {
-            path: path.to_owned(),
+    while let Some(row) = rows.next()? {
+        let (at, what): (String, String) = (row.get(0)?, row.get(1)?);
+        let unreadable = |why: String| Fault::Unreadable {
             what: format!("the timeline of INC-{number}"),
             why,
         };
@@ -192,9 +154,9 @@ fn timeline(
             at: at
                 .parse()
                 .map_err(|e: jiff::Error| unreadable(e.to_string()))?,
-            what: document::happening(&what)
+            what: Happening::from_word(&what)
                 .ok_or_else(|| unreadable(format!("{what:?} is no happening")))?,
-            text,
+            text: row.get(2)?,
         });
     }
     Ok(timeline)
@@ -203,31 +165,20 @@ fn timeline(
 /// Each incident that `sql` finds, or why it can't be read.
 fn query(
     connection: &Connection,
-    path: &Path,
     sql: &str,
-    value: i64,
-) -> Result<Vec<Result<Incident, StoreError>>, StoreError> {
-    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "read incidents", &e);
-    let mut statement = connection.prepare_cached(sql).map_err(error)?;
-    let rows = statement
-        .query_map([value], |row: &Row<'_>| {
-            Ok((
-                row.get::<_, i64>(0)?,
-                row.get::<_, i64>(1)?,
-                row.get::<_, String>(2)?,
-            ))
-        })
-        .map_err(error)?;
+    values: impl rusqlite::Params,
+) -> Result<Vec<Result<Incident, Fault>>, Fault> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(values)?;
     let mut incidents = Vec::new();
-    for row in rows {
-        let (number, version, text) = row.map_err(error)?;
-        incidents.push(document::read_incident(version, &text).map_err(|why| {
-            StoreError::Unreadable {
-                path: path.to_owned(),
+    while let Some(row) = rows.next()? {
+        let (number, text): (i64, String) = (row.get(0)?, row.get(2)?);
+        incidents.push(
+            document::read(row.get(1)?, &text).map_err(|why| Fault::Unreadable {
                 what: format!("INC-{number}"),
                 why,
-            }
-        }));
+            }),
+        );
     }
     Ok(incidents)
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::Store;
-use super::error::StoreError;
+use super::error::{Fault, StoreError};
 use crate::domain::cell::ReceiverName;
 
 spelled!(
@@ -27,19 +27,17 @@ impl Store {
         receiver: &ReceiverName,
         what: Mark,
     ) -> Result<Option<(Timestamp, String)>, StoreError> {
-        let path = self.inner.path.clone();
         let receiver = receiver.as_str().to_owned();
-        self.call(move |connection| {
+        self.call("read a mark", move |connection| {
             let found: Option<(i64, String)> = connection
-                .prepare_cached("SELECT at_us, text FROM marks WHERE receiver = ? AND what = ?")
-                .and_then(|mut s| {
-                    s.query_row(params![receiver, what.as_str()], |row| {
-                        Ok((row.get(0)?, row.get(1)?))
-                    })
-                    .optional()
+                .prepare_cached("SELECT at_us, text FROM marks WHERE receiver = ? AND what = ?")?
+                .query_row(params![receiver, what.as_str()], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
                 })
-                .map_err(|e| StoreError::from_sqlite(&path, "read a mark", &e))?;
-            Ok(found.and_then(|(us, text)| Some((Timestamp::from_microsecond(us).ok()?, text))))
+                .optional()?;
+            Ok::<_, Fault>(
+                found.and_then(|(us, text)| Some((Timestamp::from_microsecond(us).ok()?, text))),
+            )
         })
         .await
     }
@@ -52,9 +50,9 @@ impl Store {
         value: Option<(Timestamp, String)>,
     ) -> Result<(), StoreError> {
         let receiver = receiver.as_str().to_owned();
-        self.write("keep a mark", move |transaction, path| {
+        self.write("keep a mark", move |transaction| {
             let what = what.as_str();
-            let done = match value {
+            match value {
                 Some((at, text)) => transaction.execute(
                     "INSERT OR REPLACE INTO marks (receiver, what, at_us, text) VALUES (?, ?, ?, ?)",
                     params![receiver, what, at.as_microsecond(), text],
@@ -63,25 +61,20 @@ impl Store {
                     "DELETE FROM marks WHERE receiver = ? AND what = ?",
                     params![receiver, what],
                 ),
-            };
-            done.map(drop)
-                .map_err(|e| StoreError::from_sqlite(path, "keep a mark", &e))
+            }
+            .map(drop)
         })
         .await
     }
 
     /// How many incidents are open.
     pub async fn open_incidents(&self) -> Result<usize, StoreError> {
-        let path = self.inner.path.clone();
-        self.call(move |connection| {
-            connection
-                .query_row(
-                    "SELECT count(*) FROM incidents WHERE state = 'open'",
-                    [],
-                    |row| row.get::<_, i64>(0),
-                )
-                .map(|count| count as usize)
-                .map_err(|e| StoreError::from_sqlite(&path, "read incidents", &e))
+        self.call("read incidents", |connection| {
+            connection.query_row(
+                "SELECT count(*) FROM incidents WHERE state = 'open'",
+                [],
+                |row| row.get::<_, i64>(0).map(|count| count as usize),
+            )
         })
         .await
     }

@@ -7,10 +7,11 @@
 //! is full or broken the error comes back to the caller and shows in [`Store::health`]; probing goes on,
 //! history waits in a bounded queue, and writing resumes by itself.
 //!
-//! Domain values are not serialised: `document` holds the stored shapes.
+//! What is read for people and pages is read beside all that (`readers`), never on the writer's thread.
 
 mod document;
 mod error;
+mod follow;
 mod hand;
 mod history;
 mod incidents;
@@ -18,6 +19,7 @@ mod marks;
 mod open;
 mod outbox;
 mod reader;
+mod readers;
 mod runs;
 mod schema;
 mod silences;
@@ -28,10 +30,12 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::Connection;
-use tokio::sync::{oneshot, watch};
+use rusqlite::{Connection, Transaction};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::domain::change::{Change, VerdictChange};
+use crate::domain::incident::Incident;
+use crate::domain::keeping::{Health, Post};
 use crate::domain::mute::Silence;
 use crate::domain::observation::Observation;
 use crate::domain::plan::StorePolicy;
@@ -40,15 +44,18 @@ use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::Verdict;
 
 pub use error::StoreError;
+pub use follow::{Follower, Kept};
 pub use hand::Hand;
 pub use incidents::{Open, Shown};
 pub use marks::Mark;
-pub use outbox::{Delivery, Divert, Due, Outcome, Post, Progress, Settled, Thread};
+pub use outbox::{Delivery, Divert, Outcome, Progress, Thread};
 pub use reader::Reader;
+pub use runs::{Cursor, RunsAsked, RunsPage};
 pub use silences::Ask;
 pub use storms::{Joined, Storm};
-pub use writer::Health;
 
+use error::Fault;
+use readers::Readers;
 use writer::{Note, Queue};
 
 /// A store that was opened, and what a person should know about how that went.
@@ -81,6 +88,8 @@ pub struct Store {
 struct Inner {
     path: PathBuf,
     queue: Arc<Queue>,
+    readers: Readers,
+    followers: broadcast::Sender<Kept>,
     /// Counts the commits that put something into the outbox.
     outbox: watch::Sender<u64>,
 }
@@ -117,6 +126,8 @@ impl Store {
         let inner = Inner {
             path: path.to_owned(),
             queue,
+            readers: Readers::new(path),
+            followers: broadcast::Sender::new(follow::BEHIND_MAX),
             outbox: watch::Sender::new(0),
         };
         Ok(Opened {
@@ -156,6 +167,10 @@ impl Store {
         self.inner
             .queue
             .note(Note::VerdictChange(change.clone()), None);
+        if self.inner.followers.receiver_count() > 0 {
+            let kept = Kept::Verdict(Arc::new(change.clone()));
+            let _ = self.inner.followers.send(kept);
+        }
     }
 
     /// Sets what is masked in bodies before they are kept; for a start and after each reload.
@@ -172,8 +187,13 @@ impl Store {
     /// [`StoreError`]; nothing was changed then.
     pub async fn commit(&self, change: Change) -> Result<(), StoreError> {
         let due = !change.notifications.is_empty();
-        self.write("keep an incident", move |transaction, path| {
-            incidents::put(transaction, path, &change)
+        let change = Arc::new(change);
+        let kept = Kept::Change(Arc::clone(&change));
+        let followers = self.inner.followers.clone();
+        let work = move |transaction: &Transaction<'_>| incidents::put(transaction, &change);
+        self.write_then("keep an incident", work, move |_| {
+            // Nobody follows: nobody is told.
+            let _ = followers.send(kept);
         })
         .await?;
         if due {
@@ -188,8 +208,8 @@ impl Store {
     /// [`StoreError`]; nothing was changed then.
     pub async fn learn(&self, learned: Learned) -> Result<(), StoreError> {
         let due = !learned.notifications.is_empty();
-        self.write("keep what was learned", move |transaction, path| {
-            surroundings::put(transaction, path, &learned, crate::clock::now())
+        self.write("keep what was learned", move |transaction| {
+            surroundings::put(transaction, &learned, crate::clock::now())
         })
         .await?;
         if due {
@@ -203,16 +223,25 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the table can't be read.
     pub async fn remember(&self) -> Result<(Memory, Vec<String>), StoreError> {
-        let path = self.inner.path.clone();
-        self.call(move |connection| surroundings::load(connection, &path))
-            .await
+        self.call("read what was learned", |connection| {
+            surroundings::load(connection)
+        })
+        .await
+    }
+
+    /// Hears of every change from now on.
+    #[must_use]
+    pub fn follow(&self) -> Follower {
+        Follower(self.inner.followers.subscribe())
     }
 
     /// Open incidents, those resolved within the last day, and the next free number.
     pub async fn load_open(&self) -> Result<Open, StoreError> {
         let path = self.inner.path.clone();
-        self.call(move |connection| incidents::load_open(connection, &path, crate::clock::now()))
-            .await
+        self.call("read incidents", move |connection| {
+            incidents::load_open(connection, &path, crate::clock::now())
+        })
+        .await
     }
 
     /// Keeps a silence and gives it its number.
@@ -220,17 +249,18 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; nothing is silenced then.
     pub async fn add_silence(&self, silence: Silence) -> Result<Silence, StoreError> {
-        self.write("keep a silence", move |transaction, path| {
-            silences::add(transaction, path, silence)
+        self.write("keep a silence", move |transaction| {
+            silences::add(transaction, silence)
         })
         .await
     }
 
     /// Silences in force, by number.
     pub async fn silences(&self) -> Result<Vec<Silence>, StoreError> {
-        let path = self.inner.path.clone();
-        self.call(move |connection| silences::in_force(connection, &path, crate::clock::now()))
-            .await
+        self.call("read silences", |connection| {
+            silences::in_force(connection, crate::clock::now())
+        })
+        .await
     }
 
     /// What another process asked since `version`, and the version now; `None`: nothing new.
@@ -241,20 +271,17 @@ impl Store {
         version: Option<i64>,
         after: i64,
     ) -> Result<Option<Asked>, StoreError> {
-        let path = self.inner.path.clone();
-        self.call(move |connection| {
+        self.call("read what was asked", move |connection| {
             // Moves only when another connection wrote: <https://www.sqlite.org/pragma.html#pragma_data_version>
             // (read 2026-11-22).
-            let now: i64 = connection
-                .query_row("PRAGMA data_version", [], |row| row.get(0))
-                .map_err(|e| StoreError::from_sqlite(&path, "read the store", &e))?;
+            let now: i64 = connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
             if version == Some(now) {
                 return Ok(None);
             }
-            Ok(Some(Asked {
+            Ok::<_, Fault>(Some(Asked {
                 version: now,
-                silences: silences::in_force(connection, &path, crate::clock::now())?,
-                asks: silences::asks(connection, &path, after)?,
+                silences: silences::in_force(connection, crate::clock::now())?,
+                asks: silences::asks(connection, after)?,
             }))
         })
         .await
@@ -262,26 +289,37 @@ impl Store {
 
     /// Marks an acknowledgement as dealt with; `answer` is for whoever asked.
     pub async fn answer(&self, id: i64, answer: &'static str) -> Result<(), StoreError> {
-        self.write("answer an acknowledgement", move |transaction, path| {
-            silences::answer(transaction, path, id, answer)
+        self.write("answer an acknowledgement", move |transaction| {
+            silences::answer(transaction, id, answer)
         })
         .await
     }
 
-    /// The newest incidents, newest first.
-    pub async fn list(
+    /// A page of incidents, newest first: those with a number below `below`; `None`: the first page.
+    pub async fn incidents(
         &self,
+        below: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<crate::domain::incident::Incident>, StoreError> {
-        let path = self.inner.path.clone();
-        self.call(move |connection| incidents::list(connection, &path, limit))
+    ) -> Result<Vec<Incident>, StoreError> {
+        let readers = &self.inner.readers;
+        readers
+            .read("read incidents", move |c| incidents::page(c, below, limit))
             .await
     }
 
     /// One incident with its timeline and what became of its notifications.
     pub async fn show(&self, number: u64) -> Result<Option<Shown>, StoreError> {
-        let path = self.inner.path.clone();
-        self.call(move |connection| incidents::show(connection, &path, number))
+        let readers = &self.inner.readers;
+        readers
+            .read("read an incident", move |c| incidents::show(c, number))
+            .await
+    }
+
+    /// A page of runs, newest first.
+    pub async fn runs(&self, asked: RunsAsked) -> Result<RunsPage, StoreError> {
+        let readers = &self.inner.readers;
+        readers
+            .read("read the history", move |c| runs::page(c, &asked))
             .await
     }
 
@@ -329,6 +367,8 @@ impl Store {
 
     /// Writes what waits and ends the writer; the file is free for another process when this returns.
     pub async fn close(&self) {
+        // The writer is the last to leave: it tidies up what lies beside the file.
+        self.inner.readers.close().await;
         self.inner.queue.stop();
         self.inner.queue.ended().await;
     }
@@ -344,25 +384,26 @@ impl Store {
     }
 
     /// Runs `work` in one transaction that is on the disk when this returns.
-    async fn write<T: Send + 'static>(
+    async fn write<T: Send + 'static, E: Into<Fault> + 'static>(
         &self,
         doing: &'static str,
-        work: impl FnOnce(&rusqlite::Transaction<'_>, &Path) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.write_then(doing, work, |_| ()).await
     }
 
     /// The same; what it was is then counted, before the outbox is seen without it.
-    async fn write_then<T: Send + 'static>(
+    async fn write_then<T: Send + 'static, E: Into<Fault> + 'static>(
         &self,
         doing: &'static str,
-        work: impl FnOnce(&rusqlite::Transaction<'_>, &Path) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
         count: impl FnOnce(&mut Post) + Send + 'static,
     ) -> Result<T, StoreError> {
-        let path = self.inner.path.clone();
         let queue = Arc::clone(&self.inner.queue);
-        self.call(move |connection| {
-            let result = writer::durably(connection, &path, doing, work);
+        let path = self.inner.path.clone();
+        self.job(move |connection| {
+            let result = writer::durably(connection, work)
+                .map_err(|fault| StoreError::new(&path, doing, fault));
             queue.wrote(result.as_ref().err());
             if result.is_ok() {
                 count(&mut queue.post());
@@ -373,8 +414,20 @@ impl Store {
         .await
     }
 
-    /// Runs `work` on the writer's thread, after what was asked before.
-    async fn call<T: Send + 'static>(
+    /// Runs `work` on the writer's thread, after what was asked before; `doing` follows "can't".
+    async fn call<T: Send + 'static, E: Into<Fault> + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let path = self.inner.path.clone();
+        self.job(move |connection| {
+            work(connection).map_err(|fault| StoreError::new(&path, doing, fault))
+        })
+        .await
+    }
+
+    async fn job<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

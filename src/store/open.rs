@@ -140,7 +140,7 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "open the store", &e);
+    let error = |e: rusqlite::Error| StoreError::new(path, "open the store", e);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -193,7 +193,7 @@ pub(super) fn existing(
 
 /// Refuses a file of a newer version, and one of another program.
 fn check_ours(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
-    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "read the store", &e);
+    let error = |e: rusqlite::Error| StoreError::new(path, "read the store", e);
     let found = schema::version(connection).map_err(error)?;
     let application: i32 = connection
         .query_row("PRAGMA application_id", [], |row| row.get(0))
@@ -222,7 +222,7 @@ fn check_whole(connection: &Connection, path: &Path) -> Result<(), StoreError> {
             .query_row(&format!("PRAGMA quick_check({table})"), [], |row| {
                 row.get(0)
             })
-            .map_err(|e| StoreError::from_sqlite(path, "check the store", &e))?;
+            .map_err(|e| StoreError::new(path, "check the store", e))?;
         if told != "ok" {
             return Err(StoreError::Damaged {
                 path: path.to_owned(),

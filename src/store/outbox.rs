@@ -5,17 +5,17 @@
 //! it is `uncertain`, and whoever sends it looks first.
 
 use crate::domain::spelling::spelled;
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use uuid::Uuid;
 
-use super::error::StoreError;
+use super::error::{Fault, StoreError};
 use super::writer::Queue;
 use super::{Store, document};
 use crate::domain::cell::ReceiverName;
+use crate::domain::keeping::{Due, Post, Settled};
 use crate::domain::notification::{Notification, Reason};
 
 /// Rows read at once for one receiver; a worker comes back for the rest.
@@ -76,72 +76,41 @@ pub struct Thread {
     pub ts: String,
 }
 
-/// What waits in the outbox, and what became of the rest since the start.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Post {
-    /// By receiver; those for whom nothing waits are left out.
-    pub due: Vec<Due>,
-    /// By receiver, outcome and class; bounded.
-    pub settled: Vec<Settled>,
-}
-
-/// What one receiver must still be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    pub receiver: String,
-    pub messages: u64,
-    /// When the first of them may be, or might have been, sent; may lie ahead.
-    pub since: Timestamp,
-}
-
-/// How often tries to one receiver ended in one way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
-    pub receiver: String,
-    /// `sent`, `merged` (told with another), `overtaken` (said by a later one), `retried`, `dead`.
-    pub outcome: &'static str,
-    /// The class of the failure, for `retried` and `dead`.
-    pub class: Option<&'static str>,
-    pub count: u64,
-}
-
 /// Receivers come and go with reloads; more kinds than this are not counted.
 const SETTLED_MAX: usize = 1_000;
 
-impl Post {
-    fn count(
-        &mut self,
-        receiver: &str,
-        outcome: &'static str,
-        class: Option<&'static str>,
-        by: u64,
-    ) {
-        let same =
-            |s: &&mut Settled| s.receiver == receiver && s.outcome == outcome && s.class == class;
-        if let Some(known) = self.settled.iter_mut().find(same) {
-            known.count += by;
-        } else if self.settled.len() < SETTLED_MAX {
-            self.settled.push(Settled {
-                receiver: receiver.to_owned(),
-                outcome,
-                class,
-                count: by,
-            });
-        }
+fn count(
+    post: &mut Post,
+    receiver: &str,
+    outcome: &'static str,
+    class: Option<&'static str>,
+    by: u64,
+) {
+    let same =
+        |s: &&mut Settled| s.receiver == receiver && s.outcome == outcome && s.class == class;
+    if let Some(known) = post.settled.iter_mut().find(same) {
+        known.count += by;
+    } else if post.settled.len() < SETTLED_MAX {
+        post.settled.push(Settled {
+            receiver: receiver.to_owned(),
+            outcome,
+            class,
+            count: by,
+        });
     }
+}
 
-    fn settle(&mut self, receiver: &str, outcome: &Outcome) {
-        match outcome {
-            Outcome::Accepted { merged, .. } => {
-                self.count(receiver, "sent", None, 1);
-                if !merged.is_empty() {
-                    self.count(receiver, "merged", None, merged.len() as u64);
-                }
+fn count_end(post: &mut Post, receiver: &str, outcome: &Outcome) {
+    match outcome {
+        Outcome::Accepted { merged, .. } => {
+            count(post, receiver, "sent", None, 1);
+            if !merged.is_empty() {
+                count(post, receiver, "merged", None, merged.len() as u64);
             }
-            Outcome::Again { class, .. } => self.count(receiver, "retried", Some(class), 1),
-            Outcome::Dead { class, .. } => self.count(receiver, "dead", Some(class), 1),
-            Outcome::Overtaken { .. } => self.count(receiver, "overtaken", None, 1),
         }
+        Outcome::Again { class, .. } => count(post, receiver, "retried", Some(class), 1),
+        Outcome::Dead { class, .. } => count(post, receiver, "dead", Some(class), 1),
+        Outcome::Overtaken { .. } => count(post, receiver, "overtaken", None, 1),
     }
 }
 
@@ -163,7 +132,7 @@ fn due_by_receiver(connection: &Connection) -> rusqlite::Result<Vec<Due>> {
             Ok(Due {
                 receiver: row.get(0)?,
                 messages: row.get::<_, i64>(1)? as u64,
-                since: row
+                due_since: row
                     .get::<_, String>(2)?
                     .parse()
                     .unwrap_or(Timestamp::UNIX_EPOCH),
@@ -215,26 +184,23 @@ pub enum Divert {
 impl Store {
     /// Marks what a stopped or killed worker left in `sending` as uncertain; before workers start.
     pub async fn recover_outbox(&self) -> Result<usize, StoreError> {
-        self.write("recover the outbox", |transaction, path| {
+        self.write("recover the outbox", |transaction| {
             transaction
                 .execute(
                     "UPDATE outbox SET state = 'pending', uncertain = uncertain + 1 WHERE state = 'sending'",
                     [],
                 )
-                .map_err(|e| StoreError::from_sqlite(path, "recover the outbox", &e))
         })
         .await
     }
 
     /// What a receiver must still be told, by incident and in order.
     pub async fn due(&self, receiver: &ReceiverName) -> Result<Vec<Delivery>, StoreError> {
-        let path = self.inner.path.clone();
         let receiver = receiver.as_str().to_owned();
         let queue = std::sync::Arc::clone(&self.inner.queue);
-        self.call(move |connection| {
+        self.call("read the outbox", move |connection| {
             let (rows, unreadable) = read(
                 connection,
-                &path,
                 "receiver = ? AND state IN ('pending', 'sending') ORDER BY incident, lane, sequence, id",
                 &receiver,
             )?;
@@ -245,30 +211,29 @@ impl Store {
                     .execute(
                         "UPDATE outbox SET state = 'dead', error_class = 'unreadable', error = ?, done_us = ? WHERE delivery = ?",
                         params![why, crate::clock::now().as_microsecond(), delivery],
-                    )
-                    .map_err(|e| StoreError::from_sqlite(&path, "mark a notification", &e))?;
-                queue.post().count(&receiver, "dead", Some("unreadable"), 1);
+                    )?;
+                count(
+                    &mut queue.post(),
+                    &receiver,
+                    "dead",
+                    Some("unreadable"),
+                    1,
+                );
                 look(connection, &queue);
             }
-            Ok(rows)
+            Ok::<_, Fault>(rows)
         })
         .await
     }
 
     /// Receivers that have something undelivered, whether or not they still exist.
     pub async fn due_receivers(&self) -> Result<Vec<ReceiverName>, StoreError> {
-        let path = self.inner.path.clone();
-        self.call(move |connection| {
-            let error = |e: rusqlite::Error| StoreError::from_sqlite(&path, "read the outbox", &e);
-            let mut statement = connection
-                .prepare_cached(
-                    "SELECT DISTINCT receiver FROM outbox WHERE state IN ('pending', 'sending')",
-                )
-                .map_err(error)?;
-            let rows = statement
-                .query_map([], |row| row.get::<_, String>(0))
-                .map_err(error)?;
-            rows.map(|r| r.map(|name| ReceiverName::new(&name)).map_err(error))
+        self.call("read the outbox", move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT DISTINCT receiver FROM outbox WHERE state IN ('pending', 'sending')",
+            )?;
+            let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+            rows.map(|r| r.map(|name| ReceiverName::new(&name)))
                 .collect()
         })
         .await
@@ -276,60 +241,38 @@ impl Store {
 
     /// What still has to be sent, and what was given up within the last week.
     pub async fn undelivered(&self) -> Result<Vec<Delivery>, StoreError> {
-        let path = self.inner.path.clone();
-        self.call(move |connection| undelivered(connection, &path, crate::clock::now()))
-            .await
+        self.call("read the outbox", move |connection| {
+            undelivered(connection, crate::clock::now())
+        })
+        .await
     }
 
     /// Where messages about this incident hang, if any arrived yet.
     pub async fn thread(&self, delivery: &Delivery) -> Result<Option<Thread>, StoreError> {
-        let path = self.inner.path.clone();
         let incident = delivery.notification.incident as i64;
         let receiver = delivery.notification.receiver.as_str().to_owned();
         let lane = delivery.lane.clone();
-        self.call(move |connection| {
+        self.call("read the outbox", move |connection| {
             connection
                 .prepare_cached(
                     "SELECT configured, channel, ts FROM threads WHERE incident = ? AND receiver = ? AND lane = ?",
-                )
-                .and_then(|mut statement| {
-                    statement
-                        .query_row(params![incident, receiver, lane], |row| {
-                            Ok(Thread {
-                                configured: row.get(0)?,
-                                channel: row.get(1)?,
-                                ts: row.get(2)?,
-                            })
-                        })
+                )?
+                .query_row(params![incident, receiver, lane], thread)
                         .optional()
-                })
-                .map_err(|e| StoreError::from_sqlite(&path, "read the outbox", &e))
         })
         .await
     }
 
     /// The threads of a receiver whose incidents are open.
     pub async fn open_threads(&self, receiver: &ReceiverName) -> Result<Vec<Thread>, StoreError> {
-        let path = self.inner.path.clone();
         let receiver = receiver.as_str().to_owned();
-        self.call(move |connection| {
-            let error = |e: rusqlite::Error| StoreError::from_sqlite(&path, "read the outbox", &e);
-            let mut statement = connection
-                .prepare_cached(
-                    "SELECT configured, channel, ts FROM threads JOIN incidents ON number = incident
+        self.call("read the outbox", move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT configured, channel, ts FROM threads JOIN incidents ON number = incident
                      WHERE receiver = ? AND state = 'open' ORDER BY incident, lane LIMIT ?",
-                )
-                .map_err(error)?;
-            let rows = statement
-                .query_map(params![receiver, READ_MAX], |row| {
-                    Ok(Thread {
-                        configured: row.get(0)?,
-                        channel: row.get(1)?,
-                        ts: row.get(2)?,
-                    })
-                })
-                .map_err(error)?;
-            rows.map(|row| row.map_err(error)).collect()
+            )?;
+            let rows = statement.query_map(params![receiver, READ_MAX], thread)?;
+            rows.collect()
         })
         .await
     }
@@ -340,21 +283,17 @@ impl Store {
         delivery: &Delivery,
         fallback: &ReceiverName,
     ) -> Result<bool, StoreError> {
-        let path = self.inner.path.clone();
         let incident = delivery.notification.incident as i64;
         let lane = delivery.notification.receiver.as_str().to_owned();
         let fallback = fallback.as_str().to_owned();
-        self.call(move |connection| {
+        self.call("read the outbox", move |connection| {
             connection
                 .prepare_cached(
                     "SELECT coalesce((SELECT reason <> 'resolved' FROM outbox
                          WHERE incident = ? AND receiver = ? AND lane = ? AND state NOT IN ('dead', 'overtaken')
                          ORDER BY sequence DESC, id DESC LIMIT 1), 0)",
-                )
-                .and_then(|mut statement| {
-                    statement.query_row(params![incident, fallback, lane], |row| row.get(0))
-                })
-                .map_err(|e| StoreError::from_sqlite(&path, "read the outbox", &e))
+                )?
+                .query_row(params![incident, fallback, lane], |row| row.get(0))
         })
         .await
     }
@@ -364,45 +303,39 @@ impl Store {
         &self,
         delivery: &Delivery,
     ) -> Result<Option<Reason>, StoreError> {
-        let path = self.inner.path.clone();
         let incident = delivery.notification.incident as i64;
         let receiver = delivery.notification.receiver.as_str().to_owned();
         let lane = delivery.lane.clone();
-        self.call(move |connection| {
+        self.call("read the outbox", move |connection| {
             connection
                 .prepare_cached(
                     "SELECT reason, lane FROM outbox WHERE incident = ? AND receiver = ? AND state = 'accepted'
                          AND reason IN ('opened', 'reopened', 'resolved') ORDER BY done_us DESC, sequence DESC LIMIT 1",
-                )
-                .and_then(|mut statement| {
-                    statement
-                        .query_row(params![incident, receiver], |row| {
+                )?
+                .query_row(params![incident, receiver], |row| {
                             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
                         })
                         .optional()
-                })
                 .map(|told| {
                     let (word, _) = told.filter(|(_, told_in)| *told_in != lane)?;
                     Reason::from_word(&word)
                 })
-                .map_err(|e| StoreError::from_sqlite(&path, "read the outbox", &e))
         })
         .await
     }
 
     /// Notes that a try begins; nothing may be sent before this returned.
     pub async fn sending(&self, deliveries: Vec<Uuid>, now: Timestamp) -> Result<(), StoreError> {
-        self.write("mark a notification", move |transaction, path| {
+        self.write("mark a notification", move |transaction| {
             for delivery in deliveries {
                 transaction
                     .execute(
                         "UPDATE outbox SET state = 'sending', attempts = attempts + 1, last_attempt_us = ?1,
                              first_attempt_us = coalesce(first_attempt_us, ?1) WHERE delivery = ?2",
                         params![now.as_microsecond(), delivery.to_string()],
-                    )
-                    .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))?;
+                    )?;
             }
-            Ok(())
+            Ok::<_, Fault>(())
         })
         .await
     }
@@ -415,14 +348,13 @@ impl Store {
         reasons: &[Reason],
         since: Timestamp,
     ) -> Result<usize, StoreError> {
-        let path = self.inner.path.clone();
         let (receiver, lane) = (receiver.as_str().to_owned(), lane.to_owned());
         let words: Vec<String> = reasons
             .iter()
             .map(|r| format!("'{}'", r.as_str()))
             .collect();
         let words = words.join(", ");
-        self.call(move |connection| {
+        self.call("read the outbox", move |connection| {
             connection
                 .query_row(
                     &format!(
@@ -433,7 +365,6 @@ impl Store {
                     |row| row.get::<_, i64>(0),
                 )
                 .map(|count| count as usize)
-                .map_err(|e| StoreError::from_sqlite(&path, "read the outbox", &e))
         })
         .await
     }
@@ -453,8 +384,8 @@ impl Store {
     /// Notes who is told instead, without a try: the row waits on.
     pub async fn divert(&self, delivery: &Delivery, divert: Divert) -> Result<(), StoreError> {
         let key = Key::of(delivery);
-        self.write("mark a notification", move |transaction, path| {
-            put_divert(transaction, path, &key, divert)
+        self.write("mark a notification", move |transaction| {
+            put_divert(transaction, &key, divert)
         })
         .await?;
         self.outbox_changed();
@@ -478,20 +409,18 @@ impl Store {
             .iter()
             .map(|(key, outcome, _)| (key.receiver.clone(), outcome.clone()))
             .collect();
-        let work = move |transaction: &Transaction<'_>, path: &Path| {
-            let error =
-                |e: rusqlite::Error| StoreError::from_sqlite(path, "mark a notification", &e);
+        let work = move |transaction: &Transaction<'_>| {
             for (key, outcome, divert) in settled {
-                settle(transaction, &key, &outcome, now).map_err(error)?;
+                settle(transaction, &key, &outcome, now)?;
                 if let Some(divert) = divert {
-                    put_divert(transaction, path, &key, divert)?;
+                    put_divert(transaction, &key, divert)?;
                 }
             }
-            Ok(())
+            Ok::<_, Fault>(())
         };
         self.write_then("mark a notification", work, move |post| {
             for (receiver, outcome) in &ends {
-                post.settle(receiver, outcome);
+                count_end(post, receiver, outcome);
             }
         })
         .await?;
@@ -502,26 +431,13 @@ impl Store {
     }
 }
 
-fn put_divert(
-    transaction: &Transaction<'_>,
-    path: &Path,
-    key: &Key,
-    divert: Divert,
-) -> Result<(), StoreError> {
-    transaction
-        .execute(
-            "UPDATE outbox SET diverted = 1 WHERE delivery = ?",
-            [&key.delivery],
-        )
-        .map_err(|e| StoreError::from_sqlite(path, "mark a notification", &e))?;
+fn put_divert(transaction: &Transaction<'_>, key: &Key, divert: Divert) -> Result<(), Fault> {
+    transaction.execute(
+        "UPDATE outbox SET diverted = 1 WHERE delivery = ?",
+        [&key.delivery],
+    )?;
     if let Divert::To { notification, note } = divert {
-        put(
-            transaction,
-            path,
-            &notification,
-            &key.receiver,
-            note.as_deref(),
-        )?;
+        put(transaction, &notification, &key.receiver, note.as_deref())?;
     }
     Ok(())
 }
@@ -606,6 +522,14 @@ fn settle(
     }
 }
 
+fn thread(row: &Row<'_>) -> rusqlite::Result<Thread> {
+    Ok(Thread {
+        configured: row.get(0)?,
+        channel: row.get(1)?,
+        ts: row.get(2)?,
+    })
+}
+
 fn put_thread(
     transaction: &Transaction<'_>,
     key: &Key,
@@ -632,69 +556,51 @@ fn put_thread(
 /// Adds a row; one that is already there stays as it is.
 pub(super) fn put(
     transaction: &Transaction<'_>,
-    path: &Path,
     notification: &Notification,
     lane: &str,
     note: Option<&str>,
-) -> Result<(), StoreError> {
-    let doing = "keep a notification";
-    let briefing =
-        document::write_briefing(&notification.briefing).map_err(|why| StoreError::Io {
-            path: path.to_owned(),
-            doing,
-            why,
-        })?;
+) -> Result<(), Fault> {
     transaction
         .prepare_cached(
             "INSERT OR IGNORE INTO outbox (delivery, incident, sequence, receiver, lane, note, reason, version, briefing, created_at, not_before)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![
-                notification.delivery.to_string(),
-                notification.incident as i64,
-                notification.sequence,
-                notification.receiver.as_str(),
-                lane,
-                note,
-                notification.reason.as_str(),
-                document::VERSION,
-                briefing,
-                notification.created_at.to_string(),
-                notification.not_before.to_string(),
-            ])
-        })
-        .map(drop)
-        .map_err(|e| StoreError::from_sqlite(path, doing, &e))
+        )?
+        .execute(params![
+            notification.delivery.to_string(),
+            notification.incident as i64,
+            notification.sequence,
+            notification.receiver.as_str(),
+            lane,
+            note,
+            notification.reason.as_str(),
+            document::VERSION,
+            document::write(&notification.briefing)?,
+            notification.created_at.to_string(),
+            notification.not_before.to_string(),
+        ])?;
+    Ok(())
 }
 
-pub(super) fn of_incident(
-    connection: &Connection,
-    path: &Path,
-    number: u64,
-) -> Result<Vec<Delivery>, StoreError> {
-    let (rows, _) = read(
+pub(super) fn of_incident(connection: &Connection, number: u64) -> rusqlite::Result<Vec<Delivery>> {
+    read(
         connection,
-        path,
         "incident = ? ORDER BY sequence, id",
         number as i64,
-    )?;
-    Ok(rows)
+    )
+    .map(|(rows, _)| rows)
 }
 
 pub(super) fn undelivered(
     connection: &Connection,
-    path: &Path,
     now: Timestamp,
-) -> Result<Vec<Delivery>, StoreError> {
+) -> rusqlite::Result<Vec<Delivery>> {
     let since = now.checked_sub(DEAD_SHOWN).unwrap_or(Timestamp::MIN);
-    let (rows, _) = read(
+    read(
         connection,
-        path,
         "state IN ('pending', 'sending') OR (state = 'dead' AND done_us >= ?) ORDER BY id",
         since.as_microsecond(),
-    )?;
-    Ok(rows)
+    )
+    .map(|(rows, _)| rows)
 }
 
 /// Rows that can be read, and `(delivery, why)` of those that can't.
@@ -702,25 +608,23 @@ type Rows = (Vec<Delivery>, Vec<(String, String)>);
 
 fn read(
     connection: &Connection,
-    path: &Path,
     filter: &str,
     value: impl rusqlite::ToSql,
-) -> Result<Rows, StoreError> {
-    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "read the outbox", &e);
+) -> rusqlite::Result<Rows> {
     let sql = format!(
         "SELECT delivery, incident, sequence, receiver, lane, note, reason, version, briefing, created_at, not_before,
              state, attempts, first_attempt_us, last_attempt_us, next_us, uncertain, plain, diverted, reference,
              error_class, error
          FROM outbox WHERE {filter} LIMIT {READ_MAX}"
     );
-    let mut statement = connection.prepare_cached(&sql).map_err(error)?;
-    let mut found = statement.query([value]).map_err(error)?;
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query([value])?;
     let mut rows = Vec::new();
     let mut unreadable = Vec::new();
-    while let Some(row) = found.next().map_err(error)? {
+    while let Some(row) = found.next()? {
         match delivery(row) {
             Ok(delivery) => rows.push(delivery),
-            Err(why) => unreadable.push((row.get(0).map_err(error)?, why)),
+            Err(why) => unreadable.push((row.get(0)?, why)),
         }
     }
     Ok((rows, unreadable))
@@ -753,7 +657,7 @@ fn delivery(row: &Row<'_>) -> Result<Delivery, String> {
             receiver: ReceiverName::new(&text("receiver")?),
             created_at: time("created_at")?,
             not_before: time("not_before")?,
-            briefing: document::read_briefing(column(row, "version")?, &text("briefing")?)?,
+            briefing: document::read(column(row, "version")?, &text("briefing")?)?,
         },
         lane: text("lane")?,
         note: column(row, "note")?,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::error::StoreError;
+use super::error::{Fault, StoreError};
 use super::incidents::{self, Open, Shown};
 use super::outbox::{self, Delivery};
 use super::{open, runs, silences};
@@ -34,38 +34,39 @@ impl Reader {
 
     /// Open incidents, those resolved within the last day, and the next free number.
     pub fn load_open(&self) -> Result<Open, StoreError> {
-        incidents::load_open(&self.connection, &self.path, crate::clock::now())
+        self.read("read incidents", |c| {
+            incidents::load_open(c, &self.path, crate::clock::now())
+        })
     }
 
     /// The newest incidents, newest first.
     pub fn list(&self, limit: usize) -> Result<Vec<Incident>, StoreError> {
-        incidents::list(&self.connection, &self.path, limit)
+        self.read("read incidents", |c| incidents::page(c, None, limit))
     }
 
     /// One incident with its timeline and what became of its notifications.
     pub fn show(&self, number: u64) -> Result<Option<Shown>, StoreError> {
-        incidents::show(&self.connection, &self.path, number)
+        self.read("read an incident", |c| incidents::show(c, number))
     }
 
     /// What was kept under a name with [`super::Store::keep_note`].
     pub fn note(&self, name: &str) -> Result<Option<String>, StoreError> {
-        self.connection
-            .query_row("SELECT text FROM notes WHERE name = ?", [name], |row| {
+        self.read("read the store", |c| {
+            c.query_row("SELECT text FROM notes WHERE name = ?", [name], |row| {
                 row.get(0)
             })
             .optional()
-            .map_err(|e| StoreError::from_sqlite(&self.path, "read the store", &e))
+        })
     }
 
     /// Every cell that ever ran, as far as history goes back, in the order of tables.
     pub fn cells(&self) -> Result<Vec<CellKey>, StoreError> {
-        runs::cells(&self.connection)
-            .map_err(|e| StoreError::from_sqlite(&self.path, "read the history", &e))
+        self.read("read the history", runs::cells)
     }
 
     /// The newest run of each of `cells` since a time; cells without one are left out.
     pub fn latest(&self, cells: &[CellKey], since: Timestamp) -> Result<Vec<PastRun>, StoreError> {
-        runs::latest(&self.connection, &self.path, cells, since)
+        self.read("read the history", |c| runs::latest(c, cells, since))
     }
 
     /// Hands the runs of `cells` between two times to `seen`, newest first, until it has enough.
@@ -78,22 +79,34 @@ impl Reader {
         until: Timestamp,
         seen: impl FnMut(PastRun) -> ControlFlow<()>,
     ) -> Result<bool, StoreError> {
-        runs::newest_first(&self.connection, &self.path, cells, from, until, seen)
+        self.read("read the history", |c| {
+            runs::newest_first(c, cells, from, until, seen)
+        })
     }
 
     /// Every silence that is kept, over or in force, by number.
     pub fn silences(&self) -> Result<Vec<Silence>, StoreError> {
-        silences::all(&self.connection, &self.path)
+        self.read("read silences", silences::all)
     }
 
     /// What still has to be sent, and what was given up within the last week.
     pub fn undelivered(&self) -> Result<Vec<Delivery>, StoreError> {
-        outbox::undelivered(&self.connection, &self.path, crate::clock::now())
+        self.read("read the outbox", |c| {
+            outbox::undelivered(c, crate::clock::now())
+        })
+    }
+
+    fn read<T, E: Into<Fault>>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, StoreError> {
+        work(&self.connection).map_err(|fault| StoreError::new(&self.path, doing, fault))
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "read the store", &e);
+pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let error = |e: rusqlite::Error| StoreError::new(path, "read the store", e);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(error)?;
     connection

@@ -1,39 +1,75 @@
 //! Runs of some cells, newest first: for questions about the last minutes, or about the time of an incident.
 //!
-//! Days in progress have no index by cell (see `history`), so rows are walked backwards in the order of
-//! writing, which is nearly that of time. Where the walk begins is found by halving, and it ends at a bound:
-//! a question never reads a whole store.
+//! A day's rows lie in the order of time, so a question reads the rows of its time and no others. It ends at
+//! a bound, and can go on from there: a question never reads a whole store at once.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::path::Path;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
+use serde::{Deserialize, Serialize};
 
-use super::error::StoreError;
-use super::history::{days, table};
+use super::error::Fault;
+use super::history::{PLACE_MAX, days, row, table};
 use crate::domain::cell::CellKey;
 use crate::domain::past::PastRun;
 use crate::domain::verdict::Kind;
 
 /// Rows walked over for one question; a second or so.
-const ROWS_MAX: i64 = 2_000_000;
-/// More cells are not listed in the question, whose length is bounded; rows of others are then passed over.
-const LISTED_MAX: usize = 10_000;
-/// A run is written when it ends and dated when it began: rows are out of order by at most its timeout.
-const DISORDER: Duration = Duration::from_secs(10 * 60);
+const ROWS_MAX: u32 = 2_000_000;
+
+/// What is asked of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunsAsked {
+    /// Empty: every cell.
+    pub cells: Vec<CellKey>,
+    /// Both inclusive, UTC.
+    pub from: Timestamp,
+    pub until: Timestamp,
+    /// Where the page before ended; `None`: the first.
+    pub after: Option<Cursor>,
+    /// Runs on the page.
+    pub limit: usize,
+}
+
+/// Runs, newest first, and where the next page begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunsPage {
+    /// Fewer than asked for when a bound on work was met, perhaps none.
+    pub runs: Vec<PastRun>,
+    /// `None`: there are no more.
+    pub next: Option<Cursor>,
+}
+
+/// A place in the history, behind the last run that was seen; only the store knows what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    at: Timestamp,
+    row: i64,
+}
+
+/// How a walk ended.
+enum Walked {
+    All,
+    /// The caller had enough, or the bound was met.
+    Until(Cursor, Why),
+}
+
+#[derive(PartialEq)]
+enum Why {
+    Enough,
+    Bound,
+}
 
 /// The newest run of each of `cells` since a time.
 pub(super) fn latest(
     connection: &Connection,
-    path: &Path,
     cells: &[CellKey],
     since: Timestamp,
-) -> Result<Vec<PastRun>, StoreError> {
+) -> rusqlite::Result<Vec<PastRun>> {
     let mut found: HashMap<CellKey, PastRun> = HashMap::new();
-    newest_first(connection, path, cells, since, Timestamp::MAX, |run| {
+    newest_first(connection, cells, since, Timestamp::MAX, |run| {
         found.entry(run.cell.clone()).or_insert(run);
         if found.len() == cells.len() {
             ControlFlow::Break(())
@@ -47,97 +83,110 @@ pub(super) fn latest(
 /// Hands the runs of `cells` to `seen`, newest first; whether all of them were looked at or `seen` had enough.
 pub(super) fn newest_first(
     connection: &Connection,
-    path: &Path,
     cells: &[CellKey],
     from: Timestamp,
     until: Timestamp,
     seen: impl FnMut(PastRun) -> ControlFlow<()>,
-) -> Result<bool, StoreError> {
-    walk(connection, cells, from, until, seen)
-        .map_err(|e| StoreError::from_sqlite(path, "read the history", &e))
+) -> rusqlite::Result<bool> {
+    let ids = ids(connection, cells)?;
+    let walked = walk(connection, &ids, from, until, None, seen)?;
+    Ok(!matches!(walked, Walked::Until(_, Why::Bound)))
+}
+
+pub(super) fn page(connection: &Connection, asked: &RunsAsked) -> Result<RunsPage, Fault> {
+    let ids = if asked.cells.is_empty() {
+        ids(connection, &cells(connection)?)?
+    } else {
+        ids(connection, &asked.cells)?
+    };
+    let mut runs = Vec::new();
+    let walked = walk(
+        connection,
+        &ids,
+        asked.from,
+        asked.until,
+        asked.after,
+        |run| {
+            runs.push(run);
+            if runs.len() >= asked.limit {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        },
+    )?;
+    let next = match walked {
+        Walked::All => None,
+        Walked::Until(cursor, _) => Some(cursor),
+    };
+    Ok(RunsPage { runs, next })
 }
 
 fn walk(
     connection: &Connection,
-    cells: &[CellKey],
+    ids: &HashMap<i64, CellKey>,
     from: Timestamp,
     until: Timestamp,
+    after: Option<Cursor>,
     mut seen: impl FnMut(PastRun) -> ControlFlow<()>,
-) -> rusqlite::Result<bool> {
-    let ids = ids(connection, cells)?;
+) -> rusqlite::Result<Walked> {
     if ids.is_empty() {
-        return Ok(true);
+        return Ok(Walked::All);
     }
-    let filter = if ids.len() > LISTED_MAX {
-        String::new()
-    } else {
-        let list = ids.keys().map(i64::to_string).collect::<Vec<_>>().join(",");
-        format!("AND cell IN ({list})")
-    };
-    let (first, last) = (table(from), table(until));
-    let disorder = DISORDER.as_micros() as i64;
+    let (first, last) = (table(from), table(after.map_or(until, |c| until.min(c.at))));
     let mut left = ROWS_MAX;
     for day in days(connection)?.into_iter().rev() {
         if day > last || day < first {
             continue;
         }
-        let low = row_at(connection, &day, from.as_microsecond() - disorder)?;
-        let high = row_at(
-            connection,
-            &day,
-            until.as_microsecond().saturating_add(disorder),
-        )?;
-        let start = low.max(high.saturating_sub(left));
-        let mut statement = connection.prepare(&format!(
-            "SELECT at_us, cell, kind, status, vendor, code, reference_id FROM {day} NOT INDEXED
-             WHERE rowid >= ? AND rowid < ? AND at_us >= ? AND at_us <= ? {filter}
-             ORDER BY rowid DESC"
-        ))?;
-        let mut rows =
-            statement.query([start, high, from.as_microsecond(), until.as_microsecond()])?;
-        while let Some(row) = rows.next()? {
-            if let Some(run) = past_run(row, &ids)?
-                && seen(run).is_break()
-            {
-                return Ok(true);
+        let after = after.filter(|after| table(after.at) == day);
+        let by_time = lies_by_time(connection, &day)?;
+        let (mut until, mut end) = (until, row(until, PLACE_MAX));
+        if let Some(after) = after {
+            if by_time {
+                end = end.min(after.row - 1);
+            } else {
+                until = until.min(after.at);
             }
         }
-        if start > low {
-            return Ok(false);
+        let order = if by_time {
+            "AND rowid >= ?3 AND rowid <= ?4 ORDER BY rowid DESC"
+        } else {
+            "AND ?3 <= ?4 ORDER BY at_us DESC, rowid DESC"
+        };
+        let mut statement = connection.prepare(&format!(
+            "SELECT rowid, at_us, cell, kind, status, vendor, code, reference_id FROM {day} NOT INDEXED
+             WHERE at_us >= ?1 AND at_us <= ?2 {order}"
+        ))?;
+        let (from_us, until_us) = (from.as_microsecond(), until.as_microsecond());
+        let mut rows = statement.query([from_us, until_us, row(from, 0), end])?;
+        while let Some(found) = rows.next()? {
+            let cursor = Cursor {
+                at: Timestamp::from_microsecond(found.get(1)?).unwrap_or(Timestamp::MIN),
+                row: found.get(0)?,
+            };
+            if !by_time && after.is_some_and(|a| (cursor.at, cursor.row) >= (a.at, a.row)) {
+                continue;
+            }
+            if let Some(run) = past_run(found, cursor.at, ids)?
+                && seen(run).is_break()
+            {
+                return Ok(Walked::Until(cursor, Why::Enough));
+            }
+            left -= 1;
+            if left == 0 {
+                return Ok(Walked::Until(cursor, Why::Bound));
+            }
         }
-        left -= high - start;
     }
-    Ok(true)
+    Ok(Walked::All)
 }
 
-/// The first row of a day written at or after `at_us`; one behind the last when there is none.
-fn row_at(connection: &Connection, day: &str, at_us: i64) -> rusqlite::Result<i64> {
-    let edge = |order: &str| {
-        connection
-            .query_row(
-                &format!("SELECT rowid FROM {day} ORDER BY rowid {order} LIMIT 1"),
-                [],
-                |row| row.get::<_, i64>(0),
-            )
-            .optional()
-    };
-    let (Some(mut low), Some(last)) = (edge("ASC")?, edge("DESC")?) else {
-        return Ok(0);
-    };
-    let mut high = last + 1;
-    let mut statement = connection.prepare(&format!(
-        "SELECT at_us FROM {day} WHERE rowid >= ? ORDER BY rowid LIMIT 1"
-    ))?;
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let at: Option<i64> = statement.query_row([middle], |row| row.get(0)).optional()?;
-        if at.is_some_and(|at| at < at_us) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
+/// Whether the rows of a day lie in the order of time; those of former formats lie as they were written.
+fn lies_by_time(connection: &Connection, day: &str) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM pragma_table_info(?) WHERE name = 'id'")?
+        .exists([day])
 }
 
 /// Every cell that the store knows.
@@ -175,27 +224,34 @@ fn ids(connection: &Connection, cells: &[CellKey]) -> rusqlite::Result<HashMap<i
     Ok(ids)
 }
 
-/// `None` for a row that a newer program wrote in words unknown here.
-fn past_run(row: &Row<'_>, ids: &HashMap<i64, CellKey>) -> rusqlite::Result<Option<PastRun>> {
-    let (cell, kind): (i64, String) = (row.get(1)?, row.get(2)?);
-    let at = Timestamp::from_microsecond(row.get(0)?).ok();
-    let (Some(at), Some(cell), Some(kind)) = (at, ids.get(&cell), Kind::from_word(&kind)) else {
+/// `None` for a row of another cell, and for one that a newer program wrote in words unknown here.
+fn past_run(
+    row: &Row<'_>,
+    at: Timestamp,
+    ids: &HashMap<i64, CellKey>,
+) -> rusqlite::Result<Option<PastRun>> {
+    let Some(cell) = ids.get(&row.get(2)?) else {
+        return Ok(None);
+    };
+    let kind: String = row.get(3)?;
+    let Some(kind) = Kind::from_word(&kind) else {
         return Ok(None);
     };
     Ok(Some(PastRun {
         cell: cell.clone(),
         at,
         kind,
-        status: row.get(3)?,
-        vendor: row.get(4)?,
-        code: row.get(5)?,
-        reference_id: row.get(6)?,
+        status: row.get(4)?,
+        vendor: row.get(5)?,
+        code: row.get(6)?,
+        reference_id: row.get(7)?,
     }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::schema;
 
     fn store() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
@@ -208,19 +264,26 @@ mod tests {
         connection
     }
 
-    fn put(connection: &Connection, day: &str, rows: &[(&str, i64, &str)]) {
-        connection
-            .execute_batch(&format!(
-                "CREATE TABLE IF NOT EXISTS {day} (at_us INTEGER, cell INTEGER, kind TEXT, status INTEGER,
-                 vendor TEXT, code TEXT, reference_id TEXT)"
-            ))
-            .unwrap();
-        for (at, cell, kind) in rows {
-            let at: Timestamp = at.parse().unwrap();
+    /// Runs in the order of writing, into a day as it is made now or as a former format made it.
+    fn put(connection: &Connection, day: &str, former: bool, rows: &[(&str, i64, &str)]) {
+        let sql = schema::day(day);
+        let sql = if former {
+            sql.replace("id INTEGER PRIMARY KEY,", "")
+        } else {
+            sql
+        };
+        connection.execute_batch(&sql).unwrap();
+        for (place, (time, cell, kind)) in rows.iter().enumerate() {
+            let time = at(time);
+            let id = (!former).then(|| row(time, place as u32));
             connection
                 .execute(
-                    &format!("INSERT INTO {day} VALUES (?, ?, ?, 403, 'cloudflare', '1010', 'r')"),
-                    rusqlite::params![at.as_microsecond(), cell, kind],
+                    &format!(
+                        "INSERT INTO {day} (rowid, at_us, cell, kind, status, vendor, code, reference_id,
+                             purpose, late_us, took_us, maker)
+                         VALUES (?, ?, ?, ?, 403, 'cloudflare', '1010', 'r', '', 0, 0, '')"
+                    ),
+                    rusqlite::params![id, time.as_microsecond(), cell, kind],
                 )
                 .unwrap();
         }
@@ -241,100 +304,105 @@ mod tests {
 
     #[test]
     fn the_newest_of_each_over_midnight() {
-        let connection = store();
-        put(
-            &connection,
-            "observations_20210228",
-            &[
-                ("2021-02-28T23:00:00Z", 7, "pass"),
-                ("2021-02-28T23:59:00Z", 7, "edge_block"),
-                ("2021-02-28T23:58:00Z", 8, "pass"),
-            ],
-        );
-        put(
-            &connection,
-            "observations_20210301",
-            &[
-                ("2021-03-01T00:01:00Z", 7, "timeout"),
-                ("2021-03-01T00:02:00Z", 7, "a_word_of_tomorrow"),
-            ],
-        );
-        let found = |since: &str| -> Vec<(String, Kind)> {
-            let cells = [cell("a"), cell("b"), cell("never ran")];
-            latest(&connection, Path::new("x"), &cells, at(since))
-                .unwrap()
-                .into_iter()
-                .map(|run| (run.cell.client.to_string(), run.kind))
-                .collect()
-        };
-        let row = |client: &str, kind| (client.to_owned(), kind);
-        assert_eq!(
-            found("2021-02-28T00:00:00Z"),
-            [row("a", Kind::Timeout), row("b", Kind::Pass)]
-        );
-        assert_eq!(
-            found("2021-02-28T23:58:00Z"),
-            [row("a", Kind::Timeout), row("b", Kind::Pass)]
-        );
-        assert_eq!(found("2021-02-28T23:58:01Z"), [row("a", Kind::Timeout)]);
-        assert_eq!(found("2021-03-01T00:01:01Z"), []);
-        assert_eq!(found("2021-03-02T00:00:00Z"), []);
+        for former in [false, true] {
+            let connection = store();
+            put(
+                &connection,
+                "observations_20210228",
+                former,
+                &[
+                    ("2021-02-28T23:59:00Z", 7, "edge_block"),
+                    // Hours late.
+                    ("2021-02-28T20:00:00Z", 7, "pass"),
+                    ("2021-02-28T23:58:00Z", 8, "pass"),
+                ],
+            );
+            put(
+                &connection,
+                "observations_20210301",
+                false,
+                &[
+                    ("2021-03-01T00:01:00Z", 7, "timeout"),
+                    ("2021-03-01T00:02:00Z", 7, "a_word_of_tomorrow"),
+                ],
+            );
+            let found = |since: &str| -> Vec<(String, Kind)> {
+                let cells = [cell("a"), cell("b"), cell("never ran")];
+                let found = latest(&connection, &cells, at(since)).unwrap().into_iter();
+                found
+                    .map(|run| (run.cell.client.to_string(), run.kind))
+                    .collect()
+            };
+            let row = |client: &str, kind| (client.to_owned(), kind);
+            let both = [row("a", Kind::Timeout), row("b", Kind::Pass)];
+            assert_eq!(found("2021-02-28T00:00:00Z"), both);
+            assert_eq!(found("2021-02-28T23:58:00Z"), both);
+            assert_eq!(found("2021-02-28T23:58:01Z"), both[..1]);
+            assert_eq!(found("2021-03-01T00:01:01Z"), []);
+            assert_eq!(found("2021-03-02T00:00:00Z"), []);
+        }
     }
 
     #[test]
-    fn the_walk_begins_where_the_time_is() {
-        let connection = store();
-        let rows: Vec<(String, i64, &str)> = (0..24)
-            .flat_map(|hour| {
-                [0, 30].map(|minute| (format!("2021-02-28T{hour:02}:{minute:02}:00Z"), 7, "pass"))
-            })
-            .collect();
-        let rows: Vec<(&str, i64, &str)> =
-            rows.iter().map(|(t, c, k)| (t.as_str(), *c, *k)).collect();
-        put(&connection, "observations_20210228", &rows);
-        // Rows of the beginning may be gone already.
-        connection
-            .execute("DELETE FROM observations_20210228 WHERE rowid <= 5", [])
-            .unwrap();
-        let walked = |from: &str, until: &str| {
-            let mut seen = Vec::new();
-            let complete = newest_first(
-                &connection,
-                Path::new("x"),
-                &[cell("a")],
-                at(from),
-                at(until),
-                |run| {
-                    seen.push(run.at.strftime("%H:%M").to_string());
-                    ControlFlow::Continue(())
-                },
+    fn late_rows_stand_where_their_time_is() {
+        for former in [false, true] {
+            let connection = store();
+            let mut rows: Vec<(String, i64, &str)> = (0..48)
+                .map(|half| {
+                    let (hour, minute) = (half / 2, half % 2 * 30);
+                    (format!("2021-02-28T{hour:02}:{minute:02}:00Z"), 7, "pass")
+                })
+                .collect();
+            // An agent was away from half past three on, and brings what it spooled in the evening.
+            rows[7..].rotate_left(20);
+            let rows: Vec<(&str, i64, &str)> =
+                rows.iter().map(|(t, c, k)| (t.as_str(), *c, *k)).collect();
+            put(&connection, "observations_20210228", former, &rows);
+            let asked = |from: &str, until: &str, limit| RunsAsked {
+                cells: vec![cell("a")],
+                from: at(from),
+                until: at(until),
+                after: None,
+                limit,
+            };
+            let times = |runs: &[PastRun]| -> String {
+                let times = runs.iter().map(|r| r.at.strftime("%H:%M").to_string());
+                times.collect::<Vec<_>>().join(" ")
+            };
+            let walked = |from: &str, until: &str| {
+                let page = page(&connection, &asked(from, until, 100)).unwrap();
+                assert_eq!(page.next, None);
+                times(&page.runs)
+            };
+            assert_eq!(
+                walked("2021-02-28T11:30:00Z", "2021-02-28T13:00:00Z"),
+                "13:00 12:30 12:00 11:30"
             );
-            assert!(complete.unwrap());
-            seen.join(" ")
-        };
-        assert_eq!(
-            walked("2021-02-28T11:30:00Z", "2021-02-28T13:00:00Z"),
-            "13:00 12:30 12:00 11:30"
-        );
-        assert_eq!(
-            walked("2021-02-27T00:00:00Z", "2021-02-28T03:10:00Z"),
-            "03:00 02:30"
-        );
-        assert_eq!(
-            walked("2021-02-28T23:10:00Z", "2021-03-09T00:00:00Z"),
-            "23:30"
-        );
-        assert_eq!(walked("2021-02-28T23:31:00Z", "2021-03-09T00:00:00Z"), "");
-        let row = |time: &str| {
-            row_at(
-                &connection,
-                "observations_20210228",
-                at(time).as_microsecond(),
-            )
-            .unwrap()
-        };
-        assert_eq!(row("2021-02-28T00:00:00Z"), 6, "the first that is left");
-        assert_eq!(row("2021-02-28T12:00:00Z"), 25);
-        assert_eq!(row("2021-02-28T23:59:00Z"), 49, "behind the last");
+            assert_eq!(
+                walked("2021-02-27T00:00:00Z", "2021-02-28T03:10:00Z"),
+                "03:00 02:30 02:00 01:30 01:00 00:30 00:00"
+            );
+            assert_eq!(
+                walked("2021-02-28T23:10:00Z", "2021-03-09T00:00:00Z"),
+                "23:30"
+            );
+            assert_eq!(walked("2021-02-28T23:31:00Z", "2021-03-09T00:00:00Z"), "");
+
+            // Pages are cut anywhere, and leave nothing out.
+            let mut asked = RunsAsked {
+                cells: Vec::new(),
+                ..asked("2021-02-28T22:00:00Z", "2021-02-28T23:30:00Z", 3)
+            };
+            let mut pages = Vec::new();
+            loop {
+                let page = page(&connection, &asked).unwrap();
+                pages.push(times(&page.runs));
+                asked.after = page.next;
+                if page.next.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(pages, ["23:30 23:00 22:30", "22:00"]);
+        }
     }
 }

@@ -1,16 +1,46 @@
 //! The tables, as numbered steps.
 //!
 //! `PRAGMA user_version` counts the steps a file has seen. A step is never edited once released: a change
-//! is a new step. Tables of observations are not here, one is made for each UTC day (see `history`).
+//! is a new step. Observations have a table for each UTC day: [`day`] says how one is made now, and a step
+//! for each day brings those that are there to the same columns.
 
 use rusqlite::{Connection, TransactionBehavior};
+
+use super::history::days;
 
 /// "edgw" in ASCII; tells our files from other people's.
 pub(super) const APPLICATION_ID: i32 = 0x6564_6777;
 
-const STEPS: &[&str] = &[
+enum Step {
+    Once(&'static str),
+    /// For each table of observations, in place of `{day}`.
+    EachDay(&'static str),
+}
+
+/// Makes the table of a day. Rows are kept and read by columns' names; a column that is added here needs a
+/// step for the days that are there.
+///
+/// `id` is the run's time and a number (see `history::row`), so that rows lie in the order of time however
+/// late they come. `site` is where it ran; null: here. Days of the first five formats have no `id`: their
+/// rows lie in the order of writing.
+pub(super) fn day(name: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {name} (
+            id INTEGER PRIMARY KEY,
+            at_us INTEGER NOT NULL, cell INTEGER NOT NULL, purpose TEXT NOT NULL,
+            late_us INTEGER NOT NULL, took_us INTEGER NOT NULL,
+            dns_us INTEGER, connect_us INTEGER, tls_us INTEGER, first_byte_us INTEGER, transfer_us INTEGER,
+            kind TEXT NOT NULL, maker TEXT NOT NULL, status INTEGER, remote TEXT, failure TEXT,
+            vendor TEXT, rule TEXT, code TEXT, reference_id TEXT, body_sha256 TEXT,
+            site TEXT
+        ) STRICT"
+    )
+}
+
+const STEPS: &[Step] = &[
     // 1: cells, bodies of failures, incidents with their timeline, the outbox.
-    "
+    Step::Once(
+        "
     CREATE TABLE cells (
         id INTEGER PRIMARY KEY,
         probe TEXT NOT NULL, egress TEXT NOT NULL, client TEXT NOT NULL, credential TEXT NOT NULL,
@@ -74,15 +104,19 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (incident, receiver, lane)
     ) STRICT;
     ",
+    ),
     // 2: short texts that replace each other, such as what the daemon last said of itself.
-    "
+    Step::Once(
+        "
     CREATE TABLE notes (
         name TEXT PRIMARY KEY,
         text TEXT NOT NULL
     ) STRICT;
     ",
+    ),
     // 3: summaries of many incidents, and when a receiver was last told something that is no incident.
-    "
+    Step::Once(
+        "
     CREATE TABLE storms (
         id INTEGER PRIMARY KEY,
         delivery TEXT NOT NULL UNIQUE,
@@ -105,16 +139,20 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (receiver, what)
     ) STRICT;
     ",
+    ),
     // 4: what is remembered of the fronts of hosts and of our own side.
-    "
+    Step::Once(
+        "
     CREATE TABLE surroundings (
         name TEXT PRIMARY KEY,
         at_us INTEGER NOT NULL,
         version INTEGER NOT NULL, document TEXT NOT NULL
     ) STRICT;
     ",
+    ),
     // 5: silences, and what people ask of a daemon from another process.
-    "
+    Step::Once(
+        "
     CREATE TABLE silences (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         until_us INTEGER NOT NULL,
@@ -129,6 +167,9 @@ const STEPS: &[&str] = &[
         answer TEXT
     ) STRICT;
     ",
+    ),
+    // 6: where a run was made.
+    Step::EachDay("ALTER TABLE {day} ADD COLUMN site TEXT"),
 ];
 
 /// The format this program writes.
@@ -147,9 +188,62 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for step in STEPS.iter().skip(seen as usize) {
-        transaction.execute_batch(step)?;
+        match step {
+            Step::Once(sql) => transaction.execute_batch(sql)?,
+            Step::EachDay(sql) => {
+                for day in days(&transaction)? {
+                    transaction.execute_batch(&sql.replace("{day}", &day))?;
+                }
+            }
+        }
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", KNOWN)?;
     transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the first five formats made it.
+    const FORMER_DAY: &str = "CREATE TABLE observations_20210228 (
+        at_us INTEGER NOT NULL, cell INTEGER NOT NULL, purpose TEXT NOT NULL,
+        late_us INTEGER NOT NULL, took_us INTEGER NOT NULL,
+        dns_us INTEGER, connect_us INTEGER, tls_us INTEGER, first_byte_us INTEGER, transfer_us INTEGER,
+        kind TEXT NOT NULL, maker TEXT NOT NULL, status INTEGER, remote TEXT, failure TEXT,
+        vendor TEXT, rule TEXT, code TEXT, reference_id TEXT, body_sha256 TEXT
+    ) STRICT";
+
+    #[test]
+    fn days_that_are_there_get_the_columns_of_new_ones() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for step in &STEPS[..5] {
+            let Step::Once(sql) = step else {
+                panic!("the first five are for the whole file");
+            };
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.execute_batch(FORMER_DAY).unwrap();
+        connection.pragma_update(None, "user_version", 5).unwrap();
+        migrate(&mut connection).unwrap();
+        connection
+            .execute_batch(&day("observations_20210301"))
+            .unwrap();
+        let columns = |day: &str| -> Vec<(String, String, bool)> {
+            connection
+                .prepare(
+                    "SELECT name, type, \"notnull\" FROM pragma_table_info(?) WHERE name <> 'id'",
+                )
+                .unwrap()
+                .query_map([day], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .unwrap()
+                .collect::<Result<_, _>>()
+                .unwrap()
+        };
+        let new = columns("observations_20210301");
+        assert!(new.len() > 20);
+        assert_eq!(columns("observations_20210228"), new);
+        migrate(&mut connection).unwrap();
+    }
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 use super::Store;
-use super::error::StoreError;
+use super::error::{Fault, StoreError};
 use super::outbox::{Delivery, Thread};
 use crate::domain::cell::ReceiverName;
 use crate::domain::notification::Member;
@@ -48,21 +48,15 @@ impl Store {
         let incident = delivery.notification.incident as i64;
         let receiver = delivery.notification.receiver.as_str().to_owned();
         let lane = delivery.lane.clone();
-        let path = self.inner.path.clone();
-        self.call(move |connection| {
-            let error = |e: rusqlite::Error| StoreError::from_sqlite(&path, "read a summary", &e);
+        self.call("read a summary", move |connection| {
             let id: Option<i64> = connection
                 .prepare_cached(
                     "SELECT storm FROM storm_members WHERE incident = ? AND receiver = ? AND lane = ?",
-                )
-                .and_then(|mut s| {
-                    s.query_row(params![incident, receiver, lane], |row| row.get(0))
-                        .optional()
-                })
-                .map_err(error)?;
+                )?
+                .query_row(params![incident, receiver, lane], |row| row.get(0))
+                        .optional()?;
             id.map(|id| storm(connection, id))
                 .transpose()
-                .map_err(error)
         })
         .await
     }
@@ -74,19 +68,13 @@ impl Store {
         lane: &str,
     ) -> Result<Option<Storm>, StoreError> {
         let (receiver, lane) = (receiver.as_str().to_owned(), lane.to_owned());
-        let path = self.inner.path.clone();
-        self.call(move |connection| {
-            let error = |e: rusqlite::Error| StoreError::from_sqlite(&path, "read a summary", &e);
-            let id: Option<i64> = connection
-                .query_row(
-                    "SELECT max(id) FROM storms WHERE receiver = ? AND lane = ?",
-                    params![receiver, lane],
-                    |row| row.get(0),
-                )
-                .map_err(error)?;
-            id.map(|id| storm(connection, id))
-                .transpose()
-                .map_err(error)
+        self.call("read a summary", move |connection| {
+            let id: Option<i64> = connection.query_row(
+                "SELECT max(id) FROM storms WHERE receiver = ? AND lane = ?",
+                params![receiver, lane],
+                |row| row.get(0),
+            )?;
+            id.map(|id| storm(connection, id)).transpose()
         })
         .await
     }
@@ -105,8 +93,7 @@ impl Store {
     ) -> Result<Storm, StoreError> {
         let (receiver, lane) = (receiver.as_str().to_owned(), lane.to_owned());
         let at = now.as_microsecond();
-        self.write("keep a summary", move |transaction, path| {
-            let work = || -> rusqlite::Result<Storm> {
+        self.write("keep a summary", move |transaction| {
                 let id = match to {
                     Joined::To(id) => id,
                     Joined::New(delivery) => {
@@ -140,23 +127,20 @@ impl Store {
                     "UPDATE storms SET tried_us = coalesce(tried_us, ?1), last_us = CASE WHEN ?2 THEN ?1 ELSE last_us END WHERE id = ?3",
                     params![at, joins, id],
                 )?;
-                Ok(found)
-            };
-            work().map_err(|e| StoreError::from_sqlite(path, "keep a summary", &e))
+                Ok::<_, Fault>(found)
         })
         .await
     }
 
     /// Notes where a summary stands.
     pub async fn storm_posted(&self, id: i64, thread: Thread) -> Result<(), StoreError> {
-        self.write("keep a summary", move |transaction, path| {
+        self.write("keep a summary", move |transaction| {
             transaction
                 .execute(
                     "UPDATE storms SET configured = ?, channel = ?, ts = ? WHERE id = ?",
                     params![thread.configured, thread.channel, thread.ts, id],
                 )
                 .map(drop)
-                .map_err(|e| StoreError::from_sqlite(path, "keep a summary", &e))
         })
         .await
     }

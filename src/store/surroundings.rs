@@ -2,24 +2,15 @@
 //!
 //! A row that a later version can't read is left out: what was normal is then learned anew.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
-use serde::{Deserialize, Serialize};
 
-use super::error::StoreError;
-use super::outbox;
-use crate::domain::cell::{ClientName, EgressName};
-use crate::domain::fingerprint::{Drift, DriftKind, Fingerprint};
-use crate::domain::surroundings::{
-    ClientFace, KnownFront, KnownPrint, Learned, Memory, OurSide, Own, OwnChange, SeenAddress,
-};
+use super::error::Fault;
+use super::{document, outbox};
+use crate::domain::surroundings::{KnownFront, Learned, Memory};
 
-/// Shape of the documents below.
-const VERSION: i64 = 1;
 /// The row about ourselves; hosts have `front <host>`.
 const OURS: &str = "ours";
 const FRONT: &str = "front ";
@@ -29,62 +20,38 @@ pub(super) const KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Writes what was learned; again, it changes nothing.
 pub(super) fn put(
     transaction: &Transaction<'_>,
-    path: &Path,
     learned: &Learned,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    let doing = "keep what was learned";
-    let put = |name: &str, document: Result<String, serde_json::Error>| {
-        let document = document.map_err(|e| StoreError::Io {
-            path: path.to_owned(),
-            doing,
-            why: e.to_string(),
-        })?;
+) -> Result<(), Fault> {
+    let put = |name: &str, document: String| {
         transaction
             .prepare_cached(
                 "INSERT OR REPLACE INTO surroundings (name, at_us, version, document) VALUES (?, ?, ?, ?)",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![name, now.as_microsecond(), VERSION, document])
-            })
-            .map(drop)
-            .map_err(|e| StoreError::from_sqlite(path, doing, &e))
+            )?
+            .execute(params![name, now.as_microsecond(), document::VERSION, document])
     };
     for front in &learned.memory.fronts {
         let name = format!("{FRONT}{}", front.host);
-        put(&name, serde_json::to_string(&FrontDoc::from(front)))?;
+        put(&name, document::write(front)?)?;
     }
     if let Some(ours) = &learned.memory.ours {
-        put(OURS, serde_json::to_string(&OursDoc::from(ours)))?;
+        put(OURS, document::write(ours)?)?;
     }
     for notification in &learned.notifications {
-        outbox::put(transaction, path, notification, "", None)?;
+        outbox::put(transaction, notification, "", None)?;
     }
     Ok(())
 }
 
 /// What is remembered, and what of it can't be read, for the log.
-pub(super) fn load(
-    connection: &Connection,
-    path: &Path,
-) -> Result<(Memory, Vec<String>), StoreError> {
-    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, "read what was learned", &e);
+pub(super) fn load(connection: &Connection) -> rusqlite::Result<(Memory, Vec<String>)> {
     let mut statement = connection
-        .prepare_cached("SELECT name, version, document FROM surroundings ORDER BY name")
-        .map_err(error)?;
-    let rows = statement
-        .query_map([], |row| {
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get::<_, i64>(1)?,
-                row.get::<_, String>(2)?,
-            ))
-        })
-        .map_err(error)?;
+        .prepare_cached("SELECT name, version, document FROM surroundings ORDER BY name")?;
+    let mut rows = statement.query([])?;
     let (mut memory, mut warnings) = (Memory::default(), Vec::new());
-    for row in rows {
-        let (name, version, document) = row.map_err(error)?;
-        if let Err(why) = read(&name, version, &document, &mut memory) {
+    while let Some(row) = rows.next()? {
+        let (name, document): (String, String) = (row.get(0)?, row.get(2)?);
+        if let Err(why) = read(&name, row.get(1)?, &document, &mut memory) {
             warnings.push(format!(
                 "what was learned of {name} can't be read and is learned anew: {why}"
             ));
@@ -93,251 +60,28 @@ pub(super) fn load(
     Ok((memory, warnings))
 }
 
-fn read(name: &str, version: i64, document: &str, memory: &mut Memory) -> Result<(), String> {
-    if version != VERSION {
-        return Err(format!(
-            "it has shape {version}, this edgewatch knows {VERSION}"
-        ));
-    }
-    let text = |e: serde_json::Error| e.to_string();
+fn read(name: &str, version: i64, text: &str, memory: &mut Memory) -> Result<(), String> {
     if name == OURS {
-        let doc: OursDoc = serde_json::from_str(document).map_err(text)?;
-        memory.ours = Some(doc.try_into()?);
+        memory.ours = Some(document::read(version, text)?);
     } else if let Some(host) = name.strip_prefix(FRONT) {
-        let doc: FrontDoc = serde_json::from_str(document).map_err(text)?;
-        memory.fronts.push(doc.known(host)?);
+        let front: KnownFront = document::read(version, text)?;
+        memory.fronts.push(KnownFront {
+            host: host.to_owned(),
+            ..front
+        });
     }
     Ok(())
 }
 
-/// Seconds as text: JSON numbers lose the last digit on the way.
-fn number(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
-    number
-        .is_finite()
-        .then_some(number)
-        .ok_or_else(|| format!("{text:?} is no number"))
-}
-
-fn at(text: &str) -> Result<Timestamp, String> {
-    text.parse()
-        .map_err(|e| format!("{text:?} is no instant: {e}"))
-}
-
-#[derive(Serialize, Deserialize)]
-struct FrontDoc {
-    rules: u32,
-    saved_at: String,
-    began: String,
-    /// `(print, last, current)`.
-    prints: Vec<(String, String, bool)>,
-    askers: Vec<u32>,
-    drifts: Vec<DriftDoc>,
-    earlier: u32,
-}
-
-#[derive(Serialize, Deserialize)]
-struct DriftDoc {
-    at: String,
-    noticed_at: String,
-    kind: String,
-    old: String,
-    new: String,
-    told: bool,
-}
-
-impl From<&KnownFront> for FrontDoc {
-    fn from(front: &KnownFront) -> Self {
-        let prints = front.prints.iter();
-        let drifts = front.drifts.iter().map(|drift| DriftDoc {
-            at: drift.at.to_string(),
-            noticed_at: drift.noticed_at.to_string(),
-            kind: drift.kind.as_str().to_owned(),
-            old: drift.old.to_text(),
-            new: drift.new.to_text(),
-            told: drift.told,
-        });
-        Self {
-            rules: front.rules,
-            saved_at: front.saved_at.to_string(),
-            began: front.began.to_string(),
-            prints: prints
-                .map(|p| (p.print.clone(), p.last.to_string(), p.current))
-                .collect(),
-            askers: front.askers.clone(),
-            drifts: drifts.collect(),
-            earlier: front.earlier,
-        }
-    }
-}
-
-impl FrontDoc {
-    fn known(self, host: &str) -> Result<KnownFront, String> {
-        let prints = self.prints.into_iter().map(|(print, last, current)| {
-            let last = number(&last)?;
-            Ok(KnownPrint {
-                print,
-                last,
-                current,
-            })
-        });
-        let drifts = self.drifts.into_iter().map(|drift| {
-            let kind = DriftKind::from_word(&drift.kind)
-                .ok_or_else(|| format!("{:?} is no change of this version", drift.kind))?;
-            Ok(Drift {
-                at: number(&drift.at)?,
-                noticed_at: number(&drift.noticed_at)?,
-                kind,
-                old: Fingerprint::from_text(&drift.old),
-                new: Fingerprint::from_text(&drift.new),
-                told: drift.told,
-            })
-        });
-        Ok(KnownFront {
-            host: host.to_owned(),
-            rules: self.rules,
-            saved_at: at(&self.saved_at)?,
-            began: number(&self.began)?,
-            prints: prints.collect::<Result<_, String>>()?,
-            askers: self.askers,
-            drifts: drifts.collect::<Result<_, String>>()?,
-            earlier: self.earlier,
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct OursDoc {
-    began: Option<String>,
-    addresses: BTreeMap<String, Vec<AddressDoc>>,
-    /// `(configured, seen)` by egress.
-    told: BTreeMap<String, Vec<(String, String)>>,
-    /// `(user agent, digest of the rest)`; the digest as text, it has more digits than a JSON number keeps.
-    clients: BTreeMap<String, (String, String)>,
-    ways: BTreeMap<String, String>,
-    changes: Vec<ChangeDoc>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct AddressDoc {
-    address: String,
-    first_at: String,
-    last_at: String,
-    current: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ChangeDoc {
-    at: String,
-    client: Option<String>,
-    egress: Option<String>,
-    text: String,
-}
-
-impl From<&OurSide> for OursDoc {
-    fn from(ours: &OurSide) -> Self {
-        let address = |seen: &SeenAddress| AddressDoc {
-            address: seen.address.to_string(),
-            first_at: seen.first_at.to_string(),
-            last_at: seen.last_at.to_string(),
-            current: seen.current,
-        };
-        let addresses = ours.addresses.iter();
-        let told = ours.told.iter().map(|(egress, told)| {
-            let told = told.iter().map(|(a, b)| (a.to_string(), b.to_string()));
-            (egress.to_string(), told.collect())
-        });
-        let clients = ours.clients.iter();
-        let ways = ours.ways.iter();
-        let changes = ours.changes.iter().map(|change| {
-            let (client, egress) = match &change.what {
-                Own::Client(name) => (Some(name.to_string()), None),
-                Own::Egress(name) => (None, Some(name.to_string())),
-            };
-            ChangeDoc {
-                at: change.at.to_string(),
-                client,
-                egress,
-                text: change.text.clone(),
-            }
-        });
-        Self {
-            began: ours.began.map(|at| at.to_string()),
-            addresses: addresses
-                .map(|(egress, seen)| (egress.to_string(), seen.iter().map(address).collect()))
-                .collect(),
-            told: told.collect(),
-            clients: clients
-                .map(|(name, face)| {
-                    let face = (face.user_agent.clone(), face.rest.to_string());
-                    (name.to_string(), face)
-                })
-                .collect(),
-            ways: ways
-                .map(|(egress, way)| (egress.to_string(), way.clone()))
-                .collect(),
-            changes: changes.collect(),
-        }
-    }
-}
-
-impl TryFrom<OursDoc> for OurSide {
-    type Error = String;
-
-    fn try_from(doc: OursDoc) -> Result<Self, String> {
-        let address = |text: &str| text.parse().map_err(|_| format!("{text:?} is no address"));
-        let mut ours = Self {
-            began: doc.began.as_deref().map(at).transpose()?,
-            ways: doc
-                .ways
-                .into_iter()
-                .map(|(egress, way)| (EgressName::new(&egress), way))
-                .collect(),
-            ..Self::default()
-        };
-        for (egress, seen) in doc.addresses {
-            let seen = seen.into_iter().map(|doc| {
-                Ok(SeenAddress {
-                    address: address(&doc.address)?,
-                    first_at: at(&doc.first_at)?,
-                    last_at: at(&doc.last_at)?,
-                    current: doc.current,
-                })
-            });
-            let seen = seen.collect::<Result<_, String>>()?;
-            ours.addresses.insert(EgressName::new(&egress), seen);
-        }
-        for (egress, told) in doc.told {
-            let told = told
-                .into_iter()
-                .map(|(wanted, seen)| Ok((address(&wanted)?, address(&seen)?)));
-            let told = told.collect::<Result<_, String>>()?;
-            ours.told.insert(EgressName::new(&egress), told);
-        }
-        for (name, (user_agent, rest)) in doc.clients {
-            let rest = rest.parse().map_err(|_| format!("{rest:?} is no digest"))?;
-            let face = ClientFace { user_agent, rest };
-            ours.clients.insert(ClientName::new(&name), face);
-        }
-        for change in doc.changes {
-            let what = match (change.client, change.egress) {
-                (Some(name), _) => Own::Client(ClientName::new(&name)),
-                (None, Some(name)) => Own::Egress(EgressName::new(&name)),
-                (None, None) => return Err("a change is of nothing".to_owned()),
-            };
-            ours.changes.push(OwnChange {
-                at: at(&change.at)?,
-                what,
-                text: change.text,
-            });
-        }
-        Ok(ours)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::domain::fingerprint::{Drift, DriftKind, Fingerprint};
+    use crate::domain::surroundings::{
+        ClientFace, KnownPrint, OurSide, Own, OwnChange, SeenAddress,
+    };
 
     fn moment(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -413,21 +157,17 @@ mod tests {
     fn what_is_kept_is_read_back() {
         let mut connection = Connection::open_in_memory().unwrap();
         super::super::schema::migrate(&mut connection).unwrap();
-        let path = Path::new("x");
-        assert_eq!(
-            load(&connection, path).unwrap(),
-            (Memory::default(), vec![])
-        );
+        assert_eq!(load(&connection).unwrap(), (Memory::default(), vec![]));
         let learned = Learned {
             memory: memory(),
             notifications: Vec::new(),
         };
         for _ in 0..2 {
             let transaction = connection.transaction().unwrap();
-            put(&transaction, path, &learned, moment(9)).unwrap();
+            put(&transaction, &learned, moment(9)).unwrap();
             transaction.commit().unwrap();
         }
-        assert_eq!(load(&connection, path).unwrap(), (memory(), vec![]));
+        assert_eq!(load(&connection).unwrap(), (memory(), vec![]));
         connection
             .execute(
                 "UPDATE surroundings SET document = '{' WHERE name = 'ours'",
@@ -436,11 +176,11 @@ mod tests {
             .unwrap();
         connection
             .execute(
-                "UPDATE surroundings SET version = 2 WHERE name != 'ours'",
+                "UPDATE surroundings SET version = 3 WHERE name != 'ours'",
                 [],
             )
             .unwrap();
-        let (memory, warnings) = load(&connection, path).unwrap();
+        let (memory, warnings) = load(&connection).unwrap();
         assert_eq!((memory, warnings.len()), (Memory::default(), 2));
         assert!(warnings[0].contains("front api.partner.example:8443 can't be read"));
     }

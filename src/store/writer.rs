@@ -6,18 +6,17 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Notify;
 
-use super::error::StoreError;
+use super::error::{Fault, StoreError};
 use super::history::{Body, History, Run};
-use super::outbox::Post;
 use crate::domain::change::VerdictChange;
+use crate::domain::keeping::{Health, Post};
 use crate::domain::plan::StorePolicy;
 use crate::domain::secret::Secret;
 
@@ -43,23 +42,6 @@ pub(super) type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 pub(super) enum Note {
     Run(Box<Run>),
     VerdictChange(VerdictChange),
-}
-
-/// How writing goes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Health {
-    /// Rows waiting to be written.
-    pub queued: usize,
-    /// Rows written since the start.
-    pub written_rows: u64,
-    /// Rows dropped since the start, because the queue was full.
-    pub dropped_rows: u64,
-    /// Bodies left out since the start, because too many bytes waited.
-    pub dropped_bodies: u64,
-    /// Since when writing fails; `None`: it works.
-    pub failing_since: Option<Timestamp>,
-    /// Why it failed last.
-    pub last_error: Option<String>,
 }
 
 pub(super) struct Queue {
@@ -170,7 +152,7 @@ impl Queue {
     pub(super) fn health(&self) -> Health {
         let waiting = self.lock();
         Health {
-            queued: waiting.notes.len() + waiting.in_hand,
+            queued_rows: (waiting.notes.len() + waiting.in_hand) as u64,
             ..waiting.health.clone()
         }
     }
@@ -180,6 +162,7 @@ impl Queue {
         let mut waiting = self.lock();
         match error {
             None => {
+                waiting.health.last_error = None;
                 if waiting.health.failing_since.take().is_some() {
                     tracing::info!("writing to the store works again");
                 }
@@ -229,27 +212,18 @@ impl Queue {
 }
 
 /// Runs `work` in one transaction and returns when it is on the disk.
-pub(super) fn durably<T>(
+pub(super) fn durably<T, E: Into<Fault>>(
     connection: &mut Connection,
-    path: &Path,
-    doing: &'static str,
-    work: impl FnOnce(&Transaction<'_>, &Path) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let error = |e: rusqlite::Error| StoreError::from_sqlite(path, doing, &e);
-    connection
-        .pragma_update(None, "synchronous", "FULL")
-        .map_err(error)?;
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, Fault> {
+    connection.pragma_update(None, "synchronous", "FULL")?;
     let result = (|| {
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(error)?;
-        let done = work(&transaction, path)?;
-        transaction.commit().map_err(error)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = work(&transaction).map_err(Into::into)?;
+        transaction.commit()?;
         Ok(done)
     })();
-    connection
-        .pragma_update(None, "synchronous", "NORMAL")
-        .map_err(error)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
     result
 }
 
@@ -313,7 +287,7 @@ struct Writer {
 impl Writer {
     fn run(&mut self) {
         if let Err(error) = self.history.tidy(&mut self.connection, crate::clock::now()) {
-            let error = StoreError::from_sqlite(&self.path, "tidy the history", &error);
+            let error = StoreError::new(&self.path, "tidy the history", error);
             self.queue.wrote(Some(&error));
         }
         let mut failed = false;
@@ -325,7 +299,7 @@ impl Writer {
             failed = !self.write();
             self.queue.turned.notify_waiters();
             // A stop is not obeyed while rows wait that can be written.
-            if stop && (failed || self.queue.health().queued == 0) {
+            if stop && (failed || self.queue.health().queued_rows == 0) {
                 return;
             }
         }
@@ -381,7 +355,7 @@ impl Writer {
         let written = self
             .history
             .write(&mut self.connection, &self.batch, &secrets)
-            .map_err(|e| StoreError::from_sqlite(&self.path, "keep the history", &e));
+            .map_err(|e| StoreError::new(&self.path, "keep the history", e));
         let kept = written.is_ok();
         {
             let mut waiting = self.queue.lock();
@@ -397,7 +371,7 @@ impl Writer {
         let tidied = written.and_then(|()| {
             self.history
                 .tidy(&mut self.connection, crate::clock::now())
-                .map_err(|e| StoreError::from_sqlite(&self.path, "tidy the history", &e))
+                .map_err(|e| StoreError::new(&self.path, "tidy the history", e))
         });
         self.queue.wrote(tidied.as_ref().err());
         kept

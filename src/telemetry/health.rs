@@ -126,9 +126,10 @@ fn check(name: &'static str, ok: bool, text: String) -> Check {
 
 #[cfg(test)]
 mod tests {
+    use super::super::vitals::Reload;
     use super::super::vitals::tests::{at, well};
-    use super::super::vitals::{Reload, Undelivered};
     use super::*;
+    use crate::domain::keeping::Due;
 
     /// What is not well, as `name: text`.
     fn wrong(vitals: &Vitals) -> Vec<String> {
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn messages_have_five_minutes_from_when_they_are_due() {
-        let due = |receiver: &str, since: &str| Undelivered {
+        let due = |receiver: &str, since: &str| Due {
             receiver: receiver.to_owned(),
             messages: 2,
             due_since: at(since),

@@ -34,10 +34,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-use super::vitals::{HeartbeatFacts, PlanFacts, Runs, StoreFacts, Undelivered};
+use super::vitals::{HeartbeatFacts, PlanFacts, Runs};
 use crate::clock;
 use crate::domain::cell::{ClientName, CredentialName, EgressName, ProbeName};
 use crate::domain::incident::Happening;
+use crate::domain::keeping::{Health, Post};
 use crate::domain::observation::{Observation, Phases, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
@@ -69,20 +70,9 @@ type Histograms = Family<Labels<2>, Histogram, fn() -> Histogram>;
 /// What others keep, asked for at each scrape.
 #[derive(Debug, Clone, Default)]
 pub struct Live {
-    pub store: StoreFacts,
-    pub outbox: Vec<Undelivered>,
-    pub settled: Vec<Settled>,
+    pub store: Health,
+    pub post: Post,
     pub heartbeat: HeartbeatFacts,
-}
-
-/// How often tries to one receiver ended in one way, since the start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
-    pub receiver: String,
-    pub outcome: &'static str,
-    /// The class of the failure, if it was one.
-    pub class: Option<&'static str>,
-    pub count: u64,
 }
 
 /// Every number there is, and the text of them all.
@@ -368,7 +358,12 @@ impl Metrics {
         self.failing.set(i64::from(store.failing_since.is_some()));
 
         // A receiver that has nothing left shows 0 rather than its last value.
-        let known: Vec<String> = live.settled.iter().map(|s| s.receiver.clone()).collect();
+        let known: Vec<String> = live
+            .post
+            .settled
+            .iter()
+            .map(|s| s.receiver.clone())
+            .collect();
         self.outbox.clear();
         self.outbox_age.clear();
         for receiver in known {
@@ -376,7 +371,7 @@ impl Metrics {
             self.outbox.get_or_create(&label).set(0);
             self.outbox_age.get_or_create(&label).set(0.0);
         }
-        for due in &live.outbox {
+        for due in &live.post.due {
             let label = [("receiver", Cow::Owned(due.receiver.clone()))];
             let age = now.duration_since(due.due_since).as_secs_f64().max(0.0);
             self.outbox.get_or_create(&label).set(due.messages as i64);
@@ -384,7 +379,7 @@ impl Metrics {
         }
         let mut failed: HashMap<Labels<2>, u64> = HashMap::new();
         let mut ended: HashMap<Labels<2>, u64> = HashMap::new();
-        for settled in &live.settled {
+        for settled in &live.post.settled {
             let labels = |name, value| {
                 [
                     ("receiver", Cow::Owned(settled.receiver.clone())),

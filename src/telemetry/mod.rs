@@ -16,6 +16,6 @@ pub mod vitals;
 
 pub use heartbeat::{Heartbeat, Told};
 pub use listener::Listener;
-pub use metrics::{Live, Meters, Metrics, Settled};
+pub use metrics::{Live, Meters, Metrics};
 pub use systemd::Systemd;
 pub use vitals::Vitals;

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::keeping::{Due, Health};
+
 /// The name under which the store keeps them.
 pub const NOTE: &str = "vitals";
 
@@ -16,13 +18,10 @@ pub const NOTE: &str = "vitals";
 pub struct Vitals {
     pub version: String,
     pub pid: u32,
-    #[serde(with = "instant")]
     pub started_at: Timestamp,
     /// When these facts were taken.
-    #[serde(with = "instant")]
     pub at: Timestamp,
     /// When it stopped in good order; `None`: it runs, or died.
-    #[serde(with = "maybe")]
     pub stopped_at: Option<Timestamp>,
     /// Where it can be asked.
     pub listen: Option<SocketAddr>,
@@ -31,8 +30,8 @@ pub struct Vitals {
     pub reload: Option<Reload>,
     pub runs: Runs,
     pub incidents_open: u64,
-    pub store: StoreFacts,
-    pub outbox: Vec<Undelivered>,
+    pub store: Health,
+    pub outbox: Vec<Due>,
     /// `None`: no dead-man's switch is configured.
     pub heartbeat: Option<HeartbeatFacts>,
     /// Why it is not at work although it runs.
@@ -56,7 +55,6 @@ pub struct SilenceFacts {
     pub silence: u64,
     /// What it covers, in words ("probe connect, client legacy").
     pub what: String,
-    #[serde(with = "instant")]
     pub until: Timestamp,
     pub by: String,
     pub why: Option<String>,
@@ -69,9 +67,7 @@ pub struct MaintenanceFacts {
     pub effect: String,
     /// Empty: every probe.
     pub probes: Vec<String>,
-    #[serde(with = "instant")]
     pub since: Timestamp,
-    #[serde(with = "instant")]
     pub until: Timestamp,
 }
 
@@ -85,13 +81,11 @@ pub struct PlanFacts {
     /// 1 at the start, one more with each reload that was taken.
     pub generation: u64,
     /// Since when it is in force.
-    #[serde(with = "instant")]
     pub since: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reload {
-    #[serde(with = "instant")]
     pub at: Timestamp,
     /// Why the file was not taken; `None`: it was.
     pub error: Option<String>,
@@ -112,36 +106,11 @@ pub struct Runs {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreFacts {
-    pub written_rows: u64,
-    pub queued_rows: u64,
-    pub dropped_rows: u64,
-    pub dropped_bodies: u64,
-    /// Changes of incidents that wait to be committed.
-    pub waiting_changes: u64,
-    /// Since when writing fails.
-    #[serde(with = "maybe")]
-    pub failing_since: Option<Timestamp>,
-    pub last_error: Option<String>,
-}
-
-/// What one receiver must still be told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Undelivered {
-    pub receiver: String,
-    pub messages: u64,
-    /// When the first of them is or was due.
-    #[serde(with = "instant")]
-    pub due_since: Timestamp,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeartbeatFacts {
     pub sent: u64,
     pub failed: u64,
     /// Not sent, because the daemon was not at work.
     pub withheld: u64,
-    #[serde(with = "maybe")]
     pub last_sent_at: Option<Timestamp>,
     /// Why the last one failed, or why none can be sent; never the URL.
     pub error: Option<String>,
@@ -161,49 +130,6 @@ impl Vitals {
     /// What is wrong with it; most likely another version wrote it.
     pub fn from_json(text: &str) -> Result<Self, String> {
         serde_json::from_str(text).map_err(|e| e.to_string())
-    }
-}
-
-mod instant {
-    use jiff::Timestamp;
-    use serde::de::Error as _;
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(at)
-    }
-
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Timestamp, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
-}
-
-mod maybe {
-    use jiff::Timestamp;
-    use serde::de::Error as _;
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    #[allow(
-        clippy::ref_option,
-        clippy::trivially_copy_pass_by_ref,
-        reason = "as serde calls it"
-    )]
-    pub(super) fn serialize<S: Serializer>(
-        at: &Option<Timestamp>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        match at {
-            Some(at) => to.collect_str(at),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
-        from: D,
-    ) -> Result<Option<Timestamp>, D::Error> {
-        Option::<String>::deserialize(from)?
-            .map(|text| text.parse().map_err(D::Error::custom))
-            .transpose()
     }
 }
 
@@ -238,7 +164,7 @@ pub(super) mod tests {
                 ..Runs::default()
             },
             incidents_open: 0,
-            store: StoreFacts::default(),
+            store: Health::default(),
             outbox: Vec::new(),
             heartbeat: None,
             stalled: None,
@@ -256,7 +182,7 @@ pub(super) mod tests {
             at: at("2026-11-22T11:30:00Z"),
             error: Some("a \"quoted\" line".to_owned()),
         });
-        vitals.outbox.push(Undelivered {
+        vitals.outbox.push(Due {
             receiver: "engineers".to_owned(),
             messages: 2,
             due_since: at("2026-11-22T11:59:00Z"),

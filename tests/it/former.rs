@@ -133,7 +133,7 @@ async fn open_incidents_are_found_as_they_were() {
     assert_eq!(incident.telling.receivers.len(), 3);
 
     let numbers: Vec<u64> = store
-        .list(10)
+        .incidents(None, 10)
         .await
         .unwrap()
         .iter()

@@ -946,7 +946,7 @@ async fn a_store_of_the_format_before_learns_to_keep_notes() {
     drop(connection);
 
     let store = Store::open(&path, &policy).unwrap().store;
-    assert_eq!(store.post(), edgewatch::store::Post::default());
+    assert_eq!(store.post(), edgewatch::domain::keeping::Post::default());
     store.keep_note("vitals", "first".to_owned());
     store.keep_note("vitals", "second".to_owned());
     store.close().await;

@@ -405,7 +405,7 @@ async fn a_week_tells_each_problem_once() {
     let mut counts = vec![Count::default(); almanac.problems.len()];
     let mut strays = Count::default();
     let mut of_incident = BTreeMap::new();
-    for incident in night.store().list(1000).await.unwrap() {
+    for incident in night.store().incidents(None, 1000).await.unwrap() {
         let place = almanac.problem_at(
             almanac.hours(incident.onset_at),
             &format!("{:?}", incident.subject).to_lowercase(),

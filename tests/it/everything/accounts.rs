@@ -14,7 +14,7 @@ use crate::fakes::{Call, Fault, SlackMessage};
 /// Compares everything with everything; what does not fit is noted.
 pub(super) async fn make_up(stage: &mut Stage) {
     let mut incidents = Vec::new();
-    for incident in stage.world.store.list(1_000).await.unwrap() {
+    for incident in stage.world.store.incidents(None, 1_000).await.unwrap() {
         incidents.extend(stage.world.store.show(incident.number).await.unwrap());
     }
     let mut accounts = Accounts {
