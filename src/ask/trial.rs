@@ -125,7 +125,7 @@ fn beside(one: &CellKey, other: &CellKey) -> bool {
 }
 
 fn got(verdict: &Verdict, status: Option<u16>) -> String {
-    let mut text = terms::kind(verdict.kind).to_owned();
+    let mut text = terms::answer(verdict);
     if let Some(edge) = terms::edge(verdict) {
         text = match &verdict.code {
             Some(code) => format!("{text}, {edge} {code}"),

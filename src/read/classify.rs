@@ -12,8 +12,8 @@ use std::time::Duration;
 use jiff::fmt::rfc2822;
 
 use super::expect::{self, Facts};
-use super::signatures::page::{Form, Page};
-use super::signatures::{self, Found, Place, Tier, origin};
+use super::signatures::page::Page;
+use super::signatures::{self, Found, Place, Tier, gateway, generic, origin};
 use crate::domain::condition::{Condition, Conditions};
 use crate::domain::observation::{Answer, Failure, FailureKind, Observation, Phase};
 use crate::domain::plan::OwnSignature;
@@ -21,6 +21,7 @@ use crate::domain::probe::{Meaning, Probe};
 use crate::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
 use crate::read::soap;
 use crate::read::soft_block;
+use crate::read::status;
 use crate::words::terms;
 
 /// Evidence lines of a verdict.
@@ -46,11 +47,16 @@ pub fn classify(probe: &Probe, own: &[OwnSignature], observation: &Observation) 
 #[must_use]
 pub fn classify_answer(answer: &Answer) -> Verdict {
     let page = Page::new(answer);
-    let verdict = match signatures::recognise(&page) {
+    let verdict = match by_signs(&page) {
         Some(found) => of_edge(&page, found),
-        None => of_origin(&page),
+        None => behind_the_edge(&page),
     };
     tidy(fronted(&page, verdict))
+}
+
+/// Whoever refuses by signs of its own: by name, or by what its page says of itself.
+fn by_signs(page: &Page<'_>) -> Option<Found> {
+    signatures::recognise(page).or_else(|| generic::read(page))
 }
 
 fn with_answer(
@@ -73,7 +79,7 @@ fn with_answer(
         return fronted(&page, of_own(signature, &page, &text));
     }
     let failures = failures(probe, &facts);
-    let found = signatures::recognise(&page);
+    let found = by_signs(&page);
     let by_edge = found.filter(|found| {
         // The content that was asked for, or the application's own mark, outweighs all but a header of the edge.
         found.tier == Tier::Header
@@ -115,7 +121,7 @@ fn judged(
     observation: &Observation,
     failures: Vec<String>,
 ) -> Verdict {
-    let mut verdict = of_origin(page);
+    let mut verdict = behind_the_edge(page);
     let is_refusal = verdict.kind == Kind::SoftBlock;
     if shows_origin(probe, facts) {
         verdict.maker = Maker::Origin;
@@ -131,7 +137,12 @@ fn judged(
         if is_refusal && !content_holds(probe) {
             return verdict;
         }
-        let mut pass = Verdict::new(Kind::Pass, verdict.maker);
+        let maker = if content_holds(probe) {
+            Maker::Origin
+        } else {
+            verdict.maker
+        };
+        let mut pass = Verdict::new(Kind::Pass, maker);
         let said = if probe.expect.conditions.0.is_empty() {
             format!("status {}, as expected", page.status())
         } else {
@@ -267,12 +278,13 @@ fn of_edge(page: &Page<'_>, found: Found) -> Verdict {
         Place::Edge => Maker::Edge,
         Place::OurSide => Maker::OurSide,
         Place::InOrigin => Maker::Origin,
+        Place::Unnamed => Maker::Unknown,
     };
     let mut verdict = Verdict::new(found.kind, maker);
     verdict.vendor = Cow::Borrowed(found.vendor);
     verdict.fronted_by = Cow::Borrowed(match found.place {
         Place::OurSide => "client_network",
-        Place::InOrigin => "none",
+        Place::InOrigin | Place::Unnamed => "none",
         Place::Edge => found.vendor,
     });
     verdict.rule = found.rule;
@@ -313,10 +325,13 @@ fn of_meaning(meaning: &Meaning, page: &Page<'_>) -> Verdict {
     verdict
 }
 
-/// The verdict of an answer that no edge made, by SOAP fault, gate and status.
-fn of_origin(page: &Page<'_>) -> Verdict {
-    let answered = origin::answered(page);
-    let maker = if answered.is_some() || origin::front(page).is_none() {
+/// The verdict of an answer that no edge made: by SOAP fault, gate, limit and status.
+///
+/// What happened and who made it are two facts. The maker is the application only by a sign of its own;
+/// a gateway or proxy before it is named; else nobody knows, and nobody is.
+fn behind_the_edge(page: &Page<'_>) -> Verdict {
+    let application = origin::application(page);
+    let maker = if application.is_some() {
         Maker::Origin
     } else {
         Maker::Unknown
@@ -326,7 +341,7 @@ fn of_origin(page: &Page<'_>) -> Verdict {
     } else if let Some((rule, sign)) = soft_block::gate(page) {
         soft_block(rule, sign, maker)
     } else {
-        by_status(page, maker)
+        status::verdict(page, maker)
     };
     if origin::relays_cloudflare(page) && verdict.kind != Kind::Pass {
         verdict.evidence.push(evidence(
@@ -334,7 +349,36 @@ fn of_origin(page: &Page<'_>) -> Verdict {
             "a Cloudflare page that came from behind the front: the origin has a Cloudflare of its own, or imitates it",
         ));
     }
-    verdict.evidence.extend(answered);
+    let faulted = verdict
+        .evidence
+        .iter()
+        .any(|e| e.strength == Strength::Proof);
+    match gateway::named(page).filter(|_| !faulted && verdict.maker != Maker::OurSide) {
+        Some(gateway) => {
+            if gateway.vendor != "none" {
+                verdict.maker = Maker::Unknown;
+                verdict.vendor = Cow::Borrowed(gateway.vendor);
+                verdict.reference_id = gateway
+                    .id_header
+                    .and_then(|name| page.header(name))
+                    .map(|id| id.trim().to_owned());
+            }
+            verdict
+                .evidence
+                .push(evidence(gateway.strength, gateway.says));
+            verdict.evidence.extend(application);
+        }
+        None => match application.or_else(|| origin::answered(page)) {
+            Some(sign) => verdict.evidence.push(sign),
+            None if verdict.kind != Kind::Pass && verdict.maker == Maker::Unknown => {
+                verdict.evidence.push(evidence(
+                    Strength::Weak,
+                    "nothing in the answer tells who made it: neither an edge, nor a gateway, nor the application",
+                ));
+            }
+            None => {}
+        },
+    }
     if verdict.hints.is_empty() {
         verdict.hints = hints(verdict.rule);
     }
@@ -357,57 +401,6 @@ fn of_fault(fault: &soap::Fault) -> Verdict {
         format!("SOAP fault {}: {}", fault.code, fault.text),
     ));
     verdict
-}
-
-fn by_status(page: &Page<'_>, maker: Maker) -> Verdict {
-    let status = page.status();
-    let (kind, rule) = match status {
-        401 => (Kind::OriginDenied, Rule::Auth),
-        402 | 403 | 418 | 999 => (Kind::OriginDenied, refusal(page)),
-        // A proxy on our side asks for its own credentials (RFC 9110 section 15.5.8).
-        407 => (Kind::EdgeBlock, Rule::ClientSideProxy),
-        429 => (Kind::RateLimited, Rule::RateLimit),
-        451 => (Kind::OriginDenied, Rule::Legal),
-        400.. => (Kind::OriginError, Rule::None),
-        _ => (Kind::Pass, Rule::None),
-    };
-    let maker = if status == 407 { Maker::OurSide } else { maker };
-    let mut verdict = Verdict::new(kind, maker);
-    verdict.rule = rule;
-    if status == 407 {
-        verdict.fronted_by = Cow::Borrowed("client_network");
-        verdict.vendor = Cow::Borrowed("unknown");
-        verdict.who_acts = WhoActs::Visitor;
-    }
-    let strength = if kind == Kind::Pass {
-        Strength::Strong
-    } else {
-        Strength::Weak
-    };
-    verdict
-        .evidence
-        .push(evidence(strength, format!("status {status}")));
-    if kind != Kind::Pass && maker == Maker::Unknown {
-        verdict.evidence.push(evidence(
-            Strength::Weak,
-            "nothing in it shows whether the front or the origin made it",
-        ));
-    }
-    if rule != Rule::None && status == 403 {
-        verdict.evidence.push(evidence(
-            Strength::Weak,
-            format!("its words speak of {rule}"),
-        ));
-    }
-    verdict
-}
-
-/// What an application says about its refusal, if it says it.
-fn refusal(page: &Page<'_>) -> Rule {
-    if matches!(page.form, Form::Empty | Form::Other) || page.body().len() > 16 * 1024 {
-        return Rule::None;
-    }
-    origin::told_reason(page.visible()).unwrap_or(Rule::None)
 }
 
 fn without_answer(failure: Option<&Failure>) -> Verdict {

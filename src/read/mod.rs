@@ -15,3 +15,5 @@ pub(crate) mod signatures;
 mod soap;
 // Login, consent and denial pages in place of the content.
 mod soft_block;
+// The status, when nothing else tells.
+mod status;

@@ -14,7 +14,7 @@ use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Specimen, Subject};
 use crate::domain::plan::names_of;
 use crate::domain::share;
-use crate::domain::verdict::{Factor, Kind, Maker};
+use crate::domain::verdict::{Factor, Kind, Maker, Verdict, vendor_name};
 
 use names::{address, agent, endpoint, named, pop, requests_with};
 pub(super) use ruled_out::ruled_out;
@@ -110,12 +110,16 @@ pub(super) fn what_happens(dossier: &Dossier<'_>) -> String {
         verb("fail", "failed"),
     );
     let run = failing(dossier);
-    let edge = dossier
-        .vendor
-        .name
-        .clone()
-        .unwrap_or_else(|| "the CDN or firewall".to_owned());
-    let by_edge = run.is_none_or(|run| run.verdict.maker != Maker::Origin);
+    let edge = dossier.vendor.name.clone().unwrap_or_else(|| {
+        match run.map(|run| run.verdict.maker) {
+            Some(Maker::Unknown) => "a security layer that gives no name",
+            _ => "the CDN or firewall",
+        }
+        .to_owned()
+    });
+    let maker = run.map_or(Maker::Edge, |run| run.verdict.maker);
+    let by_edge = maker == Maker::Edge;
+    let gateway = run.and_then(|run| gateway(&run.verdict));
     let host = host(dossier);
     let did = match dossier.incident.kind {
         Kind::EdgeBlock => format!("{are} refused by {edge}, in front of your application"),
@@ -127,13 +131,27 @@ pub(super) fn what_happens(dossier: &Dossier<'_>) -> String {
         Kind::RateLimited if by_edge => {
             format!("{are} turned away as too many by {edge}, in front of your application")
         }
-        Kind::RateLimited => format!("{are} turned away as too many by your application"),
+        Kind::RateLimited => match (&gateway, maker) {
+            (Some(name), _) => {
+                format!("{are} turned away as too many by {name}, in front of your application")
+            }
+            (None, Maker::Origin) => format!("{are} turned away as too many by your application"),
+            _ => format!("{are} turned away as too many, we can't tell by whom"),
+        },
         Kind::EdgeError => format!(
             "{fail}: {edge}, in front of your application, {} it",
             verb("can't reach", "could not reach")
         ),
-        Kind::OriginDenied => format!("{are} refused by your application"),
-        Kind::OriginError => format!("{fail} in your application"),
+        Kind::OriginDenied => match (&gateway, maker) {
+            (Some(name), _) => format!("{are} refused by {name}, in front of your application"),
+            (None, Maker::Origin) => format!("{are} refused by your application"),
+            _ => format!("{are} refused, we can't tell by whom"),
+        },
+        Kind::OriginError => match (&gateway, maker) {
+            (Some(name), _) => format!("{fail} at {name}, in front of your application"),
+            (None, Maker::Origin) => format!("{fail} in your application"),
+            _ => format!("{get} an error, and nothing in it tells what made it"),
+        },
         Kind::SoftBlock => {
             format!("{get} another page (login, consent or denial) in place of the content")
         }
@@ -175,6 +193,13 @@ pub(super) fn what_happens(dossier: &Dossier<'_>) -> String {
         sentence(&requests(dossier)),
         other_ways(dossier)
     )
+}
+
+/// The proxy or gateway before the application that made the answer, by its name.
+fn gateway(verdict: &Verdict) -> Option<String> {
+    (verdict.maker == Maker::Unknown)
+        .then(|| vendor_name(&verdict.vendor))
+        .flatten()
 }
 
 /// That some fail in another way than the sentence says.

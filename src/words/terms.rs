@@ -147,6 +147,39 @@ pub fn edge(verdict: &Verdict) -> Option<String> {
     vendor(&verdict.vendor).or_else(|| vendor(&verdict.fronted_by))
 }
 
+/// What answered in front of the application without being an edge: a proxy, a cache or an API gateway by its name.
+#[must_use]
+pub fn gateway(verdict: &Verdict) -> Option<String> {
+    match (verdict.maker, verdict.kind) {
+        (Maker::Unknown, Kind::OriginDenied | Kind::OriginError | Kind::RateLimited) => {
+            vendor(&verdict.vendor)
+        }
+        _ => None,
+    }
+}
+
+/// What an answer is and who made it, in the middle of a sentence; nobody is named without evidence.
+#[must_use]
+pub fn answer(verdict: &Verdict) -> String {
+    let by = |what: &str, open: &str| match (gateway(verdict), verdict.maker) {
+        (Some(name), _) => format!("{what} by {name}"),
+        (None, Maker::Origin) => format!("{what} by the application"),
+        // Whoever says this names the edge beside it.
+        (None, Maker::Edge) => what.to_owned(),
+        (None, Maker::OurSide) => format!("{what} on our own side"),
+        (None, Maker::Unknown) => open.to_owned(),
+    };
+    match verdict.kind {
+        Kind::OriginDenied => by("refused", "refused, we can't tell by whom"),
+        Kind::OriginError => by(
+            "answered with an error",
+            "answered with an error, we can't tell by whom",
+        ),
+        Kind::RateLimited => by("rate limited", "rate limited, we can't tell by whom"),
+        other => kind(other).to_owned(),
+    }
+}
+
 /// What a vendor's code means, in words.
 ///
 /// Cloudflare's from <https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/>
@@ -215,8 +248,8 @@ pub fn kind(kind: Kind) -> &'static str {
         Kind::EdgeChallenge => "asked for a bot check",
         Kind::RateLimited => "rate limited",
         Kind::EdgeError => "the edge can't reach the application",
-        Kind::OriginDenied => "refused by the application",
-        Kind::OriginError => "the application answers with an error",
+        Kind::OriginDenied => "refused",
+        Kind::OriginError => "answered with an error",
         Kind::SoftBlock => "another page in place of the content",
         Kind::Unexpected => "not the expected answer",
         Kind::DnsError => "the name does not resolve",

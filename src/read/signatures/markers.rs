@@ -1,7 +1,7 @@
 //! Every literal that is searched in bodies, in one list for one pass.
 
-use super::Sign;
 use super::table::VENDORS;
+use super::{Sign, gateway};
 
 /// Literals that readers and the rules about origins and gates ask for beyond those of the table.
 pub(crate) const EXTRA: &[&str] = &[
@@ -35,20 +35,13 @@ pub(crate) const EXTRA: &[&str] = &[
     "http-equiv=refresh",
     "visitor system",
     "\"extensions\"",
-    // Web servers and platforms that make their own pages (`origin`).
-    "<hr><center>nginx",
-    "<hr><center>openresty",
-    "<hr><center>tengine",
-    "<address>apache",
-    "you don't have permission to access this resource",
-    "request forbidden by administrative rules",
+    "<nav",
+    // Application servers and platforms that make their own pages (`origin`).
     "<h1>http status ",
     "powered by jetty",
     "jetty://",
     "403 - forbidden: access is denied",
-    "http error 503. the service is unavailable",
     "http error 40",
-    "guru meditation",
     "herokucdn.com/error-pages",
     "server error in '/",
     "whitelabel error page",
@@ -64,6 +57,7 @@ pub(crate) fn all() -> Vec<&'static str> {
         .flat_map(Sign::literals)
         .chain(EXTRA)
         .copied()
+        .chain(gateway::literals())
         .collect();
     literals.sort_unstable();
     literals.dedup();

@@ -6,6 +6,8 @@
 //! when nothing shows that the origin answered ([`origin`]). That a product is in front of the site is
 //! never a verdict: it is on every answer. Prose is never a sign alone: articles, tickets and logs quote it.
 
+pub(crate) mod gateway;
+pub(crate) mod generic;
 pub(crate) mod markers;
 pub(crate) mod origin;
 pub(crate) mod page;
@@ -40,6 +42,8 @@ pub(crate) enum Place {
     OurSide,
     /// A plug-in or module inside the origin's web server.
     InOrigin,
+    /// A security layer of the partner that gives no name.
+    Unnamed,
 }
 
 /// One thing that an answer shows.
@@ -65,6 +69,9 @@ pub(crate) enum Sign {
     Body(&'static str),
     AnyBody(&'static [&'static str]),
     NotBody(&'static str),
+    /// The text that a reader sees holds one of these, any case of ASCII letters. Dearer than a body
+    /// marker: it stands after a sign that few pages have.
+    Says(&'static [&'static str]),
     /// The whole body, trimmed, is this, any case.
     Whole(&'static [&'static str]),
     /// The body is no longer than this.
@@ -177,6 +184,37 @@ const fn shape(vendor: &'static str, says: &'static str, signs: &'static [Sign])
         forms: &[],
         ..json(vendor, says, signs)
     }
+}
+
+/// A row about the block page of a maker that is known by few captures or by its documentation alone.
+///
+/// Its words give the rule and the id; a good status is believed of a page that says nothing else.
+const fn named(vendor: &'static str, says: &'static str, signs: &'static [Sign]) -> Signature {
+    Signature {
+        forms: &[Form::Html, Form::Xml, Form::Text, Form::Json],
+        ..page(vendor, says, signs)
+    }
+    .block(Rule::Unknown)
+    .any_status()
+    .read(readers::named)
+}
+
+/// A row about the page of a filter on our side of the internet.
+const fn filter(vendor: &'static str, says: &'static str, signs: &'static [Sign]) -> Signature {
+    Signature {
+        forms: &[Form::Html, Form::Xml, Form::Text],
+        ..page(vendor, says, signs)
+    }
+    .ours()
+    .any_status()
+}
+
+/// A row about a maker's name as `Server`, on an answer that refuses and shows nothing of an origin.
+const fn by_server(vendor: &'static str, says: &'static str, signs: &'static [Sign]) -> Signature {
+    shape(vendor, says, signs)
+        .block(Rule::Unknown)
+        .statuses(400, 499)
+        .read(readers::refused_by_server)
 }
 
 impl Signature {
@@ -346,7 +384,8 @@ impl Signature {
 
     /// Whether a page with a good status is the vendor's own, and not one that quotes it.
     ///
-    /// The own page is short, or has the title that the row asks for; articles and tickets say more.
+    /// The own page is short, or has the title that the row asks for; articles and tickets say more. Data says
+    /// by its own members that it refuses.
     fn is_the_page(&self, page: &Page<'_>) -> bool {
         let titled = self
             .signs
@@ -360,7 +399,14 @@ impl Signature {
         } else {
             BRIEF_BYTES_MAX
         };
-        page.visible().len() <= bytes_max && !page.has("<article")
+        let brief = page.visible().len() <= bytes_max && !page.has("<article");
+        // Data and plain text quote more freely than pages do: they must say that they refuse.
+        brief
+            && match page.form {
+                Form::Json => generic::refuses_in_json(page),
+                Form::Text => generic::refuses(page.visible()),
+                _ => true,
+            }
     }
 
     /// What the row says and the signs by which, for a person.
@@ -394,6 +440,7 @@ impl Sign {
             Self::Body(literal) => page.has(literal),
             Self::AnyBody(literals) => literals.iter().any(|literal| page.has(literal)),
             Self::NotBody(literal) => !page.has(literal),
+            Self::Says(texts) => texts.iter().any(|text| has(page.visible(), text)),
             Self::Whole(texts) => {
                 let body = page.body().trim_ascii();
                 texts
@@ -419,6 +466,10 @@ impl Sign {
             Self::AnyBody(literals) => {
                 let seen = literals.iter().find(|literal| page.has(literal))?;
                 format!("body has \"{seen}\"")
+            }
+            Self::Says(texts) => {
+                let said = texts.iter().find(|text| has(page.visible(), text))?;
+                format!("it says \"{said}\"")
             }
             Self::Whole(_) => format!("the whole body is \"{}\"", short(page.visible())),
             Self::Test(says, _) => says.to_owned(),

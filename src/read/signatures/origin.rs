@@ -7,44 +7,55 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::cloudflare;
 use super::readers::akamai_in_front;
+use super::{cloudflare, gateway};
 use crate::domain::verdict::{Evidence, Rule, Strength};
-use crate::read::signatures::page::{Page, pattern, starts};
+use crate::read::signatures::page::{Page, has, pattern, starts};
 
-/// Headers that come from the origin or its own load balancer.
-const ORIGIN_HEADERS: &[&str] = &[
+/// Headers that an application, its framework or its storage writes: positive evidence that it spoke.
+const APPLICATION_HEADERS: &[&str] = &[
     "x-powered-by",
     "x-aspnet-version",
     "x-aspnetmvc-version",
     "x-runtime",
-    "x-request-id",
-    "x-correlation-id",
-    "x-trace-id",
     "x-generator",
     "x-drupal-cache",
-    "x-envoy-upstream-service-time",
-    "x-kong-response-latency",
-    "x-kong-upstream-latency",
-    "x-ratelimit-limit",
-    "x-ratelimit-remaining",
-    "ratelimit-limit",
     "x-amz-request-id",
-    "x-amz-apigw-id",
     "x-guploader-uploadid",
     "x-oss-request-id",
     "x-goog-hash",
     "x-ms-request-id",
     "x-github-request-id",
-    "x-varnish",
     "www-authenticate",
-    "allow",
     "x-application-context",
     "x-jenkins",
     "x-nextjs-cache",
-    "x-backend-server",
     "grpc-status",
+    // What a proxy of the partner adds after it has asked the application.
+    "x-envoy-upstream-service-time",
+    "x-kong-upstream-latency",
+    "x-backend-server",
 ];
+
+/// Headers that something behind the edge writes, be it the application or a gateway before it.
+///
+/// They speak against an answer of the edge, but not for one of the application: gateways, filters and
+/// caches give ids and count requests too.
+const BEHIND_HEADERS: &[&str] = &[
+    "x-request-id",
+    "x-correlation-id",
+    "x-trace-id",
+    "x-kong-response-latency",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "ratelimit-limit",
+    "x-amz-apigw-id",
+    "x-varnish",
+    "allow",
+];
+
+/// `X-Powered-By` values of filters, which name themselves where frameworks do.
+const FILTERS_POWER: &[&str] = &["waf", "safe3", "anquanbao", "360wzb", "shield"];
 
 /// Session cookies of application frameworks.
 const APPLICATION_COOKIES: &[&str] = &[
@@ -67,15 +78,61 @@ const APPLICATION_COOKIES: &[&str] = &[
     "arraffinity",
 ];
 
-/// `Server` values that an edge or a proxy on our side puts there, so that they tell nothing about the origin.
+/// `Server` values of software that runs applications or keeps their files; a name that is not here proves nothing.
+const APPLICATION_SERVERS: &[&str] = &[
+    "microsoft-iis",
+    "kestrel",
+    "apache-coyote",
+    "apache tomcat",
+    "jetty",
+    "undertow",
+    "wildfly",
+    "jboss",
+    "glassfish",
+    "payara",
+    "weblogic",
+    "websphere",
+    "ibm_http_server",
+    "gunicorn",
+    "uvicorn",
+    "hypercorn",
+    "daphne",
+    "waitress",
+    "werkzeug",
+    "tornadoserver",
+    "python/",
+    "cherrypy",
+    "wsgiserver",
+    "puma",
+    "unicorn",
+    "thin",
+    "webrick",
+    "phusion passenger",
+    "cowboy",
+    "mojolicious",
+    "starman",
+    "php/",
+    "zope",
+    "lotus-domino",
+    "oracle-application-server",
+    "amazons3",
+    "uploadserver",
+    "aliyunoss",
+    "github.com",
+    "spyne",
+];
+
+/// `Server` values that an edge or a proxy on our side puts there, so that they don't even speak for something behind it.
 const EDGE_SERVERS: &[&str] = &[
     "cloudflare",
     "akamaighost",
+    "akamainetstorage",
     "cloudfront",
     "awselb",
     "sucuri",
     "varnish",
     "vercel",
+    "netlify",
     "microsoft-azure-application-gateway",
     "volt-adc",
     "ddos-guard",
@@ -99,30 +156,16 @@ const EDGE_SERVERS: &[&str] = &[
     "qrator",
 ];
 
-/// Bodies that web servers and platforms at the origin make, by a marker of each.
-const OWN_PAGES: &[(&str, &str)] = &[
-    ("<hr><center>nginx", "nginx's own page"),
-    ("<hr><center>openresty", "OpenResty's own page"),
-    ("<hr><center>tengine", "Tengine's own page"),
-    ("<address>apache", "Apache's own page"),
-    (
-        "you don't have permission to access this resource",
-        "Apache's own page",
-    ),
-    (
-        "request forbidden by administrative rules",
-        "HAProxy's own page",
-    ),
+/// Words in a `Server` value that name a filter, whoever makes it.
+const FILTERS: &[&str] = &["waf", "firewall", "shield", "anti-ddos", "protect", "secur"];
+
+/// Pages of application servers, frameworks and storage, by a marker of each.
+const APPLICATION_PAGES: &[(&str, &str)] = &[
     ("<h1>http status ", "Tomcat's own page"),
     ("powered by jetty", "Jetty's own page"),
     ("jetty://", "Jetty's own page"),
     ("403 - forbidden: access is denied", "IIS's own page"),
-    (
-        "http error 503. the service is unavailable",
-        "Windows' HTTP.sys page",
-    ),
     ("http error 40", "IIS's own page"),
-    ("guru meditation", "the page of an open-source Varnish"),
     (
         "herokucdn.com/error-pages",
         "Heroku's page for a failing application",
@@ -134,21 +177,78 @@ const OWN_PAGES: &[(&str, &str)] = &[
     ("<code>nosuchbucket</code>", "an object store's XML error"),
 ];
 
-/// Texts of service meshes and gateways, which are the whole body.
-const OWN_TEXTS: &[(&str, &str)] = &[
-    ("rbac: access denied", "Envoy's access policy"),
-    ("no healthy upstream", "Envoy's own answer"),
-    (
-        "upstream connect error or disconnect/reset before headers",
-        "Envoy's own answer",
-    ),
-    ("upstream request timeout", "Envoy's own answer"),
-    ("default backend - 404", "Kubernetes' default backend"),
-    ("403: forbidden", "a framework's own answer"),
-];
+/// The strongest sign that the partner's application, its server or its storage made this answer.
+///
+/// Without one nobody knows who refused, and nobody is named.
+pub(crate) fn application(page: &Page<'_>) -> Option<Evidence> {
+    if let Some(relayed) = relayed(page) {
+        return Some(relayed);
+    }
+    for name in APPLICATION_HEADERS {
+        if let Some(value) = page.header(name)
+            && !(*name == "x-powered-by" && FILTERS_POWER.iter().any(|filter| has(value, filter)))
+        {
+            return Some(strong(format!("header {name}: {value}: the origin's")));
+        }
+    }
+    if page.header_has("via", "1.1 vegur") {
+        return Some(strong("header via: Heroku's router".to_owned()));
+    }
+    if let Some(cookie) = APPLICATION_COOKIES
+        .iter()
+        .find(|cookie| page.sets_cookie(cookie))
+    {
+        return Some(strong(format!("it sets the application cookie {cookie}")));
+    }
+    if let Some((_, whose)) = APPLICATION_PAGES
+        .iter()
+        .find(|(marker, _)| page.has(marker))
+    {
+        return Some(strong(format!("the body is {whose}")));
+    }
+    if let Some(whose) = envelope(page) {
+        return Some(strong(format!("the body is {whose}")));
+    }
+    let server = page.header("server")?.trim();
+    APPLICATION_SERVERS
+        .iter()
+        .any(|name| starts(server, name))
+        .then(|| strong(format!("header server: {server}: an application server")))
+}
 
-/// The strongest sign that the origin answered; `None` when nothing shows it.
+/// The strongest sign that something behind the edge answered, be it the application or what stands before it.
 pub(crate) fn answered(page: &Page<'_>) -> Option<Evidence> {
+    if let Some(sign) = application(page) {
+        return Some(sign);
+    }
+    if let Some((name, value)) = BEHIND_HEADERS
+        .iter()
+        .find_map(|name| Some((name, page.header(name)?)))
+    {
+        return Some(strong(format!(
+            "header {name}: {value}: from behind the edge"
+        )));
+    }
+    if let Some(gateway) = gateway::named(page) {
+        return Some(strong(gateway.says.to_owned()));
+    }
+    let server = page.header("server")?.trim();
+    (!is_edges(server)).then(|| {
+        weak(format!(
+            "header server: {server}: no name of an edge, and no proof of who answered"
+        ))
+    })
+}
+
+/// Whether a `Server` value is an edge's or a filter's own name.
+pub(crate) fn is_edges(server: &str) -> bool {
+    server.is_empty()
+        || EDGE_SERVERS.iter().any(|edge| starts(server, edge))
+        || FILTERS.iter().any(|filter| has(server, filter))
+}
+
+/// What the edge itself says about having asked the origin for this answer.
+fn relayed(page: &Page<'_>) -> Option<Evidence> {
     if cloudflare::past_the_cache(page) {
         let status = page.header("cf-cache-status").unwrap_or_default();
         return Some(strong(format!(
@@ -164,47 +264,60 @@ pub(crate) fn answered(page: &Page<'_>) -> Option<Evidence> {
             "header x-iinfo: the front connected to the origin for it".to_owned(),
         ));
     }
-    if page.header("x-azure-ref").is_some()
+    let azure = page.header("x-azure-ref").is_some()
         && (page.header_has("x-cache", "config_nocache") || page.header_has("x-cache", "tcp_"))
-        && page.header("x-azure-externalerror").is_none()
-    {
-        return Some(strong(
-            "header x-cache beside x-azure-ref: Front Door relayed it".to_owned(),
-        ));
+        && page.header("x-azure-externalerror").is_none();
+    azure.then(|| strong("header x-cache beside x-azure-ref: Front Door relayed it".to_owned()))
+}
+
+/// Error formats of applications and their frameworks in JSON.
+///
+/// Problem details <https://www.rfc-editor.org/rfc/rfc9457>, OAuth 2.0 <https://www.rfc-editor.org/rfc/rfc6749#section-5.2>,
+/// Google's <https://google.aip.dev/193>, Microsoft's <https://github.com/microsoft/api-guidelines>, JSON:API
+/// <https://jsonapi.org/format/#errors>; Spring Boot, Fastify, Django REST framework, Kubernetes and GraphQL as
+/// their documentation shows them. `{"message": …}` and `{"error": …}` alone are everybody's.
+fn envelope(page: &Page<'_>) -> Option<&'static str> {
+    if page.status() < 400 {
+        return None;
     }
-    for name in ORIGIN_HEADERS {
-        if let Some(value) = page.header(name) {
-            return Some(strong(format!("header {name}: {value}: the origin's")));
+    let json = page.json()?.as_object()?;
+    let has = |name: &str| json.contains_key(name);
+    let all = |names: &[&str]| names.iter().all(|name| has(name));
+    let word = |name: &str| json.get(name).and_then(serde_json::Value::as_str);
+    let nested = |name: &str| {
+        json.get("error")
+            .and_then(|error| error.get(name))
+            .is_some()
+    };
+    Some(match () {
+        () if all(&["timestamp", "status", "error", "path"]) => "Spring Boot's error format",
+        () if all(&["statusCode", "error", "message"]) => "the error format of a Node.js framework",
+        () if word("kind") == Some("Status") && has("apiVersion") => "Kubernetes' error format",
+        () if all(&["error", "error_description"]) => "an OAuth error (RFC 6749)",
+        () if all(&["type", "title", "status"]) || all(&["type", "title", "detail"]) => {
+            "an API's problem details (RFC 9457)"
         }
-    }
-    if page.header_has("via", "1.1 vegur") {
-        return Some(strong("header via: Heroku's router".to_owned()));
-    }
-    if let Some(cookie) = APPLICATION_COOKIES
-        .iter()
-        .find(|cookie| page.sets_cookie(cookie))
-    {
-        return Some(strong(format!("it sets the application cookie {cookie}")));
-    }
-    if let Some((_, whose)) = OWN_PAGES.iter().find(|(marker, _)| page.has(marker)) {
-        return Some(strong(format!("the body is {whose}")));
-    }
-    let body = page.body().trim_ascii();
-    let text = OWN_TEXTS.iter().find(|(text, _)| {
-        body.get(..text.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes()))
-    });
-    if let Some((_, whose)) = text {
-        return Some(strong(format!("the body is {whose}")));
-    }
-    let server = page.header("server")?.trim();
-    let edges_own = server.is_empty() || EDGE_SERVERS.iter().any(|edge| starts(server, edge));
-    (!edges_own).then(|| strong(format!("header server: {server}: the origin's own name")))
+        () if nested("code") && nested("message") => "an API's error object",
+        () if json.get("errors").is_some_and(serde_json::Value::is_array) => {
+            "an API's list of errors"
+        }
+        () if json.len() == 1 && word("detail").is_some() => {
+            "the error format of Django REST framework or FastAPI"
+        }
+        () => return None,
+    })
 }
 
 fn strong(text: String) -> Evidence {
     Evidence {
         strength: Strength::Strong,
+        text,
+    }
+}
+
+fn weak(text: String) -> Evidence {
+    Evidence {
+        strength: Strength::Weak,
         text,
     }
 }

@@ -197,7 +197,7 @@ impl Markers {
 struct Hits([u64; Hits::WORDS]);
 
 impl Hits {
-    const WORDS: usize = 8;
+    const WORDS: usize = 16;
 
     fn insert(&mut self, id: u16) {
         if let Some(word) = self.0.get_mut(usize::from(id) / 64) {

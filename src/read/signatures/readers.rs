@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Found, Tier, origin};
+use super::{Found, Tier, generic, origin};
 use crate::domain::verdict::{Kind, Rule, Strength, WhoActs};
 use crate::read::signatures::page::{Form, Page, has, pattern, starts};
 
@@ -49,6 +49,126 @@ fn by_status(page: &Page<'_>, found: &mut Found) {
         _ => (Kind::EdgeBlock, Rule::Unknown, WhoActs::SiteOwner),
     };
     set(found, kind, rule, who);
+}
+
+/// The words and the id of a maker's page that has no reader of its own.
+pub(super) fn named(page: &Page<'_>, found: &mut Found) -> bool {
+    if found.kind == Kind::EdgeBlock && found.rule == Rule::Unknown {
+        found.rule = generic::told_rule(page.visible());
+        if found.rule == Rule::RateLimit {
+            set(
+                found,
+                Kind::RateLimited,
+                Rule::RateLimit,
+                WhoActs::NobodyWait,
+            );
+        }
+    }
+    if found.reference_id.is_none() {
+        found.reference_id = generic::labelled_id(page);
+    }
+    true
+}
+
+/// A refusal by the name of the server alone: not what says that something is missing or wrongly asked.
+pub(super) fn refused_by_server(page: &Page<'_>, found: &mut Found) -> bool {
+    match page.status() {
+        403 | 405 | 406 | 418 => named(page, found),
+        429 => {
+            set(
+                found,
+                Kind::RateLimited,
+                Rule::RateLimit,
+                WhoActs::NobodyWait,
+            );
+            named(page, found)
+        }
+        _ => false,
+    }
+}
+
+/// The maker says itself that it looks for attacks: its refusal is a rule of its firewall unless it says otherwise.
+pub(super) fn attack(page: &Page<'_>, found: &mut Found) -> bool {
+    named(page, found);
+    if found.rule == Rule::Unknown {
+        found.rule = Rule::FirewallRule;
+    }
+    true
+}
+
+/// Alibaba's page is of its firewall; a trace id stands in data for its script.
+pub(super) fn aliyun(page: &Page<'_>, found: &mut Found) -> bool {
+    static TRACE: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r#"(?i)"traceid"\s*:\s*"([0-9a-z]{12,64})""#));
+    found.reference_id = raw(page, &TRACE);
+    attack(page, found)
+}
+
+/// Its page is almost empty, and the event stands in a comment at the end.
+pub(super) fn safeline(page: &Page<'_>, found: &mut Found) -> bool {
+    static EVENT: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"(?i)<!-- event_id:\s*([0-9a-f-]{16,64})"));
+    found.reference_id = raw(page, &EVENT);
+    found.reference_id.is_some()
+}
+
+/// A captcha page, or a refusal in JSON.
+pub(super) fn imunify(page: &Page<'_>, found: &mut Found) -> bool {
+    if has(page.visible(), "captcha") || has(page.visible(), "not a robot") {
+        set(
+            found,
+            Kind::EdgeChallenge,
+            Rule::BotChallenge,
+            WhoActs::SiteOwner,
+        );
+    }
+    // "IPs used for automation should be whitelisted" asks for a list of addresses, and names no rule.
+    found.reference_id = generic::labelled_id(page);
+    true
+}
+
+/// CrowdSec bans addresses, or asks them for a captcha.
+pub(super) fn crowdsec(page: &Page<'_>, found: &mut Found) -> bool {
+    if has(page.visible(), "captcha") {
+        set(
+            found,
+            Kind::EdgeChallenge,
+            Rule::BotChallenge,
+            WhoActs::SiteOwner,
+        );
+    } else {
+        found.rule = Rule::Ip;
+    }
+    true
+}
+
+/// `Transaction ID = 3982815983-PPE0`: the packet engine that refused.
+pub(super) fn netscaler_transaction(page: &Page<'_>, found: &mut Found) -> bool {
+    static ID: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"(?i)(?:transaction|session|event) id\s*[:=]?\s*([0-9a-z][0-9a-z_]{3,40}-ppe\d{1,2})",
+        )
+    });
+    found.rule = Rule::FirewallRule;
+    netscaler(page, found);
+    found.reference_id = seen(page, &ID).or_else(|| found.reference_id.take());
+    found.reference_id.is_some()
+}
+
+/// The event stands in the script that writes the mail to the owner.
+pub(super) fn securesphere_event(page: &Page<'_>, found: &mut Found) -> bool {
+    static EVENT: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"(?i)(?:event|incident) id(?: is)?:\s*([0-9]{10,24})"));
+    found.reference_id = raw(page, &EVENT);
+    found.rule = Rule::FirewallRule;
+    true
+}
+
+/// `Forbidden - ID: <32 hex digits>` and nothing else.
+pub(super) fn threatx(page: &Page<'_>, found: &mut Found) -> bool {
+    static ID: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^forbidden - id: ([0-9a-f]{32})$"));
+    found.reference_id = seen(page, &ID);
+    found.reference_id.is_some()
 }
 
 // Akamai. The first number of a reference is the class, the third the time of the error. Counted over
@@ -591,8 +711,18 @@ pub(super) fn wordfence(page: &Page<'_>, found: &mut Found) -> bool {
         "manual block",
     ]) {
         Rule::Ip
-    } else {
+    } else if told(&[
+        "security",
+        "attack",
+        "malicious",
+        "firewall",
+        "injection",
+        "xss",
+    ]) {
         Rule::FirewallRule
+    } else {
+        // The page is the same for every rule of the plug-in.
+        Rule::Unknown
     };
     if !reason.is_empty() {
         found.note = Some(format!("the page gives the reason: {reason}"));
@@ -603,7 +733,7 @@ pub(super) fn wordfence(page: &Page<'_>, found: &mut Found) -> bool {
 pub(super) fn netscaler(page: &Page<'_>, found: &mut Found) -> bool {
     static ID: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
-            r"(?i)(?:appfw session id|transaction id|event id)\s*:?\s*([0-9a-z][0-9a-z_-]{5,60})",
+            r"(?i)(?:appfw session id|transaction id|event id)\s*[:=]?\s*([0-9a-z][0-9a-z_-]{5,60})",
         )
     });
     static CATEGORY: LazyLock<Regex> =
@@ -614,6 +744,14 @@ pub(super) fn netscaler(page: &Page<'_>, found: &mut Found) -> bool {
 }
 
 // Our side of the internet.
+
+/// A filter's own web server also shows its settings and logs people in: the page must refuse or send away.
+pub(super) fn filter_refuses(page: &Page<'_>, _: &mut Found) -> bool {
+    page.status() >= 300
+        || ["blocked", "denied", "not allowed", "restricted"]
+            .iter()
+            .any(|word| has(page.visible(), word))
+}
 
 /// Squid names its error; one about the target says that it is unreachable from there.
 pub(super) fn squid(page: &Page<'_>, found: &mut Found) -> bool {

@@ -7,6 +7,11 @@
 //! document it, the address stands above their rows. A new block page is a new row, and a case in
 //! `tests/corpus/`.
 
+mod makers;
+mod our_side;
+
+use self::makers::MAKERS;
+use self::our_side::OUR_SIDE;
 use super::Sign::{
     AnyBody, Body, Bytes, Cookie, Has, Header, Is, NoHeader, NotBody, Starts, Status, Test, Title,
     TitleHas, Whole,
@@ -20,170 +25,7 @@ use crate::read::signatures::page::Form;
 /// our network says must never be blamed on the partner.
 pub(crate) const VENDORS: &[&[Signature]] = &[
     OUR_SIDE, CLOUDFLARE, AKAMAI, IMPERVA, AMAZON, MICROSOFT, GOOGLE, DATADOME, HUMAN, KASADA, F5,
-    SUCURI, FASTLY, VERCEL, FORTIWEB, OTHERS,
-];
-
-/// Filters, proxies and portals on our side of the internet.
-const OUR_SIDE: &[Signature] = &[
-    header(
-        "egress_proxy",
-        "a policy proxy of our network refuses",
-        &[Header("x-deny-reason"), Status(&[403, 407, 451, 502, 503])],
-    )
-    .ours(),
-    header(
-        "squid",
-        "a Squid proxy on our side answered",
-        &[Header("x-squid-error")],
-    )
-    .ours()
-    .statuses(400, 599)
-    .read(read::squid),
-    page(
-        "squid",
-        "a Squid proxy on our side answered",
-        &[
-            Title("ERROR: The requested URL could not be retrieved"),
-            Body("squid"),
-        ],
-    )
-    .ours()
-    .read(read::squid),
-    header(
-        "zscaler",
-        "the Zscaler gateway of our network refuses",
-        &[Starts("server", "zscaler")],
-    )
-    .ours()
-    .statuses(300, 599),
-    header(
-        "zscaler",
-        "redirected to the Zscaler gateway of our network",
-        &[Has("location", "//gateway.zscaler")],
-    )
-    .ours()
-    .statuses(300, 399),
-    page(
-        "zscaler",
-        "the Zscaler gateway of our network refuses",
-        &[Title("Internet Security by Zscaler")],
-    )
-    .ours()
-    .any_status(),
-    page(
-        "fortiguard",
-        "the FortiGuard web filter of our network refuses",
-        &[
-            AnyBody(&[
-                "fortiguard web filtering",
-                "web filter block override",
-                "web filter violation",
-                "fortiguard intrusion prevention",
-            ]),
-            AnyBody(&[
-                "fgd_icon",
-                "powered by fortinet",
-                "fortinet",
-                "fortiguard.com",
-            ]),
-        ],
-    )
-    .ours()
-    .any_status(),
-    header(
-        "paloalto",
-        "redirected to the block page of a Palo Alto firewall on our side (listed)",
-        &[Has("location", "/php/urlblock.php")],
-    )
-    .ours()
-    .statuses(300, 399),
-    page(
-        "paloalto",
-        "a Palo Alto firewall of our network refuses",
-        &[
-            Title("Web Page Blocked"),
-            AnyBody(&["company policy", "category:", "has been blocked"]),
-            NotBody("attack id"),
-            NotBody("fgd_icon"),
-        ],
-    )
-    .ours()
-    .read(read::paloalto),
-    page(
-        "paloalto",
-        "a Palo Alto firewall of our network refuses",
-        &[
-            Is("p3p", "CP=\"CAO PSA OUR\""),
-            NoHeader("server"),
-            Status(&[503]),
-        ],
-    )
-    .ours()
-    .strong()
-    .read(read::paloalto),
-    header(
-        "akamai",
-        "redirected to the Akamai filter of our network (listed)",
-        &[Has("location", "//error.etp.akamai.com")],
-    )
-    .ours()
-    .statuses(300, 399),
-    page(
-        "cloudflare",
-        "the Cloudflare Gateway filter of our network refuses",
-        &[AnyBody(&[
-            "blocked by cloudflare gateway",
-            "cloudflare gateway</",
-        ])],
-    )
-    .ours(),
-    header(
-        "umbrella",
-        "redirected to the Cisco Umbrella filter of our network (listed)",
-        &[Has("location", ".opendns.com/")],
-    )
-    .ours()
-    .statuses(300, 399),
-    header(
-        "captive_portal",
-        "the network asks for its own log-in (RFC 6585 section 6)",
-        &[Status(&[511])],
-    )
-    .ours(),
-    header(
-        "captive_portal",
-        "redirected to a portal of our network",
-        &[Test(
-            "the Location is the address of a portal",
-            read::captive_portal,
-        )],
-    )
-    .ours()
-    .strong()
-    .statuses(300, 399),
-    shape(
-        "unknown_middlebox",
-        "a notice of a network on the way",
-        &[Starts("server", "adm/"), Status(&[403, 451])],
-    )
-    .ours()
-    .strong()
-    .of_structure(),
-    page(
-        "unknown_middlebox",
-        "a national block notice (listed)",
-        &[
-            AnyBody(&[
-                "src=\"http://10.10.34.3",
-                "//warning.or.kr",
-                "//lawfilter.ertelecom.ru",
-            ]),
-            Bytes(8192),
-        ],
-    )
-    .ours()
-    .any_status()
-    .strong(),
+    SUCURI, FASTLY, VERCEL, FORTIWEB, OTHERS, MAKERS,
 ];
 
 /// <https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/>,

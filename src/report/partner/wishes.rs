@@ -1,11 +1,11 @@
 //! What the partner is asked to do, as fits the cause: to allow, to look, or to tell us their limit.
 
 use super::names::{address, addresses, agent, named, pop, requests_with};
-use super::{host, several};
+use super::{failing, host, several};
 use crate::domain::cell::{EgressName, http_name};
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::plan::names_of;
-use crate::domain::verdict::Kind;
+use crate::domain::verdict::{Kind, Maker};
 use crate::report::dossier::Dossier;
 use crate::report::prose::list;
 
@@ -152,7 +152,11 @@ fn by_kind(dossier: &Dossier<'_>) -> String {
             )
         }
         Kind::OriginDenied | Kind::SoftBlock => {
-            "Please check why your application turns these requests away.".to_owned()
+            if by_the_application(dossier) {
+                "Please check why your application turns these requests away.".to_owned()
+            } else {
+                "Please check what turns these requests away: your application, or something in front of it.".to_owned()
+            }
         }
         Kind::EdgeError => {
             "Please check whether your application is up and can be reached by the edge.".to_owned()
@@ -165,8 +169,16 @@ fn by_kind(dossier: &Dossier<'_>) -> String {
             "Please check whether {host} {} up, and whether a firewall drops our connections.",
             if several(dossier) { "are" } else { "is" }
         ),
-        _ => "Please check whether your application works as it should.".to_owned(),
+        _ if by_the_application(dossier) => {
+            "Please check whether your application works as it should.".to_owned()
+        }
+        _ => "Please check whether your application works as it should, and what stands in front of it.".to_owned(),
     }
+}
+
+/// Whether the answer shows that the application made it.
+fn by_the_application(dossier: &Dossier<'_>) -> bool {
+    failing(dossier).is_some_and(|run| run.verdict.maker == Maker::Origin)
 }
 
 /// Where the rule is likely to stand.

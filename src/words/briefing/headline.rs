@@ -185,17 +185,25 @@ impl Story<'_> {
                 let request = asked.unwrap_or("our requests");
                 format!("{partner} limits the rate of {request}{at}{detail}")
             }
-            // Brackets after brackets read badly.
-            Kind::OriginDenied if request.ends_with(')') => {
-                let with = detail.replace(" (", " with ").replace(')', "");
-                format!("the application of {partner} refuses {request}{with}")
-            }
             Kind::OriginDenied => {
-                format!("the application of {partner} refuses {request}{detail}")
+                // Brackets after brackets read badly.
+                let detail = if request.ends_with(')') {
+                    detail.replace(" (", " with ").replace(')', "")
+                } else {
+                    detail
+                };
+                match self.refuser(&host) {
+                    Some(who) => format!("{who} refuses {request}{detail}"),
+                    None => format!("{partner} refuses {request}{detail}, we can't tell by whom"),
+                }
             }
-            Kind::OriginError => {
-                format!("the application of {partner} answers with an error{detail}{of}")
-            }
+            Kind::OriginError => match self.refuser(&host) {
+                Some(who) => format!("{who} answers with an error{detail}{of}"),
+                None => format!(
+                    "{host} {} with an error{detail}{of}",
+                    verb("answers", "answer")
+                ),
+            },
             Kind::EdgeError if pop && self.fails().is_none() => {
                 let pop = self.requests();
                 let pop = pop.trim_start_matches("requests that ");
@@ -237,17 +245,23 @@ impl Story<'_> {
         }
     }
 
+    /// Who refused or failed behind the edge, as the subject of a sentence; `None` when nothing in the answer tells.
+    fn refuser(&self, host: &str) -> Option<String> {
+        let verdict = &self.specimen?.verdict;
+        match (terms::gateway(verdict), verdict.maker) {
+            (Some(name), _) => Some(format!("{name} in front of {host}")),
+            (None, Maker::Origin) => Some(format!("the application of {}", self.partner())),
+            _ => None,
+        }
+    }
+
     /// We are the cause: said of edgewatch, and of nobody else.
     fn too_often(&self, per_minute: u32, by_egress: bool) -> String {
         let counted = if by_egress { " from one egress" } else { "" };
-        let who = self.edge().unwrap_or_else(|| {
-            let maker = self.specimen.map(|specimen| specimen.verdict.maker);
-            if maker == Some(Maker::Origin) {
-                format!("the application of {}", self.partner())
-            } else {
-                self.partner()
-            }
-        });
+        let who = self
+            .edge()
+            .or_else(|| self.refuser(&self.hosts().0))
+            .unwrap_or_else(|| self.partner());
         let detail = self.detail();
         let does = match self.incident.kind {
             Kind::EdgeBlock | Kind::OriginDenied => format!("{who} refuses them{detail}"),

@@ -356,7 +356,7 @@ impl<'a> Story<'a> {
         if let Some(status) = specimen.status {
             parts.push(format!("HTTP {status}"));
         }
-        parts.push(terms::kind(verdict.kind).to_owned());
+        parts.push(terms::answer(verdict));
         if let Some(edge) = terms::edge(verdict) {
             parts.push(match &verdict.code {
                 Some(code) => format!("{edge} {code}"),

@@ -1,0 +1,427 @@
+//! Generic signs: what a refusal says of itself when nobody's name is on it.
+//!
+//! The tier below the makers' own signs and the origin's. A page that says that a security layer refused,
+//! that our network's policy forbids a site, or that a person must prove to be one, is believed as to
+//! *what* happened, never as to who made it. Words alone are cheap: a reading needs several of them that
+//! have nothing to do with each other, on a page that says little else, and with a good status still more.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::page::{Form, Page, pattern};
+use super::{Found, Place, Tier, origin};
+use crate::domain::verdict::{Evidence, Kind, Rule, Strength, WhoActs};
+
+/// Refusals are short; what says more is about something.
+const TEXT_BYTES_MAX: usize = 2500;
+/// With a good status the refusal must be all that there is.
+const GOOD_TEXT_BYTES_MAX: usize = 700;
+/// Bodies above this are not read for words: the longest refusal seen with pictures inlined has 41 KiB.
+const BODY_BYTES_MAX: usize = 48 * 1024;
+/// Text in which a sentence is quoted as evidence.
+const QUOTED_CHARS: usize = 90;
+
+/// A word class: what it is called in evidence, and how it is seen.
+struct Words {
+    says: &'static str,
+    seen: LazyLock<Regex>,
+}
+
+macro_rules! words {
+    ($name:ident, $says:literal, $pattern:literal) => {
+        static $name: Words = Words {
+            says: $says,
+            seen: LazyLock::new(|| plain($pattern)),
+        };
+    };
+}
+
+words!(
+    LAYER,
+    "it names a security layer",
+    r"(?ix) \b(web\s(application\s|app\s)?firewall|application\sfirewall|waf|\w+[-_]waf|firewall|ddos|anti-?ddos|anti-?bot|bot[\x20-](protection|detection|management|manager|mitigation)
+      |web\s(protection|security)|intrusion\s(prevention|detection)|site\sprotection|mod_?security
+      |security\s(polic(y|ies)|rules?|service|system|solution|gateway|layer|module|filter|reasons?|plugin|software|engine|appliance|check|control|settings|measures?|network))\b
+      | 防火墙|云防护|安全策略|安全防护|安全狗|网站防护|防护系统|웹\s?방화벽|보안\s?정책|방화벽 | ファイアウォール | pare-feu | cortafuegos | brandmauer|фаерв?ол|файрв?ол|брандмауэр|межсетев"
+);
+words!(
+    REFUSED,
+    "it says that the request was refused",
+    r"(?ix) \b(request|access|connection|page|url|visit|activity|attempt|action|traffic|content|resource|website|web\ssite|site|you(\shave|'ve)?|ip(\saddress)?|response)
+      (\s\w+){0,12}?\s(has\sbeen|have\sbeen|had\sbeen|was|were|is|are|been|got|being)(\s\w+){0,3}?\s(blocked|denied|rejected|refused|intercepted|forbidden|restricted|flagged|prohibited|stopped|disallowed|banned)\b
+      | \b(access\s(is\s)?(denied|forbidden|restricted|blocked)|accessdeny|request\s(is\s)?(blocked|rejected|denied|refused|forbidden)|restricted\saccess|(has|have)\sblocked\s(you|your|this)|blocked\s(your|this|the)\s(request|access|connection|ip)|you(\shave|'ve)?\s(been\s|are\s)blocked
+      |blocked\sby\s|denied\sby\s|rejected\sby\s|refused\sby\s|intercepted\sby\s)
+      | 拦截|已被阻断|被阻止|禁止访问|访问被拒绝|拒绝访问|차단|アクセスが拒否|ブロック | (a\s[ée]t[ée]|est)\s(bloqu[ée]e?|refus[ée]e?|rejet[ée]e?) | bloquead[oa]|denegad[oa]|rechazad[oa] | (wurde|ist)\s(blockiert|gesperrt|abgelehnt|abgewiesen|verweigert) | заблокирован|отклон[её]н|запрещ[её]н | zablokowan | bloccat[oa] | geblokkeerd | engellen"
+);
+words!(
+    ATTACK,
+    "it speaks of an attack or of suspicion",
+    r"(?ix) \b(malicious|attacks?|suspicious|hack(er|ers|ing)?|injection|threats?|harmful|illegal\s(parameter|request|character|url|content|access|operation)|invalid\srequest\sformat|abnormal|anomal(y|ous)|unusual\s(traffic|activity)|automated\s(traffic|requests?|access|tools?|queries)|robot|bots?|scraping|violat(es|ed|ion)|security\sreasons?|potentially\s(dangerous|harmful|unsafe)|security\sincident|for\ssecurity)\b
+      | 攻击|非法|恶意|可疑|不合法|공격|비정상|不正な | attaque|malveillant | ataque|malicios | angriff|verd[äa]chtig | атак|подозрит"
+);
+words!(
+    GATE,
+    "it asks for proof that a person is there",
+    r"(?ix) \b(verify(ing)?\s(that\s)?(you('re|\sare)|your\s(browser|request)|the\ssecurity\sof)(\s\w+){0,2}?\s?(human|a\srobot|not\sa\s(ro)?bot|a\sreal|a\sperson|connection|browser|$|\.)
+      | (you('re|\sare)|i('m|\sam))\s(not\sa\s(ro)?bot|a\shuman|human) | are\syou\s(a\s)?(human|robot|real) | prove\s(that\s)?you('re|\sare)\s(a\s|not\sa\s)?(human|robot|bot|real)
+      | (human|anti-?robot|anti-?bot|robot|browser|visitor\santi-robot)\s(verification|validation|check|challenge) | checking\s(if\sthe\ssite|your\sbrowser|the\ssite) | security\s(challenge|verification)
+      | (complete|solve|pass|enter|fill)\s(in\s|out\s|the\s|this\s|a\s){0,2}(re)?captcha | client\schallenge | slide\sto\sverify | drag\sthe\sslider | press\s(&|and)\shold | unusual\straffic\sfrom\syour | just\sa\smoment | one\smoment,?\splease | making\ssure\syou('re|\sare)\snot
+      | please\s(enable|turn\son)\s(javascript|cookies)(\sand\s(javascript|cookies))?\s(to\s(continue|proceed|access|view)|in\syour|and\sreload) | ddos\sprotection\sby | (browser|connection)\sis\sbeing\s(checked|verified))
+      | 安全验证|人机验证|人机识别|滑动验证|请完成.{0,6}验证|验证码 | robot\sdeğil | я\sне\sробот|проверка\sбраузера|проверяем | ロボットでは"
+);
+words!(
+    MECHANISM,
+    "it carries a bot check",
+    r#"(?ix) captcha[_./-]|[_./-]captcha|hcaptcha\.com|recaptcha/(api|enterprise)|g-recaptcha|h-captcha|cf-turnstile|challenges\.cloudflare\.com|funcaptcha|arkoselabs|geetest|smart-?captcha|document\.cookie\s*=|location\.(reload|replace)\s*\(|http-equiv=["']?refresh|challenge|proof-?of-?work|anti-?robot|jschl|noscript"#
+);
+words!(
+    OUR_POLICY,
+    "it speaks of our own network's policy",
+    r"(?ix) \b((your|the|our)\s(network|it|systems?)\s(administrator|operator|admin|department|team|support)|network\s(administrator|operator|admin|polic(y|ies))|helpdesk|help\sdesk|it\s(department|support|helpdesk|service\sdesk)
+      |(company|corporate|organi[sz]ation(al|'s)?|school|district|university|enterprise|internet\s(usage|use|access)|acceptable\suse|web\s(usage|access|use)|browsing|surfing|content\sfiltering?|url\sfiltering?|access)\spolic(y|ies)|internet\sservice\sprovider)\b
+      | политик[аи]\s(безопасности\s)?(компании|организации)|администратор\s?у?\s?сети|richtlinien?\s(ihre[rs]|des|der)\s(unternehmens|organisation|firma)|netzwerkadministrator|administrateur\sr[ée]seau|administrador\sde\s(la\s)?red"
+);
+words!(
+    OUR_FILTER,
+    "it names a web filter or a category",
+    r"(?ix) \b((web|url|content|internet|site|dns)[\x20-]filter(ing|s|ed)?|categori[sz]ed\sas|(blocked|forbidden|denied|restricted)\scategor(y|ies)|site\scategory|url\scategory|category\s?:|category\sof\s|web\sgateway|secure\sweb|parental\scontrol|proxy\sserver|web\sproxy|internet\ssecurity|block(ed)?\s?page|website\sblocked|web\s?(site|page)\sblocked|site\sblocked|this\s(web\s?)?(site|page|domain)\s(is|has\sbeen|was)\s(blocked|restricted)|your\sip\saddress\sand\s(visit|user)|override|(court|ministry|regulator|law)[\x200-9A-Za-z_]{0,30}order|order\sof\s(the\s)?court)\b
+      | категори[яи]|webfilter"
+);
+words!(
+    PRIVATE_ADDRESS,
+    "it shows an address of a private network",
+    r"\b(10\.\d{1,3}|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.\d{1,3}\.\d{1,3}\b"
+);
+words!(
+    LIMIT,
+    "it says that there were too many requests",
+    r"(?ix) \b(too\smany\s(requests|calls|connections|queries|hits)|rate[\x20_-]?limit(s|ed|ing|er)?(\s(is|was|has\sbeen))?\s?(exceeded|reached|hit)?|(request|api|call|usage|daily|hourly|monthly|query)\s(limit|quota)s?(\s(is|was|has\sbeen))?\s(exceeded|reached)|quota\s(exceeded|has\sbeen)|(exceeded|over|exhausted)\s(\w+\s){0,4}(rate|limit|quota|requests)|throttl(ed|ing)|slow\sdown|slowdown|requests\sper\s(second|minute|hour|day)|toomanyrequests|rate_?limit_?exceeded|limit_?exceeded|over_?query_?limit|user_?rate_?limit|requestlimitexceeded)\b"
+);
+
+/// A pattern over text whose white space is collapsed, with the word classes of ASCII: Unicode's are large and slow.
+fn plain(text: &str) -> Regex {
+    pattern(
+        &text
+            .replace(r"\w", "[0-9A-Za-z_]")
+            .replace(r"\s", r"\x20")
+            .replace(r"\b", r"(?-u:\b)"),
+    )
+}
+
+/// An id that a refusal prints with a label, for a ticket.
+static LABELLED_ID: LazyLock<Regex> = LazyLock::new(|| {
+    plain(
+        r"(?ix) \b(incident|request|support|event|case|trace|block|reference|ref|ticket|transaction|session|error|log|tracking|correlation|client\srequest|message|attack|ray|unique)
+          [\x20_-]?(id|no\.?|number|code|identifier|uuid)?(\sis)? \s?[:=\#\x{ff1a}]+\s* \#?\s*<?\s* ([0-9a-z][0-9a-z._/+-]{5,79}) ",
+    )
+});
+/// The same in JSON and in data that a script reads.
+static MEMBER_ID: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(?i)["'](?:incident|request|support|event|case|trace|block|reference|ticket|transaction|log|tracking)[_-]?(?:id|uuid|number|no)["']\s*:\s*["']?([0-9a-z][0-9a-z._/+-]{5,79})"#,
+    )
+});
+
+/// The id that the page prints with its label.
+pub(crate) fn labelled_id(page: &Page<'_>) -> Option<String> {
+    let text = page.visible();
+    let printed = LABELLED_ID.captures_iter(text).take(12).find_map(|found| {
+        let id = found
+            .get(4)?
+            .as_str()
+            .trim_end_matches(['.', '-', '/', '_']);
+        // A word after the label is no id ("Reference: support"): ids have digits, and more than a year.
+        let digits = id.bytes().filter(u8::is_ascii_digit).count();
+        (id.len() >= 6 && digits >= 3).then(|| id.to_owned())
+    });
+    printed.or_else(|| {
+        if page.body().len() > BODY_BYTES_MAX {
+            return None;
+        }
+        let body = String::from_utf8_lossy(page.body());
+        let id = MEMBER_ID.captures(&body)?.get(1)?.as_str().to_owned();
+        id.bytes().any(|b| b.is_ascii_digit()).then_some(id)
+    })
+}
+
+/// Whether the text says that a request was refused or that a person must prove to be one.
+pub(crate) fn refuses(text: &str) -> bool {
+    REFUSED.seen.is_match(text) || GATE.seen.is_match(text)
+}
+
+/// Whether data with a good status says by its members that it stands for a refusal.
+pub(crate) fn refuses_in_json(page: &Page<'_>) -> bool {
+    let Some(members) = page.json().and_then(serde_json::Value::as_object) else {
+        return false;
+    };
+    let number = |name: &str| {
+        members
+            .get(name)
+            .and_then(serde_json::Value::as_i64)
+            .is_some_and(|code| (400..=599).contains(&code))
+    };
+    let failed = |name: &str| members.get(name) == Some(&serde_json::Value::Bool(false));
+    members.len() <= 8
+        && (number("code")
+            || number("status")
+            || failed("success")
+            || failed("ok")
+            || members.contains_key("error")
+            || members.contains_key("url") && members.len() <= 2
+            || members.contains_key("rgv587_flag")
+            || members.contains_key("appId"))
+}
+
+/// Whether the text says that there were too many requests.
+pub(crate) fn says_too_many(text: &str) -> bool {
+    LIMIT.seen.is_match(text)
+}
+
+/// The words by which it says so.
+pub(crate) fn words_of_limit(text: &str) -> String {
+    LIMIT
+        .seen
+        .find(text)
+        .map(|words| short(words.as_str()))
+        .unwrap_or_default()
+}
+
+/// What rule a filter's own words give as the reason; `Unknown` when they give none.
+pub(crate) fn told_rule(text: &str) -> Rule {
+    static IP: LazyLock<Regex> = LazyLock::new(|| {
+        plain(
+            r"(?ix) \bip(\saddress(es)?)?(\s\(?[0-9a-f.:]{3,45}\)?)?\s(has\sbeen\s|have\sbeen\s|is\s|was\s|are\s)?(\w+\s)?(blocked|banned|blacklisted|blocklisted|block-listed|denied|restricted|on\sa\s(block|black)list|in\s(our|the)\s(block|black)list)|(block|black)list(ed)?\sip|ips\sused\sfor\sautomation",
+        )
+    });
+    static GEO: LazyLock<Regex> = LazyLock::new(|| {
+        plain(
+            r"(?ix) (from|in|for)\s(your|this)\s(country|region|location)|country\s(is\s|has\sbeen\s)?(blocked|not\sallowed|restricted)|geo-?(block|restrict)|geograph",
+        )
+    });
+    static AGENT: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"(?i)user[\x20-]agent|\bbad bot|browser signature|unsupported browser|automated (tool|browser|client)|bot access",
+        )
+    });
+    match () {
+        () if says_too_many(text) => Rule::RateLimit,
+        () if GEO.is_match(text) => Rule::Geo,
+        () if IP.is_match(text) => Rule::Ip,
+        () if AGENT.is_match(text) => Rule::UserAgent,
+        () if ATTACK.seen.is_match(text) || LAYER.seen.is_match(text) => Rule::FirewallRule,
+        () => Rule::Unknown,
+    }
+}
+
+/// What a refusal without a name says of itself.
+pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
+    let status = page.status();
+    if page.body().len() > BODY_BYTES_MAX || matches!(status, 100..=199 | 204 | 300..=399) {
+        return None;
+    }
+    let text = match page.form {
+        Form::Html | Form::Text | Form::Xml => Cow::Borrowed(page.visible()),
+        Form::Json if status >= 400 => Cow::Borrowed(page.visible()),
+        _ => return by_server(page),
+    };
+    let most = if status < 400 {
+        GOOD_TEXT_BYTES_MAX
+    } else {
+        TEXT_BYTES_MAX
+    };
+    if text.len() > most {
+        return None;
+    }
+    // A reader of a page with a good status sees a page; of its plain text and data nothing is believed.
+    if status < 400 && (page.form != Form::Html || page.has("<article") || page.has("<nav")) {
+        return None;
+    }
+    let mut seen: Vec<&Words> = Vec::new();
+    let mut see = |words: &'static Words, text: &str| {
+        let is_there = words.seen.is_match(text);
+        if is_there {
+            seen.push(words);
+        }
+        is_there
+    };
+    let refused = see(&REFUSED, &text);
+    let layer = see(&LAYER, &text);
+    let attack = see(&ATTACK, &text);
+    let gate = see(&GATE, &text);
+    let origin = origin::application(page).is_some();
+    let id = labelled_id(page);
+    if refused || page.form == Form::Html {
+        let policy = OUR_POLICY.seen.is_match(&text);
+        let filter = OUR_FILTER.seen.is_match(&text);
+        let private = (policy || filter)
+            && PRIVATE_ADDRESS
+                .seen
+                .is_match(&String::from_utf8_lossy(page.body()));
+        let signs = [
+            (policy, &OUR_POLICY),
+            (filter, &OUR_FILTER),
+            (private, &PRIVATE_ADDRESS),
+        ];
+        let ours = signs.iter().filter(|(there, _)| *there).count();
+        // One sign and a refusal may be the partner's; two are spoken by who stands between.
+        if ours >= 2 && (refused || private) && !origin {
+            seen.extend(signs.iter().filter(|(there, _)| *there).map(|(_, w)| *w));
+            return Some(found(page, &text, &seen, id, Meaning::OurFilter));
+        }
+    }
+    let mechanism = gate
+        && page.form == Form::Html
+        && MECHANISM
+            .seen
+            .is_match(&String::from_utf8_lossy(page.body()));
+    if gate && mechanism && !origin {
+        seen.push(&MECHANISM);
+        return Some(found(page, &text, &seen, id, Meaning::Challenge));
+    }
+    if !refused || origin || page.form == Form::Json && !layer {
+        return by_server(page);
+    }
+    let signs = [layer, attack, id.is_some()];
+    let count = signs.iter().filter(|there| **there).count();
+    let enough = if status < 400 {
+        layer && (count >= 2 || text.len() <= 200)
+    } else {
+        layer || count >= 2
+    };
+    if enough && !speaks_of_account(&text) {
+        return Some(found(page, &text, &seen, id, Meaning::Layer));
+    }
+    by_server(page)
+}
+
+/// Refusals of a person's account, card or order are the application's business.
+fn speaks_of_account(text: &str) -> bool {
+    static ACCOUNT: LazyLock<Regex> = LazyLock::new(|| {
+        plain(
+            r"(?ix) \b(your|this|the)\s(\w+\s)?(account|subscription|user|login|card|payment|order|licen[sc]e|api[\x20-]?key|token|credentials?|password|plan|workspace|tenant)\b|\b(permission|privilege|role|scope)s?\b",
+        )
+    });
+    ACCOUNT.is_match(text)
+}
+
+/// A refusal without words by software whose `Server` value says that it filters.
+fn by_server(page: &Page<'_>) -> Option<Found> {
+    static FILTER: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"(?i)waf\b|\bwaf|firewall|shield|anti-?ddos"));
+    let server = page.header("server")?.trim();
+    let refuses = matches!(page.status(), 403 | 405 | 406 | 418);
+    if !refuses
+        || !FILTER.is_match(server)
+        || page.body().len() > 4096
+        || origin::application(page).is_some()
+    {
+        return None;
+    }
+    let mut found = blank(page, Meaning::Layer);
+    found.strength = Strength::Weak;
+    found.reference_id = labelled_id(page);
+    found.evidence.push(Evidence {
+        strength: Strength::Weak,
+        text: format!("header server: {server}: it names a filter, and nothing shows that the application was asked"),
+    });
+    Some(found)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// A security layer of the partner that gives no name.
+    Layer,
+    /// A check for a person, whoever makes it.
+    Challenge,
+    /// A filter of our own network.
+    OurFilter,
+}
+
+fn blank(page: &Page<'_>, meaning: Meaning) -> Found {
+    let (kind, rule, who, place) = match meaning {
+        Meaning::Layer if page.status() == 429 => (
+            Kind::RateLimited,
+            Rule::RateLimit,
+            WhoActs::NobodyWait,
+            Place::Unnamed,
+        ),
+        Meaning::Layer => (
+            Kind::EdgeBlock,
+            Rule::Unknown,
+            WhoActs::SiteOwner,
+            Place::Unnamed,
+        ),
+        Meaning::Challenge => (
+            Kind::EdgeChallenge,
+            Rule::BotChallenge,
+            WhoActs::SiteOwner,
+            Place::Unnamed,
+        ),
+        Meaning::OurFilter => (
+            Kind::EdgeBlock,
+            Rule::ClientSideProxy,
+            WhoActs::Visitor,
+            Place::OurSide,
+        ),
+    };
+    Found {
+        vendor: "unknown",
+        tier: Tier::Shape,
+        strength: Strength::Strong,
+        kind,
+        rule,
+        who,
+        place,
+        code: None,
+        reference_id: None,
+        note: None,
+        evidence: Vec::new(),
+    }
+}
+
+fn found(
+    page: &Page<'_>,
+    text: &str,
+    seen: &[&Words],
+    id: Option<String>,
+    meaning: Meaning,
+) -> Found {
+    let mut found = blank(page, meaning);
+    if meaning == Meaning::Layer && found.kind == Kind::EdgeBlock {
+        found.rule = told_rule(text);
+        if found.rule == Rule::RateLimit {
+            found.kind = Kind::RateLimited;
+            found.who = WhoActs::NobodyWait;
+        }
+    }
+    let what = match meaning {
+        Meaning::Layer => "a security layer that gives no name refuses",
+        Meaning::Challenge => "a bot check that gives no name",
+        Meaning::OurFilter => "a filter of our own network, or of the provider, refuses",
+    };
+    let signs: Vec<String> = seen
+        .iter()
+        .filter_map(|words| {
+            let at = words.seen.find(text)?;
+            Some(format!("{} (\"{}\")", words.says, short(at.as_str())))
+        })
+        .collect();
+    found.evidence.push(Evidence {
+        strength: found.strength,
+        text: format!("{what}: {}", signs.join(", ")),
+    });
+    if let Some(id) = &id {
+        found.evidence.push(Evidence {
+            strength: Strength::Weak,
+            text: format!("it prints an id for a ticket: {id}"),
+        });
+    }
+    found.reference_id = id;
+    found
+}
+
+fn short(text: &str) -> String {
+    text.trim().chars().take(QUOTED_CHARS).collect()
+}
