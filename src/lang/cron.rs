@@ -29,6 +29,8 @@ pub struct Cron {
     text: String,
     schedule: Box<cron::Schedule>,
     zone: TimeZone,
+    /// Both the day of the month and the weekday are chosen, and both must hold.
+    both_days: bool,
     /// Runs in every hour of the day, so it follows elapsed time rather than the wall clock.
     every_hour: bool,
 }
@@ -49,6 +51,7 @@ impl Cron {
             text: text.trim().to_owned(),
             schedule: Box::new(schedule),
             zone,
+            both_days: fields.both_days(),
             every_hour: fields.every_hour(),
         })
     }
@@ -57,6 +60,12 @@ impl Cron {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Whether both the day of the month and the weekday are chosen: here both must hold, to Vixie cron either will do.
+    #[must_use]
+    pub fn both_days(&self) -> bool {
+        self.both_days
     }
 
     /// The zone whose wall clock the expression is about.

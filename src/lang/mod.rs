@@ -2,5 +2,6 @@
 
 pub mod cron;
 pub mod entities;
+pub mod retry_after;
 pub mod template;
 pub mod xpath;

@@ -5,13 +5,12 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::CONNECT_TIMEOUT;
 use super::error::{Class, SendError};
 use crate::clock;
+use crate::lang::retry_after;
 
 /// Bytes read of an answer; the largest we ask for are 100 messages of Slack's history, of 60 KB at the most.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -265,33 +264,11 @@ pub(super) async fn read_body(mut answer: reqwest::Response) -> Result<Vec<u8>, 
     Ok(body)
 }
 
-/// How long a `Retry-After` header asks to wait: seconds, whole or not, or a date; `None` for anything else.
-///
-/// A date is counted from the answer's own `Date`, as the clocks may differ; one that has passed asks for nothing.
+/// How long a `Retry-After` header asks to wait, at most [`RETRY_AFTER_MAX`]; `None` for anything else.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let asked = text(RETRY_AFTER)?.trim();
-    if let Ok(seconds) = asked.parse::<f64>() {
-        // Also what is no number, and what is below nothing, is no answer.
-        let positive = seconds.is_finite() && seconds >= 0.0;
-        return positive.then(|| {
-            Duration::try_from_secs_f64(seconds)
-                .unwrap_or(RETRY_AFTER_MAX)
-                .min(RETRY_AFTER_MAX)
-        });
-    }
-    let until = date(asked)?;
-    let now = text(DATE).and_then(date).unwrap_or_else(clock::now);
-    let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    let wait = retry_after::read(text(RETRY_AFTER)?, text(DATE), Some(clock::now()))?;
     Some(wait.min(RETRY_AFTER_MAX))
-}
-
-/// A date as HTTP writes it ("Wed, 21 Oct 2026 07:28:00 GMT"); the two older forms are no longer sent:
-/// <https://www.rfc-editor.org/rfc/rfc9110#name-date-time-formats> (2026-11-22).
-fn date(text: &str) -> Option<Timestamp> {
-    rfc2822::parse(text.trim())
-        .ok()
-        .map(|date| date.timestamp())
 }
 
 #[cfg(test)]
@@ -365,7 +342,7 @@ mod tests {
         assert_eq!(retry_after(&HeaderMap::new()), None);
         let soon = clock::now() + Duration::from_secs(600);
         let mut headers = HeaderMap::new();
-        let text = rfc2822::DateTimePrinter::new()
+        let text = jiff::fmt::rfc2822::DateTimePrinter::new()
             .timestamp_to_rfc9110_string(&soon)
             .unwrap();
         headers.insert(RETRY_AFTER, text.parse().unwrap());

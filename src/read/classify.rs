@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use jiff::fmt::rfc2822;
+use jiff::Timestamp;
 
 use super::expect::{self, Facts};
 use super::signatures::page::Page;
@@ -19,9 +19,12 @@ use crate::domain::observation::{Answer, Failure, FailureKind, Observation, Phas
 use crate::domain::plan::OwnSignature;
 use crate::domain::probe::{Meaning, Probe};
 use crate::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
+use crate::lang::retry_after;
+use crate::read::moment;
 use crate::read::soap;
 use crate::read::soft_block;
 use crate::read::status;
+use crate::read::unfollowed;
 use crate::words::terms;
 
 /// Evidence lines of a verdict.
@@ -51,7 +54,7 @@ pub fn classify_answer(answer: &Answer) -> Verdict {
         Some(found) => of_edge(&page, found),
         None => behind_the_edge(&page),
     };
-    tidy(fronted(&page, verdict))
+    tidy(fronted(&page, verdict, None))
 }
 
 /// Whoever refuses by signs of its own: by name, or by what its page says of itself.
@@ -72,11 +75,13 @@ fn with_answer(
     };
     let facts = Facts::new(observation, &text);
     let page = Page::new(answer);
+    // When the answer was there, by our clock.
+    let now = observation.started_at.checked_add(observation.took).ok();
     if let Some(signature) = own
         .iter()
         .find(|own| !own.when.0.is_empty() && facts.hold(&own.when))
     {
-        return fronted(&page, of_own(signature, &page, &text));
+        return fronted(&page, of_own(signature, &page, &text), now);
     }
     let failures = failures(probe, &facts);
     let found = by_signs(&page);
@@ -96,13 +101,14 @@ fn with_answer(
         && let Some(failure) = &observation.failure
         && failure.kind != FailureKind::Redirects
     {
-        return fronted(&page, broken_off(failure, answer));
+        return fronted(&page, broken_off(failure, answer), now);
     }
-    let verdict = verdict.unwrap_or_else(|| match meaning {
+    let mut verdict = verdict.unwrap_or_else(|| match meaning {
         Some(meaning) => of_meaning(meaning, &page),
         None => judged(probe, &facts, &page, observation, failures),
     });
-    fronted(&page, verdict)
+    moment::doubt(&mut verdict, &page, observation);
+    fronted(&page, verdict, now)
 }
 
 /// The first of the partner's own codes that the answer carries.
@@ -156,6 +162,9 @@ fn judged(
     }
     for failure in failures {
         verdict.evidence.push(evidence(Strength::Strong, failure));
+    }
+    if let Some(told) = unfollowed::told(probe, page, observation) {
+        verdict.evidence.push(evidence(Strength::Strong, told));
     }
     if let Some(failure) = &observation.failure {
         verdict
@@ -477,9 +486,10 @@ fn hints(rule: Rule) -> Vec<Factor> {
 }
 
 /// Adds what every answer of a fronted site shows: the front, its id, its place, and how long to wait.
-fn fronted(page: &Page<'_>, mut verdict: Verdict) -> Verdict {
+fn fronted(page: &Page<'_>, mut verdict: Verdict, now: Option<Timestamp>) -> Verdict {
     verdict.pop = origin::place(page);
-    verdict.retry_after = retry_after(page);
+    verdict.retry_after = retry_after(page, now);
+    verdict.evidence.extend(moment::told_copy(page));
     if verdict.maker == Maker::OurSide {
         return verdict;
     }
@@ -505,24 +515,19 @@ fn fronted(page: &Page<'_>, mut verdict: Verdict) -> Verdict {
     verdict
 }
 
-/// `Retry-After` in seconds or as a date, which counts from the answer's own `Date`; else a member of that name.
-fn retry_after(page: &Page<'_>) -> Option<Duration> {
-    let seconds = match page.header("retry-after") {
-        Some(value) => {
-            let value = value.trim();
-            value.parse::<u64>().ok().or_else(|| {
-                let until = rfc2822::parse(value).ok()?.timestamp();
-                let sent = rfc2822::parse(page.header("date")?.trim())
-                    .ok()?
-                    .timestamp();
-                u64::try_from(until.as_second() - sent.as_second()).ok()
-            })
-        }
-        None if page.status() >= 400 => page.json()?.get("retry_after")?.as_u64(),
+/// `Retry-After`, else a member of that name; a date counts from the answer's own `Date`, else from `now`.
+fn retry_after(page: &Page<'_>, now: Option<Timestamp>) -> Option<Duration> {
+    let wait = match page.header("retry-after") {
+        Some(value) => retry_after::read(value, page.header("date"), now),
+        None if page.status() >= 400 => page
+            .json()?
+            .get("retry_after")?
+            .as_u64()
+            .map(Duration::from_secs),
         None => None,
-    };
-    let wait = Duration::from_secs(seconds?);
-    (!wait.is_zero() && wait <= RETRY_AFTER_MAX).then_some(wait)
+    }?;
+    let whole = Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+    (!whole.is_zero() && whole <= RETRY_AFTER_MAX).then_some(whole)
 }
 
 /// Turns a verdict that is watched for into a pass, and a pass in its place into what nobody expected.

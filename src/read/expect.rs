@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::signatures::page;
+use super::content;
 use crate::domain::condition::{Compare, Condition, Conditions, status_words};
 use crate::domain::observation::{HttpVersion, Observation};
 use crate::lang::xpath;
@@ -24,7 +24,7 @@ pub fn text(observation: &Observation) -> Cow<'_, str> {
     observation
         .answer
         .as_ref()
-        .map_or(Cow::Borrowed(""), page::text)
+        .map_or(Cow::Borrowed(""), content::text)
 }
 
 /// An observation with its body read at most once as JSON and once as XML.
@@ -70,8 +70,32 @@ impl<'a> Facts<'a> {
     }
 
     /// Why a condition does not hold; `None`: it holds.
+    ///
+    /// Of a body that was not read whole, or not decoded, it says that this is ours.
     #[must_use]
     pub fn failure(&self, condition: &Condition) -> Option<String> {
+        let mut failure = self.unmet(condition)?;
+        let of_content = matches!(
+            condition,
+            Condition::Body(_) | Condition::Json { .. } | Condition::Xml(_)
+        );
+        if of_content && let Some(body) = self.observation.answer.as_ref().map(|a| &a.body) {
+            if body.truncated {
+                failure = format!(
+                    "{failure}; only the first {} of the body were read, which is our own limit: raise `body_limit:` of the probe to look further",
+                    bytes(body.bytes.len())
+                );
+            }
+            if let Some(error) = &body.decode_error {
+                failure = format!(
+                    "{failure}; the content coding could not be undone here ({error}), so the bytes are as they came"
+                );
+            }
+        }
+        Some(failure)
+    }
+
+    fn unmet(&self, condition: &Condition) -> Option<String> {
         match condition {
             Condition::Latency(most) => latency(self.observation.took, *most),
             Condition::CertificateDays(least) => self.certificate(*least),
@@ -184,6 +208,16 @@ impl<'a> Facts<'a> {
                 plural(-days)
             ),
         })
+    }
+}
+
+/// A size as the file writes it.
+fn bytes(count: usize) -> String {
+    const KIB: usize = 1024;
+    if count >= KIB && count.is_multiple_of(KIB) {
+        format!("{} KiB", count / KIB)
+    } else {
+        format!("{count} bytes")
     }
 }
 

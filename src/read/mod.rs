@@ -2,8 +2,12 @@
 
 // What happened, who made the answer, by which evidence.
 pub mod classify;
+// Opens what a body is packed in: multipart messages, charsets.
+mod content;
 // Holds an observation against `expect`, `origin`, `meanings` and own signatures.
 pub mod expect;
+// When an answer is of: copies from caches, and clocks that contradict the words.
+mod moment;
 // Which point of presence of a CDN answered.
 pub mod pop;
 // Reads a saved HTTP answer, as `curl -i` writes it.
@@ -17,3 +21,5 @@ mod soap;
 mod soft_block;
 // The status, when nothing else tells.
 mod status;
+// A redirect that was not followed, and by whose rule.
+mod unfollowed;

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::content;
 use super::signatures::page::{Form, Page, pattern};
 use crate::lang::xpath;
 
@@ -32,7 +33,7 @@ pub(crate) fn fault(page: &Page<'_>) -> Option<Fault> {
     {
         return None;
     }
-    let text = super::signatures::page::text(page.answer);
+    let text = content::text(page.answer);
     match xpath::parse(&text) {
         Ok(document) => parsed(&document),
         // Cut off, or not well formed: the words are read where they stand.

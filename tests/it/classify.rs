@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use edgewatch::domain::verdict::{Kind, Verdict};
+use edgewatch::domain::verdict::{Kind, Maker, Verdict};
 use edgewatch::read::classify::classify_answer;
 use edgewatch::read::saved;
 use serde::Deserialize;
@@ -25,6 +25,9 @@ struct Label {
     reference_id: Option<String>,
     fronted_by: String,
     who_acts: String,
+    /// Who made it, where that matters: the corpus' `vendor: none` means refused behind the edge, by whomever.
+    #[serde(default)]
+    maker: Option<String>,
     /// Other labels that are as right.
     #[serde(default)]
     ambiguous: Option<String>,
@@ -55,10 +58,14 @@ impl Case {
         kind == self.label.kind || self.ambiguous(kind)
     }
 
-    /// "unknown" is never wrong; an ambiguous kind takes its vendor along.
+    /// "unknown" is never wrong; an ambiguous kind takes its vendor along. Of what was refused behind the edge
+    /// the proxy or gateway that did may be named.
     fn vendor_right(&self) -> bool {
         self.verdict.vendor == self.label.vendor
             || self.verdict.vendor == "unknown"
+            || (self.label.vendor == "none"
+                && self.verdict.maker == Maker::Unknown
+                && self.kind_right())
             || (self.verdict.kind.as_str() != self.label.kind && self.kind_right())
     }
 
@@ -73,6 +80,11 @@ impl Case {
 
     fn reference_right(&self) -> bool {
         self.label.reference_id.is_none() || self.verdict.reference_id == self.label.reference_id
+    }
+
+    fn maker_right(&self) -> bool {
+        let maker = self.label.maker.as_deref();
+        maker.is_none_or(|maker| maker == self.verdict.maker.as_str())
     }
 
     fn code_right(&self) -> bool {
@@ -148,6 +160,12 @@ fn score(cases: &[Case]) -> String {
         let none = "-".to_owned();
         note(case.kind_right(), "kind", v.kind.as_str(), &label.kind);
         note(case.vendor_right(), "vendor", &v.vendor, &label.vendor);
+        note(
+            case.maker_right(),
+            "maker",
+            v.maker.as_str(),
+            label.maker.as_ref().unwrap_or(&none),
+        );
         note(case.rule_right(), "rule", v.rule.as_str(), &label.rule);
         note(
             case.reference_right(),
@@ -198,7 +216,11 @@ fn own_cases() {
     let cases = load(&root("tests/corpus"));
     assert!(!cases.is_empty());
     let wrong = names(cases.iter().filter(|case| {
-        !(case.kind_right() && case.vendor_right() && case.rule_right() && case.reference_right())
+        !(case.kind_right()
+            && case.vendor_right()
+            && case.maker_right()
+            && case.rule_right()
+            && case.reference_right())
     }));
     assert!(wrong.is_empty(), "{wrong:?}\n{}", score(&cases));
 }

@@ -39,6 +39,7 @@ use crate::domain::cell::{Client, Credential};
 use crate::domain::plan::{IncidentPolicy, OwnSignature, Plan, Politeness, StorePolicy};
 use crate::domain::probe::Probe;
 use crate::domain::verdict::{Kind, Maker, Rule};
+use crate::lang::cron::Cron;
 
 /// The plan; `None` when there were errors.
 pub(super) fn plan(
@@ -194,6 +195,17 @@ pub(super) fn plan(
         listen,
         heartbeat,
     })
+}
+
+/// Says of a schedule with both kinds of day that both must hold; those who know cron expect either.
+fn both_days(cron: &Cron, place: Place, desk: &mut Desk<'_>) {
+    if cron.both_days() {
+        desk.warning(
+            place,
+            "runs only on days that fit both the day of the month and the weekday; cron itself takes either",
+            "leave one of them \"*\" unless both are meant; for either, write two entries",
+        );
+    }
 }
 
 fn zone(raw: Option<&At<String>>, desk: &mut Desk<'_>) -> TimeZone {

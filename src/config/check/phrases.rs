@@ -76,6 +76,7 @@ fn schedule(
         (Some(every), None) => Some(Schedule::Every(every.value.0)),
         (None, Some(cron)) => match Cron::new(&cron.value, setting.zone.clone()) {
             Ok(schedule) => {
+                super::both_days(&schedule, cron.place, desk);
                 if longest_gap(&schedule) > DORMANT {
                     desk.warning(
                         cron.place,

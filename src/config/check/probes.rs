@@ -278,7 +278,10 @@ fn schedule(
             Some((Schedule::Every(interval), every.place))
         }
         (None, Some(cron)) => match Cron::new(&cron.value, around.zone.clone()) {
-            Ok(schedule) => Some((Schedule::Cron(schedule), cron.place)),
+            Ok(schedule) => {
+                super::both_days(&schedule, cron.place, desk);
+                Some((Schedule::Cron(schedule), cron.place))
+            }
             Err(error) => {
                 desk.error(
                     cron.place,

@@ -53,6 +53,7 @@ pub(super) fn maintenance(
                 desk.error(cron.place, message, error.clone());
             });
             let made = made.ok()?;
+            super::both_days(&made, cron.place, desk);
             if let Some(gap) = lasting.and_then(|lasting| runs_into_itself(&made, lasting)) {
                 desk.error(
                     cron.place,

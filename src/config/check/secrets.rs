@@ -23,11 +23,15 @@ pub(super) fn fetch(source: &Source, inputs: &dyn Inputs) -> Result<Secret, Stri
             let text = inputs
                 .file(&path.value)
                 .map_err(|error| unreadable(&name, &error))?;
-            // An editor ends a file with a line break; no password does.
-            let text = text.trim_end_matches(['\n', '\r']).to_owned();
             (name, text)
         }
     };
+    // An editor ends a file with a line break, and what makes a variable of the file keeps it; no password ends so.
+    // An editor's mark at the start is none either.
+    let text = text
+        .trim_start_matches('\u{feff}')
+        .trim_end_matches(['\n', '\r'])
+        .to_owned();
     if text.is_empty() {
         return Err(format!("{name} is empty"));
     }

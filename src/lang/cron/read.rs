@@ -42,6 +42,8 @@ const FIELDS: [Field; 6] = [
 ];
 
 const HOUR: usize = 2;
+const DAY: usize = 3;
+const WEEKDAY: usize = 5;
 
 const fn field(name: &'static str, min: u32, max: u32) -> Field {
     Field {
@@ -72,6 +74,13 @@ impl Fields {
             })
             .collect();
         texts.join(" ")
+    }
+
+    /// Both the day of the month and the weekday are chosen.
+    pub(super) fn both_days(&self) -> bool {
+        [DAY, WEEKDAY]
+            .iter()
+            .all(|index| !covers(&FIELDS[*index], &self.0[*index]))
     }
 
     /// It may run in each of the 24 hours.

@@ -418,7 +418,27 @@ pub(super) fn error_page(page: &Page<'_>, found: &mut Found) -> bool {
         },
     }
     found.reference_id = ray(page);
+    own_fault(page, found);
     !relayed(page, found)
+}
+
+/// The boxes of its error page (you, Cloudflare, host) say who failed; its own fault is not the partner's.
+fn own_fault(page: &Page<'_>, found: &mut Found) {
+    static FAILED: LazyLock<Regex> = LazyLock::new(|| {
+        bytes_pattern(
+            r#"(?is-u)<div id=["']cf-(browser|cloudflare|host)-status["'][^>]{0,200}class=["'][^"']{0,200}cf-error-source"#,
+        )
+    });
+    if found.kind != EdgeError {
+        return;
+    }
+    let failed = FAILED.captures(page.body()).and_then(|c| c.get(1));
+    if failed.is_some_and(|box_| box_.as_bytes().eq_ignore_ascii_case(b"cloudflare")) {
+        found.rule = Rule::Unknown;
+        found.who = NobodyWait;
+        found.note =
+            Some("the page marks Cloudflare itself as what failed, not the host".to_owned());
+    }
 }
 
 /// A page that only Cloudflare's wording names.

@@ -68,13 +68,13 @@ words!(
       | (you('re|\sare)|i('m|\sam))\s(not\sa\s(ro)?bot|a\shuman|human) | are\syou\s(a\s)?(human|robot|real) | prove\s(that\s)?you('re|\sare)\s(a\s|not\sa\s)?(human|robot|bot|real)
       | (human|anti-?robot|anti-?bot|robot|browser|visitor\santi-robot)\s(verification|validation|check|challenge) | checking\s(if\sthe\ssite|your\sbrowser|the\ssite) | security\s(challenge|verification)
       | (complete|solve|pass|enter|fill)\s(in\s|out\s|the\s|this\s|a\s){0,2}(re)?captcha | client\schallenge | slide\sto\sverify | drag\sthe\sslider | press\s(&|and)\shold | unusual\straffic\sfrom\syour | just\sa\smoment | one\smoment,?\splease | making\ssure\syou('re|\sare)\snot
-      | please\s(enable|turn\son)\s(javascript|cookies)(\sand\s(javascript|cookies))?\s(to\s(continue|proceed|access|view)|in\syour|and\sreload) | ddos\sprotection\sby | (browser|connection)\sis\sbeing\s(checked|verified))
+      | enable\sjavascript\sand\scookies\sto | ddos\sprotection\sby | (browser|connection)\sis\sbeing\s(checked|verified))
       | 安全验证|人机验证|人机识别|滑动验证|请完成.{0,6}验证|验证码 | robot\sdeğil | я\sне\sробот|проверка\sбраузера|проверяем | ロボットでは"
 );
 words!(
     MECHANISM,
     "it carries a bot check",
-    r#"(?ix) captcha[_./-]|[_./-]captcha|hcaptcha\.com|recaptcha/(api|enterprise)|g-recaptcha|h-captcha|cf-turnstile|challenges\.cloudflare\.com|funcaptcha|arkoselabs|geetest|smart-?captcha|document\.cookie\s*=|location\.(reload|replace)\s*\(|http-equiv=["']?refresh|challenge|proof-?of-?work|anti-?robot|jschl|noscript"#
+    r#"(?ix) captcha[_./-]|[_./-]captcha|hcaptcha\.com|recaptcha/(api|enterprise)|g-recaptcha|h-captcha|cf-turnstile|challenges\.cloudflare\.com|funcaptcha|arkoselabs|geetest|smart-?captcha|document\.cookie\s*=|location\.(reload|replace)\s*\(|http-equiv=["']?refresh|challenge[._/-]|[._/-]challenge|proof-?of-?work|anti-?robot|jschl"#
 );
 words!(
     OUR_POLICY,
@@ -276,7 +276,7 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
         && MECHANISM
             .seen
             .is_match(&String::from_utf8_lossy(page.body()));
-    if gate && mechanism && !origin {
+    if gate && mechanism && !origin && is_nothing_else(page, &text) {
         seen.push(&MECHANISM);
         return Some(found(page, &text, &seen, id, Meaning::Challenge));
     }
@@ -294,6 +294,31 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
         return Some(found(page, &text, &seen, id, Meaning::Layer));
     }
     by_server(page)
+}
+
+/// Whether the page is a check and no form of an application that has a check too.
+fn is_nothing_else(page: &Page<'_>, text: &str) -> bool {
+    static WIDGET: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"(?i)g-recaptcha|h-captcha|cf-turnstile|recaptcha/(?:api|enterprise)|hcaptcha\.com|captcha-container|funcaptcha|arkoselabs|geetest|smart-?captcha",
+        )
+    });
+    const FIELDS: [&str; 5] = [
+        "type=\"password\"",
+        "type='password'",
+        "type=\"email\"",
+        "<textarea",
+        "<select",
+    ];
+    if matches!(page.status(), 404 | 410) {
+        return false;
+    }
+    let body = String::from_utf8_lossy(page.body()).to_ascii_lowercase();
+    if FIELDS.iter().any(|field| body.contains(field)) {
+        return false;
+    }
+    // With a good status, waiting pages of applications look alike: it must show the puzzle.
+    page.status() >= 400 || (text.len() <= 300 && WIDGET.is_match(&body))
 }
 
 /// Refusals of a person's account, card or order are the application's business.

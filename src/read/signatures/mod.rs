@@ -462,10 +462,10 @@ impl Sign {
             Self::Cookie(prefix) => format!("cookie {prefix}…"),
             Self::Status(_) => format!("status {}", page.status()),
             Self::Title(_) | Self::TitleHas(_) => format!("title \"{}\"", short(page.title()?)),
-            Self::Body(literal) => format!("body has \"{literal}\""),
+            Self::Body(literal) => format!("body has \"{}\"", readable(literal)),
             Self::AnyBody(literals) => {
                 let seen = literals.iter().find(|literal| page.has(literal))?;
-                format!("body has \"{seen}\"")
+                format!("body has \"{}\"", readable(seen))
             }
             Self::Says(texts) => {
                 let said = texts.iter().find(|text| has(page.visible(), text))?;
@@ -484,6 +484,19 @@ impl Sign {
             _ => &[],
         }
     }
+}
+
+/// A marker without its markup, as a person can search for it.
+fn readable(literal: &str) -> String {
+    if !literal.contains(['<', '>']) {
+        return literal.to_owned();
+    }
+    let words: Vec<&str> = literal
+        .split(['<', '>', '"', '\'', '='])
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.join(" ")
 }
 
 /// The first 80 characters of a value.

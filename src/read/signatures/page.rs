@@ -16,6 +16,7 @@ use regex::Regex;
 use super::markers;
 use crate::domain::observation::Answer;
 use crate::lang::entities::unescape;
+use crate::read::content;
 
 /// Longest error page that is searched. The longest seen is 41 KiB, a page saved from a browser.
 const ERROR_PAGE_BYTES_MAX: usize = 64 * 1024;
@@ -46,6 +47,8 @@ pub(crate) enum Form {
 pub(crate) struct Page<'a> {
     pub(crate) answer: &'a Answer,
     pub(crate) form: Form,
+    /// The root of what was sent, in UTF-8.
+    content: Cow<'a, [u8]>,
     hits: Hits,
     title: OnceCell<Option<String>>,
     visible: OnceCell<String>,
@@ -54,7 +57,13 @@ pub(crate) struct Page<'a> {
 
 impl<'a> Page<'a> {
     pub(crate) fn new(answer: &'a Answer) -> Self {
-        let form = form(answer);
+        let root = content::root(answer);
+        let content = if root.bytes.len() <= ERROR_PAGE_BYTES_MAX {
+            content::utf8(&root)
+        } else {
+            Cow::Borrowed(root.bytes)
+        };
+        let form = form(&content, &root.declared);
         let bytes_max = match form {
             Form::Empty | Form::Other => 0,
             Form::Json | Form::Text if answer.status >= 400 => ENVELOPE_BYTES_MAX,
@@ -62,15 +71,15 @@ impl<'a> Page<'a> {
             Form::Html | Form::Xml if answer.status >= 400 => ERROR_PAGE_BYTES_MAX,
             Form::Html | Form::Xml => GOOD_PAGE_BYTES_MAX,
         };
-        let body = &answer.body.bytes;
-        let hits = if body.len() <= bytes_max {
-            MARKERS.search(body)
+        let hits = if content.len() <= bytes_max {
+            MARKERS.search(&content)
         } else {
             Hits::default()
         };
         Self {
             answer,
             form,
+            content,
             hits,
             title: OnceCell::new(),
             visible: OnceCell::new(),
@@ -82,8 +91,9 @@ impl<'a> Page<'a> {
         self.answer.status
     }
 
-    pub(crate) fn body(&self) -> &'a [u8] {
-        &self.answer.body.bytes
+    /// The message itself, in UTF-8 unless it is long: the root of a multipart body.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.content
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
@@ -212,13 +222,11 @@ impl Hits {
     }
 }
 
-fn form(answer: &Answer) -> Form {
-    let body = &answer.body.bytes;
+fn form(body: &[u8], declared: &str) -> Form {
     let start = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let Some(first) = start.iter().copied().find(|b| !b.is_ascii_whitespace()) else {
         return Form::Empty;
     };
-    let declared = answer.header("content-type").unwrap_or_default();
     let is = |word: &str| has(declared, word);
     // The first character tells more than a declared type that is often a default.
     if is("html") || is("xml") || is("json") || declared.is_empty() {
@@ -341,37 +349,6 @@ pub(crate) fn starts(text: &str, prefix: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
-/// The body as text: UTF-8 with bad bytes replaced, or a declared single-byte or UTF-16 charset.
-pub(crate) fn text(answer: &Answer) -> Cow<'_, str> {
-    let body: &[u8] = &answer.body.bytes;
-    if let Some(rest) = body.strip_prefix(b"\xef\xbb\xbf") {
-        return String::from_utf8_lossy(rest);
-    }
-    if let Some(rest) = body.strip_prefix(b"\xff\xfe") {
-        return Cow::Owned(utf16(rest, u16::from_le_bytes));
-    }
-    if let Some(rest) = body.strip_prefix(b"\xfe\xff") {
-        return Cow::Owned(utf16(rest, u16::from_be_bytes));
-    }
-    let declared = answer.header("content-type").unwrap_or_default();
-    let single_byte = ["8859-1", "8859-15", "windows-1252", "latin1"]
-        .iter()
-        .any(|charset| has(declared, charset));
-    // A wrong declaration is common; bytes that are UTF-8 are taken as such.
-    match std::str::from_utf8(body) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) if single_byte => Cow::Owned(body.iter().map(|b| char::from(*b)).collect()),
-        Err(_) => String::from_utf8_lossy(body),
-    }
-}
-
-fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
-    let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
-    char::decode_utf16(units)
-        .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect()
-}
-
 /// A pattern of our own source.
 pub(crate) fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("patterns are constants that the tests build")
@@ -412,7 +389,8 @@ pub(crate) mod tests {
             } else {
                 &headers[..]
             };
-            assert_eq!(form(&answer(200, declared, body)), expected, "{name}");
+            let answer = answer(200, declared, body);
+            assert_eq!(Page::new(&answer).form, expected, "{name}");
         };
         check("nothing", "text/html", " \r\n", Form::Empty);
         check("a page", "text/html; charset=utf-8", "<p>x", Form::Html);
@@ -451,20 +429,6 @@ pub(crate) mod tests {
         let page = Page::new(&page);
         assert_eq!(page.title(), Some("Tom & J's"));
         assert_eq!(page.visible(), "Tom & J's One two three");
-    }
-
-    #[test]
-    fn text_follows_the_charset() {
-        let mut latin = answer(
-            200,
-            &[("content-type", "text/html; charset=ISO-8859-1")],
-            "",
-        );
-        latin.body.bytes = b"caf\xe9".to_vec().into();
-        assert_eq!(text(&latin), "café");
-        let mut wide = answer(200, &[], "");
-        wide.body.bytes = b"\xff\xfeh\0i\0".to_vec().into();
-        assert_eq!(text(&wide), "hi");
     }
 
     #[test]

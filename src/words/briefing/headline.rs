@@ -6,7 +6,7 @@ use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::Subject;
 use crate::domain::plan::names_of;
 use crate::domain::share;
-use crate::domain::verdict::{Kind, Maker};
+use crate::domain::verdict::{Kind, Maker, Rule};
 use crate::words::pattern::pattern;
 use crate::words::terms;
 
@@ -212,7 +212,8 @@ impl Story<'_> {
             }
             Kind::EdgeError => {
                 let edge = edge.unwrap_or_else(|| "the edge".to_owned());
-                format!("{edge} in front of {host} can't reach the application{detail}{of}")
+                let fails = self.edge_fails();
+                format!("{edge} in front of {host} {fails}{detail}{of}")
             }
             Kind::SoftBlock => {
                 format!(
@@ -242,6 +243,16 @@ impl Story<'_> {
                 None => "no request can be sent from our side".to_owned(),
             },
             Kind::Pass => format!("{host} {} {request}", verb("answers", "answer")),
+        }
+    }
+
+    /// What an edge's own error says of whose fault it is.
+    fn edge_fails(&self) -> &'static str {
+        match self.specimen.map(|specimen| specimen.verdict.rule) {
+            Some(Rule::HostMisconfig) => "is not set up for these requests",
+            Some(Rule::EdgeCompute) => "fails in code that runs at the edge",
+            Some(Rule::Unknown) => "answers with an error of its own",
+            _ => "can't reach the application",
         }
     }
 
