@@ -220,31 +220,56 @@ pub struct Failure {
 }
 
 spelled!(
+    /// In which way a run failed, decided by codes and never by text.
     FailureKind {
         /// The name does not exist or has no address of the wanted family.
         NameNotFound = "name_not_found",
-        /// The name servers failed or did not answer.
+        /// The name servers failed or did not answer for this name.
         NameServer = "name_server",
+        /// The name servers fail for every name that was tried.
+        Resolver = "resolver",
         Refused = "refused",
         Reset = "reset",
+        /// Somebody on the way says that there is no route.
         Unreachable = "unreachable",
-        /// The certificate was refused: name, date or chain.
+        /// This host itself has no route.
+        NoRoute = "no_route",
+        CertificateExpired = "certificate_expired",
+        CertificateName = "certificate_name",
+        CertificateIssuer = "certificate_issuer",
+        /// The certificate was refused for another reason.
         Certificate = "certificate",
+        /// A certificate that our TLS library can't check and others can.
+        CertificateUnread = "certificate_unread",
+        /// The server wants a certificate of the client.
+        ClientCertificate = "client_certificate",
+        /// No TLS version in common.
+        TlsVersion = "tls_version",
+        /// No cipher, group or signature in common, as far as the other side says.
+        TlsCipher = "tls_cipher",
+        /// The HTTP version that the client insists on was not agreed on.
+        HttpVersion = "http_version",
         /// The handshake failed for another reason.
         Handshake = "handshake",
+        /// What came after the handshake was no TLS, or an alert.
+        TlsBroken = "tls_broken",
         /// The whole run's time was over in `phase`.
         Timeout = "timeout",
         /// The peer closed before the answer was complete.
         Closed = "closed",
-        /// The answer was not HTTP, or beyond a bound (headers, chunks).
+        /// The answer was not HTTP.
         Protocol = "protocol",
+        /// The answer was beyond a bound of ours: headers, framing.
+        Limit = "limit",
         /// More redirects than allowed.
         Redirects = "redirects",
         /// This host does not have the egress address or interface.
         EgressMissing = "egress_missing",
-        /// The proxy could not be reached or refused.
+        /// The proxy could not be reached, refused or did not answer.
         Proxy = "proxy",
-        /// Anything else on our side: no file descriptors, no route, permission.
+        /// Anything else that is proven to be on our side: no file descriptors, permission.
         Local = "local",
+        /// An error that nobody can place.
+        Unplaced = "unplaced",
     }
 );

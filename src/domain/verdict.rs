@@ -173,6 +173,15 @@ pub struct Evidence {
     pub text: String,
 }
 
+impl Evidence {
+    pub fn new(strength: Strength, text: impl Into<String>) -> Self {
+        Self {
+            strength,
+            text: text.into(),
+        }
+    }
+}
+
 /// What an observation means.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {

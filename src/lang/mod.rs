@@ -1,4 +1,4 @@
-//! Small languages that operators write: cron, `XPath`, templates. Each is read once and then evaluated within bounds.
+//! Small languages: what operators write (cron, `XPath`, templates) and what headers say. Each is read once and then evaluated within bounds.
 
 pub mod cron;
 pub mod entities;

@@ -102,13 +102,19 @@ pub(super) async fn connect(
 pub(super) fn sum_up(tried: &[Failure]) -> Failure {
     let telling = tried
         .iter()
-        .find(|f| !matches!(f.kind, FailureKind::Unreachable | FailureKind::Local))
+        .find(|f| !is_local(f.kind))
+        .or(tried.iter().find(|f| f.kind == FailureKind::Unreachable))
         .or(tried.first());
     let Some(telling) = telling else {
         return local(Phase::Connect, "there is no address to connect to");
     };
     let messages: Vec<&str> = tried.iter().map(|f| f.message.as_str()).collect();
     failure(telling.phase, telling.kind, messages.join("; "))
+}
+
+fn is_local(kind: FailureKind) -> bool {
+    use FailureKind::{Local, NoRoute, Unreachable};
+    matches!(kind, Unreachable | NoRoute | Local)
 }
 
 async fn attempt(way: &Way, address: SocketAddr) -> Result<TcpStream, Failure> {
@@ -121,10 +127,38 @@ async fn attempt(way: &Way, address: SocketAddr) -> Result<TcpStream, Failure> {
     let told = |error: std::io::Error| from_io(Phase::Connect, &peer, &error);
     let socket = socket.map_err(told)?;
     bind(&socket, way)?;
-    let stream = socket.connect(address).await.map_err(told)?;
+    let stream = match socket.connect(address).await {
+        Ok(stream) => stream,
+        Err(error) if lacks_route(way, address) => {
+            let message = format!("this host has no route to {peer}: {error}");
+            return Err(failure(Phase::Connect, FailureKind::NoRoute, message));
+        }
+        Err(error) => return Err(told(error)),
+    };
     // Only costs latency when refused, so it is not worth a run.
     let _ = stream.set_nodelay(true);
     Ok(stream)
+}
+
+/// Whether this host itself knows no way to an address.
+///
+/// The error of a TCP connection may come from a router far away. Connecting a datagram socket sends nothing
+/// and only asks this host's routes.
+fn lacks_route(way: &Way, address: SocketAddr) -> bool {
+    let asked = || -> std::io::Result<()> {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, None)?;
+        match way {
+            Way::Routes | Way::Proxy(_) => {}
+            Way::Address(ip) => socket.bind(&SocketAddr::new(*ip, 0).into())?,
+            Way::Interface(name) => socket.bind_device(Some(name.as_bytes()))?,
+        }
+        socket.connect(&address.into())
+    };
+    asked().is_err_and(|error| {
+        use std::io::ErrorKind::{HostUnreachable, NetworkUnreachable};
+        matches!(error.kind(), NetworkUnreachable | HostUnreachable)
+    })
 }
 
 fn bind(socket: &TcpSocket, way: &Way) -> Result<(), Failure> {

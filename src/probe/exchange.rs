@@ -20,8 +20,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::Gathered;
-use super::failure::{failure, from_io, one_line};
-use super::progress::{Progress, Reading};
+use super::failure::{Break, failure, one_line};
+use super::frames::Frames;
+use super::progress::{OVERHEAD_MAX, Progress, Reading};
 use super::redirect::Next;
 use super::request::Request;
 use super::wire::Wire;
@@ -82,6 +83,7 @@ where
         Agreed::Http2 => {
             let outgoing = request.http2()?;
             let mut tasks = Tasks::default();
+            now.meter.lock().frames = Some(Frames::default());
             let wire = Wire::new(stream, None, now.meter.clone());
             let (mut sender, connection) = http2::Builder::new(tasks.spawner())
                 .max_header_list_size(HEADER_BYTES_MAX as u32)
@@ -113,7 +115,6 @@ async fn read<Sender>(
         _ => now.meter.lock().first_byte,
     };
     now.enter_at(Phase::Transfer, first_byte.unwrap_or_else(Instant::now));
-    now.meter.lock().head_is_read = true;
     if head.headers.len() > HEADERS_MAX {
         return Err(too_many_headers(now));
     }
@@ -154,7 +155,10 @@ async fn read<Sender>(
             None => reading.body.end(),
             Some(Ok(frame)) => {
                 let more = match frame.data_ref() {
-                    Some(data) => reading.body.push(data),
+                    Some(data) => {
+                        now.meter.lock().body += data.len() as u64;
+                        reading.body.push(data)
+                    }
                     None => true,
                 };
                 if more {
@@ -261,26 +265,43 @@ fn explain(error: &hyper::Error, now: &Progress) -> Failure {
     let (phase, peer) = (now.phase(), now.peer.as_str());
     let fail = |kind, message: String| failure(phase, kind, format!("{peer} {message}"));
     let meter = now.meter.lock();
-    let (read, ended, broke, over) = (meter.read, meter.ended, meter.broke, meter.is_over());
-    drop(meter);
-
-    if over || error.is_parse_too_large() {
+    if meter.is_over() {
+        let around = meter.overhead();
+        return fail(
+            FailureKind::Limit,
+            format!(
+                "sent {around} bytes around {} bytes of content (heads, interim answers, control frames, \
+                 chunk sizes): edgewatch's limit is {} KiB",
+                meter.body,
+                OVERHEAD_MAX / 1024
+            ),
+        );
+    }
+    if error.is_parse_too_large() {
         return too_many_headers(now);
     }
-    let when = match (&now.reading, read) {
-        (Some(reading), _) => broken_body(reading),
-        (None, 0) => "without an answer".to_owned(),
-        (None, n) => format!("after {n} bytes, before the answer's headers were complete"),
+    let when = match (&now.reading, meter.read, &meter.frames) {
+        (Some(reading), ..) => broken_body(reading),
+        // What comes first over HTTP/2 is the connection's own chatter, so its size says nothing.
+        (None, 0, _) | (None, _, Some(_)) => "without an answer".to_owned(),
+        (None, n, None) => format!("after {n} bytes, before the answer's headers were complete"),
     };
-    if let Some(kind) = broke {
-        let told = from_io(phase, peer, &io::Error::from(kind));
-        return failure(phase, told.kind, format!("{} {when}", told.message));
+    // The server's own reason survives whatever becomes of the connection.
+    if let Some(reason) = meter.frames.as_ref().and_then(Frames::goaway) {
+        let message = format!("ended the HTTP/2 connection {when} ({reason})");
+        return fail(FailureKind::Closed, message);
     }
-    if let Some(h2) = source::<h2::Error>(error) {
-        return explain_h2(h2, now);
+    if let Some(broke) = &meter.broke {
+        return broke.told(phase, peer, &when);
     }
     let malformed = source::<io::Error>(error)
         .is_some_and(|e| !matches!(e.kind(), io::ErrorKind::UnexpectedEof));
+    let ended = meter.ended;
+    let quoted = unreadable(&meter.start);
+    drop(meter);
+    if let Some(h2) = source::<h2::Error>(error) {
+        return explain_h2(h2, ended, &when, now);
+    }
     if ended && !error.is_parse() && !malformed {
         return fail(FailureKind::Closed, format!("closed the connection {when}"));
     }
@@ -296,8 +317,32 @@ fn explain(error: &hyper::Error, now: &Progress) -> Failure {
     }
     fail(
         FailureKind::Protocol,
-        "answered with something that is not HTTP/1.1".to_owned(),
+        format!("answered with something that is not HTTP/1.1{quoted}"),
     )
+}
+
+/// The line of a head that could not be read, to be quoted.
+fn unreadable(start: &[u8]) -> String {
+    let text = String::from_utf8_lossy(start);
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    let is_header = |line: &&str| {
+        line.split_once(':').is_some_and(|(name, value)| {
+            !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_graphic())
+                && !value.chars().any(|c| c.is_control() && c != '\t')
+        })
+    };
+    let line = if first.starts_with("HTTP/") {
+        let mut headers = lines.take_while(|line| !line.is_empty());
+        headers.find(|line| !is_header(line)).unwrap_or(first)
+    } else {
+        first
+    };
+    match one_line(line, 80).trim() {
+        "" => String::new(),
+        line => format!(": {line:?}"),
+    }
 }
 
 fn broken_body(reading: &Reading) -> String {
@@ -305,22 +350,17 @@ fn broken_body(reading: &Reading) -> String {
     format!("after {n} bytes of the body, before its end")
 }
 
-fn explain_h2(error: &h2::Error, now: &Progress) -> Failure {
+fn explain_h2(error: &h2::Error, ended: bool, when: &str, now: &Progress) -> Failure {
     let (phase, peer) = (now.phase(), now.peer.as_str());
-    // What was read before the answer is the connection's own chatter, so its size says nothing.
-    let when = match &now.reading {
-        Some(reading) => broken_body(reading),
-        None => "without an answer".to_owned(),
-    };
     let fail = |kind, message: String| failure(phase, kind, format!("{peer} {message}"));
     let reason = error
         .reason()
         .map_or_else(|| "no reason given".to_owned(), |r| format!("{r:?}"));
     if let Some(io) = error.get_io() {
-        if io.kind() == io::ErrorKind::UnexpectedEof || now.meter.lock().ended {
+        if io.kind() == io::ErrorKind::UnexpectedEof || ended {
             return fail(FailureKind::Closed, format!("closed the connection {when}"));
         }
-        return from_io(phase, peer, io);
+        return Break::of(io, false).told(phase, peer, when);
     }
     if error.is_remote() && error.is_reset() {
         return fail(
@@ -346,10 +386,11 @@ fn explain_h2(error: &h2::Error, now: &Progress) -> Failure {
 
 fn too_many_headers(now: &Progress) -> Failure {
     let message = format!(
-        "{} answered with more than {HEADERS_MAX} headers or {HEADER_BYTES_MAX} bytes of them",
+        "{} answered with more than {HEADERS_MAX} headers or {HEADER_BYTES_MAX} bytes of them, which is \
+         edgewatch's limit",
         now.peer
     );
-    failure(Phase::FirstByte, FailureKind::Protocol, message)
+    failure(Phase::FirstByte, FailureKind::Limit, message)
 }
 
 /// The first error of a type in the chain of sources.
@@ -373,7 +414,7 @@ pub(super) fn agree(offer: HttpOffer, alpn: Option<&str>, peer: &str) -> Result<
                 "{peer} did not agree on HTTP/2 but on {}, and this client offers HTTP/2 only",
                 other.unwrap_or("nothing")
             );
-            Err(failure(Phase::Tls, FailureKind::Handshake, message))
+            Err(failure(Phase::Tls, FailureKind::HttpVersion, message))
         }
         _ => Ok(Agreed::Http1),
     }

@@ -24,6 +24,9 @@ pub(super) fn local(phase: Phase, message: impl Into<String>) -> Failure {
 }
 
 /// What an error of the operating system says of a peer.
+///
+/// Ours is only what this host says of itself while it makes a connection; once there is one, whatever
+/// breaks it came over the wire. What can't be placed is nobody's.
 pub(super) fn from_io(phase: Phase, peer: &str, error: &io::Error) -> Failure {
     use io::ErrorKind;
     let (kind, message) = match error.kind() {
@@ -42,30 +45,130 @@ pub(super) fn from_io(phase: Phase, peer: &str, error: &io::Error) -> Failure {
             FailureKind::Timeout,
             format!("{peer} did not answer; the system gave up"),
         ),
-        _ => (FailureKind::Local, format!("{peer}: {}", ours(error))),
+        _ => match ours(error).filter(|_| phase == Phase::Connect) {
+            Some(lacks) => (FailureKind::Local, format!("{peer}: {lacks}")),
+            None => (
+                FailureKind::Unplaced,
+                format!("{peer}: {}", one_line(&error.to_string(), 120)),
+            ),
+        },
     };
     failure(phase, kind, message)
 }
 
+/// How a connection broke that had been made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Break {
+    Io(io::ErrorKind),
+    /// TLS broke it: the kind, and what the peer did.
+    Tls(FailureKind, String),
+    /// An error that says nothing more.
+    Other(String),
+}
+
+impl Break {
+    /// `asked` says that the server had asked for a certificate of the client.
+    pub(super) fn of(error: &io::Error, asked: bool) -> Self {
+        let inner = error.get_ref().and_then(|e| e.downcast_ref());
+        match (inner, error.kind()) {
+            (Some(error), _) => {
+                let (kind, did) = tls_break(error, asked);
+                Self::Tls(kind, did)
+            }
+            (None, io::ErrorKind::Other) => Self::Other(one_line(&error.to_string(), 120)),
+            (None, kind) => Self::Io(kind),
+        }
+    }
+
+    /// The failure it is, with `when` it came.
+    pub(super) fn told(&self, phase: Phase, peer: &str, when: &str) -> Failure {
+        match self {
+            Self::Io(kind) => {
+                let told = from_io(phase, peer, &io::Error::from(*kind));
+                failure(phase, told.kind, format!("{} {when}", told.message))
+            }
+            Self::Tls(kind, did) => failure(phase, *kind, format!("{peer} {did}, {when}")),
+            Self::Other(error) => failure(
+                phase,
+                FailureKind::Unplaced,
+                format!("the connection to {peer} broke {when}: {error}"),
+            ),
+        }
+    }
+}
+
+/// What the peer did to a TLS session that stood.
+fn tls_break(error: &rustls::Error, asked: bool) -> (FailureKind, String) {
+    use rustls::{AlertDescription as Alert, Error};
+    match error {
+        Error::AlertReceived(alert) => {
+            let name = alert_name(*alert);
+            if *alert == Alert::CertificateRequired || (asked && about_certificate(*alert)) {
+                return (FailureKind::ClientCertificate, wants_certificate(&name));
+            }
+            let did = format!("ended the TLS session with alert {name}");
+            (FailureKind::TlsBroken, did)
+        }
+        other => {
+            let why = one_line(&other.to_string(), 120);
+            let did = format!("sent something into the TLS session that is not part of it ({why})");
+            (FailureKind::TlsBroken, did)
+        }
+    }
+}
+
+/// Alerts that a server sends about the certificate of a client (RFC 8446 section 6.2).
+pub(super) fn about_certificate(alert: rustls::AlertDescription) -> bool {
+    use rustls::AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateUnknown
+            | Alert::CertificateRequired
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::HandshakeFailure
+    )
+}
+
+pub(super) fn wants_certificate(alert: &str) -> String {
+    format!(
+        "wants a certificate of the client, and edgewatch has none to show (TLS alert {alert}): a client that \
+         shows its own may be let in"
+    )
+}
+
+/// The name of an alert as RFC 8446 section 6 spells it.
+pub(super) fn alert_name(alert: rustls::AlertDescription) -> String {
+    let mut name = String::new();
+    let mut after_small = false;
+    for c in format!("{alert:?}").chars() {
+        if c.is_ascii_uppercase() && after_small {
+            name.push('_');
+        }
+        after_small = c.is_ascii_lowercase();
+        name.push(c.to_ascii_lowercase());
+    }
+    name
+}
+
 /// The errors that tell an operator what this host lacks.
-fn ours(error: &io::Error) -> String {
-    let known = error
-        .raw_os_error()
-        .map(Errno::from_raw)
-        .and_then(|errno| match errno {
-            Errno::EMFILE | Errno::ENFILE => {
-                Some("this host has no file descriptors left for a connection")
-            }
-            Errno::EADDRNOTAVAIL | Errno::EADDRINUSE => {
-                Some("this host has no local ports left for a connection there")
-            }
-            Errno::EACCES | Errno::EPERM => {
-                Some("this host's own firewall or permissions forbid the connection")
-            }
-            Errno::ENOBUFS | Errno::ENOMEM => Some("this host has no memory left for a connection"),
-            _ => None,
-        });
-    known.map_or_else(|| error.to_string(), str::to_owned)
+fn ours(error: &io::Error) -> Option<&'static str> {
+    Some(match Errno::from_raw(error.raw_os_error()?) {
+        Errno::EMFILE | Errno::ENFILE => "this host has no file descriptors left for a connection",
+        Errno::EADDRNOTAVAIL | Errno::EADDRINUSE => {
+            "this host has no local ports left for a connection there"
+        }
+        Errno::EACCES | Errno::EPERM => {
+            "this host's own firewall or permissions forbid the connection"
+        }
+        Errno::ENOBUFS | Errno::ENOMEM => "this host has no memory left for a connection",
+        Errno::ENETDOWN => "this host's network is down",
+        Errno::EAFNOSUPPORT => "this host does not speak that IP version",
+        _ => return None,
+    })
 }
 
 /// A limit as it stands in the configuration: `20 s`, `500 ms`.
@@ -116,6 +219,16 @@ mod tests {
             FailureKind::Local,
             "192.0.2.7:443: this host has no local ports left for a connection there",
         );
+        // Nobody knows whose that is.
+        check(
+            Errno::EPROTO,
+            FailureKind::Unplaced,
+            "192.0.2.7:443: Protocol error (os error 71)",
+        );
+        // What breaks a connection that was made is never this host's permissions.
+        let error = io::Error::from_raw_os_error(Errno::EPERM as i32);
+        let told = from_io(Phase::FirstByte, "192.0.2.7:443", &error);
+        assert_eq!(told.kind, FailureKind::Unplaced);
     }
 
     #[test]

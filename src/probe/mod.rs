@@ -9,6 +9,7 @@ mod body;
 mod connect;
 mod exchange;
 mod failure;
+mod frames;
 mod progress;
 mod proxy;
 mod redirect;
@@ -29,7 +30,7 @@ use url::{Host, Url};
 
 use self::exchange::{Agreed, agree, exchange};
 use self::failure::{failure, local};
-use self::progress::{Progress, Reading};
+use self::progress::{Progress, Reading, Waiting};
 use self::proxy::Goal;
 use self::redirect::Next;
 use self::request::{Carry, Request, Step};
@@ -88,7 +89,7 @@ impl Prober {
             clients: by_name(&plan.clients, |c| &c.name),
             credentials: by_name(&plan.credentials, |c| &c.name),
             tls,
-            names: Names::new(plan.name_servers.clone()),
+            names: Names::new(plan.name_servers.clone(), hosts(plan)),
         })
     }
 
@@ -286,7 +287,18 @@ impl Prober {
         now.route.resolved.clone_from(&found);
         let targets: Vec<SocketAddr> = found.iter().map(|&ip| (ip, port).into()).collect();
         now.enter(Phase::Connect);
-        connect::connect(&cell.egress.way, &targets, now).await
+        let outcome = connect::connect(&cell.egress.way, &targets, now).await;
+        outcome.map_err(|failed| {
+            let only_v6 = found.iter().all(IpAddr::is_ipv6);
+            match url.host() {
+                Some(Host::Domain(name)) if failed.kind == FailureKind::NoRoute && only_v6 => {
+                    let message =
+                        format!("{name} has IPv6 addresses (AAAA) alone: {}", failed.message);
+                    failure(failed.phase, failed.kind, message)
+                }
+                _ => failed,
+            }
+        })
     }
 
     /// Addresses of a host; literal and pinned ones need no name server.
@@ -350,6 +362,10 @@ impl Prober {
             }
         };
 
+        now.proxy = Some(Waiting {
+            proxy: proxy_name.clone(),
+            asked: None,
+        });
         let ttl = now.route.ttl;
         let proxy_host = Host::parse(&proxy.host)
             .or_else(|_| {
@@ -378,6 +394,10 @@ impl Prober {
                 .await
                 .map_err(|failed| proxy_failed(&proxy_name, &failed))?;
             now.peer = format!("{goal} through proxy {proxy_name}");
+            now.proxy = Some(Waiting {
+                proxy: proxy_name.clone(),
+                asked: Some(goal.to_string()),
+            });
             let opened = match proxy.kind {
                 ProxyKind::HttpConnect => proxy::connect_http(&mut stream, proxy, goal).await,
                 ProxyKind::Socks5 | ProxyKind::Socks5Hostname => {
@@ -385,7 +405,10 @@ impl Prober {
                 }
             };
             match opened {
-                Ok(()) => return Ok(stream),
+                Ok(()) => {
+                    now.proxy = None;
+                    return Ok(stream);
+                }
                 // The proxy itself says no, and would say it of the next address too.
                 Err(failed) if failed.kind == FailureKind::Proxy => return Err(failed),
                 Err(failed) => {
@@ -424,6 +447,21 @@ fn host(url: &Url) -> Result<Host<&str>, Failure> {
 /// A URL as it may be shown: queries hold session ids and worse.
 fn without_query(url: &Url) -> String {
     url[..url::Position::AfterPath].to_owned()
+}
+
+/// The names that the plan asks for, those of controls first.
+fn hosts(plan: &Plan) -> Vec<String> {
+    let (controls, others): (Vec<&Probe>, Vec<&Probe>) =
+        plan.probes.iter().partition(|probe| probe.control);
+    let mut names = Vec::new();
+    for probe in controls.into_iter().chain(others) {
+        if let Some(Host::Domain(name)) = probe.url.host()
+            && !names.iter().any(|known| known == name)
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 fn by_name<T: Clone, N: Clone + Eq + std::hash::Hash>(

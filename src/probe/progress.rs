@@ -1,17 +1,19 @@
 //! What a run knows so far: kept outside its future, so that a timeout loses none of it.
 
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::body::Gathered;
-use super::failure::{failure, limit};
+use super::failure::{Break, failure, limit};
+use super::frames::Frames;
 use crate::domain::observation::{
     Failure, FailureKind, Hop, HttpVersion, Phase, Phases, Route, TlsFacts,
 };
 
-/// Bytes read before the head of an answer is complete.
-const BEFORE_BODY_MAX: u64 = 512 * 1024;
+/// Bytes that are no content: heads, interim answers, control frames, chunk sizes.
+pub(super) const OVERHEAD_MAX: u64 = 512 * 1024;
+/// Bytes kept of what came first, to quote it.
+const START_MAX: usize = 1024;
 
 /// The state of one run.
 #[derive(Debug)]
@@ -26,10 +28,21 @@ pub(super) struct Progress {
     pub(super) reading: Option<Reading>,
     /// Whom we are waiting for, as messages name it.
     pub(super) peer: String,
+    /// The proxy that we wait for, and what for; `None` when it is the target.
+    pub(super) proxy: Option<Waiting>,
     pub(super) meter: Meter,
     phase: Phase,
     /// When the phase began; `None` between phases.
     since: Option<Instant>,
+}
+
+/// How far we are with a proxy.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// `host:port`.
+    pub(super) proxy: String,
+    /// The tunnel that it was asked for; `None`: we are not connected to it yet.
+    pub(super) asked: Option<String>,
 }
 
 /// An answer whose head is read, and whose body is being read.
@@ -51,6 +64,7 @@ impl Progress {
             hops: Vec::new(),
             reading: None,
             peer: String::new(),
+            proxy: None,
             meter: Meter::default(),
             phase: Phase::Dns,
             since: None,
@@ -63,6 +77,7 @@ impl Progress {
         self.route = Route::default();
         self.tls = None;
         self.reading = None;
+        self.proxy = None;
         self.meter = Meter::default();
         self.phase = Phase::Dns;
         self.since = None;
@@ -105,6 +120,18 @@ impl Progress {
     /// What to say when the time of the whole run is over.
     pub(super) fn timed_out(&self, timeout: Duration) -> Failure {
         let (peer, within) = (&self.peer, limit(timeout));
+        if let Some(Waiting { proxy, asked }) = &self.proxy {
+            let message = match asked {
+                Some(goal) => format!(
+                    "proxy {proxy} accepted the connection and did not open the tunnel to {goal} within {within}"
+                ),
+                None if self.phase == Phase::Dns => {
+                    format!("the name servers did not answer for proxy {proxy} within {within}")
+                }
+                None => format!("proxy {proxy} did not accept the connection within {within}"),
+            };
+            return failure(self.phase, FailureKind::Proxy, message);
+        }
         let message = match self.phase {
             Phase::Dns => format!("the name servers did not answer for {peer} within {within}"),
             Phase::Connect => {
@@ -141,15 +168,43 @@ pub(super) struct Readings {
     /// The peer has ended its side.
     pub(super) ended: bool,
     /// How reading broke.
-    pub(super) broke: Option<io::ErrorKind>,
-    /// From here on the body's own bound holds.
-    pub(super) head_is_read: bool,
+    pub(super) broke: Option<Break>,
+    /// In the handshake the server asked for a certificate of the client, and got none.
+    pub(super) asked_for_certificate: bool,
+    /// Bytes of the body that were taken so far, before decoding.
+    pub(super) body: u64,
+    /// The first bytes over HTTP/1.1, to be quoted.
+    pub(super) start: Vec<u8>,
+    /// Over HTTP/2: what its frames hold.
+    pub(super) frames: Option<Frames>,
 }
 
 impl Readings {
-    /// Whether the head is too long, interim answers included, of which there may be any number.
+    /// Notes bytes that were read.
+    pub(super) fn note(&mut self, bytes: &[u8]) {
+        self.first_byte.get_or_insert_with(Instant::now);
+        self.read += bytes.len() as u64;
+        match &mut self.frames {
+            Some(frames) => frames.feed(bytes),
+            None => {
+                let room = START_MAX.saturating_sub(self.start.len());
+                self.start
+                    .extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+        }
+    }
+
+    /// Bytes that are no content.
+    pub(super) fn overhead(&self) -> u64 {
+        match &self.frames {
+            Some(frames) => frames.overhead,
+            None => self.read.saturating_sub(self.body),
+        }
+    }
+
+    /// Whether there is more around the content than anybody needs; small pieces need twice their size.
     pub(super) fn is_over(&self) -> bool {
-        !self.head_is_read && self.read > BEFORE_BODY_MAX
+        self.overhead() > OVERHEAD_MAX + 2 * self.body
     }
 }
 

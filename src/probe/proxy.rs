@@ -5,6 +5,7 @@
 //! Plain `http` targets use `CONNECT` as well, so that every request reaches the partner unchanged.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -15,6 +16,10 @@ use crate::domain::observation::{Failure, FailureKind, Phase};
 
 /// The most of a proxy's answer to `CONNECT` that is read.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// How long the page of a refusal is waited for.
+const PAGE_WITHIN: Duration = Duration::from_millis(200);
+/// Characters kept of such a page.
+const PAGE_CHARS_MAX: usize = 120;
 
 /// Where a tunnel should lead.
 #[derive(Debug, Clone)]
@@ -59,9 +64,17 @@ pub(super) async fn connect_http(
     stream.write_all(request.as_bytes()).await.map_err(told)?;
 
     let mut answer = Vec::with_capacity(512);
-    let head = loop {
-        if let Some(end) = answer.windows(4).position(|w| w == b"\r\n\r\n") {
-            break end;
+    let (line, headers, rest) = loop {
+        if let Some((head, rest)) = head(&answer) {
+            let text = String::from_utf8_lossy(&answer[..head]).into_owned();
+            let (line, headers) = text.split_once('\n').unwrap_or((&text, ""));
+            let (line, headers) = (line.trim_end().to_owned(), headers.to_owned());
+            // What comes before the answer proper (100 Continue) is passed over.
+            if status(&line).is_some_and(|status| (100..200).contains(&status)) {
+                answer.drain(..rest);
+                continue;
+            }
+            break (line, headers, answer.split_off(rest));
         }
         if answer.len() >= ANSWER_BYTES_MAX {
             return Err(refused(
@@ -76,33 +89,146 @@ pub(super) async fn connect_http(
             ));
         }
     };
-    let line = String::from_utf8_lossy(&answer[..head]);
-    let line = line.lines().next().unwrap_or_default();
-    let Some(status) = status(line) else {
+    let Some(status) = status(&line) else {
         return Err(refused(
             proxy,
             format_args!(
                 "did not answer CONNECT with HTTP but with {:?}",
-                one_line(line, 80)
+                one_line(&line, 80)
             ),
         ));
     };
     if !(200..300).contains(&status) {
-        let reason = line.splitn(3, ' ').nth(2).unwrap_or_default();
-        let reason = one_line(reason.trim(), 80);
-        let gap = if reason.is_empty() { "" } else { " " };
-        return Err(refused(
-            proxy,
-            format_args!("refused CONNECT to {goal} with {status}{gap}{reason}"),
-        ));
+        let page = page(stream, rest).await;
+        return Err(no_tunnel(proxy, goal, status, &line, &headers, &page));
     }
-    if answer.len() > head + 4 {
+    if !rest.is_empty() {
         return Err(refused(
             proxy,
             format_args!("sent data of its own into the tunnel to {goal}"),
         ));
     }
     Ok(())
+}
+
+/// Where a head ends, and where what follows it begins; also with bare line feeds.
+fn head(answer: &[u8]) -> Option<(usize, usize)> {
+    let ends = [&b"\r\n\r\n"[..], b"\n\n", b"\n\r\n"];
+    let found = ends.iter().filter_map(|end| {
+        let at = answer.windows(end.len()).position(|w| w == *end)?;
+        Some((at, at + end.len()))
+    });
+    found.min()
+}
+
+/// What a proxy says beside its refusal, as far as it comes at once.
+async fn page(stream: &mut TcpStream, mut page: Vec<u8>) -> String {
+    let more = async {
+        while page.len() < ANSWER_BYTES_MAX {
+            match stream.read_buf(&mut page).await {
+                Ok(n) if n > 0 => {}
+                _ => break,
+            }
+        }
+    };
+    // The refusal is a refusal without it.
+    let _ = tokio::time::timeout(PAGE_WITHIN, more).await;
+    let text = String::from_utf8_lossy(&page);
+    let words: Vec<&str> = without_tags(&text);
+    one_line(&words.join(" "), PAGE_CHARS_MAX).trim().to_owned()
+}
+
+/// The words of a page without its tags, styles and scripts.
+fn without_tags(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = text;
+    loop {
+        let (plain, tag) = rest.split_once('<').unwrap_or((rest, ""));
+        words.extend(plain.split_whitespace());
+        if tag.is_empty() {
+            return words;
+        }
+        let hidden = ["style", "script", "title", "!--"].iter().find(|name| {
+            tag.get(..name.len())
+                .is_some_and(|t| t.eq_ignore_ascii_case(name))
+        });
+        let end = match hidden {
+            Some(&"!--") => "-->",
+            Some(&"style") => "</style>",
+            Some(&"script") => "</script>",
+            _ => ">",
+        };
+        rest = tag.split_once(end).map_or("", |(_, after)| after);
+    }
+}
+
+/// Why a proxy opened no tunnel: its own refusal, or what became of its way to the target.
+fn no_tunnel(
+    proxy: &Proxy,
+    goal: &Goal,
+    status: u16,
+    line: &str,
+    headers: &str,
+    page: &str,
+) -> Failure {
+    let header = |wanted: &str| {
+        let found = headers.lines().filter_map(|line| line.split_once(':'));
+        let mut found = found.filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
+        found.next().map(|(_, value)| one_line(value.trim(), 100))
+    };
+    let reason = line.splitn(3, ' ').nth(2).unwrap_or_default().trim();
+    let reason = one_line(reason, 80);
+    let gap = if reason.is_empty() { "" } else { " " };
+    let said = format!("{status}{gap}{reason}");
+    let mut more = String::new();
+    if matches!(status, 401 | 407) {
+        let scheme = header("proxy-authenticate").or_else(|| header("www-authenticate"));
+        let scheme = scheme.map_or_else(String::new, |scheme| format!(" ({scheme})"));
+        more = match login(proxy) {
+            Some(_) => format!(": it does not accept the login of this egress{scheme}"),
+            None => format!(": it wants a login, and this egress has none{scheme}"),
+        };
+    }
+    let error = header("x-squid-error").or_else(|| header("proxy-status"));
+    if let Some(error) = &error {
+        more = format!("{more}, {error}");
+    }
+    if !page.is_empty() {
+        more = format!("{more}, {page:?}");
+    }
+    let name = name(proxy);
+    let Some(kind) = about_target(status, error.as_deref().unwrap_or_default()) else {
+        return refused(
+            proxy,
+            format_args!("refused CONNECT to {goal} with {said}{more}"),
+        );
+    };
+    let message = format!("proxy {name} got no connection to {goal}, it says: {said}{more}");
+    failure(Phase::Connect, kind, message)
+}
+
+/// Whether a proxy speaks of the target and not of us: by its own error codes, else by a gateway's status.
+///
+/// Squid's names are those of its error pages (<https://wiki.squid-cache.org/>), the others those of RFC 9209
+/// section 2.3.
+fn about_target(status: u16, error: &str) -> Option<FailureKind> {
+    let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
+    if says(&["ERR_DNS_FAIL", "dns_error", "dns_timeout"]) {
+        return Some(FailureKind::NameServer);
+    }
+    let of_target = [
+        "ERR_CONNECT_FAIL",
+        "ERR_READ_TIMEOUT",
+        "ERR_CANNOT_FORWARD",
+        "ERR_ZERO_SIZE_OBJECT",
+        "ERR_SECURE_CONNECT_FAIL",
+        "connection_",
+        "destination_",
+    ];
+    if says(&of_target) || (error.is_empty() && matches!(status, 502 | 504)) {
+        return Some(FailureKind::Unreachable);
+    }
+    None
 }
 
 /// The status of an `HTTP/1.x` status line.
@@ -209,6 +335,12 @@ pub(super) async fn connect_socks(
 
     let mut reply = [0; 4];
     stream.read_exact(&mut reply).await.map_err(told)?;
+    if reply[0] != VERSION {
+        return Err(refused(
+            proxy,
+            format_args!("answered in version {} of SOCKS, not 5", reply[0]),
+        ));
+    }
     if reply[1] != 0 {
         return Err(socks_refusal(proxy, goal, reply[1]));
     }

@@ -44,14 +44,18 @@ pub(super) struct Resolved {
 pub(super) struct Names {
     /// Asked in place of those of `/etc/resolv.conf`; empty: those.
     servers: Vec<SocketAddr>,
+    /// Other names of the plan, which tell whether a name server fails for one zone or for all.
+    others: Vec<String>,
     hosts: OnceLock<Hosts>,
     resolver: OnceLock<TokioResolver>,
 }
 
 impl Names {
-    pub(super) fn new(servers: Vec<SocketAddr>) -> Self {
+    /// `others` are the names that the plan asks for, those of controls first.
+    pub(super) fn new(servers: Vec<SocketAddr>, others: Vec<String>) -> Self {
         Self {
             servers,
+            others,
             hosts: OnceLock::new(),
             resolver: OnceLock::new(),
         }
@@ -71,13 +75,101 @@ impl Names {
                 Resolver::System => ask_system(name, family).await,
             }
         };
-        match tokio::time::timeout(within, lookup).await {
-            Ok(found) => found,
-            Err(_) => Err(name_server(format!(
+        let failed = match tokio::time::timeout(within, lookup).await {
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(failed)) => failed,
+            Err(_) => name_server(format!(
                 "{} did not answer for {name} within {}",
                 self.whom(resolver),
                 limit(within)
-            ))),
+            )),
+        };
+        if failed.kind == FailureKind::NameServer {
+            // Half of the half that is left to the rest of the run.
+            return Err(self.placed(failed, name, resolver, within / 2).await);
+        }
+        Err(failed)
+    }
+
+    /// Whether name servers fail for one name or for every one; the latter is our side's matter.
+    ///
+    /// Two other names of the plan tell, and the root, which every resolver knows.
+    async fn placed(
+        &self,
+        failed: Failure,
+        name: &str,
+        resolver: Resolver,
+        within: Duration,
+    ) -> Failure {
+        let ask = async |other: &str| {
+            let lookup = async {
+                match resolver {
+                    Resolver::Own => self.asked(other).await,
+                    Resolver::System => match ask_system(other, IpFamily::Any).await {
+                        Err(failed) if failed.kind == FailureKind::NameServer => Heard::Trouble,
+                        _ => Heard::Answer,
+                    },
+                }
+            };
+            let heard = tokio::time::timeout(within, lookup).await;
+            heard.unwrap_or(Heard::Nothing)
+        };
+        let zone = registrable(name);
+        // What this host knows by itself says nothing of the servers.
+        let known = |other: &str| {
+            let parsed = Name::from_utf8(other).ok();
+            registrable(other) == "localhost"
+                || parsed.is_none_or(|parsed| self.listed(&parsed, IpFamily::Any).is_some())
+        };
+        let mut others = self
+            .others
+            .iter()
+            .filter(|other| registrable(other) != zone && !known(other));
+        let (one, two) = (others.next(), others.next());
+        let ask_other = async |other: Option<&String>| match other {
+            Some(other) => Some(ask(other).await),
+            None => None,
+        };
+        let (first, second, root) =
+            futures_util::future::join3(ask_other(one), ask_other(two), ask(".")).await;
+        let tried: Vec<(&String, Heard)> =
+            one.zip(first).into_iter().chain(two.zip(second)).collect();
+        if let Some((other, _)) = tried.iter().find(|(_, heard)| *heard == Heard::Answer) {
+            let message = format!("{}; {other} resolves there", failed.message);
+            return name_server(message);
+        }
+        let ours = match tried.as_slice() {
+            // A server that is there says at least that it does not know.
+            [] => root == Heard::Nothing,
+            _ => root != Heard::Answer,
+        };
+        if !ours {
+            return failed;
+        }
+        let names: Vec<&str> = tried.iter().map(|(other, _)| other.as_str()).collect();
+        let nor = match names.as_slice() {
+            [] => "for anything else".to_owned(),
+            some => format!("for {}", some.join(" and ")),
+        };
+        let message = format!("{}, and neither {nor}", failed.message);
+        failure(Phase::Dns, FailureKind::Resolver, message)
+    }
+
+    /// What our own resolver says of another name; of the root it is asked for its name servers.
+    async fn asked(&self, name: &str) -> Heard {
+        let (Ok(parsed), Ok(resolver)) = (Name::from_utf8(name), self.resolver()) else {
+            return Heard::Trouble;
+        };
+        let kind = if parsed.is_root() {
+            RecordType::NS
+        } else {
+            RecordType::A
+        };
+        match resolver.lookup(parsed, kind).await {
+            Ok(_) => Heard::Answer,
+            Err(error) if error.is_nx_domain() || error.is_no_records_found() => Heard::Answer,
+            Err(NetError::Dns(_)) => Heard::Trouble,
+            Err(_) => Heard::Nothing,
         }
     }
 
@@ -130,10 +222,25 @@ impl Names {
         if !found.addresses.is_empty() {
             return Ok(found);
         }
-        Err(match wrong {
+        let failed = match wrong {
             None => no_address(name, family),
             Some(error) => self.explain(name, family, &error),
-        })
+        };
+        // A name without an address of one family may have some of the other, which says more.
+        let (other, has) = match family {
+            IpFamily::V4 => (RecordType::AAAA, "IPv6 addresses (AAAA) alone"),
+            IpFamily::V6 => (RecordType::A, "IPv4 addresses (A) alone"),
+            IpFamily::Any => return Err(failed),
+        };
+        if failed.message != no_address(name, family).message {
+            return Err(failed);
+        }
+        let found = one(other).await;
+        if !found.is_ok_and(|found| !found.addresses.is_empty()) {
+            return Err(failed);
+        }
+        let message = format!("{}: it has {has}", failed.message);
+        Err(failure(Phase::Dns, failed.kind, message))
     }
 
     /// What `/etc/hosts` says; as for `getaddrinfo`, nobody else is asked then.
@@ -207,6 +314,22 @@ impl Names {
             other => format!("{whom} could not be asked for {name}: {other}"),
         })
     }
+}
+
+/// What a name server was heard to say of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// An answer, also that there is no such name.
+    Answer,
+    /// That it can't or won't say.
+    Trouble,
+    Nothing,
+}
+
+/// The part of a name that its owner registered, or the whole of an unusual one.
+fn registrable(name: &str) -> &str {
+    let name = name.trim_end_matches('.');
+    psl::domain_str(name).unwrap_or(name)
 }
 
 async fn ask_servers(

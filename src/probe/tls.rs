@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion,
     RootCertStore, SignatureScheme, SupportedProtocolVersion,
@@ -23,13 +24,21 @@ use tokio_rustls::client::TlsStream;
 use url::Host;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
 use super::body::sha256;
-use super::failure::{failure, from_io, local, one_line};
+use super::failure::{
+    about_certificate, alert_name, failure, from_io, local, one_line, wants_certificate,
+};
 use super::progress::Progress;
 use crate::domain::cell::{Client, HttpOffer, TlsRange, TlsVersion};
 use crate::domain::observation::{Certificate, Failure, FailureKind, Phase, TlsFacts};
 
+/// What our side leaves out, said wherever a server finds nothing to agree on.
+const OUR_SUITES: &str = "it can be a limit of ours: edgewatch offers AES-GCM and ChaCha20, no CBC and no RSA key \
+                          exchange (`openssl s_client` would tell)";
+/// Bits of the shortest RSA key that is checked (aws-lc-rs, RSA_PKCS1_2048_8192).
+const RSA_BITS_MIN: usize = 2048;
 /// Names kept of a certificate; some list hundreds.
 const NAMES_MAX: usize = 50;
 /// Characters kept of a subject, an issuer and a name.
@@ -90,7 +99,7 @@ impl Tls {
             .map_err(|e| format!("client {}: {e}", client.name))?
             .dangerous()
             .with_custom_certificate_verifier(self.verifier.clone())
-            .with_no_client_auth();
+            .with_client_cert_resolver(Arc::new(NoCertificate));
         config.resumption = Resumption::disabled();
         config.alpn_protocols = match client.http {
             HttpOffer::Http1 => vec![b"http/1.1".to_vec()],
@@ -135,7 +144,8 @@ impl Tls {
             (outcome, SHOWN.with(RefCell::take))
         };
         let (outcome, shown) = SHOWN.scope(RefCell::default(), handshake).await;
-        let certificate = shown.as_ref().and_then(summary);
+        let certificate = shown.leaf.as_ref().and_then(summary);
+        now.meter.lock().asked_for_certificate = shown.asked_for_certificate;
         match outcome {
             Ok(stream) => {
                 let connection = stream.get_ref().1;
@@ -157,7 +167,14 @@ impl Tls {
                 Ok(stream)
             }
             Err(error) => {
-                let told = explain(&error, client, host, certificate.as_ref(), &now.peer);
+                let told = explain(
+                    &error,
+                    client,
+                    host,
+                    &shown,
+                    certificate.as_ref(),
+                    &now.peer,
+                );
                 now.tls = certificate.map(|certificate| TlsFacts {
                     version: None,
                     alpn: None,
@@ -183,8 +200,30 @@ fn versions(range: TlsRange) -> &'static [&'static SupportedProtocolVersion] {
 }
 
 tokio::task_local! {
-    /// The leaf certificate of the handshake that this task is in.
-    static SHOWN: RefCell<Option<CertificateDer<'static>>>;
+    /// What the server showed in the handshake that this task is in.
+    static SHOWN: RefCell<Shown>;
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    leaf: Option<CertificateDer<'static>>,
+    /// It wants to see a certificate of ours.
+    asked_for_certificate: bool,
+}
+
+/// Has no certificate of the client, and notes that one was asked for.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let _ = SHOWN.try_with(|shown| shown.borrow_mut().asked_for_certificate = true);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 /// Verifies as webpki does, and notes the leaf first.
@@ -205,7 +244,9 @@ impl ServerCertVerifier for Noting {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         // Fails outside a run's task only, and there is none to note it for.
-        let _ = SHOWN.try_with(|shown| shown.replace(Some(end_entity.clone().into_owned())));
+        let _ = SHOWN.try_with(|shown| {
+            shown.borrow_mut().leaf = Some(end_entity.clone().into_owned());
+        });
         self.inner
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
@@ -270,68 +311,97 @@ fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// Why a handshake failed, in words.
+/// Why a handshake failed: its kind, and in words.
 fn explain(
     error: &std::io::Error,
     client: &Client,
     host: &Host<&str>,
+    shown: &Shown,
     certificate: Option<&Certificate>,
     peer: &str,
 ) -> Failure {
-    let fail = |kind, message| failure(Phase::Tls, kind, format!("{peer} {message}"));
-    let inner = error
-        .get_ref()
-        .and_then(|e| e.downcast_ref::<rustls::Error>());
+    use AlertDescription as Alert;
+    use rustls::Error;
+    let fail = |kind, message: &str| failure(Phase::Tls, kind, format!("{peer} {message}"));
     let offered = if client.tls.min == client.tls.max {
         client.tls.min.as_str().to_owned()
     } else {
         format!("{} to {}", client.tls.min.as_str(), client.tls.max.as_str())
     };
+    let asked = if shown.asked_for_certificate {
+        ", after it had asked for a certificate of the client, of which edgewatch has none"
+    } else {
+        ""
+    };
+    let inner = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>());
+    let Some(inner) = inner else {
+        let told = from_io(Phase::Tls, peer, error);
+        let message = format!("{} during the TLS handshake{asked}", told.message);
+        return failure(Phase::Tls, told.kind, message);
+    };
     match inner {
-        None if error.kind() == std::io::ErrorKind::UnexpectedEof => fail(
-            FailureKind::Closed,
-            "closed the connection during the TLS handshake".to_owned(),
-        ),
-        None => {
-            let told = from_io(Phase::Tls, peer, error);
-            let message = format!("{} during the TLS handshake", told.message);
-            failure(Phase::Tls, told.kind, message)
+        Error::InvalidCertificate(why) => {
+            let (kind, reason) = refusal(why, host, shown, certificate);
+            failure(Phase::Tls, kind, format!("{peer}: {reason}"))
         }
-        Some(rustls::Error::InvalidCertificate(why)) => failure(
-            Phase::Tls,
-            FailureKind::Certificate,
-            format!("{peer}: {}", refusal(why, host, certificate)),
-        ),
-        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => fail(
-            FailureKind::Handshake,
+        Error::AlertReceived(Alert::NoApplicationProtocol) => fail(
+            FailureKind::HttpVersion,
             match client.http {
                 HttpOffer::Http2 => "does not speak HTTP/2 (TLS alert no_application_protocol)",
                 HttpOffer::Http1 => "does not speak HTTP/1.1 (TLS alert no_application_protocol)",
                 HttpOffer::Either => {
                     "speaks neither HTTP/2 nor HTTP/1.1 (TLS alert no_application_protocol)"
                 }
-            }
-            .to_owned(),
+            },
         ),
-        Some(rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)) => fail(
-            FailureKind::Handshake,
-            format!("does not speak TLS {offered} (TLS alert protocol_version)"),
+        Error::AlertReceived(Alert::ProtocolVersion) => fail(
+            FailureKind::TlsVersion,
+            &format!("does not speak TLS {offered} (TLS alert protocol_version)"),
         ),
-        Some(rustls::Error::AlertReceived(alert)) => fail(
+        Error::AlertReceived(alert)
+            if *alert == Alert::CertificateRequired
+                || (shown.asked_for_certificate && about_certificate(*alert)) =>
+        {
+            fail(
+                FailureKind::ClientCertificate,
+                &wants_certificate(&alert_name(*alert)),
+            )
+        }
+        Error::AlertReceived(alert @ (Alert::HandshakeFailure | Alert::InsufficientSecurity)) => {
+            fail(
+                FailureKind::TlsCipher,
+                &format!(
+                    "found nothing to agree on in the TLS handshake (TLS alert {}); {OUR_SUITES}",
+                    alert_name(*alert)
+                ),
+            )
+        }
+        Error::AlertReceived(Alert::UnrecognisedName) => fail(
             FailureKind::Handshake,
-            format!("ended the TLS handshake with alert {}", alert_name(*alert)),
+            &format!("does not serve the name {host} (TLS alert unrecognized_name)"),
         ),
-        Some(rustls::Error::PeerIncompatible(why)) => fail(
+        Error::AlertReceived(alert) => fail(
             FailureKind::Handshake,
-            format!("and this client, which offers TLS {offered}, have no TLS in common: {why:?}"),
+            &format!(
+                "ended the TLS handshake with alert {}{asked}",
+                alert_name(*alert)
+            ),
         ),
-        Some(rustls::Error::InvalidMessage(_)) => fail(
-            FailureKind::Handshake,
-            "did not answer the TLS handshake with TLS".to_owned(),
+        Error::PeerIncompatible(why) => fail(
+            FailureKind::TlsCipher,
+            &format!(
+                "and this client, which offers TLS {offered}, have no TLS in common ({why:?}); {OUR_SUITES}"
+            ),
         ),
-        Some(other) => fail(
+        Error::InvalidMessage(_) => fail(
             FailureKind::Handshake,
-            format!(
+            "did not answer the TLS handshake with TLS",
+        ),
+        other => fail(
+            FailureKind::Handshake,
+            &format!(
                 "broke the TLS handshake: {}",
                 one_line(&other.to_string(), 200)
             ),
@@ -339,58 +409,80 @@ fn explain(
     }
 }
 
-/// The name of an alert as RFC 8446 section 6 spells it.
-fn alert_name(alert: AlertDescription) -> String {
-    let mut name = String::new();
-    let mut after_small = false;
-    for c in format!("{alert:?}").chars() {
-        if c.is_ascii_uppercase() && after_small {
-            name.push('_');
-        }
-        after_small = c.is_ascii_lowercase();
-        name.push(c.to_ascii_lowercase());
-    }
-    name
-}
-
 /// Why a certificate was refused.
-fn refusal(why: &CertificateError, host: &Host<&str>, certificate: Option<&Certificate>) -> String {
-    match (why, certificate) {
-        (
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            Some(shown),
-        ) => {
-            let names = match shown.names.as_slice() {
-                [] => "no name at all".to_owned(),
+fn refusal(
+    why: &CertificateError,
+    host: &Host<&str>,
+    shown: &Shown,
+    certificate: Option<&Certificate>,
+) -> (FailureKind, String) {
+    let Some(seen) = certificate else {
+        let why = one_line(&why.to_string(), 200);
+        let message = format!("certificate for {host} is not valid: {why}");
+        return (FailureKind::Certificate, message);
+    };
+    match why {
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            let names = match seen.names.as_slice() {
+                [] => format!(
+                    "no name at all (no subject alternative name; the common name in {:?} no longer counts)",
+                    seen.subject
+                ),
                 [first, second, third, rest @ ..] if !rest.is_empty() => {
                     format!("{first}, {second}, {third} and others")
                 }
                 all => all.join(", "),
             };
-            format!("certificate is for {names}, not for {host}")
+            let message = format!("certificate is for {names}, not for {host}");
+            (FailureKind::CertificateName, message)
         }
-        (CertificateError::Expired | CertificateError::ExpiredContext { .. }, Some(shown)) => {
-            format!("certificate for {host} expired at {}", shown.not_after)
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            let message = format!("certificate for {host} expired at {}", seen.not_after);
+            (FailureKind::CertificateExpired, message)
         }
-        (
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-            Some(shown),
-        ) => format!(
-            "certificate for {host} is not valid before {}",
-            shown.not_before
-        ),
-        (CertificateError::UnknownIssuer, Some(shown)) if shown.issuer == shown.subject => {
-            format!("certificate is self-signed ({:?})", shown.subject)
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            let message = format!(
+                "certificate for {host} is not valid before {}",
+                seen.not_before
+            );
+            (FailureKind::Certificate, message)
         }
-        (CertificateError::UnknownIssuer, Some(shown)) => format!(
-            "certificate for {host} has an unknown issuer ({:?}): no trusted root vouches for it, \
-             or an intermediate certificate is missing",
-            shown.issuer
-        ),
-        (CertificateError::Revoked, _) => format!("certificate for {host} is revoked"),
-        (other, _) => format!(
-            "certificate for {host} is not valid: {}",
-            one_line(&other.to_string(), 200)
-        ),
+        CertificateError::UnknownIssuer if seen.issuer == seen.subject => {
+            let message = format!("certificate is self-signed ({:?})", seen.subject);
+            (FailureKind::CertificateIssuer, message)
+        }
+        CertificateError::UnknownIssuer => {
+            let message = format!(
+                "certificate for {host} has an unknown issuer ({:?}): no trusted root vouches for it, \
+                 or an intermediate certificate is missing",
+                seen.issuer
+            );
+            (FailureKind::CertificateIssuer, message)
+        }
+        CertificateError::Revoked => {
+            let message = format!("certificate for {host} is revoked");
+            (FailureKind::Certificate, message)
+        }
+        other => {
+            if let Some(bits) = shown.leaf.as_ref().and_then(short_rsa) {
+                let message = format!(
+                    "certificate for {host} has an RSA key of {bits} bits: edgewatch checks none under \
+                     {RSA_BITS_MIN}, a limit of ours; other clients may take it (`openssl s_client` would tell)"
+                );
+                return (FailureKind::CertificateUnread, message);
+            }
+            let why = one_line(&other.to_string(), 200);
+            let message = format!("certificate for {host} is not valid: {why}");
+            (FailureKind::Certificate, message)
+        }
+    }
+}
+
+/// The bits of an RSA key that our TLS library is too strict for.
+fn short_rsa(leaf: &CertificateDer<'static>) -> Option<usize> {
+    let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+    match certificate.public_key().parsed().ok()? {
+        PublicKey::RSA(key) => Some(key.key_size()).filter(|bits| *bits < RSA_BITS_MIN),
+        _ => None,
     }
 }

@@ -6,11 +6,11 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::failure::Break;
 use super::progress::Meter;
 
 /// A stream that is metered, and on HTTP/1.1 sends our bytes in place of hyper's.
@@ -43,15 +43,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let mut meter = self.meter.lock();
         Poll::Ready(match outcome {
             Ok(()) => {
-                let n = buf.filled().len() - before;
-                if n == 0 {
-                    meter.ended = true;
-                } else {
-                    meter.first_byte.get_or_insert_with(Instant::now);
-                    meter.read += n as u64;
+                match &buf.filled()[before..] {
+                    [] => meter.ended = true,
+                    bytes => meter.note(bytes),
                 }
                 if meter.is_over() {
-                    Err(io::Error::other("more bytes than are read of a head"))
+                    Err(io::Error::other("more bytes than are read around a body"))
                 } else {
                     Ok(())
                 }
@@ -63,7 +60,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                 Ok(())
             }
             Err(error) => {
-                meter.broke = Some(error.kind());
+                let broke = Break::of(&error, meter.asked_for_certificate);
+                meter.broke = Some(broke);
                 Err(error)
             }
         })

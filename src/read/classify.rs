@@ -7,15 +7,16 @@
 //! failure, unless what arrived is clearly a refusal.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::expect::{self, Facts};
+use super::failure::{broken_off, without_answer};
+use super::patience::retry_after;
 use super::signatures::page::Page;
 use super::signatures::{self, Found, Place, Tier, gateway, generic, origin};
 use crate::domain::condition::{Condition, Conditions};
-use crate::domain::observation::{Answer, Failure, FailureKind, Observation, Phase};
+use crate::domain::observation::{Answer, FailureKind, Observation};
 use crate::domain::plan::OwnSignature;
 use crate::domain::probe::{Meaning, Probe};
 use crate::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
@@ -33,8 +34,6 @@ const EVIDENCE_MAX: usize = 8;
 const EVIDENCE_CHARS_MAX: usize = 240;
 /// Characters of a code or reference id.
 const ID_CHARS_MAX: usize = 160;
-/// Longer waits than this are not believed.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Judges one run of a probe.
 #[must_use]
@@ -131,7 +130,7 @@ fn judged(
     let is_refusal = verdict.kind == Kind::SoftBlock;
     if shows_origin(probe, facts) {
         verdict.maker = Maker::Origin;
-        verdict.evidence.push(evidence(
+        verdict.evidence.push(Evidence::new(
             Strength::Proof,
             "the mark of the partner's application is there",
         ));
@@ -154,22 +153,24 @@ fn judged(
         } else {
             "the answer is as expected".to_owned()
         };
-        pass.evidence.push(evidence(Strength::Strong, said));
+        pass.evidence.push(Evidence::new(Strength::Strong, said));
         return pass;
     }
     if verdict.kind == Kind::Pass && !failures.is_empty() {
         verdict = unexpected(page, observation, verdict.maker);
     }
     for failure in failures {
-        verdict.evidence.push(evidence(Strength::Strong, failure));
+        verdict
+            .evidence
+            .push(Evidence::new(Strength::Strong, failure));
     }
     if let Some(told) = unfollowed::told(probe, page, observation) {
-        verdict.evidence.push(evidence(Strength::Strong, told));
+        verdict.evidence.push(Evidence::new(Strength::Strong, told));
     }
     if let Some(failure) = &observation.failure {
         verdict
             .evidence
-            .push(evidence(Strength::Strong, failure.message.as_str()));
+            .push(Evidence::new(Strength::Strong, failure.message.as_str()));
     }
     verdict
 }
@@ -199,7 +200,7 @@ fn unexpected(page: &Page<'_>, observation: &Observation, maker: Maker) -> Verdi
 fn soft_block(rule: Rule, sign: String, maker: Maker) -> Verdict {
     let mut verdict = Verdict::new(Kind::SoftBlock, maker);
     verdict.rule = rule;
-    verdict.evidence.push(evidence(Strength::Strong, sign));
+    verdict.evidence.push(Evidence::new(Strength::Strong, sign));
     verdict
 }
 
@@ -246,13 +247,6 @@ fn asks_for_text(probe: &Probe, own: &[OwnSignature]) -> bool {
             .any(|own| asks(&own.when) || own.reference_id.is_some())
 }
 
-fn evidence(strength: Strength, text: impl Into<String>) -> Evidence {
-    Evidence {
-        strength,
-        text: text.into(),
-    }
-}
-
 fn of_own(signature: &OwnSignature, page: &Page<'_>, text: &str) -> Verdict {
     let mut verdict = Verdict::new(signature.verdict, signature.maker);
     verdict.vendor = Cow::Owned(signature.vendor.clone());
@@ -274,7 +268,7 @@ fn of_own(signature: &OwnSignature, page: &Page<'_>, text: &str) -> Verdict {
                 .find_map(|(_, value)| first(value))
         })
     });
-    verdict.evidence.push(evidence(
+    verdict.evidence.push(Evidence::new(
         Strength::Proof,
         format!("own signature {}", signature.name),
     ));
@@ -303,7 +297,7 @@ fn of_edge(page: &Page<'_>, found: Found) -> Verdict {
     verdict.evidence = found.evidence;
     verdict.hints = hints(found.rule);
     if page.status() < 400 {
-        verdict.evidence.push(evidence(
+        verdict.evidence.push(Evidence::new(
             Strength::Presence,
             format!("the status {} says nothing of it", page.status()),
         ));
@@ -325,8 +319,8 @@ fn of_meaning(meaning: &Meaning, page: &Page<'_>) -> Verdict {
             meaning.verdict
         ),
     };
-    verdict.evidence.push(evidence(Strength::Proof, said));
-    verdict.evidence.push(evidence(
+    verdict.evidence.push(Evidence::new(Strength::Proof, said));
+    verdict.evidence.push(Evidence::new(
         Strength::Presence,
         format!("status {}", page.status()),
     ));
@@ -353,7 +347,7 @@ fn behind_the_edge(page: &Page<'_>) -> Verdict {
         status::verdict(page, maker)
     };
     if origin::relays_cloudflare(page) && verdict.kind != Kind::Pass {
-        verdict.evidence.push(evidence(
+        verdict.evidence.push(Evidence::new(
             Strength::Strong,
             "a Cloudflare page that came from behind the front: the origin has a Cloudflare of its own, or imitates it",
         ));
@@ -374,13 +368,13 @@ fn behind_the_edge(page: &Page<'_>) -> Verdict {
             }
             verdict
                 .evidence
-                .push(evidence(gateway.strength, gateway.says));
+                .push(Evidence::new(gateway.strength, gateway.says));
             verdict.evidence.extend(application);
         }
         None => match application.or_else(|| origin::answered(page)) {
             Some(sign) => verdict.evidence.push(sign),
             None if verdict.kind != Kind::Pass && verdict.maker == Maker::Unknown => {
-                verdict.evidence.push(evidence(
+                verdict.evidence.push(Evidence::new(
                     Strength::Weak,
                     "nothing in the answer tells who made it: neither an edge, nor a gateway, nor the application",
                 ));
@@ -405,70 +399,13 @@ fn of_fault(fault: &soap::Fault) -> Verdict {
         verdict.rule = Rule::Auth;
     }
     verdict.code = (!fault.code.is_empty()).then(|| fault.code.clone());
-    verdict.evidence.push(evidence(
+    verdict.evidence.push(Evidence::new(
         Strength::Proof,
         format!("SOAP fault {}: {}", fault.code, fault.text),
     ));
     verdict
 }
 
-fn without_answer(failure: Option<&Failure>) -> Verdict {
-    if let Some(failure) = failure {
-        return of_failure(failure);
-    }
-    let mut verdict = Verdict::new(Kind::LocalError, Maker::OurSide);
-    verdict.evidence.push(evidence(
-        Strength::Weak,
-        "the run saw neither an answer nor a failure",
-    ));
-    verdict
-}
-
-fn of_failure(failure: &Failure) -> Verdict {
-    use FailureKind as F;
-    let (kind, maker) = match (failure.kind, failure.phase) {
-        (F::EgressMissing | F::Proxy | F::Local, _) => (Kind::LocalError, Maker::OurSide),
-        (F::NameNotFound | F::NameServer, _) => (Kind::DnsError, Maker::Unknown),
-        (F::Timeout, _) => (Kind::Timeout, Maker::Unknown),
-        // An edge that dislikes a handshake often just closes.
-        (F::Certificate | F::Handshake, _) | (F::Reset | F::Closed | F::Protocol, Phase::Tls) => {
-            (Kind::TlsError, Maker::Unknown)
-        }
-        (F::Refused | F::Reset | F::Unreachable | F::Closed, _) => {
-            (Kind::ConnectError, Maker::Unknown)
-        }
-        (F::Protocol | F::Redirects, _) => (Kind::Unexpected, Maker::Unknown),
-    };
-    let mut verdict = Verdict::new(kind, maker);
-    if maker == Maker::OurSide {
-        verdict.who_acts = WhoActs::Visitor;
-        verdict.hints.push(Factor::Egress);
-    } else {
-        verdict.rule = Rule::Unknown;
-    }
-    verdict.code = Some(failure.kind.as_str().to_owned());
-    let said = format!(
-        "{} in phase {}: {}",
-        failure.kind.as_str(),
-        failure.phase.as_str(),
-        failure.message
-    );
-    verdict.evidence.push(evidence(Strength::Proof, said));
-    verdict
-}
-
-/// A run that failed after its headers.
-fn broken_off(failure: &Failure, answer: &Answer) -> Verdict {
-    let mut verdict = of_failure(failure);
-    verdict.evidence.push(evidence(
-        Strength::Presence,
-        format!(
-            "status {} and {} bytes of the body arrived before",
-            answer.status,
-            answer.body.bytes.len()
-        ),
-    ));
-    verdict
 }
 
 /// Factors that a rule is about.
@@ -503,7 +440,7 @@ fn fronted(page: &Page<'_>, mut verdict: Verdict, now: Option<Timestamp>) -> Ver
             verdict.fronted_by = Cow::Borrowed(front);
         }
         if verdict.kind != Kind::Pass && verdict.vendor != front {
-            verdict.evidence.push(evidence(
+            verdict.evidence.push(Evidence::new(
                 Strength::Presence,
                 format!(
                     "{} is in front, by {header}; it is on every answer of this site",
@@ -513,21 +450,6 @@ fn fronted(page: &Page<'_>, mut verdict: Verdict, now: Option<Timestamp>) -> Ver
         }
     }
     verdict
-}
-
-/// `Retry-After`, else a member of that name; a date counts from the answer's own `Date`, else from `now`.
-fn retry_after(page: &Page<'_>, now: Option<Timestamp>) -> Option<Duration> {
-    let wait = match page.header("retry-after") {
-        Some(value) => retry_after::read(value, page.header("date"), now),
-        None if page.status() >= 400 => page
-            .json()?
-            .get("retry_after")?
-            .as_u64()
-            .map(Duration::from_secs),
-        None => None,
-    }?;
-    let whole = Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
-    (!whole.is_zero() && whole <= RETRY_AFTER_MAX).then_some(whole)
 }
 
 /// Turns a verdict that is watched for into a pass, and a pass in its place into what nobody expected.
@@ -547,7 +469,9 @@ fn as_watched(mut verdict: Verdict, wanted: Option<Kind>) -> Verdict {
     } else {
         format!("expected {wanted}, got {}", verdict.kind)
     };
-    verdict.evidence.insert(0, evidence(Strength::Proof, said));
+    verdict
+        .evidence
+        .insert(0, Evidence::new(Strength::Proof, said));
     verdict
 }
 

@@ -15,6 +15,10 @@ pub mod saved;
 
 // What each vendor's refusals, challenges and errors show.
 pub(crate) mod signatures;
+// A run that broke off: whose fault, and which kind.
+mod failure;
+// How long an answer asks us to stay away.
+mod patience;
 // SOAP faults: the application speaking, whatever the status.
 mod soap;
 // Login, consent and denial pages in place of the content.

@@ -324,6 +324,13 @@ impl Connection {
         while matches!(self.stream.read(&mut sink).await, Ok(n) if n > 0) {}
     }
 
+    /// Sends bytes beneath TLS, as something on the way could.
+    pub(crate) async fn send_beneath(&mut self, bytes: &[u8]) {
+        use std::io::Write as _;
+        // A few bytes always find room.
+        self.socket.write_all(bytes).unwrap();
+    }
+
     /// Ends the TCP connection beneath TLS, without a goodbye.
     pub(crate) fn cut(self) {
         self.socket.shutdown(std::net::Shutdown::Write).unwrap();

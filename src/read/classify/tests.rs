@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use regex::Regex;
 use serde_json_path::JsonPath;
 
+use crate::domain::observation::{Failure, Phase};
 use FailureKind as F;
+
+use std::time::Duration;
 
 use super::*;
 use crate::domain::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName};
@@ -156,7 +159,35 @@ fn failures_by_kind_and_phase() {
         Maker::OurSide,
     );
     check(F::Proxy, Phase::Connect, Kind::LocalError, Maker::OurSide);
-    check(F::Local, Phase::Connect, Kind::LocalError, Maker::OurSide);
+    for kind in [F::Local, F::NoRoute, F::Resolver, F::EgressMissing] {
+        check(kind, Phase::Connect, Kind::LocalError, Maker::OurSide);
+    }
+    // What broke a session that stood came over the wire, whoever put it there.
+    for phase in [Phase::Tls, Phase::FirstByte, Phase::Transfer] {
+        check(F::TlsBroken, phase, Kind::TlsError, Maker::Unknown);
+        check(F::ClientCertificate, phase, Kind::TlsError, Maker::Unknown);
+    }
+    // An error that nobody can place is nobody's; its phase says what failed.
+    check(F::Unplaced, Phase::Dns, Kind::DnsError, Maker::Unknown);
+    check(
+        F::Unplaced,
+        Phase::Connect,
+        Kind::ConnectError,
+        Maker::Unknown,
+    );
+    check(F::Unplaced, Phase::Tls, Kind::TlsError, Maker::Unknown);
+    check(
+        F::Unplaced,
+        Phase::FirstByte,
+        Kind::ConnectError,
+        Maker::Unknown,
+    );
+    check(
+        F::CertificateUnread,
+        Phase::Tls,
+        Kind::TlsError,
+        Maker::OurSide,
+    );
 }
 
 #[test]
@@ -608,7 +639,7 @@ fn retry_after() {
         Some(120),
     );
     check(
-        "a date without a date",
+        "a date without a date, and no time of our own",
         &[("retry-after", "Mon, 01 Mar 2021 09:02:00 GMT")],
         None,
     );
@@ -624,6 +655,22 @@ fn retry_after() {
     check("a year", &[("retry-after", "31536000")], None);
     check("nonsense", &[("retry-after", "-5")], None);
     check("none", &[], None);
+}
+
+#[test]
+fn a_date_without_a_date_counts_from_when_the_answer_came() {
+    let mut run = seen(
+        Some(answer(
+            429,
+            &[("retry-after", "Mon, 01 Mar 2021 09:02:00 GMT")],
+            "",
+        )),
+        None,
+    );
+    run.started_at = "2021-03-01T09:01:30Z".parse().unwrap();
+    run.took = Duration::from_secs(10);
+    let verdict = classify(&probe(), &[], &run);
+    assert_eq!(verdict.retry_after, Some(Duration::from_secs(20)));
 }
 
 #[test]
@@ -683,7 +730,7 @@ fn a_sign_is_told_once() {
         "status 4",
         "status 4",
     ] {
-        verdict.evidence.push(evidence(Strength::Strong, text));
+        verdict.evidence.push(Evidence::new(Strength::Strong, text));
     }
     let told: Vec<String> = tidy(verdict).evidence.into_iter().map(|e| e.text).collect();
     assert_eq!(told, ["status 403, title \"No\"", "status 4"]);

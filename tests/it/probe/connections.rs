@@ -8,7 +8,7 @@ use edgewatch::domain::observation::{FailureKind, Observation, Phase};
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::probe::Template;
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{assert_answered, assert_failed, run};
 use crate::plan::{egress, plan};
@@ -220,7 +220,11 @@ async fn an_early_refusal_of_a_long_body_is_read() {
 
 #[tokio::test]
 async fn what_is_not_http_is_said_to_be() {
-    for answer in ["\0\x01\x02 nonsense\r\n\r\n", "220 mail.example ESMTP\r\n"] {
+    for (answer, quoted) in [
+        ("\0\x01\x02 nonsense\r\n\r\n", "\"nonsense\""),
+        ("220 mail.example ESMTP\r\n", "\"220 mail.example ESMTP\""),
+        ("HTTP/1.1 20x OK\r\nA: b\r\n\r\n", "\"HTTP/1.1 20x OK\""),
+    ] {
         let server = Server::raw(move |mut connection| async move {
             connection.request().await;
             connection.send(answer).await;
@@ -229,7 +233,7 @@ async fn what_is_not_http_is_said_to_be() {
         .await;
         let seen = run(&plan(&server.url("/"))).await;
         let message = format!(
-            "{} answered with something that is not HTTP/1.1",
+            "{} answered with something that is not HTTP/1.1: {quoted}",
             server.address
         );
         assert_failed(&seen, Phase::FirstByte, FailureKind::Protocol, &message);
@@ -242,10 +246,82 @@ async fn what_is_not_http_is_said_to_be() {
     .await;
     let seen = run(&plan(&server.url("/"))).await;
     let message = format!(
-        "{} answered with something that is not HTTP/1.1",
+        "{} answered with something that is not HTTP/1.1: \"SSH-2.0-OpenSSH_9.6\"",
         server.address
     );
     assert_failed(&seen, Phase::FirstByte, FailureKind::Protocol, &message);
+}
+
+#[tokio::test]
+async fn framing_without_content_has_a_bound() {
+    // A chunk whose size is written with endless zeros, and chunks of which each holds one byte.
+    for (start, repeated) in [
+        ("0", "0".repeat(8192)),
+        ("1\r\nx\r\n", "1\r\nx\r\n".repeat(1000)),
+    ] {
+        let server = Server::raw(move |mut connection| {
+            let repeated = repeated.clone();
+            async move {
+                connection.request().await;
+                let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+                connection.send(head).await;
+                connection.send(start).await;
+                while connection.send(&repeated).await {}
+            }
+        })
+        .await;
+        let seen = run(&plan(&server.url("/"))).await;
+        let failure = seen.failure.clone().expect("a failure");
+        assert!(
+            matches!(failure.kind, FailureKind::Limit | FailureKind::Protocol),
+            "{failure:?}"
+        );
+        assert!(seen.took < Duration::from_secs(3), "{:?}", seen.took);
+    }
+}
+
+#[tokio::test]
+async fn floods_of_control_frames_have_a_bound() {
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    const WINDOW: &[u8] = &[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    const EMPTY_DATA: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 1];
+    // Status 200 of the static table.
+    const HEADERS: &[u8] = &[0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88];
+    for (before, frame) in [
+        (SETTINGS, SETTINGS),
+        (SETTINGS, PING),
+        (SETTINGS, WINDOW),
+        (HEADERS, PING),
+        (HEADERS, EMPTY_DATA),
+    ] {
+        let server = Server::raw(move |mut connection| async move {
+            let mut preface = [0; 24];
+            let _ = connection.stream.read_exact(&mut preface).await;
+            connection.send(SETTINGS).await;
+            connection.send(before).await;
+            let (mut read, mut write) = tokio::io::split(connection.stream);
+            // What we are answered is read, so that nothing else than the bound ends it.
+            tokio::spawn(
+                async move { while read.read(&mut [0; 8192]).await.is_ok_and(|n| n > 0) {} },
+            );
+            let many = frame.repeat(1000);
+            while write.write_all(&many).await.is_ok() {}
+        })
+        .await;
+        let mut plan = plan(&server.url("/"));
+        plan.clients[0].http = HttpOffer::Http2;
+        plan.probes[0].timeout = LONG;
+        let seen = run(&plan).await;
+        let failure = seen.failure.clone().expect("a failure");
+        let ours = [
+            FailureKind::Local,
+            FailureKind::Unplaced,
+            FailureKind::Timeout,
+        ];
+        assert!(!ours.contains(&failure.kind), "{frame:?}: {failure:?}");
+        assert!(seen.took < Duration::from_secs(5), "{:?}", seen.took);
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use edgewatch::domain::cell::{Proxy, ProxyKind, Way};
 use edgewatch::domain::observation::{FailureKind, Observation, Phase};
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::secret::Secret;
+use tokio::io::AsyncReadExt as _;
 
 use super::{assert_answered, assert_failed, run};
 use crate::plan::{egress, plan};
@@ -76,13 +77,28 @@ async fn http_proxies_that_refuse_are_quoted() {
         assert!(!format!("{seen:?}").contains("hunter22"));
     };
     check(
-        "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 2\r\n\r\nno",
-        "refused CONNECT to origin.test:443 with 407 Proxy Authentication Required",
+        "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"office\"\r\n\
+         Content-Length: 2\r\n\r\nno",
+        "refused CONNECT to origin.test:443 with 407 Proxy Authentication Required: it does not accept the \
+         login of this egress (Basic realm=\"office\"), \"no\"",
     )
     .await;
     check(
         "HTTP/1.0 403\r\n\r\n",
         "refused CONNECT to origin.test:443 with 403",
+    )
+    .await;
+    // Squid's own refusal, with its page.
+    check(
+        "HTTP/1.1 403 Forbidden\r\nX-Squid-Error: ERR_ACCESS_DENIED 0\r\n\r\n<html><head><title>x</title>\
+         <style>b { c }</style></head><body><h1>Access Denied.</h1>\n<p>Ticket: 4711</body></html>",
+        "refused CONNECT to origin.test:443 with 403 Forbidden, ERR_ACCESS_DENIED 0, \
+         \"x Access Denied. Ticket: 4711\"",
+    )
+    .await;
+    check(
+        "HTTP/1.1 503 Service Unavailable\r\n\r\n",
+        "refused CONNECT to origin.test:443 with 503 Service Unavailable",
     )
     .await;
     check(
@@ -100,6 +116,59 @@ async fn http_proxies_that_refuse_are_quoted() {
         "closed the connection instead of answering CONNECT to origin.test:443",
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_speaks_of_the_target_is_not_to_blame() {
+    let check = async |answer: &'static str, kind: FailureKind, expected: &str| {
+        let proxy = http_proxy(answer).await;
+        let way = by(ProxyKind::HttpConnect, &proxy, None);
+        let seen = run(&through(way, "https://origin.test/")).await;
+        let message = format!(
+            "proxy {} got no connection to origin.test:443, it says: {expected}",
+            proxy.address
+        );
+        assert_failed(&seen, Phase::Connect, kind, &message);
+    };
+    check(
+        "HTTP/1.1 502 Bad Gateway\r\n\r\n",
+        FailureKind::Unreachable,
+        "502 Bad Gateway",
+    )
+    .await;
+    check(
+        "HTTP/1.1 503 Service Unavailable\r\nX-Squid-Error: ERR_CONNECT_FAIL 111\r\n\r\n",
+        FailureKind::Unreachable,
+        "503 Service Unavailable, ERR_CONNECT_FAIL 111",
+    )
+    .await;
+    check(
+        "HTTP/1.1 503 Service Unavailable\r\nX-Squid-Error: ERR_DNS_FAIL 0\r\n\r\n",
+        FailureKind::NameServer,
+        "503 Service Unavailable, ERR_DNS_FAIL 0",
+    )
+    .await;
+    check(
+        "HTTP/1.1 502 Bad Gateway\r\nProxy-Status: p; error=connection_refused\r\n\r\n",
+        FailureKind::Unreachable,
+        "502 Bad Gateway, p; error=connection_refused",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn sloppy_answers_to_connect_open_the_tunnel() {
+    let origin = ok_server().await;
+    let url = origin.url_as("http", "origin.test", "/");
+    for answer in [
+        "HTTP/1.1 200 OK\nProxy-agent: x\n\n",
+        "HTTP/1.1 200\r\nVia: 1.1 p\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+    ] {
+        let proxy = http_proxy(answer).await;
+        let seen = run(&through(by(ProxyKind::HttpConnect, &proxy, None), &url)).await;
+        assert_answered(&seen, 200, "ok");
+    }
 }
 
 #[tokio::test]
@@ -144,7 +213,7 @@ async fn certificates_are_seen_through_proxies() {
         let failure = seen.failure.expect("a failure");
         assert_eq!(
             (failure.phase, failure.kind),
-            (Phase::Tls, FailureKind::Certificate)
+            (Phase::Tls, FailureKind::CertificateName)
         );
         let port = origin.address.port();
         let proxy = seen.route.proxy.expect("a proxy");
@@ -245,6 +314,15 @@ async fn socks_proxies_that_refuse_are_quoted() {
     })
     .await;
     refused(web, None, FailureKind::Proxy, "does not speak SOCKS 5").await;
+    let older = Server::raw(|mut connection| async move {
+        let _ = connection.stream.read_exact(&mut [0; 3]).await;
+        connection.send([5, 0]).await;
+        connection.send([4, 0, 0, 1, 0, 0, 0, 0, 0, 80]).await;
+        connection.hold().await;
+    })
+    .await;
+    let message = "answered in version 4 of SOCKS, not 5";
+    refused(older, None, FailureKind::Proxy, message).await;
 }
 
 #[tokio::test]
@@ -254,13 +332,13 @@ async fn a_proxy_that_opens_no_tunnel_in_time() {
         let mut plan = through(by(kind, &proxy, None), "https://origin.test/");
         plan.probes[0].timeout = Duration::from_millis(200);
         let message = format!(
-            "origin.test:443 through proxy {} did not accept the connection within 200 ms",
+            "proxy {} accepted the connection and did not open the tunnel to origin.test:443 within 200 ms",
             proxy.address
         );
         assert_failed(
             &run(&plan).await,
             Phase::Connect,
-            FailureKind::Timeout,
+            FailureKind::Proxy,
             &message,
         );
     }

@@ -100,9 +100,14 @@ async fn names_that_lead_nowhere() {
 
     let v4 = |_: &str, _: u16| Records::Addresses(5, addresses(&["127.0.0.1"]));
     let (seen, names) = fails(v4, IpFamily::V6).await;
-    let message = "origin.test has no IPv6 address";
+    let message = "origin.test has no IPv6 address: it has IPv4 addresses (A) alone";
     assert_failed(&seen, Phase::Dns, FailureKind::NameNotFound, message);
-    assert_eq!(names.questions(), ["origin.test 28"]);
+    assert_eq!(names.questions(), ["origin.test 1", "origin.test 28"]);
+
+    let v6 = |_: &str, _: u16| Records::Addresses(5, addresses(&["::1"]));
+    let (seen, _) = fails(v6, IpFamily::V4).await;
+    let message = "origin.test has no IPv4 address: it has IPv6 addresses (AAAA) alone";
+    assert_failed(&seen, Phase::Dns, FailureKind::NameNotFound, message);
 }
 
 #[tokio::test]
@@ -114,13 +119,71 @@ async fn name_servers_that_fail() {
     );
     assert_failed(&seen, Phase::Dns, FailureKind::NameServer, &message);
 
+    // Silent for the root as well: it is not there.
     let (seen, names) = fails(|_, _| Records::Nothing, IpFamily::Any).await;
+    let message = format!(
+        "name server {} did not answer for origin.test within 300 ms, and neither for anything else",
+        names.address
+    );
+    assert_failed(&seen, Phase::Dns, FailureKind::Resolver, &message);
+    assert!(seen.took < Duration::from_secs(2), "{:?}", seen.took);
+
+    // Silent for the partner's zone alone.
+    let silent = |name: &str, _: u16| {
+        if name == "origin.test" {
+            Records::Nothing
+        } else {
+            Records::Code(5)
+        }
+    };
+    let (seen, names) = fails(silent, IpFamily::Any).await;
     let message = format!(
         "name server {} did not answer for origin.test within 300 ms",
         names.address
     );
     assert_failed(&seen, Phase::Dns, FailureKind::NameServer, &message);
-    assert!(seen.took < Duration::from_secs(2), "{:?}", seen.took);
+}
+
+#[tokio::test]
+async fn other_names_tell_whose_a_broken_name_server_is() {
+    let check = async |answer: fn(&str, u16) -> Records, kind: FailureKind, expected: &str| {
+        let names = NameServer::start(answer).await;
+        let mut plan = plan("http://www.origin.test/");
+        let mut control = plan.probes[0].clone();
+        control.name = "internet".into();
+        control.control = true;
+        control.url = "http://world.test/".parse().unwrap();
+        // Of the same owner, so it says nothing of our name servers.
+        let mut sibling = plan.probes[0].clone();
+        sibling.name = "sibling".into();
+        sibling.url = "http://api.origin.test/".parse().unwrap();
+        plan.probes.extend([sibling, control]);
+        plan.name_servers = vec![names.address];
+        plan.egresses[0].family = IpFamily::V4;
+        plan.probes[0].timeout = Duration::from_secs(2);
+        let message = format!("name server {} answered {expected}", names.address);
+        assert_failed(&run(&plan).await, Phase::Dns, kind, &message);
+        let asked = names.questions();
+        assert!(
+            !asked.contains(&"api.origin.test 1".to_owned()),
+            "{asked:?}"
+        );
+    };
+    check(
+        |_, _| Records::Code(5),
+        FailureKind::Resolver,
+        "Query Refused for www.origin.test, and neither for world.test",
+    )
+    .await;
+    check(
+        |name, _| match name {
+            "world.test" => Records::Addresses(5, addresses(&["127.0.0.1"])),
+            _ => Records::Code(5),
+        },
+        FailureKind::NameServer,
+        "Query Refused for www.origin.test; world.test resolves there",
+    )
+    .await;
 }
 
 #[tokio::test]

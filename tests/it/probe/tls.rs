@@ -99,8 +99,8 @@ async fn shown(identity: &Identity, authority: &Authority) -> (Observation, Stri
 #[tokio::test]
 async fn refused_certificates_are_shown() {
     let authority = Authority::new();
-    let refused = |seen: &Observation, message: &str| {
-        assert_failed(seen, Phase::Tls, FailureKind::Certificate, message);
+    let refused = |seen: &Observation, kind: FailureKind, message: &str| {
+        assert_failed(seen, Phase::Tls, kind, message);
         let facts = seen.tls.clone().expect("facts");
         assert_eq!(
             (facts.version, facts.alpn, facts.cipher),
@@ -111,7 +111,7 @@ async fn refused_certificates_are_shown() {
 
     let (seen, peer) = shown(&authority.issue(&["a.example", "*.b.example"]), &authority).await;
     let message = format!("{peer}: certificate is for a.example, *.b.example, not for origin.test");
-    let certificate = refused(&seen, &message);
+    let certificate = refused(&seen, FailureKind::CertificateName, &message);
     assert_eq!(certificate.names, ["a.example", "*.b.example"]);
 
     let many: Vec<String> = (0..60).map(|n| format!("n{n}.example")).collect();
@@ -120,13 +120,15 @@ async fn refused_certificates_are_shown() {
     let message = format!(
         "{peer}: certificate is for n0.example, n1.example, n2.example and others, not for origin.test"
     );
-    assert_eq!(refused(&seen, &message).names.len(), 50);
+    let kind = FailureKind::CertificateName;
+    assert_eq!(refused(&seen, kind, &message).names.len(), 50);
 
     let old = authority.issue_between(&["origin.test"], 2018, 2021);
     let (seen, peer) = shown(&old, &authority).await;
     let message = format!("{peer}: certificate for origin.test expired at 2021-01-01T00:00:00Z");
+    let kind = FailureKind::CertificateExpired;
     assert_eq!(
-        refused(&seen, &message).not_after.to_string(),
+        refused(&seen, kind, &message).not_after.to_string(),
         "2021-01-01T00:00:00Z"
     );
 
@@ -134,7 +136,7 @@ async fn refused_certificates_are_shown() {
     let (seen, peer) = shown(&new, &authority).await;
     let message =
         format!("{peer}: certificate for origin.test is not valid before 2100-01-01T00:00:00Z");
-    refused(&seen, &message);
+    refused(&seen, FailureKind::Certificate, &message);
 
     let (seen, peer) = shown(&Authority::new().issue(&["origin.test"]), &authority).await;
     // The stranger has the name of the one we trust, but not its key.
@@ -146,7 +148,7 @@ async fn refused_certificates_are_shown() {
         "{}",
         failure.message
     );
-    refused(&seen, &failure.message);
+    refused(&seen, failure.kind, &failure.message);
 }
 
 #[tokio::test]
@@ -157,7 +159,7 @@ async fn an_unknown_issuer_is_named() {
         "{peer}: certificate for origin.test has an unknown issuer (\"CN=Nobody Inc\"): no trusted \
          root vouches for it, or an intermediate certificate is missing"
     );
-    assert_failed(&seen, Phase::Tls, FailureKind::Certificate, &message);
+    assert_failed(&seen, Phase::Tls, FailureKind::CertificateIssuer, &message);
     let certificate = seen.tls.and_then(|t| t.certificate).expect("a certificate");
     assert_eq!(certificate.issuer, "CN=Nobody Inc");
 }
@@ -182,7 +184,7 @@ async fn no_version_in_common() {
         assert_failed(
             &run(&plan).await,
             Phase::Tls,
-            FailureKind::Handshake,
+            FailureKind::TlsVersion,
             &message,
         );
     };
@@ -203,7 +205,7 @@ async fn http2_only_needs_http2() {
         assert_failed(
             &run(&plan).await,
             Phase::Tls,
-            FailureKind::Handshake,
+            FailureKind::HttpVersion,
             &message,
         );
         assert_eq!(server.seen().len(), 0);
@@ -273,6 +275,107 @@ async fn servers_that_do_not_speak_tls() {
 }
 
 #[tokio::test]
+async fn a_certificate_of_the_client_is_wanted() {
+    let authority = Authority::new();
+    let identity = authority.issue(&["origin.test"]);
+    for (version, phase) in [
+        // Under TLS 1.3 the client learns it after its own handshake is done.
+        (&TLS13, Phase::FirstByte),
+        (&TLS12, Phase::Tls),
+    ] {
+        let tls = identity.tls_for_clients_of(&authority, &[version]);
+        let server = Server::https(tls, |_| Reply::new(200)).await;
+        let seen = run(&trusting(&server, &authority)).await;
+        let message = format!(
+            "{} wants a certificate of the client, and edgewatch has none to show (TLS alert \
+             certificate_required): a client that shows its own may be let in",
+            server.address
+        );
+        let failure = seen.failure.clone().expect("a failure");
+        assert_eq!(
+            (failure.phase, failure.kind),
+            (phase, FailureKind::ClientCertificate)
+        );
+        assert!(
+            failure
+                .message
+                .starts_with(&message[..message.find("(TLS").unwrap()])
+        );
+        assert_eq!(server.seen().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_put_into_the_session_is_not_ours() {
+    let authority = Authority::new();
+    let tls = authority.issue(&["origin.test"]).tls_with(&[&TLS13], &[]);
+    const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    const RUBBISH: &[u8] = &[
+        0x17, 3, 3, 0, 0x20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
+        21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
+    ];
+    for (before, put) in [
+        ("", PLAIN),
+        ("", RUBBISH),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", RUBBISH),
+    ] {
+        let server = Server::raw_tls(tls.clone(), move |mut connection| async move {
+            connection.request().await;
+            connection.send(before).await;
+            connection.send_beneath(put).await;
+            connection.hold().await;
+        })
+        .await;
+        let seen = run(&trusting(&server, &authority)).await;
+        let failure = seen.failure.expect("a failure");
+        assert_eq!(failure.kind, FailureKind::TlsBroken);
+        let start = format!("{} sent something into the TLS session", server.address);
+        assert!(failure.message.starts_with(&start), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn alerts_are_named_by_what_they_are_about() {
+    let check = async |alert: u8, kind: FailureKind, expected: &str| {
+        let server = Server::raw(move |mut connection| async move {
+            let _ = connection.stream.read(&mut [0; 2048]).await;
+            connection.send([0x15, 3, 3, 0, 2, 2, alert]).await;
+            connection.hold().await;
+        })
+        .await;
+        let seen = run(&trusting(&server, &Authority::new())).await;
+        let message = format!("{} {expected}", server.address);
+        assert_failed(&seen, Phase::Tls, kind, &message);
+    };
+    check(
+        40,
+        FailureKind::TlsCipher,
+        "found nothing to agree on in the TLS handshake (TLS alert handshake_failure); it can be a limit of \
+         ours: edgewatch offers AES-GCM and ChaCha20, no CBC and no RSA key exchange (`openssl s_client` would \
+         tell)",
+    )
+    .await;
+    check(
+        70,
+        FailureKind::TlsVersion,
+        "does not speak TLS 1.2 to 1.3 (TLS alert protocol_version)",
+    )
+    .await;
+    check(
+        112,
+        FailureKind::Handshake,
+        "does not serve the name origin.test (TLS alert unrecognized_name)",
+    )
+    .await;
+    check(
+        80,
+        FailureKind::Handshake,
+        "ended the TLS handshake with alert internal_error",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_missing_goodbye_is_forgiven_where_nothing_can_be_missing() {
     let authority = Authority::new();
     let tls = authority.issue(&["origin.test"]).tls();
@@ -327,6 +430,7 @@ async fn http2_that_breaks_off() {
     // RFC 9113 section 6.4 and 6.8.
     const REFUSED_STREAM: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
     const GO_AWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
+    const WITH_WORDS: &[u8] = b"\0\0\x0d\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0bslow!";
     let check = async |answer: Vec<u8>, kind: FailureKind, message: &str| {
         let server = Server::raw(move |mut connection| {
             let answer = answer.clone();
@@ -354,6 +458,12 @@ async fn http2_that_breaks_off() {
         [SETTINGS, GO_AWAY].concat(),
         FailureKind::Closed,
         "ended the HTTP/2 connection without an answer (ENHANCE_YOUR_CALM)",
+    )
+    .await;
+    check(
+        [SETTINGS, WITH_WORDS].concat(),
+        FailureKind::Closed,
+        "ended the HTTP/2 connection without an answer (ENHANCE_YOUR_CALM, \"slow!\")",
     )
     .await;
     check(

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 
 /// A root of our own.
 pub(crate) struct Authority {
@@ -65,6 +67,27 @@ impl Identity {
     /// TLS 1.2 and 1.3; HTTP/2 and HTTP/1.1 by ALPN.
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {
         self.tls_with(rustls::ALL_VERSIONS, &["h2", "http/1.1"])
+    }
+
+    /// For clients that show a certificate of `authority`.
+    pub(crate) fn tls_for_clients_of(
+        &self,
+        authority: &Authority,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        let root = CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap();
+        roots.add(root).unwrap();
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_client_cert_verifier(clients.build().unwrap())
+            .with_single_cert(vec![self.certificate.clone()], key)
+            .unwrap();
+        Arc::new(config)
     }
 
     pub(crate) fn tls_with(

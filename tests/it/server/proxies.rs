@@ -16,7 +16,7 @@ pub(crate) async fn http_proxy(answer: &'static str) -> Server {
             return;
         };
         connection.send(answer).await;
-        if answer.starts_with("HTTP/1.1 200") {
+        if answer.contains("HTTP/1.1 200") {
             let port = asked.target.rsplit(':').next().unwrap().parse().unwrap();
             tunnel(connection, port).await;
         }
