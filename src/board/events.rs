@@ -12,7 +12,7 @@ use crate::domain::mute::Silence;
 use crate::domain::observation::{Observation, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::surroundings::Learned;
-use crate::domain::verdict::{Kind, Maker, Verdict};
+use crate::domain::verdict::{Kind, Verdict};
 
 /// Whatever can cause work.
 #[derive(Debug, Clone)]
@@ -39,16 +39,9 @@ pub struct Judged {
 
 impl Judged {
     /// The verdict's kind, as far as blame goes.
-    ///
-    /// A page that a proxy, filter or portal on our own side put in the way looks like an edge's refusal,
-    /// but it is our side that must mend it.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        match self.verdict.kind {
-            Kind::Pass => Kind::Pass,
-            _ if self.verdict.maker == Maker::OurSide => Kind::LocalError,
-            kind => kind,
-        }
+        self.verdict.blamed()
     }
 }
 

@@ -233,6 +233,19 @@ impl Verdict {
         }
     }
 
+    /// The kind, as far as blame goes.
+    ///
+    /// A page that a proxy, filter or portal on our own side put in the way looks like an edge's refusal,
+    /// and a limit of ours like an odd answer, but it is our side that must mend it.
+    #[must_use]
+    pub fn blamed(&self) -> Kind {
+        match self.kind {
+            Kind::Pass => Kind::Pass,
+            _ if self.maker == Maker::OurSide => Kind::LocalError,
+            kind => kind,
+        }
+    }
+
     #[must_use]
     pub fn passed(&self) -> bool {
         self.kind == Kind::Pass

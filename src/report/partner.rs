@@ -11,8 +11,8 @@ use super::dossier::Dossier;
 use super::prose::{list, sentence};
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::failing;
 use crate::domain::incident::{Specimen, Subject};
-use crate::domain::plan::names_of;
 use crate::domain::share;
 use crate::domain::verdict::{Factor, Kind, Maker, Verdict, vendor_name};
 
@@ -60,7 +60,7 @@ fn several(dossier: &Dossier<'_>) -> bool {
 /// The clearest failing run, when it shows what the incident is about.
 fn failing<'a>(dossier: &'a Dossier<'_>) -> Option<&'a Specimen> {
     let run = dossier.incident.failing.as_ref()?;
-    (run.verdict.kind == dossier.incident.kind).then_some(run)
+    (run.verdict.blamed() == dossier.incident.kind).then_some(run)
 }
 
 /// Which of our requests are hit.
@@ -156,19 +156,16 @@ pub(super) fn what_happens(dossier: &Dossier<'_>) -> String {
             format!("{get} another page (login, consent or denial) in place of the content")
         }
         Kind::Unexpected => format!("{are} answered, but not as we expect"),
-        Kind::DnsError if several(dossier) => {
-            format!(
-                "{fail} before they are sent: the names {} do not resolve",
-                names_of(&host)
-            )
+        kind @ (Kind::DnsError | Kind::ConnectError | Kind::TlsError) => {
+            let verdict = run.map(|run| &run.verdict);
+            let happens = failing::happens(kind, verdict, &host, several(dossier));
+            let before = if kind == Kind::DnsError {
+                " before they are sent"
+            } else {
+                ""
+            };
+            format!("{fail}{before}: {}", happens.unwrap_or_default())
         }
-        Kind::DnsError => format!(
-            "{fail} before they are sent: the name {} does not resolve",
-            names_of(&host)
-        ),
-        Kind::ConnectError if several(dossier) => format!("{fail}: {host} accept no connection"),
-        Kind::ConnectError => format!("{fail}: {host} accepts no connection"),
-        Kind::TlsError => format!("{fail}: no TLS session with {host} can be made"),
         Kind::Timeout => format!("{get} no answer in time"),
         Kind::LocalError => format!("{fail} on our own side, before they reach you"),
         Kind::Pass => format!("{} now, where we expect a refusal", verb("pass", "passed")),

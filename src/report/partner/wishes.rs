@@ -4,6 +4,7 @@ use super::names::{address, addresses, agent, named, pop, requests_with};
 use super::{failing, host, several};
 use crate::domain::cell::{EgressName, http_name};
 use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::observation::FailureKind;
 use crate::domain::plan::names_of;
 use crate::domain::verdict::{Kind, Maker};
 use crate::report::dossier::Dossier;
@@ -111,9 +112,15 @@ fn by_levels(dossier: &Dossier<'_>, levels: &[Level]) -> Option<String> {
             "Please check whether a firewall of yours drops connections from {}.",
             ours(dossier, &levels[0])
         ),
+        [Level::Client(_) | Level::Family { .. }]
+            if kind == Kind::TlsError && how(dossier) == Some(FailureKind::HttpVersion) =>
+        {
+            format!(
+                "Please tell us which HTTP versions {host} is meant to speak: one kind of our clients insists on one that the TLS handshake does not agree on."
+            )
+        }
         [Level::Client(_) | Level::Family { .. }] if kind == Kind::TlsError => format!(
-            "Please tell us which TLS versions and ciphers {host} accepts: the handshake fails for requests with {}, and succeeds for our others.",
-            ours(dossier, &levels[0])
+            "Please tell us which TLS versions and ciphers {host} accepts: the handshake fails for one kind of our clients, before any request is sent, and succeeds for our others."
         ),
         [Level::Client(_) | Level::Family { .. }] if kind.is_network() => format!(
             "Please check whether something in front of your application drops requests with {}; our others get an answer.",
@@ -165,6 +172,9 @@ fn by_kind(dossier: &Dossier<'_>) -> String {
         Kind::TlsError => {
             format!("Please check the certificate and the TLS settings of {host}.")
         }
+        Kind::ConnectError if closed(dossier) => format!(
+            "Please look up which rule closes these connections: they are accepted, and closed or reset in place of an answer by {host} or something in front of it."
+        ),
         Kind::ConnectError | Kind::Timeout => format!(
             "Please check whether {host} {} up, and whether a firewall drops our connections.",
             if several(dossier) { "are" } else { "is" }
@@ -179,6 +189,16 @@ fn by_kind(dossier: &Dossier<'_>) -> String {
 /// Whether the answer shows that the application made it.
 fn by_the_application(dossier: &Dossier<'_>) -> bool {
     failing(dossier).is_some_and(|run| run.verdict.maker == Maker::Origin)
+}
+
+/// In which way the run failed that shows it.
+fn how(dossier: &Dossier<'_>) -> Option<FailureKind> {
+    FailureKind::from_word(super::failing(dossier)?.verdict.code.as_deref()?)
+}
+
+/// Whether connections are made, and break before a whole answer.
+fn closed(dossier: &Dossier<'_>) -> bool {
+    matches!(how(dossier), Some(FailureKind::Closed | FailureKind::Reset))
 }
 
 /// Where the rule is likely to stand.

@@ -5,6 +5,7 @@ use super::reasons::is_of_the_network;
 use super::story::Story;
 use crate::domain::cell::{EgressName, http_name};
 use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::observation::FailureKind;
 use crate::domain::share;
 use crate::domain::verdict::{Kind, WhoActs};
 use crate::words::evidence::cut;
@@ -13,7 +14,7 @@ use crate::words::terms;
 impl Story<'_> {
     pub(super) fn next_step(&self) -> Option<String> {
         let diagnosis = &self.incident.diagnosis;
-        if self.our_network() {
+        if self.our_network() && !self.own_limit() {
             return Some(format!(
                 "Check our own side at egress {}: address, route, proxy, firewall, name servers",
                 quoted(&self.our_egresses())
@@ -42,6 +43,9 @@ impl Story<'_> {
             format!(" (the answer asks to wait {} s)", wait.as_secs())
         });
         let cause = &self.incident.diagnosis.cause;
+        if kind == Kind::LocalError && self.own_limit() {
+            return "Raise the limit that the evidence names, or ask with a client that hasn't got it".to_owned();
+        }
         if kind == Kind::LocalError {
             return "Check our own side first: these requests don't leave it".to_owned();
         }
@@ -109,6 +113,10 @@ impl Story<'_> {
                 self.whom(levels),
                 self.at_edge()
             ),
+            [Level::Client(_) | Level::Family { .. }] if self.is_about_http() => format!(
+                "Ask {partner} whether the HTTP version that {} insists on is meant to work; meanwhile another one works (`http:` under `clients:`)",
+                terms::level(&self.blamed()[0])
+            ),
             [Level::Client(_) | Level::Family { .. }] if kind == Kind::TlsError => format!(
                 "Compare the TLS versions that {} and the others offer (`tls:` under `clients:`), then ask {partner} which they accept",
                 terms::level(&self.blamed()[0])
@@ -130,6 +138,12 @@ impl Story<'_> {
                 }
             ),
         }
+    }
+
+    /// Whether the handshake itself says that it is the HTTP version.
+    fn is_about_http(&self) -> bool {
+        let code = self.specimen.and_then(|run| run.verdict.code.as_deref());
+        self.incident.kind == Kind::TlsError && code == Some(FailureKind::HttpVersion.as_str())
     }
 
     /// Whom the partner is asked to let through, as they can find it: user agents and addresses.

@@ -3,8 +3,8 @@
 use super::story::Story;
 use crate::domain::cell::EgressName;
 use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::failing;
 use crate::domain::incident::Subject;
-use crate::domain::plan::names_of;
 use crate::domain::share;
 use crate::domain::verdict::{Kind, Maker, Rule};
 use crate::words::pattern::pattern;
@@ -229,15 +229,16 @@ impl Story<'_> {
                     verb("does", "do")
                 ),
             },
-            Kind::DnsError if several => {
-                format!("the names of {} do not resolve{of}", self.target())
+            kind @ (Kind::DnsError | Kind::ConnectError | Kind::TlsError | Kind::Timeout) => {
+                let verdict = self.specimen.map(|specimen| &specimen.verdict);
+                let happens = failing::happens(kind, verdict, &host, several);
+                format!("{}{of}", happens.unwrap_or_default())
             }
-            Kind::DnsError => format!("the name {} does not resolve{of}", names_of(&host)),
-            Kind::ConnectError => {
-                format!("{host} {} no connection{of}", verb("accepts", "accept"))
+            Kind::LocalError if self.own_limit() => {
+                format!(
+                    "edgewatch itself can't tell whether {host} answers as it should{of}: a limit of ours"
+                )
             }
-            Kind::TlsError => format!("the TLS handshake with {host} fails{of}"),
-            Kind::Timeout => format!("{host} {} not answer (timeout){of}", verb("does", "do")),
             Kind::LocalError => match asked {
                 Some(request) => format!("{request} can't be sent from our side"),
                 None => "no request can be sent from our side".to_owned(),
@@ -266,6 +267,15 @@ impl Story<'_> {
         }
     }
 
+    /// Whether it is a limit of edgewatch, and requests do leave.
+    pub(super) fn own_limit(&self) -> bool {
+        let verdict = self.specimen.map(|specimen| &specimen.verdict);
+        verdict.is_some_and(|verdict| {
+            verdict.maker == Maker::OurSide
+                && matches!(verdict.kind, Kind::Unexpected | Kind::TlsError)
+        })
+    }
+
     /// We are the cause: said of edgewatch, and of nobody else.
     fn too_often(&self, per_minute: u32, by_egress: bool) -> String {
         let counted = if by_egress { " from one egress" } else { "" };
@@ -291,6 +301,11 @@ impl Story<'_> {
         let egresses = self.our_egresses();
         let list = quoted(&egresses);
         let plural = if egresses.len() == 1 { "" } else { "es" };
+        if self.incident.kind == Kind::LocalError && self.own_limit() {
+            return format!(
+                "Our own side: a limit of edgewatch hides whether requests from egress{plural} {list} are answered as they should be"
+            );
+        }
         if self.incident.kind == Kind::LocalError {
             return format!("Our own side: requests from egress{plural} {list} can't be sent");
         }

@@ -1,7 +1,7 @@
 //! An incident with what its sentences need at hand: who, where, how many, how far.
 
 use super::View;
-use crate::domain::cell::{CellKey, EgressName};
+use crate::domain::cell::{CellKey, EgressName, TlsVersion};
 use crate::domain::diagnosis::level;
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Incident, Specimen, State, Subject};
@@ -43,7 +43,7 @@ impl<'a> Story<'a> {
             specimen: incident
                 .failing
                 .as_ref()
-                .filter(|specimen| specimen.verdict.kind == incident.kind),
+                .filter(|specimen| specimen.verdict.blamed() == incident.kind),
         }
     }
 
@@ -165,6 +165,18 @@ impl<'a> Story<'a> {
     pub(super) fn aside(&self, level: &Level) -> String {
         let members = |names: Vec<String>| (!names.is_empty()).then(|| terms::list(&names, "and"));
         let aside = match level {
+            // A handshake comes before any user agent is sent.
+            Level::Client(name) if self.incident.kind == Kind::TlsError => {
+                self.plan.client(name).map(|client| {
+                    let offers = |version: TlsVersion| version.as_str();
+                    let (min, max) = (offers(client.tls.min), offers(client.tls.max));
+                    if min == max {
+                        format!("TLS {min}")
+                    } else {
+                        format!("TLS {min} to {max}")
+                    }
+                })
+            }
             Level::Client(name) => self.plan.client(name).and_then(|client| {
                 let agent = client.user_agent.as_str();
                 match agent {
