@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use crate::clock;
 use crate::domain::cell::CellKey;
-use crate::domain::observation::Purpose;
+use crate::domain::observation::{Observation, Purpose};
 use crate::domain::plan::Plan;
+use crate::domain::verdict::{Kind, Maker, Verdict};
 use crate::machine::Judged;
 use crate::machine::politeness::Pace;
 use crate::probe::Prober;
@@ -99,22 +100,47 @@ fn pause(pace: &mut Pace, now: i64) -> Option<Duration> {
     None
 }
 
+/// Answers that are heavy to read and read at the same time; others wait, and runs go on meanwhile.
+static READING: Semaphore = Semaphore::const_new(2);
+
 /// Runs one cell and reads its answer: the way from a due cell to a verdict, for daemon and round alike.
+///
+/// An answer that may take long to read is read on a thread of its own, so that no partner holds up the runs of
+/// another. Reading can't be stopped, so it is bounded by itself; once there is a verdict, nothing is left running.
 pub async fn run(
-    plan: &Plan,
+    plan: &Arc<Plan>,
     prober: &Prober,
     cell: &CellKey,
     purpose: Purpose,
     due_at: jiff::Timestamp,
 ) -> Judged {
     let observation = prober.run(cell, purpose, due_at, clock::now()).await;
-    let verdict = match plan.probe(&cell.probe) {
+    let heavy = plan
+        .probe(&cell.probe)
+        .is_some_and(|probe| classify::is_heavy(probe, &plan.signatures, &observation));
+    if !heavy {
+        return read(plan, observation);
+    }
+    // Never closed, so there is always a turn.
+    let _turn = READING.acquire().await;
+    let plan = plan.clone();
+    let reading = tokio::task::spawn_blocking(move || read(&plan, observation));
+    match reading.await {
+        Ok(judged) => judged,
+        Err(error) => match error.try_into_panic() {
+            // It is the run's, as it would have been here.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only the end of the whole process takes a thread away.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+fn read(plan: &Plan, observation: Observation) -> Judged {
+    let verdict = match plan.probe(&observation.cell.probe) {
         Some(probe) => classify::classify(probe, &plan.signatures, &observation),
         // The prober knows the same plan, so a cell without a probe never gets here.
-        None => crate::domain::verdict::Verdict::new(
-            crate::domain::verdict::Kind::LocalError,
-            crate::domain::verdict::Maker::OurSide,
-        ),
+        None => Verdict::new(Kind::LocalError, Maker::OurSide),
     };
     Judged {
         observation,

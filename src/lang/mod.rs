@@ -2,6 +2,7 @@
 
 pub mod cron;
 pub mod entities;
+pub mod jsonpath;
 pub mod retry_after;
 pub mod template;
 pub mod xpath;

@@ -7,7 +7,8 @@ use std::io::Read;
 
 use brotli_decompressor::Decompressor;
 use bytes::Bytes;
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::GzDecoder;
+use flate2::read::{DeflateDecoder, ZlibDecoder};
 use ruzstd::decoding::StreamingDecoder;
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +21,11 @@ const WIRE_BYTES_MIN: u64 = 1024 * 1024;
 const CODINGS_MAX: usize = 2;
 /// Kept of a coded body beyond `body_bytes_max`, for what does not compress.
 const CODED_SLACK: usize = 4096;
+/// Bytes of a plain and of a coded body that are undone elsewhere than between the steps of other runs.
+const HEAVY: usize = 64 * 1024;
+const HEAVY_CODED: usize = 4 * 1024;
+/// Members of gzip and frames of Zstandard in one body.
+const PARTS_MAX: usize = 64;
 /// The window that a Zstandard body may ask for (RFC 9659 section 3).
 const ZSTD_WINDOW_MAX: u64 = 8 * 1024 * 1024;
 
@@ -56,6 +62,11 @@ impl Gathered {
             codings,
             complete: false,
         }
+    }
+
+    /// Whether undoing and hashing it takes longer than a step of a run should.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.bytes.len() > HEAVY || (!self.codings.is_empty() && self.bytes.len() > HEAVY_CODED)
     }
 
     pub(super) fn wire_bytes(&self) -> u64 {
@@ -174,13 +185,16 @@ impl Decoded {
 /// Undoes one coding; what was decoded before an error comes along with it.
 fn decode(coding: &str, input: &[u8], max: usize) -> (Decoded, Option<String>) {
     match coding {
-        "gzip" | "x-gzip" => read(MultiGzDecoder::new(input), max),
+        "gzip" | "x-gzip" => read(Gzip::new(input), max),
         "deflate" if is_zlib(input) => read(ZlibDecoder::new(input), max),
         // RFC 9110 section 8.4.1.2: some send raw deflate data under this name.
         "deflate" => read(DeflateDecoder::new(input), max),
         "br" => read(Decompressor::new(input, 4096), max),
         "zstd" => read(Zstd::new(input), max),
-        _ => (Decoded::none(), Some("not known".to_owned())),
+        _ => {
+            let known = "not known to edgewatch, which undoes gzip, deflate, br and zstd";
+            (Decoded::none(), Some(known.to_owned()))
+        }
     }
 }
 
@@ -214,9 +228,57 @@ fn read(mut reader: impl Read, max: usize) -> (Decoded, Option<String>) {
     }
 }
 
+/// All members of a gzip body, one after another.
+struct Gzip<'a> {
+    rest: &'a [u8],
+    member: Option<GzDecoder<&'a [u8]>>,
+    parts: usize,
+}
+
+impl<'a> Gzip<'a> {
+    fn new(input: &'a [u8]) -> Self {
+        Self {
+            rest: input,
+            member: None,
+            parts: 0,
+        }
+    }
+}
+
+impl Read for Gzip<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            if let Some(member) = &mut self.member {
+                let n = member.read(into)?;
+                if n > 0 {
+                    return Ok(n);
+                }
+                self.rest = member.get_ref();
+                self.member = None;
+            }
+            if self.rest.is_empty() {
+                return Ok(0);
+            }
+            one_part_more(&mut self.parts)?;
+            self.member = Some(GzDecoder::new(self.rest));
+        }
+    }
+}
+
+/// Counts the parts of a body, each of which costs a decoder, however little it holds.
+fn one_part_more(parts: &mut usize) -> std::io::Result<()> {
+    *parts += 1;
+    if *parts > PARTS_MAX {
+        let message = format!("more than {PARTS_MAX} parts, which is edgewatch's limit");
+        return Err(std::io::Error::other(message));
+    }
+    Ok(())
+}
+
 /// All frames of a Zstandard body, one after another.
 struct Zstd<'a> {
     rest: &'a [u8],
+    parts: usize,
     frame: Option<StreamingDecoder<&'a [u8], ruzstd::decoding::FrameDecoder>>,
 }
 
@@ -224,6 +286,7 @@ impl<'a> Zstd<'a> {
     fn new(input: &'a [u8]) -> Self {
         Self {
             rest: input,
+            parts: 0,
             frame: None,
         }
     }
@@ -243,6 +306,7 @@ impl Read for Zstd<'_> {
             if self.rest.is_empty() {
                 return Ok(0);
             }
+            one_part_more(&mut self.parts)?;
             let frame = StreamingDecoder::new_with_max_window_size(self.rest, ZSTD_WINDOW_MAX)
                 .map_err(std::io::Error::other)?;
             self.frame = Some(frame);

@@ -184,13 +184,12 @@ impl Readings {
     pub(super) fn note(&mut self, bytes: &[u8]) {
         self.first_byte.get_or_insert_with(Instant::now);
         self.read += bytes.len() as u64;
-        match &mut self.frames {
-            Some(frames) => frames.feed(bytes),
-            None => {
-                let room = START_MAX.saturating_sub(self.start.len());
-                self.start
-                    .extend_from_slice(&bytes[..bytes.len().min(room)]);
-            }
+        if let Some(frames) = &mut self.frames {
+            frames.feed(bytes);
+        } else {
+            let room = START_MAX.saturating_sub(self.start.len());
+            self.start
+                .extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
     }
 

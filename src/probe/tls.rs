@@ -37,7 +37,7 @@ use crate::domain::observation::{Certificate, Failure, FailureKind, Phase, TlsFa
 /// What our side leaves out, said wherever a server finds nothing to agree on.
 const OUR_SUITES: &str = "it can be a limit of ours: edgewatch offers AES-GCM and ChaCha20, no CBC and no RSA key \
                           exchange (`openssl s_client` would tell)";
-/// Bits of the shortest RSA key that is checked (aws-lc-rs, RSA_PKCS1_2048_8192).
+/// Bits of the shortest RSA key that is checked (`RSA_PKCS1_2048_8192` of aws-lc-rs).
 const RSA_BITS_MIN: usize = 2048;
 /// Names kept of a certificate; some list hundreds.
 const NAMES_MAX: usize = 50;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::expect::{self, Facts};
 use super::failure::{broken_off, without_answer};
+use super::ours::{self, is_content};
 use super::patience::retry_after;
 use super::signatures::page::Page;
 use super::signatures::{self, Found, Place, Tier, gateway, generic, origin};
@@ -34,6 +35,23 @@ const EVIDENCE_MAX: usize = 8;
 const EVIDENCE_CHARS_MAX: usize = 240;
 /// Characters of a code or reference id.
 const ID_CHARS_MAX: usize = 160;
+
+/// Bytes of a body whose reading is a matter of microseconds.
+const LIGHT: usize = 16 * 1024;
+/// The same, where queries are run on it.
+const LIGHT_QUERIED: usize = 1024;
+
+/// Whether reading a run may take long enough to hold up whatever else its thread does.
+///
+/// Everything that reads a body is bounded in steps, to some 100 ms for the most hostile answers.
+#[must_use]
+pub fn is_heavy(probe: &Probe, own: &[OwnSignature], observation: &Observation) -> bool {
+    let bytes = match &observation.answer {
+        Some(answer) => answer.body.bytes.len(),
+        None => 0,
+    };
+    bytes > LIGHT || (bytes > LIGHT_QUERIED && asks_for_text(probe, own))
+}
 
 /// Judges one run of a probe.
 #[must_use]
@@ -158,6 +176,9 @@ fn judged(
     }
     if verdict.kind == Kind::Pass && !failures.is_empty() {
         verdict = unexpected(page, observation, verdict.maker);
+        if verdict.kind == Kind::Unexpected {
+            ours::say(&mut verdict, probe, facts, observation, page.answer);
+        }
     }
     for failure in failures {
         verdict
@@ -218,13 +239,6 @@ fn failures(probe: &Probe, facts: &Facts<'_>) -> Vec<String> {
     }
     failures.extend(facts.failures(&expect.conditions));
     failures
-}
-
-fn is_content(condition: &Condition) -> bool {
-    matches!(
-        condition,
-        Condition::Body(_) | Condition::Json { .. } | Condition::Xml(_)
-    )
 }
 
 /// Whether what `expect` asks for includes content, so that holding means the content is right.

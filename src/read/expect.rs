@@ -4,7 +4,7 @@
 //! evidence. Body, JSON and XML are read once for all conditions of a run.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,8 +13,10 @@ use serde_json::Value;
 use super::content;
 use crate::domain::condition::{Compare, Condition, Conditions, status_words};
 use crate::domain::observation::{HttpVersion, Observation};
-use crate::lang::xpath;
+use crate::lang::{jsonpath, xpath};
 
+/// How the errors of our readers begin that are about a bound and not about the answer.
+const OUR_LIMIT: &str = "our limit";
 /// Characters of a value that a sentence quotes.
 const QUOTED_CHARS_MAX: usize = 80;
 
@@ -33,6 +35,10 @@ pub struct Facts<'a> {
     text: &'a str,
     json: OnceCell<Result<Value, String>>,
     xml: OnceCell<Result<roxmltree::Document<'a>, String>>,
+    /// Steps that queries may still take on this answer, whatever it holds.
+    work: Cell<u64>,
+    /// Something was not read because of a limit of ours.
+    over: Cell<bool>,
 }
 
 impl std::fmt::Debug for Facts<'_> {
@@ -50,6 +56,8 @@ impl<'a> Facts<'a> {
             text,
             json: OnceCell::new(),
             xml: OnceCell::new(),
+            work: Cell::new(xpath::WORK_MAX),
+            over: Cell::new(false),
         }
     }
 
@@ -131,16 +139,23 @@ impl<'a> Facts<'a> {
     }
 
     fn json(&self, path: &serde_json_path::JsonPath, compare: &Compare) -> Option<String> {
-        let read = self.json.get_or_init(|| {
-            let text = self.text.trim_start_matches('\u{feff}');
-            serde_json::from_str(text).map_err(|error| error.to_string())
-        });
+        let read = self.json.get_or_init(|| jsonpath::parse(self.text));
         let json = match read {
             Ok(json) => json,
             Err(error) => {
-                return Some(format!("JSONPath {path}: the body is not JSON ({error})"));
+                self.note_limit(error);
+                return Some(format!("JSONPath {path}: {error}"));
             }
         };
+        let left = self.work.get().checked_sub(jsonpath::cost(path, json));
+        self.work.set(left.unwrap_or_default());
+        if left.is_none() {
+            self.over.set(true);
+            return Some(format!(
+                "JSONPath {path}: our limit: the answer could take more than {} steps to read",
+                xpath::WORK_MAX
+            ));
+        }
         let nodes = path.query(json).all();
         let Some(first) = nodes.first() else {
             return Some(format!("JSONPath {path} selects nothing"));
@@ -170,16 +185,34 @@ impl<'a> Facts<'a> {
         let name = expression.text();
         let document = match self.xml.get_or_init(|| xpath::parse(self.text)) {
             Ok(document) => document,
-            Err(error) => return Some(format!("XPath {name}: {error}")),
+            Err(error) => {
+                self.note_limit(error);
+                return Some(format!("XPath {name}: {error}"));
+            }
         };
-        match expression.holds_of(document) {
+        match expression.holds_of(document, &self.work) {
             Ok(true) => None,
             Ok(false) => Some(match expression.hint(document) {
                 Some(hint) => format!("XPath {name} does not hold ({hint})"),
                 None => format!("XPath {name} does not hold"),
             }),
-            Err(error) => Some(format!("XPath {name}: {error}")),
+            Err(error) => {
+                self.note_limit(&error);
+                Some(format!("XPath {name}: {error}"))
+            }
         }
+    }
+
+    fn note_limit(&self, error: &str) {
+        if error.starts_with(OUR_LIMIT) {
+            self.over.set(true);
+        }
+    }
+
+    /// Whether something asked for so far was not read because of a limit of ours.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over.get()
     }
 
     fn certificate(&self, least: u32) -> Option<String> {

@@ -17,6 +17,8 @@ pub mod saved;
 pub(crate) mod signatures;
 // A run that broke off: whose fault, and which kind.
 mod failure;
+// What our own limits and choices leave open.
+mod ours;
 // How long an answer asks us to stay away.
 mod patience;
 // SOAP faults: the application speaking, whatever the status.

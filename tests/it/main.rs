@@ -48,6 +48,8 @@ mod everything;
 mod former;
 /// The shipped SOAP call against a real SOAP stack.
 mod gmc;
+/// Answers that are small and dear to read.
+mod hostile;
 /// The daemon against `replay`: the same scenarios over real sockets.
 mod live;
 /// What is told beside incidents: all is well, a channel in trouble, its end.

@@ -7,8 +7,6 @@ use roxmltree::{Document, Node};
 
 use super::grammar::{Axis, Comparison, Expression, Function, Path, Start, Step, Test};
 
-/// Nodes visited and strings compared in one evaluation; a document at the bound of its size takes some 300,000.
-const WORK_MAX: u64 = 1_000_000;
 /// Bytes of text that count as one unit of work.
 const BYTES_PER_WORK: usize = 64;
 
@@ -39,14 +37,15 @@ struct Here<'d> {
 
 pub(super) struct Evaluation<'d> {
     root: Node<'d, 'd>,
-    work: Cell<u64>,
+    /// What may still be spent.
+    work: &'d Cell<u64>,
 }
 
 impl<'d> Evaluation<'d> {
-    pub(super) fn new<'i: 'd>(document: &'d Document<'i>) -> Self {
+    pub(super) fn new<'i: 'd>(document: &'d Document<'i>, work: &'d Cell<u64>) -> Self {
         Self {
             root: document.root(),
-            work: Cell::new(WORK_MAX),
+            work,
         }
     }
 
@@ -61,13 +60,15 @@ impl<'d> Evaluation<'d> {
     }
 
     fn spend(&self, units: usize) -> Outcome<()> {
-        match self.work.get().checked_sub(units as u64) {
-            Some(left) => {
-                self.work.set(left);
-                Ok(())
-            }
-            None => Err("the expression asks for too much work".to_owned()),
+        let left = self.work.get().checked_sub(units as u64);
+        // Nor is there any for what comes after it.
+        self.work.set(left.unwrap_or_default());
+        if left.is_none() {
+            return Err(
+                "our limit: the expression asks for too much work on this answer".to_owned(),
+            );
         }
+        Ok(())
     }
 
     fn value(&self, expression: &Expression, here: Here<'d>) -> Outcome<Value<'d>> {

@@ -735,3 +735,87 @@ fn a_sign_is_told_once() {
     let told: Vec<String> = tidy(verdict).evidence.into_iter().map(|e| e.text).collect();
     assert_eq!(told, ["status 403, title \"No\"", "status 4"]);
 }
+
+#[test]
+fn what_our_own_limits_hide_is_said_to_be_ours() {
+    let mut asked = probe();
+    asked.expect.conditions = Conditions(vec![Condition::Body(TextMatch::Contains(
+        "all well".to_owned(),
+    ))]);
+    let mut page = answer(200, &[], &"x".repeat(4096));
+    page.body.truncated = true;
+    let verdict = classify(&asked, &[], &seen(Some(page.clone()), None));
+    assert_eq!(
+        (verdict.kind, verdict.maker, verdict.blamed()),
+        (Kind::Unexpected, Maker::OurSide, Kind::LocalError)
+    );
+    assert!(says(&verdict, "only the first 4 KiB"), "{verdict:?}");
+    assert!(says(&verdict, "`body_limit:`"), "{verdict:?}");
+    // What else is wrong is no matter of the limit.
+    page.status = 301;
+    let verdict = classify(&asked, &[], &seen(Some(page.clone()), None));
+    assert_eq!(verdict.kind, Kind::Unexpected);
+    assert_ne!(verdict.maker, Maker::OurSide);
+    // Nor is a body of which all was kept.
+    page.status = 200;
+    page.body.truncated = false;
+    let verdict = classify(&asked, &[], &seen(Some(page.clone()), None));
+    assert_ne!(verdict.maker, Maker::OurSide);
+    page.body.decode_error = Some("content coding gzip: corrupt deflate stream".to_owned());
+    let verdict = classify(&asked, &[], &seen(Some(page), None));
+    assert_eq!(verdict.maker, Maker::Unknown);
+    assert!(says(&verdict, "corrupt deflate stream"), "{verdict:?}");
+}
+
+#[test]
+fn a_redirect_that_is_not_followed_says_why_and_whereto() {
+    let check = |redirects: Redirects, location: &str, expected: &str| {
+        let mut asked = probe();
+        asked.url = "https://api.example/start".parse().unwrap();
+        asked.redirects = redirects;
+        asked.expect.conditions = Conditions(vec![Condition::Status(vec![(200, 200)])]);
+        let page = answer(302, &[("location", location)], "");
+        let verdict = classify(&asked, &[], &seen(Some(page), None));
+        assert_eq!(
+            (verdict.kind, verdict.maker),
+            (Kind::Unexpected, Maker::Unknown)
+        );
+        assert!(says(&verdict, expected), "{verdict:?}");
+        assert!(!says(&verdict, "hunter22"), "{verdict:?}");
+    };
+    check(
+        Redirects::SameHost(5),
+        "https://me:hunter22@other.example/next?token=hunter22",
+        "leads to another host, https://other.example/next, and is not followed (`redirects: same_host`)",
+    );
+    check(
+        Redirects::No,
+        "/next",
+        "`redirects: no`); this one leads to https://api.example/next",
+    );
+    check(
+        Redirects::Any(5),
+        "http://api.example/next",
+        "from https to http is never followed",
+    );
+    check(Redirects::Any(5), "http://", "\"http://\" is no address");
+    // A redirect that needs the cookie it sets.
+    let mut asked = probe();
+    asked.redirects = Redirects::SameHost(5);
+    let page = answer(
+        302,
+        &[("location", "/"), ("set-cookie", "seen=hunter22; Path=/")],
+        "",
+    );
+    let failure = Failure {
+        phase: Phase::Transfer,
+        kind: FailureKind::Redirects,
+        message: "more than 5 redirects".to_owned(),
+    };
+    let verdict = classify(&asked, &[], &seen(Some(page), Some(failure)));
+    assert!(says(
+        &verdict,
+        "keeps no cookies between redirects, and this one sets seen"
+    ));
+    assert!(!says(&verdict, "hunter22"), "{verdict:?}");
+}
