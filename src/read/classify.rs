@@ -21,7 +21,6 @@ use crate::domain::observation::{Answer, FailureKind, Observation};
 use crate::domain::plan::OwnSignature;
 use crate::domain::probe::{Meaning, Probe};
 use crate::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
-use crate::lang::retry_after;
 use crate::read::moment;
 use crate::read::soap;
 use crate::read::soft_block;
@@ -418,8 +417,6 @@ fn of_fault(fault: &soap::Fault) -> Verdict {
         format!("SOAP fault {}: {}", fault.code, fault.text),
     ));
     verdict
-}
-
 }
 
 /// Factors that a rule is about.
