@@ -86,7 +86,9 @@ impl Engine {
         let blocking: Vec<usize> = episode
             .causes
             .iter()
-            .filter(|c| c.blocks_its_cells() && !self.book.rules[c.rule].conditions.is_empty())
+            // Once a sentinel passes, the schedule's own runs show whether it is over.
+            .filter(|c| c.blocks_its_cells() && c.passes == 0)
+            .filter(|c| !self.book.rules[c.rule].conditions.is_empty())
             .map(|c| c.rule)
             .collect();
         let cells_of = |rule: usize| -> &CellSet { &self.book.pattern(rule).cells };

@@ -22,7 +22,7 @@ const DISMISS: f64 = -2.2;
 /// What the first signed failure of another cell adds to the log odds.
 const ANOTHER_CELL: f64 = 2.0;
 /// Other cells speak for a fault while at least this share of their runs fails.
-const OTHERS_FAIL: f64 = 0.05;
+const OTHERS_FAIL: f64 = 0.1;
 /// Share of [`super::class::Tier::span_s`] that must lie between first and last failure.
 pub(super) const SPAN_SHARE: f64 = 0.7;
 /// Requests per suspicion.
