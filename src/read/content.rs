@@ -77,13 +77,10 @@ fn split<'a, 'm>(
         let end = find(part, mark);
         rest = end.and_then(|at| part.get(at + mark.len()..));
         let part = part.get(..end.unwrap_or(part.len()))?;
-        let (head, body) = match find(part, b"\r\n\r\n") {
-            Some(at) => (part.get(..at)?, part.get(at + 4..)?),
-            None => {
-                let at = find(part, b"\n\n")?;
-                (part.get(..at)?, part.get(at + 2..)?)
-            }
-        };
+        let (at, blank) = find(part, b"\r\n\r\n")
+            .map(|at| (at, 4))
+            .or_else(|| Some((find(part, b"\n\n")?, 2)))?;
+        let (head, body) = (part.get(..at)?, part.get(at + blank..)?);
         Some((head, body.trim_ascii_end()))
     })
 }
@@ -124,13 +121,11 @@ fn parameter(declared: &str, name: &str) -> Option<String> {
 /// The message as text.
 pub(crate) fn text(answer: &Answer) -> Cow<'_, str> {
     let content = root(answer);
-    match charset(content.bytes, &content.declared) {
-        Some(encoding) => encoding.decode(content.bytes).0,
-        None => {
-            let bytes = content.bytes;
-            String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
-        }
+    if let Some(encoding) = charset(content.bytes, &content.declared) {
+        return encoding.decode(content.bytes).0;
     }
+    let bytes = content.bytes;
+    String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
 }
 
 /// The message in UTF-8, byte for byte where it is that already.

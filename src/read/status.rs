@@ -32,6 +32,9 @@ pub(crate) fn verdict(page: &Page<'_>, maker: Maker) -> Verdict {
             WhoActs::VisitorOrSiteOwner,
         ),
         402 | 403 | 418 | 999 => (Kind::OriginDenied, refusal(page), WhoActs::SiteOwner),
+        400 if refuses_credentials(page) => {
+            (Kind::OriginDenied, Rule::Auth, WhoActs::VisitorOrSiteOwner)
+        }
         // A proxy on our side asks for its own credentials (RFC 9110 section 15.5.8).
         407 => (Kind::EdgeBlock, Rule::ClientSideProxy, WhoActs::Visitor),
         429 => (Kind::RateLimited, Rule::RateLimit, WhoActs::NobodyWait),
@@ -101,6 +104,22 @@ fn limited(page: &Page<'_>) -> Option<Evidence> {
             page.status()
         ),
     })
+}
+
+/// OAuth refuses a grant, a client or a token with 400 (<https://www.rfc-editor.org/rfc/rfc6749#section-5.2>).
+fn refuses_credentials(page: &Page<'_>) -> bool {
+    let error = page
+        .json()
+        .and_then(|json| json.get("error")?.as_str())
+        .unwrap_or_default();
+    matches!(
+        error,
+        "invalid_grant"
+            | "invalid_client"
+            | "unauthorized_client"
+            | "access_denied"
+            | "invalid_token"
+    )
 }
 
 /// Whether a 401 says that it is about credentials, as its registration has it (RFC 9110 section 15.5.2).

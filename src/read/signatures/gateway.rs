@@ -1,7 +1,7 @@
 //! Names what stands between the edge and the application: proxies, caches and API gateways.
 //!
 //! Each makes answers of its own, and each is put up by the partner before the application. What it
-//! refuses the application never saw, and so it is named: "HAProxy refuses", never "the application
+//! refuses the application never saw, and so it is named: "`HAProxy` refuses", never "the application
 //! refuses". Web servers (nginx, Apache) are both, application server and proxy: their own page names
 //! the software and leaves open which of the two it is here. An API gateway knows keys and routes and
 //! not the content; what it says about a key is true of the key alone.
@@ -62,7 +62,7 @@ use Sign::{Body, Headers, Says, Text, Value};
 
 /// The first row whose signs are all there counts.
 ///
-/// HAProxy's error files <https://docs.haproxy.org/2.9/configuration.html#errorfile>; Varnish's built-in
+/// `HAProxy`'s error files <https://docs.haproxy.org/2.9/configuration.html#errorfile>; Varnish's built-in
 /// `vcl_synth` <https://varnish-cache.org/docs/trunk/users-guide/vcl-built-in-subs.html>; Envoy's response
 /// flags <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage>; gateway
 /// responses of API Gateway <https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html>;

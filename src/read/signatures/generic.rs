@@ -44,7 +44,7 @@ words!(
     r"(?ix) \b(web\s(application\s|app\s)?firewall|application\sfirewall|waf|\w+[-_]waf|firewall|ddos|anti-?ddos|anti-?bot|bot[\x20-](protection|detection|management|manager|mitigation)
       |web\s(protection|security)|intrusion\s(prevention|detection)|site\sprotection|mod_?security
       |security\s(polic(y|ies)|rules?|service|system|solution|gateway|layer|module|filter|reasons?|plugin|software|engine|appliance|check|control|settings|measures?|network))\b
-      | 防火墙|云防护|安全策略|安全防护|安全狗|网站防护|防护系统|웹\s?방화벽|보안\s?정책|방화벽 | ファイアウォール | pare-feu | cortafuegos | brandmauer|фаерв?ол|файрв?ол|брандмауэр|межсетев"
+      | 防火墙|云防护|安全策略|安全防护|设置拦截|拦截提示|安全拦截|安全狗|网站防护|防护系统|웹\s?방화벽|보안\s?정책|방화벽 | ファイアウォール | pare-feu | cortafuegos | brandmauer|фаерв?ол|файрв?ол|брандмауэр|межсетев"
 );
 words!(
     REFUSED,
@@ -77,17 +77,23 @@ words!(
     r#"(?ix) captcha[_./-]|[_./-]captcha|hcaptcha\.com|recaptcha/(api|enterprise)|g-recaptcha|h-captcha|cf-turnstile|challenges\.cloudflare\.com|funcaptcha|arkoselabs|geetest|smart-?captcha|document\.cookie\s*=|location\.(reload|replace)\s*\(|http-equiv=["']?refresh|challenge[._/-]|[._/-]challenge|proof-?of-?work|anti-?robot|jschl"#
 );
 words!(
+    OUR_PEOPLE,
+    "it sends to whoever runs our network",
+    r"(?ix) \b((your|the|our)\snetwork\s(administrator|operator|admin|department|team|support)|network\s(administrator|operator|admin)|it\shelp\s?desk|internet\sservice\sprovider)\b
+      | администратор\s?у?\s?сети|netzwerkadministrator|administrateur\sr[ée]seau|administrador\sde\s(la\s)?red"
+);
+words!(
     OUR_POLICY,
     "it speaks of our own network's policy",
-    r"(?ix) \b((your|the|our)\s(network|it|systems?)\s(administrator|operator|admin|department|team|support)|network\s(administrator|operator|admin|polic(y|ies))|helpdesk|help\sdesk|it\s(department|support|helpdesk|service\sdesk)
-      |(company|corporate|organi[sz]ation(al|'s)?|school|district|university|enterprise|internet\s(usage|use|access)|acceptable\suse|web\s(usage|access|use)|browsing|surfing|content\sfiltering?|url\sfiltering?|access)\spolic(y|ies)|internet\sservice\sprovider)\b
-      | политик[аи]\s(безопасности\s)?(компании|организации)|администратор\s?у?\s?сети|richtlinien?\s(ihre[rs]|des|der)\s(unternehmens|organisation|firma)|netzwerkadministrator|administrateur\sr[ée]seau|administrador\sde\s(la\s)?red"
+    r"(?ix) \b(network\spolic(y|ies)
+      |(company|corporate|organi[sz]ation(al|'s)?|school|district|university|enterprise|internet\s(usage|use|access)|acceptable\suse|web\s(usage|access|use)|browsing|surfing|content\sfiltering?|url\sfiltering?)\s(internet\s|web\s|security\s|access\s)?polic(y|ies))\b
+      | политик[аи]\s(безопасности\s)?(компании|организации)|richtlinien?\s(ihre[rs]|des|der)\s(unternehmens|organisation|firma)"
 );
 words!(
     OUR_FILTER,
     "it names a web filter or a category",
-    r"(?ix) \b((web|url|content|internet|site|dns)[\x20-]filter(ing|s|ed)?|categori[sz]ed\sas|(blocked|forbidden|denied|restricted)\scategor(y|ies)|site\scategory|url\scategory|category\s?:|category\sof\s|web\sgateway|secure\sweb|parental\scontrol|proxy\sserver|web\sproxy|internet\ssecurity|block(ed)?\s?page|website\sblocked|web\s?(site|page)\sblocked|site\sblocked|this\s(web\s?)?(site|page|domain)\s(is|has\sbeen|was)\s(blocked|restricted)|your\sip\saddress\sand\s(visit|user)|override|(court|ministry|regulator|law)[\x200-9A-Za-z_]{0,30}order|order\sof\s(the\s)?court)\b
-      | категори[яи]|webfilter"
+    r"(?ix) \b((web|url|content|internet|site|dns)[\x20-]filter(ing|s|ed)?|categori[sz]ed\sas|(blocked|forbidden|denied|restricted)\scategor(y|ies)|site\scategory|url\scategory|category\sof\s|web\sgateway|secure\sweb|parental\scontrol|proxy\sserver|web\sproxy|internet\ssecurity|block(ed)?\s?page|website\sblocked|web\s?(site|page)\sblocked|site\sblocked|this\s(web\s?)?(site|page|domain)\s(is|has\sbeen|was)\s(blocked|restricted)|your\sip\saddress\sand\s(visit|user)|override|(court|ministry|regulator|law)[\x200-9A-Za-z_]{0,30}order|order\sof\s(the\s)?court)\b
+      | category\s?: | категори[яи]|webfilter"
 );
 words!(
     PRIVATE_ADDRESS,
@@ -109,6 +115,10 @@ fn plain(text: &str) -> Regex {
             .replace(r"\b", r"(?-u:\b)"),
     )
 }
+
+/// What only a bot check speaks of.
+static HUMAN: LazyLock<Regex> =
+    LazyLock::new(|| plain(r"(?i)\b(?:human|robot|captcha)\b|人机|验证码"));
 
 /// An id that a refusal prints with a label, for a ticket.
 static LABELLED_ID: LazyLock<Regex> = LazyLock::new(|| {
@@ -253,13 +263,15 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
     let origin = origin::application(page).is_some();
     let id = labelled_id(page);
     if refused || page.form == Form::Html {
+        let people = OUR_PEOPLE.seen.is_match(&text);
         let policy = OUR_POLICY.seen.is_match(&text);
         let filter = OUR_FILTER.seen.is_match(&text);
-        let private = (policy || filter)
+        let private = (people || policy || filter)
             && PRIVATE_ADDRESS
                 .seen
                 .is_match(&String::from_utf8_lossy(page.body()));
         let signs = [
+            (people, &OUR_PEOPLE),
             (policy, &OUR_POLICY),
             (filter, &OUR_FILTER),
             (private, &PRIVATE_ADDRESS),
@@ -276,7 +288,9 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
         && MECHANISM
             .seen
             .is_match(&String::from_utf8_lossy(page.body()));
-    if gate && mechanism && !origin && is_nothing_else(page, &text) {
+    // On an error page the plain question for a human is enough.
+    let asks = gate && status >= 400 && text.len() <= 800 && HUMAN.is_match(&text);
+    if gate && (mechanism || asks) && !origin && is_nothing_else(page, &text) {
         seen.push(&MECHANISM);
         return Some(found(page, &text, &seen, id, Meaning::Challenge));
     }

@@ -127,7 +127,7 @@ pub(super) fn imunify(page: &Page<'_>, found: &mut Found) -> bool {
     true
 }
 
-/// CrowdSec bans addresses, or asks them for a captcha.
+/// `CrowdSec` bans addresses, or asks them for a captcha.
 pub(super) fn crowdsec(page: &Page<'_>, found: &mut Found) -> bool {
     if has(page.visible(), "captcha") {
         set(
