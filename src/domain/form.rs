@@ -3,6 +3,12 @@
 //! A plain number that crosses a boundary says its unit in its name (`took_ns`), bytes are base64, and whole
 //! numbers above 2^53 are text, because other readers of JSON would round them.
 
+#![allow(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "as serde calls it"
+)]
+
 use std::fmt::Display;
 use std::str::FromStr;
 

@@ -95,7 +95,8 @@ mod tests {
         assert_eq!(ours.changes[0].what, Own::Egress("de1".into()));
         assert_eq!(ours.changes[1].what, Own::Client("java".into()));
         let beside = r#"{"at":"2021-02-28T02:14:00Z","text":"t","chance":"0.1","related":true}"#;
-        assert_eq!(read::<Beside>(1, beside).unwrap().chance, 0.1);
+        let chance = read::<Beside>(1, beside).unwrap().chance;
+        assert_eq!(chance.to_string(), "0.1");
     }
 
     #[test]
