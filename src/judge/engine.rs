@@ -375,29 +375,7 @@ impl Engine {
         self.suspect(&record, explained || undecided);
         self.survey(&record);
         self.step(at);
-        self.keep_to_itself_what_was_nothing();
         std::mem::take(&mut self.effects)
-    }
-
-    /// What the first look at all the evidence takes for noise was never opened.
-    fn keep_to_itself_what_was_nothing(&mut self) {
-        let closed: Vec<u32> = self
-            .effects
-            .iter()
-            .filter_map(|effect| match effect {
-                Effect::Closed { incident } => Some(*incident),
-                _ => None,
-            })
-            .collect();
-        for id in closed {
-            let opened = |effect: &Effect| matches!(effect, Effect::Opened { incident, .. } if *incident == id);
-            if self.effects.iter().any(opened) {
-                self.effects.retain(|effect| {
-                    !opened(effect)
-                        && !matches!(effect, Effect::Closed { incident } if *incident == id)
-                });
-            }
-        }
     }
 
     /// Keeps the observation, with its probability under mere noise.
