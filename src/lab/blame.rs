@@ -9,7 +9,7 @@ use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Incident, Subject};
 use crate::domain::plan::Plan;
 use crate::judge::cells::CellSet;
-use crate::judge::rules::{Nature, RateKey, RuleBook};
+use crate::judge::rules::{Nature, RateKey, RuleBook, Scope};
 use crate::judge::universe::{Axis, Universe};
 
 /// One thing that is blamed.
@@ -41,7 +41,7 @@ fn add(
     blames: &mut Vec<Blame>,
 ) {
     let (mut pop, mut rate) = (None, None);
-    let natures = match cause {
+    let mut natures = match cause {
         Cause::Unknown { .. } => return,
         Cause::AnyOf(causes) => {
             for cause in causes {
@@ -68,6 +68,10 @@ fn add(
     let cells = cells(planned, |key| {
         is_about(subject, &planned.plan, key) && cause.covers(key).unwrap_or(true)
     });
+    // From every way out it is everything, and no address of ours.
+    if natures == [Nature::Network] && cells == CellSet::filter(universe.cells.len(), |_| true) {
+        natures = vec![Nature::Target];
+    }
     let cells = match pop {
         Some(pop) => CellSet::filter(universe.cells.len(), |cell| {
             cells.contains(cell) && lands(universe, cell, pop)
@@ -191,7 +195,9 @@ fn named(universe: &Universe, book: &RuleBook, blame: &Blame) -> Vec<Map<String,
         .filter(|rule| book.patterns[rule.pattern].cells == blame.cells)
         .min_by_key(|rule| {
             let other = first.is_some_and(|nature| !rule.natures.has(*nature));
-            (other, rule.conditions.len())
+            // Of a provider with one host, the host is what scenario files name.
+            let provider = matches!(rule.scope, Scope::Provider(_));
+            (other, rule.conditions.len(), provider)
         });
     let mut when = match rule {
         Some(rule) => table::when(universe, rule),
