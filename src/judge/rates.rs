@@ -21,7 +21,7 @@ const STANDS_OUT: f64 = 4.0;
 /// No failure adds more.
 const STEP_MAX: f64 = 8.0;
 /// Tests that each key makes at once: its shares and kinds of failure.
-const TESTS: f64 = 0.6;
+const TESTS: f64 = 4.0;
 /// So little is missing that a few more runs would decide.
 const NEAR: f64 = 8.2;
 /// A key that is asked more often than this by itself needs no more, seconds.

@@ -95,10 +95,10 @@ fn problems() -> Vec<Problem> {
             2.0 * DAY + 17.0,
         ),
         problem(
-            "the rota is gone for an hour while Slack is broken",
+            "the rota is gone for 50 min while Slack is broken",
             "rota",
             3.0 * DAY + 12.0,
-            3.0 * DAY + 13.0,
+            3.0 * DAY + 12.0 + 50.0 / 60.0,
         ),
         problem(
             "our own network at one site is down for 20 min",
