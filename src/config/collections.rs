@@ -107,7 +107,8 @@ impl<T: Read> Read for Many<T> {
                     let at = desk.item(place, index, item);
                     many.extend(read_at(item, at, desk));
                 }
-                Some(Self(many))
+                // A list of which nothing could be read is not empty: its errors have been told.
+                (items.is_empty() || !many.is_empty()).then_some(Self(many))
             }
             _ => read_at(node, place, desk).map(|one| Self(vec![one])),
         }

@@ -145,11 +145,54 @@ impl<'t> Desk<'t> {
         self.found.len() >= Findings::KEPT_MAX
     }
 
+    /// Warns when an unquoted text looks cut at " #", where YAML begins a comment.
+    ///
+    /// Written close, as in `AcmeApp/4.2 #17`, it is hardly meant as one; comments have a blank behind the sign.
+    pub(super) fn doubt_comment(&mut self, place: Place, text: &str) {
+        let line = (place.mark.line as usize).checked_sub(1);
+        let Some(line) = line.and_then(|index| self.text.lines().nth(index)) else {
+            return;
+        };
+        let column = place.mark.column.saturating_sub(1) as usize;
+        let rest: String = line.chars().skip(column).collect();
+        let Some(behind) = rest.strip_prefix(text) else {
+            return;
+        };
+        let glued = behind
+            .strip_prefix(" #")
+            .and_then(|comment| comment.chars().next())
+            .is_some_and(|c| !c.is_whitespace() && c != '#');
+        if glued {
+            self.warning(
+                place,
+                format!(
+                    "{} ends before \" #\", where YAML begins a comment",
+                    quote(text)
+                ),
+                "quote the whole text if the rest belongs to it",
+            );
+        }
+    }
+
     pub(super) fn has_errors(&self) -> bool {
         self.errors > 0
     }
 
-    pub(super) fn broken(&mut self, broken: Broken) {
+    /// What the parser says; of a line with a sign that nobody sees, that as well.
+    pub(super) fn broken(&mut self, mut broken: Broken) {
+        let lines = self.text.lines().enumerate();
+        let near = lines
+            .map(|(index, line)| (index as u32 + 1, line))
+            .filter(|(number, _)| {
+                (1..=broken.mark.line).contains(number) && number + 1 >= broken.mark.line
+            });
+        let odd = near
+            .filter_map(|(number, line)| Some((number, unseen(line)?)))
+            .last();
+        if let Some((number, sign)) = odd {
+            broken.hint = format!("line {number} holds {sign}; write it anew");
+        }
+
         let place = Place {
             mark: broken.mark,
             path: 0,
@@ -261,6 +304,27 @@ pub(super) fn clean(text: &str) -> String {
         cleaned.push('…');
     }
     cleaned
+}
+
+/// The first sign of a text that nobody sees, or that looks like another: `U+00A0 (a blank that is none to YAML)`.
+pub(super) fn unseen(text: &str) -> Option<String> {
+    let what = |c: char| match c {
+        '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
+            Some("a blank that is none to YAML")
+        }
+        '\u{ad}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2064}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}' => Some("which nobody can see"),
+        '\u{370}'..='\u{3ff}' => Some("a Greek letter"),
+        '\u{400}'..='\u{52f}' => Some("a Cyrillic letter"),
+        '\u{2018}'..='\u{201f}' => Some("a typographic quotation mark"),
+        _ => None,
+    };
+    text.chars()
+        .find_map(|c| Some(format!("U+{:04X} ({})", u32::from(c), what(c)?)))
 }
 
 /// The name in `known` that `name` most likely stands for.

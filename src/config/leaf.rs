@@ -9,7 +9,7 @@ use regex::{Regex, RegexBuilder};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::json;
 
-use super::desk::{Desk, Place, clean, quote, suggest};
+use super::desk::{Desk, Place, clean, quote, suggest, unseen};
 use super::read::{Read, scalar, trap, wrong_type};
 use super::yaml::{Node, Value};
 
@@ -50,10 +50,11 @@ impl Name {
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
         if !starts || !rest || text.len() > 64 {
+            let odd = unseen(text).map_or_else(String::new, |sign| format!("it holds {sign}; "));
             desk.error(
                 place,
                 format!("{} can't be a name", quote(text)),
-                "use letters, digits, \".\", \"_\" and \"-\", at most 64, a letter or digit first",
+                format!("{odd}use letters, digits, \".\", \"_\" and \"-\", at most 64, a letter or digit first"),
             );
             return false;
         }
@@ -103,7 +104,7 @@ pub(super) fn header_value(text: &str, place: Place, desk: &mut Desk<'_>) -> boo
         let what = if bad == '\n' || bad == '\r' {
             "a line break".to_owned()
         } else {
-            format!("\"{}\"", bad.escape_default())
+            unseen(text).unwrap_or_else(|| format!("\"{}\"", bad.escape_default()))
         };
         desk.error(
             place,
@@ -130,6 +131,15 @@ pub(super) struct UserAgent(pub(super) String);
 impl Read for UserAgent {
     fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
         let text = String::read(node, place, desk)?;
+        if text.contains("{{") {
+            desk.error(
+                place,
+                "placeholders are not filled in a user agent",
+                "it would be sent as it stands; write the text that is sent",
+            );
+            return None;
+        }
+        desk.doubt_comment(place, &text);
         header_value(&text, place, desk).then_some(Self(text))
     }
 }

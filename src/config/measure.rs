@@ -26,6 +26,14 @@ impl<const MIN: u64, const MAX: u64> Read for Span<MIN, MAX> {
                 } else {
                     format!("{} is no duration", quote(text))
                 };
+                let hint = match text.parse::<u64>() {
+                    // Seconds are what one thinks of first, where they are allowed.
+                    Ok(number) if number.saturating_mul(1000) < MIN => {
+                        in_bounds(number, MIN, MAX).unwrap_or(hint)
+                    }
+                    Ok(_) => hint,
+                    Err(_) => hint,
+                };
                 desk.error(place, message, hint);
                 return None;
             }
@@ -55,6 +63,21 @@ const UNITS: [(&str, u64); 5] = [
     ("s", 1000),
     ("ms", 1),
 ];
+
+/// How a bare number is written with units that the bounds allow, the two smallest.
+fn in_bounds(number: u64, min: u64, max: u64) -> Option<String> {
+    let units = UNITS.iter().rev().filter(|(name, _)| *name != "ms");
+    let fits = units.filter(|(_, size)| {
+        number
+            .checked_mul(*size)
+            .is_some_and(|ms| (min..=max).contains(&ms))
+    });
+    let written: Vec<String> = fits
+        .take(2)
+        .map(|(name, _)| format!("\"{number}{name}\""))
+        .collect();
+    (!written.is_empty()).then(|| format!("write {}", written.join(" or ")))
+}
 
 /// Reads `1h30m` and the like; the error is how to write it.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {

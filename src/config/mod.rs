@@ -77,8 +77,8 @@ pub fn read(text: &str, file: &str, inputs: &dyn Inputs) -> Result<Checked, Find
     if text.len() > yaml::BYTES_MAX {
         desk.error(
             desk::Place::default(),
-            format!("holds {} bytes, more than 1 MiB", text.len()),
-            "split it, or write less",
+            "holds more than 1 MiB",
+            "no file of probes needs that; is it the right one?",
         );
         return Err(desk.finish());
     }

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::desk::{At, Desk, Place, clean, nearest, quote, suggest};
+use super::desk::{At, Desk, Place, clean, nearest, quote, suggest, unseen};
 use super::yaml::{Key, Node, Value};
 
 /// Reads a node; `None` when an error was reported instead.
@@ -164,6 +164,10 @@ pub(super) fn keys<'n, 't>(
         } else {
             present.keys.extend(nearest(&key.text, names.clone()));
             suggest(&key.text, names.clone(), "known here")
+        };
+        let hint = match unseen(&key.text) {
+            Some(sign) => format!("it holds {sign}; {hint}"),
+            None => hint,
         };
         hide_behind(key, value, desk);
         desk.error(at, format!("unknown key {}", quote(&key.text)), hint);

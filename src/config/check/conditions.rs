@@ -66,6 +66,25 @@ pub(super) fn conditions(raw: At<raw::Conditions>, desk: &mut Desk<'_>) -> Condi
     conditions
 }
 
+/// What in a plain text most likely means a regular expression.
+fn sign_of_a_regex(text: &str) -> Option<&'static str> {
+    let alternatives = text.split('|').collect::<Vec<_>>();
+    let words =
+        |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == ' ');
+    if alternatives.len() > 1 && alternatives.iter().all(words) {
+        return Some("\"|\"");
+    }
+    let signs = [
+        (".*", "\".*\""),
+        (".+", "\".+\""),
+        ("\\d", "\"\\d\""),
+        ("\\s", "\"\\s\""),
+        ("\\w", "\"\\w\""),
+    ];
+    let found = signs.into_iter().find(|(sign, _)| text.contains(sign));
+    found.map(|(_, shown)| shown)
+}
+
 pub(super) fn expected(raw: raw::Expect, desk: &mut Desk<'_>) -> Conditions {
     read(common!(raw), desk)
 }
@@ -105,6 +124,14 @@ fn read(raw: Common, desk: &mut Desk<'_>) -> Conditions {
     for text in many(raw.body) {
         if text.value.is_empty() {
             desk.error(text.place, "\"\" is in every body", "name a text");
+        }
+        desk.doubt_comment(text.place, &text.value);
+        if let Some(sign) = sign_of_a_regex(&text.value) {
+            desk.warning(
+                text.place,
+                format!("{sign} is taken as it stands"),
+                "for a regular expression write \"regex:\" in place of \"body:\"",
+            );
         }
         all.push(Condition::Body(TextMatch::Contains(text.value)));
     }

@@ -61,7 +61,16 @@ pub(super) fn sendable(
         let text = value.value.0;
         let carries_secret = matches!(
             lower.as_str(),
-            "authorization" | "proxy-authorization" | "cookie" | "x-api-key" | "api-key"
+            "authorization"
+                | "proxy-authorization"
+                | "cookie"
+                | "x-api-key"
+                | "api-key"
+                | "apikey"
+                | "x-auth-token"
+                | "x-access-token"
+                | "x-functions-key"
+                | "ocp-apim-subscription-key"
         );
         if carries_secret && !text.contains("{{") {
             desk.hide_at(value.place);

@@ -363,7 +363,11 @@ pub(super) fn credentials(
         };
         let mut reasons = Vec::new();
         for (field, source) in fields.value.0 {
-            let Some(source) = source else { continue };
+            // One that can't be read has had its error; that the field is there is known.
+            let Some(source) = source else {
+                reasons.push(format!("{} can't be read", field.value));
+                continue;
+            };
             match secrets::fetch(&source.value, inputs) {
                 Ok(secret) => {
                     credential.fields.insert(field.value, secret);

@@ -9,6 +9,7 @@ mod conditions;
 mod endpoint;
 mod forbid;
 mod headers;
+mod lints;
 mod matrix;
 mod names;
 mod notify;
@@ -48,6 +49,7 @@ pub(super) fn plan(
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> Option<Plan> {
+    let places = lints::Places::of(&raw, place);
     let zone = zone(raw.timezone.as_ref(), desk);
     let service = raw.service.and_then(|service| {
         if service.value.trim().is_empty() {
@@ -101,6 +103,12 @@ pub(super) fn plan(
         desk.error(probes.place, "names no probe", "name what is to be probed");
     }
     let named_probes = raw.probes.map(|p| p.value.0).unwrap_or_default();
+    // Of broken probes too: an error in a probe is none in the routes.
+    let tags: HashSet<String> = named_probes
+        .iter()
+        .filter_map(|(_, probe)| probe.as_ref()?.value.tags.as_ref())
+        .flat_map(|tags| tags.value.0.iter().map(|tag| tag.value.0.clone()))
+        .collect();
     let mut probe_names: Vec<String> = named_probes.iter().map(|(n, _)| n.value.clone()).collect();
     let mut probes: Vec<Probe> = Vec::with_capacity(named_probes.len());
     for (name, probe) in named_probes {
@@ -137,7 +145,6 @@ pub(super) fn plan(
     budget.warn(&politeness, desk);
 
     let signatures = signatures(raw.signatures, desk);
-    let tags: HashSet<String> = probes.iter().flat_map(|p| p.tags.iter().cloned()).collect();
     let probe_names = Names::new("probe", probe_names);
     let mentionable = notify::Mentionable {
         probes: &probe_names,
@@ -175,7 +182,7 @@ pub(super) fn plan(
         desk.error(place, "\"service\" is missing", "");
         return None;
     };
-    Some(Plan {
+    let plan = Plan {
         service,
         zone,
         egresses,
@@ -194,7 +201,9 @@ pub(super) fn plan(
         runs_in_flight_max: raw.runs_in_flight.map_or(256, |n| n.value.0 as usize),
         listen,
         heartbeat,
-    })
+    };
+    lints::warn(&plan, &places, desk);
+    Some(plan)
 }
 
 /// Says of a schedule with both kinds of day that both must hold; those who know cron expect either.

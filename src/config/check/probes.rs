@@ -95,7 +95,8 @@ pub(super) fn probe(
     if let (Some(body), Some(place), true) = (&body, body_place, known) {
         template::check(body, Within::body(body), &credentials, place, desk);
     }
-    let method = request::method(raw.method.as_ref(), body_place, desk);
+    let unread = raw.method.is_none() && raw.present.has("method");
+    let method = request::method(raw.method.as_ref(), body_place.filter(|_| !unread), desk);
 
     let asked = Asked {
         present: raw.present.has("every") || raw.present.has("cron"),
@@ -193,7 +194,7 @@ pub(super) fn probe(
 
 /// The domain that somebody registered, by the public suffix list; the host itself when it is an address or
 /// a name without dots.
-fn registrable(url: &Url) -> String {
+pub(super) fn registrable(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.domain().and_then(psl::domain_str) {
         Some(domain) => domain.to_owned(),

@@ -70,6 +70,14 @@ pub(super) fn url(text: &At<String>, desk: &mut Desk<'_>) -> Option<Url> {
         );
         return None;
     }
+    if parsed.port() == Some(0) {
+        desk.error(
+            place,
+            "nothing can be reached at port 0",
+            "remove it, or name the port",
+        );
+        return None;
+    }
     if parsed.fragment().is_some() {
         desk.error(
             place,
@@ -98,7 +106,10 @@ pub(super) fn body(
     desk: &mut Desk<'_>,
 ) -> Option<Template> {
     let file = match raw.value {
-        Form::Short(text) => return template(&text, raw.place, "", desk),
+        Form::Short(text) => {
+            desk.doubt_comment(raw.place, &text);
+            return template(&text, raw.place, "", desk);
+        }
         Form::Full(full) => full.file?,
     };
     let path: &Path = &file.value.0;

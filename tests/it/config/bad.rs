@@ -96,7 +96,15 @@ fn what_may_not_be_meant_is_a_warning() {
     let mut wrong = Vec::new();
     for (name, text, expected) in cases(include_str!("doubtful.txt")) {
         let checked = read(&whole(text), &given()).unwrap_or_else(|e| panic!("{name}:\n{e}"));
-        let shown = checked.warnings.to_string();
+        let mut warnings = checked.warnings;
+        // The short files of this table have neither; the cases that are about that say so.
+        if !name.contains("control") {
+            let usual = ["no client is a control", "there are no controls"];
+            warnings
+                .findings
+                .retain(|f| !usual.contains(&f.message.as_str()));
+        }
+        let shown = warnings.to_string();
         assert!(!shown.contains("hunter"), "{name}:\n{shown}");
         assert!(!format!("{:?}", checked.plan).contains("hunter"), "{name}");
         if shown != expected {
@@ -113,7 +121,7 @@ fn a_file_that_is_too_large_is_not_read() {
     let shown = findings.to_string();
     assert_eq!(
         shown,
-        "probes.yaml: holds 1048577 bytes, more than 1 MiB; split it, or write less"
+        "probes.yaml: holds more than 1 MiB; no file of probes needs that; is it the right one?"
     );
 }
 

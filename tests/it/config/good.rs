@@ -195,7 +195,21 @@ fn given() -> Given {
 
 fn plan(text: &str) -> Plan {
     let checked = read(text, &given()).unwrap_or_else(|findings| panic!("{findings}"));
-    assert!(checked.warnings.is_empty(), "{}", checked.warnings);
+    // What short files leave out is doubted, and these say so in the table of doubtful ones.
+    let doubted = [
+        "no client is a control",
+        "there are no controls",
+        "support staff are told",
+        "sends no User-Agent",
+        "as \"anonymous\" it sends",
+    ];
+    let odd = |message: &str| !doubted.iter().any(|usual| message.starts_with(usual));
+    let odd: Vec<_> = checked
+        .warnings
+        .iter()
+        .filter(|f| odd(&f.message))
+        .collect();
+    assert!(odd.is_empty(), "{odd:?}");
     checked.plan
 }
 

@@ -1,0 +1,448 @@
+//! What is legal and most likely not meant: each a warning with its line.
+//!
+//! Only a file that is right otherwise is held against these: what follows from an error is no news.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use super::probes::registrable;
+use crate::config::collections::{Form, Named};
+use crate::config::desk::{Desk, Place, quote};
+use crate::config::raw;
+use crate::domain::cell::{Client, Way};
+use crate::domain::condition::Condition;
+use crate::domain::notification::Channel;
+use crate::domain::plan::Plan;
+use crate::domain::probe::{Part, Template};
+
+/// Where in the file stands what the lints speak of; taken before the mirror is used up.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    root: Place,
+    probes_key: Option<Place>,
+    clients_key: Option<Place>,
+    clients: HashMap<String, Place>,
+    egresses: HashMap<String, Place>,
+    credentials: HashMap<String, Place>,
+    probes: HashMap<String, Place>,
+    urls: HashMap<String, Place>,
+    routes: Vec<Place>,
+    signatures: Vec<Place>,
+}
+
+impl Places {
+    pub(super) fn of(raw: &raw::File, root: Place) -> Self {
+        fn names<T>(named: Option<&Named<T>>) -> HashMap<String, Place> {
+            let named = named.iter().flat_map(|named| &named.0);
+            named
+                .map(|(name, _)| (name.value.clone(), name.place))
+                .collect()
+        }
+        let mut probes = names(raw.probes.as_ref().map(|p| &p.value));
+        if let Some(raw::Controls::Named(named)) = raw.controls.as_ref().map(|c| &c.value) {
+            probes.extend(names::<Form<String, raw::Probe>>(Some(named)));
+        }
+        let named = raw.probes.iter().flat_map(|probes| &probes.value.0);
+        let urls = named.filter_map(|(name, probe)| {
+            let url = probe.as_ref()?.value.url.as_ref()?;
+            Some((name.value.clone(), url.place))
+        });
+        let notify = raw.notify.as_ref().map(|notify| &notify.value);
+        let routes = notify.and_then(|notify| notify.routes.as_ref());
+        let signatures = raw.signatures.iter().flat_map(|list| &list.value.0);
+        Self {
+            root,
+            probes_key: raw.probes.as_ref().map(|probes| probes.place),
+            clients_key: raw.clients.as_ref().map(|clients| clients.place),
+            clients: names(raw.clients.as_ref().map(|c| &c.value)),
+            egresses: names(raw.egresses.as_ref().map(|e| &e.value)),
+            credentials: names(raw.credentials.as_ref().map(|c| &c.value)),
+            probes,
+            urls: urls.collect(),
+            routes: routes
+                .iter()
+                .flat_map(|routes| &routes.value.0)
+                .map(|route| route.place)
+                .collect(),
+            signatures: signatures.map(|signature| signature.place).collect(),
+        }
+    }
+
+    fn find(&self, names: &HashMap<String, Place>, name: &str) -> Place {
+        names.get(name).copied().unwrap_or(self.root)
+    }
+}
+
+/// Warns of everything in a sound plan that is most likely not meant.
+pub(super) fn warn(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    clients(plan, places, desk);
+    egresses(plan, places, desk);
+    controls(plan, places, desk);
+    unused(plan, places, desk);
+    routes(plan, places, desk);
+    answers(plan, places, desk);
+    secrets(plan, places, desk);
+}
+
+/// What a client sends, without its name.
+fn sends(client: &Client) -> String {
+    format!(
+        "{:?}",
+        (
+            &client.user_agent,
+            client.http,
+            client.tls,
+            &client.headers,
+            client.header_case
+        )
+    )
+}
+
+fn clients(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    let mut known: HashMap<String, &str> = HashMap::new();
+    for client in &plan.clients {
+        let name = client.name.as_str();
+        let place = places.find(&places.clients, name);
+        if let Some(other) = known.insert(sends(client), name) {
+            desk.warning(
+                place,
+                format!("sends exactly what \"{other}\" sends"),
+                "each run is made twice and the two can't be told apart; remove one, or say in what they differ",
+            );
+        }
+        let agent = &client.user_agent;
+        if agent.is_empty() {
+            desk.warning(
+                place,
+                "sends no User-Agent at all",
+                "many edges refuse that; write what the service really sends",
+            );
+        } else if agent.trim() != agent {
+            desk.warning(
+                place,
+                format!("the user agent {} has a blank at an end", quote(agent)),
+                "servers read it without; remove it",
+            );
+        }
+    }
+    if !plan.clients.is_empty() && !plan.clients.iter().any(|client| client.control) {
+        desk.warning(
+            places.clients_key.unwrap_or(places.root),
+            "no client is a control",
+            "add an honest one that should pass everywhere, with \"control: true\": it tells \"they refuse our client\" from \"they refuse us\"",
+        );
+    }
+    if plan.clients.iter().all(|client| client.control) {
+        desk.warning(
+            places.clients_key.unwrap_or(places.root),
+            "every client is a control",
+            "name the user agents that your services really send: those are what an edge refuses",
+        );
+    }
+}
+
+/// Whether the world outside can see this address.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => {
+            let shared = ip.octets()[0] == 100 && (64..128).contains(&ip.octets()[1]);
+            !(ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_unspecified()
+                || shared)
+        }
+        IpAddr::V6(ip) => {
+            let local = ip.segments()[0] & 0xfe00 == 0xfc00 || ip.segments()[0] & 0xffc0 == 0xfe80;
+            !(local || ip.is_loopback() || ip.is_unspecified())
+        }
+    }
+}
+
+fn egresses(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    let (mut ways, mut publics) = (HashMap::new(), HashMap::new());
+    for egress in &plan.egresses {
+        let name = egress.name.as_str();
+        let place = places.find(&places.egresses, name);
+        let way = match &egress.way {
+            Way::Routes => None,
+            Way::Address(address) => Some(address.to_string()),
+            Way::Interface(interface) => Some(interface.clone()),
+            Way::Proxy(proxy) => Some(format!("{}:{}", proxy.host, proxy.port)),
+        };
+        let family = egress.family;
+        if let Some(other) = way.and_then(|way| ways.insert((way, format!("{family:?}")), name)) {
+            desk.warning(
+                place,
+                format!("leaves as \"{other}\" does"),
+                "each run is made twice, and no answer can tell the two apart; remove one",
+            );
+        }
+        let Some(public) = egress.public else {
+            continue;
+        };
+        if !is_public(public) {
+            desk.warning(
+                place,
+                format!("\"public\" is {public}, which no partner can see"),
+                "write the address that the partner has on its list; \"address\" is the local one",
+            );
+        }
+        if let Some(other) = publics.insert(public, name) {
+            desk.warning(
+                place,
+                format!("has the public address of \"{other}\""),
+                "behind one address they are one to the partner; if that is so, one of them is enough",
+            );
+        }
+    }
+}
+
+/// Names that controls have in our own examples.
+const NAMES_OF_CONTROLS: [&str; 5] = ["internet", "same-edge", "control", "controls", "echo"];
+
+fn controls(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    let mut probes = plan.probes.iter().filter(|probe| !probe.control);
+    if plan.probes.iter().all(|probe| !probe.control) {
+        let lost = probes.find(|probe| NAMES_OF_CONTROLS.contains(&probe.name.as_str()));
+        let (place, hint) = match lost {
+            Some(probe) => (
+                places.find(&places.probes, probe.name.as_str()),
+                format!("\"{}\" stands under \"probes\"; is the line \"controls:\" above it gone?", probe.name),
+            ),
+            None => (
+                places.probes_key.unwrap_or(places.root),
+                "add \"controls: { internet: { url: https://www.gov.uk/, every: 1m } }\": without one nothing tells an outage of your own network from theirs".to_owned(),
+            ),
+        };
+        desk.warning(place, "there are no controls", hint);
+    }
+    for control in plan.probes.iter().filter(|probe| probe.control) {
+        let mut partners = plan.probes.iter().filter(|probe| !probe.control);
+        let shares = |host: bool| {
+            move |probe: &&crate::domain::probe::Probe| {
+                if host {
+                    probe.url.host_str() == control.url.host_str()
+                        && probe.url.port_or_known_default() == control.url.port_or_known_default()
+                } else {
+                    // Addresses and single names belong to nobody.
+                    probe
+                        .url
+                        .domain()
+                        .is_some_and(|domain| domain.contains('.'))
+                        && registrable(&probe.url) == registrable(&control.url)
+                }
+            }
+        };
+        let Some(probe) = partners
+            .clone()
+            .find(shares(true))
+            .or_else(|| partners.find(shares(false)))
+        else {
+            continue;
+        };
+        desk.warning(
+            places.find(&places.probes, control.name.as_str()),
+            format!("asks the partner of \"{}\" itself", probe.name),
+            "what they refuse there would read as a fault of your own network; ask somebody else's host",
+        );
+    }
+}
+
+/// Names that nothing uses.
+fn unused(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    let (mut clients, mut egresses, mut credentials) =
+        (HashSet::new(), HashSet::new(), HashSet::new());
+    for probe in &plan.probes {
+        clients.extend(&probe.as_clients);
+        egresses.extend(&probe.from);
+        credentials.extend(&probe.with);
+    }
+    let hint = "name it in a probe, or remove it";
+    for client in plan
+        .clients
+        .iter()
+        .filter(|client| !clients.contains(&client.name))
+    {
+        let place = places.find(&places.clients, client.name.as_str());
+        desk.warning(place, "no probe runs as this client", hint);
+    }
+    for egress in plan
+        .egresses
+        .iter()
+        .filter(|egress| !egresses.contains(&egress.name))
+    {
+        let place = places.find(&places.egresses, egress.name.as_str());
+        desk.warning(place, "no probe runs from this egress", hint);
+    }
+    for credential in plan
+        .credentials
+        .iter()
+        .filter(|c| !credentials.contains(&c.name))
+    {
+        let place = places.find(&places.credentials, credential.name.as_str());
+        desk.warning(place, "no probe runs with this credential", hint);
+    }
+}
+
+fn routes(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    for (route, place) in plan.routes.iter().zip(&places.routes) {
+        let mut probes = plan.probes.iter();
+        if !route.severities.is_empty()
+            && !probes.any(|probe| route.severities.contains(&probe.severity))
+        {
+            desk.warning(
+                *place,
+                "never fires: no probe has a severity that it is for",
+                "set \"severity\" on the probes that are meant",
+            );
+        }
+    }
+    let plain = plan
+        .receivers
+        .iter()
+        .any(|receiver| match &receiver.channel {
+            Channel::Teams { .. } => true,
+            Channel::Email(mail) => mail.plain,
+            _ => false,
+        });
+    let nameless =
+        |probe: &&crate::domain::probe::Probe| !probe.control && probe.words.what.is_none();
+    if plain && let Some(probe) = plan.probes.iter().find(nameless) {
+        desk.warning(
+            places.find(&places.probes, probe.name.as_str()),
+            "support staff are told of it, and no \"words: { what: … }\" says what it is in their words",
+            "write what people can't do when it fails",
+        );
+    }
+}
+
+/// Meanings that are never reached, and signatures that say nothing.
+fn answers(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    for probe in &plan.probes {
+        let mut known = HashSet::new();
+        for (place, meaning) in probe.meanings.iter().enumerate() {
+            if !known.insert(format!("{:?}", meaning.when)) {
+                desk.warning(
+                    places.find(&places.probes, probe.name.as_str()),
+                    format!("meanings[{place}] is never reached"),
+                    "one before it has the same condition, and the first that holds wins",
+                );
+            }
+        }
+    }
+    for (signature, place) in plan.signatures.iter().zip(&places.signatures) {
+        let good = |condition: &Condition| match condition {
+            Condition::Status(ranges) => ranges
+                .iter()
+                .any(|(low, high)| (*low..=*high).contains(&200)),
+            _ => false,
+        };
+        if signature.when.0.iter().all(good) {
+            desk.warning(
+                *place,
+                "fits every answer of 200, the good ones too",
+                "add what only the block page shows, as a header or a text of the body",
+            );
+        }
+    }
+}
+
+/// Words in a name behind which a secret stands.
+const SECRET_NAMES: [&str; 8] = [
+    "key", "token", "secret", "password", "passwd", "pwd", "auth", "sig",
+];
+
+fn sounds_secret(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    // "apikey" and "accesstoken" are written in one.
+    words.any(|word| {
+        SECRET_NAMES
+            .iter()
+            .any(|secret| word == *secret || word.len() > 5 && word.ends_with(secret))
+    })
+}
+
+/// Literal secrets where only a reference should stand, and placeholders that a run without credentials leaves empty.
+fn secrets(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    for probe in &plan.probes {
+        let place = places.find(&places.probes, probe.name.as_str());
+        let query = probe.url.query_pairs();
+        let keys = query.filter(|(name, value)| sounds_secret(name) && !value.is_empty());
+        for (name, _) in keys {
+            let place = places.find(&places.urls, probe.name.as_str());
+            desk.hide_at(place);
+            desk.warning(
+                place,
+                format!("the query holds {} in the clear", quote(&name)),
+                "a URL stands in every log on the way; send it in a header, from \"credentials\"",
+            );
+        }
+        let literal = |template: &Template| {
+            template
+                .parts
+                .iter()
+                .all(|part| matches!(part, Part::Text(_)))
+        };
+        let fills = |template: &Template| !literal(template);
+        let needs = probe.headers.iter().any(|(_, value)| fills(value))
+            || probe.body.as_ref().is_some_and(fills);
+        let anonymous = probe
+            .with
+            .iter()
+            .any(crate::domain::cell::CredentialName::is_anonymous);
+        if needs && anonymous && probe.with.len() > 1 {
+            desk.warning(
+                place,
+                "as \"anonymous\" it sends the placeholders of a credential empty",
+                "that is refused for want of an account and not by an edge; give anonymous runs a probe of their own without them",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_behind_which_secrets_stand() {
+        for name in [
+            "key",
+            "api_key",
+            "apikey",
+            "Ocp-Apim-Subscription-Key",
+            "X-Auth",
+            "access-token",
+            "sig",
+        ] {
+            assert!(sounds_secret(name), "{name}");
+        }
+        for name in [
+            "monkey",
+            "keyword",
+            "author",
+            "Accept",
+            "signature-version",
+            "design",
+        ] {
+            assert!(!sounds_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_no_partner_sees() {
+        for (address, public) in [
+            ("203.0.113.15", true),
+            ("10.20.1.15", false),
+            ("100.64.0.1", false),
+            ("172.32.0.1", true),
+            ("2001:db8::1", true),
+            ("fd00::1", false),
+            ("fe80::1", false),
+        ] {
+            assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
+        }
+    }
+}
