@@ -355,18 +355,17 @@ impl Work {
     ) -> Option<Event> {
         let (run, judged) = ended.ok()?;
         self.stops.remove(&run);
-        Some(match judged {
-            Some(judged) => Event::Ended {
-                run,
-                judged: Arc::new(match &self.recorder {
-                    Some(recorder) => recorder.masked(judged),
-                    None => judged,
-                }),
-            },
-            None => {
-                self.own.panicked();
-                Event::Lost { run }
-            }
+        let Some(judged) = judged else {
+            self.own.panicked();
+            return Some(Event::Lost { run });
+        };
+        let judged = match &self.recorder {
+            Some(recorder) => recorder.masked(judged),
+            None => judged,
+        };
+        Some(Event::Ended {
+            run,
+            judged: Arc::new(judged),
         })
     }
 }

@@ -31,8 +31,7 @@ impl<const MIN: u64, const MAX: u64> Read for Span<MIN, MAX> {
                     Ok(number) if number.saturating_mul(1000) < MIN => {
                         in_bounds(number, MIN, MAX).unwrap_or(hint)
                     }
-                    Ok(_) => hint,
-                    Err(_) => hint,
+                    _ => hint,
                 };
                 desk.error(place, message, hint);
                 return None;

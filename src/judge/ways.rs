@@ -216,14 +216,14 @@ impl Ways {
     pub fn dark_since(&self, egress: &EgressName) -> Option<Timestamp> {
         let way = self.0.get(egress)?;
         let odds = &way.dark.as_ref().filter(|_| way.is_dark())?.odds;
-        odds.certain().then(|| odds.since)
+        odds.certain().then_some(odds.since)
     }
 
     /// Since when our own side answers in place of others, once that is no burst.
     #[must_use]
     pub fn stopped_since(&self, egress: &EgressName) -> Option<Timestamp> {
         let odds = self.0.get(egress)?.stops.as_ref()?;
-        odds.certain().then(|| odds.since)
+        odds.certain().then_some(odds.since)
     }
 
     /// Cells whose last run our own side answered.

@@ -46,8 +46,9 @@ impl Driver {
 
     /// Applies an event and hands over what follows.
     pub fn step(&mut self, event: Event, now: Timestamp, hands: &mut impl Hands) {
-        let effects = self.machine.step(event.clone(), now);
-        hands.note(&event, now, &effects, &self.machine);
+        let heard = event.clone();
+        let effects = self.machine.step(event, now);
+        hands.note(&heard, now, &effects, &self.machine);
         for effect in effects {
             match effect {
                 Effect::Start(start) => hands.start(start, now),

@@ -262,7 +262,7 @@ impl Monitor {
         if let Some(noticed) = noticed {
             for place in self.troubled.clone() {
                 self.with_partner(place, now, effects, |partner, world| {
-                    partner.drifted(world, &noticed)
+                    partner.drifted(world, &noticed);
                 });
             }
         }

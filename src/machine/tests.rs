@@ -395,16 +395,13 @@ fn with_late_runs(seed: u64, judged_late: bool) -> (Vec<(Timestamp, Effect)>, u3
     let mut told = Vec::new();
     while now < after(3_600) {
         let next = (0..coming.len()).min_by_key(|n| coming[*n].0);
-        let event = match next.filter(|n| coming[*n].0 <= wake.max(now)) {
-            Some(n) => {
-                let (at, event) = coming.swap_remove(n);
-                now = now.max(at);
-                event
-            }
-            None => {
-                now = now.max(wake);
-                Event::Tick
-            }
+        let event = if let Some(n) = next.filter(|n| coming[*n].0 <= wake.max(now)) {
+            let (at, event) = coming.swap_remove(n);
+            now = now.max(at);
+            event
+        } else {
+            now = now.max(wake);
+            Event::Tick
         };
         for effect in machine.step(event, now) {
             match effect {

@@ -325,7 +325,7 @@ impl Connection {
     }
 
     /// Sends bytes beneath TLS, as something on the way could.
-    pub(crate) async fn send_beneath(&mut self, bytes: &[u8]) {
+    pub(crate) fn send_beneath(&mut self, bytes: &[u8]) {
         use std::io::Write as _;
         // A few bytes always find room.
         self.socket.write_all(bytes).unwrap();

@@ -51,7 +51,9 @@ impl Partner {
                 let ids: Vec<String> = failing
                     .filter_map(|run| reference(board, &run.judged.verdict))
                     .collect();
-                ids.iter().for_each(|id| case.refer(id));
+                for id in &ids {
+                    case.refer(id);
+                }
                 case.incident
             })
             .collect()

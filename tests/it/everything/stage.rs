@@ -282,7 +282,8 @@ impl Stage {
     }
 
     async fn pass(&mut self, until: i64) {
-        while let Some(next) = self.wake().filter(|second| *second <= until) {
+        while self.wake() <= until {
+            let next = self.wake();
             self.second = next;
             self.feed(Event::Tick).await;
             while let Some(start) = self.wanted.starts.pop() {
@@ -295,12 +296,12 @@ impl Stage {
     }
 
     /// When the rules want to be asked again; not before now.
-    fn wake(&self) -> Option<i64> {
+    fn wake(&self) -> i64 {
         let Some(wake) = self.driver.wake() else {
-            return Some(self.second);
+            return self.second;
         };
         let ahead = wake.duration_since(self.start).as_secs_f64().ceil() as i64;
-        Some(ahead.max(self.second))
+        ahead.max(self.second)
     }
 
     /// What a cell would show now.
@@ -330,7 +331,7 @@ impl Stage {
                 _ => {}
             }
         }
-        if self.wake().is_none_or(|wake| wake > self.second) {
+        if self.wake() > self.second {
             self.note();
         }
         if !self.stalled {
@@ -517,7 +518,7 @@ impl Stage {
     /// A new file; new workers where the receivers are others.
     async fn reload(&mut self, receivers: bool) {
         // A file is never new before what is due at the start was seen to.
-        if self.wake().is_some_and(|wake| wake <= self.second) {
+        if self.wake() <= self.second {
             self.feed(Event::Tick).await;
         }
         let [slack, support, backup] = self.fakes();

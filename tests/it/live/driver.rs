@@ -24,7 +24,7 @@ const TICKS_MAX: u32 = 20;
 
 pub(crate) struct Driver {
     plan: Arc<Plan>,
-    driver: driver::Driver,
+    inner: driver::Driver,
     prober: Prober,
     hand: Hand,
     pub(crate) now: Timestamp,
@@ -67,7 +67,7 @@ impl Driver {
         let plan = Arc::new(plan);
         let machine = Machine::new(plan.clone(), Known::default(), now);
         Self {
-            driver: driver::Driver::new(machine),
+            inner: driver::Driver::new(machine),
             prober: Prober::new(&plan).unwrap(),
             plan,
             hand,
@@ -78,14 +78,14 @@ impl Driver {
     }
 
     pub(crate) fn incidents(&self) -> impl Iterator<Item = &Incident> {
-        self.driver.machine().incidents()
+        self.inner.machine().incidents()
     }
 
     /// Everything that is due until `end`.
     pub(crate) async fn until(&mut self, end: Timestamp) {
         let mut ticks = 0;
         loop {
-            let next = self.driver.wake().unwrap_or(self.now);
+            let next = self.inner.wake().unwrap_or(self.now);
             if next > end {
                 break;
             }
@@ -97,7 +97,7 @@ impl Driver {
             );
             self.now = self.now.max(next);
             self.hand.set(self.now);
-            self.driver.step(Event::Tick, self.now, &mut self.seen);
+            self.inner.step(Event::Tick, self.now, &mut self.seen);
             while !self.seen.starts.is_empty() {
                 self.run().await;
                 ticks = 0;
@@ -127,7 +127,7 @@ impl Driver {
         for (run, judged) in join_all(runs).await {
             self.runs += 1;
             let event = Event::Ended { run, judged };
-            self.driver.step(event, self.now, &mut self.seen);
+            self.inner.step(event, self.now, &mut self.seen);
         }
     }
 }
