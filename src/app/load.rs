@@ -120,6 +120,13 @@ pub fn log_warnings(checked: &Checked) {
     }
 }
 
+/// The same without doubts, for commands that answer a question: only what leaves something out of the answer.
+pub fn log_gaps(checked: &Checked) {
+    for warning in checked.warnings.iter().filter(|warning| !warning.doubt) {
+        tracing::warn!("{}: {}; {}", warning.path, warning.message, warning.hint);
+    }
+}
+
 /// One byte more than allowed is read, so that the reader of the text can say that it is too long.
 fn read_bounded(path: &Path) -> std::io::Result<String> {
     let mut bytes = Vec::new();

@@ -102,7 +102,7 @@ pub(super) fn plan(config: &Path) -> Result<Plan, ExitCode> {
     match load::load(config) {
         Ok(checked) => {
             // Cells of a credential that is not there are left out; nobody should take them for passing.
-            load::log_warnings(&checked);
+            load::log_gaps(&checked);
             Ok(checked.plan)
         }
         Err(load::Error::Unreadable(text)) => Err(super::complain(&text)),

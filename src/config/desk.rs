@@ -41,6 +41,8 @@ pub(super) struct Desk<'t> {
     found: Vec<Finding>,
     omitted: usize,
     errors: usize,
+    /// Warnings from now on are doubts.
+    pub(super) doubting: bool,
 }
 
 impl<'t> Desk<'t> {
@@ -53,6 +55,7 @@ impl<'t> Desk<'t> {
             found: Vec::new(),
             omitted: 0,
             errors: 0,
+            doubting: false,
         }
     }
 
@@ -137,6 +140,7 @@ impl<'t> Desk<'t> {
             hint: one_line(hint),
             source_line: String::new(),
             caret: 0,
+            doubt: self.doubting,
         });
     }
 

@@ -39,6 +39,9 @@ pub struct Finding {
     pub source_line: String,
     /// Where the caret stands below `source_line`, in characters, from 1.
     pub caret: u32,
+    /// The file does what it says; only is that hardly what was meant. Told where the file is looked at, not at each use.
+    #[serde(skip)]
+    pub doubt: bool,
 }
 
 impl fmt::Display for Finding {

@@ -577,7 +577,7 @@ mod tests {
 
     #[test]
     fn a_share_is_told_however_sparse_or_dense_the_plan_and_whatever_fails() {
-        for (gap, within) in [(0.3, 400.0), (5.0, 900.0), (50.0, 4000.0)] {
+        for (gap, within) in [(0.3, 400.0), (5.0, 900.0), (50.0, 6000.0)] {
             for share in [0.15, 0.4] {
                 for class in Class::FAILURES {
                     let mut random = fastrand::Rng::with_seed(3);

@@ -75,6 +75,7 @@ impl Places {
 
 /// Warns of everything in a sound plan that is most likely not meant.
 pub(super) fn warn(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    desk.doubting = true;
     clients(plan, places, desk);
     egresses(plan, places, desk);
     controls(plan, places, desk);
@@ -82,6 +83,7 @@ pub(super) fn warn(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
     routes(plan, places, desk);
     answers(plan, places, desk);
     secrets(plan, places, desk);
+    desk.doubting = false;
 }
 
 /// What a client sends, without its name.
@@ -357,11 +359,13 @@ fn sounds_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric());
     // "apikey" and "accesstoken" are written in one.
-    words.any(|word| {
-        SECRET_NAMES
-            .iter()
-            .any(|secret| word == *secret || word.len() > 5 && word.ends_with(secret))
-    })
+    let joined = |word: &str, secret: &str| {
+        let owner = word.strip_suffix(secret);
+        owner.is_some_and(|owner| {
+            ["", "api", "access", "client", "session", "shared"].contains(&owner)
+        })
+    };
+    words.any(|word| SECRET_NAMES.iter().any(|secret| joined(word, secret)))
 }
 
 /// Literal secrets where only a reference should stand, and placeholders that a run without credentials leaves empty.
