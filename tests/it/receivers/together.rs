@@ -88,7 +88,11 @@ notify:
         root: mails.root(),
     };
     let checked = config::read(&text, "probes.yaml", &given).unwrap_or_else(|e| panic!("{e}"));
-    assert!(checked.warnings.iter().all(|w| w.doubt), "{}", checked.warnings);
+    assert!(
+        checked.warnings.iter().all(|w| w.doubt),
+        "{}",
+        checked.warnings
+    );
     assert_eq!(checked.plan.secrets().len(), 6);
 
     let world = World::new();
