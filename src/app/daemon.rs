@@ -117,7 +117,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     let keeper = Keeper::start(store.clone());
     let mut asks = Asks::start(store.clone(), silences.clone(), clicks);
 
-    let known = Known {
+    let mut known = Known {
         incidents: known.incidents,
         next_number: known.next_number,
         silences,
@@ -125,7 +125,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     };
     let now = clock::now();
     let record = options.record;
-    let recorder = record.map(|record| Recorder::begin(record, plan.secrets(), &known, now));
+    let recorder = record.map(|record| Recorder::begin(record, plan.secrets(), &mut known, now));
     let recorder = recorder.transpose()?;
     let machine = Machine::new(plan.clone(), known, now);
     let mut state = Loop {
@@ -372,6 +372,10 @@ impl Work {
 
 impl Loop {
     fn step(&mut self, event: Event, now: Timestamp) {
+        let event = match &self.work.recorder {
+            Some(recorder) => recorder.heard(event),
+            None => event,
+        };
         self.driver.step(event, now, &mut self.work);
         self.work.own.turned(self.driver.machine());
         if std::mem::take(&mut self.work.changed) {

@@ -8,7 +8,7 @@ use crate::domain::cell::CellKey;
 use crate::domain::incident::Incident;
 use crate::domain::past::PastRun;
 use crate::domain::plan::Plan;
-use crate::domain::secret::{Secret, mask};
+use crate::domain::secret::{Secrets, mask};
 use crate::domain::verdict::Kind;
 use crate::report::dossier::{Dossier, Line, Reference, Told, Vendor};
 use crate::store::{Delivery, Progress, Reader, StoreError};
@@ -110,7 +110,7 @@ fn look_back(store: &Reader, incident: &Incident, now: Timestamp) -> Result<Seen
     Ok(seen)
 }
 
-fn lines(incident: &Incident, seen: &Seen, secrets: &[Secret]) -> Vec<Line> {
+fn lines(incident: &Incident, seen: &Seen, secrets: &Secrets) -> Vec<Line> {
     cells(incident)
         .into_iter()
         .map(|(cell, failing)| {
@@ -137,7 +137,7 @@ fn lines(incident: &Incident, seen: &Seen, secrets: &[Secret]) -> Vec<Line> {
 }
 
 /// Those of history, which have times, then those that only the incident remembers.
-fn references(incident: &Incident, seen: &Seen, secrets: &[Secret]) -> Vec<Reference> {
+fn references(incident: &Incident, seen: &Seen, secrets: &Secrets) -> Vec<Reference> {
     let mut references: Vec<Reference> = seen
         .referred
         .iter()

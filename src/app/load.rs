@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Checked, Findings, Inputs};
-use crate::domain::secret::{Secret, mask};
+use crate::domain::secret::{Secrets, mask};
 use crate::machine::log::Source;
 
 /// A configuration file is refused above this, bytes.
@@ -65,7 +65,7 @@ pub fn load_with_source(path: &Path) -> Result<(Checked, Source), Error> {
 }
 
 /// Puts others of their shape in place of secrets, so that the text still makes the same plan.
-fn without_secrets(source: &mut Source, secrets: &[Secret]) {
+fn without_secrets(source: &mut Source, secrets: &Secrets) {
     source.text = mask(&source.text, secrets);
     // Only secrets are taken from the environment.
     for value in source.env.values_mut() {
@@ -73,7 +73,7 @@ fn without_secrets(source: &mut Source, secrets: &[Secret]) {
     }
     for text in source.files.values_mut() {
         let whole = text.trim_end_matches(['\n', '\r']);
-        *text = if secrets.iter().any(|secret| secret.expose() == whole) {
+        *text = if secrets.holds(whole) {
             shape(whole)
         } else {
             mask(text, secrets)

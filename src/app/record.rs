@@ -3,14 +3,17 @@
 //! What the machine hears is masked before it hears it, so that the log says just what it heard. A log that can't be
 //! written any more ends with a complaint; the daemon goes on.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::domain::secret::{Secret, mask};
+use crate::domain::secret::{Secrets, mask};
 use crate::machine::log::{Heard, Line, Source, Writer};
 use crate::machine::{Effect, Event, Judged, Known, Machine};
 
@@ -28,7 +31,7 @@ pub(super) struct Recorder {
     out: Option<BufWriter<File>>,
     writer: Writer,
     plan: Source,
-    secrets: Vec<Secret>,
+    secrets: Secrets,
 }
 
 impl Recorder {
@@ -38,8 +41,8 @@ impl Recorder {
     /// A sentence when the file can't be written.
     pub(super) fn begin(
         record: Record,
-        secrets: Vec<Secret>,
-        known: &Known,
+        secrets: Secrets,
+        known: &mut Known,
         now: Timestamp,
     ) -> Result<Self, String> {
         let out = open(&record.path)
@@ -51,18 +54,35 @@ impl Recorder {
             plan: record.plan,
             secrets,
         };
+        if let Some(clean) = masked(known, &it.secrets) {
+            *known = clean;
+        }
         it.write(&Writer::begin(&it.plan.clone(), known, now));
         Ok(it)
     }
 
     /// The plan that is about to be replaced by.
-    pub(super) fn replace(&mut self, plan: Source, secrets: Vec<Secret>) {
+    pub(super) fn replace(&mut self, plan: Source, secrets: Secrets) {
         (self.plan, self.secrets) = (plan, secrets);
     }
 
     /// A run as the machine is to hear of it: no secret that came back in an answer.
     pub(super) fn masked(&self, judged: Judged) -> Judged {
-        masked(&judged, &self.secrets).unwrap_or(judged)
+        masked_run(&judged, &self.secrets).unwrap_or(judged)
+    }
+
+    /// What people asked for, without a secret that they may have named.
+    pub(super) fn heard(&self, event: Event) -> Event {
+        match event {
+            Event::Silenced(silences) => {
+                Event::Silenced(masked(&silences, &self.secrets).unwrap_or(silences))
+            }
+            Event::Acknowledged { incident, by } => Event::Acknowledged {
+                incident,
+                by: masked(&by, &self.secrets).unwrap_or(by),
+            },
+            event => event,
+        }
     }
 
     pub(super) fn step(
@@ -98,49 +118,76 @@ impl Recorder {
 
 /// For this user alone: answers of partners are in it.
 fn open(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
+    use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
     let mut options = File::options();
-    options.create(true).append(true).mode(0o600).open(path)
-}
-
-/// The run without the secrets; `None` when none is in it.
-fn masked(judged: &Judged, secrets: &[Secret]) -> Option<Judged> {
-    let body = judged.observation.answer.as_ref().map(|answer| {
-        let text = String::from_utf8_lossy(&answer.body.bytes);
-        (mask(&text, secrets), text.len())
-    });
-    let mut value = serde_json::to_value(judged).ok()?;
-    let changed = mask_strings(&mut value, secrets);
-    let mut clean: Judged = serde_json::from_value(value).ok()?;
-    let mut found = changed;
-    if let (Some(answer), Some((text, _))) = (&mut clean.observation.answer, body) {
-        let before = String::from_utf8_lossy(&answer.body.bytes);
-        if *before != text {
-            answer.body.bytes = text.into_bytes().into();
-            found = true;
-        }
+    options.create(true).read(true).append(true).mode(0o600);
+    let mut file = options.open(path)?;
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
     }
-    found.then_some(clean)
+    // A life that was killed may have ended in the middle of a line.
+    if last != [b'\n'] {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
 }
 
-fn mask_strings(value: &mut Value, secrets: &[Secret]) -> bool {
-    match value {
-        Value::String(text) => {
+/// A run without the secrets; `None` when none is in it.
+fn masked_run(judged: &Judged, secrets: &Secrets) -> Option<Judged> {
+    // A body has a form of its own, in which a secret does not show.
+    let body = judged.observation.answer.as_ref().and_then(|answer| {
+        let bytes = secrets.mask_bytes(answer.body.bytes.clone());
+        (bytes != answer.body.bytes).then_some(bytes)
+    });
+    let Some(bytes) = body else {
+        return masked(judged, secrets);
+    };
+    let mut clean = judged.clone();
+    if let Some(answer) = &mut clean.observation.answer {
+        answer.body.bytes = bytes;
+    }
+    Some(masked(&clean, secrets).unwrap_or(clean))
+}
+
+/// A value without the secrets; `None` when none is in it.
+fn masked<T: Serialize + DeserializeOwned>(value: &T, secrets: &Secrets) -> Option<T> {
+    let form = serde_json::to_value(value).ok()?;
+    let mut showing = 0;
+    texts(&mut form.clone(), &mut |text| {
+        showing += usize::from(mask(text, secrets) != *text);
+    });
+    let without = |kept: &BTreeSet<usize>| {
+        let (mut form, mut place) = (form.clone(), 0);
+        texts(&mut form, &mut |text| {
             let clean = mask(text, secrets);
-            let changed = clean != *text;
-            *text = clean;
-            changed
-        }
-        Value::Array(values) => {
-            let each = values.iter_mut().map(|value| mask_strings(value, secrets));
-            each.fold(false, |any, changed| any | changed)
-        }
-        Value::Object(fields) => {
-            let each = fields
-                .values_mut()
-                .map(|value| mask_strings(value, secrets));
-            each.fold(false, |any, changed| any | changed)
-        }
-        _ => false,
+            if clean != *text {
+                place += 1;
+                if !kept.contains(&place) {
+                    *text = clean;
+                }
+            }
+        });
+        serde_json::from_value(form).ok()
+    };
+    if showing == 0 {
+        return None;
+    }
+    without(&BTreeSet::new()).or_else(|| {
+        // A secret that is a word of ours, such as a kind of failure, tells nothing where that word stands.
+        let alone = |place| (1..=showing).filter(|other| *other != place).collect();
+        let ours = (1..=showing).filter(|place| without(&alone(*place)).is_none());
+        without(&ours.collect())
+    })
+}
+
+/// Visits every text of a value.
+fn texts(value: &mut Value, visit: &mut impl FnMut(&mut String)) {
+    match value {
+        Value::String(text) => visit(text),
+        Value::Array(values) => values.iter_mut().for_each(|value| texts(value, visit)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| texts(value, visit)),
+        _ => {}
     }
 }

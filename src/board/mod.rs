@@ -16,7 +16,7 @@ use crate::domain::index::Index;
 use crate::domain::mute::Silence;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
-use crate::domain::secret::Secret;
+use crate::domain::secret::Secrets;
 use crate::domain::verdict::Kind;
 use quiet::Quiet;
 
@@ -25,7 +25,7 @@ use quiet::Quiet;
 pub struct Board {
     pub plan: Arc<Plan>,
     /// Every secret of the plan, for masking what comes back.
-    pub secrets: Vec<Secret>,
+    pub secrets: Secrets,
     pub cells: Vec<Cell>,
     /// Hosts in the order of the file.
     pub hosts: Vec<Host>,

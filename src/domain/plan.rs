@@ -13,7 +13,7 @@ use super::condition::Conditions;
 use super::mute::Maintenance;
 use super::notification::{Receiver, Route};
 use super::probe::Probe;
-use super::secret::Secret;
+use super::secret::{Secret, Secrets};
 use super::verdict::{Kind, Maker, Rule};
 
 /// Everything the daemon was asked to do.
@@ -194,7 +194,7 @@ impl Plan {
 
     /// Every secret the plan holds, for masking what comes back from outside.
     #[must_use]
-    pub fn secrets(&self) -> Vec<Secret> {
+    pub fn secrets(&self) -> Secrets {
         use super::cell::Way;
         let credentials = self
             .credentials
@@ -206,11 +206,8 @@ impl Plan {
         });
         let channels = self.receivers.iter().flat_map(|r| r.channel.secrets());
         let heartbeat = self.heartbeat.iter().filter_map(|h| h.url.clone().ok());
-        credentials
-            .chain(proxies)
-            .chain(channels)
-            .chain(heartbeat)
-            .collect()
+        let all = credentials.chain(proxies).chain(channels);
+        Secrets::of(all.chain(heartbeat))
     }
 
     /// Whether a route is for one of these probes.

@@ -21,6 +21,9 @@ struct Played {
     checks: u64,
 }
 
+/// How the first line of a life begins.
+const BEGIN: &str = r#"{"begin":"#;
+
 /// Why a log did not play back to its end.
 #[derive(Debug, PartialEq, Eq)]
 enum Stop {
@@ -82,7 +85,7 @@ fn play(lines: impl Iterator<Item = std::io::Result<String>>) -> Result<Played, 
         let line = match serde_json::from_str(&line) {
             Ok(line) => line,
             // A daemon that was killed ends in the middle of a line.
-            Err(_) if lines.peek().is_none() && played.lives > 0 => break,
+            Err(_) if played.lives > 0 && ends_here(lines.peek()) => continue,
             Err(error) => return Err(unreadable(error.to_string())),
         };
         match (line, &mut machine) {
@@ -138,6 +141,12 @@ fn play(lines: impl Iterator<Item = std::io::Result<String>>) -> Result<Played, 
         return Err(Stop::Unreadable("holds no log".to_owned()));
     }
     Ok(played)
+}
+
+/// Whether a life ends before this line.
+fn ends_here(next: Option<&(u64, std::io::Result<String>)>) -> bool {
+    let line = next.and_then(|(_, line)| line.as_ref().ok());
+    next.is_none() || line.is_some_and(|line| line.starts_with(BEGIN))
 }
 
 fn differs(

@@ -12,8 +12,8 @@ use flate2::read::{DeflateDecoder, ZlibDecoder};
 use ruzstd::decoding::StreamingDecoder;
 use sha2::{Digest as _, Sha256};
 
-use super::secrets::Masks;
 use crate::domain::observation::Body;
+use crate::domain::secret::Secrets;
 
 /// The least that is read from the wire of a body, whatever the probe keeps.
 const WIRE_BYTES_MIN: u64 = 1024 * 1024;
@@ -87,7 +87,7 @@ impl Gathered {
     }
 
     /// The body as it is kept.
-    pub(super) fn finish(self, body_bytes_max: usize, masks: &Masks) -> Body {
+    pub(super) fn finish(self, body_bytes_max: usize, secrets: &Secrets) -> Body {
         let wire_bytes = self.wire;
         let all_here = self.bytes.len() as u64 == self.wire;
         // The bound on the wire was reached before the end.
@@ -105,7 +105,7 @@ impl Gathered {
                 }
             }
         };
-        let mut bytes = masks.bytes(Bytes::from(bytes));
+        let mut bytes = secrets.mask_bytes(Bytes::from(bytes));
         let cut = bytes.len() > body_bytes_max;
         bytes.truncate(body_bytes_max);
         Body {

@@ -15,7 +15,6 @@ mod proxy;
 mod redirect;
 mod request;
 mod resolve;
-mod secrets;
 mod tls;
 mod wire;
 
@@ -35,7 +34,6 @@ use self::proxy::Goal;
 use self::redirect::Next;
 use self::request::{Carry, Request, Step};
 use self::resolve::Names;
-use self::secrets::Masks;
 use self::tls::Tls;
 use crate::domain::cell::{
     CellKey, Client, ClientName, Credential, CredentialName, Egress, EgressName, HttpOffer,
@@ -44,6 +42,7 @@ use crate::domain::cell::{
 use crate::domain::observation::{Answer, Failure, FailureKind, Hop, Observation, Phase, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
+use crate::domain::secret::{Secrets, mask};
 
 /// Runs the cells of one plan; shared by all runs.
 ///
@@ -53,6 +52,8 @@ pub struct Prober {
     egresses: HashMap<EgressName, Egress>,
     clients: HashMap<ClientName, Client>,
     credentials: HashMap<CredentialName, Credential>,
+    /// What may come back of a credential, and of an egress's proxy.
+    secrets: HashMap<(Option<CredentialName>, EgressName), Secrets>,
     tls: Tls,
     names: Names,
 }
@@ -88,6 +89,7 @@ impl Prober {
             egresses: by_name(&plan.egresses, |e| &e.name),
             clients: by_name(&plan.clients, |c| &c.name),
             credentials: by_name(&plan.credentials, |c| &c.name),
+            secrets: secrets(plan),
             tls,
             names: Names::new(plan.name_servers.clone(), hosts(plan)),
         })
@@ -106,21 +108,16 @@ impl Prober {
     ) -> Observation {
         let begun = Instant::now();
         let mut now = Progress::new(begun);
-        let mut masks = Masks::default();
+        let mut secrets = Secrets::default();
         let mut body_bytes_max = 0;
         let outcome = match self.find(cell) {
             Err(failed) => Err(failed),
             Ok(cell) => {
-                if let Some(credential) = cell.credential {
-                    masks.add_credential(credential);
-                }
-                if let Way::Proxy(proxy) = &cell.egress.way {
-                    masks.add_proxy(proxy);
-                }
+                secrets = self.secrets_of(&cell);
                 body_bytes_max = cell.probe.body_bytes_max;
                 let timeout = cell.probe.timeout;
                 now.deadline = begun.checked_add(timeout).unwrap_or(begun);
-                let run = self.follow(&cell, &masks, &mut now);
+                let run = self.follow(&cell, &secrets, &mut now);
                 match tokio::time::timeout(timeout, run).await {
                     Ok(outcome) => outcome,
                     Err(_) => Err(now.timed_out(timeout)),
@@ -129,16 +126,16 @@ impl Prober {
         };
         now.leave();
         let failure = outcome.err().map(|failed| Failure {
-            message: masks.text(&failed.message),
+            message: mask(&failed.message, &secrets),
             ..failed
         });
         let answer = match now.reading {
             // A bomb keeps a thread busy for some time, which must not be one that other runs live on.
             Some(reading) if reading.body.is_heavy() => {
-                let undo = move || answer(reading, body_bytes_max, &masks);
+                let undo = move || answer(reading, body_bytes_max, &secrets);
                 tokio::task::spawn_blocking(undo).await.ok()
             }
-            reading => reading.map(|reading| answer(reading, body_bytes_max, &masks)),
+            reading => reading.map(|reading| answer(reading, body_bytes_max, &secrets)),
         };
         Observation {
             cell: cell.clone(),
@@ -153,6 +150,12 @@ impl Prober {
             answer,
             failure,
         }
+    }
+
+    fn secrets_of(&self, cell: &Cell<'_>) -> Secrets {
+        let credential = cell.credential.map(|credential| credential.name.clone());
+        let key = (credential, cell.egress.name.clone());
+        self.secrets.get(&key).cloned().unwrap_or_default()
     }
 
     fn find(&self, cell: &CellKey) -> Result<Cell<'_>, Failure> {
@@ -194,7 +197,7 @@ impl Prober {
     async fn follow(
         &self,
         cell: &Cell<'_>,
-        masks: &Masks,
+        secrets: &Secrets,
         now: &mut Progress,
     ) -> Result<(), Failure> {
         let mut step = Step {
@@ -234,9 +237,9 @@ impl Prober {
                 Next::Follow(next) => {
                     let (status, location) = hop.unwrap_or_default();
                     now.hops.push(Hop {
-                        url: masks.text(&without_query(&request.url)),
+                        url: mask(&without_query(&request.url), secrets),
                         status,
-                        location: masks.text(&location),
+                        location: mask(&location, secrets),
                         took: hop_began.elapsed(),
                     });
                     step = next;
@@ -434,13 +437,13 @@ fn proxy_failed(proxy: &str, failed: &Failure) -> Failure {
     failure(failed.phase, FailureKind::Proxy, message)
 }
 
-fn answer(reading: Reading, body_bytes_max: usize, masks: &Masks) -> Answer {
+fn answer(reading: Reading, body_bytes_max: usize, secrets: &Secrets) -> Answer {
     let headers = reading.headers.into_iter();
     Answer {
         http: reading.http,
         status: reading.status,
-        headers: headers.map(|(n, v)| (n, masks.text(&v))).collect(),
-        body: reading.body.finish(body_bytes_max, masks),
+        headers: headers.map(|(n, v)| (n, mask(&v, secrets))).collect(),
+        body: reading.body.finish(body_bytes_max, secrets),
     }
 }
 
@@ -467,6 +470,23 @@ fn hosts(plan: &Plan) -> Vec<String> {
         }
     }
     names
+}
+
+/// Which secrets a run may meet again, by its credential and its egress.
+fn secrets(plan: &Plan) -> HashMap<(Option<CredentialName>, EgressName), Secrets> {
+    let credentials = plan.credentials.iter().map(Some).chain([None]);
+    let pairs =
+        credentials.flat_map(|credential| plan.egresses.iter().map(move |e| (credential, e)));
+    let each = pairs.map(|(credential, egress)| {
+        let own = credential.iter().flat_map(|c| c.fields.values().cloned());
+        let proxy = match &egress.way {
+            Way::Proxy(proxy) => proxy.password.clone(),
+            _ => None,
+        };
+        let name = credential.map(|credential| credential.name.clone());
+        ((name, egress.name.clone()), Secrets::of(own.chain(proxy)))
+    });
+    each.collect()
 }
 
 fn by_name<T: Clone, N: Clone + Eq + std::hash::Hash>(

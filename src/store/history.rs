@@ -22,7 +22,7 @@ use super::{schema, surroundings};
 use crate::domain::cell::CellKey;
 use crate::domain::observation::{FailureKind, Observation, Phases, Purpose};
 use crate::domain::plan::StorePolicy;
-use crate::domain::secret::{Secret, mask};
+use crate::domain::secret::Secrets;
 use crate::domain::verdict::{Kind, Maker, Rule, Verdict};
 
 /// Kept of one body; the marks of every known block page are well inside.
@@ -140,7 +140,7 @@ impl History {
         &mut self,
         connection: &mut Connection,
         batch: &[(Note, Option<Body>)],
-        secrets: &[Secret],
+        secrets: &Secrets,
     ) -> rusqlite::Result<()> {
         let result = self.try_write(connection, batch, secrets);
         if result.is_err() {
@@ -156,7 +156,7 @@ impl History {
         &mut self,
         connection: &mut Connection,
         batch: &[(Note, Option<Body>)],
-        secrets: &[Secret],
+        secrets: &Secrets,
     ) -> rusqlite::Result<()> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for (note, body) in batch {
@@ -258,7 +258,7 @@ impl History {
         &mut self,
         transaction: &Transaction<'_>,
         body: &Body,
-        secrets: &[Secret],
+        secrets: &Secrets,
     ) -> rusqlite::Result<()> {
         let known = transaction
             .prepare_cached("SELECT 1 FROM bodies WHERE sha256 = ?")?
@@ -470,9 +470,9 @@ fn micros(duration: Duration) -> i64 {
 }
 
 /// The kept part of a body, without secrets that it may echo.
-fn masked(bytes: &[u8], secrets: &[Secret]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(bytes);
-    let mut kept = mask(&text, secrets).into_bytes();
+fn masked(bytes: &Bytes, secrets: &Secrets) -> Vec<u8> {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let mut kept = secrets.mask_bytes(text.into()).to_vec();
     // Cut after masking: a secret cut in two would not be found.
     kept.truncate(BODY_BYTES_MAX);
     kept

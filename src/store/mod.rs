@@ -39,7 +39,7 @@ use crate::domain::keeping::{Health, Post};
 use crate::domain::mute::Silence;
 use crate::domain::observation::Observation;
 use crate::domain::plan::StorePolicy;
-use crate::domain::secret::Secret;
+use crate::domain::secret::Secrets;
 use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::Verdict;
 
@@ -174,7 +174,7 @@ impl Store {
     }
 
     /// Sets what is masked in bodies before they are kept; for a start and after each reload.
-    pub fn mask(&self, secrets: Vec<Secret>) {
+    pub fn mask(&self, secrets: Secrets) {
         self.inner.queue.mask(secrets);
     }
 

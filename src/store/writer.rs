@@ -18,7 +18,7 @@ use super::history::{Body, History, Run};
 use crate::domain::change::VerdictChange;
 use crate::domain::keeping::{Health, Post};
 use crate::domain::plan::StorePolicy;
-use crate::domain::secret::Secret;
+use crate::domain::secret::Secrets;
 
 /// Rows in one transaction; larger ones gain nothing (measured: 0.75 µs a row at 1,000).
 const BATCH_ROWS: usize = 1_000;
@@ -59,7 +59,7 @@ struct Waiting {
     notes: VecDeque<(Note, Option<Body>)>,
     body_bytes: usize,
     seen: HashSet<String>,
-    secrets: Arc<[Secret]>,
+    secrets: Secrets,
     /// Rows that the writer took and has not written yet.
     in_hand: usize,
     /// Somebody waits for the history to be written.
@@ -140,8 +140,8 @@ impl Queue {
         Ok(())
     }
 
-    pub(super) fn mask(&self, secrets: Vec<Secret>) {
-        self.lock().secrets = secrets.into();
+    pub(super) fn mask(&self, secrets: Secrets) {
+        self.lock().secrets = secrets;
     }
 
     pub(super) fn stop(&self) {
@@ -351,7 +351,7 @@ impl Writer {
         if self.batch.is_empty() {
             return true;
         }
-        let secrets = Arc::clone(&self.queue.lock().secrets);
+        let secrets = self.queue.lock().secrets.clone();
         let written = self
             .history
             .write(&mut self.connection, &self.batch, &secrets)

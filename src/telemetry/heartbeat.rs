@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::vitals::HeartbeatFacts;
 use crate::clock;
-use crate::domain::secret::{Secret, mask};
+use crate::domain::secret::{Secret, Secrets, mask};
 
 /// For the whole request; a switch answers within a second.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -139,7 +139,7 @@ fn why(error: reqwest::Error, url: &Secret) -> String {
     while let Some(source) = last.source() {
         last = source;
     }
-    let reason = mask(&last.to_string(), std::slice::from_ref(url));
+    let reason = mask(&last.to_string(), &Secrets::of([url.clone()]));
     if connecting {
         format!("can't connect: {reason}")
     } else {

@@ -9,7 +9,7 @@ use crate::domain::incident::Specimen;
 use crate::domain::observation::{Answer, Certificate, Observation, Phases};
 use crate::domain::plan::Plan;
 use crate::domain::probe::{Part, Template};
-use crate::domain::secret::{Secret, mask};
+use crate::domain::secret::{Secrets, mask};
 use crate::domain::verdict::{Evidence, Verdict};
 use crate::lang::entities::unescape;
 
@@ -61,7 +61,7 @@ const ADDRESSES_MAX: usize = 16;
 #[must_use]
 pub fn specimen(
     plan: &Plan,
-    secrets: &[Secret],
+    secrets: &Secrets,
     observation: &Observation,
     verdict: &Verdict,
 ) -> Option<Specimen> {
@@ -132,7 +132,7 @@ pub fn specimen(
 /// The headers that the configuration asks for, placeholders in place of secrets.
 fn request_headers(
     plan: &Plan,
-    secrets: &[Secret],
+    secrets: &Secrets,
     observation: &Observation,
 ) -> Option<Vec<(String, String)>> {
     let probe = plan.probe(&observation.cell.probe)?;
@@ -237,7 +237,7 @@ fn certificate_line(certificate: &Certificate) -> String {
 }
 
 /// The page's own first words; `None` when it has none or is no text.
-fn excerpt(answer: &Answer, secrets: &[Secret]) -> Option<String> {
+fn excerpt(answer: &Answer, secrets: &Secrets) -> Option<String> {
     let bytes = &answer.body.bytes[..answer.body.bytes.len().min(PAGE_BYTES_MAX)];
     if bytes.contains(&0) {
         return None;
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn shows_what_a_person_would_read() {
         let check = |kind: &str, body: &str, expected: Option<&str>| {
-            let secrets = [Secret::new("hunter22")];
+            let secrets = Secrets::of([crate::domain::secret::Secret::new("hunter22")]);
             assert_eq!(
                 excerpt(&page(kind, body), &secrets).as_deref(),
                 expected,
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn an_excerpt_has_a_bound() {
-        let text = excerpt(&page("text/plain", &"ä".repeat(5000)), &[]).unwrap();
+        let text = excerpt(&page("text/plain", &"ä".repeat(5000)), &Secrets::default()).unwrap();
         assert_eq!(text.chars().count(), 300);
     }
 

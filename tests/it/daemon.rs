@@ -1,5 +1,6 @@
 //! The daemon as a real process, and its file read again.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -17,20 +18,31 @@ impl Daemon {
     }
 
     pub(crate) fn start_with(world: &World, webhook: &str) -> Self {
-        let log = world.directory.path().join("daemon.log");
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .unwrap();
         let mut command: Command = world.command(&["run", "--log", "debug"]);
         command
             .env("SLACK_BOT_TOKEN", TOKEN)
-            .env("TEAMS_WEBHOOK_URL", webhook)
+            .env("TEAMS_WEBHOOK_URL", webhook);
+        Self::spawn(command, world.directory.path())
+    }
+
+    /// Starts the program; what it says goes to `daemon.log` in the folder.
+    pub(crate) fn spawn(mut command: Command, folder: &Path) -> Self {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join("daemon.log"))
+            .unwrap();
+        command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         Self(command.spawn().unwrap())
+    }
+
+    /// SIGHUP: read the file again.
+    pub(crate) fn reload(&self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
     }
 
     /// SIGKILL: no goodbye.
@@ -66,10 +78,9 @@ async fn a_faulty_file_is_refused_at_reload_and_the_old_one_stays() {
 
     let good = std::fs::read_to_string(world.config()).unwrap();
     let bad = "version: 1\nprobs: {}\n".to_owned();
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.0.id()).unwrap());
     for text in [&bad, &bad, &good] {
         std::fs::write(world.config(), text).unwrap();
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+        daemon.reload();
         let before = world.partner.count();
         within("two more rounds", async {
             drop(world.partner.seen(before + 4).await);
@@ -102,8 +113,7 @@ async fn a_reload_says_what_it_did_not_take_and_what_is_odd() {
         .replace("edgewatch.sqlite", "another.sqlite")
         .replace("env: GMC_PASSWORD", "env: GMC_PASSWORD_THAT_NOBODY_SET");
     std::fs::write(world.config(), text).unwrap();
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.0.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+    daemon.reload();
     let before = world.control.count();
     within("three more rounds of the control", async {
         drop(world.control.seen(before + 3).await);

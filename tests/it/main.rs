@@ -60,6 +60,8 @@ mod probe;
 mod quiet;
 /// The other receivers, over real sockets: webhook, mail, `PagerDuty`, Alertmanager.
 mod receivers;
+/// A log that a daemon wrote plays back, and holds no secret.
+mod recorded;
 /// `edgewatch replay` over scenario files, ours and the shared ones.
 mod replay;
 /// The simulated partner and its edge, through a real client and raw sockets.

@@ -11,7 +11,7 @@ use edgewatch::domain::observation::{
     Answer, Body, HttpVersion, Observation, Phases, Purpose, Route,
 };
 use edgewatch::domain::plan::StorePolicy;
-use edgewatch::domain::secret::Secret;
+use edgewatch::domain::secret::{Secret, Secrets};
 use edgewatch::domain::verdict::{Kind, Maker, Verdict};
 use edgewatch::store::{Progress, Store, StoreError};
 use jiff::Timestamp;
@@ -273,7 +273,7 @@ async fn runs_are_kept_by_day_and_bodies_of_failures_once() {
     let folder = crate::kept::folder();
     let path = file(&folder);
     let store = open(&path);
-    store.mask(vec![Secret::new("hunter22")]);
+    store.mask(Secrets::of([Secret::new("hunter22")]));
     let today = edgewatch::clock::now();
     let page = "<h1>Access denied</h1> for hunter22";
     for started_at in [today - DAY, today] {

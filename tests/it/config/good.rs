@@ -424,7 +424,10 @@ fn everything_can_be_set() {
         url: Ok(Secret::new("https://hc-ping.com/secret-6")),
         every: 5 * MINUTE,
     };
-    assert!(plan.secrets().contains(heartbeat.url.as_ref().unwrap()));
+    assert!(
+        plan.secrets()
+            .holds(heartbeat.url.as_ref().unwrap().expose())
+    );
     assert_eq!(plan.heartbeat, Some(heartbeat));
 }
 
