@@ -105,6 +105,10 @@ pub(super) fn explain(error: &ScanError) -> Broken {
             "no anchor of this name stands before here".into(),
             "quote the text if it begins with \"*\"",
         ),
+        K::MissingAnchorOrAliasName => (
+            "a \"*\" or \"&\" begins the name of an anchor, and here is none".into(),
+            "quote the text if it begins with \"*\" or \"&\"",
+        ),
         K::RecursionLimitExceeded => (
             format!("nested more than {DEPTH_MAX} deep"),
             "no key of this file needs that",

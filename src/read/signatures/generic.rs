@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::page::{Form, Page, pattern};
+use super::page::{Form, Page, pattern, starts};
 use super::{Found, Place, Tier, origin};
 use crate::domain::verdict::{Evidence, Kind, Rule, Strength, WhoActs};
 
@@ -44,7 +44,7 @@ words!(
     r"(?ix) \b(web\s(application\s|app\s)?firewall|application\sfirewall|waf|\w+[-_]waf|firewall|ddos|anti-?ddos|anti-?bot|bot[\x20-](protection|detection|management|manager|mitigation)
       |web\s(protection|security)|intrusion\s(prevention|detection)|site\sprotection|mod_?security
       |security\s(polic(y|ies)|rules?|service|system|solution|gateway|layer|module|filter|reasons?|plugin|software|engine|appliance|check|control|settings|measures?|network))\b
-      | 防火墙|云防护|安全策略|安全防护|设置拦截|拦截提示|安全拦截|安全狗|网站防护|防护系统|웹\s?방화벽|보안\s?정책|방화벽 | ファイアウォール | pare-feu | cortafuegos | brandmauer|фаерв?ол|файрв?ол|брандмауэр|межсетев"
+      | 防火墙|云防护|安全策略|安全防护|设置拦截|拦截提示|安全拦截|安全狗|网站防护|防护系统|웹\s?방화벽|보안\s?정책|방화벽 | ファイアウォール|セキュリティ上の | pare-feu|(r[èe]gles?|raisons?|politiques?)\sde\ss[ée]curit[ée] | cortafuegos|(reglas?|pol[íi]ticas?|motivos?|razones)\sde\sseguridad | (regras?|pol[íi]ticas?|motivos?|raz[õo]es)\sde\sseguran[çc]a | (regole|motivi|criteri)\sdi\ssicurezza | sicherheits(gr[üu]nden|richtlinien?|regeln?|system) | g[üu]venlik\s(duvar[ıi]|politika) | beveiligingsbeleid | zap(ory|ora)\ssieciow | brandmauer|фаерв?ол|файрв?ол|брандмауэр|межсетев"
 );
 words!(
     REFUSED,
@@ -53,7 +53,7 @@ words!(
       (\s\w+){0,12}?\s(has\sbeen|have\sbeen|had\sbeen|was|were|is|are|been|got|being)(\s\w+){0,3}?\s(blocked|denied|rejected|refused|intercepted|forbidden|restricted|flagged|prohibited|stopped|disallowed|banned)\b
       | \b(access\s(is\s)?(denied|forbidden|restricted|blocked)|accessdeny|request\s(is\s)?(blocked|rejected|denied|refused|forbidden)|restricted\saccess|(has|have)\sblocked\s(you|your|this)|blocked\s(your|this|the)\s(request|access|connection|ip)|you(\shave|'ve)?\s(been\s|are\s)blocked
       |blocked\sby\s|denied\sby\s|rejected\sby\s|refused\sby\s|intercepted\sby\s)
-      | 拦截|已被阻断|被阻止|禁止访问|访问被拒绝|拒绝访问|차단|アクセスが拒否|ブロック | (a\s[ée]t[ée]|est)\s(bloqu[ée]e?|refus[ée]e?|rejet[ée]e?) | bloquead[oa]|denegad[oa]|rechazad[oa] | (wurde|ist)\s(blockiert|gesperrt|abgelehnt|abgewiesen|verweigert) | заблокирован|отклон[её]н|запрещ[её]н | zablokowan | bloccat[oa] | geblokkeerd | engellen"
+      | 拦截|被阻断|被阻止|被禁止|禁止访问|访问被拒绝|拒绝访问|차단|アクセスが拒否|ブロック | (a\s[ée]t[ée]|est)\s(bloqu[ée]e?|refus[ée]e?|rejet[ée]e?) | bloquead[oa]|denegad[oa]|rechazad[oa] | (wurde|wird|ist)(\s[^\s.!?]+){0,8}\s(blockiert|gesperrt|abgelehnt|abgewiesen|verweigert)|zugriff\s(verweigert|blockiert|gesperrt|abgelehnt) | acesso\s(negado|bloqueado)|foi\s(bloquead|negad|recusad)[oa] | acc[èe]s\s(refus[ée]|interdit|bloqu[ée]) | accesso\s(negato|bloccato) | заблокирован|отклон[её]н|запрещ[её]н | zablokowan | bloccat[oa] | geblokkeerd | engellen"
 );
 words!(
     ATTACK,
@@ -66,7 +66,7 @@ words!(
     "it asks for proof that a person is there",
     r"(?ix) \b(verify(ing)?\s(that\s)?(you('re|\sare)|your\s(browser|request)|the\ssecurity\sof)(\s\w+){0,2}?\s?(human|a\srobot|not\sa\s(ro)?bot|a\sreal|a\sperson|connection|browser|$|\.)
       | (you('re|\sare)|i('m|\sam))\s(not\sa\s(ro)?bot|a\shuman|human) | are\syou\s(a\s)?(human|robot|real) | prove\s(that\s)?you('re|\sare)\s(a\s|not\sa\s)?(human|robot|bot|real)
-      | (human|anti-?robot|anti-?bot|robot|browser|visitor\santi-robot)\s(verification|validation|check|challenge) | checking\s(if\sthe\ssite|your\sbrowser|the\ssite) | security\s(challenge|verification)
+      | (human|anti-?robot|anti-?bot|robot|browser|visitor\santi-robot)\s(verification|validation|check|challenge) | (checking|validating|verifying)\s(if\sthe\ssite|your\sbrowser|the\ssite) | security\s(challenge|verification)
       | (complete|solve|pass|enter|fill)\s(in\s|out\s|the\s|this\s|a\s){0,2}(re)?captcha | client\schallenge | slide\sto\sverify | drag\sthe\sslider | press\s(&|and)\shold | unusual\straffic\sfrom\syour | just\sa\smoment | one\smoment,?\splease | making\ssure\syou('re|\sare)\snot
       | enable\sjavascript\sand\scookies\sto | ddos\sprotection\sby | (browser|connection)\sis\sbeing\s(checked|verified))
       | 安全验证|人机验证|人机识别|滑动验证|请完成.{0,6}验证|验证码 | robot\sdeğil | я\sне\sробот|проверка\sбраузера|проверяем | ロボットでは"
@@ -74,7 +74,7 @@ words!(
 words!(
     MECHANISM,
     "it carries a bot check",
-    r#"(?ix) captcha[_./-]|[_./-]captcha|hcaptcha\.com|recaptcha/(api|enterprise)|g-recaptcha|h-captcha|cf-turnstile|challenges\.cloudflare\.com|funcaptcha|arkoselabs|geetest|smart-?captcha|document\.cookie\s*=|location\.(reload|replace)\s*\(|http-equiv=["']?refresh|challenge[._/-]|[._/-]challenge|proof-?of-?work|anti-?robot|jschl"#
+    r#"(?ix) captcha[_./-]|[_./-]captcha|hcaptcha\.com|recaptcha/(api|enterprise)|g-recaptcha|h-captcha|cf-turnstile|challenges\.cloudflare\.com|funcaptcha|arkoselabs|geetest|smart-?captcha|document\.cookie\s*=|location\.(reload|replace)\s*\(|http-equiv=["']?refresh|challenge[._/-]|[._/-]challenge|proof-?of-?work|anti-?robot|jschl|<noscript"#
 );
 words!(
     OUR_PEOPLE,
@@ -123,7 +123,8 @@ static HUMAN: LazyLock<Regex> =
 /// An id that a refusal prints with a label, for a ticket.
 static LABELLED_ID: LazyLock<Regex> = LazyLock::new(|| {
     plain(
-        r"(?ix) \b(incident|request|support|event|case|trace|block|reference|ref|ticket|transaction|session|error|log|tracking|correlation|client\srequest|message|attack|ray|unique)
+        r"(?ix) (?:\b(incident|request|support|event|case|trace|block|reference|ref|ticket|transaction|session|error|log|tracking|correlation|client\srequest|message|attack|ray|unique
+            |vorfall|vorgang|ereignis|anfrage|incidente|incidencia|evento|solicitud|soporte|suporte|requisi[çc][ãa]o|referencia|r[ée]f[ée]rence|requ[êe]te)|事件|请求|拦截)
           [\x20_-]?(id|no\.?|number|code|identifier|uuid)?(\sis)? \s?[:=\#\x{ff1a}]+\s* \#?\s*<?\s* ([0-9a-z][0-9a-z._/+-]{5,79}) ",
     )
 });
@@ -233,8 +234,8 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
     }
     let text = match page.form {
         Form::Html | Form::Text | Form::Xml => Cow::Borrowed(page.visible()),
-        Form::Json if status >= 400 => Cow::Borrowed(page.visible()),
-        _ => return by_server(page),
+        Form::Json if status >= 400 || refuses_in_json(page) => Cow::Borrowed(page.visible()),
+        _ => return without_words(page),
     };
     let most = if status < 400 {
         GOOD_TEXT_BYTES_MAX
@@ -244,8 +245,10 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
     if text.len() > most {
         return None;
     }
-    // A reader of a page with a good status sees a page; of its plain text and data nothing is believed.
-    if status < 400 && (page.form != Form::Html || page.has("<article") || page.has("<nav")) {
+    // A reader of a page with a good status sees a page; plain text is not believed, and data when it says itself
+    // that it stands for a refusal.
+    let believed = matches!(page.form, Form::Html | Form::Json);
+    if status < 400 && (!believed || page.has("<article") || page.has("<nav")) {
         return None;
     }
     let mut seen: Vec<&Words> = Vec::new();
@@ -295,19 +298,80 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
         return Some(found(page, &text, &seen, id, Meaning::Challenge));
     }
     if !refused || origin || page.form == Form::Json && !layer {
-        return by_server(page);
+        return without_words(page);
     }
     let signs = [layer, attack, id.is_some()];
     let count = signs.iter().filter(|there| **there).count();
     let enough = if status < 400 {
-        layer && (count >= 2 || text.len() <= 200)
+        layer && (count >= 2 || page.form == Form::Html && text.len() <= 200)
     } else {
         layer || count >= 2
     };
     if enough && !speaks_of_account(&text) {
         return Some(found(page, &text, &seen, id, Meaning::Layer));
     }
-    by_server(page)
+    without_words(page)
+}
+
+/// Whether the page asks its reader to prove to be a person, and refuses nobody.
+pub(crate) fn is_check(page: &Page<'_>) -> bool {
+    let text = page.visible();
+    page.form == Form::Html
+        && text.len() <= GOOD_TEXT_BYTES_MAX
+        && GATE.seen.is_match(text)
+        && !REFUSED.seen.is_match(text)
+        && page.body().len() <= BODY_BYTES_MAX
+        && MECHANISM
+            .seen
+            .is_match(&String::from_utf8_lossy(page.body()))
+}
+
+/// A refusal whose page says nothing: by a header, or by the software's name.
+fn without_words(page: &Page<'_>) -> Option<Found> {
+    by_header(page).or_else(|| by_server(page))
+}
+
+/// A refusal by a header that says so, as layers before an application log it for their owner.
+///
+/// Its name speaks of a firewall or of denial (`Deny-Reason`, `X-WAF-Action`), or its value does ("denied by …").
+fn by_header(page: &Page<'_>) -> Option<Found> {
+    const DENIES: [&str; 6] = ["deny", "denied", "block", "reject", "drop", "refus"];
+    if page.status() < 400 || origin::application(page).is_some() {
+        return None;
+    }
+    let (name, value) = page.answer.headers.iter().find(|(name, value)| {
+        let value = value.trim();
+        let says = |begins: &str| starts(value, begins);
+        let word = |word: &str| name.split(['-', '_']).any(|part| part == word);
+        let denies = DENIES.into_iter().any(says);
+        let of_filter =
+            name.split(['-', '_']).any(|part| part.ends_with("waf")) || word("firewall");
+        let of_denial = ["deny", "denied", "block", "blocked"].into_iter().any(word);
+        let none = value.is_empty()
+            || ["0", "no", "false", "-", "allow", "pass"]
+                .into_iter()
+                .any(says);
+        ["denied by ", "deny by ", "blocked by ", "rejected by "]
+            .into_iter()
+            .any(says)
+            || of_filter && denies
+            || of_denial
+                && !none
+                && (denies || word("reason") || word("by") || says("true") || value == "1")
+    })?;
+    let mut found = blank(page, Meaning::Layer);
+    if found.rule == Rule::Unknown {
+        found.rule = told_rule(value);
+    }
+    found.reference_id = labelled_id(page);
+    found.evidence.push(Evidence {
+        strength: Strength::Strong,
+        text: format!(
+            "header {name}: {}: something before the application says that it refused",
+            short(value)
+        ),
+    });
+    Some(found)
 }
 
 /// Whether the page is a check and no form of an application that has a check too.

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::readers::akamai_in_front;
-use super::{cloudflare, gateway};
+use super::{cloudflare, gateway, table};
 use crate::domain::verdict::{Evidence, Rule, Strength};
 use crate::read::signatures::page::{Page, has, pattern, starts};
 
@@ -165,7 +165,12 @@ const APPLICATION_PAGES: &[(&str, &str)] = &[
     ("powered by jetty", "Jetty's own page"),
     ("jetty://", "Jetty's own page"),
     ("403 - forbidden: access is denied", "IIS's own page"),
-    ("http error 40", "IIS's own page"),
+    // Its pages have a second number: "HTTP Error 403.14 - Forbidden".
+    ("http error 401.", "IIS's own page"),
+    ("http error 403.", "IIS's own page"),
+    ("http error 404.", "IIS's own page"),
+    ("http error 405.", "IIS's own page"),
+    ("http error 500.", "IIS's own page"),
     (
         "herokucdn.com/error-pages",
         "Heroku's page for a failing application",
@@ -243,7 +248,10 @@ pub(crate) fn answered(page: &Page<'_>) -> Option<Evidence> {
 /// Whether a `Server` value is an edge's or a filter's own name.
 pub(crate) fn is_edges(server: &str) -> bool {
     server.is_empty()
-        || EDGE_SERVERS.iter().any(|edge| starts(server, edge))
+        || EDGE_SERVERS
+            .iter()
+            .chain(table::SERVERS.iter())
+            .any(|edge| starts(server, edge))
         || FILTERS.iter().any(|filter| has(server, filter))
 }
 

@@ -53,6 +53,14 @@ fn by_status(page: &Page<'_>, found: &mut Found) {
 
 /// The words and the id of a maker's page that has no reader of its own.
 pub(super) fn named(page: &Page<'_>, found: &mut Found) -> bool {
+    if found.kind == Kind::EdgeBlock && generic::is_check(page) {
+        set(
+            found,
+            Kind::EdgeChallenge,
+            Rule::BotChallenge,
+            WhoActs::SiteOwner,
+        );
+    }
     if found.kind == Kind::EdgeBlock && found.rule == Rule::Unknown {
         found.rule = generic::told_rule(page.visible());
         if found.rule == Rule::RateLimit {
@@ -93,6 +101,19 @@ pub(super) fn attack(page: &Page<'_>, found: &mut Found) -> bool {
     if found.rule == Rule::Unknown {
         found.rule = Rule::FirewallRule;
     }
+    true
+}
+
+/// Alibaba's network says why: which list, or that the address was to be signed.
+pub(super) fn tengine(page: &Page<'_>, found: &mut Found) -> bool {
+    let why = page.header("x-tengine-error").unwrap_or_default();
+    found.rule = match () {
+        () if has(why, "ip acl") => Rule::Ip,
+        () if has(why, "ua acl") || has(why, "user-agent") => Rule::UserAgent,
+        () if has(why, "auth") => Rule::EdgeAuth,
+        () if has(why, "geo") || has(why, "region") => Rule::Geo,
+        () => Rule::FirewallRule,
+    };
     true
 }
 

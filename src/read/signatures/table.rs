@@ -10,6 +10,8 @@
 mod makers;
 mod our_side;
 
+use std::sync::LazyLock;
+
 use self::makers::MAKERS;
 use self::our_side::OUR_SIDE;
 use super::Sign::{
@@ -27,6 +29,19 @@ pub(crate) const VENDORS: &[&[Signature]] = &[
     OUR_SIDE, CLOUDFLARE, AKAMAI, IMPERVA, AMAZON, MICROSOFT, GOOGLE, DATADOME, HUMAN, KASADA, F5,
     SUCURI, FASTLY, VERCEL, FORTIWEB, OTHERS, MAKERS,
 ];
+
+/// Beginnings of `Server` values that the table knows as a maker's: they don't speak for anybody behind it.
+pub(crate) static SERVERS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let rows = VENDORS.iter().copied().flatten();
+    let named = rows
+        .flat_map(|row| row.signs)
+        .filter_map(|sign| match sign {
+            Is("server", name) | Starts("server", name) => Some(*name),
+            _ => None,
+        });
+    // What makes a filter of it is another sign of the row.
+    named.filter(|name| *name != "microsoft-iis").collect()
+});
 
 /// <https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/>,
 /// <https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/>.

@@ -19,6 +19,7 @@ pub(super) const MAKERS: &[Signature] = &[
     named("aliyun_waf", "Alibaba Cloud's bot check", &[AnyBody(&["_____tmd_____/punish", "/_____tmd_____/", "x5secdata=", "\"rgv587_flag\"", "fail_sys_user_validate"]), Bytes(32768)]).challenge(),
     named("aliyun_waf", "Alibaba Cloud's script challenge (documented)", &[AnyBody(&["acw_sc__v2", "acw_sc__v3", "aliyun_waf_aa", "aliyun_waf_oo", "id=\"aliyuncaptcha"]), Bytes(65536)]).challenge(),
     named("aliyun_waf", "the block page of Alibaba Cloud's firewall", &[AnyBody(&["errors.aliyun.com", "error.aliyun.com", "errors.aliyundun.com", "block_message", "potential threats to the server's security", "potential threats to the server&#39;s security"]), AnyBody(&["block_message", "aliyun", "alicdn.com"])]).read(read::aliyun),
+    header("aliyun_cdn", "Alibaba Cloud's network refuses (documented)", &[Starts("x-tengine-error", "denied by")]).block(Rule::Unknown).statuses(400, 599).read(read::tengine),
     // Tencent. <https://edgeone.ai/document/>, <https://www.tencentcloud.com/document/product/627>
     named("tencent_edgeone", "Tencent EdgeOne refuses", &[AnyBody(&["protected by tencent cloud edgeone", "tencent edgeone", "edgeone security", "edgeone.ai"]), AnyBody(&["restricted access", "accessdeny", "request id", "blocked"])]),
     header("tencent_edgeone", "Tencent EdgeOne refuses", &[Header("eo-log-uuid"), Status(&[566, 567])]).block(Rule::FirewallRule).read(read::named),
@@ -155,6 +156,8 @@ pub(super) const MAKERS: &[Signature] = &[
     by_server("modsecurity", "made by ModSecurity (listed)", &[Starts("server", "noyb")]).in_origin(),
     named("naxsi", "NAXSI in the site's nginx refuses (listed)", &[AnyBody(&["blocked by naxsi", "naxsi blocked information"])]).in_origin().read(read::attack),
     by_server("naxsi", "made by NAXSI (listed)", &[Starts("server", "naxsi")]).in_origin(),
+    // Its own pages come with a status of the owner's choice, 222 in its examples. <https://github.com/nemesida-waf/custom_pages>
+    header("nemesida", "Nemesida refuses (documented)", &[Header("nemesidawaf-bt")]).block(Rule::FirewallRule).read(read::named),
     named("nemesida", "Nemesida refuses (listed)", &[AnyBody(&["nemesida-security.com", "@nemesida", "nwaf@", "suspicious activity detected. access to the site is blocked"])]),
     named("netscaler", "the block page of a NetScaler application firewall", &[AnyBody(&["ns transaction id", "citrix|netscaler", "-ppe0", "-ppe1", "-ppe2", "-ppe3", "-ppe4", "-ppe5", "-ppe6", "-ppe7"]), AnyBody(&["transaction id", "blocked", "violation"])]).read(read::netscaler_transaction),
     by_server("nullddos", "made by NullDDoS (listed)", &[Starts("server", "nullddos")]),
@@ -196,6 +199,7 @@ pub(super) const MAKERS: &[Signature] = &[
     named("astra", "Astra in the site refuses (listed)", &[AnyBody(&["astrawebsecurity.freshdesk.com", "www.getastra.com/assets", "getastra.com"]), Status(&[200, 403, 406])]).in_origin(),
     named("f5_asm", "the block page of an F5 firewall in other words", &[AnyBody(&["request rejected", "support id", "the requested url was rejected"]), AnyBody(&["your support id is", "support id:"]), Bytes(4096), Title("Request Rejected")]).read(read::f5_support_id),
     // Plug-ins of WordPress and Joomla, and hosts' filters.
+    named("bad_behavior", "Bad Behavior in the site refuses (documented)", &[Body("your technical support key is:")]).in_origin(),
     named("bulletproof", "BulletProof Security in the site's WordPress refuses (listed)", &[AnyBody(&["bpsmessage", "bulletproof security"]), Body("403 forbidden")]).in_origin(),
     named("wp_cerber", "WP Cerber in the site's WordPress refuses (listed)", &[AnyBody(&["your request looks suspicious or similar to automated", "you are not allowed to proceed"]), AnyBody(&["stopped processing your request", "spam posting software", "not allowed to proceed"])]).in_origin(),
     named("ninjafirewall", "NinjaFirewall in the site's WordPress refuses (listed)", &[AnyBody(&["<title>ninjafirewall", "ninjafirewall"]), AnyBody(&["blocked and logged", "incident id", "security reasons"])]).in_origin().read(read::attack),
