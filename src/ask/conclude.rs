@@ -117,6 +117,7 @@ impl<'a> Round<'a> {
                     party,
                     cell: id,
                     class,
+                    hidden: judged.verdict.is_own_limit(),
                 },
             );
         }

@@ -534,6 +534,8 @@ macro_rules! conditions {
             "namespaces" namespaces: Pairs<String>,
             /// The run took no longer.
             "latency" latency: Span<1, { 5 * MINUTE }>,
+            /// The answer is no older: no copy that a cache has kept for longer.
+            "fresh" fresh: Span<{ SECOND }, { 30 * DAY }>,
             /// The certificate stays valid for so many days.
             "certificate_days" certificate_days: Whole<1, 3650>,
             /// The answer came over this HTTP version.

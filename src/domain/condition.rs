@@ -27,6 +27,8 @@ pub enum Condition {
     Xml(XPath),
     /// The whole run took no longer.
     Latency(Duration),
+    /// The answer is no older than this: no copy that a cache has kept for longer.
+    Fresh(Duration),
     /// The leaf certificate stays valid for at least this many days.
     CertificateDays(u32),
     /// The answer came over this HTTP version.

@@ -211,6 +211,14 @@ pub struct Verdict {
         skip_serializing_if = "Option::is_none"
     )]
     pub retry_after: Option<Duration>,
+    /// How long a cache has kept the copy that it sent in place of a fresh answer.
+    #[serde(
+        rename = "kept_ns",
+        default,
+        with = "nanos_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub kept: Option<Duration>,
 }
 
 impl Verdict {
@@ -230,6 +238,7 @@ impl Verdict {
             hints: Vec::new(),
             pop: None,
             retry_after: None,
+            kept: None,
         }
     }
 
@@ -244,6 +253,12 @@ impl Verdict {
             _ if self.maker == Maker::OurSide => Kind::LocalError,
             kind => kind,
         }
+    }
+
+    /// Whether a limit of edgewatch hides what was answered; the request itself came through.
+    #[must_use]
+    pub fn is_own_limit(&self) -> bool {
+        self.maker == Maker::OurSide && matches!(self.kind, Kind::Unexpected | Kind::TlsError)
     }
 
     #[must_use]

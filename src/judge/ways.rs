@@ -43,6 +43,8 @@ pub struct Trace {
     /// The number of its cell.
     pub cell: usize,
     pub class: Class,
+    /// Somebody answered, and what of the answer can't be read is our own doing.
+    pub hidden: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -113,6 +115,7 @@ impl Way {
             party,
             cell,
             class,
+            hidden,
         } = *trace;
         if class == Class::LocalError {
             self.stopped.insert(cell);
@@ -124,7 +127,7 @@ impl Way {
             self.stops = None;
         }
         let known = self.parties.entry(party).or_default();
-        if came_through(class) {
+        if hidden || came_through(class) {
             (known.failing_since, known.through_at) = (None, known.through_at.max(Some(at)));
             self.through_at = self.through_at.max(Some(at));
             if let Some(dark) = self.dark.take_if(|dark| dark.odds.since <= at)
@@ -320,5 +323,38 @@ impl Odds {
     fn certain(&self) -> bool {
         let least = SPAN_SHARE * Class::LocalError.tier().span_s();
         self.log >= CONFIRM_ODDS.ln() && self.span().as_secs_f64() >= least
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_limit_of_ours_hides_came_through() {
+        let egress = EgressName::from("e1");
+        let dark = |hidden: bool| {
+            let asked = [(&egress, 0, false), (&egress, 1, false)];
+            let mut ways = Ways::new(asked.into_iter());
+            let start: Timestamp = "2026-03-01T02:00:00Z".parse().unwrap();
+            for second in 0..20 {
+                let at = start + SignedDuration::from_secs(second * 30);
+                let trace = |party, class, hidden| Trace {
+                    at,
+                    party,
+                    cell: party,
+                    class,
+                    hidden,
+                };
+                ways.note(&egress, &trace(0, Class::LocalError, hidden));
+                ways.note(&egress, &trace(1, Class::Timeout, false));
+            }
+            ways.is_dark(&egress)
+        };
+        assert!(dark(false));
+        assert!(
+            !dark(true),
+            "a partner that fails beside it would not be told"
+        );
     }
 }

@@ -20,7 +20,7 @@ use crate::domain::mute::Silence;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::surroundings::Memory;
-use crate::domain::verdict::Kind;
+use crate::domain::verdict::{Kind, Verdict};
 use crate::incident::case::Case;
 use crate::incident::ours::Ours;
 use crate::incident::partner::{self, Partner};
@@ -241,6 +241,9 @@ impl Monitor {
         };
         // A clock that is ahead must not make later runs look old; runs may come late or twice.
         let at = observation.started_at.min(now);
+        if self.is_known_copy(id, at, &judged.verdict) {
+            return;
+        }
         let Some(before) = self.ground.board.note(id, at, kind, now) else {
             return;
         };
@@ -272,6 +275,7 @@ impl Monitor {
             party: cell.party,
             cell: id,
             class: Class::of(kind),
+            hidden: judged.verdict.is_own_limit(),
         };
         self.ground.ways.note(&cell.key.egress, &trace);
         if failed || self.ours.alive() {
@@ -296,6 +300,23 @@ impl Monitor {
                 });
             }
         }
+    }
+
+    /// Whether a cache's copy was made before the cell's last run, and so tells nothing new of the application.
+    ///
+    /// It neither confirms a fault nor ends one. That the edge lets the client through it does tell.
+    fn is_known_copy(&self, id: usize, at: Timestamp, verdict: &Verdict) -> bool {
+        let of_application = |kind: Kind| {
+            matches!(
+                kind,
+                Kind::OriginDenied | Kind::OriginError | Kind::SoftBlock | Kind::Unexpected
+            )
+        };
+        let (Some(kept), Some(last)) = (verdict.kept, self.ground.board.cells[id].last) else {
+            return false;
+        };
+        let made_at = at.checked_sub(kept).unwrap_or(at);
+        (of_application(verdict.kind) || of_application(last.kind)) && made_at <= last.at
     }
 
     /// Lets one partner act.

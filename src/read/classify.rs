@@ -124,6 +124,7 @@ fn with_answer(
         None => judged(probe, &facts, &page, observation, failures),
     });
     moment::doubt(&mut verdict, &page, observation);
+    verdict.kept = moment::copy(&page).filter(|_| !asks_for_age(probe));
     fronted(&page, verdict, now)
 }
 
@@ -144,13 +145,17 @@ fn judged(
     failures: Vec<String>,
 ) -> Verdict {
     let mut verdict = behind_the_edge(page);
-    let is_refusal = verdict.kind == Kind::SoftBlock;
+    // A gate, or a limit that the answer's own data speaks of.
+    let is_refusal =
+        verdict.kind == Kind::SoftBlock || verdict.kind == Kind::RateLimited && page.status() < 400;
     if shows_origin(probe, facts) {
         verdict.maker = Maker::Origin;
         verdict.evidence.push(Evidence::new(
             Strength::Proof,
             "the mark of the partner's application is there",
         ));
+    } else if !probe.origin.0.is_empty() && verdict.kind != Kind::Pass {
+        missing_origin(&mut verdict);
     }
     // Who watches for a verdict and asks for nothing else wants to know what else came.
     let watches = probe.expect.verdict.is_some() && probe.expect.conditions.0.is_empty();
@@ -176,7 +181,7 @@ fn judged(
     if verdict.kind == Kind::Pass && !failures.is_empty() {
         verdict = unexpected(page, observation, verdict.maker);
         if verdict.kind == Kind::Unexpected {
-            ours::say(&mut verdict, probe, facts, observation, page.answer);
+            ours::say(&mut verdict, probe, facts, page.answer);
         }
     }
     for failure in failures {
@@ -184,8 +189,15 @@ fn judged(
             .evidence
             .push(Evidence::new(Strength::Strong, failure));
     }
-    if let Some(told) = unfollowed::told(probe, page, observation) {
-        verdict.evidence.push(Evidence::new(Strength::Strong, told));
+    if let Some(told) = unfollowed::told(probe, observation, page.answer) {
+        let strength = if verdict.kind == Kind::Unexpected {
+            // What is there nobody has seen.
+            verdict.maker = Maker::Unknown;
+            Strength::Proof
+        } else {
+            Strength::Strong
+        };
+        verdict.evidence.push(Evidence::new(strength, told));
     }
     if let Some(failure) = &observation.failure {
         verdict
@@ -193,6 +205,21 @@ fn judged(
             .push(Evidence::new(Strength::Strong, failure.message.as_str()));
     }
     verdict
+}
+
+/// The operator said how an answer of the application is known, and this one has no such mark.
+fn missing_origin(verdict: &mut Verdict) {
+    let proven = verdict
+        .evidence
+        .iter()
+        .any(|sign| sign.strength == Strength::Proof);
+    if verdict.maker == Maker::Origin && !proven {
+        verdict.maker = Maker::Unknown;
+    }
+    verdict.evidence.push(Evidence::new(
+        Strength::Strong,
+        "the mark that `origin:` asks for is missing: what answered may stand before the application",
+    ));
 }
 
 /// Answered, but not as asked; a page that wants a password in place of what was asked is a gate.
@@ -243,6 +270,12 @@ fn failures(probe: &Probe, facts: &Facts<'_>) -> Vec<String> {
 /// Whether what `expect` asks for includes content, so that holding means the content is right.
 fn content_holds(probe: &Probe) -> bool {
     probe.expect.conditions.0.iter().any(is_content)
+}
+
+/// Whether the operator says how old a copy may be, so that an older one is a fault of its own.
+fn asks_for_age(probe: &Probe) -> bool {
+    let asks = |condition: &Condition| matches!(condition, Condition::Fresh(_));
+    probe.expect.conditions.0.iter().any(asks)
 }
 
 /// Whether the partner's application shows its mark.
@@ -436,7 +469,7 @@ fn hints(rule: Rule) -> Vec<Factor> {
 /// Adds what every answer of a fronted site shows: the front, its id, its place, and how long to wait.
 fn fronted(page: &Page<'_>, mut verdict: Verdict, now: Option<Timestamp>) -> Verdict {
     verdict.pop = origin::place(page);
-    verdict.retry_after = retry_after(page, now);
+    verdict.retry_after = retry_after(page, now).or(verdict.retry_after);
     verdict.evidence.extend(moment::told_copy(page));
     if verdict.maker == Maker::OurSide {
         return verdict;
@@ -537,4 +570,4 @@ fn is_invisible(c: char) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

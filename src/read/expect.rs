@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::content;
+use super::moment;
 use crate::domain::condition::{Compare, Condition, Conditions, status_words};
 use crate::domain::observation::{HttpVersion, Observation};
 use crate::lang::{jsonpath, xpath};
@@ -132,6 +133,7 @@ impl<'a> Facts<'a> {
                     Condition::Json { path, compare } => self.json(path, compare),
                     Condition::Xml(expression) => self.xml(expression),
                     Condition::Http(wanted) => http(answer.http, *wanted),
+                    Condition::Fresh(most) => moment::too_old(answer, *most),
                     Condition::Latency(_) | Condition::CertificateDays(_) => None,
                 }
             }

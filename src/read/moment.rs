@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::signatures::{origin, page::Page};
-use crate::domain::observation::Observation;
+use crate::domain::observation::{Answer, Observation};
 use crate::domain::verdict::{Evidence, Kind, Rule, Strength, Verdict};
 
 /// A younger copy is as good as a fresh answer.
@@ -27,6 +27,18 @@ pub(super) fn copy(page: &Page<'_>) -> Option<Duration> {
         .iter()
         .any(|name| page.header_has(name, "miss"));
     (age >= COPY_MIN && (says_hit || !says_miss)).then_some(age)
+}
+
+/// Why an answer is older than was asked for; what says no age is fresh.
+pub(super) fn too_old(answer: &Answer, most: Duration) -> Option<String> {
+    let age = Duration::from_secs(answer.header("age")?.trim().parse().ok()?);
+    (age > most).then(|| {
+        format!(
+            "a copy kept {}, expected one no older than {}; a purge of the cache renews it",
+            span(age),
+            span(most)
+        )
+    })
 }
 
 /// Says of a copy how old it is and where it is kept.

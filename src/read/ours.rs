@@ -1,27 +1,16 @@
 //! What edgewatch's own limits and choices leave open, with the key that lifts them.
 //!
-//! A body of which only the start was kept, a redirect that is not followed and a coding that can't be undone
-//! look like a wrong answer of the partner, so each says whose choice it is and what would tell more.
-
-use url::Url;
+//! A body of which only the start was kept and a coding that can't be undone look like a wrong answer of the
+//! partner, so each says whose choice it is and what would tell more.
 
 use super::expect::Facts;
 use crate::domain::condition::Condition;
-use crate::domain::observation::{Answer, FailureKind, Observation};
-use crate::domain::probe::{Probe, Redirects};
+use crate::domain::observation::{Answer, FailureKind};
+use crate::domain::probe::Probe;
 use crate::domain::verdict::{Evidence, Maker, Strength, Verdict, WhoActs};
 
-/// Characters of an address that is quoted.
-const ADDRESS_CHARS_MAX: usize = 120;
-
 /// Adds to an answer that is not as asked what of it may be our own doing.
-pub(super) fn say(
-    verdict: &mut Verdict,
-    probe: &Probe,
-    facts: &Facts<'_>,
-    observation: &Observation,
-    answer: &Answer,
-) {
+pub(super) fn say(verdict: &mut Verdict, probe: &Probe, facts: &Facts<'_>, answer: &Answer) {
     let conditions = &probe.expect.conditions.0;
     let (content, others): (Vec<&Condition>, Vec<&Condition>) = conditions
         .iter()
@@ -45,10 +34,6 @@ pub(super) fn say(
         // What takes too much to read may be anything, and nobody's doing.
         verdict.maker = Maker::Unknown;
         verdict.code = Some(FailureKind::Limit.as_str().to_owned());
-    }
-    if let Some(said) = unfollowed(probe, observation, answer) {
-        verdict.maker = Maker::Unknown;
-        verdict.evidence.push(Evidence::new(Strength::Proof, said));
     }
 }
 
@@ -78,79 +63,6 @@ fn coded(answer: &Answer) -> Option<String> {
         "the body could not be decoded ({error}), so it was looked at as it came; without an `Accept-Encoding` \
          header of ours it may come plain"
     ))
-}
-
-/// Why a redirect was not followed, and whereto it leads; queries are left out, as they hold session ids.
-fn unfollowed(probe: &Probe, observation: &Observation, answer: &Answer) -> Option<String> {
-    if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    let location = answer.header("location")?;
-    let too_many = observation
-        .failure
-        .as_ref()
-        .is_some_and(|failure| failure.kind == FailureKind::Redirects);
-    if too_many {
-        let cookies: Vec<&str> = answer
-            .header_all("set-cookie")
-            .filter_map(|cookie| Some(cookie.split_once('=')?.0.trim()))
-            .collect();
-        return (!cookies.is_empty()).then(|| {
-            format!(
-                "our choice: edgewatch keeps no cookies between redirects, and this one sets {}; a client that \
-                 sends it back may get through, as one under `command:` or a `Cookie` header would tell",
-                cookies.join(", ")
-            )
-        });
-    }
-    let from = observation
-        .hops
-        .last()
-        .and_then(|hop| probe.url.join(&hop.url).ok()?.join(&hop.location).ok())
-        .unwrap_or_else(|| probe.url.clone());
-    let Ok(to) = from.join(location) else {
-        return Some(format!(
-            "the redirect is not followed: {:?} is no address",
-            shown(location)
-        ));
-    };
-    let whereto = address(&to);
-    Some(match probe.redirects {
-        Redirects::No => {
-            format!(
-                "our choice: redirects are not followed (`redirects: no`); this one leads to {whereto}"
-            )
-        }
-        _ if from.scheme() == "https" && to.scheme() == "http" => format!(
-            "our choice: a redirect from https to http is never followed; this one leads to {whereto}"
-        ),
-        Redirects::SameHost(_)
-            if from.host() != to.host()
-                || from.port_or_known_default() != to.port_or_known_default() =>
-        {
-            format!(
-                "our choice: this redirect leads to another host, {whereto}, and is not followed (`redirects: \
-             same_host`); `redirects: any` would tell what is there"
-            )
-        }
-        _ => format!("the redirect to {whereto} is not followed"),
-    })
-}
-
-/// An address without query, name and password.
-fn address(url: &Url) -> String {
-    let mut plain = url.clone();
-    plain.set_query(None);
-    plain.set_fragment(None);
-    // Both can fail only for URLs without a host.
-    let _ = plain.set_username("");
-    let _ = plain.set_password(None);
-    shown(plain.as_str())
-}
-
-fn shown(text: &str) -> String {
-    let text = text.split(['?', '#']).next().unwrap_or_default();
-    text.chars().take(ADDRESS_CHARS_MAX).collect()
 }
 
 fn size(bytes: usize) -> String {

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::patience;
 use super::signatures::page::{Form, Page};
 use super::signatures::{generic, origin};
 use crate::domain::verdict::{Evidence, Kind, Maker, Rule, Strength, Verdict, WhoActs};
@@ -18,10 +19,17 @@ const REASON_BODY_BYTES_MAX: usize = 16 * 1024;
 /// The verdict by the status, with what the body's words add to it.
 pub(crate) fn verdict(page: &Page<'_>, maker: Maker) -> Verdict {
     let status = page.status();
-    if let Some(sign) = limited(page) {
+    let locked = patience::locked(page);
+    let until = locked.as_ref().map(|(_, wait)| *wait);
+    let sign = locked.map(|(words, _)| Evidence {
+        strength: Strength::Strong,
+        text: format!("a lock that says when it ends, with status {status}: {words}"),
+    });
+    if let Some(sign) = sign.or_else(|| limited(page)) {
         let mut verdict = Verdict::new(Kind::RateLimited, maker);
         verdict.rule = Rule::RateLimit;
         verdict.who_acts = WhoActs::NobodyWait;
+        verdict.retry_after = until;
         verdict.evidence.push(sign);
         return verdict;
     }

@@ -1,74 +1,96 @@
 //! Says of a redirect that was not followed where it leads and whose rule kept it back: ours.
+//!
+//! It looks like a wrong answer of the partner and may be none, so it says what would tell more. Queries are
+//! left out, as they hold session ids.
 
 use url::Url;
 
-use super::signatures::page::Page;
-use crate::domain::observation::{FailureKind, Observation};
+use crate::domain::observation::{Answer, FailureKind, Observation};
 use crate::domain::probe::{Probe, Redirects};
 
 /// Characters of an address that are shown.
 const SHOWN_CHARS_MAX: usize = 120;
 
 /// The sentence about the redirect that ended the run; `None` when it ended with something else.
-pub(super) fn told(probe: &Probe, page: &Page<'_>, observation: &Observation) -> Option<String> {
-    if !matches!(page.status(), 301 | 302 | 303 | 307 | 308) {
+pub(super) fn told(probe: &Probe, observation: &Observation, answer: &Answer) -> Option<String> {
+    if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
         return None;
     }
-    let Some(location) = page.header("location") else {
+    let Some(location) = answer.header("location") else {
         return Some("a redirect without a Location, which leads nowhere".to_owned());
     };
-    let circles = observation
+    let too_many = observation
         .failure
         .as_ref()
         .is_some_and(|failure| failure.kind == FailureKind::Redirects);
-    if circles {
-        return page.header("set-cookie").map(|_| {
-            "the redirect sets a cookie and leads on; edgewatch keeps no cookies between hops, so one that waits for its cookie never ends here".to_owned()
-        });
+    if too_many {
+        return with_cookies(answer);
     }
     let from = observation
         .hops
         .last()
-        .and_then(|hop| Url::parse(&hop.url).ok()?.join(&hop.location).ok())
+        .and_then(|hop| probe.url.join(&hop.url).ok()?.join(&hop.location).ok())
         .unwrap_or_else(|| probe.url.clone());
     let Ok(to) = from.join(location.trim()) else {
         return Some(format!(
-            "redirected to {}, which is no address",
-            cut(location)
+            "the redirect is not followed: {:?} is no address",
+            shown(location)
         ));
     };
-    let why = match probe.redirects {
-        Redirects::No => "`redirects:` of the probe says so".to_owned(),
-        _ if from.scheme() == "https" && to.scheme() == "http" => {
-            "edgewatch never goes from https to http".to_owned()
+    let whereto = address(&to);
+    let elsewhere =
+        from.host() != to.host() || from.port_or_known_default() != to.port_or_known_default();
+    Some(match probe.redirects {
+        Redirects::No => format!(
+            "our choice: redirects are not followed (`redirects: no`); this one leads to {whereto}"
+        ),
+        _ if from.scheme() == "https" && to.scheme() == "http" => format!(
+            "our choice: a redirect from https to http is never followed; this one leads to {whereto}"
+        ),
+        _ if !matches!(to.scheme(), "http" | "https") => {
+            format!(
+                "the redirect to {whereto} is not followed: {} is not HTTP",
+                to.scheme()
+            )
         }
-        _ if !matches!(to.scheme(), "http" | "https") => format!("{} is not HTTP", to.scheme()),
-        Redirects::SameHost(_)
-            if from.host() != to.host()
-                || from.port_or_known_default() != to.port_or_known_default() =>
-        {
-            "it leads to another host or port, and `redirects:` of the probe allows only its own"
-                .to_owned()
-        }
-        _ => "a body goes to no other host".to_owned(),
-    };
-    Some(format!("redirected to {}, not followed: {why}", shown(&to)))
+        Redirects::SameHost(_) if elsewhere => format!(
+            "our choice: this redirect leads to another host, {whereto}, and is not followed (`redirects: \
+             same_host`); `redirects: any` would tell what is there"
+        ),
+        _ if probe.body.is_some() => format!(
+            "our choice: a body goes to no other address, so the redirect to {whereto} is not followed"
+        ),
+        _ => format!("the redirect to {whereto} is not followed"),
+    })
 }
 
-/// An address without user, password, query and fragment.
-fn shown(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    let port = url
-        .port()
-        .map_or_else(String::new, |port| format!(":{port}"));
-    cut(&format!("{}://{host}{port}{}", url.scheme(), url.path()))
+/// A redirect that sets a cookie may wait for it.
+fn with_cookies(answer: &Answer) -> Option<String> {
+    let cookies: Vec<&str> = answer
+        .header_all("set-cookie")
+        .filter_map(|cookie| Some(cookie.split_once('=')?.0.trim()))
+        .collect();
+    (!cookies.is_empty()).then(|| {
+        format!(
+            "our choice: edgewatch keeps no cookies between redirects, and this one sets {}; a client that \
+             sends it back may get through, as one under `command:` or a `Cookie` header would tell",
+            cookies.join(", ")
+        )
+    })
 }
 
-fn cut(text: &str) -> String {
-    text.split(['?', '#'])
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(SHOWN_CHARS_MAX)
-        .collect()
+/// An address without query, name and password.
+fn address(url: &Url) -> String {
+    let mut plain = url.clone();
+    plain.set_query(None);
+    plain.set_fragment(None);
+    // Both can fail only for URLs without a host.
+    let _ = plain.set_username("");
+    let _ = plain.set_password(None);
+    shown(plain.as_str())
+}
+
+fn shown(text: &str) -> String {
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    text.chars().take(SHOWN_CHARS_MAX).collect()
 }

@@ -382,6 +382,7 @@ fn any_verdict() -> BoxedStrategy<Verdict> {
                     .into_iter()
                     .map(|(strength, text)| Evidence { strength, text })
                     .collect(),
+                kept: wait.map(Duration::from_nanos),
                 hints,
                 pop,
                 retry_after: wait.map(Duration::from_nanos),

@@ -29,6 +29,7 @@ macro_rules! common {
                 value: l.value.0,
                 place: l.place,
             }),
+            fresh: raw.fresh.map(|f| f.value.0),
             certificate_days: raw.certificate_days,
             http: raw.http.map(|h| h.value),
         }
@@ -47,6 +48,7 @@ struct Common {
     xpath: Option<At<Many<String>>>,
     namespaces: Vec<(At<String>, At<String>)>,
     latency: Option<At<std::time::Duration>>,
+    fresh: Option<std::time::Duration>,
     certificate_days: Option<At<Whole<1, 3650>>>,
     http: Option<Word<crate::domain::observation::HttpVersion>>,
 }
@@ -157,6 +159,7 @@ fn read(raw: Common, desk: &mut Desk<'_>) -> Conditions {
         }
     }
     all.extend(raw.latency.map(|l| Condition::Latency(l.value)));
+    all.extend(raw.fresh.map(Condition::Fresh));
     all.extend(
         raw.certificate_days
             .map(|d| Condition::CertificateDays(d.value.0 as u32)),

@@ -12,7 +12,7 @@ use crate::domain::cell::{CellKey, Credential};
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::Happening;
 use crate::domain::notification::Reason;
-use crate::domain::observation::Purpose;
+use crate::domain::observation::{Answer, Purpose};
 use crate::domain::verdict::Factor;
 use play::{Play, Setup, kind_at, route};
 
@@ -943,4 +943,59 @@ fn another_answer_is_told_once_it_is_sure() {
         kind_at(t >= 400 && client(cell, "java-8"), kind, cell)
     });
     assert_eq!(play.reasons("engineers"), "opened", "{:#?}", play.lines);
+}
+
+/// An answer of a cache, which has kept it since `second`.
+fn copy_of(second: i64, now: i64) -> Answer {
+    let age = (now - second).to_string();
+    Answer {
+        http: crate::domain::observation::HttpVersion::H1_1,
+        status: 200,
+        headers: vec![("age".to_owned(), age)],
+        body: crate::domain::observation::Body::default(),
+    }
+}
+
+#[test]
+fn a_copy_from_before_the_last_run_neither_confirms_nor_ends() {
+    let partner = |cell: &CellKey| cell.probe.as_str() != "internet";
+    let mut play = Play::new(gmc());
+    play.run(400, |_, _| Kind::Pass);
+    // The copy of a fault that was over long ago.
+    play.run_with(2000, |cell, t| match partner(cell) {
+        true => (Kind::OriginError, Some(copy_of(100, t))),
+        false => (Kind::Pass, None),
+    });
+    assert_eq!(play.reasons("engineers"), "", "{:#?}", play.lines);
+    // A fault now, and then the copy of a good answer from before it.
+    play.run(3000, |cell, _| kind_at(true, Kind::OriginError, cell));
+    assert_eq!(play.reasons("engineers"), "opened", "{:#?}", play.lines);
+    play.run_with(5000, |cell, t| {
+        (Kind::Pass, partner(cell).then(|| copy_of(100, t)))
+    });
+    assert_eq!(play.reasons("engineers"), "opened", "{:#?}", play.lines);
+    play.run(6000, |_, _| Kind::Pass);
+    assert_eq!(
+        play.reasons("engineers"),
+        "opened resolved",
+        "{:#?}",
+        play.lines
+    );
+}
+
+#[test]
+fn a_copy_shows_that_the_edge_lets_through() {
+    let partner = |cell: &CellKey| cell.probe.as_str() != "internet";
+    let mut play = Play::new(gmc());
+    play.run(400, |_, _| Kind::Pass);
+    play.run(1000, |cell, _| kind_at(true, Kind::EdgeBlock, cell));
+    play.run_with(3000, |cell, t| {
+        (Kind::Pass, partner(cell).then(|| copy_of(100, t)))
+    });
+    assert_eq!(
+        play.reasons("engineers"),
+        "opened resolved",
+        "{:#?}",
+        play.lines
+    );
 }

@@ -51,7 +51,7 @@ fn expecting(conditions: Vec<Condition>) -> Probe {
     probe
 }
 
-fn seen(answer: Option<Answer>, failure: Option<Failure>) -> Observation {
+pub(crate) fn seen(answer: Option<Answer>, failure: Option<Failure>) -> Observation {
     let at: Timestamp = "2021-03-01T09:00:00Z".parse().unwrap();
     Observation {
         cell: CellKey {

@@ -269,11 +269,8 @@ impl Story<'_> {
 
     /// Whether it is a limit of edgewatch, and requests do leave.
     pub(super) fn own_limit(&self) -> bool {
-        let verdict = self.specimen.map(|specimen| &specimen.verdict);
-        verdict.is_some_and(|verdict| {
-            verdict.maker == Maker::OurSide
-                && matches!(verdict.kind, Kind::Unexpected | Kind::TlsError)
-        })
+        self.specimen
+            .is_some_and(|specimen| specimen.verdict.is_own_limit())
     }
 
     /// We are the cause: said of edgewatch, and of nobody else.

@@ -345,6 +345,11 @@ impl Play {
         answer: Option<Answer>,
     ) {
         let now = at(self.second);
+        let mut verdict = verdict(kind);
+        let age = answer
+            .as_ref()
+            .and_then(|answer| answer.header("age")?.parse().ok());
+        verdict.kept = age.map(Duration::from_secs);
         let observation = Observation {
             cell: cell.clone(),
             purpose,
@@ -360,7 +365,7 @@ impl Play {
         };
         let judged = Judged {
             observation,
-            verdict: verdict(kind),
+            verdict,
         };
         let effects = self
             .monitor
