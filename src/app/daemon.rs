@@ -133,6 +133,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         work: Work {
             plan,
             prober,
+            usuals: Arc::default(),
             store: store.clone(),
             keeper,
             listener: options.listener,
@@ -224,6 +225,8 @@ struct Loop {
 struct Work {
     plan: Arc<Plan>,
     prober: Arc<Prober>,
+    /// What answers that pass look like.
+    usuals: Arc<round::Usuals>,
     store: Store,
     keeper: Keeper,
     listener: Option<Listener>,
@@ -275,9 +278,11 @@ impl Hands for Work {
             tracing::debug!(cell = %start.cell, purpose = start.purpose.as_str(), "extra run: {}", start.why);
         }
         let (plan, prober) = (self.plan.clone(), self.prober.clone());
+        let usuals = self.usuals.clone();
         let number = start.run;
         let stop = self.runs.spawn(async move {
-            let run = round::run(&plan, &prober, &start.cell, start.purpose, start.due_at);
+            let (cell, purpose) = (&start.cell, start.purpose);
+            let run = round::run(&plan, &prober, &usuals, cell, purpose, start.due_at);
             let judged = AssertUnwindSafe(run).catch_unwind().await.ok();
             if judged.is_none() {
                 let cell = &start.cell;

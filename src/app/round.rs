@@ -3,8 +3,8 @@
 //! Hosts are asked side by side; the cells of one host start one after the other with the plan's gap
 //! and within its budget, as the daemon's do, so that asking by hand can't look like an attack.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::domain::cell::CellKey;
+use crate::domain::cell::{CellKey, ProbeName};
 use crate::domain::observation::{Observation, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::verdict::{Kind, Maker, Verdict};
@@ -21,6 +21,7 @@ use crate::machine::Judged;
 use crate::machine::politeness::Pace;
 use crate::probe::Prober;
 use crate::read::classify;
+use crate::read::likeness::Usual;
 
 /// Runs `cells` once each and reports each through `seen` as it ends; returns them in the order given.
 ///
@@ -32,6 +33,7 @@ pub async fn round(
     mut seen: impl FnMut(&Judged),
 ) -> Result<Vec<Judged>, String> {
     let prober = Arc::new(Prober::new(&plan)?);
+    let usuals = Arc::new(Usuals::default());
     let room = Arc::new(Semaphore::new(plan.runs_in_flight_max.max(1)));
     let (done, mut results) = mpsc::channel(64);
 
@@ -47,7 +49,7 @@ pub async fn round(
     let mut hosts = JoinSet::new();
     for cells in by_host.into_values() {
         let (plan, prober, room, done) = (plan.clone(), prober.clone(), room.clone(), done.clone());
-        hosts.spawn(one_host(plan, prober, room, done, cells));
+        hosts.spawn(one_host(plan, prober, usuals.clone(), room, done, cells));
     }
     drop(done);
 
@@ -59,9 +61,29 @@ pub async fn round(
     Ok(judged.into_iter().flatten().collect())
 }
 
+/// What the passing answers of each probe share, since the start.
+#[derive(Debug, Default)]
+pub struct Usuals(Mutex<HashMap<ProbeName, Usual>>);
+
+impl Usuals {
+    /// Compares one answer with those that passed before, or lets it teach.
+    fn compare(&self, judged: &mut Judged) {
+        // Whoever panicked here left whole values behind.
+        let mut usuals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let probe = &judged.observation.cell.probe;
+        if judged.verdict.passed() {
+            let usual = usuals.entry(probe.clone()).or_default();
+            usual.learn(&judged.observation, &judged.verdict);
+        } else if let Some(usual) = usuals.get(probe) {
+            usual.weigh(&judged.observation, &mut judged.verdict);
+        }
+    }
+}
+
 async fn one_host(
     plan: Arc<Plan>,
     prober: Arc<Prober>,
+    usuals: Arc<Usuals>,
     room: Arc<Semaphore>,
     done: mpsc::Sender<(usize, Judged)>,
     cells: Vec<(usize, CellKey)>,
@@ -77,9 +99,10 @@ async fn one_host(
             return;
         };
         let (plan, prober, done) = (plan.clone(), prober.clone(), done.clone());
+        let usuals = usuals.clone();
         runs.spawn(async move {
             let due = clock::now();
-            let judged = run(&plan, &prober, &cell, Purpose::Asked, due).await;
+            let judged = run(&plan, &prober, &usuals, &cell, Purpose::Asked, due).await;
             drop(permit);
             // The receiver is gone only when nobody wants the round any more.
             let _ = done.send((index, judged)).await;
@@ -108,6 +131,19 @@ static READING: Semaphore = Semaphore::const_new(2);
 /// An answer that may take long to read is read on a thread of its own, so that no partner holds up the runs of
 /// another. Reading can't be stopped, so it is bounded by itself; once there is a verdict, nothing is left running.
 pub async fn run(
+    plan: &Arc<Plan>,
+    prober: &Prober,
+    usuals: &Usuals,
+    cell: &CellKey,
+    purpose: Purpose,
+    due_at: jiff::Timestamp,
+) -> Judged {
+    let mut judged = judge(plan, prober, cell, purpose, due_at).await;
+    usuals.compare(&mut judged);
+    judged
+}
+
+async fn judge(
     plan: &Arc<Plan>,
     prober: &Prober,
     cell: &CellKey,

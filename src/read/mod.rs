@@ -6,6 +6,8 @@ pub mod classify;
 mod content;
 // Holds an observation against `expect`, `origin`, `meanings` and own signatures.
 pub mod expect;
+// What a probe's passing answers share, and how a failing one compares.
+pub mod likeness;
 // When an answer is of: copies from caches, and clocks that contradict the words.
 mod moment;
 // Which point of presence of a CDN answered.

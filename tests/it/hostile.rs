@@ -27,7 +27,15 @@ async fn read(reply: Reply, expected: Condition) -> (Verdict, Duration, Duration
     let cell = plan.cells().next().unwrap().1;
     let due = "2021-02-28T02:14:00Z".parse().unwrap();
     let began = Instant::now();
-    let mut run = Box::pin(round::run(&plan, &prober, &cell, Purpose::Schedule, due));
+    let usuals = round::Usuals::default();
+    let mut run = Box::pin(round::run(
+        &plan,
+        &prober,
+        &usuals,
+        &cell,
+        Purpose::Schedule,
+        due,
+    ));
     let mut tick = tokio::time::interval(Duration::from_millis(5));
     let (mut before, mut late) = (Instant::now(), Duration::ZERO);
     let judged = loop {
