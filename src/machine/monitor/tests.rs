@@ -962,9 +962,12 @@ fn a_copy_from_before_the_last_run_neither_confirms_nor_ends() {
     let mut play = Play::new(gmc());
     play.run(400, |_, _| Kind::Pass);
     // The copy of a fault that was over long ago.
-    play.run_with(2000, |cell, t| match partner(cell) {
-        true => (Kind::OriginError, Some(copy_of(100, t))),
-        false => (Kind::Pass, None),
+    play.run_with(2000, |cell, t| {
+        if partner(cell) {
+            (Kind::OriginError, Some(copy_of(100, t)))
+        } else {
+            (Kind::Pass, None)
+        }
     });
     assert_eq!(play.reasons("engineers"), "", "{:#?}", play.lines);
     // A fault now, and then the copy of a good answer from before it.
