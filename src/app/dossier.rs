@@ -38,7 +38,6 @@ pub fn gather<'a>(
     let seen = look_back(store, &incident, now)?;
     let view = View {
         min_confidence: 0.0,
-        removed: false,
         next_update_at: None,
     };
     Ok(Some(Dossier {

@@ -62,7 +62,6 @@ pub fn conclude(plan: &Arc<Plan>, judged: &[Judged], now: Timestamp) -> Conclusi
     }
     let view = View {
         min_confidence: 0.0,
-        removed: false,
         next_update_at: None,
     };
     let briefings: Vec<Briefing> = incidents
@@ -149,6 +148,7 @@ impl<'a> Round<'a> {
                 let cell = &self.board.cells[id];
                 let last = cell.last?;
                 Some(IncidentCell {
+                    asked: None,
                     cell: cell.key.clone(),
                     kind: last.kind,
                     failing: true,

@@ -363,7 +363,6 @@ impl Story {
         if let Some(change) = &self.last {
             let view = briefing::View {
                 min_confidence: 0.0,
-                removed: false,
                 next_update_at: None,
             };
             let briefing = briefing::write(&self.plan, &change.incident, view);

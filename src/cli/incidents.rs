@@ -103,7 +103,7 @@ fn list(
             super::print(&format!("{:#}\n", serde_json::Value::from(rows)));
         }
     }
-    Ok(if known.iter().all(|(_, briefing)| briefing.resolved) {
+    Ok(if known.iter().all(|(_, briefing)| !briefing.is_open()) {
         exit::OK
     } else {
         exit::problem()
@@ -136,10 +136,10 @@ fn show(
             incidents::json(&told.incident, &briefing, &told.timeline)
         )),
     }
-    Ok(if briefing.resolved {
-        exit::OK
-    } else {
-        exit::problem()
+    Ok(match briefing.state {
+        State::Open => exit::problem(),
+        State::Resolved => exit::OK,
+        State::Unwatched => exit::our_side(),
     })
 }
 
@@ -211,7 +211,6 @@ fn brief(plan: &Plan, incident: &Incident) -> Briefing {
         incident,
         View {
             min_confidence: 0.0,
-            removed: false,
             next_update_at: None,
         },
     )

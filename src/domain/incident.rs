@@ -35,6 +35,10 @@ pub struct Incident {
     pub diagnosis: Diagnosis,
     /// The cells it holds, failing or recovering.
     pub cells: Vec<IncidentCell>,
+    /// Failing cells that are not asked any more, or not as they were when they failed: of these nobody will see
+    /// that they pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<IncidentCell>,
     /// Changes of the partner's front or of our own near the onset, most telling first.
     #[serde(default)]
     pub beside: Vec<Beside>,
@@ -153,7 +157,13 @@ pub struct Standing {
 }
 
 spelled!(
-    State { Open = "open", Resolved = "resolved" }
+    State {
+        Open = "open",
+        /// All that failed passes again.
+        Resolved = "resolved",
+        /// Closed while it was last seen failing: what failed is no longer asked, or no longer as it was.
+        Unwatched = "unwatched",
+    }
 );
 
 /// What an incident is about.
@@ -198,6 +208,9 @@ pub struct IncidentCell {
     pub failing: bool,
     pub since: Timestamp,
     pub last_at: Timestamp,
+    /// What it asked when it failed, as [`super::plan::Plan::mark`] says it; `None`: not noted yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
 }
 
 /// What is kept of one run as evidence: no secrets, bounded.
@@ -258,7 +271,7 @@ spelled!(
         Muted = "muted",
         /// It falls into maintenance, or that is over.
         Maintenance = "maintenance",
-        /// Closed because the plan no longer has its probes.
+        /// Closed because what failed is no longer asked as it was.
         Removed = "removed",
     }
 );

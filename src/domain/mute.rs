@@ -172,6 +172,7 @@ mod tests {
     fn member(client: &str, kind: Kind) -> IncidentCell {
         let at = "2026-03-01T02:00:00Z".parse().unwrap();
         IncidentCell {
+            asked: None,
             cell: CellKey {
                 probe: "p".into(),
                 egress: "e".into(),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::cell::{EgressName, ReceiverName};
 use super::form::{fraction, text};
 use super::hours::Hours;
-use super::incident::{Acknowledged, Muted, Specimen};
+use super::incident::{Acknowledged, Muted, Specimen, State};
 use super::probe::{Schedule, Words};
 pub use super::reason::Reason;
 use super::secret::Secret;
@@ -39,7 +39,9 @@ pub struct Notification {
 pub struct Briefing {
     pub service: String,
     pub incident: u64,
-    pub resolved: bool,
+    /// As `resolved: true` in what former versions wrote.
+    #[serde(alias = "resolved", deserialize_with = "word_or_flag")]
+    pub state: State,
     /// The fault is on our side (controls fail), not the partner's.
     pub our_side: bool,
     /// `host` or `our network`.
@@ -63,6 +65,9 @@ pub struct Briefing {
     pub opened_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
     pub reopened: u32,
+    /// It ended as no longer watched, and is asked again as before: how it stands is not known yet.
+    #[serde(default)]
+    pub watched_again: bool,
     /// When it began to fail again; `None`: it never came back, or is over.
     pub back_since: Option<Timestamp>,
     pub failed_runs: u32,
@@ -96,7 +101,38 @@ pub struct Briefing {
     pub next_update_at: Option<Timestamp>,
 }
 
+/// A state by its name, or as the flag that it was before there were three.
+fn word_or_flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<State, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Flag(bool),
+        Word(State),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::Flag(true) => State::Resolved,
+        Either::Flag(false) => State::Open,
+        Either::Word(state) => state,
+    })
+}
+
 impl Briefing {
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// All that failed passes again; what is no longer watched is not.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.state == State::Resolved
+    }
+
+    #[must_use]
+    pub fn is_unwatched(&self) -> bool {
+        self.state == State::Unwatched
+    }
+
     /// It came back more than once.
     #[must_use]
     pub fn comes_and_goes(&self) -> bool {
@@ -118,7 +154,8 @@ pub struct Member {
     pub headline: String,
     pub our_side: bool,
     pub onset_at: Timestamp,
-    /// `None`: it goes on.
+    pub state: State,
+    /// When it ended; `None`: it goes on.
     pub resolved_at: Option<Timestamp>,
 }
 
@@ -132,7 +169,8 @@ impl Member {
             headline: briefing.headline.clone(),
             our_side: briefing.our_side,
             onset_at: briefing.onset_at,
-            resolved_at: briefing.resolved.then_some(end),
+            state: briefing.state,
+            resolved_at: (!briefing.is_open()).then_some(end),
         }
     }
 }

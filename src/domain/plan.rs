@@ -13,6 +13,7 @@ use super::condition::Conditions;
 use super::mute::Maintenance;
 use super::notification::{Receiver, Route};
 use super::probe::Probe;
+use super::renames::Renames;
 use super::secret::{Secret, Secrets};
 use super::verdict::{Kind, Maker, Rule};
 
@@ -49,6 +50,8 @@ pub struct Plan {
     pub listen: Option<Listen>,
     /// Who is told that edgewatch is alive; `None`: nobody.
     pub heartbeat: Option<Heartbeat>,
+    /// What was called otherwise before, as the file says (`was:`).
+    pub former: Renames,
 }
 
 /// Where metrics and health are served, over plain HTTP.
@@ -165,6 +168,17 @@ impl Plan {
     #[must_use]
     pub fn credential(&self, name: &CredentialName) -> Option<&Credential> {
         self.credentials.iter().find(|c| c.name == *name)
+    }
+
+    /// Whether the file still has a name that differs between two cells.
+    #[must_use]
+    pub fn has_name_of(&self, former: &CellKey, now: &CellKey) -> bool {
+        (former.probe != now.probe && self.probe(&former.probe).is_some())
+            || (former.egress != now.egress && self.egress(&former.egress).is_some())
+            || (former.client != now.client && self.client(&former.client).is_some())
+            || (former.credential != now.credential
+                && (former.credential.is_anonymous()
+                    || self.credential(&former.credential).is_some()))
     }
 
     /// Every cell that can run, in the order of the file; cells of a credential that is missing are left out.

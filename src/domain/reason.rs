@@ -10,6 +10,8 @@ spelled!(
         Changed = "changed",
         Reminder = "reminder",
         Resolved = "resolved",
+        /// It is no longer watched as it was, last seen failing: an end of which nobody knows whether it is one.
+        Unwatched = "unwatched",
         Reopened = "reopened",
         /// Somebody looks after it.
         Acknowledged = "acknowledged",
@@ -19,3 +21,11 @@ spelled!(
         Notice = "notice",
     }
 );
+
+impl Reason {
+    /// Nothing follows it but a return.
+    #[must_use]
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Resolved | Self::Unwatched)
+    }
+}

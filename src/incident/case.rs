@@ -4,6 +4,8 @@
 //! passed again and enough passes, spaced in time, stand behind each other: the same care as at the
 //! opening. A fault that comes and goes needs more passes, so that it does not open every few minutes.
 
+pub mod fit;
+
 use crate::domain::moment::later;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -109,6 +111,7 @@ impl Case {
             told: 0,
             reminded: 0,
             last_told_at: None,
+            left: Vec::new(),
             told_receivers: Vec::new(),
             telling: Telling::default(),
         };
@@ -237,6 +240,8 @@ impl Case {
         member.last_at = member.last_at.max(at);
         if failed {
             self.stale = true;
+            // It fails as it is asked now, whatever was edited.
+            self.incident.left.retain(|left| left.cell != *cell);
             self.incident.failed_runs = self.incident.failed_runs.saturating_add(1);
             self.last_failed_at = self.last_failed_at.max(at);
             self.failures = self.failures.saturating_add(1);
@@ -308,9 +313,8 @@ impl Case {
         Class::of(self.incident.kind).tier().recovery_span()
     }
 
-    /// Marks it as over.
-    pub fn resolve(&mut self, now: Timestamp) {
-        self.incident.state = State::Resolved;
+    /// Ends it: as over, unless some of what failed was last seen failing and is not asked so any more.
+    pub fn end(&mut self, now: Timestamp) {
         self.incident.resolved_at = Some(now);
         for cell in &mut self.incident.cells {
             if cell.failing {
@@ -318,21 +322,53 @@ impl Case {
                 cell.since = self.passing_since.unwrap_or(now);
             }
         }
+        if self.incident.left.is_empty() {
+            self.incident.state = State::Resolved;
+            return;
+        }
+        self.incident.state = State::Unwatched;
+        for left in self.incident.left.clone() {
+            self.incident
+                .cells
+                .retain(|member| member.cell != left.cell);
+            self.incident.cells.push(left);
+        }
+        self.places = places(&self.incident);
+        self.retell();
     }
 
-    /// Lets cells go that are no longer configured; how many went.
-    pub fn retain(&mut self, keep: impl Fn(&CellKey) -> bool) -> usize {
-        let before = self.incident.cells.len();
+    /// Lets cells go that are another incident's.
+    pub fn retain(&mut self, keep: impl Fn(&CellKey) -> bool) {
         self.incident.cells.retain(|member| keep(&member.cell));
         self.members.retain(|cell, _| keep(cell));
         self.incident.diagnosis.failing.retain(&keep);
         self.incident.diagnosis.passing.retain(&keep);
-        let gone = before - self.incident.cells.len();
-        if gone > 0 && self.failing().next().is_some() {
-            self.places = places(&self.incident);
-            self.retell();
+        self.places = places(&self.incident);
+        self.retell();
+    }
+
+    /// Takes up one that ended as no longer watched, where a cell is asked again as it was; else gives it back.
+    ///
+    /// # Errors
+    /// The incident, where none is.
+    pub fn watch_again(
+        incident: Incident,
+        mark: impl Fn(&CellKey) -> Option<String>,
+        now: Timestamp,
+    ) -> Result<Self, Box<Incident>> {
+        let again = |left: &IncidentCell| left.asked.is_some() && mark(&left.cell) == left.asked;
+        if !incident.left.iter().any(again) {
+            return Err(Box::new(incident));
         }
-        gone
+        let mut case = Self::resume(incident, now);
+        let incident = &mut case.incident;
+        (incident.state, incident.resolved_at) = (State::Open, None);
+        let left = incident.left.clone();
+        incident
+            .cells
+            .retain(|member| left.iter().all(|left| left.cell != member.cell));
+        case.fit(mark);
+        Ok(case)
     }
 
     /// Keeps a reference id for people.
@@ -434,6 +470,7 @@ mod tests {
 
     fn case(clients: &[&str]) -> Case {
         let cells = clients.iter().map(|client| IncidentCell {
+            asked: None,
             cell: cell(client),
             kind: Kind::EdgeBlock,
             failing: true,

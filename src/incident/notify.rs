@@ -39,6 +39,8 @@ use routes::{is_shut, opens_at, waiting};
 pub enum Occasion<'a> {
     Opened,
     Reopened,
+    /// It ended as no longer watched, and is watched again; how it stands is not known yet.
+    WatchedAgain,
     /// It may look different now; `before` is how it looked.
     Changed {
         before: &'a Face,
@@ -49,8 +51,8 @@ pub enum Occasion<'a> {
     },
     Acknowledged,
     Resolved,
-    /// Closed because the plan no longer has its cells.
-    Removed,
+    /// Closed because what failed is no longer asked as it was.
+    Unwatched,
     /// Nothing but time went by.
     Time,
 }
@@ -73,8 +75,8 @@ pub fn due(
     now: Timestamp,
 ) -> Due {
     let mut due = Due::default();
-    if matches!(occasion, Occasion::Resolved | Occasion::Removed) {
-        let removed = matches!(occasion, Occasion::Removed);
+    if matches!(occasion, Occasion::Resolved | Occasion::Unwatched) {
+        let fixed = matches!(occasion, Occasion::Resolved);
         (incident.telling.muted, incident.telling.during) = (None, Vec::new());
         for (receiver, bound) in known(plan, incident) {
             // Who was not told that it came back knows that it was over.
@@ -82,10 +84,14 @@ pub fn due(
                 let told = Told {
                     receiver,
                     bound,
-                    reason: Reason::Resolved,
+                    reason: if fixed {
+                        Reason::Resolved
+                    } else {
+                        Reason::Unwatched
+                    },
                 };
-                let mut note = tell(plan, incident, told, removed, now);
-                if !removed {
+                let mut note = tell(plan, incident, told, now);
+                if fixed {
                     note.not_before = told_as_over_at(plan, incident, &note.receiver, now);
                 }
                 due.notifications.push(note);
@@ -98,8 +104,7 @@ pub fn due(
     let muted = |muted: &Option<Muted>| muted.as_ref().map(|m| (m.until, m.by.clone()));
     let redraw = muted(&before) != muted(&incident.telling.muted);
     for told in to_those_told(plan, quiet, incident, occasion, now) {
-        due.notifications
-            .push(tell(plan, incident, told, false, now));
+        due.notifications.push(tell(plan, incident, told, now));
     }
     for opening in waiting(plan, quiet, incident) {
         if opening.at <= now {
@@ -109,8 +114,7 @@ pub fn due(
                 bound: opening.bound,
                 reason: Reason::Opened,
             };
-            due.notifications
-                .push(tell(plan, incident, told, false, now));
+            due.notifications.push(tell(plan, incident, told, now));
         }
     }
     if let Occasion::Answered { change } = occasion {
@@ -121,6 +125,7 @@ pub fn due(
         }
     }
     for note in &mut due.notifications {
+        note.briefing.watched_again = matches!(occasion, Occasion::WatchedAgain);
         note.briefing.held_back.clone_from(&held_back);
     }
     if redraw {
@@ -133,8 +138,7 @@ pub fn due(
                     bound,
                     reason: Reason::Muted,
                 };
-                due.notifications
-                    .push(tell(plan, incident, told, false, now));
+                due.notifications.push(tell(plan, incident, told, now));
             }
         }
     }
@@ -258,7 +262,7 @@ fn to_those_told(
     let mut messages = Vec::new();
     for (receiver, bound) in known(plan, incident) {
         let news = match occasion {
-            Occasion::Reopened => Some(Reason::Reopened),
+            Occasion::Reopened | Occasion::WatchedAgain => Some(Reason::Reopened),
             Occasion::Changed { before } => {
                 (before.shown(bound) != after.shown(bound)).then_some(Reason::Changed)
             }
@@ -304,13 +308,7 @@ fn weightier(one: Option<Reason>, other: Option<Reason>) -> Option<Reason> {
     [one, other].into_iter().flatten().max_by_key(weight)
 }
 
-fn tell(
-    plan: &Plan,
-    incident: &mut Incident,
-    told: Told,
-    removed: bool,
-    now: Timestamp,
-) -> Notification {
+fn tell(plan: &Plan, incident: &mut Incident, told: Told, now: Timestamp) -> Notification {
     let Told {
         receiver,
         bound,
@@ -328,7 +326,6 @@ fn tell(
     let promised = next_reminder(plan, incident, &known_standing(incident, &receiver));
     let view = View {
         min_confidence: bound,
-        removed,
         next_update_at: promised
             .filter(|_| open)
             .and_then(|at| opens_at(plan, incident, &receiver, at)),

@@ -22,6 +22,7 @@ use crate::domain::incident::{
 };
 use crate::domain::moment::later;
 use crate::domain::observation::Purpose;
+use crate::domain::renames::Renames;
 use crate::domain::verdict::{Kind, Verdict};
 use crate::judge::class::{Class, Mechanism};
 use crate::judge::ways::Ways;
@@ -129,6 +130,7 @@ fn members(board: &Board, ways: &Ways, egress: &EgressName, since: Timestamp) ->
         .filter_map(|cell| {
             let last = cell.last?;
             Some(IncidentCell {
+                asked: None,
                 cell: cell.key.clone(),
                 kind: last.kind,
                 failing: true,
@@ -147,7 +149,7 @@ impl Ours {
     ///
     /// Returns what can't be taken up, because there is one already.
     pub fn resume(&mut self, incident: Incident) -> Option<Incident> {
-        if incident.state == State::Resolved {
+        if incident.state != State::Open {
             let known = self.recent.as_ref();
             if known.is_none_or(|known| known.resolved_at < incident.resolved_at) {
                 self.recent = Some(incident);
@@ -358,7 +360,7 @@ impl Ours {
         world::retell(world, &mut case, before, None, notes);
         if case.over(world.now) {
             let text = format!("all of its {} cells pass again", case.incident.cells.len());
-            self.recent = Some(world::close(world, case, Vec::new(), &text, false));
+            self.recent = Some(world::close(world, case, Vec::new(), &text));
             self.failing.clear();
             return;
         }
@@ -374,6 +376,17 @@ impl Ours {
         }
     }
 
+    /// Calls what it holds as it is called now.
+    pub fn rename(&mut self, renames: &Renames) {
+        if let Some(mut case) = self.case.take() {
+            renames.apply(&mut case.incident);
+            self.case = Some(Case::resume(case.incident, case.saved_at));
+        }
+        if let Some(recent) = &mut self.recent {
+            renames.apply(recent);
+        }
+    }
+
     /// Lets go of what is no longer configured; closes an incident that has no failing cell left.
     pub fn fit(&mut self, world: &mut World<'_>) {
         let board = world.board;
@@ -381,14 +394,13 @@ impl Ours {
         self.asked.retain(|(cell, _)| keep(cell));
         self.failing.retain(|cell, _| keep(cell));
         if let Some(mut case) = self.case.take() {
-            let gone = case.retain(keep);
+            let fitted = case.fit(|cell| board.id(cell).and_then(|_| board.plan.mark(cell)));
             if case.failing().next().is_none() {
                 return world::remove(world, case, std::mem::take(&mut self.notes));
             }
             self.case = Some(case);
-            if gone > 0 {
+            if let Some(text) = fitted.said() {
                 self.dirty = true;
-                let text = format!("{gone} of its cells left the configuration");
                 self.remember(entry(world.now, Happening::Cells, text));
             }
         }

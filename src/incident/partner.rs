@@ -29,6 +29,7 @@ use crate::domain::moment::later;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Schedule;
+use crate::domain::renames::Renames;
 use crate::domain::verdict::Kind;
 use crate::incident::case::{Case, entry};
 use crate::judge::engine::{Engine, Options, Seen};
@@ -182,7 +183,7 @@ impl Partner {
 
     /// Takes up an incident of a former life; a resolved one is kept for its return.
     pub fn resume(&mut self, board: &Board, incident: Incident, now: Timestamp) {
-        if incident.state == State::Resolved {
+        if incident.state != State::Open {
             self.keep_recent(incident);
             return;
         }
@@ -399,16 +400,20 @@ impl Partner {
             return;
         };
         let board = world.board;
+        let cells = &self.cells;
         let mut empty = Vec::new();
         for trouble in &mut running.troubles {
             let Some(case) = &mut trouble.case else {
                 continue;
             };
-            let gone = case.retain(|cell| board.id(cell).is_some());
+            let fitted = case.fit(|cell| {
+                let id = board.id(cell)?;
+                cells.binary_search(&id).ok()?;
+                board.plan.mark(cell)
+            });
             if case.failing().next().is_none() {
                 empty.push(trouble.id);
-            } else if gone > 0 {
-                let text = format!("{gone} of its cells left the configuration");
+            } else if let Some(text) = fitted.said() {
                 trouble.remember(entry(world.now, Happening::Cells, text));
                 trouble.dirty = true;
             }
@@ -440,9 +445,10 @@ impl Partner {
     #[must_use]
     pub fn aim(&mut self, board: &Board, key: &CellKey, due_at: Timestamp) -> Option<CellKey> {
         let running = self.running.as_mut()?;
+        // What was edited must be seen as it is asked now.
         let recovering = running.troubles.iter().any(|trouble| {
             let case = trouble.case.as_ref();
-            case.is_some_and(|case| case.recovering() && case.holds(key))
+            case.is_some_and(|case| case.recovering() && case.holds(key) || case.has_left(key))
         });
         if recovering {
             return None;
@@ -456,6 +462,25 @@ impl Partner {
         let round = (due_at.as_second().max(0) as u64) / every;
         let (aimed, _) = running.engine.aim(running.clock, cell, round);
         (aimed != cell).then(|| running.layout.key(aimed).clone())
+    }
+
+    /// Whether a cell is one of the partner's.
+    fn has(&self, board: &Board, cell: &CellKey) -> bool {
+        let id = board.id(cell);
+        id.is_some_and(|id| self.cells.binary_search(&id).is_ok())
+    }
+
+    /// Calls what it holds as it is called now.
+    pub fn rename(&mut self, renames: &Renames) {
+        let troubles = self.running.iter_mut().flat_map(|r| &mut r.troubles);
+        for case in troubles.filter_map(|trouble| trouble.case.as_mut()) {
+            let mut incident = case.incident.clone();
+            renames.apply(&mut incident);
+            *case = Case::resume(incident, case.saved_at);
+        }
+        self.recent
+            .iter_mut()
+            .for_each(|recent| renames.apply(recent));
     }
 
     /// Fits itself to a new plan: what it knows is kept while its cells stay the same.
@@ -480,11 +505,10 @@ impl Partner {
         let quiet = running.troubles.is_empty();
         let mut gone = Vec::new();
         for trouble in running.troubles {
-            let Some(mut case) = trouble.case else {
+            let Some(case) = trouble.case else {
                 continue;
             };
-            case.retain(|cell| board.id(cell).is_some());
-            if case.failing().next().is_some() {
+            if case.failing().any(|member| self.has(board, &member.cell)) {
                 self.resume(board, case.incident, now);
             } else {
                 gone.push(case.incident);

@@ -11,7 +11,7 @@ use crate::board::{Board, Cell};
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::change::Change;
 use crate::domain::incident::{
-    Acknowledged, Beside, Happening, Incident, IncidentCell, TimelineEntry,
+    Acknowledged, Beside, Happening, Incident, IncidentCell, State, TimelineEntry,
 };
 use crate::domain::moment::later;
 use crate::domain::notification::Notification;
@@ -205,6 +205,17 @@ pub fn acknowledge(world: &mut World<'_>, case: &mut Case, by: &Acknowledged) {
     save(world, case, timeline, due.notifications);
 }
 
+/// Tells who heard that an incident is no longer watched that it is watched again, and saves it.
+pub fn tell_watched_again(world: &mut World<'_>, case: &mut Case) {
+    let text = "watched again: the file asks again as when it failed";
+    let mut timeline = vec![entry(world.now, Happening::Reopened, text)];
+    let (plan, quiet) = (&world.board.plan, &world.board.quiet);
+    let occasion = Occasion::WatchedAgain;
+    let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
+    timeline.append(&mut due.timeline);
+    save(world, case, timeline, due.notifications);
+}
+
 /// Hands an incident out as it is now, with what is new of it.
 pub fn save(
     world: &mut World<'_>,
@@ -214,6 +225,7 @@ pub fn save(
 ) {
     case.stale = false;
     case.saved_at = world.now;
+    case.note_asked(world.board);
     world.effects.push(Effect::Save(Box::new(Change {
         incident: case.incident.clone(),
         timeline,
@@ -234,13 +246,11 @@ pub fn close(
     mut case: Case,
     mut timeline: Vec<TimelineEntry>,
     text: &str,
-    removed: bool,
 ) -> Incident {
-    case.resolve(world.now);
-    let (what, occasion) = if removed {
-        (Happening::Removed, Occasion::Removed)
-    } else {
-        (Happening::Resolved, Occasion::Resolved)
+    case.end(world.now);
+    let (what, occasion) = match case.incident.state {
+        State::Unwatched => (Happening::Removed, Occasion::Unwatched),
+        _ => (Happening::Resolved, Occasion::Resolved),
     };
     timeline.push(entry(world.now, what, text));
     let (plan, quiet) = (&world.board.plan, &world.board.quiet);
@@ -250,9 +260,10 @@ pub fn close(
 }
 
 /// Closes what the configuration has no failing cell of any more.
-pub fn remove(world: &mut World<'_>, case: Case, timeline: Vec<TimelineEntry>) {
-    let text = "closed: the configuration has none of its failing cells any more";
-    close(world, case, timeline, text, true);
+pub fn remove(world: &mut World<'_>, mut case: Case, timeline: Vec<TimelineEntry>) {
+    case.fit(|_| None);
+    let text = "no longer watched: the configuration asks none of what failed as it was any more";
+    close(world, case, timeline, text);
 }
 
 #[cfg(test)]

@@ -135,6 +135,7 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
             name_servers: Vec::new(),
             listen: None,
             heartbeat: None,
+            former: crate::domain::renames::Renames::default(),
             runs_in_flight_max: 64,
         },
     })

@@ -83,6 +83,8 @@ const COMMON: Known = &[
     ("incident", Example::Number(42)),
     ("reference", Example::Text("INC-42")),
     ("resolved", Example::Flag),
+    ("watched_again", Example::Flag),
+    ("unwatched", Example::Flag),
     ("whole", Example::Flag),
     ("our_side", Example::Flag),
     ("cause_known", Example::Flag),
@@ -140,11 +142,12 @@ const SUPPORT: Known = &[
 ];
 
 /// What a fact of `reason` may be.
-const REASONS: [&str; 6] = [
+const REASONS: [&str; 7] = [
     "opened",
     "changed",
     "reminder",
     "resolved",
+    "unwatched",
     "reopened",
     "acknowledged",
 ];
@@ -358,10 +361,9 @@ fn examples(audience: Audience, reason: &str, full: bool) -> Vec<(&'static str, 
                     Fact::List(list.map(|text| (*text).to_owned()).collect())
                 }
                 Example::Number(number) => Fact::Number(*number),
-                Example::Flag => Fact::Flag(if *name == "resolved" {
-                    reason == "resolved"
-                } else {
-                    full
+                Example::Flag => Fact::Flag(match *name {
+                    "resolved" | "unwatched" => reason == *name,
+                    _ => full,
                 }),
             };
             (*name, fact)

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -14,14 +15,17 @@ pub use crate::board::events::{Effect, Event, Judged};
 use crate::board::Board;
 use crate::board::quiet::{self, InForce};
 use crate::domain::cell::{CellKey, EgressName};
-use crate::domain::change::VerdictChange;
-use crate::domain::incident::{Acknowledged, Incident, State, Subject};
+use crate::domain::change::{Change, VerdictChange};
+use crate::domain::incident::{Acknowledged, Happening, Incident, State, Subject};
+use crate::domain::moment::later;
 use crate::domain::mute::Silence;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
+use crate::domain::renames::Renames;
 use crate::domain::surroundings::Memory;
 use crate::domain::verdict::{Kind, Verdict};
-use crate::incident::case::Case;
+use crate::incident::case::fit::renamed;
+use crate::incident::case::{Case, entry};
 use crate::incident::ours::Ours;
 use crate::incident::partner::{self, Partner};
 use crate::incident::world::{self, Hour, Run, World};
@@ -41,9 +45,16 @@ pub struct Monitor {
     ours: Ours,
     /// Incidents from before the start whose cells are no longer configured.
     orphans: Vec<Incident>,
+    /// Ended as no longer watched of late: taken up again when the file asks again as it did.
+    unwatched: Vec<Incident>,
     /// What was taken up from before the start must be fitted to the plan first.
     fresh: bool,
 }
+
+/// For so long what is no longer watched is the same incident when it is watched again.
+const WATCHED_AGAIN: Duration = Duration::from_secs(24 * 3600);
+/// Of such incidents, the newest.
+const UNWATCHED_MAX: usize = 200;
 
 /// What partners and our own side share, and may see and use while they act.
 #[derive(Debug)]
@@ -88,6 +99,7 @@ impl Monitor {
             troubled: BTreeSet::new(),
             ours: Ours::default(),
             orphans: Vec::new(),
+            unwatched: Vec::new(),
             fresh: false,
             ground: Ground {
                 down: BTreeSet::new(),
@@ -100,7 +112,14 @@ impl Monitor {
         };
         // The engine's time starts with the first run; what is taken up counts from the latest known moment.
         let now = known.iter().map(latest).max().unwrap_or_default();
-        for incident in known {
+        for mut incident in known {
+            if incident.state == State::Unwatched {
+                monitor.fresh = true;
+                monitor.unwatched.push(incident);
+                continue;
+            }
+            let renames = renamed(&incident, &monitor.ground.board, None);
+            renames.apply(&mut incident);
             monitor.take_up(incident, now);
         }
         monitor.find_down();
@@ -128,15 +147,7 @@ impl Monitor {
             self.orphans.extend(self.ours.resume(incident));
             return;
         }
-        let plan = Arc::clone(&self.ground.board.plan);
-        let about = |key: &CellKey| partner::is_about(&incident.subject, &plan, key);
-        let place = self
-            .ground
-            .board
-            .cells
-            .iter()
-            .position(|cell| !cell.control_probe && about(&cell.key))
-            .and_then(|id| self.partner_of[id]);
+        let place = self.place_of(&incident);
         if let Some(place) = place {
             self.partners[place].resume(&self.ground.board, incident, now);
             if open {
@@ -145,6 +156,19 @@ impl Monitor {
         } else if open {
             self.orphans.push(incident);
         }
+    }
+
+    /// The partner whose cells fail in an incident, else whom it is about.
+    fn place_of(&self, incident: &Incident) -> Option<usize> {
+        let board = &self.ground.board;
+        let mut failing = incident.cells.iter().filter(|member| member.failing);
+        let by_cell = failing.find_map(|member| self.partner_of[board.id(&member.cell)?]);
+        let about = |key: &CellKey| partner::is_about(&incident.subject, &board.plan, key);
+        by_cell.or_else(|| {
+            let mut cells = board.cells.iter();
+            let id = cells.position(|cell| !cell.control_probe && about(&cell.key))?;
+            self.partner_of[id]
+        })
     }
 
     /// Applies one event; `now` is the time at which it is applied, UTC.
@@ -175,7 +199,57 @@ impl Monitor {
         self.ground
             .surroundings
             .settle(&self.ground.board, now, &mut effects);
+        self.keep_unwatched(&effects, now);
         effects
+    }
+
+    /// Keeps what ended as no longer watched, for the day on which it is watched again.
+    fn keep_unwatched(&mut self, effects: &[Effect], now: Timestamp) {
+        for effect in effects {
+            if let Effect::Save(change) = effect
+                && change.incident.state == State::Unwatched
+            {
+                self.unwatched.push(change.incident.clone());
+            }
+        }
+        let lately = |incident: &Incident| {
+            let ended = incident.resolved_at.unwrap_or(now);
+            later(ended, WATCHED_AGAIN) > now
+        };
+        self.unwatched.retain(lately);
+        let surplus = self.unwatched.len().saturating_sub(UNWATCHED_MAX);
+        self.unwatched.drain(..surplus);
+    }
+
+    /// Takes up what is watched again, and tells who heard that it was not.
+    fn watch_again(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        for mut incident in std::mem::take(&mut self.unwatched) {
+            let board = &self.ground.board;
+            renamed(&incident, board, None).apply(&mut incident);
+            let open: BTreeSet<&CellKey> = self
+                .incidents()
+                .flat_map(|incident| &incident.cells)
+                .filter(|member| member.failing)
+                .map(|member| &member.cell)
+                .collect();
+            let taken = incident.left.iter().any(|left| open.contains(&left.cell));
+            let ours = incident.subject == Subject::OurNetwork && self.ours.incident().is_some();
+            let mark = |cell: &CellKey| board.id(cell).and_then(|_| board.plan.mark(cell));
+            if taken || ours {
+                self.unwatched.push(incident);
+                continue;
+            }
+            let mut case = match Case::watch_again(incident, mark, now) {
+                Ok(case) => case,
+                Err(incident) => {
+                    self.unwatched.push(*incident);
+                    continue;
+                }
+            };
+            let mut world = self.ground.world(now, effects);
+            world::tell_watched_again(&mut world, &mut case);
+            self.take_up(case.incident, now);
+        }
     }
 
     /// When [`Event::Tick`] is due next; `None`: not before another event.
@@ -396,6 +470,7 @@ impl Monitor {
         let old = std::mem::replace(&mut self.ground.board, board);
         self.ground.board.listen(now);
         self.ground.ways = Ways::new(self.ground.board.asked());
+        self.rename(&old, now, effects);
         self.replace_partners(now);
         let hours: HashMap<String, Hour> = old
             .hosts
@@ -426,8 +501,42 @@ impl Monitor {
                 self.troubled.insert(place);
             }
         }
-        for partner in &old {
-            self.orphans.extend(partner.incidents().cloned());
+        let left = old.iter().flat_map(Partner::incidents).cloned();
+        self.orphans.extend(left);
+        // A probe may be another partner's now.
+        for incident in std::mem::take(&mut self.orphans) {
+            let failing = incident.cells.iter().filter(|member| member.failing);
+            let mut ids = failing.filter_map(|member| self.ground.board.id(&member.cell));
+            if ids.any(|id| self.partner_of[id].is_some()) {
+                self.take_up(incident, now);
+            } else {
+                self.orphans.push(incident);
+            }
+        }
+    }
+
+    /// Calls what is known as it is called now.
+    fn rename(&mut self, old: &Board, now: Timestamp, effects: &mut Vec<Effect>) {
+        let board = &self.ground.board;
+        let found: Vec<(Incident, Renames)> = self
+            .incidents()
+            .map(|incident| (incident.clone(), renamed(incident, board, Some(old))))
+            .filter(|(_, renames)| !renames.is_empty())
+            .collect();
+        for (mut incident, renames) in found {
+            renames.apply(&mut incident);
+            let said = renames.said().into_iter();
+            effects.push(Effect::Save(Box::new(Change {
+                incident,
+                timeline: said
+                    .map(|text| entry(now, Happening::Changed, text))
+                    .collect(),
+                notifications: Vec::new(),
+            })));
+            self.ours.rename(&renames);
+            for partner in &mut self.partners {
+                partner.rename(&renames);
+            }
         }
     }
 
@@ -437,11 +546,13 @@ impl Monitor {
         for place in self.troubled.clone() {
             self.with_partner(place, now, effects, Partner::fit);
         }
+        self.watch_again(now, effects);
         for incident in std::mem::take(&mut self.orphans) {
             let saved_at = incident.last_told_at.unwrap_or(incident.opened_at);
             let mut world = self.ground.world(now, effects);
             world::remove(&mut world, Case::resume(incident, saved_at), Vec::new());
         }
+        self.fresh = false;
     }
 }
 

@@ -204,8 +204,12 @@ pub fn standing(
 ) -> Standing {
     let briefing = message.briefing;
     // A change that fails nothing is no alert; the configuration refuses it too.
-    let ended = matches!(message.reason, Reason::Resolved | Reason::Notice);
-    let ends_at = briefing.resolved_at.unwrap_or(message.happened_at);
+    let ended = message.reason.is_end() || message.reason == Reason::Notice;
+    let mut ends_at = briefing.resolved_at.unwrap_or(message.happened_at);
+    if message.reason == Reason::Unwatched {
+        // Nobody knows that it is over, and nobody will hear more of it: it stands for a day, and says what it is.
+        ends_at = ends_at.checked_add(STANDS_FOR).unwrap_or(Timestamp::MAX);
+    }
     Standing {
         labels: before.map_or_else(|| labels(briefing, more), |b| b.labels.clone()),
         annotations: annotations(message),

@@ -160,7 +160,7 @@ impl Writer {
 /// The state for engineers, in few and always the same words, so that rules can sort by them.
 fn state(message: &Message<'_>) -> &'static str {
     match (message.briefing.our_side, message.reason) {
-        (false, _) => plain_words::state(message),
+        (false, _) | (true, Reason::Unwatched) => plain_words::state(message),
         (true, Reason::Resolved) => "MONITOR PROBLEM OVER",
         (true, _) => "MONITOR PROBLEM",
     }

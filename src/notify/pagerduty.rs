@@ -4,7 +4,8 @@
 //! it is told; a repeat after an unclear outcome changes nothing
 //! (<https://developer.pagerduty.com/docs/events-api-v2/trigger-events/>, 2026-11-22).
 //! An opening, a return, a change and a reminder trigger (a change of an open alert pages nobody anew, but
-//! one that a person resolved too early opens again); who acknowledges here does so there; the end resolves. An incident that was over before
+//! one that a person resolved too early opens again); who acknowledges here does so there; the end resolves, but for one that
+//! is no longer watched: a person closes that. An incident that was over before
 //! anything could be told triggers with severity `info` and resolves at once, so that it is on record.
 //! Another channel of ours that does not work is an alert of its own, resolved when it works again.
 
@@ -61,7 +62,9 @@ impl Action {
             | Reason::Reopened
             | Reason::Changed
             | Reason::Reminder
-            | Reason::Muted => Self::Trigger,
+            | Reason::Muted
+            // Nobody knows that it is over: a person closes it.
+            | Reason::Unwatched => Self::Trigger,
             Reason::Acknowledged => Self::Acknowledge,
             // A change that fails nothing pages nobody; the configuration refuses it too.
             Reason::Resolved | Reason::Notice => Self::Resolve,
@@ -215,10 +218,10 @@ fn problem(message: &Message<'_>) -> Value {
         reference(briefing),
         summary(message, &Clock::new(message))
     );
-    let severity = if message.reason == Reason::Resolved {
-        "info"
-    } else {
-        severity(briefing)
+    let severity = match message.reason {
+        Reason::Resolved => "info",
+        Reason::Unwatched => "warning",
+        _ => severity(briefing),
     };
     let mut problem = json!({
         "summary": cut(&title, SUMMARY_MAX),

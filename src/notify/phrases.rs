@@ -157,7 +157,8 @@ fn common(message: &Message<'_>, clock: &Clock, time: impl Fn(jiff::Timestamp) -
     let briefing = message.briefing;
     let resolved = message.reason == Reason::Resolved;
     let end = briefing.resolved_at.unwrap_or(message.happened_at);
-    let over = |text: String| if resolved { text } else { String::new() };
+    let ended = message.reason.is_end();
+    let over = |text: String| if ended { text } else { String::new() };
     let words = |text: &Option<String>| own_words(text.as_ref()).unwrap_or_default();
     vec![
         ("reason", message.reason.as_str().to_owned().into()),
@@ -165,6 +166,8 @@ fn common(message: &Message<'_>, clock: &Clock, time: impl Fn(jiff::Timestamp) -
         ("incident", briefing.incident.into()),
         ("reference", reference(briefing).into()),
         ("resolved", resolved.into()),
+        ("watched_again", briefing.watched_again.into()),
+        ("unwatched", (message.reason == Reason::Unwatched).into()),
         ("whole", message.whole.into()),
         ("our_side", briefing.our_side.into()),
         ("cause_known", briefing.cause_known.into()),

@@ -65,7 +65,7 @@ pub(super) fn title(message: &Message<'_>, said: &Said) -> String {
 
 /// Whether somebody may not know of a problem because their channel is broken; that it is over is no haste.
 pub(super) fn stands_in(message: &Message<'_>) -> bool {
-    message.note.is_some() && message.reason != Reason::Resolved
+    message.note.is_some() && !message.reason.is_end()
 }
 
 /// What whoever reads a message in the place of others must do.
@@ -102,6 +102,20 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
         ));
         return facts;
     }
+    if message.reason == Reason::Unwatched {
+        let why = words(briefing.plain.why.as_ref());
+        facts.extend(why.map(|why| ("What was seen last", why)));
+        facts.push((
+            "What to do",
+            "Don't take it for fixed: it was not working when it was looked at last. Ask the technical team before you tell anybody that it works"
+                .to_owned(),
+        ));
+        facts.push((
+            "Why this comes",
+            "What is checked was changed, so nobody looks at this any more".to_owned(),
+        ));
+        return facts;
+    }
     let during: Vec<String> = briefing.during.iter().map(|name| line(name)).collect();
     if !during.is_empty() {
         let during = cut(&during.join(", "), WORDS_MAX);
@@ -131,9 +145,9 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
 #[must_use]
 pub fn digest(message: &Message<'_>) -> String {
     let briefing = message.briefing;
-    // A first message and a reminder say the same thing of the problem; only "fixed" is another state.
+    // A first message and a reminder say the same thing of the problem; only an end is another state.
     let told = json!([
-        message.reason == Reason::Resolved,
+        message.reason.is_end().then_some(message.reason),
         briefing.service,
         briefing.words.what,
         briefing.words.affects,
@@ -167,7 +181,8 @@ pub(super) fn lines(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<St
             .iter()
             .map(|(title, value)| format!("{title}: {value}")),
     );
-    if !matches!(message.reason, Reason::Resolved | Reason::Notice)
+    if !message.reason.is_end()
+        && message.reason != Reason::Notice
         && let Some(tell) = words(briefing.words.tell.as_ref())
     {
         lines.push(format!("What you can tell users: “{tell}”"));

@@ -10,11 +10,13 @@ const SERVICE_MAX: usize = 100;
 /// How it stands, word first.
 pub(super) fn state(message: &Message<'_>) -> &'static str {
     match message.reason {
+        Reason::Reopened if message.briefing.watched_again => "WATCHED AGAIN",
         Reason::Opened | Reason::Reopened => "PROBLEM",
         Reason::Changed | Reason::Reminder | Reason::Acknowledged | Reason::Muted => {
             "STILL A PROBLEM"
         }
         Reason::Resolved => "FIXED",
+        Reason::Unwatched => "NO LONGER WATCHED",
         Reason::Notice => "FOR YOUR INFORMATION",
     }
 }

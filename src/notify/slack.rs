@@ -243,7 +243,7 @@ impl Slack {
         if !edited && message.reason != Reason::Opened {
             return Ok(());
         }
-        let broadcast = matches!(message.reason, Reason::Resolved | Reason::Reopened);
+        let broadcast = message.reason.is_end() || message.reason == Reason::Reopened;
         self.reply(
             message,
             parent.as_ref(),
@@ -293,8 +293,8 @@ impl Slack {
         .await?;
         // One end after the other would be a second storm; the last one says that all is over.
         let over = summary.members.iter().all(|m| m.resolved_at.is_some());
-        let broadcast = message.reason == Reason::Reopened
-            || over && message.reason == Reason::Resolved && !message.whole;
+        let broadcast =
+            message.reason == Reason::Reopened || over && message.reason.is_end() && !message.whole;
         self.reply(message, parent.as_ref(), look_since, broadcast, |message| {
             slack_summary::reply(message, &self.phrases)
         })

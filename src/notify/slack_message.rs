@@ -110,7 +110,7 @@ pub(super) fn parent(
         return content;
     }
     let mut blocks = parent_blocks(message, &clock, phrases);
-    if buttons && !message.briefing.resolved {
+    if buttons && message.briefing.is_open() {
         blocks.push(buttons_of(message.briefing));
     }
     let attachment = SlackMessageAttachment::new()
@@ -122,8 +122,10 @@ pub(super) fn parent(
 fn colour(briefing: &Briefing, reason: Reason) -> &'static str {
     if reason == Reason::Notice {
         BLUE
-    } else if briefing.resolved {
+    } else if briefing.is_fixed() {
         GREEN
+    } else if briefing.is_unwatched() {
+        AMBER
     } else if briefing.muted.is_some() {
         GREY
     } else if briefing.our_side {
@@ -145,7 +147,7 @@ pub(super) fn parent_blocks(
     let facts = phrases::for_engineers(message, clock);
     let mut blocks = Vec::new();
     // The most telling one; the others stand in the thread.
-    if let (Some(change), false) = (beside(briefing).next(), briefing.resolved) {
+    if let (Some(change), false) = (beside(briefing).next(), briefing.is_fixed()) {
         blocks.push(section(&change, BESIDE_MAX));
     }
     blocks.push(
@@ -154,7 +156,7 @@ pub(super) fn parent_blocks(
             .into(),
     );
     // What the page said is of no use to anybody once it is over; the thread has it.
-    let failing = briefing.failing.as_ref().filter(|_| !briefing.resolved);
+    let failing = briefing.failing.as_ref().filter(|_| !briefing.is_fixed());
     if let Some(excerpt) = failing.and_then(|f| f.excerpt.as_ref()) {
         let excerpt = cut(&line(excerpt), EXCERPT_MAX);
         if !excerpt.is_empty() {
@@ -243,7 +245,12 @@ fn fields(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlockText> {
     let last_good = briefing
         .last_good_at
         .map_or_else(|| "none seen".to_owned(), |at| clock.time_and_zone(at));
-    let fields = if briefing.resolved {
+    let (got, failing_title) = if briefing.is_unwatched() {
+        ("Got last", "Last seen failing")
+    } else {
+        ("Got", "Failing")
+    };
+    let fields = if briefing.is_fixed() {
         let end = briefing.resolved_at.unwrap_or(message.happened_at);
         let lasted = format!(
             "{} to {}",
@@ -259,8 +266,8 @@ fn fields(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlockText> {
     } else {
         [
             ("Expected", briefing.expected.clone()),
-            ("Got", briefing.got.clone()),
-            ("Failing", places),
+            (got, briefing.got.clone()),
+            (failing_title, places),
             ("Last good run", last_good),
         ]
     };

@@ -10,6 +10,7 @@ use super::slack_message::{
 };
 use super::text::{Clock, between, duration, line, summary as first_line};
 use super::{Message, Summary};
+use crate::domain::incident::State;
 use crate::domain::notification::{Member, Reason};
 
 /// Incidents that have a line of their own; the rest are named by their numbers.
@@ -59,6 +60,7 @@ fn bold(text: &str) -> String {
 fn colour(members: &[Member]) -> &'static str {
     let mut open = members.iter().filter(|m| m.resolved_at.is_none());
     match open.next() {
+        None if members.iter().any(|m| m.state == State::Unwatched) => AMBER,
         None => GREEN,
         Some(first) if first.our_side && open.all(|m| m.our_side) => AMBER,
         Some(_) => RED,
@@ -68,12 +70,21 @@ fn colour(members: &[Member]) -> &'static str {
 /// `8 INCIDENTS · GMC · 6 open, 2 fixed · since 14:05 GMT`.
 fn title(message: &Message<'_>, summary: &Summary<'_>, clock: &Clock) -> String {
     let members = summary.members;
-    let open = members.iter().filter(|m| m.resolved_at.is_none()).count();
-    let fixed = members.len() - open;
-    let state = match (open, fixed) {
-        (0, _) => "all fixed".to_owned(),
-        (_, 0) => "all open".to_owned(),
-        _ => format!("{open} open, {fixed} fixed"),
+    let states = [
+        (State::Open, "open"),
+        (State::Resolved, "fixed"),
+        (State::Unwatched, "no longer watched"),
+    ];
+    let counted = states.map(|(state, word)| {
+        let count = members.iter().filter(|m| m.state == state).count();
+        (count, word)
+    });
+    let some: Vec<_> = counted.iter().filter(|(count, _)| *count > 0).collect();
+    let state = if let [(_, word)] = some[..] {
+        format!("all {word}")
+    } else {
+        let parts: Vec<String> = some.iter().map(|(n, word)| format!("{n} {word}")).collect();
+        parts.join(", ")
     };
     let onset = members.iter().map(|m| m.onset_at).min();
     let since = clock.time_and_zone(onset.unwrap_or(summary.began_at));
@@ -104,6 +115,9 @@ fn lines(members: &[Member], clock: &Clock, bold: &str) -> String {
                 "DOWN"
             };
             let (word, when) = match member.resolved_at {
+                Some(end) if member.state == State::Unwatched => {
+                    ("NO LONGER WATCHED", format!("since {}", clock.time(end)))
+                }
                 Some(end) => (
                     if member.our_side {
                         "MONITOR PROBLEM OVER"
@@ -129,10 +143,10 @@ fn lines(members: &[Member], clock: &Clock, bold: &str) -> String {
 fn rest(members: &[&Member]) -> String {
     let mut text = "and".to_owned();
     for (index, member) in members.iter().enumerate() {
-        let fixed = if member.resolved_at.is_some() {
-            " fixed"
-        } else {
-            ""
+        let fixed = match member.state {
+            State::Open => "",
+            State::Resolved => " fixed",
+            State::Unwatched => " no longer watched",
         };
         let next = format!(" INC-{}{fixed},", member.incident);
         if text.len() + next.len() > REST_MAX {

@@ -147,7 +147,11 @@ fn read_200(body: &[u8]) -> Result<(), SendError> {
 fn style(message: &Message<'_>) -> &'static str {
     match message.reason {
         Reason::Opened | Reason::Reopened => "attention",
-        Reason::Changed | Reason::Reminder | Reason::Acknowledged | Reason::Muted => "warning",
+        Reason::Changed
+        | Reason::Reminder
+        | Reason::Acknowledged
+        | Reason::Muted
+        | Reason::Unwatched => "warning",
         Reason::Resolved => "good",
         Reason::Notice => "emphasis",
     }
@@ -210,7 +214,8 @@ fn body(message: &Message<'_>, clock: &Clock, said: &Said) -> Vec<Value> {
         .map(|(title, value)| json!({ "title": title, "value": escape(value) }))
         .collect();
     body.push(json!({ "type": "FactSet", "facts": facts }));
-    if !matches!(message.reason, Reason::Resolved | Reason::Notice)
+    if !message.reason.is_end()
+        && message.reason != Reason::Notice
         && let Some(tell) = words(briefing.words.tell.as_ref())
     {
         body.push(json!({

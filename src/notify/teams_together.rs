@@ -8,7 +8,6 @@ use super::phrases::{self, Phrases};
 use super::plain::{DO_NOW, RING, say, stands_in};
 use super::plain_words::{foot_remarks, service, words};
 use super::text::{Clock, cut, lasted, line, reference};
-use crate::domain::notification::Reason;
 
 /// Problems with a line of their own; the rest are named by their references. With four bytes a character the card stays below 12 KiB.
 const LINES_MAX: usize = 10;
@@ -68,17 +67,47 @@ pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Val
 }
 
 fn over(message: &Message<'_>) -> bool {
-    message.reason == Reason::Resolved
+    message.reason.is_end()
 }
 
 fn head(messages: &[Message<'_>]) -> (&'static str, &'static str, String) {
-    let fixed = messages.iter().filter(|m| over(m)).count();
+    let fixed = messages.iter().filter(|m| m.briefing.is_fixed()).count();
+    let lost = messages
+        .iter()
+        .filter(|m| m.briefing.is_unwatched())
+        .count();
     let count = |number: usize| match number {
         1 => "1 problem".to_owned(),
         n => format!("{n} problems"),
     };
     let are = |number: usize| if number == 1 { "is" } else { "are" };
-    match (messages.len() - fixed, fixed) {
+    let not_watched = || format!("{} no longer watched", are(lost));
+    match (messages.len() - fixed - lost, fixed) {
+        (0, 0) => (
+            "NO LONGER WATCHED",
+            "warning",
+            format!("{} {}", count(lost), not_watched()),
+        ),
+        (0, fixed) if lost > 0 => (
+            "PARTLY FIXED",
+            "warning",
+            format!(
+                "{} {} fixed, {lost} {}",
+                count(fixed),
+                are(fixed),
+                not_watched()
+            ),
+        ),
+        (new, fixed) if lost > 0 => (
+            "SEVERAL PROBLEMS",
+            "attention",
+            format!(
+                "{} at the same time; {fixed} {} fixed, {lost} {}",
+                count(new),
+                are(fixed),
+                not_watched()
+            ),
+        ),
         (0, fixed) => (
             "FIXED",
             "good",
@@ -107,6 +136,13 @@ fn fact(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> String {
     let what = cut(&line(&phrases::plain(&said.headline)), WORDS_MAX);
     if over(message) {
         let end = briefing.resolved_at.unwrap_or(message.happened_at);
+        if briefing.is_unwatched() {
+            return format!(
+                "{what}, since {}; not watched since {}",
+                clock.time(briefing.onset_at),
+                clock.time(end)
+            );
+        }
         return format!(
             "{what}, from {} to {}, {}",
             clock.time(briefing.onset_at),

@@ -183,6 +183,9 @@ pub(super) fn state(message: &Message<'_>) -> String {
         }
         return format!("{word} after {lasted}");
     }
+    if message.reason == Reason::Unwatched {
+        return format!("NO LONGER WATCHED, last seen {}", briefing.kind.label());
+    }
     if let Some(muted) = &briefing.muted {
         let word = if muted.silences.is_empty() {
             "MUTED"
@@ -193,6 +196,9 @@ pub(super) fn state(message: &Message<'_>) -> String {
         return format!("{word} until {until}");
     }
     match message.reason {
+        Reason::Reopened if briefing.watched_again => {
+            format!("WATCHED AGAIN, last seen {}", briefing.kind.label())
+        }
         Reason::Reopened => {
             format!("{thing} AGAIN ({} time)", ordinal(briefing.reopened + 1))
         }
@@ -205,7 +211,7 @@ pub(super) fn state(message: &Message<'_>) -> String {
             None => format!("{thing}, acknowledged"),
         },
         Reason::Notice => "NOTICE".to_owned(),
-        Reason::Opened | Reason::Resolved => thing.to_owned(),
+        Reason::Opened | Reason::Resolved | Reason::Unwatched => thing.to_owned(),
     }
 }
 
@@ -240,6 +246,13 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
         } else {
             format!("at {}", clock.time_and_zone(end))
         }
+    } else if message.reason == Reason::Unwatched {
+        let end = briefing.resolved_at.unwrap_or(message.happened_at);
+        format!(
+            "since {}, not watched since {}",
+            clock.time(briefing.onset_at),
+            clock.time_and_zone(end)
+        )
     } else if message.reason == Reason::Notice {
         format!("seen first at {}", clock.time_and_zone(briefing.onset_at))
     } else {
@@ -264,7 +277,7 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
 pub(super) fn remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
     let mut remarks = Vec::new();
     let briefing = message.briefing;
-    if !briefing.resolved {
+    if briefing.is_open() {
         remarks.extend(
             briefing
                 .during

@@ -103,7 +103,7 @@ fn head(message: &Message<'_>) -> Map<String, Value> {
         "incident": briefing.incident,
         "reference": reference(briefing),
         "reason": message.reason.as_str(),
-        "state": if briefing.resolved { "resolved" } else { "open" },
+        "state": briefing.state,
         "service": line(&briefing.service),
         "subject": line(&briefing.subject),
         "probes": probes,

@@ -105,7 +105,13 @@ impl Dossier<'_> {
 
     #[must_use]
     pub(super) fn resolved(&self) -> bool {
-        self.briefing.resolved
+        self.briefing.is_fixed()
+    }
+
+    /// Closed while it was last seen failing: nobody knows whether it is over.
+    #[must_use]
+    pub(super) fn unwatched(&self) -> bool {
+        self.briefing.is_unwatched()
     }
 
     /// Until when it failed, as far as is known.

@@ -97,7 +97,7 @@ impl Night {
                 error: Some("the flow is switched off".to_owned()),
             },
         ];
-        if self.briefing.resolved {
+        if self.briefing.is_fixed() {
             told.push(Told {
                 receiver: "engineers".to_owned(),
                 reason: Reason::Resolved,
@@ -131,7 +131,7 @@ impl Night {
     pub(super) fn resolve(&mut self) {
         self.incident.state = State::Resolved;
         self.incident.resolved_at = Some(at("11:26:30"));
-        self.briefing.resolved = true;
+        self.briefing.state = State::Resolved;
         self.briefing.resolved_at = self.incident.resolved_at;
         self.briefing.next_step = None;
         self.briefing.plain.why = Some(
@@ -202,7 +202,7 @@ pub(super) fn march() -> Night {
     let briefing = Briefing {
         service: "GMC".to_owned(),
         incident: 1,
-        resolved: false,
+        state: State::Open,
         our_side: false,
         subject: "webcache.gmc-uk.org".to_owned(),
         probes: vec!["gmc-connect".to_owned()],
@@ -220,6 +220,7 @@ pub(super) fn march() -> Night {
         opened_at: incident.opened_at,
         resolved_at: None,
         reopened: 0,
+        watched_again: false,
         back_since: None,
         failed_runs: incident.failed_runs,
         cells: vec![CellLine {
@@ -372,6 +373,7 @@ fn incident() -> Incident {
         cells: failing
             .iter()
             .map(|cell| IncidentCell {
+                asked: None,
                 cell: cell.clone(),
                 kind: Kind::EdgeBlock,
                 failing: true,
@@ -389,6 +391,7 @@ fn incident() -> Incident {
         told: 2,
         reminded: 0,
         last_told_at: None,
+        left: Vec::new(),
         told_receivers: vec!["engineers".into()],
         telling: Telling::default(),
     }
@@ -540,6 +543,7 @@ fn plan() -> Plan {
         runs_in_flight_max: 64,
         listen: None,
         heartbeat: None,
+        former: crate::domain::renames::Renames::default(),
     }
 }
 

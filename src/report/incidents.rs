@@ -12,8 +12,18 @@ use serde_json::{Value, json};
 use super::cause;
 use super::matrix::duration;
 use super::verdict;
-use crate::domain::incident::{Acknowledged, Happening, Incident, Muted, Specimen, TimelineEntry};
+use crate::domain::incident::{
+    Acknowledged, Happening, Incident, Muted, Specimen, State, TimelineEntry,
+};
 use crate::domain::notification::Briefing;
+
+fn state_word(state: State) -> &'static str {
+    match state {
+        State::Open => "OPEN",
+        State::Resolved => "resolved",
+        State::Unwatched => "no longer watched",
+    }
+}
 
 /// A table of incidents, newest first as they come; `now` gives the age of those still open.
 #[must_use]
@@ -30,17 +40,13 @@ pub fn list(known: &[(Incident, Briefing)], zone: &TimeZone, now: Timestamp) -> 
     for (incident, briefing) in known {
         let end = briefing.resolved_at.unwrap_or(now);
         let mut what = vec![briefing.headline.clone()];
-        if !briefing.resolved {
+        if briefing.is_open() {
             let (by, telling) = (incident.acknowledged.as_ref(), &incident.telling);
             what.extend(quiet(by, telling.muted.as_ref(), &telling.during, zone));
         }
         table.add_row([
             format!("INC-{}", briefing.incident),
-            if briefing.resolved {
-                "resolved".to_owned()
-            } else {
-                "OPEN".to_owned()
-            },
+            state_word(briefing.state).to_owned(),
             local(briefing.onset_at, zone),
             lasted(briefing.onset_at, end),
             what.join("\n"),
@@ -94,21 +100,17 @@ pub fn story(
     } else {
         Style::new()
     };
-    let state = if briefing.resolved {
-        AnsiColor::Green
-    } else {
-        AnsiColor::Red
+    let state = match briefing.state {
+        State::Open => AnsiColor::Red,
+        State::Resolved => AnsiColor::Green,
+        State::Unwatched => AnsiColor::Yellow,
     };
     let state_style = if colour {
         Style::new().bold().fg_color(Some(state.into()))
     } else {
         Style::new()
     };
-    let word = if briefing.resolved {
-        "RESOLVED"
-    } else {
-        "OPEN"
-    };
+    let word = state_word(briefing.state).to_uppercase();
     let _ = writeln!(
         text,
         "INC-{} {state_style}{word}{state_style:#}  {bold}{}{bold:#}",
@@ -123,7 +125,12 @@ pub fn story(
         lasted(briefing.onset_at, end)
     );
     if let Some(resolved_at) = briefing.resolved_at {
-        let _ = write!(text, ", until {}", local(resolved_at, zone));
+        let until = if briefing.is_unwatched() {
+            "not watched since"
+        } else {
+            "until"
+        };
+        let _ = write!(text, ", {until} {}", local(resolved_at, zone));
     }
     text.push('\n');
     if briefing.reopened > 0 {

@@ -54,6 +54,12 @@ pub fn text(dossier: &Dossier<'_>) -> String {
 /// What we must know or mend before it is sent.
 fn notes(dossier: &Dossier<'_>) -> Vec<String> {
     let mut notes = Vec::new();
+    if dossier.unwatched() {
+        notes.push(
+            "For us: this is no longer watched as it was, so what stands below is what was seen last. Look whether it is still so before you send it."
+                .to_owned(),
+        );
+    }
     if dossier.ours() {
         notes.push(format!(
             "For us only: the fault is on our own side. Nothing is asked of {}; do not send this to them.",
@@ -133,6 +139,10 @@ fn subject(dossier: &Dossier<'_>) -> String {
     };
     let since = incident.onset_at.strftime("%Y-%m-%d %H:%M UTC");
     let span = match incident.resolved_at {
+        Some(end) if dossier.unwatched() => format!(
+            "since {since}, last seen so at {}",
+            end.strftime("%Y-%m-%d %H:%M UTC")
+        ),
         Some(end) => format!("from {since} to {}", end.strftime("%Y-%m-%d %H:%M UTC")),
         None => format!("since {since}"),
     };
@@ -181,6 +191,11 @@ fn happens(text: &mut String, dossier: &Dossier<'_>) {
     let lasted = between(incident.onset_at, dossier.end());
     let seen = format!("{} failed runs seen", incident.failed_runs);
     let _ = match incident.resolved_at {
+        Some(end) if dossier.unwatched() => writeln!(
+            text,
+            "  failed from   {began}\n  watched until {}, and not since: whether it is over is not known\n  so far        {lasted}, {seen}\n",
+            both(end, zone)
+        ),
         Some(end) => writeln!(
             text,
             "  failed from   {began}\n  until         {}\n  lasted        {lasted}, {seen}\n",

@@ -93,6 +93,12 @@ fn summary(dossier: &Dossier<'_>) -> Vec<String> {
     let zone = &dossier.plan.zone;
     let incident = &dossier.incident;
     let span = match incident.resolved_at {
+        Some(end) if dossier.unwatched() => format!(
+            "For {} or longer, since {}; no longer watched since {}, so whether it is over is not known",
+            lasted(dossier),
+            both(incident.onset_at, zone),
+            both(end, zone)
+        ),
         Some(end) => format!(
             "For {}, from {} to {}",
             lasted(dossier),
@@ -316,6 +322,14 @@ fn trigger(dossier: &Dossier<'_>) -> Vec<String> {
 fn resolution(dossier: &Dossier<'_>) -> Vec<String> {
     let zone = &dossier.plan.zone;
     match dossier.incident.resolved_at {
+        Some(end) if dossier.unwatched() => vec![
+            format!(
+                "Not known. What failed is no longer watched as it was since {}, and was last seen {}: the file was edited, or a secret is missing.",
+                both(end, zone),
+                dossier.incident.kind.label()
+            ),
+            "\n**To write:** is it over, and how do we know?".to_owned(),
+        ],
         Some(end) => vec![
             format!(
                 "Over since {}: every cell that failed has passed again, repeatedly.",
@@ -363,7 +377,12 @@ fn detection(dossier: &Dossier<'_>) -> Vec<String> {
         rows.extend(at.map(|at| (what.to_owned(), at)));
     };
     row("last good run", incident.last_good_at);
-    row("resolved", incident.resolved_at);
+    let ended = if dossier.unwatched() {
+        "no longer watched"
+    } else {
+        "resolved"
+    };
+    row(ended, incident.resolved_at);
     if let Some(by) = &incident.acknowledged {
         let who = table_cell(&by.by);
         row(&format!("acknowledged by {who}"), Some(by.at));
@@ -372,6 +391,7 @@ fn detection(dossier: &Dossier<'_>) -> Vec<String> {
         let what = match told.reason {
             Reason::Opened => "began",
             Reason::Resolved => "is over",
+            Reason::Unwatched => "is no longer watched",
             _ => continue,
         };
         let receiver = table_cell(&told.receiver);

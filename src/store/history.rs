@@ -403,7 +403,7 @@ impl History {
 fn forget_incidents(connection: &Connection) -> rusqlite::Result<()> {
     let last: Option<i64> = connection
         .query_row(
-            "SELECT number FROM incidents WHERE state = 'resolved' ORDER BY number DESC LIMIT 1 OFFSET ?",
+            "SELECT number FROM incidents WHERE state <> 'open' ORDER BY number DESC LIMIT 1 OFFSET ?",
             [INCIDENTS_MAX],
             |row| row.get(0),
         )
@@ -411,7 +411,7 @@ fn forget_incidents(connection: &Connection) -> rusqlite::Result<()> {
     let Some(last) = last else {
         return Ok(());
     };
-    let gone = "SELECT number FROM incidents WHERE state = 'resolved' AND number <= ?";
+    let gone = "SELECT number FROM incidents WHERE state <> 'open' AND number <= ?";
     for (table, column) in [
         ("timeline", "incident"),
         ("threads", "incident"),

@@ -289,7 +289,7 @@ impl Store {
         self.call("read the outbox", move |connection| {
             connection
                 .prepare_cached(
-                    "SELECT coalesce((SELECT reason <> 'resolved' FROM outbox
+                    "SELECT coalesce((SELECT reason NOT IN ('resolved', 'unwatched') FROM outbox
                          WHERE incident = ? AND receiver = ? AND lane = ? AND state NOT IN ('dead', 'overtaken')
                          ORDER BY sequence DESC, id DESC LIMIT 1), 0)",
                 )?
@@ -310,7 +310,7 @@ impl Store {
             connection
                 .prepare_cached(
                     "SELECT reason, lane FROM outbox WHERE incident = ? AND receiver = ? AND state = 'accepted'
-                         AND reason IN ('opened', 'reopened', 'resolved') ORDER BY done_us DESC, sequence DESC LIMIT 1",
+                         AND reason IN ('opened', 'reopened', 'resolved', 'unwatched') ORDER BY done_us DESC, sequence DESC LIMIT 1",
                 )?
                 .query_row(params![incident, receiver], |row| {
                             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))

@@ -11,6 +11,7 @@ use super::Store;
 use super::error::{Fault, StoreError};
 use super::outbox::{Delivery, Thread};
 use crate::domain::cell::ReceiverName;
+use crate::domain::incident::State;
 use crate::domain::notification::Member;
 
 /// Incidents named in one summary; more do not fit on a page, and the newest are kept.
@@ -106,10 +107,11 @@ impl Store {
                 };
                 for member in &members {
                     transaction.execute(
-                        "INSERT INTO storm_members (incident, receiver, lane, storm, headline, our_side, onset_us, resolved_us)
-                         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                        "INSERT INTO storm_members (incident, receiver, lane, storm, headline, our_side, onset_us, resolved_us, state)
+                         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                          ON CONFLICT (incident, receiver, lane) DO UPDATE SET headline = excluded.headline,
-                             our_side = excluded.our_side, onset_us = excluded.onset_us, resolved_us = excluded.resolved_us",
+                             our_side = excluded.our_side, onset_us = excluded.onset_us, resolved_us = excluded.resolved_us,
+                             state = excluded.state",
                         params![
                             member.incident as i64,
                             receiver,
@@ -118,7 +120,8 @@ impl Store {
                             member.headline,
                             member.our_side,
                             member.onset_at.as_microsecond(),
-                            member.resolved_at.map(Timestamp::as_microsecond)
+                            member.resolved_at.map(Timestamp::as_microsecond),
+                            member.state.as_str()
                         ],
                     )?;
                 }
@@ -149,7 +152,7 @@ impl Store {
 fn storm(connection: &Connection, id: i64) -> rusqlite::Result<Storm> {
     let members = connection
         .prepare_cached(
-            "SELECT incident, headline, our_side, onset_us, resolved_us FROM
+            "SELECT incident, headline, our_side, onset_us, resolved_us, state FROM
                  (SELECT * FROM storm_members WHERE storm = ? ORDER BY incident DESC LIMIT ?) ORDER BY incident",
         )?
         .query_map(params![id, MEMBERS_READ], member)?
@@ -182,11 +185,21 @@ fn storm(connection: &Connection, id: i64) -> rusqlite::Result<Storm> {
 
 fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
     let resolved: Option<i64> = row.get(4)?;
+    let state: Option<String> = row.get(5)?;
+    // Former versions knew two ends of it.
+    let former = if resolved.is_some() {
+        State::Resolved
+    } else {
+        State::Open
+    };
     Ok(Member {
         incident: row.get::<_, i64>(0)? as u64,
         headline: row.get(1)?,
         our_side: row.get(2)?,
         onset_at: instant(row.get(3)?),
+        state: state
+            .and_then(|word| State::from_word(&word))
+            .unwrap_or(former),
         resolved_at: resolved.map(instant),
     })
 }

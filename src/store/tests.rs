@@ -43,6 +43,7 @@ fn change(number: u64, text: &str) -> Change {
             told: 0,
             reminded: 0,
             last_told_at: None,
+            left: Vec::new(),
             told_receivers: vec![],
             telling: Telling::default(),
         },

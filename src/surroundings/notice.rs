@@ -8,6 +8,7 @@
 use jiff::Timestamp;
 
 use crate::domain::cell::{ProbeName, ReceiverName};
+use crate::domain::incident::State;
 use crate::domain::notification::named;
 use crate::domain::notification::{Briefing, Notification, Plain, Reason};
 use crate::domain::plan::Plan;
@@ -91,7 +92,7 @@ fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
         }
         .to_owned(),
         incident: 0,
-        resolved: false,
+        state: State::Open,
         our_side: notice.our_side,
         subject: notice.subject.clone(),
         probes: notice.probes.iter().map(ToString::to_string).collect(),
@@ -106,6 +107,7 @@ fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
         opened_at: now,
         resolved_at: None,
         reopened: 0,
+        watched_again: false,
         back_since: None,
         failed_runs: 0,
         cells: Vec::new(),

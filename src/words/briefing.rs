@@ -36,8 +36,6 @@ pub const GUESSES_BELOW: f64 = 0.5;
 pub struct View {
     /// No cause is named below this confidence; between 0 and 1.
     pub min_confidence: f64,
-    /// Closed because the plan no longer has its cells.
-    pub removed: bool,
     /// When the next message is promised, if one is.
     pub next_update_at: Option<Timestamp>,
 }
@@ -46,7 +44,7 @@ pub struct View {
 #[must_use]
 pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
     let story = Story::new(plan, incident, view);
-    let resolved = incident.state == State::Resolved;
+    let open = incident.state == State::Open;
     let bound = |text: String| cut(&text, SENTENCE_CHARS_MAX);
     // Where only our own checks are turned away, no user is known to be.
     let words = if story.own_rate() {
@@ -57,7 +55,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
     Briefing {
         service: story.service().to_owned(),
         incident: incident.number,
-        resolved,
+        state: incident.state,
         our_side: story.our_side(),
         subject: match &incident.subject {
             Subject::Host(name) | Subject::Partner(name) => name.clone(),
@@ -65,18 +63,14 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         },
         probes: incident.probes.iter().map(ToString::to_string).collect(),
         kind: incident.kind,
-        headline: bound(match (resolved, view.removed) {
-            (_, true) => format!(
-                "{} is no longer watched: the configuration has none of the failing cells; last state: {}",
-                story.target(),
-                story.statement()
-            ),
-            (true, false) => format!("{} It was: {}", story.over(), story.statement()),
-            (false, false) => story.headline(),
+        headline: bound(match incident.state {
+            State::Open => story.headline(),
+            State::Resolved => format!("{} It was: {}", story.over(), story.statement()),
+            State::Unwatched => story.unwatched(),
         }),
         because: story.because().into_iter().map(bound).collect(),
         ruled_out: story.ruled_out().into_iter().map(bound).collect(),
-        next_step: (!resolved).then(|| story.next_step()).flatten().map(bound),
+        next_step: open.then(|| story.next_step()).flatten().map(bound),
         confidence: if story.named() {
             incident.diagnosis.confidence
         } else {
@@ -87,6 +81,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         opened_at: incident.opened_at,
         resolved_at: incident.resolved_at,
         reopened: incident.reopened,
+        watched_again: false,
         back_since: back_since(incident),
         failed_runs: incident.failed_runs,
         cells: cells(incident),
@@ -101,7 +96,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         acknowledged: incident.acknowledged.clone(),
         plain: story.plain(),
         during: incident.telling.during.clone(),
-        muted: incident.telling.muted.clone().filter(|_| !resolved),
+        muted: incident.telling.muted.clone().filter(|_| open),
         held_back: Vec::new(),
         zone: plan.zone.iana_name().unwrap_or("UTC").to_owned(),
         next_update_at: view.next_update_at,
@@ -113,7 +108,6 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
 pub fn headline(plan: &Plan, incident: &Incident) -> String {
     let view = View {
         min_confidence: 0.0,
-        removed: false,
         next_update_at: None,
     };
     cut(
@@ -239,7 +233,7 @@ fn words_of(plan: &Plan, incident: &Incident) -> Words {
 
 /// When what came back began to fail this time.
 fn back_since(incident: &Incident) -> Option<Timestamp> {
-    if incident.reopened == 0 || incident.state == State::Resolved {
+    if incident.reopened == 0 || incident.state != State::Open {
         return None;
     }
     let failing = incident.cells.iter().filter(|member| member.failing);

@@ -530,6 +530,7 @@ pub(crate) fn incident(plan: &Plan, case: &Case, kind: Kind) -> Incident {
         .iter()
         .enumerate()
         .map(|(place, cell)| IncidentCell {
+            asked: None,
             cell: cell.clone(),
             kind: case.mixed.filter(|_| place % 3 == 2).unwrap_or(kind),
             failing: true,
@@ -580,6 +581,7 @@ pub(crate) fn incident(plan: &Plan, case: &Case, kind: Kind) -> Incident {
         told: 1,
         reminded: 0,
         last_told_at: None,
+        left: Vec::new(),
         told_receivers: names(&["engineers"]),
         telling: Telling::default(),
     }

@@ -228,7 +228,7 @@ async fn what_was_not_sent_is_still_due() {
     assert_eq!(rows[0].lane, "engineers");
     let briefing = &rows[0].notification.briefing;
     assert_eq!(briefing.kind, Kind::OriginError);
-    assert_eq!((briefing.cells.len(), briefing.resolved), (6, false));
+    assert_eq!((briefing.cells.len(), briefing.is_open()), (6, true));
     store.close().await;
 }
 

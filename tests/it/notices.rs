@@ -250,6 +250,7 @@ fn the_promised_update_comes() {
     known.acknowledged = None;
     let (_, cell) = plan.cells().next().unwrap();
     known.cells = vec![IncidentCell {
+        asked: None,
         cell: cell.clone(),
         kind: known.kind,
         failing: true,

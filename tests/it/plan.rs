@@ -35,6 +35,7 @@ pub(crate) fn plan(url: &str) -> Plan {
         runs_in_flight_max: 64,
         listen: None,
         heartbeat: None,
+        former: edgewatch::domain::renames::Renames::default(),
     }
 }
 

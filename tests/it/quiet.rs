@@ -43,6 +43,7 @@ fn incident(subject: &str, cell: &CellKey) -> Incident {
     incident.diagnosis.failing = vec![cell.clone()];
     incident.diagnosis.passing.clear();
     incident.cells = vec![IncidentCell {
+        asked: None,
         cell: cell.clone(),
         kind: Kind::EdgeBlock,
         failing: true,

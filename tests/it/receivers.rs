@@ -24,11 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const HASTE: Duration = Duration::from_millis(150);
 
 /// The reasons that the payloads are shown for.
-const SHOWN: [Reason; 4] = [
+const SHOWN: [Reason; 5] = [
     Reason::Opened,
     Reason::Changed,
     Reason::Reminder,
     Reason::Resolved,
+    Reason::Unwatched,
 ];
 
 /// The same, of an incident whose cause is not sure enough for its readers.

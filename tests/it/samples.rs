@@ -100,7 +100,7 @@ pub(crate) fn briefing() -> Briefing {
     Briefing {
         service: "GMC".into(),
         incident: 42,
-        resolved: false,
+        state: State::Open,
         our_side: false,
         subject: "webcache.gmc-uk.org".into(),
         probes: vec!["gmc-connect".into()],
@@ -118,6 +118,7 @@ pub(crate) fn briefing() -> Briefing {
         opened_at: at("2021-02-28T02:15:10Z"),
         resolved_at: None,
         reopened: 0,
+        watched_again: false,
         back_since: None,
         failed_runs: 7,
         cells: vec![
@@ -158,7 +159,7 @@ pub(crate) fn notification(reason: Reason, sequence: u32, receiver: &str) -> Not
         Reason::Opened => at("2021-02-28T02:15:10Z"),
         Reason::Changed => at("2021-02-28T02:31:00Z"),
         Reason::Reminder => at("2021-02-28T03:15:10Z"),
-        Reason::Resolved => at("2021-02-28T04:06:00Z"),
+        Reason::Resolved | Reason::Unwatched => at("2021-02-28T04:06:00Z"),
         Reason::Reopened => at("2021-02-28T04:12:00Z"),
         Reason::Acknowledged | Reason::Muted | Reason::Notice => at("2021-02-28T02:20:00Z"),
     };
@@ -169,8 +170,15 @@ pub(crate) fn notification(reason: Reason, sequence: u32, receiver: &str) -> Not
         });
         briefing.next_update_at = None;
     }
+    if reason == Reason::Unwatched {
+        briefing.state = State::Unwatched;
+        briefing.headline = format!("Last seen: {}", briefing.headline);
+        briefing.resolved_at = Some(created_at);
+        briefing.next_update_at = None;
+        briefing.next_step = None;
+    }
     if reason == Reason::Resolved {
-        briefing.resolved = true;
+        briefing.state = State::Resolved;
         briefing.headline = format!(
             "GMC answers `legacy-reval` again. It was: {}",
             briefing.headline
@@ -247,6 +255,7 @@ pub(crate) fn incident(number: u64) -> Incident {
         told: 1,
         reminded: 0,
         last_told_at: Some(at("2021-02-28T02:15:10Z")),
+        left: Vec::new(),
         told_receivers: vec![ReceiverName::new("engineers")],
         telling: Telling::default(),
     }
@@ -502,6 +511,7 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
         instant(),
     )
         .prop_map(|(cell, kind, failing, since, last_at)| IncidentCell {
+            asked: None,
             cell,
             kind,
             failing,
@@ -591,6 +601,7 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
                 told,
                 reminded,
                 last_told_at,
+                left: Vec::new(),
                 told_receivers: told_receivers
                     .iter()
                     .map(|r| ReceiverName::new(r))
@@ -642,11 +653,12 @@ fn any_telling() -> impl Strategy<Value = Telling> {
 }
 
 /// What people are told for; a mute only redraws what stands (`slack`).
-pub(crate) const REASONS: [Reason; 6] = [
+pub(crate) const REASONS: [Reason; 7] = [
     Reason::Opened,
     Reason::Changed,
     Reason::Reminder,
     Reason::Resolved,
+    Reason::Unwatched,
     Reason::Reopened,
     Reason::Acknowledged,
 ];
@@ -677,7 +689,7 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
     let first = (
         words.clone(),
         any::<u64>(),
-        any::<bool>(),
+        select(State::ALL),
         any::<bool>(),
         text(),
         vec(text(), 0..3),
@@ -726,7 +738,7 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
     (first, second, third, fourth, fifth, sixth)
         .prop_map(|(first, second, third, fourth, fifth, sixth)| {
             let (beside, acknowledged, (see, why), (during, muted, held_back)) = sixth;
-            let (service, incident, resolved, our_side, subject, probes) = first;
+            let (service, incident, state, our_side, subject, probes) = first;
             let (kind, headline, because, ruled_out, next_step) = second;
             let (confidence, cause_known, onset_at, opened_at, resolved_at, reopened) = third;
             let (failed_runs, cells, expected, got, last_good_at) = fourth;
@@ -734,7 +746,8 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
             Briefing {
                 service,
                 incident: incident / 2,
-                resolved,
+                state,
+                watched_again: false,
                 our_side,
                 subject,
                 probes,

@@ -488,7 +488,7 @@ async fn refuses_a_file_of_a_newer_version() {
         .unwrap()
         .pragma_update(None, "user_version", 99)
         .unwrap();
-    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 6); run that version, or set another `store.path`";
+    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 7); run that version, or set another `store.path`";
     assert_eq!(refusal(&path), message);
     assert!(matches!(
         Store::read_only(&path),
@@ -514,7 +514,7 @@ async fn an_older_file_is_brought_up_to_date() {
     store.close().await;
     Connection::open(&path)
         .unwrap()
-        .execute_batch("DROP TABLE storm_members; DROP TABLE storms; DROP TABLE marks; DROP TABLE notes; DROP TABLE surroundings; DROP TABLE silences; DROP TABLE asks; PRAGMA user_version = 1")
+        .execute_batch("DROP TABLE storm_members; DROP TABLE storms; DROP TABLE marks; DROP TABLE notes; DROP TABLE surroundings; DROP TABLE silences; DROP TABLE asks; DROP TABLE plan; PRAGMA user_version = 1")
         .unwrap();
     let store = open(&path);
     assert!(store.show(7).await.unwrap().is_some());

@@ -31,7 +31,6 @@ const NEVER: f64 = 0.99;
 fn write(plan: &Plan, incident: &Incident, min_confidence: f64) -> Briefing {
     let view = View {
         min_confidence,
-        removed: false,
         next_update_at: None,
     };
     briefing::write(plan, incident, view)

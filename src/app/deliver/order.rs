@@ -149,9 +149,7 @@ fn next_of(rows: &[Delivery], rules: Rules) -> Step<'_> {
     let unclear = uncertain(first) && rules.looks;
     let end = later
         .iter()
-        .position(|d| {
-            d.notification.reason == Reason::Resolved && d.notification.not_before <= rules.now
-        })
+        .position(|d| d.notification.reason.is_end() && d.notification.not_before <= rules.now)
         .map(|at| at + 1);
     match (reason, end) {
         (Reason::Reminder | Reason::Muted, _) if !later.is_empty() => {
@@ -207,7 +205,8 @@ fn came_back_in_time(rows: &[Delivery]) -> bool {
     let [end, back] = rows else {
         return false;
     };
-    (end.notification.reason, back.notification.reason) == (Reason::Resolved, Reason::Reopened)
+    end.notification.reason.is_end()
+        && back.notification.reason == Reason::Reopened
         && end.attempts == 0
         && !uncertain(end)
         && end.notification.not_before >= created(back)

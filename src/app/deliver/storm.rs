@@ -72,7 +72,7 @@ pub(super) fn together<'a>(
         let delivery = send.delivery;
         matches!(
             delivery.notification.reason,
-            Reason::Opened | Reason::Reopened | Reason::Resolved
+            Reason::Opened | Reason::Reopened | Reason::Resolved | Reason::Unwatched
         ) && !delivery.plain
             && delivery.lane == first.delivery.lane
     };

@@ -23,7 +23,7 @@ fn briefing() -> Briefing {
     Briefing {
         service: "GMC".into(),
         incident: 1,
-        resolved: false,
+        state: crate::domain::incident::State::Open,
         our_side: false,
         subject: String::new(),
         probes: vec![],
@@ -38,6 +38,7 @@ fn briefing() -> Briefing {
         opened_at: minute(0),
         resolved_at: None,
         reopened: 0,
+        watched_again: false,
         back_since: None,
         failed_runs: 3,
         cells: vec![],

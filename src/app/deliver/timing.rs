@@ -198,7 +198,7 @@ pub(super) fn divertible(delivery: &Delivery) -> bool {
     !delivery.diverted
         && matches!(
             delivery.notification.reason,
-            Reason::Opened | Reason::Reopened | Reason::Resolved
+            Reason::Opened | Reason::Reopened | Reason::Resolved | Reason::Unwatched
         )
 }
 

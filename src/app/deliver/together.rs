@@ -109,7 +109,10 @@ impl Worker {
         let (receiver, lane) = (&self.receiver.name, first.delivery.lane.as_str());
         // An incident that was told as a whole counts once.
         let mut told = 0;
-        for reasons in [&[Reason::Opened, Reason::Reopened][..], &[Reason::Resolved]] {
+        for reasons in [
+            &[Reason::Opened, Reason::Reopened][..],
+            &[Reason::Resolved, Reason::Unwatched],
+        ] {
             let taken = self.store.told_since(receiver, lane, reasons, since);
             told = told.max(taken.await?);
         }

@@ -365,11 +365,11 @@ impl Worker {
         let over = match delivery.notification.reason {
             _ if order::uncertain(delivery) => return Ok(false),
             Reason::Opened | Reason::Reopened if delivery.lane.is_empty() => false,
-            Reason::Resolved => true,
+            Reason::Resolved | Reason::Unwatched => true,
             _ => return Ok(false),
         };
         let told = self.store.told_last_in_another_lane(delivery).await?;
-        Ok(told.is_some_and(|told| (told == Reason::Resolved) == over))
+        Ok(told.is_some_and(|told| told.is_end() == over))
     }
 
     pub(super) fn pause_for(&mut self, wait: Duration, now: Timestamp) {
@@ -460,7 +460,7 @@ impl Worker {
         diverted: bool,
         now: Timestamp,
     ) -> Vec<(&'a Delivery, Outcome, Option<Divert>)> {
-        let end = send.delivery.notification.reason == Reason::Resolved;
+        let end = send.delivery.notification.reason.is_end();
         let outcome = match outcome {
             Outcome::Again {
                 next_at,
@@ -534,7 +534,7 @@ impl Worker {
         let Some(fallback) = &self.fallback else {
             return Ok(None);
         };
-        if notification.reason != Reason::Resolved
+        if !notification.reason.is_end()
             || !delivery.lane.is_empty()
             || !self.store.owes_the_end(delivery, &fallback.name).await?
         {

@@ -19,6 +19,7 @@ fn at(text: &str) -> Timestamp {
 fn incident(clients: &[&str]) -> Incident {
     let now = at("2026-03-01T02:00:00Z");
     let cells = clients.iter().map(|client| IncidentCell {
+        asked: None,
         cell: cell("api", client.trim_end_matches('!')),
         kind: Kind::EdgeBlock,
         failing: !client.ends_with('!'),

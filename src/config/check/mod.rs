@@ -201,6 +201,7 @@ pub(super) fn plan(
         runs_in_flight_max: raw.runs_in_flight.map_or(256, |n| n.value.0 as usize),
         listen,
         heartbeat,
+        former: crate::domain::renames::Renames::default(),
     };
     lints::warn(&plan, &places, desk);
     Some(plan)

@@ -78,6 +78,7 @@ impl Story {
     /// Opened at minute 0 without having told anybody; `legacy` fails at `api`.
     fn new(rest: &str) -> Self {
         let member = |client: &str| IncidentCell {
+            asked: None,
             cell: cell("api", client),
             kind: Kind::EdgeBlock,
             failing: true,

@@ -309,6 +309,7 @@ impl Running {
             return;
         };
         let new = case.join(IncidentCell {
+            asked: None,
             cell: key.clone(),
             kind,
             failing: true,

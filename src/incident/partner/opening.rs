@@ -141,6 +141,7 @@ impl Running {
                 .entry(key)
                 .and_modify(|member| (member.kind, member.last_at) = (*kind, *at))
                 .or_insert_with(|| IncidentCell {
+                    asked: None,
                     cell: key.clone(),
                     kind: *kind,
                     failing: true,

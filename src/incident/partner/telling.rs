@@ -8,7 +8,7 @@ use crate::board::Board;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::shared;
 use crate::domain::diagnosis::{Cause, Diagnosis, Level};
-use crate::domain::incident::{IncidentCell, Specimen, Subject};
+use crate::domain::incident::{IncidentCell, Specimen, State, Subject};
 use crate::domain::moment::later;
 use crate::domain::verdict::Kind;
 use crate::incident::case::{Case, clarity, majority};
@@ -97,6 +97,18 @@ impl Partner {
             if trouble.ended_at.is_none() {
                 let_go.push(trouble.id);
             }
+            if let Some(case) = &mut trouble.case {
+                // What never ran again was last seen failing.
+                let unseen: Vec<IncidentCell> = case
+                    .still_failing()
+                    .into_iter()
+                    .filter(|cell| !explained(cell))
+                    .filter_map(|cell| case.member(cell).cloned())
+                    .collect();
+                for member in unseen {
+                    case.leave(member);
+                }
+            }
             closed.extend(
                 trouble
                     .case
@@ -117,8 +129,10 @@ impl Partner {
                     "it is no longer seen; {silent} of its {count} cells fail for another reason or did not run again"
                 ),
             };
-            let incident = world::close(world, case, timeline, &text, false);
-            self.keep_recent(incident);
+            let incident = world::close(world, case, timeline, &text);
+            if incident.state == State::Resolved {
+                self.keep_recent(incident);
+            }
         }
     }
 }
@@ -131,7 +145,12 @@ impl Running {
             Some(case) => case.failing().cloned().collect(),
             None => return,
         };
-        if dirty && !cells.is_empty() && self.troubles[place].ended_at.is_none() {
+        // What was edited was explained when it failed; nothing that passes since has to do with it.
+        let unseen = self.troubles[place]
+            .case
+            .as_ref()
+            .is_some_and(Case::is_unseen);
+        if dirty && !unseen && !cells.is_empty() && self.troubles[place].ended_at.is_none() {
             let diagnosis = self.diagnosis(world.board, world.ways, place, &cells);
             let subject = self.subject(world.board, place, &cells, partner);
             let trouble = &mut self.troubles[place];

@@ -252,7 +252,7 @@ fn a_block_that_lifts_is_resolved_and_its_return_keeps_the_number() {
     let sequences: Vec<u32> = play.notifications.iter().map(|n| n.sequence).collect();
     assert_eq!(sequences, [1, 2, 3, 4]);
     let resolved = &play.notifications[1].briefing;
-    assert!(resolved.resolved);
+    assert!(resolved.is_fixed());
     assert_eq!(
         resolved.headline,
         "Both cells of webcache.gmc-uk.org that failed pass again. It was: GMC refuses client `java-8` \
@@ -429,12 +429,12 @@ fn a_plan_without_the_cells_closes_the_incident_and_says_so() {
         .as_clients
         .retain(|name| name.as_str() != "java-8");
     play.replace(plan);
-    assert_eq!(play.reasons("engineers"), "opened resolved");
+    assert_eq!(play.reasons("engineers"), "opened unwatched");
     let last = play.changes.last().unwrap();
     assert_eq!(last.timeline.last().unwrap().what, Happening::Removed);
     let headline = &play.notifications.last().unwrap().briefing.headline;
     assert!(
-        headline.starts_with("webcache.gmc-uk.org is no longer watched"),
+        headline.starts_with("Last seen: GMC refuses client `java-8`"),
         "{headline}"
     );
     play.run(2000, world);
@@ -448,13 +448,13 @@ fn a_plan_without_the_host_closes_the_incident_even_over_a_restart() {
     let mut play = Play::new(gmc());
     play.run(1000, world);
     play.replace(other().plan);
-    assert_eq!(play.reasons("engineers"), "opened resolved");
+    assert_eq!(play.reasons("engineers"), "opened unwatched");
     let mut play = Play::new(gmc());
     play.run(1000, world);
     play.plan = Arc::new(other().plan);
     play.restart();
     play.run(1001, |_, _| Kind::Pass);
-    assert_eq!(play.reasons("engineers"), "opened resolved");
+    assert_eq!(play.reasons("engineers"), "opened unwatched");
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn plan(per_minute: u32, gap_ms: u64, probes: Vec<Probe>) -> Plan {
         runs_in_flight_max: 64,
         listen: None,
         heartbeat: None,
+        former: crate::domain::renames::Renames::default(),
     }
 }
 

@@ -42,7 +42,7 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
     });
     json!({
         "incident": incident.number,
-        "state": if dossier.resolved() { "resolved" } else { "open" },
+        "state": dossier.incident.state,
         "our_side": dossier.ours(),
         "service": dossier.called(),
         "recipient": (!dossier.ours()).then(|| partner::recipient(dossier)),

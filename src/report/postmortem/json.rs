@@ -14,7 +14,7 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
     let seconds = |at: Timestamp| at.duration_since(incident.onset_at).as_secs_f64();
     json!({
         "incident": incident.number,
-        "state": if dossier.resolved() { "resolved" } else { "open" },
+        "state": dossier.incident.state,
         "title": dossier.headline,
         "our_side": dossier.ours(),
         "confidence": dossier.briefing.confidence,

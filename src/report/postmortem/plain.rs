@@ -34,6 +34,10 @@ pub(super) fn plain(dossier: &Dossier<'_>) -> String {
     };
     let onset = dossier.incident.onset_at;
     let mut text = match dossier.incident.resolved_at {
+        Some(end) if dossier.unwatched() => format!(
+            "{what} did not work{part} {}, when we stopped checking; whether it works now is not known.",
+            span(dossier, onset, end)
+        ),
         Some(end) => format!("{what} did not work{part} {}.", span(dossier, onset, end)),
         None => format!(
             "{what} {} not worked{part} since {}.",

@@ -343,6 +343,29 @@ impl Story<'_> {
         names
     }
 
+    /// That nobody looks any more, and what was seen last: an end that is none.
+    pub(super) fn unwatched(&self) -> String {
+        let label = self.incident.kind.label();
+        let all = self.incident.cells.len();
+        let left = self
+            .incident
+            .cells
+            .iter()
+            .filter(|cell| cell.failing)
+            .count();
+        let whom = match self.incident.subject {
+            Subject::OurNetwork => "our own network".to_owned(),
+            _ => self.target(),
+        };
+        if left > 0 && left < all {
+            let are = if left == 1 { "is" } else { "are" };
+            return format!(
+                "{left} of {all} failing cells of {whom} {are} no longer watched as they were, last seen {label}; the others pass again"
+            );
+        }
+        format!("Last seen: {}", self.statement())
+    }
+
     /// What ended, in a sentence of its own.
     pub(super) fn over(&self) -> String {
         let count = self.incident.cells.len();

@@ -178,7 +178,17 @@ impl<'a> Story<'a> {
                 })
             }
             Level::Client(name) => self.plan.client(name).and_then(|client| {
-                let agent = client.user_agent.as_str();
+                // What was edited since is not what failed.
+                let then = self
+                    .incident
+                    .failing
+                    .as_ref()
+                    .filter(|run| !self.incident.left.is_empty() && run.cell.client == *name);
+                let sent = then.and_then(|run| {
+                    let mut headers = run.request_headers.iter();
+                    headers.find(|(header, _)| header.eq_ignore_ascii_case("user-agent"))
+                });
+                let agent = sent.map_or(client.user_agent.as_str(), |(_, agent)| agent.as_str());
                 match agent {
                     "" => Some("no user agent".to_owned()),
                     agent if agent == name.as_str() => None,

@@ -121,7 +121,7 @@ async fn alerts_by_reason() {
             .await
             .unwrap();
         assert_eq!(Standing::read(&standing.text()), Some(standing.clone()));
-        assert_eq!(standing.is_open(), reason != Reason::Resolved);
+        assert_eq!(standing.is_open(), !reason.is_end());
         let alerts = endpoint.bodies().pop().unwrap();
         let ends: Timestamp = alerts[0]["endsAt"].as_str().unwrap().parse().unwrap();
         let expected = match reason {

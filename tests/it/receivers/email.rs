@@ -174,7 +174,7 @@ async fn an_incident_is_one_thread_and_goes_to_all() {
         assert_eq!(thread, sent.thread, "kept and read again");
     }
     let taken = server.taken();
-    assert_eq!(taken.len(), 4);
+    assert_eq!(taken.len(), 5);
     let root = format!("<{}@example.org>", due[0].delivery);
     for (index, (taken, due)) in taken.iter().zip(&due).enumerate() {
         assert!(taken.encrypted);
@@ -190,6 +190,7 @@ async fn an_incident_is_one_thread_and_goes_to_all() {
     }
     assert!(subject(&taken[0]).starts_with("[PROBLEM] "));
     assert!(subject(&taken[3]).starts_with("[FIXED] "));
+    assert!(subject(&taken[4]).starts_with("[NO LONGER WATCHED] "));
     assert!(
         server
             .said()

@@ -78,6 +78,7 @@ impl Setup {
                 runs_in_flight_max: 100,
                 listen: None,
                 heartbeat: None,
+                former: crate::domain::renames::Renames::default(),
             },
         }
     }
@@ -472,7 +473,7 @@ impl Play {
                 Effect::Save(change) => {
                     for note in &change.notifications {
                         assert!(
-                            note.reason == Reason::Resolved || !self.is_muted(&change.incident),
+                            note.reason.is_end() || !self.is_muted(&change.incident),
                             "told while muted: {note:?}"
                         );
                         self.lines.push(format!(
@@ -541,7 +542,7 @@ impl Play {
                     assert!(*open, "{:#?}", self.lines);
                 }
                 Reason::Notice => panic!("a notice of an incident"),
-                Reason::Resolved => {
+                Reason::Resolved | Reason::Unwatched => {
                     assert!(*open, "resolved without an opening: {:#?}", self.lines);
                     *open = false;
                 }
