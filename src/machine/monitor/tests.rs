@@ -1,5 +1,6 @@
 //! Stories played through the monitor with simulated time: what the world does, and what is told.
 
+mod edits;
 mod muting;
 mod ours;
 mod play;
