@@ -103,6 +103,8 @@ mirror! {
         "region" region: Name,
         /// Which IP versions of the target may be used; any when left out.
         "family" family: Word<IpFamily>,
+        /// What it was called in the file before, so that its open incidents go on; not needed where only the name changed.
+        "was" was: Name,
     }
 
     /// How requests present themselves.
@@ -119,6 +121,8 @@ mirror! {
         "header_case" header_case: Word<HeaderCase>,
         /// Honest and expected to pass everywhere: tells "they block our client" from "they block us".
         "control" control: Flag,
+        /// What it was called in the file before, so that its open incidents go on; not needed where only the name changed.
+        "was" was: Name,
     }
 
     /// TLS versions to offer, both ends inclusive.
@@ -178,6 +182,8 @@ mirror! {
         "severity" severity: Word<Severity>,
         /// Should always pass, like those under `controls`.
         "control" control: Flag,
+        /// What it was called in the file before, so that its open incidents go on; not needed where only the name changed.
+        "was" was: Name,
         /// Further requests that this probe may not make.
         "forbid" forbid: Forbid,
     }

@@ -8,6 +8,7 @@ mod channels;
 mod conditions;
 mod endpoint;
 mod forbid;
+mod former;
 mod headers;
 mod lints;
 mod matrix;
@@ -51,6 +52,7 @@ pub(super) fn plan(
 ) -> Option<Plan> {
     let places = lints::Places::of(&raw, place);
     let zone = zone(raw.timezone.as_ref(), desk);
+    let former = former::names(&raw, desk);
     let service = raw.service.and_then(|service| {
         if service.value.trim().is_empty() {
             desk.error(
@@ -201,7 +203,7 @@ pub(super) fn plan(
         runs_in_flight_max: raw.runs_in_flight.map_or(256, |n| n.value.0 as usize),
         listen,
         heartbeat,
-        former: crate::domain::renames::Renames::default(),
+        former,
     };
     lints::warn(&plan, &places, desk);
     Some(plan)

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use edgewatch::domain::cell::{HeaderCase, HttpOffer, IpFamily, Proxy, ProxyKind, TlsVersion, Way};
+use edgewatch::domain::cell::{
+    CellKey, CredentialName, HeaderCase, HttpOffer, IpFamily, Proxy, ProxyKind, TlsVersion, Way,
+};
 use edgewatch::domain::condition::Condition;
 use edgewatch::domain::hours::Hours;
 use edgewatch::domain::mute::Effect;
@@ -565,4 +567,21 @@ fn all_is_well_is_said_every_month_unless_never_is_wanted() {
         let due = all_is_well.as_ref().and_then(|well| well.next_after(at));
         assert_eq!(due, next.map(|next| next.parse().unwrap()), "{written}");
     }
+}
+
+#[test]
+fn a_former_name_is_known_by_its_new_one() {
+    let plan = plan(
+        "version: 1\nservice: GMC\nclients: { legacy: { user_agent: Java/1.8, was: java-8 } }\n\
+         egresses: { home: { address: 10.0.0.1, was: de1 } }\n\
+         probes: { api: { url: \"https://api.example/\", every: 5m, was: gmc } }\n",
+    );
+    let cell = |probe: &str, egress: &str, client: &str| CellKey {
+        probe: probe.into(),
+        egress: egress.into(),
+        client: client.into(),
+        credential: CredentialName::anonymous(),
+    };
+    let now = plan.former.cell(&cell("gmc", "de1", "java-8"));
+    assert_eq!(now, cell("api", "home", "legacy"));
 }
