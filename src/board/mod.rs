@@ -63,6 +63,8 @@ pub struct Cell {
     pub party: usize,
     /// Its probe is a control.
     pub control_probe: bool,
+    /// A control that asks nobody whom a probe asks: only such a one tells our own side from a partner.
+    pub independent: bool,
     /// The verdict that is normal here, besides a pass.
     watched: Option<Kind>,
     pub last: Option<Last>,
@@ -124,10 +126,16 @@ impl Board {
                 board.hosts.len() - 1
             });
             let before = old.and_then(|old| old.get(&key));
-            let party = if probe.control {
-                format!("control {}", board.hosts[host].name)
-            } else {
-                probe.partner.clone()
+            // A control on a partner's own host fails with it, and then says nothing of our own side.
+            let asked_too = source.probes.iter().find(|other| {
+                !other.control
+                    && (other.partner == probe.partner || other.host() == board.hosts[host].name)
+            });
+            let independent = probe.control && asked_too.is_none();
+            let party = match asked_too {
+                _ if !probe.control => probe.partner.clone(),
+                Some(other) => other.partner.clone(),
+                None => format!("control {}", board.hosts[host].name),
             };
             let party = *party_places.entry(party.clone()).or_insert_with(|| {
                 board.parties.push(party);
@@ -146,6 +154,7 @@ impl Board {
                 host,
                 party,
                 control_probe: probe.control,
+                independent,
                 watched: probe.expect.verdict,
                 last: before.and_then(|cell| cell.last),
                 last_good_at: before.and_then(|cell| cell.last_good_at),
@@ -234,7 +243,7 @@ impl Board {
     /// Who is asked from where: an egress, a party, and whether that is a control.
     pub fn asked(&self) -> impl Iterator<Item = (&EgressName, usize, bool)> {
         let cells = self.cells.iter();
-        cells.map(|cell| (&cell.key.egress, cell.party, cell.control_probe))
+        cells.map(|cell| (&cell.key.egress, cell.party, cell.independent))
     }
 
     /// Egresses from which a control runs.

@@ -91,9 +91,7 @@ pub fn diagnosis(board: &Board, cells: &[IncidentCell], since: Timestamp) -> Dia
         .collect();
     let proved = cells.iter().any(|member| {
         member.kind == Kind::LocalError
-            || board
-                .get(&member.cell)
-                .is_some_and(|cell| cell.control_probe)
+            || board.get(&member.cell).is_some_and(|cell| cell.independent)
     });
     Diagnosis {
         cause: Cause::OurNetwork {

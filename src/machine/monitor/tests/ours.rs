@@ -294,3 +294,32 @@ fn a_restart_amid_our_outage_blames_nobody() {
         );
     }
 }
+
+/// A control that asks the partner itself fails with it, whatever way that is.
+#[test]
+fn a_control_on_the_partners_own_host_blames_nobody_but_the_partner() {
+    let hosts = ["webcache.gmc-uk.org", "other.gmc-uk.org"];
+    for (host, kind) in hosts.into_iter().flat_map(|host| {
+        let kinds = [Kind::EdgeBlock, Kind::Timeout, Kind::ConnectError];
+        kinds.map(|kind| (host, kind))
+    }) {
+        let setup = Setup::new(&["legacy-prod", "new-reval"], &["java-8", "plain"])
+            .probe("gmc-connect", "webcache.gmc-uk.org")
+            .control("same-edge", host, 60)
+            .with(|plan| {
+                for probe in &mut plan.probes {
+                    probe.partner = "gmc-uk.org".to_owned();
+                }
+            });
+        let mut play = Play::new(setup);
+        play.run(3000, |_, t| if t >= 600 { kind } else { Kind::Pass });
+        let about = format!("{host} {kind}: {:#?}", play.lines);
+        for note in &play.notifications {
+            assert!(!note.briefing.our_side, "{about}");
+        }
+        // What answers is a partner's; of silence nobody else was asked about, nothing is certain.
+        if kind == Kind::EdgeBlock {
+            assert_eq!(play.stored.len(), 1, "{about}");
+        }
+    }
+}
