@@ -26,6 +26,7 @@ use crate::domain::plan::Plan;
 use crate::domain::secret::mask;
 use crate::domain::surroundings::{Learned, Memory};
 use crate::machine::driver::{Driver, Hands};
+use crate::machine::log::Source;
 use crate::machine::{Effect, Event, Judged, Known, Machine, RunId, Start};
 use crate::notify::slack_socket::Patience;
 use crate::probe::Prober;
@@ -61,6 +62,10 @@ pub struct Options {
     pub plan: Plan,
     /// The file to read again on SIGHUP; `None` for a plan that has no file.
     pub config: Option<PathBuf>,
+    /// What the plan was read from, for those who ask the store what the daemon runs by.
+    pub source: Option<Source>,
+    /// Why the file was not taken: the plan is then the last one that was.
+    pub refused: Option<String>,
     /// Write down all that the machine hears and answers.
     pub record: Option<Record>,
     /// Told of every run and change; the demo draws from it.
@@ -84,6 +89,14 @@ impl std::fmt::Debug for Options {
 pub enum Command {
     Reload,
     Stop,
+}
+
+fn kept(path: &std::path::Path, source: Source) -> load::Kept {
+    load::Kept {
+        path: path.to_owned(),
+        at: clock::now(),
+        source,
+    }
 }
 
 /// Starts everything, runs until told to stop, and stops in reverse.
@@ -114,6 +127,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     )
     .await
     .map_err(|e| e.to_string())?;
+    if let (Some(path), Some(source)) = (&options.config, options.source) {
+        kept(path, source).keep(&store);
+    }
     let keeper = Keeper::start(store.clone());
     let mut asks = Asks::start(store.clone(), silences.clone(), clicks);
 
@@ -158,6 +174,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         env!("CARGO_PKG_VERSION"),
     );
     state.work.own.ready();
+    if let (Some(path), Some(why)) = (&options.config, &options.refused) {
+        state.refuse(path, why);
+    }
     if let Some(listener) = &mut state.work.listener {
         listener(News::Started(state.work.own.address()));
     }
@@ -428,29 +447,33 @@ impl Loop {
                 "{} was not taken, the old one stays in force:\n{why}",
                 path.display()
             );
-            let around = around(&self.driver, &self.work.keeper, clock::now());
-            self.work.own.refused(&self.work.plan, &why, around);
-            if !std::mem::replace(&mut self.refused, true) {
-                let faults = why.lines().filter(|line| !line.starts_with(' '));
-                let faults = faults.take(FAULTS_TOLD);
-                self.notice(Notice {
-                    headline: format!(
-                        "{} was not taken, the one before stays in force",
-                        shown(path)
-                    ),
-                    because: faults.map(ToOwned::to_owned).collect(),
-                    next_step: Some(
-                        "Mend the file (`edgewatch check` shows every fault), then reload"
-                            .to_owned(),
-                    ),
-                    ..own_notice()
-                });
-            }
+            self.refuse(path, &why);
         } else if std::mem::take(&mut self.refused) {
             self.notice(Notice {
                 headline: format!(
                     "{} is in force again, after one that was not taken",
                     shown(path)
+                ),
+                ..own_notice()
+            });
+        }
+    }
+
+    /// Says of a file that was not taken wherever we are watched, once.
+    fn refuse(&mut self, path: &std::path::Path, why: &str) {
+        let around = around(&self.driver, &self.work.keeper, clock::now());
+        self.work.own.refused(&self.work.plan, why, around);
+        if !std::mem::replace(&mut self.refused, true) {
+            let faults = why.lines().filter(|line| !line.starts_with(' '));
+            let faults = faults.take(FAULTS_TOLD);
+            self.notice(Notice {
+                headline: format!(
+                    "{} was not taken, the one before stays in force",
+                    shown(path)
+                ),
+                because: faults.map(ToOwned::to_owned).collect(),
+                next_step: Some(
+                    "Mend the file (`edgewatch check` shows every fault), then reload".to_owned(),
                 ),
                 ..own_notice()
             });
@@ -494,6 +517,7 @@ impl Loop {
         });
         self.work.store.mask(self.work.plan.secrets());
         self.work.prober = Arc::new(prober);
+        kept(path, source.clone()).keep(&self.work.store);
         if let Some(recorder) = &mut self.work.recorder {
             recorder.replace(source, self.work.plan.secrets());
         }

@@ -4,9 +4,14 @@ use std::cell::RefCell;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Checked, Findings, Inputs};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{self, Checked, Findings, Inputs, Remembered};
+use crate::domain::plan::Plan;
 use crate::domain::secret::{Secrets, mask};
 use crate::machine::log::Source;
+use crate::store::{Reader, Store};
 
 /// A configuration file is refused above this, bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -24,7 +29,8 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unreadable(text) => f.write_str(text),
-            Self::Faulty(findings) => findings.fmt(f),
+            // Of several lines the first is what many places show: it must be a fault.
+            Self::Faulty(findings) => findings.errors().fmt(f),
         }
     }
 }
@@ -62,6 +68,61 @@ pub fn load_with_source(path: &Path) -> Result<(Checked, Source), Error> {
     source.text = text;
     without_secrets(&mut source, &checked.plan.secrets());
     Ok((checked, source))
+}
+
+/// The name of the note that holds the plan of the daemon in the store.
+const PLAN_NOTE: &str = "plan";
+
+/// The plan that a daemon runs by, as the store keeps it: no secrets.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Kept {
+    /// The file, as it was named.
+    pub path: PathBuf,
+    /// When it was taken.
+    pub at: Timestamp,
+    pub source: Source,
+}
+
+impl Kept {
+    /// What the daemon with this store runs by, or ran by last; `None` when none has said.
+    #[must_use]
+    pub fn of(reader: &Reader) -> Option<Self> {
+        let text = reader.note(PLAN_NOTE).ok()??;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Keeps it, in place of the one before.
+    pub fn keep(&self, store: &Store) {
+        if let Ok(text) = serde_json::to_string(self) {
+            store.keep_note(PLAN_NOTE, text);
+        }
+    }
+
+    /// The plan as the daemon has it, whatever the environment of this process is.
+    #[must_use]
+    pub fn plan(&self) -> Option<Plan> {
+        let inputs = Remembered {
+            env: &self.source.env,
+            files: &self.source.files,
+        };
+        let name = self.path.display().to_string();
+        let checked = config::read(&self.source.text, &name, &inputs).ok()?;
+        Some(checked.plan)
+    }
+}
+
+/// The file that the daemon ran by last, where the one at `path` can't be used; secrets are those of now.
+#[must_use]
+pub fn last_good(path: &Path) -> Option<(Timestamp, Checked, Source)> {
+    let reader = Store::read_only(&store_path(path)?).ok()?;
+    let kept = Kept::of(&reader)?;
+    let name = path.display().to_string();
+    let inputs = Surroundings {
+        beside: path.parent().map(Path::to_owned).unwrap_or_default(),
+        read: RefCell::default(),
+    };
+    let checked = config::read(&kept.source.text, &name, &inputs).ok()?;
+    Some((kept.at, checked, kept.source))
 }
 
 /// Puts others of their shape in place of secrets, so that the text still makes the same plan.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::load;
+use super::load::{self, Kept};
 use super::self_watch::maintenance_facts;
 use crate::board::quiet::{self, Quiet};
 use crate::clock;
@@ -42,6 +42,8 @@ pub struct Status {
     pub at: Timestamp,
     pub zone: TimeZone,
     pub store: PathBuf,
+    /// Whose plan the probes are told by.
+    pub by: By,
     pub daemon: Daemon,
     /// In the order of the file, controls last.
     pub rounds: Vec<Round>,
@@ -55,6 +57,15 @@ pub struct Status {
     pub receivers: Vec<Receiver>,
     /// What needs a person's care, one line each; empty: edgewatch itself is well.
     pub troubles: Vec<String>,
+}
+
+/// Where the plan comes from.
+#[derive(Debug)]
+pub enum By {
+    /// The running daemon's own, taken from this file at this time.
+    Daemon { path: PathBuf, at: Timestamp },
+    /// The file that was named, read with the secrets of this process.
+    File(PathBuf),
 }
 
 /// How the daemon is.
@@ -85,6 +96,9 @@ pub struct Round {
     pub probe: ProbeName,
     pub control: bool,
     pub cells: usize,
+    /// Cells that can't run at present, and why the first of them can't.
+    pub idle: usize,
+    pub why: Option<String>,
     /// How many cells ended in what, in the order of verdicts.
     pub results: Vec<(Kind, usize)>,
     /// When the newest and the oldest of them began; `None`: none is known.
@@ -143,6 +157,19 @@ pub async fn gather(config: &Path, store: Option<&Path>) -> Result<Status, Strin
     let read = |e: StoreError| e.to_string();
     let at = clock::now();
     let daemon = daemon(&reader, at).await.map_err(read)?;
+    // A running daemon has another environment than the one who asks, and perhaps another file.
+    let kept = Kept::of(&reader).filter(|_| daemon.state == DaemonState::Running);
+    let of_daemon = kept.and_then(|kept| Some((kept.plan()?, kept)));
+    let (plan, by) = match (of_daemon, plan) {
+        (Some((plan, kept)), _) => (
+            Some(plan),
+            By::Daemon {
+                path: kept.path,
+                at: kept.at,
+            },
+        ),
+        (None, plan) => (plan, By::File(config.to_owned())),
+    };
     let mut silences = reader.silences().map_err(read)?;
     silences.retain(|silence| silence.holds(at));
     let quiet = plan.as_ref().map(|plan| Quiet::at(plan, &silences, at));
@@ -167,6 +194,7 @@ pub async fn gather(config: &Path, store: Option<&Path>) -> Result<Status, Strin
         maintenance,
         receivers: receivers(&reader.undelivered().map_err(read)?, at),
         store: path,
+        by,
         daemon,
         troubles: Vec::new(),
     };
@@ -235,7 +263,7 @@ async fn ask(address: SocketAddr) -> Option<Vitals> {
 /// The last run of each cell, by probe; without a plan, of each cell that the store knows.
 fn rounds(reader: &Reader, plan: Option<&Plan>, at: Timestamp) -> Result<Vec<Round>, StoreError> {
     let cells: Vec<CellKey> = match plan {
-        Some(plan) => plan.cells().map(|(_, cell)| cell).collect(),
+        Some(plan) => plan.every_cell().map(|(_, cell)| cell).collect(),
         None => reader.cells()?,
     };
     let since = at.checked_sub(BACK).unwrap_or(Timestamp::MIN);
@@ -254,6 +282,10 @@ fn rounds(reader: &Reader, plan: Option<&Plan>, at: Timestamp) -> Result<Vec<Rou
             rounds.len() - 1
         });
         rounds[place].cells += 1;
+        if let Some(why) = plan.and_then(|plan| plan.missing(cell)) {
+            rounds[place].idle += 1;
+            rounds[place].why.get_or_insert_with(|| why.to_owned());
+        }
     }
     Ok(rounds)
 }
@@ -266,6 +298,8 @@ fn round(probe: &ProbeName, control: bool, runs: &[&PastRun]) -> Round {
         probe: probe.clone(),
         control,
         cells: 0,
+        idle: 0,
+        why: None,
         results: Kind::ALL
             .iter()
             .map(|kind| (*kind, count(*kind)))
@@ -370,7 +404,7 @@ fn troubles(status: &Status, config: &Path, faulty: Option<&str>) -> Vec<String>
         && !troubles.iter().any(|trouble| trouble.contains(first))
     {
         troubles.push(format!(
-            "{} can't be used, the daemon would not start with it: {first}; see `edgewatch check`",
+            "{} can't be used: {first}; see `edgewatch check`",
             config.display()
         ));
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::board::Board;
 use crate::board::events::Judged;
-use crate::domain::cell::EgressName;
+use crate::domain::cell::{CellKey, EgressName, ProbeName};
 use crate::domain::incident::{Incident, IncidentCell, Subject};
 use crate::domain::notification::Briefing;
 use crate::domain::plan::Plan;
@@ -32,6 +32,43 @@ pub enum Outcome {
     Problem,
     /// Everything that fails, fails on our side.
     OurSide,
+    /// What ran passes; the rest could not run, so nobody knows.
+    NotKnown,
+}
+
+/// Cells that could not run, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idle {
+    pub cells: usize,
+    /// Their probes, in the order of the file.
+    pub probes: Vec<ProbeName>,
+    /// "`ACME_TOKEN` is not set".
+    pub why: String,
+}
+
+/// What of these cells can't run, by reason.
+#[must_use]
+pub fn idle(plan: &Plan, cells: &[CellKey]) -> Vec<Idle> {
+    let mut all: Vec<Idle> = Vec::new();
+    for cell in cells {
+        let Some(why) = plan.missing(cell) else {
+            continue;
+        };
+        let place = all.iter().position(|idle| idle.why == why);
+        let place = place.unwrap_or_else(|| {
+            all.push(Idle {
+                cells: 0,
+                probes: Vec::new(),
+                why: why.to_owned(),
+            });
+            all.len() - 1
+        });
+        all[place].cells += 1;
+        if !all[place].probes.contains(&cell.probe) {
+            all[place].probes.push(cell.probe.clone());
+        }
+    }
+    all
 }
 
 /// The conclusion of a round: one briefing for each problem, our own side's first.
@@ -41,6 +78,20 @@ pub struct Conclusion {
     pub briefings: Vec<Briefing>,
     /// Controls that fail for reasons of their own.
     pub remarks: Vec<String>,
+    /// What was asked for and could not run.
+    pub idle: Vec<Idle>,
+}
+
+impl Conclusion {
+    /// The same, where some cells could not run: what is not known is not well.
+    #[must_use]
+    pub fn without(mut self, idle: Vec<Idle>) -> Self {
+        if self.outcome == Outcome::AllPass && !idle.is_empty() {
+            self.outcome = Outcome::NotKnown;
+        }
+        self.idle = idle;
+        self
+    }
 }
 
 /// A round, as the rules see it.
@@ -78,6 +129,7 @@ pub fn conclude(plan: &Arc<Plan>, judged: &[Judged], now: Timestamp) -> Conclusi
         outcome,
         briefings,
         remarks,
+        idle: Vec::new(),
     }
 }
 

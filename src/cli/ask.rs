@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::app::{load, round};
-use crate::ask::conclude::{Conclusion, Outcome};
+use crate::ask::conclude::{self, Conclusion, Idle, Outcome};
 use crate::cli::Format;
 use crate::cli::exit;
 use crate::domain::cell::CellKey;
@@ -69,21 +69,26 @@ fn keeps(asked: &[String], name: &str) -> bool {
     asked.is_empty() || asked.iter().any(|a| a == name)
 }
 
-/// The cells that run now: those asked for and the controls. It is an error when none is left of the former.
-pub(super) fn cells(
-    plan: &Plan,
-    probes: &[String],
-    levels: &Levels,
-) -> Result<Vec<CellKey>, String> {
+/// What was asked for: the cells that run now, the controls among them, and what can't run.
+pub(super) struct Asked {
+    pub(super) cells: Vec<CellKey>,
+    pub(super) idle: Vec<Idle>,
+}
+
+/// The cells that were asked for, and the controls. It is an error when none is left of the former that can run.
+pub(super) fn cells(plan: &Plan, probes: &[String], levels: &Levels) -> Result<Asked, String> {
     levels.check(plan, probes)?;
-    let cells: Vec<(&Probe, CellKey)> = plan
-        .cells()
+    let all: Vec<(&Probe, CellKey)> = plan
+        .every_cell()
         .filter(|(probe, cell)| levels.keep(probes, probe, cell))
         .collect();
     let asked =
         |probe: &Probe| probes.is_empty() || probes.iter().any(|p| p == probe.name.as_str());
-    if cells.iter().any(|(probe, _)| asked(probe)) {
-        return Ok(cells.into_iter().map(|(_, cell)| cell).collect());
+    let runs = |cell: &CellKey| plan.missing(cell).is_none();
+    if all.iter().any(|(probe, cell)| asked(probe) && runs(cell)) {
+        let (cells, rest): (Vec<_>, Vec<_>) = all.into_iter().map(|(_, cell)| cell).partition(runs);
+        let idle = conclude::idle(plan, &rest);
+        return Ok(Asked { cells, idle });
     }
     let mut why = "no cell is left; a probe has only the egresses, clients and credentials of its `from`, `as` and `with`".to_owned();
     for credential in &plan.credentials {
@@ -132,6 +137,7 @@ pub(super) fn outcome(found: &Conclusion) -> (&'static str, ExitCode) {
         Outcome::AllPass => ("all_pass", exit::OK),
         Outcome::Problem => ("problem", exit::problem()),
         Outcome::OurSide => ("our_side", exit::our_side()),
+        Outcome::NotKnown => ("not_known", exit::our_side()),
     }
 }
 
@@ -149,6 +155,7 @@ pub(super) fn show(
             super::print(&conclusion::text(
                 &found.briefings,
                 &found.remarks,
+                &found.idle.iter().map(did_not_run).collect::<Vec<_>>(),
                 super::colour(),
             ));
             if let Some((sentence, _)) = more {
@@ -158,7 +165,15 @@ pub(super) fn show(
         Format::Json => {
             let cells: Vec<Value> = judged.iter().map(cell_json).collect();
             let conclusion = conclusion::json(outcome(found).0, &found.briefings, &found.remarks);
-            let mut result = json!({ "cells": cells, "conclusion": conclusion });
+            let idle = found
+                .idle
+                .iter()
+                .map(|idle| json!({ "cells": idle.cells, "probes": idle.probes, "why": idle.why }));
+            let mut result = json!({
+                "cells": cells,
+                "not_run": idle.collect::<Vec<_>>(),
+                "conclusion": conclusion,
+            });
             if let Some((_, Value::Object(keys))) = more {
                 for (key, value) in keys {
                     result[key] = value;
@@ -167,6 +182,18 @@ pub(super) fn show(
             super::print(&format!("{result:#}\n"));
         }
     }
+}
+
+/// `24 cells did not run: ACME_TOKEN is not set`.
+pub(super) fn did_not_run(idle: &Idle) -> String {
+    let cells = if idle.cells == 1 { "cell" } else { "cells" };
+    let probes: Vec<&str> = idle.probes.iter().map(|name| name.as_str()).collect();
+    format!(
+        "{} {cells} of {} did not run: {}",
+        idle.cells,
+        probes.join(", "),
+        idle.why
+    )
 }
 
 fn entry(judged: &Judged) -> matrix::Entry {

@@ -89,6 +89,8 @@ async fn tell(keep: bool) -> Result<bool, String> {
         record: None,
         plan: plan.clone(),
         config: None,
+        source: None,
+        refused: None,
         listener: Some(Box::new(move |news| {
             let piece = match news {
                 News::Judged(judged) => Heard::Run(Box::new(matrix::Entry {

@@ -192,8 +192,8 @@ fn wanted(plan: &Plan, arguments: &Arguments) -> Result<Vec<CellKey>, String> {
 
 fn by_probing(plan: &Arc<Plan>, arguments: &Arguments) -> Result<Answer, String> {
     let probes = std::slice::from_ref(&arguments.probe);
-    let cells = ask::cells(plan, probes, &arguments.levels)?;
-    let judged = ask::ask(plan, cells)?;
+    let asked = ask::cells(plan, probes, &arguments.levels)?;
+    let judged = ask::ask(plan, asked.cells)?;
     let at = clock::now();
     let found = conclude::conclude(plan, &judged, at);
     let known: Vec<Known> = judged
@@ -222,6 +222,14 @@ fn by_probing(plan: &Arc<Plan>, arguments: &Arguments) -> Result<Answer, String>
             clearance.state = State::Unknown;
         }
         clearance.why = format!("{} (by one round; {})", briefing.headline, clearance.why);
+    }
+    let mut idle = asked.idle.iter();
+    if clearance.state == State::Safe
+        && let Some(idle) =
+            idle.find(|idle| idle.probes.iter().any(|p| p.as_str() == arguments.probe))
+    {
+        clearance.state = State::Unknown;
+        clearance.why = ask::did_not_run(idle);
     }
     Ok(Answer {
         clearance,

@@ -12,7 +12,8 @@ use crate::clock;
 /// Run the whole matrix once, now, and show it with the conclusion
 ///
 /// Asks each host no faster than its politeness allows. Nothing is stored and nobody is told.
-/// Exit code 0 when all cells pass, 1 when a partner refuses or fails, 2 when the fault is on our side.
+/// Exit code 0 when all cells pass, 1 when a partner refuses or fails, 2 when the fault is on our side, or when cells
+/// could not run because a secret is missing: what did not run is not known to pass.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Only these probes; controls always run with them.
@@ -34,13 +35,13 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
         Ok(plan) => Arc::new(plan),
         Err(code) => return code,
     };
-    let judged = ask::cells(&plan, &arguments.probes, &arguments.levels)
-        .and_then(|cells| ask::ask(&plan, cells));
-    let judged = match judged {
-        Ok(judged) => judged,
+    let asked = ask::cells(&plan, &arguments.probes, &arguments.levels)
+        .and_then(|asked| Ok((ask::ask(&plan, asked.cells)?, asked.idle)));
+    let (judged, idle) = match asked {
+        Ok(asked) => asked,
         Err(error) => return super::complain(&error),
     };
-    let found = conclude::conclude(&plan, &judged, clock::now());
+    let found = conclude::conclude(&plan, &judged, clock::now()).without(idle);
     ask::show(&judged, &found, arguments.format, None);
     ask::outcome(&found).1
 }

@@ -28,18 +28,28 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
     if let Err(error) = super::start_log(log) {
         return super::complain(&error);
     }
-    let (checked, source) = match load::load_with_source(config) {
-        Ok(both) => both,
+    let (checked, source, refused) = match load::load_with_source(config) {
+        Ok((checked, source)) => (checked, source, None),
         Err(load::Error::Unreadable(text)) => return super::complain(&text),
         Err(load::Error::Faulty(findings)) => {
             eprintln!("{findings}");
-            return exit::problem();
+            // A file that went wrong is no reason to watch nothing.
+            let Some((at, checked, source)) = load::last_good(config) else {
+                return exit::problem();
+            };
+            tracing::error!(
+                "{} can't be used; it starts with the one that was in force since {at}, which the store has kept",
+                config.display()
+            );
+            (checked, source, Some(findings.errors().to_string()))
         }
     };
     load::log_warnings(&checked);
     let options = Options {
         plan: checked.plan,
         config: Some(config.to_owned()),
+        source: refused.is_none().then(|| source.clone()),
+        refused,
         record: arguments
             .record
             .clone()

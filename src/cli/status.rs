@@ -8,17 +8,20 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::app::status::{self, DaemonState, Receiver, Round, Status, Vitals};
+use crate::app::status::{self, By, DaemonState, Receiver, Round, Status, Vitals};
 use crate::cli::Format;
 use crate::cli::exit;
 use crate::report::incidents::{self, local};
 use crate::report::matrix::duration;
 use crate::report::silences;
 
+const TWO_DAYS: jiff::SignedDuration = jiff::SignedDuration::from_hours(48);
+
 /// How is the daemon, what did it see last, and does anything need care?
 ///
 /// Reads the store that probes.yaml names, also of a file that is faulty elsewhere, and asks the running
-/// daemon where it listens. Exit code 0 when it runs, all is well and no incident is open, 1 when an incident
+/// daemon where it listens. The probes are those of the running daemon, with what it knows and this shell may not;
+/// where none runs, those of the file. Exit code 0 when it runs, all is well and no incident is open, 1 when an incident
 /// is open, 2 when our own side is down or edgewatch itself needs care: it does not run or work, the last reload
 /// was refused, the store can't be written, messages are not delivered, the dead-man's switch is not told, or
 /// there is no store.
@@ -69,7 +72,9 @@ fn text(status: &Status, colour: bool) -> String {
         facts(&mut text, status, vitals);
     }
 
+    let since = status.daemon.vitals.as_ref().map(|v| v.started_at);
     if !status.rounds.is_empty() {
+        let _ = writeln!(text, "  {:<12} {}", "probes of", by(status));
         let _ = writeln!(text, "\n{bold}Last round of each probe{bold:#}");
         let width = status.rounds.iter().map(|r| r.probe.as_str().len()).max();
         for round in &status.rounds {
@@ -77,7 +82,7 @@ fn text(status: &Status, colour: bool) -> String {
             let _ = writeln!(
                 text,
                 "  {name:<width$}   {}",
-                seen(round, status.at),
+                seen(round, since, status.at),
                 width = width.unwrap_or(0)
             );
         }
@@ -149,6 +154,21 @@ fn quiet(text: &mut String, status: &Status) {
     }
     if status.silences.is_empty() && status.maintenance.is_empty() {
         text.push_str("  none\n");
+    }
+}
+
+/// Whose plan it is that the probes are told by.
+fn by(status: &Status) -> String {
+    match &status.by {
+        By::Daemon { path, at } => format!(
+            "the running daemon, which took {} {}",
+            path.display(),
+            local(*at, &status.zone)
+        ),
+        By::File(path) => format!(
+            "{}, with the secrets that are set here; no daemon runs",
+            path.display()
+        ),
     }
 }
 
@@ -271,7 +291,7 @@ fn facts(text: &mut String, status: &Status, vitals: &Vitals) {
 }
 
 /// `9 cells: 6 pass, 3 edge_block; 12 s to 4 min ago`.
-fn seen(round: &Round, now: Timestamp) -> String {
+fn seen(round: &Round, since: Option<Timestamp>, now: Timestamp) -> String {
     let mut text = format!("{}: ", counted(round.cells as u64, "cell", "cells"));
     let results: Vec<String> = round
         .results
@@ -280,9 +300,18 @@ fn seen(round: &Round, now: Timestamp) -> String {
         .collect();
     text.push_str(&results.join(", "));
     let known: usize = round.results.iter().map(|(_, count)| count).sum();
-    if known < round.cells {
-        let sep = if known > 0 { ", " } else { "" };
-        let _ = write!(text, "{sep}{} not run in two days", round.cells - known);
+    let sep = |text: &str| if text.ends_with(": ") { "" } else { ", " };
+    if let Some(why) = &round.why {
+        let _ = write!(text, "{}{} can't run: {why}", sep(&text), round.idle);
+    }
+    let unseen = round.cells.saturating_sub(known + round.idle);
+    if unseen > 0 {
+        // Two days are looked back, and no further than the daemon's start.
+        let since = match since {
+            Some(since) if now.duration_since(since) < TWO_DAYS => "not run yet",
+            _ => "not run in two days",
+        };
+        let _ = write!(text, "{}{unseen} {since}", sep(&text));
     }
     if let Some((newest, oldest)) = round.between {
         let (newest, oldest) = (ago(newest, now), ago(oldest, now));
@@ -324,6 +353,10 @@ fn json(status: &Status) -> Value {
         "well": status.troubles.is_empty(),
         "troubles": status.troubles,
         "store": status.store.display().to_string(),
+        "plan": match &status.by {
+            By::Daemon { path, at } => json!({ "of": "daemon", "file": path, "since": time(*at) }),
+            By::File(path) => json!({ "of": "file", "file": path }),
+        },
         "daemon": {
             "state": status.daemon.state.as_str(),
             "live": status.daemon.live,
@@ -333,6 +366,8 @@ fn json(status: &Status) -> Value {
             "probe": round.probe.as_str(),
             "control": round.control,
             "cells": round.cells,
+            "idle": round.idle,
+            "idle_why": round.why,
             "results": round.results.iter()
                 .map(|(kind, count)| (kind.to_string(), Value::from(*count)))
                 .collect::<serde_json::Map<_, _>>(),

@@ -96,6 +96,19 @@ impl Findings {
         self.findings.is_empty() && self.omitted == 0
     }
 
+    /// The same without warnings: why a file was not taken.
+    #[must_use]
+    pub fn errors(&self) -> Self {
+        let errors = self
+            .findings
+            .iter()
+            .filter(|f| f.severity == Severity::Error);
+        Self {
+            findings: errors.cloned().collect(),
+            omitted: self.omitted,
+        }
+    }
+
     pub fn iter(&self) -> std::slice::Iter<'_, Finding> {
         self.findings.iter()
     }

@@ -20,6 +20,7 @@ mod syntax;
 mod week;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,26 @@ pub trait Inputs {
     /// # Errors
     /// What the system says, or `InvalidData` when it is not UTF-8.
     fn file(&self, path: &Path) -> io::Result<String>;
+}
+
+/// References as they were when a text was read, for reading it again.
+#[derive(Debug, Clone, Copy)]
+pub struct Remembered<'a> {
+    /// By name; a variable that was not there is missing.
+    pub env: &'a BTreeMap<String, String>,
+    /// By path as written.
+    pub files: &'a BTreeMap<String, String>,
+}
+
+impl Inputs for Remembered<'_> {
+    fn env(&self, name: &str) -> Option<String> {
+        self.env.get(name).cloned()
+    }
+
+    fn file(&self, path: &Path) -> io::Result<String> {
+        let file = self.files.get(&path.display().to_string());
+        file.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
 }
 
 /// A duration as the file writes it: `30s`, `5m`, `1h30m`.

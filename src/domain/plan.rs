@@ -183,24 +183,30 @@ impl Plan {
 
     /// Every cell that can run, in the order of the file; cells of a credential that is missing are left out.
     pub fn cells(&self) -> impl Iterator<Item = (&Probe, CellKey)> {
+        self.every_cell()
+            .filter(|(_, cell)| self.missing(cell).is_none())
+    }
+
+    /// Why a cell can't run: its credential is not there.
+    #[must_use]
+    pub fn missing(&self, cell: &CellKey) -> Option<&str> {
+        self.credential(&cell.credential)?.missing.as_deref()
+    }
+
+    /// Every cell of the file, those that can't run at present included.
+    pub fn every_cell(&self) -> impl Iterator<Item = (&Probe, CellKey)> {
         self.probes.iter().flat_map(move |probe| {
             probe.from.iter().flat_map(move |egress| {
                 probe.as_clients.iter().flat_map(move |client| {
-                    probe
-                        .with
-                        .iter()
-                        .filter(move |name| {
-                            self.credential(name).is_none_or(|c| c.missing.is_none())
-                        })
-                        .map(move |credential| {
-                            let cell = CellKey {
-                                probe: probe.name.clone(),
-                                egress: egress.clone(),
-                                client: client.clone(),
-                                credential: credential.clone(),
-                            };
-                            (probe, cell)
-                        })
+                    probe.with.iter().map(move |credential| {
+                        let cell = CellKey {
+                            probe: probe.name.clone(),
+                            egress: egress.clone(),
+                            client: client.clone(),
+                            credential: credential.clone(),
+                        };
+                        (probe, cell)
+                    })
                 })
             })
         })

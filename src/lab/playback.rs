@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::config::{self, Inputs};
+use crate::config::{self, Remembered};
 use crate::domain::plan::Plan;
 use crate::machine::Machine;
 use crate::machine::log::{self, FORM, Line, Source};
@@ -33,20 +33,6 @@ enum Stop {
 }
 
 /// What the references of a recorded plan led to.
-struct Recorded<'a>(&'a Source);
-
-impl Inputs for Recorded<'_> {
-    fn env(&self, name: &str) -> Option<String> {
-        self.0.env.get(name).cloned()
-    }
-
-    fn file(&self, path: &Path) -> std::io::Result<String> {
-        let file = self.0.files.get(&path.display().to_string());
-        file.cloned()
-            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
-    }
-}
-
 /// Plays the file and says how it went: 0 equal, 1 differs, 2 unreadable.
 pub(super) fn run(path: &Path) -> ExitCode {
     let file = match File::open(path) {
@@ -164,7 +150,11 @@ fn differs(
 }
 
 fn read(source: &Source) -> Result<Plan, String> {
-    config::read(&source.text, "the log", &Recorded(source))
+    let inputs = Remembered {
+        env: &source.env,
+        files: &source.files,
+    };
+    config::read(&source.text, "the log", &inputs)
         .map(|checked| checked.plan)
         .map_err(|findings| findings.to_string())
 }

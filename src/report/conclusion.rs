@@ -9,7 +9,7 @@ use crate::domain::notification::Briefing;
 
 /// A paragraph for each briefing: what, why, what it is not, what to do.
 #[must_use]
-pub fn text(briefings: &[Briefing], remarks: &[String], colour: bool) -> String {
+pub fn text(briefings: &[Briefing], remarks: &[String], idle: &[String], colour: bool) -> String {
     let style = |ansi: AnsiColor| {
         if colour {
             Style::new().bold().fg_color(Some(ansi.into()))
@@ -21,7 +21,16 @@ pub fn text(briefings: &[Briefing], remarks: &[String], colour: bool) -> String 
     for remark in remarks {
         let _ = writeln!(text, "{remark}");
     }
-    if briefings.is_empty() && remarks.is_empty() {
+    let yellow = style(AnsiColor::Yellow);
+    for missing in idle {
+        let _ = writeln!(text, "{yellow}{missing}{yellow:#}");
+    }
+    if briefings.is_empty() && remarks.is_empty() && !idle.is_empty() {
+        let _ = writeln!(
+            text,
+            "All cells that ran pass; of the others nothing is known."
+        );
+    } else if briefings.is_empty() && remarks.is_empty() {
         let green = style(AnsiColor::Green);
         let _ = writeln!(text, "{green}All cells pass.{green:#}");
     }

@@ -170,17 +170,8 @@ const STEPS: &[Step] = &[
     ),
     // 6: where a run was made.
     Step::EachDay("ALTER TABLE {day} ADD COLUMN site TEXT"),
-    // 7: how a member of a summary ended, and the file that the daemon runs by.
-    Step::Once(
-        "
-    ALTER TABLE storm_members ADD COLUMN state TEXT;
-
-    CREATE TABLE plan (
-        only INTEGER PRIMARY KEY CHECK (only = 1),
-        path TEXT NOT NULL, at TEXT NOT NULL, text TEXT NOT NULL
-    ) STRICT;
-    ",
-    ),
+    // 7: how a member of a summary ended.
+    Step::Once("ALTER TABLE storm_members ADD COLUMN state TEXT;"),
 ];
 
 /// The format this program writes.

@@ -176,6 +176,8 @@ async fn the_daemon_agrees(name: &str) {
     let (said, mut messages) = mpsc::unbounded_channel();
     let (stop, commands) = mpsc::channel(1);
     let options = Options {
+        source: None,
+        refused: None,
         record: None,
         plan: planned.plan.clone(),
         actions: None,

@@ -50,6 +50,8 @@ mod former;
 mod gmc;
 /// Answers that are small and dear to read.
 mod hostile;
+/// What is not known is said: cells that could not run, a daemon with another environment, a file that went wrong.
+mod known;
 /// The daemon against `replay`: the same scenarios over real sockets.
 mod live;
 /// What is told beside incidents: all is well, a channel in trouble, its end.

@@ -429,6 +429,8 @@ async fn buttons_are_heard() {
     let (buttons, clicks) = mpsc::channel(4);
     let (commands, wanted) = mpsc::channel(1);
     let options = Options {
+        source: None,
+        refused: None,
         record: None,
         plan: load::load(&config).unwrap().plan,
         config: None,

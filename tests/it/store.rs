@@ -514,7 +514,7 @@ async fn an_older_file_is_brought_up_to_date() {
     store.close().await;
     Connection::open(&path)
         .unwrap()
-        .execute_batch("DROP TABLE storm_members; DROP TABLE storms; DROP TABLE marks; DROP TABLE notes; DROP TABLE surroundings; DROP TABLE silences; DROP TABLE asks; DROP TABLE plan; PRAGMA user_version = 1")
+        .execute_batch("DROP TABLE storm_members; DROP TABLE storms; DROP TABLE marks; DROP TABLE notes; DROP TABLE surroundings; DROP TABLE silences; DROP TABLE asks; PRAGMA user_version = 1")
         .unwrap();
     let store = open(&path);
     assert!(store.show(7).await.unwrap().is_some());

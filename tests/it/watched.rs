@@ -155,6 +155,8 @@ impl Patient {
             News::Changed(_) => {}
         };
         let options = Options {
+            source: None,
+            refused: None,
             record: None,
             plan,
             config,
@@ -940,7 +942,7 @@ async fn a_store_of_the_format_before_learns_to_keep_notes() {
     connection
         .execute_batch(
             "DROP TABLE storm_members; DROP TABLE storms; DROP TABLE marks; DROP TABLE notes; \
-             DROP TABLE surroundings; DROP TABLE silences; DROP TABLE asks; DROP TABLE plan; PRAGMA user_version = 1;",
+             DROP TABLE surroundings; DROP TABLE silences; DROP TABLE asks; PRAGMA user_version = 1;",
         )
         .unwrap();
     drop(connection);
