@@ -402,7 +402,11 @@ fn behind_the_edge(page: &Page<'_>) -> Verdict {
         .evidence
         .iter()
         .any(|e| e.strength == Strength::Proof);
-    match gateway::named(page).filter(|_| !faulted && verdict.maker != Maker::OurSide) {
+    // A fault is the application speaking, unless a gateway says in it that it is its own.
+    let speaks = |gateway: &gateway::Gateway| {
+        verdict.maker != Maker::OurSide && (!faulted || gateway.faults)
+    };
+    match gateway::named(page).filter(speaks) {
         Some(gateway) => {
             if gateway.vendor != "none" {
                 verdict.maker = Maker::Unknown;

@@ -118,7 +118,7 @@ fn judged(code: &str, text: &str, detail: &str) -> Fault {
     static DENIED_TEXT: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
             r"(?ix)access\s(is\s|was\s)?denied | permission\sdenied | not\s(been\s)?authori[sz]ed | unauthori[sz]ed
-            | not\spermitted | forbidden | authentication\s(failed|failure|required|error|is\srequired) | authorization\s(failed|required)
+            | not\spermitted | forbidden | policy\sfalsified | rejected\sby\spolicy | authentication\s(failed|failure|required|error|is\srequired) | authorization\s(failed|required)
             | (could\snot|cannot|unable\sto|failed\sto)\s(be\s)?authenticate | not\s(be\s)?authenticated
             | (invalid|incorrect|wrong|bad|unknown)\s(user\s?name|user|login|log-in|password|credentials?|account|security\stoken|api\s?key)
             | credentials\s(are\s|were\s)?(invalid|incorrect|not\s) | log-?\s?[io]n\s(failed|required|incorrect)

@@ -1,6 +1,7 @@
 //! A verdict for people and for scripts.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
@@ -67,7 +68,7 @@ pub fn text(verdict: &Verdict, status: u16, colour: bool) -> String {
         let _ = writeln!(text, "  who can act   {who}");
     }
     if let Some(wait) = verdict.retry_after {
-        let _ = writeln!(text, "  retry after   {} s", wait.as_secs());
+        let _ = writeln!(text, "  retry after   {}", span(wait));
     }
     if let Some(tell) = would_tell(verdict) {
         let _ = writeln!(text, "  would tell    {tell}");
@@ -150,6 +151,16 @@ fn edge_error(verdict: &Verdict, vendor: &str) -> String {
     }
 }
 
+/// Seconds, and in a larger unit where that is easier to grasp.
+fn span(wait: Duration) -> String {
+    let seconds = wait.as_secs();
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7200 => format!("{seconds} s ({} min)", seconds / 60),
+        _ => format!("{seconds} s ({} h)", seconds / 3600),
+    }
+}
+
 /// Who made the answer and how sure that is; the evidence below shows by what.
 fn made_by(verdict: &Verdict) -> String {
     let name = vendor_name(&verdict.vendor);
@@ -163,9 +174,20 @@ fn made_by(verdict: &Verdict) -> String {
         (Maker::Unknown, Some(name)) => {
             format!("{name}, a gateway or proxy before the application")
         }
+        (Maker::Unknown, None) if matches!(verdict.kind, Kind::EdgeBlock | Kind::EdgeChallenge) => {
+            "a security layer before the application that gives no name".to_owned()
+        }
         (Maker::Unknown, None) => {
-            return "not known: the answer has no sign of an edge, a gateway or the application"
-                .to_owned();
+            let told = verdict
+                .evidence
+                .first()
+                .is_some_and(|sign| sign.strength <= Strength::Strong);
+            return if told && verdict.kind != Kind::Pass {
+                "not known: the signs below leave open whether it is the application or what stands before it"
+            } else {
+                "not known: the answer has no sign of an edge, a gateway or the application"
+            }
+            .to_owned();
         }
     };
     let sure = match verdict.evidence.first().map(|sign| sign.strength) {
@@ -220,6 +242,14 @@ fn would_tell(verdict: &Verdict) -> Option<&'static str> {
     Some(match (verdict.kind, verdict.maker, verdict.rule) {
         (K::Pass, ..) => return None,
         (_, Maker::OurSide, _) => "the same request past that filter, from another way out",
+        (K::OriginDenied, _, Rule::Auth | Rule::Login) => {
+            "the same request with another credential, and with none"
+        }
+        (K::OriginDenied | K::OriginError, Maker::Unknown, _)
+            if vendor_name(&verdict.vendor).is_some() =>
+        {
+            "the same request as another client, and from another address; whoever runs it finds the request in its log"
+        }
         (K::OriginDenied | K::OriginError, Maker::Unknown, _) => {
             "an answer of the same address that passes, to compare with (the daemon keeps one), `origin:` in probes.yaml, or the partner's log of that second"
         }

@@ -14,9 +14,11 @@ pub(crate) struct Gateway {
     /// As it stands in a verdict; `none` for a web server that may as well be the application's.
     pub(crate) vendor: &'static str,
     pub(crate) strength: Strength,
-    pub(crate) says: &'static str,
+    pub(crate) says: String,
     /// The header that holds its id of the request, if it has one.
     pub(crate) id_header: Option<&'static str>,
+    /// It speaks SOAP, so that a fault may be its own.
+    pub(crate) faults: bool,
 }
 
 /// How a gateway shows that the answer is its own.
@@ -38,6 +40,7 @@ struct Row {
     signs: &'static [Sign],
     says: &'static str,
     id_header: Option<&'static str>,
+    faults: bool,
 }
 
 const fn row(vendor: &'static str, says: &'static str, signs: &'static [Sign]) -> Row {
@@ -46,10 +49,18 @@ const fn row(vendor: &'static str, says: &'static str, signs: &'static [Sign]) -
         signs,
         says,
         id_header: None,
+        faults: false,
     }
 }
 
 impl Row {
+    const fn in_faults(self) -> Self {
+        Self {
+            faults: true,
+            ..self
+        }
+    }
+
     const fn id(self, header: &'static str) -> Self {
         Self {
             id_header: Some(header),
@@ -66,7 +77,9 @@ use Sign::{Body, Headers, Says, Text, Value};
 /// `vcl_synth` <https://varnish-cache.org/docs/trunk/users-guide/vcl-built-in-subs.html>; Envoy's response
 /// flags <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage>; gateway
 /// responses of API Gateway <https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html>;
-/// faults of Apigee <https://cloud.google.com/apigee/docs/api-platform/troubleshoot/runtime/fault-codes>; Kong
+/// faults of Apigee <https://cloud.google.com/apigee/docs/api-platform/troubleshoot/runtime/fault-codes>; APISIX
+/// <https://apisix.apache.org/docs/apisix/plugins/key-auth/>; WSO2 <https://apim.docs.wso2.com/en/latest/troubleshooting/error-handling/>;
+/// API Connect, Gravitee, `KrakenD`, 3scale, Layer7 and `DataPower` as their documentation shows them; Kong
 /// <https://docs.konghq.com/gateway/latest/>; Tyk <https://tyk.io/docs/>; API Management
 /// <https://learn.microsoft.com/azure/api-management/api-management-error-handling-policies>. Web servers'
 /// pages were captured on loopback.
@@ -145,7 +158,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         "aws_api_gateway",
-        "AWS API Gateway answered: header x-amzn-errortype",
+        "AWS API Gateway answered itself",
         &[Headers(&["x-amzn-errortype", "x-amzn-requestid"])],
     )
     .id("x-amzn-requestid"),
@@ -230,6 +243,73 @@ const ROWS: &[Row] = &[
     )
     .id("x-kong-request-id"),
     row(
+        "apisix",
+        "APISIX answered itself",
+        &[Value("server", "apisix"), Says("missing api key")],
+    ),
+    row(
+        "apisix",
+        "APISIX answered itself",
+        &[Value("server", "apisix"), Says("invalid api key")],
+    ),
+    row(
+        "apisix",
+        "APISIX answered itself",
+        &[Value("server", "apisix"), Says("missing authorization")],
+    ),
+    row(
+        "apisix",
+        "APISIX answered itself",
+        &[Value("server", "apisix"), Body("\"error_msg\"")],
+    ),
+    row(
+        "wso2",
+        "the body is a fault of WSO2's gateway",
+        &[Body("http://wso2.org/apimanager")],
+    ),
+    row(
+        "wso2",
+        "the body is a fault of WSO2's gateway",
+        &[Body("\"code\":\"9009")],
+    ),
+    row(
+        "ibm_api_connect",
+        "the body is an error of IBM API Connect",
+        &[Body("\"httpmessage\""), Body("\"moreinformation\"")],
+    ),
+    row(
+        "gravitee",
+        "the body is an error of Gravitee",
+        &[Body("\"http_status_code\"")],
+    ),
+    row(
+        "krakend",
+        "KrakenD answered, and not all of what it asks did",
+        &[Value("x-krakend-completed", "false")],
+    ),
+    row(
+        "3scale",
+        "the body is 3scale's own answer",
+        &[Text("authentication parameters missing")],
+    ),
+    row(
+        "oauth2_proxy",
+        "the body is OAuth2 Proxy's own page",
+        &[Body("oauth2 proxy</a>")],
+    ),
+    row(
+        "layer7",
+        "the body is a policy fault of a Layer7 gateway",
+        &[Body("l7:policyresult")],
+    )
+    .in_faults(),
+    row(
+        "datapower",
+        "the body is a DataPower gateway's own fault",
+        &[Body("(from client)</")],
+    )
+    .in_faults(),
+    row(
         "tyk",
         "Tyk answered itself",
         &[Value("x-generator", "tyk.io")],
@@ -304,15 +384,39 @@ pub(crate) fn named(page: &Page<'_>) -> Option<Gateway> {
     let row = ROWS
         .iter()
         .find(|row| row.signs.iter().all(|sign| sign.shows(page)))?;
+    let signs: Vec<String> = row
+        .signs
+        .iter()
+        .filter_map(|sign| sign.words(page))
+        .collect();
+    let says = if signs.is_empty() {
+        row.says.to_owned()
+    } else {
+        format!("{}: {}", row.says, signs.join(", "))
+    };
     Some(Gateway {
         vendor: row.vendor,
         strength: Strength::Strong,
-        says: row.says,
+        says,
         id_header: row.id_header,
+        faults: row.faults,
     })
 }
 
 impl Sign {
+    /// The sign as a person can check it; of its own page the row says so already.
+    fn words(&self, page: &Page<'_>) -> Option<String> {
+        match *self {
+            Headers(names) => {
+                let name = names.first()?;
+                Some(format!("header {name}: {}", page.header(name)?))
+            }
+            Value(name, _) => Some(format!("header {name}: {}", page.header(name)?)),
+            Says(text) => Some(format!("it says \"{text}…\"")),
+            Body(_) | Text(_) => None,
+        }
+    }
+
     fn shows(&self, page: &Page<'_>) -> bool {
         match *self {
             Headers(names) => names.iter().all(|name| page.header(name).is_some()),

@@ -59,13 +59,14 @@ words!(
     ATTACK,
     "it speaks of an attack or of suspicion",
     r"(?ix) \b(malicious|attacks?|suspicious|hack(er|ers|ing)?|injection|threats?|harmful|illegal\s(parameter|request|character|url|content|access|operation)|invalid\srequest\sformat|abnormal|anomal(y|ous)|unusual\s(traffic|activity)|automated\s(traffic|requests?|access|tools?|queries)|robot|bots?|scraping|violat(es|ed|ion)|security\sreasons?|potentially\s(dangerous|harmful|unsafe)|security\sincident|for\ssecurity)\b
-      | 攻击|非法|恶意|可疑|不合法|공격|비정상|不正な | attaque|malveillant | ataque|malicios | angriff|verd[äa]chtig | атак|подозрит"
+      | 攻击|安全威胁|非法|恶意|可疑|不合法|공격|비정상|不正な | attaque|malveillant | ataque|malicios | angriff|verd[äa]chtig | атак|подозрит"
 );
 words!(
     GATE,
     "it asks for proof that a person is there",
     r"(?ix) \b(verify(ing)?\s(that\s)?(you('re|\sare)|your\s(browser|request)|the\ssecurity\sof)(\s\w+){0,2}?\s?(human|a\srobot|not\sa\s(ro)?bot|a\sreal|a\sperson|connection|browser|$|\.)
       | (you('re|\sare)|i('m|\sam))\s(not\sa\s(ro)?bot|a\shuman|human) | are\syou\s(a\s)?(human|robot|real) | prove\s(that\s)?you('re|\sare)\s(a\s|not\sa\s)?(human|robot|bot|real)
+      | (confirm|show)\sthat\syou('re|\sare)\s(a\s|not\sa\s)?(human|robot|bot) | robot\sor\s(a\s)?human
       | (human|anti-?robot|anti-?bot|robot|browser|visitor\santi-robot)\s(verification|validation|check|challenge) | (checking|validating|verifying)\s(if\sthe\ssite|your\sbrowser|the\ssite) | security\s(challenge|verification)
       | (complete|solve|pass|enter|fill)\s(in\s|out\s|the\s|this\s|a\s){0,2}(re)?captcha | client\schallenge | slide\sto\sverify | drag\sthe\sslider | press\s(&|and)\shold | unusual\straffic\sfrom\syour | just\sa\smoment | one\smoment,?\splease | making\ssure\syou('re|\sare)\snot
       | enable\sjavascript\sand\scookies\sto | ddos\sprotection\sby | (browser|connection)\sis\sbeing\s(checked|verified))
@@ -79,7 +80,8 @@ words!(
 words!(
     OUR_PEOPLE,
     "it sends to whoever runs our network",
-    r"(?ix) \b((your|the|our)\snetwork\s(administrator|operator|admin|department|team|support)|network\s(administrator|operator|admin)|it\shelp\s?desk|internet\sservice\sprovider)\b
+    r"(?ix) \b((your|the|our)\snetwork\s(administrator|operator|admin|department|team|support)|network\s(administrator|operator|admin)|it\shelp\s?desk|internet\sservice\sprovider
+      |your\s(school|district|school\sdistrict|employer|university|library|internet\sprovider))\b
       | администратор\s?у?\s?сети|netzwerkadministrator|administrateur\sr[ée]seau|administrador\sde\s(la\s)?red"
 );
 words!(
@@ -103,18 +105,26 @@ words!(
 words!(
     LIMIT,
     "it says that there were too many requests",
-    r"(?ix) \b(too\smany\s(requests|calls|connections|queries|hits)|rate[\x20_-]?limit(s|ed|ing|er)?(\s(is|was|has\sbeen))?\s?(exceeded|reached|hit)?|(request|api|call|usage|daily|hourly|monthly|query)\s(limit|quota)s?(\s(is|was|has\sbeen))?\s(exceeded|reached)|quota\s(exceeded|has\sbeen)|(exceeded|over|exhausted)\s(\w+\s){0,4}(rate|limit|quota|requests)|throttl(ed|ing)|slow\sdown|slowdown|requests\sper\s(second|minute|hour|day)|toomanyrequests|rate_?limit_?exceeded|limit_?exceeded|over_?query_?limit|user_?rate_?limit|requestlimitexceeded)\b"
+    r"(?ix) \b(too\smany\s(requests|calls|connections|queries|hits)|rate[\x20_-]?limit(s|ed|ing|er)?(\s(is|was|has\sbeen))?\s?(exceeded|reached|hit)?|(request|api|call|usage|daily|hourly|monthly|query)\s(limit|quota)s?(\s(is|was|has\sbeen))?\s(exceeded|reached)|quota\s(exceeded|has\sbeen)|(exceeded|over|exhausted)\s(\w+\s){0,4}(rate|limit|quota|requests)|throttl(ed|ing)|slow\sdown|slowdown|requests\sper\s(second|minute|hour|day)|toomanyrequests|(\w*(request|rate|call|quota|usage|query|queries))s?[\x20_]?limit[\x20_]?exceeded|limit_?exceeded|over_?query_?limit|user_?rate_?limit|requestlimitexceeded)\b"
 );
 
 /// A pattern over text whose white space is collapsed, with the word classes of ASCII: Unicode's are large and slow.
 fn plain(text: &str) -> Regex {
     pattern(
         &text
+            .replace('\'', r"['\x{2019}]")
             .replace(r"\w", "[0-9A-Za-z_]")
             .replace(r"\s", r"\x20")
             .replace(r"\b", r"(?-u:\b)"),
     )
 }
+
+/// A title that is nothing but a refusal.
+static TITLE: LazyLock<Regex> = LazyLock::new(|| {
+    plain(
+        r"(?ix) ^\W*(\d{3}\W+)?(the\s)?(request|access|page|site|error)?\s?(rejected|blocked|denied|refused|forbidden|intercepted)\W*$",
+    )
+});
 
 /// What only a bot check speaks of.
 static HUMAN: LazyLock<Regex> =
@@ -125,7 +135,7 @@ static LABELLED_ID: LazyLock<Regex> = LazyLock::new(|| {
     plain(
         r"(?ix) (?:\b(incident|request|support|event|case|trace|block|reference|ref|ticket|transaction|session|error|log|tracking|correlation|client\srequest|message|attack|ray|unique
             |vorfall|vorgang|ereignis|anfrage|incidente|incidencia|evento|solicitud|soporte|suporte|requisi[çc][ãa]o|referencia|r[ée]f[ée]rence|requ[êe]te)|事件|请求|拦截)
-          [\x20_-]?(id|no\.?|number|code|identifier|uuid)?(\sis)? \s?[:=\#\x{ff1a}]+\s* \#?\s*<?\s* ([0-9a-z][0-9a-z._/+-]{5,79}) ",
+          [\x20_-]?(id|no\.?|number|code|identifier|uuid)?(\sis|是|为)? \s?[:=\#\x{ff1a}]+\s* \#?\s*<?\s* ([0-9a-z][0-9a-z._/+-]{5,79}) ",
     )
 });
 /// The same in JSON and in data that a script reads.
@@ -303,7 +313,9 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
     let signs = [layer, attack, id.is_some()];
     let count = signs.iter().filter(|there| **there).count();
     let enough = if status < 400 {
-        layer && (count >= 2 || page.form == Form::Html && text.len() <= 200)
+        // One that says only this says it at its head; elsewhere it is about something.
+        let heads = |title: &str| REFUSED.seen.is_match(title) || TITLE.is_match(title);
+        layer && (count >= 2 || page.title().is_none_or(heads) && text.len() <= 200)
     } else {
         layer || count >= 2
     };

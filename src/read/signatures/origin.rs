@@ -235,7 +235,7 @@ pub(crate) fn answered(page: &Page<'_>) -> Option<Evidence> {
         )));
     }
     if let Some(gateway) = gateway::named(page) {
-        return Some(strong(gateway.says.to_owned()));
+        return Some(strong(gateway.says));
     }
     let server = page.header("server")?.trim();
     (!is_edges(server)).then(|| {
