@@ -11,7 +11,7 @@ use crate::app::{load, round};
 use crate::ask::conclude::{self, Conclusion, Idle, Outcome};
 use crate::cli::Format;
 use crate::cli::exit;
-use crate::domain::cell::CellKey;
+use crate::domain::cell::{CellKey, ProbeName};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
 use crate::machine::Judged;
@@ -187,7 +187,7 @@ pub(super) fn show(
 /// `24 cells did not run: ACME_TOKEN is not set`.
 pub(super) fn did_not_run(idle: &Idle) -> String {
     let cells = if idle.cells == 1 { "cell" } else { "cells" };
-    let probes: Vec<&str> = idle.probes.iter().map(|name| name.as_str()).collect();
+    let probes: Vec<&str> = idle.probes.iter().map(ProbeName::as_str).collect();
     format!(
         "{} {cells} of {} did not run: {}",
         idle.cells,
