@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::domain::cell::CellKey;
 use crate::domain::incident::Incident;
+use crate::domain::notification::{Channel, Receiver};
 use crate::domain::past::PastRun;
 use crate::domain::plan::Plan;
 use crate::domain::secret::{Secrets, mask};
@@ -45,7 +46,11 @@ pub fn gather<'a>(
         briefing: briefing::write(plan, &incident, view),
         headline: briefing::headline(plan, &incident),
         timeline: shown.timeline,
-        told: shown.deliveries.iter().filter_map(told).collect(),
+        told: shown
+            .deliveries
+            .iter()
+            .filter_map(|delivery| told(plan, delivery))
+            .collect(),
         lines: lines(&incident, &seen, &secrets),
         references: references(&incident, &seen, &secrets),
         vendor: vendor(&incident),
@@ -182,7 +187,13 @@ fn vendor(incident: &Incident) -> Vendor {
 }
 
 /// `None` for a message that a later one made needless.
-fn told(delivery: &Delivery) -> Option<Told> {
+fn told(plan: &Plan, delivery: &Delivery) -> Option<Told> {
+    // A receiver without its secrets: what was meant for it stands in the log, where nobody reads it in time.
+    let receiver = &delivery.notification.receiver;
+    let is_log = |known: &Receiver| known.name == *receiver && known.channel == Channel::Log;
+    let unread = delivery.progress == Progress::Accepted
+        && delivery.reference.as_deref() == Some("log")
+        && !plan.receivers.iter().any(is_log);
     let error = match delivery.progress {
         Progress::Overtaken => return None,
         Progress::Dead => {
@@ -194,6 +205,7 @@ fn told(delivery: &Delivery) -> Option<Told> {
             };
             Some(format!("{why}{instead}"))
         }
+        _ if unread => Some("its secrets are missing, so it stands in the log alone".to_owned()),
         _ => None,
     };
     Some(Told {
@@ -201,7 +213,7 @@ fn told(delivery: &Delivery) -> Option<Told> {
         reason: delivery.notification.reason,
         at: delivery
             .last_attempt_at
-            .filter(|_| delivery.progress == Progress::Accepted),
+            .filter(|_| delivery.progress == Progress::Accepted && !unread),
         error,
     })
 }

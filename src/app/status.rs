@@ -53,6 +53,8 @@ pub struct Status {
     pub silences: Vec<Silence>,
     /// That goes on; as the daemon said last where the file can't be read.
     pub maintenance: Vec<MaintenanceFacts>,
+    /// Receivers whose secrets are missing, and which: what is meant for them reaches nobody there.
+    pub unset: Vec<(String, String)>,
     /// Receivers that something waits for, or that something was given up for.
     pub receivers: Vec<Receiver>,
     /// What needs a person's care, one line each; empty: edgewatch itself is well.
@@ -192,6 +194,7 @@ pub async fn gather(config: &Path, store: Option<&Path>) -> Result<Status, Strin
         incidents: incidents(&reader, plan.as_ref(), quiet.as_ref()).map_err(read)?,
         silences,
         maintenance,
+        unset: Vec::new(),
         receivers: receivers(&reader.undelivered().map_err(read)?, at),
         store: path,
         by,
@@ -199,6 +202,10 @@ pub async fn gather(config: &Path, store: Option<&Path>) -> Result<Status, Strin
         troubles: Vec::new(),
     };
     status.troubles = troubles(&status, config, faulty.as_deref());
+    status.unset = plan.as_ref().map(unset).unwrap_or_default();
+    let without = status.unset.iter();
+    let without = without.map(|(name, why)| format!("receiver {name} reaches nobody: {why}"));
+    status.troubles.extend(without);
     Ok(status)
 }
 
@@ -351,6 +358,16 @@ fn told(reader: &Reader, incident: &Incident) -> Result<String, StoreError> {
         )
     });
     Ok(said.map_or_else(|| incident.kind.to_string(), |entry| entry.text.clone()))
+}
+
+/// Receivers that are not set up.
+fn unset(plan: &Plan) -> Vec<(String, String)> {
+    let each = plan.receivers.iter();
+    each.filter_map(|receiver| {
+        let missing = receiver.channel.missing().join("; ");
+        (!missing.is_empty()).then(|| (receiver.name.to_string(), missing))
+    })
+    .collect()
 }
 
 fn receivers(undelivered: &[Delivery], at: Timestamp) -> Vec<Receiver> {

@@ -114,7 +114,10 @@ fn text(status: &Status, colour: bool) -> String {
     for receiver in &status.receivers {
         let _ = writeln!(text, "  {}: {}", receiver.name, mail(receiver, status.at));
     }
-    if status.receivers.is_empty() {
+    for (name, why) in &status.unset {
+        let _ = writeln!(text, "  {name}: reaches nobody, {why}");
+    }
+    if status.receivers.is_empty() && status.unset.is_empty() {
         text.push_str("  all delivered\n");
     }
     text

@@ -11,6 +11,7 @@ use super::incident::{Acknowledged, Muted, Specimen, State};
 use super::probe::{Schedule, Words};
 pub use super::reason::Reason;
 use super::secret::Secret;
+use super::spelling::spelled;
 use super::verdict::{Kind, Severity};
 use crate::lang::template::Template;
 use sha2::{Digest as _, Sha256};
@@ -85,6 +86,9 @@ pub struct Briefing {
     pub beside: Vec<String>,
     /// Who said that they look after it; `None`: nobody.
     pub acknowledged: Option<Acknowledged>,
+    /// Whether a receiver of engineers was told of it, and could be.
+    #[serde(default)]
+    pub engineers: Engineers,
     #[serde(default)]
     pub plain: Plain,
     /// Names of the maintenance that it falls into.
@@ -143,6 +147,22 @@ impl Briefing {
     #[must_use]
     pub fn since(&self) -> Timestamp {
         self.back_since.unwrap_or(self.onset_at)
+    }
+}
+
+spelled!(
+    /// Whether those who can mend it know of it.
+    Engineers {
+        Told = "told",
+        /// No channel of theirs is set up, or it is not due there.
+        Untold = "untold",
+    }
+);
+
+/// What former versions wrote does not say it; most have a channel of engineers.
+impl Default for Engineers {
+    fn default() -> Self {
+        Self::Told
     }
 }
 

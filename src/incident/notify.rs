@@ -24,7 +24,7 @@ use crate::board::quiet::Quiet;
 use crate::domain::cell::ReceiverName;
 use crate::domain::incident::{Happening, Incident, Muted, Standing, State, TimelineEntry};
 use crate::domain::moment::later;
-use crate::domain::notification::{Channel, Notification, Reason, named};
+use crate::domain::notification::{Channel, Engineers, Notification, Reason, named};
 use crate::domain::plan::Plan;
 use crate::incident::case::entry;
 use crate::words::briefing::{self, View};
@@ -124,7 +124,9 @@ pub fn due(
             }
         }
     }
+    let engineers = engineers(plan, incident);
     for note in &mut due.notifications {
+        note.briefing.engineers = engineers;
         note.briefing.watched_again = matches!(occasion, Occasion::WatchedAgain);
         note.briefing.held_back.clone_from(&held_back);
     }
@@ -359,6 +361,20 @@ fn known(plan: &Plan, incident: &Incident) -> Vec<(ReceiverName, f64)> {
     };
     let told = incident.told_receivers.iter().filter(configured);
     told.map(|name| (name.clone(), bound(name))).collect()
+}
+
+/// Whether somebody who is no support staff was told of it, by a channel that is set up.
+fn engineers(plan: &Plan, incident: &Incident) -> Engineers {
+    let told = plan.receivers.iter().any(|receiver| {
+        incident.told_receivers.contains(&receiver.name)
+            && !receiver.channel.speaks_plainly()
+            && receiver.channel.missing().is_empty()
+    });
+    if told {
+        Engineers::Told
+    } else {
+        Engineers::Untold
+    }
 }
 
 fn speaks_plainly(plan: &Plan, receiver: &ReceiverName) -> bool {

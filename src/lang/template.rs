@@ -138,7 +138,7 @@ const ENGINEERS: Known = &[
 
 const SUPPORT: Known = &[
     ("word", Example::Text("STILL A PROBLEM")),
-    ("doing", Example::Text("We are looking into it")),
+    ("doing", Example::Text("The technical team has been told")),
 ];
 
 /// What a fact of `reason` may be.

@@ -50,7 +50,7 @@ pub struct SendError {
 }
 
 impl SendError {
-    pub(super) fn new(class: Class, text: impl Into<String>) -> Self {
+    pub(crate) fn new(class: Class, text: impl Into<String>) -> Self {
         Self {
             class,
             text: text.into(),

@@ -129,7 +129,7 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
         let nothing = "Nothing yet. You hear of it at once when it works again";
         facts.push(("What is new", nothing.to_owned()));
     }
-    facts.push(("What we are doing", doing(briefing).to_owned()));
+    facts.push(("What we are doing", doing(briefing)));
     if let Some(workaround) = words(briefing.words.workaround.as_ref()) {
         facts.push(("What still works", workaround));
     }

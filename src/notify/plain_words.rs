@@ -2,33 +2,44 @@
 
 use super::Message;
 use super::text::{Clock, cut, line};
-use crate::domain::notification::{Briefing, Reason};
+use crate::domain::notification::{Briefing, Engineers, Reason};
 
 pub(super) const WORDS_MAX: usize = 300;
 const SERVICE_MAX: usize = 100;
+const NAME_MAX: usize = 60;
 
 /// How it stands, word first.
 pub(super) fn state(message: &Message<'_>) -> &'static str {
     match message.reason {
         Reason::Reopened if message.briefing.watched_again => "WATCHED AGAIN",
         Reason::Opened | Reason::Reopened => "PROBLEM",
-        Reason::Changed | Reason::Reminder | Reason::Acknowledged | Reason::Muted => {
-            "STILL A PROBLEM"
-        }
+        Reason::Acknowledged => "ACKNOWLEDGED",
+        Reason::Changed | Reason::Reminder | Reason::Muted => "STILL A PROBLEM",
         Reason::Resolved => "FIXED",
         Reason::Unwatched => "NO LONGER WATCHED",
         Reason::Notice => "FOR YOUR INFORMATION",
     }
 }
 
-pub(super) fn doing(briefing: &Briefing) -> &'static str {
-    if briefing.our_side {
-        "We are working on it: the trouble is on our own side"
-    } else if briefing.cause_known {
-        "We have found where it goes wrong and are working to get it fixed"
+/// What is known to be done: that somebody works on it is known once somebody has said so.
+pub(super) fn doing(briefing: &Briefing) -> String {
+    let ours = if briefing.our_side {
+        "; the trouble is on our own side"
     } else {
-        "We are looking into it"
-    }
+        ""
+    };
+    let told = match &briefing.acknowledged {
+        // Slack's own ids are no names.
+        Some(by) if by.by.starts_with('<') => {
+            "Somebody of the technical team looks after it".to_owned()
+        }
+        Some(by) => format!("{} looks after it", cut(&line(&by.by), NAME_MAX)),
+        None if briefing.engineers == Engineers::Told => {
+            "The technical team has been told".to_owned()
+        }
+        None => "Nobody but this channel has been told. Please ring the technical team".to_owned(),
+    };
+    format!("{told}{ours}")
 }
 
 pub(super) fn service(briefing: &Briefing) -> String {

@@ -16,7 +16,7 @@ use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use crate::domain::incident::{
     Happening, Incident, IncidentCell, Specimen, State, Subject, Telling, TimelineEntry,
 };
-use crate::domain::notification::{Briefing, CellLine, Plain, Reason};
+use crate::domain::notification::{Briefing, CellLine, Engineers, Plain, Reason};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
 use crate::domain::verdict::{
@@ -221,6 +221,7 @@ pub(super) fn march() -> Night {
         resolved_at: None,
         reopened: 0,
         watched_again: false,
+        engineers: Engineers::Told,
         back_since: None,
         failed_runs: incident.failed_runs,
         cells: vec![CellLine {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::domain::cell::{ProbeName, ReceiverName};
 use crate::domain::incident::State;
 use crate::domain::notification::named;
-use crate::domain::notification::{Briefing, Notification, Plain, Reason};
+use crate::domain::notification::{Briefing, Engineers, Notification, Plain, Reason};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Words;
 use crate::domain::verdict::Kind;
@@ -108,6 +108,7 @@ fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
         resolved_at: None,
         reopened: 0,
         watched_again: false,
+        engineers: Engineers::Told,
         back_since: None,
         failed_runs: 0,
         cells: Vec::new(),

@@ -18,7 +18,7 @@ use super::evidence::cut;
 use crate::domain::cell::CellKey;
 use crate::domain::condition::{Compare, Condition, status_words};
 use crate::domain::incident::{Incident, State, Subject};
-use crate::domain::notification::{Briefing, CellLine};
+use crate::domain::notification::{Briefing, CellLine, Engineers};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Words;
 use crate::domain::verdict::Kind;
@@ -82,6 +82,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         resolved_at: incident.resolved_at,
         reopened: incident.reopened,
         watched_again: false,
+        engineers: Engineers::Told,
         back_since: back_since(incident),
         failed_runs: incident.failed_runs,
         cells: cells(incident),

@@ -666,6 +666,31 @@ async fn without_a_token_the_log_is_the_channel() {
 }
 
 #[tokio::test]
+async fn without_a_token_the_fallback_is_told_at_once() {
+    let (world, teams) = (World::new(), Fake::teams().await);
+    let receiver = Receiver {
+        name: ReceiverName::new("engineers"),
+        channel: Channel::Slack {
+            token: Err("SLACK_BOT_TOKEN is not set".into()),
+            channel: CHANNEL.into(),
+            mention: None,
+            buttons: None,
+            templates: Templates::default(),
+            api: "https://slack.com/api".into(),
+        },
+        fallback: Some(ReceiverName::new("support")),
+    };
+    let deliver = world.deliver(&[receiver, support(&teams)], timing()).await;
+    world.due(&[fresh(1, Reason::Opened, 0, "engineers")]).await;
+    teams.until("a card", |t| t.cards().len() == 1).await;
+    deliver.stop(PATIENCE).await;
+    let shown = world.store.show(1).await.unwrap().unwrap();
+    let own = shown.deliveries.iter().find(|d| d.lane.is_empty()).unwrap();
+    assert_eq!((own.progress, own.diverted), (Progress::Pending, true));
+    assert_eq!(own.error.as_deref(), Some("SLACK_BOT_TOKEN is not set"));
+}
+
+#[tokio::test]
 async fn a_refused_layout_is_sent_as_plain_text() {
     let (world, slack, teams) = (World::new(), Fake::slack().await, Fake::teams().await);
     slack.fault("chat.postMessage", Fault::Refused("invalid_blocks"));

@@ -12,7 +12,7 @@ use edgewatch::domain::incident::{
     Acknowledged, Answered, Beside, Happening, Incident, IncidentCell, Muted, Specimen, Standing,
     State, Subject, Telling, TimelineEntry,
 };
-use edgewatch::domain::notification::{Briefing, CellLine, Notification, Plain, Reason};
+use edgewatch::domain::notification::{Briefing, CellLine, Engineers, Notification, Plain, Reason};
 use edgewatch::domain::probe::Words;
 use edgewatch::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
 use jiff::Timestamp;
@@ -119,6 +119,7 @@ pub(crate) fn briefing() -> Briefing {
         resolved_at: None,
         reopened: 0,
         watched_again: false,
+        engineers: Engineers::Told,
         back_since: None,
         failed_runs: 7,
         cells: vec![
@@ -748,6 +749,7 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
                 incident: incident / 2,
                 state,
                 watched_again: false,
+                engineers: Engineers::Told,
                 our_side,
                 subject,
                 probes,

@@ -233,7 +233,7 @@ impl Worker {
             }
             Sender::PagerDuty(pagerduty) => pagerduty.trouble(trouble).await,
             Sender::Alertmanager(alertmanager) => alertmanager.trouble(trouble).await,
-            Sender::Log => {
+            Sender::Missing(_) | Sender::Log => {
                 let text = trouble.notice().text();
                 (self.print)(&format!("── to {} ──\n{text}\n", fallback.name));
                 Ok(())

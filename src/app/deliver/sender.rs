@@ -13,7 +13,7 @@ use crate::notify::pagerduty::PagerDuty;
 use crate::notify::slack::{Parent, Slack};
 use crate::notify::teams::Teams;
 use crate::notify::webhook::Webhook;
-use crate::notify::{Message, SendError, log, plain};
+use crate::notify::{Class, Message, SendError, log, plain};
 use crate::store::Thread;
 
 /// What stands as `configured` in the threads of receivers that have no channel of their own: a receiver
@@ -25,12 +25,17 @@ pub(super) const ALERTMANAGER: &str = "alertmanager";
 /// How messages leave.
 #[derive(Clone)]
 pub(super) enum Sender {
-    Slack { slack: Arc<Slack>, channel: String },
+    Slack {
+        slack: Arc<Slack>,
+        channel: String,
+    },
     Teams(Arc<Teams>),
     Webhook(Arc<Webhook>),
     Email(Arc<Email>),
     PagerDuty(Arc<PagerDuty>),
     Alertmanager(Arc<Alertmanager>),
+    /// Its secrets are missing, and somebody else is told instead.
+    Missing(String),
     Log,
 }
 
@@ -122,7 +127,9 @@ impl Sender {
             Self::Teams(_) => timing.gap_teams,
             Self::Email(_) => timing.gap_email,
             Self::PagerDuty(_) => timing.gap_pagerduty,
-            Self::Webhook(_) | Self::Alertmanager(_) | Self::Log => Duration::ZERO,
+            Self::Webhook(_) | Self::Alertmanager(_) | Self::Missing(_) | Self::Log => {
+                Duration::ZERO
+            }
         }
     }
 
@@ -186,6 +193,7 @@ impl Sender {
                     Err(error) => (None, Err(error)),
                 }
             }
+            Self::Missing(why) => (None, Err(SendError::new(Class::Setup, why.clone()))),
             Self::Log => (None, Ok(reference("log"))),
         }
     }

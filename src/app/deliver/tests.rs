@@ -39,6 +39,7 @@ fn briefing() -> Briefing {
         resolved_at: None,
         reopened: 0,
         watched_again: false,
+        engineers: crate::domain::notification::Engineers::Told,
         back_since: None,
         failed_runs: 3,
         cells: vec![],

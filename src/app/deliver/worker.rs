@@ -67,18 +67,24 @@ impl Worker {
         stopped: watch::Receiver<bool>,
         states: States,
     ) -> Self {
-        let sender = Sender::new(&receiver, &timing);
-        let reach = match sender {
-            Sender::Log => Reach::Log,
-            _ => Reach::Unknown,
-        };
-        states.set(&receiver.name, reach);
         let fallback = receiver
             .fallback
             .as_ref()
             .filter(|name| **name != receiver.name)
             .and_then(|name| all.iter().find(|r| r.name == *name))
             .cloned();
+        let missing = receiver.channel.missing().join("; ");
+        let sender = if missing.is_empty() || fallback.is_none() {
+            Sender::new(&receiver, &timing)
+        } else {
+            tracing::warn!(receiver = %receiver.name, "the fallback is told instead: {missing}");
+            Sender::Missing(missing)
+        };
+        let reach = match sender {
+            Sender::Log => Reach::Log,
+            _ => Reach::Unknown,
+        };
+        states.set(&receiver.name, reach);
         Self {
             store,
             receiver,
