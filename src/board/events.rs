@@ -18,6 +18,8 @@ use crate::domain::verdict::{Kind, Verdict};
 #[derive(Debug, Clone)]
 pub enum Event {
     Observed(Arc<Judged>),
+    /// Runs that were heard of late are complete: what they show of each cell.
+    CaughtUp(Vec<Late>),
     /// Time went by; due at [`crate::machine::monitor::Monitor::next_wake`], harmless at any other time.
     Tick,
     PlanReplaced(Arc<Plan>),
@@ -28,6 +30,16 @@ pub enum Event {
     },
     /// These silences, which the store has, are in force in place of those before.
     Silenced(Vec<Silence>),
+}
+
+/// The runs of a cell that were heard of too late to be judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Late {
+    pub cell: CellKey,
+    /// By their start; at least one.
+    pub runs: Vec<(Timestamp, Kind)>,
+    /// The newest is young enough to say how the cell is now.
+    pub telling: bool,
 }
 
 /// A run and what it means.

@@ -3,6 +3,7 @@
 //! A cell costs little here while all is well; what is remembered of a fault lives with its incident. The
 //! board answers what crosses hosts: which controls are asked from an egress, and whom a cell asks.
 
+pub mod catching_up;
 pub mod events;
 pub mod quiet;
 
@@ -38,6 +39,8 @@ pub struct Board {
     silences: Vec<Silence>,
     /// What follows from them and the plan at present.
     pub quiet: Quiet,
+    /// Since when cells fail in a row, where runs that were heard of late show that it is longer than was seen.
+    failing_since: BTreeMap<CellKey, Timestamp>,
 }
 
 /// A clock that is set back by less is waited out; runs that come late must not look like a new time.
@@ -106,6 +109,7 @@ impl Board {
             parties: Vec::new(),
             silences: old.map(|old| old.silences.clone()).unwrap_or_default(),
             quiet: Quiet::default(),
+            failing_since: old.map(|old| old.failing_since.clone()).unwrap_or_default(),
         };
         let places: HashMap<_, _> = source
             .probes
@@ -161,6 +165,10 @@ impl Board {
                 key,
             });
         }
+        let index = &board.index;
+        board
+            .failing_since
+            .retain(|cell, _| index.get(cell).is_some());
         board
     }
 
@@ -230,8 +238,17 @@ impl Board {
         cell.last = Some(Last { at, kind, failed });
         if !failed {
             cell.last_good_at = Some(at);
+            if !self.failing_since.is_empty() {
+                self.failing_since.remove(&self.cells[id].key);
+            }
         }
         Some(before)
+    }
+
+    /// The first failure of the row in which a cell fails, when it was heard of late.
+    #[must_use]
+    pub fn failing_since(&self, cell: &CellKey) -> Option<Timestamp> {
+        self.failing_since.get(cell).copied()
     }
 
     /// Control cells of an egress.

@@ -66,7 +66,15 @@ impl World<'_> {
     }
 
     /// Opens an incident under a number of its own, or opens again the one that came back.
+    ///
+    /// What runs that were heard of late show of its cells is in it: it began when the first of them failed.
     pub fn begin(&mut self, back: Option<Incident>, mut opening: Opening) -> Case {
+        for member in opening.cells.iter_mut().filter(|member| member.failing) {
+            if let Some(since) = self.board.failing_since(&member.cell) {
+                member.since = member.since.min(since);
+                opening.onset_at = opening.onset_at.min(since);
+            }
+        }
         if let Some(recent) = back {
             return Case::reopen(recent, opening, self.now);
         }

@@ -17,17 +17,17 @@ pub mod monitor;
 pub(crate) mod politeness;
 // When each cell is due.
 pub mod schedule;
+// Runs that were kept on their way.
+mod arrival;
 // Runs that have begun and not ended.
 mod flights;
 // What was heard and answered, in writing.
 pub mod log;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub use crate::board::events::Judged;
 pub use flights::RunId;
@@ -38,12 +38,12 @@ use crate::board::quiet::InForce;
 use crate::domain::cell::CellKey;
 use crate::domain::change::{Change, VerdictChange};
 use crate::domain::incident::{Acknowledged, Incident};
-use crate::domain::moment::later;
 use crate::domain::mute::Silence;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::Kind;
+use arrival::Backlog;
 use flights::{Flights, Landing};
 use monitor::Monitor;
 use schedule::{Due, Timetable};
@@ -51,7 +51,8 @@ use schedule::{Due, Timetable};
 /// Whatever can cause work.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A run that was started came home; how, says its verdict. Late, it is only recorded; a second time, it is nothing.
+    /// A run that was started came home; how, says its verdict. Late, it opens and ends nothing; a second time, it is
+    /// nothing.
     Ended {
         run: RunId,
         judged: Arc<Judged>,
@@ -115,17 +116,6 @@ pub struct Known {
     pub memory: Memory,
 }
 
-/// A run that is heard of so long after its end, or later, was kept somewhere on its way.
-///
-/// It belongs to the history: what it saw may be over, so it neither opens an incident nor ends one. What still
-/// holds, the cell's next run shows. Runs of this process are heard of at once, however long they take.
-const LATE: Duration = Duration::from_secs(10);
-
-fn is_late(judged: &Judged, now: Timestamp) -> bool {
-    let seen = &judged.observation;
-    later(later(seen.started_at, seen.took), LATE) < now
-}
-
 /// All that the rules remember between two events.
 #[derive(Debug)]
 pub struct Machine {
@@ -133,6 +123,7 @@ pub struct Machine {
     monitor: Monitor,
     timetable: Timetable,
     flights: Flights,
+    backlog: Backlog,
     /// What was said last of the next tick.
     wake: Option<Timestamp>,
     /// Kept between steps so that starting cells allocates nothing.
@@ -160,6 +151,7 @@ impl Machine {
                 .remembering(known.memory, now),
             timetable,
             flights: Flights::default(),
+            backlog: Backlog::default(),
             wake: None,
             due: Vec::new(),
             plan,
@@ -191,6 +183,10 @@ impl Machine {
                 self.ask_monitor(within::Event::Silenced(silences), now, &mut effects);
             }
         }
+        let late = self.backlog.settle(&self.plan, now);
+        if !late.is_empty() {
+            self.ask_monitor(within::Event::CaughtUp(late), now, &mut effects);
+        }
         if self.monitor.next_wake().is_some_and(|at| at <= now) {
             self.ask_monitor(within::Event::Tick, now, &mut effects);
         }
@@ -199,6 +195,7 @@ impl Machine {
             self.timetable.next_wake(),
             self.monitor.next_wake(),
             self.flights.next_deadline(),
+            self.backlog.complete_at,
         ];
         let wake = wakes.into_iter().flatten().min().unwrap_or(Timestamp::MAX);
         if self.wake.replace(wake) != Some(wake) {
@@ -220,7 +217,8 @@ impl Machine {
             Landing::Twice => return,
         }
         effects.push(Effect::Record(Arc::clone(judged)));
-        if is_late(judged, now) {
+        if arrival::was_kept(judged, now) {
+            self.backlog.add(judged, now);
             return;
         }
         if let Some(wait) = judged.verdict.retry_after

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use crate::board::events::{Effect, Event, Judged};
+pub use crate::board::events::{Effect, Event, Judged, Late};
 
 use crate::board::Board;
 use crate::board::quiet::{self, InForce};
@@ -49,6 +49,8 @@ pub struct Monitor {
     unwatched: Vec<Incident>,
     /// What was taken up from before the start must be fitted to the plan first.
     fresh: bool,
+    /// Cells that are asked once more because the newest of them, heard of late, failed.
+    doubted: BTreeSet<CellKey>,
 }
 
 /// For so long what is no longer watched is the same incident when it is watched again.
@@ -101,6 +103,7 @@ impl Monitor {
             orphans: Vec::new(),
             unwatched: Vec::new(),
             fresh: false,
+            doubted: BTreeSet::new(),
             ground: Ground {
                 down: BTreeSet::new(),
                 hours: vec![Hour::default(); board.hosts.len()],
@@ -193,6 +196,7 @@ impl Monitor {
         match event {
             Event::Observed(judged) => self.observe(&judged, now, &mut effects),
             Event::Tick | Event::Silenced(_) => self.tick(now, &mut effects),
+            Event::CaughtUp(late) => self.catch_up(&late, now, &mut effects),
             Event::PlanReplaced(plan) => self.replace(plan, now, &mut effects),
             Event::Acknowledged { .. } => {}
         }
@@ -282,6 +286,9 @@ impl Monitor {
         let Some(id) = self.ground.board.id(cell) else {
             return false;
         };
+        if self.doubted.remove(cell) {
+            return true;
+        }
         match self.partner_of[id] {
             Some(place) => self.ours.waits_for(cell) || self.partners[place].wants(cell, purpose),
             // Controls are asked by whoever wants to know; a run too many does no harm.
@@ -391,6 +398,45 @@ impl Monitor {
         };
         let made_at = at.checked_sub(kept).unwrap_or(at);
         (of_application(verdict.kind) || of_application(last.kind)) && made_at <= last.at
+    }
+
+    /// Takes what runs show that were heard of late: how cells are, and since when; never whether there is an incident.
+    ///
+    /// A pass is how the cell is. A failure may be over, so the cell is asked once more, and only what that run and
+    /// those after it show opens an incident. What came and went meanwhile is told as a notice.
+    fn catch_up(&mut self, late: &[Late], now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut gone = Vec::new();
+        for late in late {
+            let Some(caught) = self.ground.board.catch_up(late, now) else {
+                continue;
+            };
+            let cell = &self.ground.board.cells[caught.cell];
+            effects.extend(caught.change.map(Effect::VerdictChanged));
+            if caught.doubted && !self.ground.hours[cell.host].full(now) {
+                self.ground.hours[cell.host].note(now);
+                self.doubted.insert(cell.key.clone());
+                effects.push(Effect::Run {
+                    cell: cell.key.clone(),
+                    at: now,
+                    purpose: Purpose::Confirm,
+                    why: "its last run, heard of late, failed: does it still?".to_owned(),
+                    incident: None,
+                });
+            }
+            gone.extend(caught.gone);
+        }
+        // What belongs to an open incident is told there.
+        gone.retain(|gone| {
+            let member = |incident: &Incident| incident.cells.iter().any(|m| m.cell == gone.cell);
+            !self.incidents().any(member)
+        });
+        let began = late.iter().filter_map(|late| late.runs.first());
+        if let Some((began, _)) = began.min()
+            && !gone.is_empty()
+        {
+            let surroundings = &mut self.ground.surroundings;
+            surroundings.heard_late(&self.ground.board, *began, &gone);
+        }
     }
 
     /// Lets one partner act.

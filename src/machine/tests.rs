@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+// Runs that are heard of late.
+mod late;
+
 use super::driver::{Simulation, World};
 use super::*;
 use crate::config::{self, Inputs};
@@ -382,79 +385,4 @@ fn another_state_has_another_digest() {
     assert_ne!(one.digest(), other.digest());
     other.step(Event::Tick, after(30));
     assert_eq!(one.digest(), other.digest());
-}
-
-/// Plays foul weather; some runs are heard of late, and some twice. `judged_late`: they are told as they were seen,
-/// otherwise as lost.
-fn with_late_runs(seed: u64, judged_late: bool) -> (Vec<(Timestamp, Effect)>, u32) {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut machine = Machine::new(plan(""), Known::default(), begin());
-    let (mut now, mut wake, mut late) = (begin(), begin(), 0);
-    // By when they are heard of.
-    let mut coming: Vec<(Timestamp, Event)> = Vec::new();
-    let mut told = Vec::new();
-    while now < after(3_600) {
-        let next = (0..coming.len()).min_by_key(|n| coming[*n].0);
-        let event = if let Some(n) = next.filter(|n| coming[*n].0 <= wake.max(now)) {
-            let (at, event) = coming.swap_remove(n);
-            now = now.max(at);
-            event
-        } else {
-            now = now.max(wake);
-            Event::Tick
-        };
-        for effect in machine.step(event, now) {
-            match effect {
-                Effect::Start(ref start) => {
-                    // A quarter of an hour of refusals in each half.
-                    let refused = now.duration_since(begin()).as_secs() % 1_800 > 900;
-                    let verdict = match start.cell.client.as_str() {
-                        "java" if refused => Verdict::new(Kind::EdgeBlock, Maker::Edge),
-                        _ => pass(),
-                    };
-                    let judged = Arc::new(judged(start, now, verdict));
-                    let run = start.run;
-                    let home = Event::Ended { run, judged };
-                    let at = now + SignedDuration::from_millis(80);
-                    // By the number, not by chance: both plays see the same.
-                    let mut chance = fastrand::Rng::with_seed(seed ^ run.0);
-                    if chance.usize(..4) == 0 {
-                        late += 1;
-                        let at = at + SignedDuration::from_secs(chance.i64(11..70));
-                        let event = if judged_late {
-                            home.clone()
-                        } else {
-                            Event::Lost { run }
-                        };
-                        coming.push((at, event));
-                    } else {
-                        coming.push((at, home.clone()));
-                    }
-                    if judged_late && random.usize(..4) == 0 {
-                        let again = at + SignedDuration::from_secs(70 + random.i64(0..600));
-                        coming.push((again, home));
-                    }
-                    told.push((now, effect));
-                }
-                Effect::WakeAt(at) => wake = at,
-                Effect::Save(_) => told.push((now, effect)),
-                _ => {}
-            }
-        }
-    }
-    (told, late)
-}
-
-#[test]
-fn late_and_doubled_runs_neither_open_nor_end_an_incident() {
-    for seed in 0..6 {
-        let (told, late) = with_late_runs(seed, true);
-        let (without, _) = with_late_runs(seed, false);
-        assert!(late > 50, "seed {seed}: {late}");
-        let saves = told.iter().filter(|(_, e)| matches!(e, Effect::Save(_)));
-        assert!(saves.count() > 2, "seed {seed}: an incident opens and ends");
-        let differ = told.iter().zip(&without).find(|(one, other)| one != other);
-        assert_eq!(differ, None, "seed {seed}");
-        assert_eq!(told.len(), without.len());
-    }
 }

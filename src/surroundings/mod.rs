@@ -8,6 +8,7 @@
 
 pub mod fingerprint;
 pub mod front;
+mod late;
 pub mod notice;
 pub mod own_side;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::board::catching_up::Gone;
 use crate::board::events::{Effect, Judged};
 use crate::board::quiet::Hush;
 use crate::board::{Board, Cell};
@@ -353,6 +355,18 @@ impl Surroundings {
             }
         }
         told
+    }
+}
+
+impl Surroundings {
+    /// Tells what came and went while runs were not heard of; `from` is when the first of them began.
+    pub fn heard_late(&mut self, board: &Board, from: Timestamp, gone: &[Gone]) {
+        let cells: Vec<_> = gone.iter().map(|gone| &gone.cell).collect();
+        let hush = hush(board, &cells, from);
+        if !hush.muted {
+            self.due
+                .push(late::notice(&board.plan, from, gone, hush.during));
+        }
     }
 }
 
