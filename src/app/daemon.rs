@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::asks::{Asks, Heard};
@@ -30,7 +30,7 @@ use crate::machine::log::Source;
 use crate::machine::{Effect, Event, Judged, Known, Machine, RunId, Start};
 use crate::notify::slack_socket::Patience;
 use crate::probe::Prober;
-use crate::store::Store;
+use crate::store::{Follower, Store};
 use crate::surroundings::notice::{self, Notice};
 
 /// The longest sleep: after it the loop looks at the wall clock again, so that a machine that slept
@@ -43,19 +43,14 @@ const STOP_STEP: Duration = Duration::from_secs(5);
 /// Faults of a file that a notice names.
 const FAULTS_TOLD: usize = 3;
 
-/// What the daemon tells whoever runs it in the foreground.
+/// What whoever started the daemon hears once it probes.
 #[derive(Debug)]
-pub enum News<'a> {
-    /// It probes now; metrics and health are served here, if at all.
-    Started(Option<std::net::SocketAddr>),
-    /// A run ended.
-    Judged(&'a Judged),
-    /// An incident opened, changed or ended; the change is on its way to the store.
-    Changed(&'a crate::domain::change::Change),
+pub struct Started {
+    /// Metrics and health are served here, if at all.
+    pub address: Option<std::net::SocketAddr>,
+    /// All that is kept from now on.
+    pub kept: Follower,
 }
-
-/// A listener in the foreground; called from the loop, so it must be quick.
-pub type Listener = Box<dyn FnMut(News<'_>) + Send>;
 
 /// How to start.
 pub struct Options {
@@ -68,8 +63,8 @@ pub struct Options {
     pub refused: Option<String>,
     /// Write down all that the machine hears and answers.
     pub record: Option<Record>,
-    /// Told of every run and change; the demo draws from it.
-    pub listener: Option<Listener>,
+    /// Told once it probes; the demo follows it.
+    pub started: Option<oneshot::Sender<Started>>,
     /// Where messages go that have no channel (no token, or a `log` receiver).
     pub messages: Print,
     /// The way from buttons to the loop; without one, messages have no buttons.
@@ -152,7 +147,6 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             usuals: Arc::default(),
             store: store.clone(),
             keeper,
-            listener: options.listener,
             runs: JoinSet::new(),
             stops: HashMap::new(),
             changed: false,
@@ -177,8 +171,12 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     if let (Some(path), Some(why)) = (&options.config, &options.refused) {
         state.refuse(path, why);
     }
-    if let Some(listener) = &mut state.work.listener {
-        listener(News::Started(state.work.own.address()));
+    if let Some(started) = options.started {
+        // Whoever wanted to know may be gone by now.
+        let _ = started.send(Started {
+            address: state.work.own.address(),
+            kept: store.follow(),
+        });
     }
 
     loop {
@@ -240,7 +238,7 @@ struct Loop {
     refused: bool,
 }
 
-/// What carries out what the machine wants: tasks that probe, the store, whoever listens.
+/// What carries out what the machine wants: tasks that probe, and the store.
 struct Work {
     plan: Arc<Plan>,
     prober: Arc<Prober>,
@@ -248,7 +246,6 @@ struct Work {
     usuals: Arc<round::Usuals>,
     store: Store,
     keeper: Keeper,
-    listener: Option<Listener>,
     /// Runs in flight; a panic in one stays in its task, and the run is lost.
     runs: JoinSet<(RunId, Option<Judged>)>,
     /// How to end each of them.
@@ -332,9 +329,6 @@ impl Hands for Work {
                     took_ms = judged.observation.took.as_millis() as u64,
                     "run"
                 );
-                if let Some(listener) = &mut self.listener {
-                    listener(News::Judged(&judged));
-                }
             }
             Effect::VerdictChanged(change) => self.store.note_verdict(&change),
             Effect::Learned(learned) => {
@@ -355,9 +349,6 @@ impl Hands for Work {
                 }
                 self.changed = true;
                 self.own.changed(&change);
-                if let Some(listener) = &mut self.listener {
-                    listener(News::Changed(&change));
-                }
                 self.keeper.change(change);
             }
             Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) => {}

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
+pub use crate::domain::judged::Judged;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::domain::cell::CellKey;
 use crate::domain::change::{Change, VerdictChange};
 use crate::domain::incident::Acknowledged;
 use crate::domain::mute::Silence;
-use crate::domain::observation::{Observation, Purpose};
+use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::surroundings::Learned;
-use crate::domain::verdict::{Kind, Verdict};
+use crate::domain::verdict::Kind;
 
 /// Whatever can cause work.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub enum Event {
     Observed(Arc<Judged>),
     /// Runs that were heard of late are complete: what they show of each cell.
     CaughtUp(Vec<Late>),
-    /// Time went by; due at [`crate::machine::monitor::Monitor::next_wake`], harmless at any other time.
+    /// Time went by; due when the monitor wants it, harmless at any other time.
     Tick,
     PlanReplaced(Arc<Plan>),
     /// Somebody looks after the incident with this number.
@@ -40,21 +40,6 @@ pub struct Late {
     pub runs: Vec<(Timestamp, Kind)>,
     /// The newest is young enough to say how the cell is now.
     pub telling: bool,
-}
-
-/// A run and what it means.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Judged {
-    pub observation: Observation,
-    pub verdict: Verdict,
-}
-
-impl Judged {
-    /// The verdict's kind, as far as blame goes.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        self.verdict.blamed()
-    }
 }
 
 /// What the shell is to do.

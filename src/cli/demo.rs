@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use super::exit;
-use crate::app::daemon::{self, Command, News, Options};
+use crate::app::daemon::{self, Command, Options};
 use crate::clock;
 use crate::config::{self, Inputs};
 use crate::domain::cell::CellKey;
@@ -37,6 +38,7 @@ use crate::simulate::Rule;
 use crate::simulate::Script;
 use crate::simulate::Text;
 use crate::simulate::When;
+use crate::store::{Follower, Kept};
 use crate::words::briefing;
 
 /// The whole story ends within this, whatever happens; stopping has the rest of the two minutes.
@@ -71,47 +73,31 @@ pub(super) fn run(log: &str, arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// What the story hears from the daemon.
-enum Heard {
-    Run(Box<matrix::Entry>),
-    Change(Box<Change>),
-}
-
 async fn tell(keep: bool) -> Result<bool, String> {
     let deadline = Instant::now() + DEADLINE;
     let (partner, control) = start_world().await?;
     let directory = Directory::new()?;
     let plan = plan(&partner, &control, &directory.path)?;
 
-    let (heard, news) = mpsc::unbounded_channel();
     let (commands, wanted) = mpsc::channel(1);
+    let (started, start) = oneshot::channel();
     let options = Options {
         record: None,
         plan: plan.clone(),
         config: None,
         source: None,
         refused: None,
-        listener: Some(Box::new(move |news| {
-            let piece = match news {
-                News::Judged(judged) => Heard::Run(Box::new(matrix::Entry {
-                    cell: judged.observation.cell.clone(),
-                    verdict: judged.verdict.clone(),
-                    status: judged.observation.answer.as_ref().map(|a| a.status),
-                    took: judged.observation.took,
-                })),
-                News::Changed(change) => Heard::Change(Box::new(change.clone())),
-                News::Started(_) => return,
-            };
-            // The story may have ended already.
-            let _ = heard.send(piece);
-        })),
+        started: Some(started),
         messages: Arc::new(|text: &str| super::print(&format!("\n{}\n", text.trim_end()))),
         actions: None,
     };
     let mut daemon = tokio::spawn(daemon::run(options, wanted));
+    let Ok(started) = start.await else {
+        return Err(early(daemon.await));
+    };
     let mut story = Story {
         plan,
-        news,
+        kept: started.kept,
         seen: BTreeMap::new(),
         timeline: Vec::new(),
         last: None,
@@ -120,11 +106,7 @@ async fn tell(keep: bool) -> Result<bool, String> {
 
     let told = tokio::select! {
         told = tokio::time::timeout_at(deadline, story.told(&partner)) => told,
-        ended = &mut daemon => return Err(match ended {
-            Ok(Ok(())) => "the daemon stopped before the story's end".to_owned(),
-            Ok(Err(error)) => error,
-            Err(error) => format!("the daemon ended badly: {error}"),
-        }),
+        ended = &mut daemon => return Err(early(ended)),
     };
     let right = if let Ok(right) = told {
         right
@@ -134,8 +116,6 @@ async fn tell(keep: bool) -> Result<bool, String> {
     };
     if keep {
         story.say("Staying up, as asked; Ctrl-C ends it.");
-        // Nobody listens any more; what is told further would pile up.
-        story.news.close();
         let _ = tokio::signal::ctrl_c().await;
     }
     let _ = commands.send(Command::Stop).await;
@@ -145,6 +125,15 @@ async fn tell(keep: bool) -> Result<bool, String> {
     partner.stop().await;
     control.stop().await;
     Ok(right)
+}
+
+/// Why the daemon ended before the story did.
+fn early(ended: Result<Result<(), String>, JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => "the daemon stopped before the story's end".to_owned(),
+        Ok(Err(error)) => error,
+        Err(error) => format!("the daemon ended badly: {error}"),
+    }
 }
 
 async fn start_world() -> Result<(Edge, Edge), String> {
@@ -314,11 +303,11 @@ impl Drop for Directory {
 
 struct Story {
     plan: Plan,
-    news: mpsc::UnboundedReceiver<Heard>,
+    kept: Follower,
     /// The last run of each cell.
     seen: BTreeMap<CellKey, matrix::Entry>,
     timeline: Vec<TimelineEntry>,
-    last: Option<Box<Change>>,
+    last: Option<Arc<Change>>,
     colour: bool,
 }
 
@@ -389,14 +378,22 @@ impl Story {
     /// Hears the daemon until the story may go on.
     async fn until(&mut self, enough: impl Fn(&Self) -> bool) {
         while !enough(self) {
-            match self.news.recv().await {
-                Some(Heard::Run(entry)) => {
-                    self.seen.insert(entry.cell.clone(), *entry);
+            match self.kept.next().await {
+                Some(Kept::Run(judged)) => {
+                    let seen = &judged.observation;
+                    let entry = matrix::Entry {
+                        cell: seen.cell.clone(),
+                        verdict: judged.verdict.clone(),
+                        status: seen.answer.as_ref().map(|answer| answer.status),
+                        took: seen.took,
+                    };
+                    self.seen.insert(entry.cell.clone(), entry);
                 }
-                Some(Heard::Change(change)) => {
+                Some(Kept::Change(change)) => {
                     self.timeline.extend(change.timeline.iter().cloned());
                     self.last = Some(change);
                 }
+                Some(Kept::Verdict(_) | Kept::Missed(_)) => {}
                 // The daemon is gone; its own end ends the story.
                 None => std::future::pending().await,
             }

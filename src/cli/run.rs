@@ -54,7 +54,7 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
             .record
             .clone()
             .map(|path| Record { path, plan: source }),
-        listener: None,
+        started: None,
         messages: std::sync::Arc::new(|text: &str| super::print(text)),
         actions: Some(mpsc::channel(64)),
     };

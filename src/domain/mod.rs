@@ -15,6 +15,7 @@ mod form;
 pub mod hours;
 pub mod incident;
 pub mod index;
+pub mod judged;
 pub mod keeping;
 pub mod mark;
 pub mod moment;

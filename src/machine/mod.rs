@@ -12,11 +12,11 @@
 // Who carries the effects out.
 pub mod driver;
 // The rules: which incident a run makes, keeps or ends.
-pub mod monitor;
+mod monitor;
 // When one host may be asked again.
 pub(crate) mod politeness;
 // When each cell is due.
-pub mod schedule;
+mod schedule;
 // Runs that were kept on their way.
 mod arrival;
 // Runs that have begun and not ended.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use crate::board::events::{Effect, Event, Judged, Late};
+pub(super) use crate::board::events::{Effect, Event, Judged, Late};
 
 use crate::board::Board;
 use crate::board::quiet::{self, InForce};
@@ -35,7 +35,7 @@ use crate::surroundings::Surroundings;
 
 /// Everything the rules remember between two events.
 #[derive(Debug)]
-pub struct Monitor {
+pub(super) struct Monitor {
     ground: Ground,
     partners: Vec<Partner>,
     /// The partner of each cell of the board; controls have none.
@@ -91,7 +91,7 @@ impl Ground {
 impl Monitor {
     /// Starts over a plan; `known` are the open incidents and those resolved lately.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, known: Vec<Incident>, next_number: u64) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, known: Vec<Incident>, next_number: u64) -> Self {
         let board = Board::new(plan, None);
         let highest = known.iter().map(|incident| incident.number).max();
         let (partners, partner_of) = partners(&board);
@@ -131,14 +131,14 @@ impl Monitor {
 
     /// The same, with what was known of the surroundings at the last start; `now` is this one.
     #[must_use]
-    pub fn remembering(mut self, memory: Memory, now: Timestamp) -> Self {
+    pub(super) fn remembering(mut self, memory: Memory, now: Timestamp) -> Self {
         self.ground.surroundings = Surroundings::resume(&self.ground.board, memory, now);
         self
     }
 
     /// The same, with the silences that are in force at the start.
     #[must_use]
-    pub fn with_silences(mut self, silences: Vec<Silence>) -> Self {
+    pub(super) fn with_silences(mut self, silences: Vec<Silence>) -> Self {
         self.ground.board.silence(silences);
         self
     }
@@ -175,7 +175,7 @@ impl Monitor {
     }
 
     /// Applies one event; `now` is the time at which it is applied, UTC.
-    pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.ground.board.listen(now);
         // What people asked for comes before what is due after a start: nobody is to be told of what they
@@ -257,7 +257,7 @@ impl Monitor {
     }
 
     /// When [`Event::Tick`] is due next; `None`: not before another event.
-    pub fn next_wake(&self) -> Option<Timestamp> {
+    pub(super) fn next_wake(&self) -> Option<Timestamp> {
         if self.fresh {
             return Some(Timestamp::UNIX_EPOCH);
         }
@@ -270,7 +270,7 @@ impl Monitor {
     }
 
     /// The cell to run in place of a scheduled one, where an open incident makes another tell more.
-    pub fn aim(&mut self, cell: &CellKey, due_at: Timestamp) -> Option<CellKey> {
+    pub(super) fn aim(&mut self, cell: &CellKey, due_at: Timestamp) -> Option<CellKey> {
         if self.troubled.is_empty() {
             return None;
         }
@@ -279,7 +279,7 @@ impl Monitor {
     }
 
     /// Whether an extra run that is due is still worth making.
-    pub fn wants(&mut self, cell: &CellKey, purpose: Purpose) -> bool {
+    pub(super) fn wants(&mut self, cell: &CellKey, purpose: Purpose) -> bool {
         if !matches!(purpose, Purpose::Confirm | Purpose::Counter) {
             return true;
         }
@@ -297,7 +297,7 @@ impl Monitor {
     }
 
     /// Open incidents, our own side's last.
-    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+    pub(super) fn incidents(&self) -> impl Iterator<Item = &Incident> {
         let troubled = self.troubled.iter().map(|place| &self.partners[*place]);
         troubled
             .flat_map(Partner::incidents)
@@ -305,13 +305,13 @@ impl Monitor {
     }
 
     /// Silences that are in force.
-    pub fn silences(&self, now: Timestamp) -> impl Iterator<Item = &Silence> {
+    pub(super) fn silences(&self, now: Timestamp) -> impl Iterator<Item = &Silence> {
         let silences = self.ground.board.silences().iter();
         silences.filter(move |silence| silence.holds(now))
     }
 
     /// Maintenance that goes on.
-    pub fn maintenance(&self, now: Timestamp) -> impl Iterator<Item = InForce<'_>> {
+    pub(super) fn maintenance(&self, now: Timestamp) -> impl Iterator<Item = InForce<'_>> {
         quiet::maintenance(&self.ground.board.plan, now)
     }
 

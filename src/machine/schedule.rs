@@ -34,16 +34,16 @@ use crate::lang::cron::Cron;
 
 /// A run that may start now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    pub cell: CellKey,
-    pub purpose: Purpose,
-    pub due_at: Timestamp,
-    pub why: Arc<str>,
+pub(super) struct Due {
+    pub(super) cell: CellKey,
+    pub(super) purpose: Purpose,
+    pub(super) due_at: Timestamp,
+    pub(super) why: Arc<str>,
 }
 
 /// What became of a request for an extra run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub(super) enum Asked {
     Taken,
     /// One was asked for already; it serves both, at the earlier of the two times.
     Merged,
@@ -68,7 +68,7 @@ pub struct Counts {
 /// Says which cell is due. Call [`Timetable::due`] at [`Timetable::next_wake`] and after every call of
 /// [`Timetable::finished`], [`Timetable::ask`] and [`Timetable::replace`].
 #[derive(Debug)]
-pub struct Timetable {
+pub(super) struct Timetable {
     /// Sorted by key.
     slots: Vec<Slot>,
     /// One for each probe.
@@ -185,12 +185,12 @@ const FIRST_A_SECOND: Micros = 100;
 const STEP_IGNORED: Micros = SECOND;
 
 impl Timetable {
-    pub fn new(plan: &Plan, now: Timestamp) -> Self {
+    pub(super) fn new(plan: &Plan, now: Timestamp) -> Self {
         Self::first(plan, now, |_| true)
     }
 
     /// The same, where only some cells ever fall due by themselves.
-    pub fn sparse(plan: &Plan, scheduled: &BTreeSet<CellKey>, now: Timestamp) -> Self {
+    pub(super) fn sparse(plan: &Plan, scheduled: &BTreeSet<CellKey>, now: Timestamp) -> Self {
         Self::first(plan, now, |cell| scheduled.contains(cell))
     }
 
@@ -204,7 +204,7 @@ impl Timetable {
     }
 
     /// When [`Timetable::due`] should be called next; `None`: not before something else happens.
-    pub fn next_wake(&self) -> Option<Timestamp> {
+    pub(super) fn next_wake(&self) -> Option<Timestamp> {
         let Reverse((at, _)) = self.heap.peek()?;
         Timestamp::from_microsecond(*at).ok()
     }
@@ -212,7 +212,7 @@ impl Timetable {
     /// Gives out what may start at `now`, at most `room` runs.
     ///
     /// Each is in flight from here on, until [`Timetable::finished`] is told of it.
-    pub fn due(&mut self, now: Timestamp, room: usize, out: &mut Vec<Due>) {
+    pub(super) fn due(&mut self, now: Timestamp, room: usize, out: &mut Vec<Due>) {
         let now = self.read_clock(now);
         while let Some(&Reverse((at, wake))) = self.heap.peek() {
             if at > now {
@@ -243,7 +243,7 @@ impl Timetable {
     /// Starts nothing at the host of `cell` before `until`, because it asked us to wait (`Retry-After`).
     ///
     /// At most a quarter of an hour from `now`; scheduled runs that get too late meanwhile are skipped and counted.
-    pub fn hold(&mut self, cell: &CellKey, until: Timestamp, now: Timestamp) {
+    pub(super) fn hold(&mut self, cell: &CellKey, until: Timestamp, now: Timestamp) {
         if let Some(index) = self.find(cell) {
             let latest = now.as_microsecond().saturating_add(HOLD_MAX);
             let host = self.lines[self.slots[index as usize].line as usize].host;
@@ -254,7 +254,13 @@ impl Timetable {
     }
 
     /// Asks for an extra run of a cell at `at`, kept to the host's gap and budget like all others.
-    pub fn ask(&mut self, cell: &CellKey, at: Timestamp, purpose: Purpose, why: &str) -> Asked {
+    pub(super) fn ask(
+        &mut self,
+        cell: &CellKey,
+        at: Timestamp,
+        purpose: Purpose,
+        why: &str,
+    ) -> Asked {
         let Some(index) = self.find(cell) else {
             return Asked::Unknown;
         };
@@ -278,7 +284,7 @@ impl Timetable {
     }
 
     /// Tells that a run ended, however it ended; a cell that is not told of never runs again.
-    pub fn finished(&mut self, cell: &CellKey) {
+    pub(super) fn finished(&mut self, cell: &CellKey) {
         let Some(index) = self.find(cell) else {
             self.counts.in_flight -= usize::from(self.leaving.remove(cell));
             return;
@@ -295,7 +301,7 @@ impl Timetable {
 
     /// Takes a new plan. Cells whose probe keeps its schedule keep their phase, queue place and asked
     /// runs; what hosts were asked so far still counts.
-    pub fn replace(&mut self, plan: &Plan, now: Timestamp) {
+    pub(super) fn replace(&mut self, plan: &Plan, now: Timestamp) {
         let now = self.read_clock(now);
         let mut old = std::mem::replace(self, Self::of(plan, now));
         self.counts = old.counts;
@@ -369,7 +375,7 @@ impl Timetable {
         self.counts.waiting = self.slots.iter().filter(|slot| slot.waiting).count();
     }
 
-    pub fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         let extras = self.extras.values();
         let asked = extras.filter(|extra| extra.stage != Stage::Later).count();
         Counts {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::domain::change::{Change, VerdictChange};
+use crate::domain::judged::Judged;
 
 /// Changes that a follower may be behind.
 pub(super) const BEHIND_MAX: usize = 1_024;
@@ -15,8 +16,10 @@ pub(super) const BEHIND_MAX: usize = 1_024;
 /// Something that was kept.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kept {
-    Change(Arc<Change>),
     /// Told when it is handed over, as history may be lost with the last fifth of a second.
+    Run(Arc<Judged>),
+    Change(Arc<Change>),
+    /// As a run.
     Verdict(Arc<VerdictChange>),
     /// So many were lost to this follower: what it shows must be read anew.
     Missed(u64),

@@ -35,6 +35,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::domain::change::{Change, VerdictChange};
 use crate::domain::incident::Incident;
+use crate::domain::judged::Judged;
 use crate::domain::keeping::{Health, Post};
 use crate::domain::mute::Silence;
 use crate::domain::observation::Observation;
@@ -160,6 +161,12 @@ impl Store {
             Note::run(observation, verdict),
             history::body(observation, verdict),
         );
+        self.tell(|| {
+            Kept::Run(Arc::new(Judged {
+                observation: observation.clone(),
+                verdict: verdict.clone(),
+            }))
+        });
     }
 
     /// Keeps a change of verdict; never waits.
@@ -167,9 +174,14 @@ impl Store {
         self.inner
             .queue
             .note(Note::VerdictChange(change.clone()), None);
-        if self.inner.followers.receiver_count() > 0 {
-            let kept = Kept::Verdict(Arc::new(change.clone()));
-            let _ = self.inner.followers.send(kept);
+        self.tell(|| Kept::Verdict(Arc::new(change.clone())));
+    }
+
+    /// Tells whoever follows; where nobody does, nothing is made.
+    fn tell(&self, kept: impl FnOnce() -> Kept) {
+        let followers = &self.inner.followers;
+        if followers.receiver_count() > 0 {
+            let _ = followers.send(kept());
         }
     }
 

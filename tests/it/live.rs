@@ -12,16 +12,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgewatch::app::daemon::{self, Command, News, Options};
+use edgewatch::app::daemon::{self, Command, Options};
 use edgewatch::clock;
 use edgewatch::domain::incident::{Incident, State};
 use edgewatch::domain::probe::Schedule;
 use edgewatch::lab::plan;
 use edgewatch::lab::scenario::{self, Scenario};
 use edgewatch::simulate::Clock;
+use edgewatch::store::Kept;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use driver::{Driver, after};
 use finding::{Finding, causes, names};
@@ -172,7 +173,7 @@ async fn the_daemon_agrees(name: &str) {
         probe.schedule = Schedule::Every(ROUND);
     }
 
-    let (heard, mut news) = mpsc::unbounded_channel();
+    let (started, start) = oneshot::channel();
     let (said, mut messages) = mpsc::unbounded_channel();
     let (stop, commands) = mpsc::channel(1);
     let options = Options {
@@ -182,20 +183,20 @@ async fn the_daemon_agrees(name: &str) {
         plan: planned.plan.clone(),
         actions: None,
         config: None,
-        listener: Some(Box::new(move |news| {
-            if let News::Changed(change) = news {
-                let _ = heard.send(change.incident.clone());
-            }
-        })),
+        started: Some(started),
         messages: Arc::new(move |text: &str| {
             let _ = said.send(text.to_owned());
         }),
     };
     let daemon = tokio::spawn(daemon::run(options, commands));
     let mut incidents: BTreeMap<u64, Incident> = BTreeMap::new();
+    let mut kept = start.await.unwrap().kept;
     let agreed = tokio::time::timeout(PATIENCE, async {
         loop {
-            let incident = news.recv().await.unwrap();
+            let Kept::Change(change) = kept.next().await.unwrap() else {
+                continue;
+            };
+            let incident = change.incident.clone();
             incidents.insert(incident.number, incident);
             let open = incidents.values().filter(|i| i.state == State::Open);
             if Finding::of_daemon(&scenario, &planned, open).agrees(&replay) {

@@ -434,7 +434,7 @@ async fn buttons_are_heard() {
         record: None,
         plan: load::load(&config).unwrap().plan,
         config: None,
-        listener: None,
+        started: None,
         messages: Arc::new(|_: &str| {}),
         actions: Some((buttons.clone(), clicks)),
     };

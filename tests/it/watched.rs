@@ -1,7 +1,7 @@
 //! Watching the watcher: the daemon's own numbers, its health, its heartbeat, and what it tells the service manager.
 //!
 //! Daemons run in this process where a test must stop the loop at a known moment, and as a process where the
-//! environment and signals matter. A loop is stopped by its own listener, which waits for the test: so the
+//! environment and signals matter. A loop is stopped where it logs that a run ended, which waits for the test: so the
 //! numbers stand still and can be told to the last one.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc as blocking};
 use std::time::Duration;
 
-use edgewatch::app::daemon::{self, Command, News, Options};
+use edgewatch::app::daemon::{self, Command, Options, Started};
 use edgewatch::app::load;
 use edgewatch::clock;
 use edgewatch::domain::incident::Happening;
@@ -20,9 +20,10 @@ use edgewatch::domain::notification::{Channel, Templates};
 use edgewatch::domain::observation::Purpose;
 use edgewatch::domain::plan::{Heartbeat, Plan};
 use edgewatch::domain::secret::Secret;
-use edgewatch::store::Store;
+use edgewatch::store::{Follower, Kept, Store};
 use edgewatch::telemetry::vitals::{PlanFacts, Runs};
 use edgewatch::telemetry::{Live, Metrics};
+use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -30,6 +31,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixDatagram};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tracing::instrument::WithSubscriber as _;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use crate::fakes::{CHANNEL, Fake, Fault, TOKEN};
 use crate::kept;
@@ -100,7 +104,7 @@ store: {{ path: "{}/edgewatch.sqlite" }}
     }
 }
 
-/// What a daemon's runs were, as its listener was told.
+/// What a daemon's runs were, as whoever follows it is told.
 #[derive(Default)]
 struct Tally {
     runs: BTreeMap<(String, String), u64>,
@@ -109,12 +113,32 @@ struct Tally {
     all: u64,
 }
 
+/// Hears what a loop logs, and makes it stand at the next run that ended.
+struct Stand {
+    hold: Arc<AtomicBool>,
+    holds: mpsc::UnboundedSender<()>,
+    released: Mutex<blocking::Receiver<()>>,
+}
+
+impl<S: Subscriber> Layer<S> for Stand {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let of_run = event.metadata().fields().field("verdict").is_some();
+        if of_run && self.hold.swap(false, Ordering::SeqCst) {
+            self.holds.send(()).unwrap();
+            let released = self.released.lock().unwrap();
+            // The loop stands here; the other tasks of its thread go on elsewhere.
+            tokio::task::block_in_place(|| released.recv().unwrap());
+        }
+    }
+}
+
 /// A daemon in this process, whose loop can be held.
 struct Patient {
     address: Option<SocketAddr>,
     commands: mpsc::Sender<Command>,
     task: JoinHandle<Result<(), String>>,
-    tally: Arc<Mutex<Tally>>,
+    kept: Follower,
+    tally: Tally,
     /// Hold at the next run that ends.
     hold: Arc<AtomicBool>,
     held: mpsc::UnboundedReceiver<()>,
@@ -127,32 +151,11 @@ impl Patient {
         let (started, start) = oneshot::channel();
         let (holds, held) = mpsc::unbounded_channel();
         let (release, released) = blocking::channel();
-        let (tally, hold) = (
-            Arc::new(Mutex::new(Tally::default())),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let (counted, asked) = (Arc::clone(&tally), Arc::clone(&hold));
-        let mut started = Some(started);
-        let listener = move |news: News<'_>| match news {
-            News::Started(address) => {
-                let _ = started.take().unwrap().send(address);
-            }
-            News::Judged(judged) => {
-                let cell = &judged.observation.cell;
-                let mut tally = counted.lock().unwrap();
-                let key = (cell.probe.to_string(), judged.verdict.kind.to_string());
-                *tally.runs.entry(key).or_default() += 1;
-                *tally.clients.entry(cell.client.to_string()).or_default() += 1;
-                tally.scheduled += u64::from(judged.observation.purpose == Purpose::Schedule);
-                tally.all += 1;
-                drop(tally);
-                if asked.swap(false, Ordering::SeqCst) {
-                    holds.send(()).unwrap();
-                    // The loop stands here; the other tasks of its thread go on elsewhere.
-                    tokio::task::block_in_place(|| released.recv().unwrap());
-                }
-            }
-            News::Changed(_) => {}
+        let hold = Arc::new(AtomicBool::new(false));
+        let stand = Stand {
+            hold: Arc::clone(&hold),
+            holds,
+            released: Mutex::new(released),
         };
         let options = Options {
             source: None,
@@ -160,23 +163,40 @@ impl Patient {
             record: None,
             plan,
             config,
-            listener: Some(Box::new(listener)),
+            started: Some(started),
             messages: Arc::new(|_: &str| {}),
             actions: None,
         };
-        let task = tokio::spawn(daemon::run(options, wanted));
-        let Ok(address) = within("the start", start).await else {
+        let daemon = daemon::run(options, wanted);
+        let task = tokio::spawn(daemon.with_subscriber(tracing_subscriber::registry().with(stand)));
+        let Ok(Started { address, kept }) = within("the start", start).await else {
             panic!("it did not start: {:?}", task.await)
         };
         Self {
             address,
             commands,
             task,
-            tally,
+            kept,
+            tally: Tally::default(),
             hold,
             held,
             release,
         }
+    }
+
+    /// Counts the runs that were kept until now.
+    fn count(&mut self) -> &Tally {
+        while let Some(Some(kept)) = self.kept.next().now_or_never() {
+            let Kept::Run(judged) = kept else { continue };
+            let cell = &judged.observation.cell;
+            let key = (cell.probe.to_string(), judged.verdict.kind.to_string());
+            *self.tally.runs.entry(key).or_default() += 1;
+            let clients = &mut self.tally.clients;
+            *clients.entry(cell.client.to_string()).or_default() += 1;
+            self.tally.scheduled += u64::from(judged.observation.purpose == Purpose::Schedule);
+            self.tally.all += 1;
+        }
+        &self.tally
     }
 
     async fn hold(&mut self) {
@@ -274,7 +294,7 @@ async fn the_numbers_are_right_and_a_loop_that_stands_still_is_found_out() {
         "{head}"
     );
     {
-        let tally = patient.tally.lock().unwrap();
+        let tally = patient.count();
         assert!(tally.all >= 5);
         assert!(
             tally
