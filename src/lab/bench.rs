@@ -5,11 +5,10 @@ use std::fmt::Write as _;
 
 use super::player::{Playback, Stage, play};
 use super::score::{Marks, judge, unanswerable};
+use crate::lab::parallel::in_parallel;
 use crate::lab::random::{KINDS, incident};
-use crate::lab::replay::Format;
-use crate::lab::replay::in_parallel;
 use crate::lab::scenario::{self, Design, Noise, Scenario};
-use crate::lab::table;
+use crate::lab::table::{self, Format};
 
 /// Plays `count` random incidents and prints the table by kind.
 pub(super) fn random(

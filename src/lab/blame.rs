@@ -3,13 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::plan::Planned;
-use super::table;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Incident, Subject};
 use crate::domain::plan::Plan;
 use crate::judge::cells::CellSet;
-use crate::judge::rules::{Nature, RateKey, RuleBook, Scope};
+use crate::judge::rules::{Condition, Nature, RateKey, Rule, RuleBook, Scope, Special};
 use crate::judge::universe::{Axis, Universe};
 
 /// One thing that is blamed.
@@ -200,7 +199,7 @@ fn named(universe: &Universe, book: &RuleBook, blame: &Blame) -> Vec<Map<String,
             (other, rule.conditions.len(), provider)
         });
     let mut when = match rule {
-        Some(rule) => table::when(universe, rule),
+        Some(rule) => keys(universe, rule),
         None => match conjunction(universe, &blame.cells) {
             (when, true) => when,
             (_, false) => return Vec::new(),
@@ -268,5 +267,67 @@ fn name(universe: &Universe, axis: Axis, level: u16) -> &str {
         Axis::Client => &universe.clients[level].name,
         Axis::Credential => &universe.credentials[level],
         Axis::Version => &universe.versions[level],
+    }
+}
+
+/// A rule in the keys of scenario files.
+fn keys(universe: &Universe, rule: &Rule) -> Map<String, Value> {
+    let mut out = Map::new();
+    let mut put = |key: &str, value: &str| {
+        out.insert(key.to_owned(), Value::from(value));
+    };
+    let host = |i: u16| universe.hosts[usize::from(i)].as_str();
+    match rule.scope {
+        Scope::Everything => {}
+        Scope::Provider(i) => put("provider", &universe.providers[usize::from(i)]),
+        Scope::Host(i) => put("host", host(i)),
+        Scope::Prefix { host: h, prefix } => {
+            put("host", host(h));
+            put("prefix", &universe.prefixes[usize::from(prefix)]);
+        }
+        Scope::Method { host: h, method } => {
+            put("host", host(h));
+            put("method", &universe.methods[usize::from(method)]);
+        }
+        Scope::Endpoint(i) => put("endpoint", &universe.endpoints[usize::from(i)].name),
+    }
+    for condition in &rule.conditions {
+        match *condition {
+            Condition::Client(i) => put("ua", &universe.clients[usize::from(i)].name),
+            Condition::Family(i) => put("ua_family", &universe.families[usize::from(i)]),
+            Condition::Egress(i) => put("egress", &universe.egresses[usize::from(i)].name),
+            Condition::Region(i) => put("region", &universe.regions[usize::from(i)]),
+            Condition::Credential(i) => put("cred", &universe.credentials[usize::from(i)]),
+            Condition::Version(i) => put("http", &universe.versions[usize::from(i)]),
+        }
+    }
+    if let Some(Special::Pop(pop)) = rule.special {
+        put("pop", &universe.pops[usize::from(pop)]);
+    }
+    out
+}
+
+/// What is blamed, on one short line.
+pub(super) fn label(universe: &Universe, book: &RuleBook, blame: &Blame) -> String {
+    let one = |value: &Value| match value {
+        Value::Array(several) => {
+            let names = several.iter().filter_map(Value::as_str);
+            names.collect::<Vec<_>>().join("|")
+        }
+        value => value.as_str().unwrap_or_default().to_owned(),
+    };
+    let mut parts: Vec<String> = when(universe, book, blame)
+        .iter()
+        .map(|(k, v)| format!("{k}={}", one(v)))
+        .collect();
+    match blame.rate {
+        Some(RateKey::Egress) => parts.push("own rate by egress".to_owned()),
+        Some(RateKey::Host) => parts.push("own rate".to_owned()),
+        None => {}
+    }
+    if parts.is_empty() {
+        "everything".to_owned()
+    } else {
+        parts.join(" ")
     }
 }

@@ -8,6 +8,7 @@ pub mod world;
 
 mod bench;
 mod blame;
+mod parallel;
 mod playback;
 mod player;
 mod score;

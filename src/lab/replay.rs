@@ -7,14 +7,14 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::parallel::in_parallel;
 use super::player::{Playback, Stage, play};
 use super::scenario::{self, ExpectedVerdict, Scenario};
 use super::score::{Marks, judge};
+use super::table::Format;
 use super::{bench, playback, table};
 
 /// Play scenario files through the daemon's rules, in simulated time, and score what people are told
@@ -53,12 +53,6 @@ pub struct ReplayArgs {
     /// Length of a quiet "year" in days
     #[arg(long, default_value_t = 365, requires = "noise_year")]
     pub days: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    Text,
-    Json,
 }
 
 /// Files with this many bytes are no scenarios.
@@ -156,32 +150,6 @@ fn load(file: &Path) -> Result<Scenario, String> {
     }
     let text = std::fs::read_to_string(file).map_err(|e| format!("{name}: {e}"))?;
     scenario::read(&text, &name)
-}
-
-/// Works through jobs on all processors; results keep the order of the jobs.
-pub(super) fn in_parallel<T: Send>(jobs: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::with_capacity(jobs));
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..workers.min(jobs.max(1)) {
-            scope.spawn(|| {
-                loop {
-                    let job = next.fetch_add(1, Ordering::Relaxed);
-                    if job >= jobs {
-                        break;
-                    }
-                    let result = work(job);
-                    if let Ok(mut done) = done.lock() {
-                        done.push((job, result));
-                    }
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_default();
-    done.sort_by_key(|d| d.0);
-    done.into_iter().map(|d| d.1).collect()
 }
 
 fn play_all(args: &ReplayArgs, scenarios: &[Scenario]) -> ExitCode {

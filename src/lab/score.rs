@@ -175,7 +175,7 @@ pub(super) fn judge(scenario: &Scenario, book: &RuleBook, playback: &Playback) -
         marks.first_right.get_or_insert(right);
         marks.claims.push((claim.confidence, right || !healthy));
         if healthy && !right {
-            marks.what.push(super::table::label(universe, book, blame));
+            marks.what.push(super::blame::label(universe, book, blame));
         }
     }
     complete(&mut marks, &truths, universe, &claims, onset);

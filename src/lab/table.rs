@@ -1,73 +1,19 @@
 //! The tables and JSON lines that `replay` prints.
 
-use serde_json::{Map, Value, json};
+use clap::ValueEnum;
+use serde_json::{Value, json};
 
-use super::blame::{self, Blame};
+use super::blame;
 use super::player::{Claim, Message, Playback, Played};
 use super::score::Marks;
-use crate::judge::rules::{Condition, RateKey, Rule, RuleBook, Scope, Special};
+use crate::judge::rules::{RateKey, RuleBook};
 use crate::judge::universe::Universe;
 
-/// A rule in the keys of scenario files.
-pub(super) fn when(universe: &Universe, rule: &Rule) -> Map<String, Value> {
-    let mut out = Map::new();
-    let mut put = |key: &str, value: &str| {
-        out.insert(key.to_owned(), Value::from(value));
-    };
-    let host = |i: u16| universe.hosts[usize::from(i)].as_str();
-    match rule.scope {
-        Scope::Everything => {}
-        Scope::Provider(i) => put("provider", &universe.providers[usize::from(i)]),
-        Scope::Host(i) => put("host", host(i)),
-        Scope::Prefix { host: h, prefix } => {
-            put("host", host(h));
-            put("prefix", &universe.prefixes[usize::from(prefix)]);
-        }
-        Scope::Method { host: h, method } => {
-            put("host", host(h));
-            put("method", &universe.methods[usize::from(method)]);
-        }
-        Scope::Endpoint(i) => put("endpoint", &universe.endpoints[usize::from(i)].name),
-    }
-    for condition in &rule.conditions {
-        match *condition {
-            Condition::Client(i) => put("ua", &universe.clients[usize::from(i)].name),
-            Condition::Family(i) => put("ua_family", &universe.families[usize::from(i)]),
-            Condition::Egress(i) => put("egress", &universe.egresses[usize::from(i)].name),
-            Condition::Region(i) => put("region", &universe.regions[usize::from(i)]),
-            Condition::Credential(i) => put("cred", &universe.credentials[usize::from(i)]),
-            Condition::Version(i) => put("http", &universe.versions[usize::from(i)]),
-        }
-    }
-    if let Some(Special::Pop(pop)) = rule.special {
-        put("pop", &universe.pops[usize::from(pop)]);
-    }
-    out
-}
-
-/// What is blamed, on one short line.
-pub(super) fn label(universe: &Universe, book: &RuleBook, blame: &Blame) -> String {
-    let one = |value: &Value| match value {
-        Value::Array(several) => {
-            let names = several.iter().filter_map(Value::as_str);
-            names.collect::<Vec<_>>().join("|")
-        }
-        value => value.as_str().unwrap_or_default().to_owned(),
-    };
-    let mut parts: Vec<String> = blame::when(universe, book, blame)
-        .iter()
-        .map(|(k, v)| format!("{k}={}", one(v)))
-        .collect();
-    match blame.rate {
-        Some(RateKey::Egress) => parts.push("own rate by egress".to_owned()),
-        Some(RateKey::Host) => parts.push("own rate".to_owned()),
-        None => {}
-    }
-    if parts.is_empty() {
-        "everything".to_owned()
-    } else {
-        parts.join(" ")
-    }
+/// How the result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
 }
 
 fn rounded(value: f64, digits: i32) -> f64 {

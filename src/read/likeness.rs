@@ -297,7 +297,7 @@ fn marks(answer: &Answer) -> BTreeSet<String> {
 fn server(answer: &Answer) -> Option<String> {
     let server = answer.header("server")?.trim();
     let name = server.split(['/', ' ']).next().unwrap_or_default();
-    if origin::is_edges(server) {
+    if markers::is_edges(server) {
         return None;
     }
     short(name).map(str::to_owned)

@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,13 +16,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use super::writer::Note;
-use super::{schema, surroundings};
+use super::note::{Body, Note, Run};
+use super::schema::{self, days};
+use super::surroundings;
 use crate::domain::cell::CellKey;
-use crate::domain::observation::{FailureKind, Observation, Phases, Purpose};
+use crate::domain::observation::FailureKind;
 use crate::domain::plan::StorePolicy;
 use crate::domain::secret::Secrets;
-use crate::domain::verdict::{Kind, Maker, Rule, Verdict};
+use crate::domain::verdict::{Kind, Rule};
 
 /// Kept of one body; the marks of every known block page are well inside.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -42,73 +42,6 @@ const TIDY_BATCHES: u32 = 1_024;
 const OUTBOX_KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Resolved incidents beyond this many are forgotten, oldest first.
 const INCIDENTS_MAX: i64 = 10_000;
-
-/// What is kept of one run.
-#[derive(Debug)]
-pub(super) struct Run {
-    cell: CellKey,
-    at: Timestamp,
-    purpose: Purpose,
-    late: Duration,
-    took: Duration,
-    phases: Phases,
-    kind: Kind,
-    maker: Maker,
-    status: Option<u16>,
-    remote: Option<SocketAddr>,
-    failure: Option<FailureKind>,
-    vendor: Option<String>,
-    rule: Option<Rule>,
-    code: Option<String>,
-    reference_id: Option<String>,
-    /// Of the body, when it is that of a failure.
-    pub(super) body_sha256: Option<String>,
-}
-
-/// A failure's body on its way to the disk.
-#[derive(Debug)]
-pub(super) struct Body {
-    pub(super) sha256: String,
-    pub(super) bytes: Bytes,
-    at: Timestamp,
-}
-
-impl Note {
-    pub(super) fn run(observation: &Observation, verdict: &Verdict) -> Self {
-        let late = observation.started_at.duration_since(observation.due_at);
-        Self::Run(Box::new(Run {
-            cell: observation.cell.clone(),
-            at: observation.started_at,
-            purpose: observation.purpose,
-            late: Duration::try_from(late).unwrap_or_default(),
-            took: observation.took,
-            phases: observation.phases,
-            kind: verdict.kind,
-            maker: verdict.maker,
-            status: observation.answer.as_ref().map(|a| a.status),
-            remote: observation.route.remote,
-            failure: observation.failure.as_ref().map(|f| f.kind),
-            vendor: (verdict.vendor != "none").then(|| verdict.vendor.to_string()),
-            rule: (verdict.rule != Rule::None).then_some(verdict.rule),
-            code: verdict.code.clone(),
-            reference_id: verdict.reference_id.clone(),
-            body_sha256: body(observation, verdict).map(|b| b.sha256),
-        }))
-    }
-}
-
-/// The body worth keeping, if there is one: that of a failure.
-pub(super) fn body(observation: &Observation, verdict: &Verdict) -> Option<Body> {
-    let answer = observation.answer.as_ref()?;
-    if verdict.passed() || answer.body.bytes.is_empty() {
-        return None;
-    }
-    Some(Body {
-        sha256: answer.body.sha256.clone(),
-        bytes: answer.body.bytes.clone(),
-        at: observation.started_at,
-    })
-}
 
 /// What the writer remembers between batches.
 pub(super) struct History {
@@ -438,16 +371,6 @@ pub(super) fn table(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC)
         .strftime("observations_%Y%m%d")
         .to_string()
-}
-
-/// The tables of observations, oldest first.
-pub(super) fn days(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    connection
-        .prepare_cached(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'observations_[0-9]*' ORDER BY name",
-        )?
-        .query_map([], |row| row.get(0))?
-        .collect()
 }
 
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<u64> {

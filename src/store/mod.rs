@@ -16,6 +16,7 @@ mod hand;
 mod history;
 mod incidents;
 mod marks;
+mod note;
 mod open;
 mod outbox;
 mod reader;
@@ -56,8 +57,9 @@ pub use silences::Ask;
 pub use storms::{Joined, Storm};
 
 use error::Fault;
+use note::Note;
 use readers::Readers;
-use writer::{Note, Queue};
+use writer::Queue;
 
 /// A store that was opened, and what a person should know about how that went.
 #[derive(Debug)]
@@ -122,7 +124,7 @@ impl Store {
         )?;
         let shared = Arc::clone(&queue);
         queue.job(Box::new(move |connection| {
-            outbox::look(connection, &shared);
+            look(connection, &shared);
         }))?;
         let inner = Inner {
             path: path.to_owned(),
@@ -159,7 +161,7 @@ impl Store {
     pub fn record(&self, observation: &Observation, verdict: &Verdict) {
         self.inner.queue.note(
             Note::run(observation, verdict),
-            history::body(observation, verdict),
+            note::body(observation, verdict),
         );
         self.tell(|| {
             Kept::Run(Arc::new(Judged {
@@ -419,7 +421,7 @@ impl Store {
             queue.wrote(result.as_ref().err());
             if result.is_ok() {
                 count(&mut queue.post());
-                outbox::look(connection, &queue);
+                look(connection, &queue);
             }
             result
         })
@@ -449,6 +451,13 @@ impl Store {
             let _ = sender.send(work(connection));
         }))?;
         receiver.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+/// Looks at what waits in the outbox.
+fn look(connection: &Connection, queue: &Queue) {
+    if let Ok(due) = outbox::due_by_receiver(connection) {
+        queue.post().due = due;
     }
 }
 

@@ -12,7 +12,6 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use uuid::Uuid;
 
 use super::error::{Fault, StoreError};
-use super::writer::Queue;
 use super::{Store, document};
 use crate::domain::cell::ReceiverName;
 use crate::domain::keeping::{Due, Post, Settled};
@@ -115,13 +114,7 @@ fn count_end(post: &mut Post, receiver: &str, outcome: &Outcome) {
 }
 
 /// Looks at what waits; a few rows, by an index of their own.
-pub(super) fn look(connection: &Connection, queue: &Queue) {
-    if let Ok(due) = due_by_receiver(connection) {
-        queue.post().due = due;
-    }
-}
-
-fn due_by_receiver(connection: &Connection) -> rusqlite::Result<Vec<Due>> {
+pub(super) fn due_by_receiver(connection: &Connection) -> rusqlite::Result<Vec<Due>> {
     // Times are compared as texts: where one has a fraction of a second and the other none, that is off by less than a second.
     connection
         .prepare_cached(
@@ -219,7 +212,7 @@ impl Store {
                     Some("unreadable"),
                     1,
                 );
-                look(connection, &queue);
+                super::look(connection, &queue);
             }
             Ok::<_, Fault>(rows)
         })

@@ -6,8 +6,6 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::history::days;
-
 /// "edgw" in ASCII; tells our files from other people's.
 pub(super) const APPLICATION_ID: i32 = 0x6564_6777;
 
@@ -202,6 +200,16 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", KNOWN)?;
     transaction.commit()
+}
+
+/// The tables of observations, oldest first.
+pub(super) fn days(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare_cached(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'observations_[0-9]*' ORDER BY name",
+        )?
+        .query_map([], |row| row.get(0))?
+        .collect()
 }
 
 #[cfg(test)]

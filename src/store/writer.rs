@@ -14,8 +14,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Notify;
 
 use super::error::{Fault, StoreError};
-use super::history::{Body, History, Run};
-use crate::domain::change::VerdictChange;
+use super::history::History;
+use super::note::{Body, Note};
 use crate::domain::keeping::{Health, Post};
 use crate::domain::plan::StorePolicy;
 use crate::domain::secret::Secrets;
@@ -36,13 +36,6 @@ const QUEUE_JOBS_MAX: usize = 4_096;
 const SEEN_MAX: usize = 4_096;
 
 pub(super) type Job = Box<dyn FnOnce(&mut Connection) + Send>;
-
-/// Something for the history.
-#[derive(Debug)]
-pub(super) enum Note {
-    Run(Box<Run>),
-    VerdictChange(VerdictChange),
-}
 
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,

@@ -1,10 +1,14 @@
 //! Every literal that is searched in bodies, in one list for one pass.
 
-use super::table::VENDORS;
-use super::{Sign, gateway};
+use std::sync::LazyLock;
+
+use super::page::{Markers, Page, has, starts};
+use super::table::{SERVERS, VENDORS};
+use super::{Sign, gateway, origin};
+use crate::domain::observation::Answer;
 
 /// Literals that readers and the rules about origins and gates ask for beyond those of the table.
-pub(crate) const EXTRA: &[&str] = &[
+const EXTRA: &[&str] = &[
     // Cloudflare's pages, for the note about one that came from behind another front.
     "hcaptcha",
     // Articles and tickets, which quote.
@@ -55,7 +59,7 @@ pub(crate) const EXTRA: &[&str] = &[
 ];
 
 /// All literals, each once.
-pub(crate) fn all() -> Vec<&'static str> {
+fn all() -> Vec<&'static str> {
     let signs = VENDORS.iter().copied().flatten().flat_map(|row| row.signs);
     let mut literals: Vec<&'static str> = signs
         .flat_map(Sign::literals)
@@ -66,4 +70,39 @@ pub(crate) fn all() -> Vec<&'static str> {
     literals.sort_unstable();
     literals.dedup();
     literals
+}
+
+static MARKERS: LazyLock<Markers> = LazyLock::new(|| Markers::of(&all(), is_edges));
+
+/// Whether a `Server` value is an edge's or a filter's own name.
+pub(crate) fn is_edges(server: &str) -> bool {
+    server.is_empty()
+        || origin::EDGE_SERVERS
+            .iter()
+            .chain(SERVERS.iter())
+            .any(|edge| starts(server, edge))
+        || origin::FILTERS.iter().any(|filter| has(server, filter))
+}
+
+/// The number of a literal.
+pub(super) fn marker(literal: &str) -> Option<u16> {
+    MARKERS.id(literal)
+}
+
+impl<'a> Page<'a> {
+    /// The answer, looked through for every literal.
+    pub(crate) fn new(answer: &'a Answer) -> Self {
+        Self::of(answer, &MARKERS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::signatures::page::MARKERS_MAX;
+
+    #[test]
+    fn a_page_can_hold_them_all() {
+        assert!(all().len() <= MARKERS_MAX);
+    }
 }

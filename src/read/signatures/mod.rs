@@ -18,7 +18,8 @@ mod cloudflare;
 
 use std::sync::LazyLock;
 
-use self::page::{Form, Page, has, marker, starts};
+use self::markers::marker;
+use self::page::{Form, Page, has, starts};
 use crate::domain::verdict::{Evidence, Kind, Rule, Strength, WhoActs};
 
 /// How much a row's kind of sign outweighs others, strongest first.

@@ -7,8 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::readers::akamai_in_front;
-use super::{cloudflare, gateway, table};
+use super::{cloudflare, gateway};
 use crate::domain::verdict::{Evidence, Rule, Strength};
 use crate::read::signatures::page::{Page, has, pattern, starts};
 
@@ -55,7 +54,7 @@ const BEHIND_HEADERS: &[&str] = &[
 ];
 
 /// `X-Powered-By` values of filters, which name themselves where frameworks do.
-const FILTERS_POWER: &[&str] = &["waf", "safe3", "anquanbao", "360wzb", "shield"];
+pub(super) const FILTERS_POWER: &[&str] = &["waf", "safe3", "anquanbao", "360wzb", "shield"];
 
 /// Session cookies of application frameworks.
 const APPLICATION_COOKIES: &[&str] = &[
@@ -123,7 +122,7 @@ const APPLICATION_SERVERS: &[&str] = &[
 ];
 
 /// `Server` values that an edge or a proxy on our side puts there, so that they don't even speak for something behind it.
-const EDGE_SERVERS: &[&str] = &[
+pub(super) const EDGE_SERVERS: &[&str] = &[
     "cloudflare",
     "akamaighost",
     "akamainetstorage",
@@ -157,7 +156,7 @@ const EDGE_SERVERS: &[&str] = &[
 ];
 
 /// Words in a `Server` value that name a filter, whoever makes it.
-const FILTERS: &[&str] = &["waf", "firewall", "shield", "anti-ddos", "protect", "secur"];
+pub(super) const FILTERS: &[&str] = &["waf", "firewall", "shield", "anti-ddos", "protect", "secur"];
 
 /// Pages of application servers, frameworks and storage, by a marker of each.
 const APPLICATION_PAGES: &[(&str, &str)] = &[
@@ -238,21 +237,11 @@ pub(crate) fn answered(page: &Page<'_>) -> Option<Evidence> {
         return Some(strong(gateway.says));
     }
     let server = page.header("server")?.trim();
-    (!is_edges(server)).then(|| {
+    (!page.is_edges(server)).then(|| {
         weak(format!(
             "header server: {server}: no name of an edge, and no proof of who answered"
         ))
     })
-}
-
-/// Whether a `Server` value is an edge's or a filter's own name.
-pub(crate) fn is_edges(server: &str) -> bool {
-    server.is_empty()
-        || EDGE_SERVERS
-            .iter()
-            .chain(table::SERVERS.iter())
-            .any(|edge| starts(server, edge))
-        || FILTERS.iter().any(|filter| has(server, filter))
 }
 
 /// What the edge itself says about having asked the origin for this answer.
@@ -455,4 +444,22 @@ pub(crate) fn told_reason(text: &str) -> Option<Rule> {
         .into_iter()
         .find(|(words, _)| words.is_match(text))
         .map(|(_, rule)| rule)
+}
+
+pub(super) fn akamai_in_front(page: &Page<'_>) -> bool {
+    page.header("server")
+        .is_some_and(|s| starts(s.trim(), "akamai"))
+        || [
+            "akamai-grn",
+            "x-akamai-request-id",
+            "akamai-cache-status",
+            "x-akamai-transformed",
+            "x-akamai-session-info",
+            "akamai-request-bc",
+        ]
+        .iter()
+        .any(|name| page.header(name).is_some())
+        || ["_abck", "bm_sz", "ak_bmsc", "bm_mi", "bm_sv"]
+            .iter()
+            .any(|cookie| page.sets_cookie(cookie))
 }

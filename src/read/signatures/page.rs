@@ -13,7 +13,6 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::Regex;
 
-use super::markers;
 use crate::domain::observation::Answer;
 use crate::lang::entities::unescape;
 use crate::read::content;
@@ -49,6 +48,7 @@ pub(crate) struct Page<'a> {
     pub(crate) form: Form,
     /// The root of what was sent, in UTF-8.
     content: Cow<'a, [u8]>,
+    markers: &'static Markers,
     hits: Hits,
     title: OnceCell<Option<String>>,
     visible: OnceCell<String>,
@@ -56,7 +56,7 @@ pub(crate) struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    pub(crate) fn new(answer: &'a Answer) -> Self {
+    pub(super) fn of(answer: &'a Answer, markers: &'static Markers) -> Self {
         let root = content::root(answer);
         let content = if root.bytes.len() <= ERROR_PAGE_BYTES_MAX {
             content::utf8(&root)
@@ -72,7 +72,7 @@ impl<'a> Page<'a> {
             Form::Html | Form::Xml => GOOD_PAGE_BYTES_MAX,
         };
         let hits = if content.len() <= bytes_max {
-            MARKERS.search(&content)
+            markers.search(&content)
         } else {
             Hits::default()
         };
@@ -80,6 +80,7 @@ impl<'a> Page<'a> {
             answer,
             form,
             content,
+            markers,
             hits,
             title: OnceCell::new(),
             visible: OnceCell::new(),
@@ -122,9 +123,16 @@ impl<'a> Page<'a> {
         self.hits.contains(marker)
     }
 
-    /// Whether the body holds this literal, which must be one of the table's or of [`markers::EXTRA`].
+    /// Whether the body holds this literal, which must be one of the markers.
     pub(crate) fn has(&self, literal: &str) -> bool {
-        MARKERS.id(literal).is_some_and(|id| self.hits.contains(id))
+        self.markers
+            .id(literal)
+            .is_some_and(|id| self.hits.contains(id))
+    }
+
+    /// Whether a `Server` value is an edge's or a filter's own name.
+    pub(super) fn is_edges(&self, server: &str) -> bool {
+        (self.markers.is_edges)(server)
     }
 
     /// The title, entities undone and white space collapsed; `None` without one.
@@ -162,34 +170,33 @@ impl<'a> Page<'a> {
     }
 }
 
-/// All literals of the signature table, searched together.
-struct Markers {
+/// What the table knows: literals that are searched together, and names of edges.
+pub(super) struct Markers {
     searcher: AhoCorasick,
+    /// Whether a `Server` value is an edge's own name.
+    is_edges: fn(&str) -> bool,
     ids: HashMap<&'static str, u16>,
 }
 
-static MARKERS: LazyLock<Markers> = LazyLock::new(|| {
-    let literals = markers::all();
-    let ids = (0u16..)
-        .zip(&literals)
-        .map(|(id, literal)| (*literal, id))
-        .collect();
-    // 1.8 MiB of states for 237 literals, and 2.5 times as fast as the compact kind (2026-11).
-    let searcher = AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(&literals)
-        .expect("a few hundred short literals are far below the automaton's limits");
-    Markers { searcher, ids }
-});
-
-/// The number of a literal of the table.
-pub(crate) fn marker(literal: &str) -> Option<u16> {
-    MARKERS.id(literal)
-}
-
 impl Markers {
-    fn id(&self, literal: &str) -> Option<u16> {
+    /// Of these literals, each once.
+    pub(super) fn of(literals: &[&'static str], is_edges: fn(&str) -> bool) -> Self {
+        let numbers = (0u16..).zip(literals);
+        // 1.8 MiB of states for 237 literals, and 2.5 times as fast as the compact kind (2026-11).
+        let searcher = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(literals)
+            .expect("a few hundred short literals are far below the automaton's limits");
+        Self {
+            searcher,
+            is_edges,
+            ids: numbers.map(|(id, literal)| (*literal, id)).collect(),
+        }
+    }
+
+    /// The number of a literal.
+    pub(super) fn id(&self, literal: &str) -> Option<u16> {
         self.ids.get(literal).copied()
     }
 
@@ -202,12 +209,15 @@ impl Markers {
     }
 }
 
+/// So many markers a page can hold at most.
+pub(super) const MARKERS_MAX: usize = 1_024;
+
 /// A set of marker numbers.
 #[derive(Default)]
 struct Hits([u64; Hits::WORDS]);
 
 impl Hits {
-    const WORDS: usize = 16;
+    const WORDS: usize = MARKERS_MAX / 64;
 
     fn insert(&mut self, id: u16) {
         if let Some(word) = self.0.get_mut(usize::from(id) / 64) {
@@ -429,10 +439,5 @@ pub(crate) mod tests {
         let page = Page::new(&page);
         assert_eq!(page.title(), Some("Tom & J's"));
         assert_eq!(page.visible(), "Tom & J's One two three");
-    }
-
-    #[test]
-    fn the_set_is_wide_enough() {
-        assert!(markers::all().len() <= Hits::WORDS * 64);
     }
 }

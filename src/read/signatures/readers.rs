@@ -202,24 +202,6 @@ static AKAMAI_REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-pub(super) fn akamai_in_front(page: &Page<'_>) -> bool {
-    page.header("server")
-        .is_some_and(|s| starts(s.trim(), "akamai"))
-        || [
-            "akamai-grn",
-            "x-akamai-request-id",
-            "akamai-cache-status",
-            "x-akamai-transformed",
-            "x-akamai-session-info",
-            "akamai-request-bc",
-        ]
-        .iter()
-        .any(|name| page.header(name).is_some())
-        || ["_abck", "bm_sz", "ak_bmsc", "bm_mi", "bm_sv"]
-            .iter()
-            .any(|cookie| page.sets_cookie(cookie))
-}
-
 pub(super) fn akamai_page(page: &Page<'_>, found: &mut Found) -> bool {
     let Some(reference) = seen(page, &AKAMAI_REFERENCE) else {
         return false;

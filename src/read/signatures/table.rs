@@ -19,7 +19,7 @@ use super::Sign::{
     TitleHas, Whole,
 };
 use super::readers as read;
-use super::{Signature, cloudflare, header, json, page, plain, shape};
+use super::{Signature, cloudflare, header, json, origin, page, plain, shape};
 use crate::domain::verdict::{Rule, WhoActs};
 use crate::read::signatures::page::Form;
 
@@ -176,7 +176,7 @@ const AKAMAI: &[Signature] = &[
             "akamai",
             "an error page with an Akamai reference",
             &[
-                Test("Akamai is in front", read::akamai_in_front),
+                Test("Akamai is in front", origin::akamai_in_front),
                 Bytes(65536),
             ],
         )
