@@ -272,7 +272,7 @@ impl Machine {
                 continue;
             }
             let aimed = match due.purpose {
-                Purpose::Schedule => self.monitor.aim(&due.cell, due.due_at),
+                Purpose::Schedule => self.monitor.aim(&due.cell, due.at),
                 _ => None,
             };
             let cell = aimed.unwrap_or_else(|| due.cell.clone());
@@ -283,7 +283,7 @@ impl Machine {
                     .begin(due.cell, now, patience.unwrap_or_default()),
                 cell,
                 purpose: due.purpose,
-                due_at: due.due_at,
+                due_at: due.at,
                 why: due.why,
             }));
         }

@@ -37,7 +37,7 @@ use crate::lang::cron::Cron;
 pub(super) struct Due {
     pub(super) cell: CellKey,
     pub(super) purpose: Purpose,
-    pub(super) due_at: Timestamp,
+    pub(super) at: Timestamp,
     pub(super) why: Arc<str>,
 }
 
@@ -600,7 +600,7 @@ impl Timetable {
         Due {
             cell: slot.key.clone(),
             purpose,
-            due_at: Timestamp::from_microsecond(due).unwrap_or_default(),
+            at: Timestamp::from_microsecond(due).unwrap_or_default(),
             why,
         }
     }

@@ -287,7 +287,7 @@ fn first_runs_take_as_long_as_the_budget_needs() {
     let late = drive
         .log
         .iter()
-        .map(|(at, begun)| at.duration_since(begun.due_at))
+        .map(|(at, begun)| at.duration_since(begun.at))
         .max()
         .unwrap();
     assert!(late < seconds(45), "{late:#}");
@@ -352,7 +352,7 @@ fn a_host_over_its_budget_is_fair_and_holds_up_nobody() {
         assert!(expected.contains(&runs), "{cell}: {runs}");
     }
     for (at, begun) in &drive.log {
-        let late = at.duration_since(begun.due_at);
+        let late = at.duration_since(begun.at);
         let most = if begun.cell.probe.as_str() == "busy" {
             60
         } else {
@@ -516,7 +516,7 @@ fn asked_runs_wait_for_their_time_and_for_the_running_one() {
         .ask(&cell, drive.now, Purpose::Asked, "while it runs");
     drive.for_seconds(30);
     assert_eq!(drive.times(&cell), [now + seconds(20), now + seconds(30)]);
-    assert_eq!(drive.log[1].1.due_at, now + seconds(25));
+    assert_eq!(drive.log[1].1.at, now + seconds(25));
 }
 
 #[test]
@@ -741,7 +741,7 @@ proptest! {
             prop_assert!(again, "{host:?} stalls");
         }
         for (at, begun) in &drive.log {
-            prop_assert!(*at >= begun.due_at);
+            prop_assert!(*at >= begun.at);
         }
     }
 }
