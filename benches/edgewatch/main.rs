@@ -429,7 +429,7 @@ fn partner(endpoints: usize, egresses: usize, clients: usize) -> Plan {
             n % 3
         );
     }
-    text.push_str("politeness: { per_host: { requests_per_minute: 100000, gap: 0ms } }\n");
+    text.push_str("politeness: { per_host: { requests_per_minute: 6000, gap: 0ms } }\n");
     plan(&text)
 }
 

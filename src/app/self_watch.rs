@@ -363,6 +363,7 @@ impl SelfWatch {
             waiting: counts.waiting as u64,
             skipped_late: counts.skipped_late,
             skipped_in_flight: counts.skipped_in_flight,
+            skipped_no_room: counts.skipped_no_room,
             ..self.runs
         }
     }

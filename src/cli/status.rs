@@ -251,8 +251,8 @@ fn facts(text: &mut String, status: &Status, vitals: &Vitals) {
     line(
         "skipped",
         format!(
-            "{} too late, {} because the one before was not over",
-            runs.skipped_late, runs.skipped_in_flight
+            "{} too late, {} because the one before was not over, {} because too many were under way",
+            runs.skipped_late, runs.skipped_in_flight, runs.skipped_no_room
         ),
     );
     let store = &vitals.store;

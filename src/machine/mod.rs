@@ -13,6 +13,10 @@
 pub mod driver;
 // The rules: which incident a run makes, keeps or ends.
 mod monitor;
+// What one partner may hold of the runs in flight.
+pub mod bulkhead;
+// Runs that are not made because too many are under way.
+mod crowding;
 // When one host may be asked again.
 pub(crate) mod politeness;
 // When each cell is due.
@@ -43,7 +47,9 @@ use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::Kind;
+use crate::surroundings::notice;
 use arrival::Backlog;
+use crowding::Crowding;
 use flights::{Flights, Landing};
 use monitor::Monitor;
 use schedule::{Due, Timetable};
@@ -124,6 +130,7 @@ pub struct Machine {
     timetable: Timetable,
     flights: Flights,
     backlog: Backlog,
+    crowding: Crowding,
     /// What was said last of the next tick.
     wake: Option<Timestamp>,
     /// Kept between steps so that starting cells allocates nothing.
@@ -152,6 +159,7 @@ impl Machine {
             timetable,
             flights: Flights::default(),
             backlog: Backlog::default(),
+            crowding: Crowding::default(),
             wake: None,
             due: Vec::new(),
             plan,
@@ -191,6 +199,7 @@ impl Machine {
             self.ask_monitor(within::Event::Tick, now, &mut effects);
         }
         self.start_due(now, &mut effects);
+        self.look_at_crowding(now, &mut effects);
         let wakes = [
             self.timetable.next_wake(),
             self.monitor.next_wake(),
@@ -288,6 +297,17 @@ impl Machine {
             }));
         }
         self.due = starts;
+    }
+
+    /// Tells when runs are not made for want of room.
+    fn look_at_crowding(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let (counts, shares) = (self.timetable.counts(), self.timetable.shares());
+        if let Some(notice) = self.crowding.look(&self.plan, counts, shares, now) {
+            effects.push(Effect::Learned(Box::new(Learned {
+                memory: Memory::default(),
+                notifications: notice::due(&self.plan, &notice, now),
+            })));
+        }
     }
 
     /// A digest of all that it remembers, equal only where all of that is.

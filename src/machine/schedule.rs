@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::bulkhead::{self, Share};
 use super::politeness::{MINUTE, Micros, Pace, SECOND};
 use crate::domain::cell::CellKey;
 use crate::domain::observation::Purpose;
@@ -60,6 +61,8 @@ pub struct Counts {
     pub skipped_late: u64,
     /// Runs not made because the cell's last one was still going on, or another stood in for it.
     pub skipped_in_flight: u64,
+    /// Runs not made because too many were under way, over all hosts or to this partner.
+    pub skipped_no_room: u64,
     pub in_flight: usize,
     /// Cells, and extra runs, that are due and wait for their host's turn.
     pub waiting: usize,
@@ -74,6 +77,7 @@ pub(super) struct Timetable {
     /// One for each probe.
     lines: Vec<Line>,
     hosts: Vec<Host>,
+    shares: Vec<Share>,
     heap: BinaryHeap<Reverse<(Micros, Wake)>>,
     /// Hosts that have something to start, in turn.
     ready: VecDeque<u32>,
@@ -122,6 +126,8 @@ struct CronRhythm {
 #[derive(Debug)]
 struct Host {
     name: String,
+    /// Of the partner that it belongs to.
+    share: u32,
     pace: Pace,
     /// Cells of `extras` that are due.
     asked: VecDeque<u32>,
@@ -230,13 +236,23 @@ impl Timetable {
             }
         }
         let mut room = room;
-        while room > 0
-            && let Some(host) = self.ready.pop_front()
-        {
-            if let Some(start) = self.start_one(host, now) {
-                out.push(start);
-                room -= 1;
+        // Who holds more than its part comes after all others that wait.
+        let limits: [fn(&Share) -> usize; 2] = [|share| share.first, |share| share.most];
+        for limit in limits {
+            let mut held = VecDeque::new();
+            while room > 0
+                && let Some(host) = self.ready.pop_front()
+            {
+                let share = &self.shares[self.hosts[host as usize].share as usize];
+                if share.in_flight >= limit(share) {
+                    held.push_back(host);
+                } else if let Some(start) = self.start_one(host, now) {
+                    out.push(start);
+                    room -= 1;
+                }
             }
+            held.append(&mut self.ready);
+            self.ready = held;
         }
     }
 
@@ -290,7 +306,9 @@ impl Timetable {
             return;
         };
         let slot = &mut self.slots[index as usize];
-        self.counts.in_flight -= usize::from(std::mem::take(&mut slot.in_flight));
+        let ended = usize::from(std::mem::take(&mut slot.in_flight));
+        self.counts.in_flight -= ended;
+        self.share_of(index).in_flight -= ended;
         if let Some(extra) = self.extras.get_mut(&index)
             && extra.stage == Stage::AfterRun
         {
@@ -373,6 +391,21 @@ impl Timetable {
         self.counts.in_flight =
             self.slots.iter().filter(|slot| slot.in_flight).count() + self.leaving.len();
         self.counts.waiting = self.slots.iter().filter(|slot| slot.waiting).count();
+        for index in 0..self.slots.len() {
+            if self.slots[index].in_flight {
+                self.share_of(index as u32).in_flight += 1;
+            }
+        }
+    }
+
+    /// What each partner holds of the runs in flight.
+    pub(super) fn shares(&self) -> &[Share] {
+        &self.shares
+    }
+
+    fn share_of(&mut self, cell: u32) -> &mut Share {
+        let host = self.host_of(cell);
+        &mut self.shares[self.hosts[host as usize].share as usize]
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -386,6 +419,12 @@ impl Timetable {
 
     /// The cells of the plan, nothing in the heap yet.
     fn of(plan: &Plan, now: Micros) -> Self {
+        let shares = bulkhead::shares(plan);
+        let places = shares
+            .iter()
+            .zip(0..)
+            .map(|(share, n)| (share.name.clone(), n));
+        let places: BTreeMap<String, u32> = places.collect();
         let mut hosts: Vec<Host> = Vec::new();
         let mut host_index: BTreeMap<String, u32> = BTreeMap::new();
         let mut lines = Vec::new();
@@ -393,8 +432,10 @@ impl Timetable {
         for probe in &plan.probes {
             let name = probe.host();
             let host = *host_index.entry(name.clone()).or_insert_with(|| {
+                let share = places.get(&bulkhead::name(probe));
                 hosts.push(Host {
                     name,
+                    share: share.copied().unwrap_or_default(),
                     pace: Pace::new(&plan.politeness),
                     asked: VecDeque::new(),
                     scheduled: VecDeque::new(),
@@ -428,6 +469,7 @@ impl Timetable {
             slots,
             lines,
             hosts,
+            shares,
             ready: VecDeque::new(),
             extras: BTreeMap::new(),
             leaving: BTreeSet::new(),
@@ -487,8 +529,13 @@ impl Timetable {
         } else if slot.in_flight {
             self.counts.skipped_in_flight += 1;
         } else if slot.waiting {
-            self.counts.skipped_late += 1;
             slot.due = at;
+            // Its host may be asked now: what it waits for is room.
+            let host = self.host_of(cell);
+            match self.hosts[host as usize].turn {
+                Turn::Ready => self.counts.skipped_no_room += 1,
+                _ => self.counts.skipped_late += 1,
+            }
         } else {
             slot.waiting = true;
             slot.due = at;
@@ -595,10 +642,12 @@ impl Timetable {
             None => (slot.due, Purpose::Schedule, Arc::clone(&self.scheduled)),
         };
         slot.in_flight = true;
+        let key = slot.key.clone();
         self.counts.in_flight += 1;
         self.counts.started += 1;
+        self.share_of(cell).in_flight += 1;
         Due {
-            cell: slot.key.clone(),
+            cell: key,
             purpose,
             at: Timestamp::from_microsecond(due).unwrap_or_default(),
             why,

@@ -386,3 +386,82 @@ fn another_state_has_another_digest() {
     other.step(Event::Tick, after(30));
     assert_eq!(one.digest(), other.digest());
 }
+
+/// A partner of many cells whose answers never come, beside one that answers.
+fn tarpit(room: usize) -> Arc<Plan> {
+    let mut text = format!(
+        "version: 1\nservice: Test\ntimezone: UTC\nruns_in_flight: {room}\negresses: {{ one: 127.0.0.2 }}\nclients:\n"
+    );
+    for n in 0..300 {
+        text.push_str(&format!("  c{n}: A/{n}\n"));
+    }
+    text.push_str(
+        "probes:
+  tarpit: { url: \"https://api.tarpit.example/\", every: 10s, timeout: 10s }
+  good: { url: \"https://api.good.example/\", every: 1s, timeout: 5s, as: [c0, c1, c2, c3, c4] }
+politeness: { per_host: { requests_per_minute: 6000, gap: 0ms } }
+notify: { receivers: { all: { log: {} } }, routes: [{ to: all }] }
+",
+    );
+    match config::read(&text, "probes.yaml", &Nothing) {
+        Ok(checked) => Arc::new(checked.plan),
+        Err(findings) => panic!("{findings}"),
+    }
+}
+
+/// Tarpit runs take their whole timeout, good ones a moment.
+struct Tarpit {
+    late: Vec<SignedDuration>,
+    held: Vec<Timestamp>,
+    most: usize,
+    notices: Vec<String>,
+}
+
+impl World for Tarpit {
+    fn run(&mut self, start: &Start, now: Timestamp) -> Option<(Judged, Timestamp)> {
+        let (verdict, takes) = if start.cell.probe.as_str() == "good" {
+            self.late.push(now.duration_since(start.due_at));
+            (pass(), SignedDuration::from_millis(40))
+        } else {
+            self.held.retain(|end| *end > now);
+            self.held.push(now + SignedDuration::from_secs(10));
+            self.most = self.most.max(self.held.len());
+            let verdict = Verdict::new(Kind::Timeout, Maker::Unknown);
+            (verdict, SignedDuration::from_secs(10))
+        };
+        Some((judged(start, now, verdict), now + takes))
+    }
+
+    fn keep(&mut self, effect: Effect, _: Timestamp) {
+        if let Effect::Learned(learned) = effect {
+            let told = learned.notifications.iter();
+            self.notices
+                .extend(told.map(|n| n.briefing.headline.clone()));
+        }
+    }
+}
+
+#[test]
+fn a_partner_that_answers_nobody_starves_no_other() {
+    let machine = Machine::new(tarpit(50), Known::default(), begin());
+    let world = Tarpit {
+        late: Vec::new(),
+        held: Vec::new(),
+        most: 0,
+        notices: Vec::new(),
+    };
+    let mut it = Simulation::new(machine, world, begin());
+    it.until(after(600));
+    let counts = it.machine().counts();
+    let world = &it.scene.world;
+    assert!(world.most <= 25, "{}", world.most);
+    assert!(world.late.len() >= 2_900, "{} good runs", world.late.len());
+    let worst = world.late.iter().max().unwrap();
+    assert!(*worst <= SignedDuration::from_millis(50), "{worst}");
+    assert!(counts.skipped_no_room > 5_000, "{counts:?}");
+    let crowded = world
+        .notices
+        .iter()
+        .filter(|text| text.contains("too few may be under way"));
+    assert_eq!(crowded.count(), 1, "{:?}", world.notices);
+}

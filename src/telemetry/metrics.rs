@@ -86,7 +86,7 @@ pub struct Metrics {
     levels: Counters<3>,
     phases: Histograms,
     lateness: Histogram,
-    skipped: [Counter; 2],
+    skipped: [Counter; 3],
     panics: Counter,
     in_flight: Gauge,
     waiting: Gauge,
@@ -189,9 +189,9 @@ impl Metrics {
         );
         let skipped = desk.each(
             "runs_skipped",
-            "Scheduled runs not made: late (their time had passed) or in_flight (the cell's last run still went on)",
+            "Scheduled runs not made: late (their time had passed), in_flight (the cell's last run still went on) or no_room (too many were under way)",
             "reason",
-            ["late", "in_flight"],
+            ["late", "in_flight", "no_room"],
         );
         let panics = desk.add(
             "run_panics",
@@ -616,6 +616,7 @@ impl Meters {
         let metrics = &self.metrics;
         reach(&metrics.skipped[0], runs.skipped_late);
         reach(&metrics.skipped[1], runs.skipped_in_flight);
+        reach(&metrics.skipped[2], runs.skipped_no_room);
         reach(&metrics.panics, runs.panicked);
         metrics.in_flight.set(runs.in_flight as i64);
         metrics.waiting.set(runs.waiting as i64);

@@ -103,6 +103,9 @@ pub struct Runs {
     pub skipped_late: u64,
     /// Not made because the cell's last one was still going on.
     pub skipped_in_flight: u64,
+    /// Not made because too many were under way.
+    #[serde(default)]
+    pub skipped_no_room: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,13 +13,14 @@ use crate::domain::cell::{Client, Way};
 use crate::domain::condition::Condition;
 use crate::domain::notification::Channel;
 use crate::domain::plan::Plan;
-use crate::domain::probe::{Part, Template};
+use crate::domain::probe::{Part, Schedule, Template};
 
 /// Where in the file stands what the lints speak of; taken before the mirror is used up.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     root: Place,
     probes_key: Option<Place>,
+    runs_in_flight: Option<Place>,
     clients_key: Option<Place>,
     clients: HashMap<String, Place>,
     egresses: HashMap<String, Place>,
@@ -52,6 +53,7 @@ impl Places {
         let signatures = raw.signatures.iter().flat_map(|list| &list.value.0);
         Self {
             root,
+            runs_in_flight: raw.runs_in_flight.as_ref().map(|n| n.place),
             probes_key: raw.probes.as_ref().map(|probes| probes.place),
             clients_key: raw.clients.as_ref().map(|clients| clients.place),
             clients: names(raw.clients.as_ref().map(|c| &c.value)),
@@ -83,7 +85,47 @@ pub(super) fn warn(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
     routes(plan, places, desk);
     answers(plan, places, desk);
     secrets(plan, places, desk);
+    room(plan, places, desk);
     desk.doubting = false;
+}
+
+/// A partner that answers nobody holds each of its runs until the timeout; what then has no room is not made.
+fn room(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    let mut held: Vec<(String, f64)> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for probe in plan.probes.iter().filter(|probe| !probe.control) {
+        let cells = (probe.from.len() * probe.as_clients.len() * probe.with.len()) as f64;
+        let part = match &probe.schedule {
+            Schedule::Every(every) => probe.timeout.as_secs_f64() / every.as_secs_f64().max(0.001),
+            Schedule::Cron(_) => 1.0,
+        };
+        let place = *known
+            .entry(probe.partner.clone())
+            .or_insert_with_key(|name| {
+                held.push((name.clone(), 0.0));
+                held.len() - 1
+            });
+        held[place].1 += cells * part.min(1.0);
+    }
+    let worst = held.iter().max_by(|one, other| one.1.total_cmp(&other.1));
+    let room = plan.runs_in_flight_max;
+    // What a partner among others may hold at most.
+    let most = if held.len() > 1 || plan.probes.iter().any(|probe| probe.control) {
+        room.div_ceil(2)
+    } else {
+        room
+    };
+    if let Some((partner, runs)) = worst.filter(|(_, runs)| *runs > most as f64) {
+        let needed = (runs * 2.0).ceil();
+        desk.warning(
+            places.runs_in_flight.unwrap_or(places.root),
+            format!(
+                "when {} answers nobody, {runs:.0} of its runs wait for their timeouts, and {most} may be under way: the others are not made then",
+                quote(partner)
+            ),
+            format!("raise \"runs_in_flight\" (now {room}) to {needed:.0}, lengthen \"every\" or shorten \"timeout\""),
+        );
+    }
 }
 
 /// What a client sends, without its name.

@@ -117,10 +117,11 @@ fn cut(from: i64, to: i64) -> impl Fn(&CellKey, i64) -> Option<i64> {
     move |_, second| (from..to).contains(&second).then_some(to)
 }
 
-/// `java` is refused between these seconds.
+/// The partner refuses `java` between these seconds.
 fn refused(from: i64, to: i64) -> impl Fn(&CellKey, i64) -> Kind {
     move |cell, second| {
-        let hit = cell.client.as_str() == "java" && (from..to).contains(&second);
+        let java = cell.probe.as_str() == "api" && cell.client.as_str() == "java";
+        let hit = java && (from..to).contains(&second);
         if hit { Kind::EdgeBlock } else { Kind::Pass }
     }
 }
