@@ -392,9 +392,7 @@ fn tarpit(room: usize) -> Arc<Plan> {
     let mut text = format!(
         "version: 1\nservice: Test\ntimezone: UTC\nruns_in_flight: {room}\negresses: {{ one: 127.0.0.2 }}\nclients:\n"
     );
-    for n in 0..300 {
-        text.push_str(&format!("  c{n}: A/{n}\n"));
-    }
+    text.extend((0..300).map(|n| format!("  c{n}: A/{n}\n")));
     text.push_str(
         "probes:
   tarpit: { url: \"https://api.tarpit.example/\", every: 10s, timeout: 10s }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::moment;
-use super::signatures::origin;
+use super::signatures::markers;
 use super::signatures::page::{Page, has, starts};
 use crate::domain::observation::{Answer, Observation};
 use crate::domain::verdict::{Evidence, Kind, Maker, Rule, Strength, Verdict};
