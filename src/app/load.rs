@@ -63,10 +63,23 @@ pub fn load_with_source(path: &Path) -> Result<(Checked, Source), Error> {
         read: RefCell::default(),
     };
     let checked = config::read(&text, &path.display().to_string(), &inputs);
-    let checked = checked.map_err(Error::Faulty)?;
+    let mut checked = checked.map_err(Error::Faulty)?;
     let mut source = inputs.read.into_inner();
+    let secrets = checked.plan.secrets();
+    for (name, text) in &source.files {
+        let bare = text
+            .trim_start_matches('\u{feff}')
+            .trim_end_matches(['\n', '\r']);
+        if secrets.holds(bare) && anybody_reads(&inputs.beside.join(name)) {
+            checked.warnings.doubt(
+                &path.display().to_string(),
+                format!("{name} holds a secret, and everybody on this host may read it"),
+                format!("chmod o-r {name}"),
+            );
+        }
+    }
     source.text = text;
-    without_secrets(&mut source, &checked.plan.secrets());
+    without_secrets(&mut source, &secrets);
     Ok((checked, source))
 }
 
@@ -123,6 +136,11 @@ pub fn last_good(path: &Path) -> Option<(Timestamp, Checked, Source)> {
     };
     let checked = config::read(&kept.source.text, &name, &inputs).ok()?;
     Some((kept.at, checked, kept.source))
+}
+
+fn anybody_reads(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o004 != 0)
 }
 
 /// Puts others of their shape in place of secrets, so that the text still makes the same plan.
@@ -190,6 +208,13 @@ pub fn log_gaps(checked: &Checked) {
 
 /// One byte more than allowed is read, so that the reader of the text can say that it is too long.
 fn read_bounded(path: &Path) -> std::io::Result<String> {
+    // Whoever opens a pipe waits for somebody to write into it.
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() && !found.is_dir() {
+        return Err(std::io::Error::other(
+            "it is a pipe, a socket or a device, and must be a file",
+        ));
+    }
     let mut bytes = Vec::new();
     std::fs::File::open(path)?
         .take(FILE_BYTES_MAX + 1)

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -120,8 +120,13 @@ impl Recorder {
 fn open(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
     let mut options = File::options();
-    options.create(true).read(true).append(true).mode(0o600);
-    let mut file = options.open(path)?;
+    options.read(true).append(true).mode(0o600);
+    // Never made through a link that leads to nothing.
+    let made = options.clone().create_new(true).open(path);
+    let mut file = match made {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => options.open(path)?,
+        made => made?,
+    };
     let length = file.metadata()?.len();
     let mut last = [b'\n'];
     if length > 0 {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -289,7 +290,9 @@ struct Directory {
 impl Directory {
     fn new() -> Result<Self, String> {
         let path = std::env::temp_dir().join(format!("edgewatch-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&path)
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
             .map_err(|e| format!("can't make {}: {e}", path.display()))?;
         Ok(Self { path })
     }

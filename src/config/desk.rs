@@ -3,6 +3,7 @@
 //! Nothing stops at the first error: readers report here and go on, so that one run tells all.
 //! A [`Place`] is small and copied freely; paths are put together only for what is reported.
 
+use crate::domain::shown::{is_hidden, is_unsafe};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -299,7 +300,7 @@ pub(super) fn clean(text: &str) -> String {
         .chars()
         .take(CHARS_MAX)
         .flat_map(|c| {
-            let escape = c.is_control();
+            let escape = is_unsafe(c);
             let escaped = escape.then(|| c.escape_default());
             escaped.into_iter().flatten().chain((!escape).then_some(c))
         })
@@ -316,12 +317,7 @@ pub(super) fn unseen(text: &str) -> Option<String> {
         '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
             Some("a blank that is none to YAML")
         }
-        '\u{ad}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{2064}'
-        | '\u{2066}'..='\u{2069}'
-        | '\u{feff}' => Some("which nobody can see"),
+        c if is_hidden(c) => Some("which nobody can see"),
         '\u{370}'..='\u{3ff}' => Some("a Greek letter"),
         '\u{400}'..='\u{52f}' => Some("a Cyrillic letter"),
         '\u{2018}'..='\u{201f}' => Some("a typographic quotation mark"),

@@ -112,6 +112,22 @@ impl Findings {
     pub fn iter(&self) -> std::slice::Iter<'_, Finding> {
         self.findings.iter()
     }
+
+    /// Adds a doubt about the surroundings of the file called `file`.
+    pub fn doubt(&mut self, file: &str, message: String, hint: String) {
+        self.findings.push(Finding {
+            severity: Severity::Warning,
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+            path: String::new(),
+            message,
+            hint,
+            source_line: String::new(),
+            caret: 0,
+            doubt: true,
+        });
+    }
 }
 
 impl<'a> IntoIterator for &'a Findings {

@@ -4,6 +4,7 @@
 //! misspelt key or broken YAML hides such a place from the reader, whatever looks like a secret on a
 //! line that is shown is blanked as well. A word too much is no harm, a token too many is.
 
+use crate::domain::shown::is_unsafe;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -79,7 +80,7 @@ fn push(shown: &mut String, caret: &mut Option<usize>, text: &str, at: usize, ta
             *caret = Some(shown.chars().count());
         }
         // A control character in the file must not reach somebody's terminal.
-        shown.push(if c.is_control() && c != '\t' {
+        shown.push(if is_unsafe(c) && c != '\t' {
             '\u{fffd}'
         } else {
             c

@@ -510,6 +510,9 @@ mirror! {
     Store {
         /// The SQLite file; "edgewatch.db" when left out.
         "path" path: PathText,
+        /// A group of this host whose members may read the file, for jobs that ask `gate` as another user; nobody
+        /// but the daemon's own user when left out.
+        "group" group: String,
         /// Observations older than this are dropped; 30d when left out.
         "keep" keep: Span<{ HOUR }, { 3650 * DAY }>,
         /// The file is kept below this, oldest observations first; 2GiB when left out.

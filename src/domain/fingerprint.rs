@@ -102,7 +102,11 @@ impl Fingerprint {
             }
             text.push_str(part.as_str());
             text.push(' ');
-            text.extend(value.chars().map(|c| if c.is_control() { ' ' } else { c }));
+            text.extend(
+                value
+                    .chars()
+                    .map(|c| if super::shown::is_unsafe(c) { ' ' } else { c }),
+            );
         });
         text
     }

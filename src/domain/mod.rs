@@ -29,6 +29,7 @@ pub mod reason;
 pub mod renames;
 pub mod secret;
 pub mod share;
+pub mod shown;
 pub(crate) mod spelling;
 pub mod surroundings;
 pub mod verdict;

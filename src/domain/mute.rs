@@ -158,7 +158,9 @@ spelled!(
 /// What a person typed, on one line, without control characters, at most [`WORDS_MAX`] characters.
 #[must_use]
 pub fn words(text: &str) -> String {
-    let spaced = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let spaced = text
+        .chars()
+        .map(|c| if super::shown::is_unsafe(c) { ' ' } else { c });
     let spaced: String = spaced.collect();
     let joined = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
     joined.chars().take(WORDS_MAX).collect()

@@ -126,6 +126,8 @@ pub struct OwnSignature {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorePolicy {
     pub path: PathBuf,
+    /// Its members may read the file; nobody but its owner when `None`.
+    pub group: Option<String>,
     /// Observations older than this are dropped.
     pub keep_for: Duration,
     /// The file is kept below this, oldest observations first.

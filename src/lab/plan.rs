@@ -127,6 +127,7 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
             routes: vec![Route::new("people".into())],
             maintenance: Vec::new(),
             store: StorePolicy {
+                group: None,
                 path: "edgewatch.sqlite".into(),
                 keep_for: Duration::from_secs(86_400),
                 bytes_max: 1 << 30,

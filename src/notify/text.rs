@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use super::Message;
 use crate::domain::incident::Muted;
 use crate::domain::notification::{Briefing, Reason};
+use crate::domain::shown::{is_hidden, is_unsafe};
 
 /// Of those who mute an incident; the foot of a message in Slack holds 250 characters.
 const MUTED_BY_MAX: usize = 90;
@@ -45,17 +46,8 @@ pub(super) fn lines(text: &str) -> String {
 pub(super) fn lines_kept(text: &str) -> String {
     text.chars()
         .map(|c| if c == '\t' { ' ' } else { c })
-        .filter(|c| {
-            *c == '\n' || !c.is_control() && !is_hidden(*c) && !matches!(c, '\u{2028}' | '\u{2029}')
-        })
+        .filter(|c| *c == '\n' || !is_unsafe(*c))
         .collect()
-}
-
-/// Marks of direction, joiners, tags and other characters that show nothing of themselves.
-fn is_hidden(character: char) -> bool {
-    matches!(character,
-        '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// `text` in at most `max` UTF-16 units as `cost` counts them; says how much is missing.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::domain::observation::{Failure, FailureKind, Phase};
+use crate::domain::shown::is_unsafe;
 
 pub(super) fn failure(phase: Phase, kind: FailureKind, message: impl Into<String>) -> Failure {
     Failure {
@@ -183,7 +184,7 @@ pub(super) fn limit(time: Duration) -> String {
 /// Text from outside, made fit for one line of a message.
 pub(super) fn one_line(text: &str, chars_max: usize) -> String {
     text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_unsafe(c) { ' ' } else { c })
         .take(chars_max)
         .collect()
 }

@@ -20,6 +20,7 @@ use crate::domain::condition::{Condition, Conditions};
 use crate::domain::observation::{Answer, FailureKind, Observation};
 use crate::domain::plan::OwnSignature;
 use crate::domain::probe::{Meaning, Probe};
+use crate::domain::shown;
 use crate::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
 use crate::read::moment;
 use crate::read::soap;
@@ -32,8 +33,6 @@ use crate::words::terms;
 const EVIDENCE_MAX: usize = 8;
 /// Characters of an evidence line.
 const EVIDENCE_CHARS_MAX: usize = 240;
-/// Characters of a code or reference id.
-const ID_CHARS_MAX: usize = 160;
 
 /// Bytes of a body whose reading is a matter of microseconds.
 const LIGHT: usize = 16 * 1024;
@@ -538,8 +537,8 @@ fn tidy(mut verdict: Verdict) -> Verdict {
     }
     kept.truncate(EVIDENCE_MAX);
     verdict.evidence = kept;
-    verdict.code = verdict.code.map(|code| clean(&code, ID_CHARS_MAX));
-    verdict.reference_id = verdict.reference_id.map(|id| clean(&id, ID_CHARS_MAX));
+    verdict.code = verdict.code.and_then(|code| shown::id(&code));
+    verdict.reference_id = verdict.reference_id.and_then(|id| shown::id(&id));
     verdict
 }
 
@@ -553,24 +552,13 @@ fn repeats(said: &str, text: &str) -> bool {
 fn clean(text: &str, chars_max: usize) -> String {
     let mut clean: String = text
         .chars()
-        .map(|c| {
-            if c.is_control() || is_invisible(c) {
-                ' '
-            } else {
-                c
-            }
-        })
+        .map(|c| if shown::is_unsafe(c) { ' ' } else { c })
         .take(chars_max)
         .collect();
     if text.chars().nth(chars_max).is_some() {
         clean.push('…');
     }
     clean.trim().to_owned()
-}
-
-/// Characters that change the direction or hide text when printed.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::domain::cell::{HttpOffer, ProxyKind, Way};
 use crate::domain::incident::Specimen;
 use crate::domain::plan::Plan;
+use crate::domain::shown::is_unsafe;
 
 /// The command, one option a line.
 ///
@@ -113,7 +114,7 @@ fn quoted(text: &str) -> String {
 /// Without control characters but line breaks and tabs, which terminals and mails could take for commands.
 fn printable(text: &str) -> String {
     text.chars()
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .filter(|c| !is_unsafe(*c) || matches!(c, '\n' | '\t'))
         .collect()
 }
 

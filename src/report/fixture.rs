@@ -535,6 +535,7 @@ fn plan() -> Plan {
         routes: Vec::new(),
         maintenance: Vec::new(),
         store: StorePolicy {
+            group: None,
             path: "edgewatch.sqlite".into(),
             keep_for: Duration::from_secs(86_400),
             bytes_max: 1 << 30,

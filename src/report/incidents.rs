@@ -16,6 +16,7 @@ use crate::domain::incident::{
     Acknowledged, Happening, Incident, Muted, Specimen, State, TimelineEntry,
 };
 use crate::domain::notification::Briefing;
+use crate::domain::shown::is_unsafe;
 
 fn state_word(state: State) -> &'static str {
     match state {
@@ -209,7 +210,7 @@ pub fn story(
 
 /// What a person typed, on one line and without control characters, which a terminal would obey.
 fn one_line(text: &str) -> String {
-    let clean: String = text.chars().filter(|c| !c.is_control()).collect();
+    let clean: String = text.chars().filter(|c| !is_unsafe(*c)).collect();
     clean.trim().to_owned()
 }
 

@@ -13,6 +13,11 @@ pub enum StoreError {
     #[error("there is no store at {}: the daemon has not run with this file yet", .path.display())]
     Missing { path: PathBuf },
     #[error(
+        "this user may not read {}; run it as the daemon's user, or let a group of this user read it: `store: {{ group: NAME }}`",
+        .path.display()
+    )]
+    Forbidden { path: PathBuf },
+    #[error(
         "can't write in {}: {why}; create the folder, give this user the right to write in it, or set another `store.path`",
         .folder.display()
     )]

@@ -113,7 +113,7 @@ impl Store {
     /// [`StoreError`]: the folder can't be written, another process has the file, a newer version wrote it,
     /// it is something else altogether.
     pub fn open(path: &Path, policy: &StorePolicy) -> Result<Opened, StoreError> {
-        let opened = open::open(path)?;
+        let opened = open::open(path, policy)?;
         let queue = Arc::new(Queue::new());
         writer::start(
             opened.connection,

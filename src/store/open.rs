@@ -1,7 +1,7 @@
 //! Opening the file: is it there, is it ours, is it whole, is it free.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
 use super::schema;
+use crate::domain::plan::StorePolicy;
 
 /// The first bytes of every `SQLite` file: <https://www.sqlite.org/fileformat.html#the_database_header> (read 2026-11-22).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -35,7 +36,7 @@ pub(super) struct OpenFile {
     pub(super) warnings: Vec<String>,
 }
 
-pub(super) fn open(path: &Path) -> Result<OpenFile, StoreError> {
+pub(super) fn open(path: &Path, policy: &StorePolicy) -> Result<OpenFile, StoreError> {
     check_folder(path)?;
     let lock = take_lock(path)?;
     refuse_foreign(path)?;
@@ -52,6 +53,9 @@ pub(super) fn open(path: &Path) -> Result<OpenFile, StoreError> {
         }
         other => other?,
     };
+    if let Some(group) = &policy.group {
+        warnings.extend(share(path, group).err());
+    }
     Ok(OpenFile {
         connection,
         lock,
@@ -70,12 +74,13 @@ fn check_folder(path: &Path) -> Result<(), StoreError> {
         Ok(found) if !found.is_dir() => return Err(refuse("it is no folder".to_owned())),
         Ok(_) => {}
     }
-    if path.is_dir() {
-        return Err(StoreError::NotOurs {
+    match std::fs::metadata(path) {
+        // A pipe would hold us up for ever.
+        Ok(found) if !found.is_file() => Err(StoreError::NotOurs {
             path: path.to_owned(),
-        });
+        }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn folder(path: &Path) -> PathBuf {
@@ -92,6 +97,49 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Makes an empty file for this user alone, unless there is one; never through a link that leads to nothing.
+fn make(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = OpenOptions::new();
+    match options.create_new(true).write(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => match std::fs::metadata(path) {
+            Ok(found) if found.is_file() => Ok(()),
+            Ok(_) => Err(std::io::Error::other(format!(
+                "{} is no file",
+                path.display()
+            ))),
+            Err(_) => {
+                let text = format!("{} is a link that leads to nothing", path.display());
+                Err(std::io::Error::other(text))
+            }
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets the members of a group read the store, and nobody else; a sentence when that can't be.
+fn share(path: &Path, group: &str) -> Result<(), String> {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    let failed = |why: String| {
+        format!(
+            "the group {group} can't be given {}: {why}; commands of its members can't read it",
+            path.display()
+        )
+    };
+    let found = nix::unistd::Group::from_name(group).map_err(|e| failed(e.to_string()))?;
+    let found = found.ok_or_else(|| failed("this host has no such group".to_owned()))?;
+    for part in ["", "-wal", "-shm"] {
+        let part = beside(path, part);
+        if part.exists() {
+            chown(&part, None, Some(found.gid.as_raw())).map_err(|e| failed(e.to_string()))?;
+            let mode = std::fs::Permissions::from_mode(0o640);
+            std::fs::set_permissions(&part, mode).map_err(|e| failed(e.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
 /// An advisory lock on a file beside the store; the system drops it when the process ends, however it ends.
 fn take_lock(path: &Path) -> Result<File, StoreError> {
     let lock_path = beside(path, ".lock");
@@ -99,12 +147,9 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
         folder: folder(path),
         why: error.to_string(),
     };
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .map_err(refuse)?;
+    make(&lock_path).map_err(refuse)?;
+    let mut options = OpenOptions::new();
+    let file = options.write(true).open(&lock_path).map_err(refuse)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
@@ -118,7 +163,7 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
 fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(io(path, "open the store", &error)),
     };
     let mut start = [0; MAGIC.len()];
@@ -141,9 +186,9 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let error = |e: rusqlite::Error| StoreError::new(path, "open the store", e);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // What SQLite makes itself anybody may read; what lies beside the file gets the file's rights.
+    make(path).map_err(|e| io(path, "make the store", &e))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(error)?;
     connection
         .busy_timeout(Duration::from_secs(5))
@@ -176,6 +221,13 @@ pub(super) fn existing(
 ) -> Result<Connection, StoreError> {
     if !path.exists() {
         return Err(StoreError::Missing {
+            path: path.to_owned(),
+        });
+    }
+    if let Err(error) = File::open(path)
+        && error.kind() == ErrorKind::PermissionDenied
+    {
+        return Err(StoreError::Forbidden {
             path: path.to_owned(),
         });
     }
@@ -243,7 +295,7 @@ fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
     std::fs::rename(path, &aside).map_err(|e| io(path, "move the damaged store aside", &e))?;
     for part in ["-wal", "-shm"] {
         match std::fs::rename(beside(path, part), beside(&aside, part)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(io(path, "move the damaged store aside", &error));
             }
             _ => {}

@@ -80,6 +80,7 @@ async fn a_full_disk_is_told_and_writing_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.sqlite");
     let policy = StorePolicy {
+        group: None,
         path: path.clone(),
         keep_for: Duration::from_secs(86_400),
         bytes_max: 64 << 20,
@@ -119,6 +120,7 @@ async fn a_commit_is_synced_and_history_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.sqlite");
     let policy = StorePolicy {
+        group: None,
         path: path.clone(),
         keep_for: Duration::from_secs(86_400),
         bytes_max: 64 << 20,
@@ -153,6 +155,7 @@ async fn pages_are_read_while_the_writer_is_busy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.sqlite");
     let policy = StorePolicy {
+        group: None,
         path: path.clone(),
         keep_for: Duration::from_secs(86_400),
         bytes_max: 64 << 20,
@@ -202,6 +205,7 @@ async fn followers_hear_of_what_is_kept_and_of_what_they_missed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.sqlite");
     let policy = StorePolicy {
+        group: None,
         path: path.clone(),
         keep_for: Duration::from_secs(86_400),
         bytes_max: 64 << 20,

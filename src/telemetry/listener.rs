@@ -5,6 +5,7 @@
 //! loopback unless the operator says otherwise; and because a browser on this host can be made to ask
 //! loopback addresses under a foreign name, a request must then name this host.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -20,8 +21,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use super::exposition;
 use super::health::{self, Check};
@@ -36,8 +37,8 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 const HEAD_MAX: Duration = Duration::from_secs(5);
 /// For a connection, whatever comes over it.
 const CONNECTION_MAX: Duration = Duration::from_secs(300);
-/// Connections at once; scrapers are few.
-const CONNECTIONS_MAX: usize = 32;
+/// Connections at once; scrapers are few, and one more takes the place of the one that says nothing for longest.
+const CONNECTIONS_MAX: usize = 64;
 /// After a connection could not be accepted: most likely there are no descriptors left.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -127,13 +128,10 @@ struct Server {
 }
 
 async fn accept(socket: TcpListener, server: Arc<Server>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // Dropped with this task, and so are the connections.
     let mut connections = JoinSet::new();
+    let mut open: VecDeque<Open> = VecDeque::new();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
         let stream = match socket.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -143,18 +141,42 @@ async fn accept(socket: TcpListener, server: Arc<Server>) {
             }
         };
         while connections.try_join_next().is_some() {}
-        let server = Arc::clone(&server);
-        connections.spawn(async move {
-            let _ = tokio::time::timeout(CONNECTION_MAX, connection(stream, server)).await;
-            drop(permit);
+        open.retain(|open| !open.stop.is_finished());
+        if open.len() >= CONNECTIONS_MAX {
+            // Whoever says nothing for longest gives way: many slow ones must not keep out one that asks.
+            let idle = open
+                .iter()
+                .position(|open| !open.asks.load(Ordering::Relaxed));
+            let Some(oldest) = open.remove(idle.unwrap_or_default()) else {
+                continue;
+            };
+            oldest.stop.abort();
+        }
+        let asks = Arc::new(AtomicBool::new(false));
+        let connection = connection(stream, Arc::clone(&server), Arc::clone(&asks));
+        let stop = connections.spawn(async move {
+            let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
         });
+        open.push_back(Open { asks, stop });
     }
 }
 
-async fn connection(stream: TcpStream, server: Arc<Server>) {
+/// A connection.
+struct Open {
+    /// A question came over it that is being answered.
+    asks: Arc<AtomicBool>,
+    stop: AbortHandle,
+}
+
+async fn connection(stream: TcpStream, server: Arc<Server>, asks: Arc<AtomicBool>) {
     let service = service_fn(move |request| {
-        let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(server.answer(&request).await) }
+        let (server, asks) = (Arc::clone(&server), Arc::clone(&asks));
+        async move {
+            asks.store(true, Ordering::Relaxed);
+            let answer = server.answer(&request).await;
+            asks.store(false, Ordering::Relaxed);
+            Ok::<_, Infallible>(answer)
+        }
     });
     // A client that breaks off is its own affair.
     let _ = hyper::server::conn::http1::Builder::new()
@@ -174,6 +196,11 @@ impl Server {
                 .get(name)
                 .and_then(|v: &HeaderValue| v.to_str().ok())
         };
+        // Two names: whoever stands between us and the browser may have looked at the other (RFC 9112 section 3.2).
+        if request.headers().get_all(HOST).iter().count() > 1 {
+            let text = "one Host header is enough\n";
+            return plain(StatusCode::BAD_REQUEST, text.to_owned());
+        }
         let exposed = self.exposed.load(Ordering::Relaxed);
         if !exposed && !header(HOST).is_some_and(names_this_host) {
             let text = "ask for localhost or a loopback address; other names are refused\n";

@@ -89,7 +89,13 @@ impl Systemd {
     pub fn status(&mut self, line: &str) {
         let line: String = line
             .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
+            .map(|c| {
+                if crate::domain::shown::is_unsafe(c) {
+                    ' '
+                } else {
+                    c
+                }
+            })
             .take(STATUS_CHARS_MAX)
             .collect();
         if self.status != line {

@@ -10,6 +10,7 @@ use crate::domain::observation::{Answer, Certificate, Observation, Phases};
 use crate::domain::plan::Plan;
 use crate::domain::probe::{Part, Template};
 use crate::domain::secret::{Secrets, mask};
+use crate::domain::shown::is_unsafe;
 use crate::domain::verdict::{Evidence, Verdict};
 use crate::lang::entities::unescape;
 
@@ -306,7 +307,7 @@ pub fn plain(text: &str) -> String {
     for letter in text.chars() {
         if letter.is_whitespace() {
             gap = true;
-        } else if !letter.is_control() && !turns_or_hides(letter) {
+        } else if !is_unsafe(letter) {
             if gap && !line.is_empty() {
                 line.push(' ');
             }
@@ -315,16 +316,6 @@ pub fn plain(text: &str) -> String {
         }
     }
     line
-}
-
-/// Bidirectional controls and characters without width (Unicode TR 9, TR 36).
-fn turns_or_hides(letter: char) -> bool {
-    matches!(
-        letter,
-        '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
-            | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
-            | '\u{E0000}'..='\u{E007F}'
-    )
 }
 
 /// At most `chars` characters; one of them says that there was more.

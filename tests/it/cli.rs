@@ -276,3 +276,32 @@ async fn incidents_need_a_store() {
     assert_eq!(code, 2);
     assert!(err.contains("edgewatch.sqlite"), "{err}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_is_no_configuration_and_a_secret_for_everybody_is_doubted() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::start().await;
+    world.write(TWO, "1m", "");
+    let secret = world.directory.path().join("gmc-password");
+    std::fs::write(&secret, format!("{PASSWORD}\n")).unwrap();
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    let text = text.replace("env: GMC_PASSWORD", "file: gmc-password");
+    std::fs::write(world.config(), text).unwrap();
+    let words = "gmc-password holds a secret, and everybody on this host may read it";
+    for (mode, doubted) in [(0o644, true), (0o640, false)] {
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
+        let (code, out, _) = run(world.command(&["check"])).await;
+        assert_eq!((code, out.contains(words)), (0, doubted), "{out}");
+    }
+    // What the test wrote is no leak.
+    std::fs::remove_file(&secret).unwrap();
+
+    std::fs::remove_file(world.config()).unwrap();
+    nix::unistd::mkfifo(&world.config(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (code, _, err) = run(world.command(&["check"])).await;
+    assert_eq!(code, 2, "{err}");
+    assert!(
+        err.contains("it is a pipe, a socket or a device, and must be a file"),
+        "{err}"
+    );
+}

@@ -63,6 +63,7 @@ pub(crate) struct World {
 fn open(folder: &Path) -> Store {
     let path = folder.join("edgewatch.sqlite");
     let policy = StorePolicy {
+        group: None,
         path: path.clone(),
         keep_for: Duration::from_secs(86_400),
         bytes_max: 64 << 20,

@@ -50,6 +50,7 @@ fn open(path: &Path) -> Store {
         .unwrap();
     drop(connection);
     let policy = StorePolicy {
+        group: None,
         path: path.to_owned(),
         keep_for: Duration::from_secs(200 * 365 * 86_400),
         bytes_max: 64 << 20,

@@ -26,6 +26,7 @@ pub(crate) fn plan(url: &str) -> Plan {
         routes: Vec::new(),
         maintenance: Vec::new(),
         store: StorePolicy {
+            group: None,
             path: "unused.db".into(),
             keep_for: Duration::from_secs(86_400),
             bytes_max: 1 << 30,

@@ -26,6 +26,7 @@ use crate::world::{RULE, World, run};
 
 fn policy() -> StorePolicy {
     StorePolicy {
+        group: None,
         path: PathBuf::new(),
         keep_for: Duration::from_secs(86_400),
         bytes_max: 1 << 30,

@@ -28,6 +28,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 fn policy(path: &Path) -> StorePolicy {
     StorePolicy {
+        group: None,
         path: path.to_owned(),
         keep_for: 7 * DAY,
         bytes_max: 64 << 20,
@@ -613,4 +614,73 @@ async fn a_document_that_can_not_be_read_does_not_stop_the_start() {
         count(&path, "SELECT count(*) FROM outbox WHERE state = 'dead'"),
         1
     );
+}
+
+#[tokio::test]
+async fn files_are_made_for_this_user_alone_and_never_through_a_link_to_nothing() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let store = open(&path);
+    for part in ["", "-wal", "-shm", ".lock"] {
+        let part = PathBuf::from(format!("{}{part}", path.display()));
+        let mode = std::fs::metadata(&part).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", part.display());
+    }
+    store.close().await;
+
+    for part in ["", ".lock"] {
+        let other = tempfile::tempdir().unwrap();
+        let path = file(&other);
+        let target = other.path().join("elsewhere");
+        symlink(&target, format!("{}{part}", path.display())).unwrap();
+        let refused = refusal(&path);
+        assert!(
+            refused.contains("is a link that leads to nothing"),
+            "{refused}"
+        );
+        assert!(!target.exists(), "made through a link");
+    }
+
+    // One that is there may be reached through a link, as mounted volumes are.
+    let linked = folder.path().join("linked.sqlite");
+    symlink(&path, &linked).unwrap();
+    open(&linked).close().await;
+    // A pipe, which would hold us up.
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(refusal(&pipe).contains("is not a store of edgewatch"));
+}
+
+#[tokio::test]
+async fn a_group_may_read_the_store_where_the_file_says_so() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let group = nix::unistd::Group::from_gid(nix::unistd::getgid())
+        .unwrap()
+        .unwrap();
+    let shared = StorePolicy {
+        group: Some(group.name),
+        ..policy(&path)
+    };
+    let opened = Store::open(&path, &shared).unwrap();
+    assert_eq!(opened.warnings, Vec::<String>::new());
+    for part in ["", "-wal", "-shm"] {
+        let found = std::fs::metadata(format!("{}{part}", path.display())).unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, 0o640, "{part}");
+        assert_eq!(found.gid(), group.gid.as_raw());
+    }
+    opened.store.close().await;
+    let unknown = StorePolicy {
+        group: Some("nobody-has-this-group".to_owned()),
+        ..policy(&path)
+    };
+    let opened = Store::open(&path, &unknown).unwrap();
+    assert!(
+        opened.warnings[0].contains("this host has no such group"),
+        "{:?}",
+        opened.warnings
+    );
+    opened.store.close().await;
 }

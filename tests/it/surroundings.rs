@@ -98,6 +98,7 @@ async fn every_notice_is_a_message_of_its_own_without_a_thread() {
     let world = World::start().await;
     world.write(TWO, "1m", "");
     let policy = edgewatch::domain::plan::StorePolicy {
+        group: None,
         path: world.directory.path().join("edgewatch.sqlite"),
         keep_for: std::time::Duration::from_secs(86_400),
         bytes_max: 64 << 20,

@@ -585,6 +585,8 @@ async fn the_listener_answers_who_asks_properly() {
     let (code, text) = get(address, "/metrics", "Host: rebound.example\r\n").await;
     assert_eq!(code, 403);
     assert!(!text.contains("edgewatch_runs"), "{text}");
+    let two = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: rebound.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(say(address, two).await.0, 400);
     let (code, text) = say(address, "POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
     assert_eq!(code, 405);
     assert!(text.contains("allow: GET, HEAD"), "{text}");
@@ -597,6 +599,33 @@ async fn the_listener_answers_who_asks_properly() {
     assert!(text.ends_with("\r\n\r\n"), "no body: {text}");
     let (code, _) = say(address, "nonsense\r\n\r\n").await;
     assert_eq!(code, 400);
+    patient.stop().await;
+}
+
+/// Connections that say nothing, or a letter now and then, keep out nobody who asks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_slow_connections_silence_nobody() {
+    let place = Place::new().await;
+    place.write_usual();
+    let patient = Patient::start(place.plan(), None).await;
+    let address = patient.address.unwrap();
+    let mut slow = Vec::new();
+    for n in 0..1_000 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // Some were given up by the listener already.
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nX-").await;
+        slow.push(stream);
+        if n % 250 == 249 {
+            let began = std::time::Instant::now();
+            assert_eq!(get(address, "/healthz", "").await.0, 200);
+            assert!(
+                began.elapsed() < Duration::from_secs(1),
+                "{:?}",
+                began.elapsed()
+            );
+        }
+    }
+    drop(slow);
     patient.stop().await;
 }
 

@@ -420,6 +420,7 @@ pub(super) fn store(raw: raw::Store) -> StorePolicy {
         path: raw
             .path
             .map_or_else(|| "edgewatch.db".into(), |path| path.value.0),
+        group: raw.group.map(|group| group.value),
         keep_for: raw
             .keep
             .map_or(Duration::from_secs(30 * 24 * 3600), |keep| keep.value.0),

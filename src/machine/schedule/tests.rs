@@ -69,6 +69,7 @@ fn plan(per_minute: u32, gap_ms: u64, probes: Vec<Probe>) -> Plan {
         routes: Vec::new(),
         maintenance: Vec::new(),
         store: StorePolicy {
+            group: None,
             path: "unused".into(),
             keep_for: Duration::ZERO,
             bytes_max: 0,

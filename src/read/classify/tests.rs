@@ -681,7 +681,7 @@ fn evidence_is_clean_and_bounded() {
     for line in &verdict.evidence {
         assert!(line.text.chars().count() <= EVIDENCE_CHARS_MAX + 1);
         assert!(
-            !line.text.chars().any(|c| c.is_control() || is_invisible(c)),
+            !line.text.chars().any(crate::domain::shown::is_unsafe),
             "{line:?}"
         );
     }

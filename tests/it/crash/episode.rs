@@ -350,6 +350,7 @@ impl Episode {
 
     fn policy(&self) -> StorePolicy {
         StorePolicy {
+            group: None,
             path: self.store_path(),
             keep_for: Duration::from_secs(86_400),
             bytes_max: 64 << 20,

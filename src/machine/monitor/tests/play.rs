@@ -69,6 +69,7 @@ impl Setup {
                 routes: vec![route("engineers", 0, 0.0)],
                 maintenance: Vec::new(),
                 store: StorePolicy {
+                    group: None,
                     path: "edgewatch.db".into(),
                     keep_for: Duration::from_secs(86400),
                     bytes_max: 1 << 30,
