@@ -5,11 +5,13 @@
 //! the cell of each scheduled request. The order of the steps in [`Engine::observe`] is the algorithm;
 //! its parts are in the files beside this one.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::baseline::Baseline;
-use super::class::Class;
+use super::changes::Changes;
+use super::class::{CLASSES, Class};
 use super::confirm::{Judgement, Suspicion};
 use super::episode::{Cause, Episode, Refusals};
 use super::evidence::Record;
@@ -158,6 +160,7 @@ pub struct Engine {
     baseline: Baseline,
     suspicions: Vec<Option<Suspicion>>,
     rates: Rates,
+    pub(super) changes: Changes,
     /// By host.
     surveys: Vec<Survey>,
     pub(super) history: VecDeque<Record>,
@@ -175,11 +178,13 @@ impl Engine {
     #[must_use]
     pub fn new(universe: Arc<Universe>, book: Arc<RuleBook>, options: Options) -> Self {
         let (egresses, hosts) = (universe.egresses.len(), universe.hosts.len());
+        let rates = Rates::new(&universe);
         Self {
             search: Search::default(),
             baseline: Baseline::new(egresses, hosts),
             suspicions: vec![None; hosts],
-            rates: Rates::new(&universe),
+            changes: Changes::new(rates.keys()),
+            rates,
             surveys: vec![Survey::default(); hosts],
             history: VecDeque::new(),
             runs_by_host: vec![None; hosts],
@@ -285,6 +290,10 @@ impl Engine {
                 hint: None,
             });
         }
+        let mut shown = [0; CLASSES];
+        for (_, kind) in failing {
+            shown[Class::of(*kind).index()] += 1;
+        }
         let budget = self.options.budget;
         let episode = self
             .episode
@@ -308,6 +317,7 @@ impl Engine {
                 fixed: true,
                 reviewed: false,
                 special: self.book.rules[rule].special,
+                shown,
             }),
             None => self.open_question(now, now, Some(incident)),
         }
@@ -319,6 +329,7 @@ impl Engine {
     /// Only while [`Engine::is_quiet`]; what was learned of the background is kept.
     pub fn move_to(&mut self, universe: Arc<Universe>, book: Arc<RuleBook>) {
         self.rates = Rates::new(&universe);
+        self.changes = Changes::new(self.rates.keys());
         self.history.clear();
         (self.universe, self.book) = (universe, book);
     }
@@ -477,12 +488,24 @@ impl Engine {
         let mut explained = false;
         let mut fixed = false;
         let mut contradicted = false;
-        for cause in &mut episode.causes {
+        let whose = self.whose(&episode, record);
+        for (place, cause) in episode.causes.iter_mut().enumerate() {
             if self.book.pattern(cause.rule).matches(&record.traits) {
                 explained = true;
                 fixed |= cause.fixed;
-                contradicted |= cause.take(record);
+                if !record.class.failed() || whose.is_none_or(|whose| whose == place) {
+                    contradicted |= cause.take(record);
+                }
             }
+        }
+        let surest = episode
+            .causes
+            .iter()
+            .filter(|c| !c.is_rate() && self.book.pattern(c.rule).matches(&record.traits))
+            .max_by(|a, b| (a.shows(record.class), a.rate).partial_cmp(&(b.shows(record.class), b.rate)).unwrap_or(Ordering::Equal));
+        if let Some(cause) = surest {
+            let keys = self.rates.keys_of(record.cell(), record.traits.pop);
+            self.changes.observe(keys, record, cause);
         }
         if let Some(question) = &mut episode.question
             && !(explained && fixed)
@@ -502,10 +525,19 @@ impl Engine {
                     .any(|c| !c.always_strikes() && !c.is_rate());
         }
         self.episode = Some(episode);
-        if contradicted || recheck {
+        if !self.look_anew(record.at) && (contradicted || recheck) {
             self.recheck(record.at);
         }
         explained
+    }
+
+    /// The cause that a failure is put down to, where several match: one that shows such failures, the narrowest.
+    fn whose(&self, episode: &Episode, record: &Record) -> Option<usize> {
+        let matching = episode.causes.iter().enumerate();
+        matching
+            .filter(|(_, c)| self.book.pattern(c.rule).matches(&record.traits))
+            .min_by_key(|(_, c)| (!c.shows(record.class), self.book.pattern(c.rule).size))
+            .map(|(place, _)| place)
     }
 
     /// Adds up what speaks for a share of failing requests.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::class::{CLASSES, Class};
 use super::evidence::Evidence;
 use super::posterior::Posterior;
 use super::rules::{Nature, Special};
@@ -38,9 +39,26 @@ pub struct Cause {
     /// It may have grown or changed: it stands until another takes its place.
     pub reviewed: bool,
     pub special: Option<Special>,
+    /// Failures that made it known, by class.
+    pub shown: [u32; CLASSES],
 }
 
+/// A class that makes up less of a cause's failures than this is not its own.
+const SHOWS: f64 = 0.05;
+
 impl Cause {
+    /// Whether failures of this class are known of it; weak ones are not told apart.
+    #[must_use]
+    pub fn shows(&self, class: Class) -> bool {
+        let all: u32 = self.shown.iter().sum();
+        let alike: u32 = Class::FAILURES
+            .into_iter()
+            .filter(|other| class.is_like(*other))
+            .map(|other| self.shown[other.index()])
+            .sum();
+        all == 0 || f64::from(alike) >= SHOWS * f64::from(all)
+    }
+
     #[must_use]
     pub fn is_rate(&self) -> bool {
         matches!(self.special, Some(Special::Rate { .. }))
@@ -124,6 +142,27 @@ pub struct Question {
     /// Scheduled requests that might have been re-aimed.
     pub turns: u32,
     pub last_failed: f64,
+}
+
+impl Question {
+    #[must_use]
+    pub fn new(incident: Option<u32>, onset: f64, now: f64, evidence: Evidence) -> Self {
+        Self {
+            incident,
+            onset,
+            opened_at: now,
+            evidence,
+            asks: BTreeMap::new(),
+            pending: None,
+            posterior: Posterior::default(),
+            wanted: Vec::new(),
+            ambiguous: Vec::new(),
+            best: 0.0,
+            looked_at: 0,
+            turns: 0,
+            last_failed: now,
+        }
+    }
 }
 
 /// The present trouble.

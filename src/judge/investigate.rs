@@ -51,6 +51,8 @@ const OVERTURNED: f64 = 0.8;
 const LIKELY: f64 = 0.5;
 /// How long the history before the onset matters for our own rate, seconds.
 const RATE_HISTORY_S: f64 = 1800.0;
+/// Runs of a cell from before a change that count after it.
+const KEPT_OF_A_CELL: u32 = 2;
 
 impl Episode {
     pub(super) fn new(onset: f64, now: f64, used: u32, budget: u32) -> Self {
@@ -108,22 +110,53 @@ impl Engine {
                 episode.count_refusal(&self.universe, record);
             }
         }
-        episode.question = Some(Question {
-            incident,
-            onset,
-            opened_at: now,
-            evidence,
-            asks: BTreeMap::new(),
-            pending: None,
-            posterior: Posterior::default(),
-            wanted: Vec::new(),
-            ambiguous: Vec::new(),
-            best: 0.0,
-            looked_at: 0,
-            turns: 0,
-            last_failed: now,
-        });
+        episode.question = Some(Question::new(incident, onset, now, evidence));
         self.episode = Some(episode);
+    }
+
+    /// Opens the question again where the world has changed under what was named; whether it did.
+    ///
+    /// What was seen before the change counts only of cells that no doubted cause hits.
+    pub(super) fn look_anew(&mut self, now: f64) -> bool {
+        let Some(mut episode) = self.episode.take() else {
+            return false;
+        };
+        let since = |c: &Cause| self.changes.since(c).filter(|_| !c.is_rate());
+        let changed_at = episode.causes.iter().filter_map(since).min_by(f64::total_cmp);
+        let Some(changed_at) = changed_at.filter(|_| episode.question.is_none()) else {
+            self.episode = Some(episode);
+            return false;
+        };
+        episode.widen(self.options.budget);
+        let mut incident = None;
+        let mut doubted = CellSet::none(self.universe.cells.len());
+        for cause in &mut episode.causes {
+            if self.changes.since(cause).is_some() {
+                (cause.fixed, cause.reviewed) = (false, true);
+                incident.get_or_insert(cause.incident);
+                doubted.add_all(&self.book.pattern(cause.rule).cells);
+            }
+        }
+        self.changes.clear();
+        let mut evidence = self.gather(&episode, changed_at);
+        let mut of_cell: BTreeMap<usize, u32> = BTreeMap::new();
+        for record in self.history.iter().rev().skip_while(|r| r.at >= changed_at) {
+            if record.at < changed_at - RATE_HISTORY_S {
+                break;
+            }
+            let count = of_cell.entry(record.cell()).or_default();
+            let known = episode
+                .causes
+                .iter()
+                .any(|c| c.fixed && self.book.pattern(c.rule).matches(&record.traits));
+            if *count < KEPT_OF_A_CELL && !known && !doubted.contains(record.cell()) {
+                *count += 1;
+                evidence.add(&self.book, record);
+            }
+        }
+        episode.question = Some(Question::new(incident, changed_at, now, evidence));
+        self.episode = Some(episode);
+        true
     }
 
     /// A cause that grew (one client, now all) is one cause: what was named is open again.
@@ -432,6 +465,7 @@ impl Engine {
                 fixed: false,
                 reviewed: false,
                 special: self.book.rules[rule].special,
+                shown: tally.counts,
             });
         }
         look
@@ -597,6 +631,10 @@ impl Engine {
             &self.book.pattern(known.rule).cells,
             &self.book.pattern(wider.rule).cells,
         );
+        // The world changed under it: what stands now is what became of it.
+        if known.reviewed && known.onset < since && narrow != wide && !narrow.and(wide).is_empty() {
+            return true;
+        }
         if narrow == wide || !narrow.minus(wide).is_empty() {
             return false;
         }
@@ -647,6 +685,7 @@ impl Engine {
     ) {
         let book = &self.book;
         let effects = &mut self.effects;
+        let certain = question.best.max(question.posterior.sets(book).first().map_or(0.0, |s| s.1)) >= CERTAIN;
         let mut left: BTreeSet<u32> = BTreeSet::new();
         episode.causes.retain(|c| {
             let replaced = || {
@@ -655,7 +694,8 @@ impl Engine {
                     let cells = &book.pattern(n.rule).cells;
                     let grown = book.pattern(c.rule).cells.minus(cells).is_empty();
                     let instead = c.is_rate() && host == host_of(book.rules[n.rule].scope);
-                    grown || instead
+                    let shrunk = certain && !cells.and(&book.pattern(c.rule).cells).is_empty();
+                    grown || instead || shrunk
                 })
             };
             let stands = c.fixed

@@ -4,12 +4,13 @@
 //! fault or noise), [`rules`] (all possible causes), [`evidence`], [`likelihood`] and [`posterior`] (how
 //! probable each is), [`witnesses`] (what must be seen before one is named), [`question`] (which request
 //! would tell), [`episode`] and [`engine`] with its parts
-//! `investigate` and `aim` (how it all moves), [`look`] (the same for one round, without a confirmation), [`reasons`] and [`explain`]
+//! `investigate` and `aim` (how it all moves), [`changes`] (when what stands is no longer so), [`look`] (the same for one round, without a confirmation), [`reasons`] and [`explain`]
 //! (why, and in words). Of our own side [`ways`] judges.
 
 mod aim;
 pub mod baseline;
 pub mod cells;
+pub mod changes;
 pub mod class;
 pub mod confirm;
 pub mod engine;

@@ -371,8 +371,14 @@ impl Rates {
         }
     }
 
+    /// How many keys there are.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
     /// The keys that a run of a cell counts for, answered by this `PoP`.
-    fn keys_of(&self, cell: usize, pop: Option<u16>) -> impl Iterator<Item = usize> + '_ {
+    pub fn keys_of(&self, cell: usize, pop: Option<u16>) -> impl Iterator<Item = usize> + '_ {
         let pop = pop.and_then(|pop| self.of_pop.get(&(self.host_of[cell], pop)));
         self.of_cell[cell].iter().chain(pop).map(|k| *k as usize)
     }

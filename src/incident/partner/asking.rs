@@ -291,8 +291,10 @@ fn next_member(trouble: &Trouble, world: &World<'_>) -> Option<(CellKey, Duratio
     {
         return None;
     }
+    // The one that was asked longest ago: the schedule may never come to it.
+    let last_at = |cell: &&&CellKey| case.member(cell).map(|member| member.last_at);
     let waiting = case.still_failing();
-    if let Some(cell) = waiting.first() {
+    if let Some(cell) = waiting.iter().min_by_key(last_at) {
         return Some(((*cell).clone(), SOON));
     }
     let member = case.failing().next()?;

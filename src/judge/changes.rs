@@ -1,0 +1,95 @@
+//! Notices that the world has changed under a cause that stands: some of its cells pass now, or fail in another way.
+//!
+//! For each key (a level of a factor at a host, a cell …) runs in a row that the cause did not expect are added up as
+//! log odds against it. A key that has come free while the cause goes on elsewhere is a change point: what was seen
+//! before it says nothing of the present.
+
+use super::episode::Cause;
+use super::evidence::Record;
+
+/// Odds against a run of surprises, for each key that is watched.
+const SURPRISED: f64 = 1e3;
+/// No cause is believed to strike more surely than this.
+const STRIKES_AT_MOST: f64 = 0.98;
+/// Chance that a failure of a standing cause is of a kind that it never showed.
+const OTHERWISE: f64 = 0.02;
+
+/// Runs in a row of one key that a standing cause did not expect.
+#[derive(Debug, Clone, Copy, Default)]
+struct Streak {
+    /// Log odds against them.
+    score: f64,
+    since: f64,
+    /// They failed, in another way.
+    failing: bool,
+    /// The cause's.
+    group: usize,
+}
+
+/// The streaks of all keys.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    streaks: Vec<Streak>,
+    /// Keys whose streak is long enough.
+    turned: Vec<usize>,
+    least: f64,
+}
+
+impl Changes {
+    #[must_use]
+    pub fn new(keys: usize) -> Self {
+        Self {
+            streaks: vec![Streak::default(); keys],
+            turned: Vec::new(),
+            least: (SURPRISED * keys.max(1) as f64).ln(),
+        }
+    }
+
+    /// Takes in a run that a cause hits, for each of its keys.
+    pub fn observe(&mut self, keys: impl Iterator<Item = usize>, record: &Record, cause: &Cause) {
+        let failing = record.class.failed();
+        let step = match (failing, cause.shows(record.class)) {
+            (false, _) => -(1.0 - cause.rate.min(STRIKES_AT_MOST)).ln(),
+            (true, false) => -OTHERWISE.ln(),
+            (true, true) => 0.0,
+        };
+        for key in keys {
+            let streak = &mut self.streaks[key];
+            let goes_on = streak.failing == failing && streak.group == cause.group;
+            if step == 0.0 || !goes_on || streak.score == 0.0 {
+                if streak.score >= self.least {
+                    self.turned.retain(|turned| *turned != key);
+                }
+                *streak = Streak {
+                    score: 0.0,
+                    since: record.at,
+                    failing,
+                    group: cause.group,
+                };
+            }
+            let before = streak.score;
+            streak.score += step;
+            if before < self.least && streak.score >= self.least {
+                self.turned.push(key);
+            }
+        }
+    }
+
+    /// Since when some key has been as this cause does not say, although the cause was seen to go on since.
+    #[must_use]
+    pub fn since(&self, cause: &Cause) -> Option<f64> {
+        self.turned
+            .iter()
+            .map(|key| self.streaks[*key])
+            .filter(|streak| streak.group == cause.group)
+            .filter(|streak| streak.failing || streak.since < cause.last_failed)
+            .map(|streak| streak.since)
+            .min_by(f64::total_cmp)
+    }
+
+    /// Forgets all: another explanation stands.
+    pub fn clear(&mut self) {
+        self.turned.clear();
+        self.streaks.fill(Streak::default());
+    }
+}
