@@ -46,6 +46,12 @@ pub enum Level {
         name: String,
         probes: Vec<ProbeName>,
     },
+    /// Every client, egress or credential (`others`) but the one with this name.
+    AllBut {
+        factor: Factor,
+        name: String,
+        others: Vec<String>,
+    },
 }
 
 impl Level {
@@ -59,6 +65,7 @@ impl Level {
             Self::Http { .. } => Factor::Http,
             Self::Method { .. } => Factor::Method,
             Self::Host { .. } => Factor::Host,
+            Self::AllBut { factor, .. } => *factor,
         }
     }
 
@@ -75,6 +82,14 @@ impl Level {
             }
             Self::Method { probes, .. } | Self::Path { probes, .. } | Self::Host { probes, .. } => {
                 probes.contains(&cell.probe)
+            }
+            Self::AllBut { factor, others, .. } => {
+                let level = match factor {
+                    Factor::Egress => cell.egress.as_str(),
+                    Factor::Credential => cell.credential.as_str(),
+                    _ => cell.client.as_str(),
+                };
+                others.iter().any(|other| other == level)
             }
         }
     }
@@ -93,6 +108,7 @@ impl fmt::Display for Level {
             Self::Method { name, .. } => write!(f, "method {name}"),
             Self::Path { name, .. } => write!(f, "path {name}"),
             Self::Host { name, .. } => write!(f, "host {name}"),
+            Self::AllBut { factor, name, .. } => write!(f, "every {factor} but {name}"),
         }
     }
 }

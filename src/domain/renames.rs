@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName};
 use super::diagnosis::{Cause, Diagnosis, Level};
 use super::incident::Incident;
+use super::verdict::Factor;
 
 /// Former names with the present ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -142,7 +143,33 @@ impl Renames {
             Level::Method { probes, .. }
             | Level::Path { probes, .. }
             | Level::Host { probes, .. } => all_now(&self.probes, probes),
+            Level::AllBut {
+                factor,
+                name,
+                others,
+            } => {
+                for name in others.iter_mut().chain([name]) {
+                    match factor {
+                        Factor::Egress => named_now(&self.egresses, name, EgressName::new),
+                        Factor::Credential => {
+                            named_now(&self.credentials, name, CredentialName::new);
+                        }
+                        _ => named_now(&self.clients, name, ClientName::new),
+                    }
+                }
+            }
         }
+    }
+}
+
+/// The same of a name that stands as text.
+fn named_now<N: Ord + std::fmt::Display>(
+    names: &BTreeMap<N, N>,
+    name: &mut String,
+    make: fn(&str) -> N,
+) {
+    if let Some(present) = names.get(&make(name)) {
+        *name = present.to_string();
     }
 }
 

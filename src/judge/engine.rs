@@ -502,7 +502,11 @@ impl Engine {
             .causes
             .iter()
             .filter(|c| !c.is_rate() && self.book.pattern(c.rule).matches(&record.traits))
-            .max_by(|a, b| (a.shows(record.class), a.rate).partial_cmp(&(b.shows(record.class), b.rate)).unwrap_or(Ordering::Equal));
+            .max_by(|a, b| {
+                (a.shows(record.class), a.rate)
+                    .partial_cmp(&(b.shows(record.class), b.rate))
+                    .unwrap_or(Ordering::Equal)
+            });
         if let Some(cause) = surest {
             let keys = self.rates.keys_of(record.cell(), record.traits.pop);
             self.changes.observe(keys, record, cause);

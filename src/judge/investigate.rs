@@ -20,9 +20,6 @@ const CERTAIN: f64 = 0.95;
 /// has a single level, so that only the class of failure speaks for it.
 const AGREED: f64 = 0.98;
 const AGREED_LONE: f64 = 0.999;
-/// With the budget spent, this probability for that long stands in for a witness that never came.
-const CERTAIN_ALONE: f64 = 0.99;
-const ALONE_AFTER_S: f64 = 300.0;
 /// A claim is withdrawn below this.
 const DOUBTFUL: f64 = 0.2;
 /// Noise is the answer above this.
@@ -122,7 +119,11 @@ impl Engine {
             return false;
         };
         let since = |c: &Cause| self.changes.since(c).filter(|_| !c.is_rate());
-        let changed_at = episode.causes.iter().filter_map(since).min_by(f64::total_cmp);
+        let changed_at = episode
+            .causes
+            .iter()
+            .filter_map(since)
+            .min_by(f64::total_cmp);
         let Some(changed_at) = changed_at.filter(|_| episode.question.is_none()) else {
             self.episode = Some(episode);
             return false;
@@ -363,7 +364,6 @@ impl Engine {
         let from = question.onset - RATE_HISTORY_S;
         let history: Vec<&Record> = self.history.iter().filter(|r| r.at >= from).collect();
         let masked = self.masked(episode);
-        let spent = episode.used >= episode.budget || !self.options.may_ask;
         let named: Vec<&CellSet> = episode
             .causes
             .iter()
@@ -406,19 +406,8 @@ impl Engine {
                     rate,
                     always: fit.always,
                 };
-                let cells = &self.book.pattern(rule).cells;
-                let changing = || {
-                    let mut outcomes = question.evidence.cells.iter();
-                    outcomes.any(|(c, o)| cells.contains(*c) && o.failed > 0 && o.passed > 0)
-                };
-                let spoke_against = tally.passed() > 0 && (fit.always > 0.5 || !changing());
-                let waived = !spoke_against
-                    && spent
-                    && inclusion >= CERTAIN_ALONE
-                    && now - question.opened_at > ALONE_AFTER_S;
                 match bench.lack(rule) {
                     Lack::Nothing => {}
-                    Lack::Ask(_) | Lack::Wait(_) if waived => {}
                     Lack::AskQuietly(cell) => {
                         let quietly = true;
                         look.wanted.push(Wanted {
@@ -685,7 +674,10 @@ impl Engine {
     ) {
         let book = &self.book;
         let effects = &mut self.effects;
-        let certain = question.best.max(question.posterior.sets(book).first().map_or(0.0, |s| s.1)) >= CERTAIN;
+        let certain = question
+            .best
+            .max(question.posterior.sets(book).first().map_or(0.0, |s| s.1))
+            >= CERTAIN;
         let mut left: BTreeSet<u32> = BTreeSet::new();
         episode.causes.retain(|c| {
             let replaced = || {

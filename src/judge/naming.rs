@@ -8,6 +8,7 @@ use crate::domain::incident::Subject;
 use crate::domain::verdict::Factor;
 use crate::judge::engine::Engine;
 use crate::judge::episode;
+use crate::judge::explain;
 use crate::judge::reasons::{Pair, Reasons, sentence};
 use crate::judge::rules::{Condition, RATES, RateKey, Rule, Scope, Special};
 use crate::judge::universe::Axis;
@@ -108,6 +109,22 @@ fn level(layout: &Layout, condition: Condition) -> Level {
             version: universe.versions[usize::from(i)].clone(),
             clients: layout.clients(None, Some(i)),
         },
+        Condition::AllBut(axis, i) => {
+            let name = |level: u16| explain::level_of(universe, axis, level).1.to_owned();
+            let others = (0..universe.levels(axis)).filter(|level| *level != i);
+            let others: Vec<String> = match axis {
+                Axis::Client => others
+                    .flat_map(|level| layout.clients(Some(level), None))
+                    .map(|client| client.to_string())
+                    .collect(),
+                _ => others.map(name).collect(),
+            };
+            Level::AllBut {
+                factor: explain::level_of(universe, axis, i).0,
+                name: name(i),
+                others,
+            }
+        }
     }
 }
 

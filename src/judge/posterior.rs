@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::evidence::{Evidence, Tally};
 use super::likelihood::{Fit, Likelihood, expected_rate};
-use super::rules::{RuleBook, Scope};
+use super::rules::{RuleBook, Scope, Special};
 
 /// Prior probability that a confirmed suspicion was nothing but noise.
 const NOISE_ONLY: f64 = 0.05;
@@ -30,6 +30,9 @@ const CHAINS_MAX: usize = 4;
 /// A hint of the edge makes the factor that it names this much likelier; more than two add nothing.
 const HINT: f64 = 5.0;
 const HINTS_MAX: u32 = 2;
+/// A limit lets through what is below it; each request that it did not makes it less likely, up to so many.
+const NONE_THROUGH: f64 = 0.86;
+const NONE_THROUGH_MAX: u32 = 20;
 
 /// A set of up to three rules; the empty one says "noise".
 #[derive(Debug, Clone, PartialEq)]
@@ -168,7 +171,14 @@ impl Search {
     fn gain(&self, book: &RuleBook, rule: usize, tally: &Tally, fit: &Fit) -> f64 {
         let rule = &book.rules[rule];
         let hints: u32 = rule.natures.iter().map(|n| tally.hints[n as usize]).sum();
-        fit.log + self.likelihood.classes(rule.mix, &tally.counts) + rule.prior - tally.noise
+        let lets_through = match rule.special {
+            Some(Special::Rate { .. }) if tally.passed() == 0 => {
+                f64::from(tally.failed().min(NONE_THROUGH_MAX)) * NONE_THROUGH.ln()
+            }
+            _ => 0.0,
+        };
+        lets_through + fit.log + self.likelihood.classes(rule.mix, &tally.counts) + rule.prior
+            - tally.noise
             + f64::from(hints.min(HINTS_MAX)) * HINT.ln()
     }
 

@@ -38,6 +38,8 @@ pub enum Condition {
     Region(u16),
     Credential(u16),
     Version(u16),
+    /// Every level of a factor but this one.
+    AllBut(Axis, u16),
 }
 
 /// What an observation brings along that no cell decides.
@@ -141,16 +143,18 @@ impl Condition {
             Self::Egress(_) | Self::Region(_) => Axis::Egress,
             Self::Credential(_) => Axis::Credential,
             Self::Version(_) => Axis::Version,
+            Self::AllBut(axis, _) => axis,
         }
     }
 
     #[must_use]
     pub fn nature(self) -> Nature {
-        match self {
-            Self::Client(_) | Self::Family(_) => Nature::Client,
-            Self::Egress(_) | Self::Region(_) => Nature::Network,
-            Self::Credential(_) => Nature::Credential,
-            Self::Version(_) => Nature::Protocol,
+        match self.axis() {
+            Axis::Client => Nature::Client,
+            Axis::Egress => Nature::Network,
+            Axis::Credential => Nature::Credential,
+            Axis::Version => Nature::Protocol,
+            Axis::Endpoint => Nature::Target,
         }
     }
 
@@ -165,6 +169,11 @@ impl Condition {
                 c.credential == i && universe.endpoints[usize::from(c.endpoint)].auth
             }
             Self::Version(i) => c.version == i,
+            Self::AllBut(axis, i) => {
+                c.level(axis) != i
+                    && (axis != Axis::Credential
+                        || universe.endpoints[usize::from(c.endpoint)].auth)
+            }
         }
     }
 }
@@ -205,6 +214,8 @@ const SCOPES_NETWORK: [f64; 6] = [0.08, 0.45, 0.04, 0.02, 0.11, 0.30];
 const SCOPES_CREDENTIAL: [f64; 6] = [0.10, 0.40, 0.07, 0.06, 0.22, 0.15];
 const SCOPES_PROTOCOL: [f64; 6] = [0.10, 0.60, 0.02, 0.03, 0.10, 0.15];
 
+/// So many levels a factor must have for all but one of them to be a cause.
+const ALL_BUT_MIN: u16 = 3;
 /// Prior weight of having no condition, of all pairs together, of a `PoP`, of our own rate.
 const WEIGHT_NONE: f64 = 0.30;
 const WEIGHT_PAIRS: f64 = 0.02;
@@ -218,6 +229,7 @@ fn weight(condition: Condition) -> f64 {
         Condition::Credential(_) => 0.11,
         Condition::Region(_) => 0.05,
         Condition::Version(_) => 0.04,
+        Condition::AllBut(..) => 0.02,
     }
 }
 
@@ -534,6 +546,16 @@ fn scopes(universe: &Universe) -> Vec<Scope> {
 
 type Levels = Vec<Condition>;
 
+/// "Everybody but one" of the factors that have enough levels for it to differ from "one" and "all".
+fn all_but(universe: &Universe) -> Vec<Levels> {
+    [Axis::Client, Axis::Egress, Axis::Credential]
+        .into_iter()
+        .map(|axis| (axis, universe.levels(axis)))
+        .filter(|(_, levels)| *levels >= ALL_BUT_MIN)
+        .map(|(axis, levels)| (0..levels).map(|i| Condition::AllBut(axis, i)).collect())
+        .collect()
+}
+
 /// The levels of each condition: client, family, egress, region, credential, version.
 fn levels(universe: &Universe) -> [Levels; 6] {
     let all = |n: usize, make: fn(u16) -> Condition| (0..n as u16).map(make).collect::<Levels>();
@@ -635,7 +657,8 @@ impl RuleBook {
         let levels = levels(universe);
         let pairs = pairs(universe, &levels);
         let mut conditions: Vec<(Vec<Condition>, f64)> = vec![(Vec::new(), WEIGHT_NONE)];
-        for list in &levels {
+        let all_but = all_but(universe);
+        for list in levels.iter().chain(&all_but) {
             let only_version =
                 list.len() < 2 && matches!(list.first(), Some(Condition::Version(_)));
             if !only_version {

@@ -52,6 +52,8 @@ pub struct Bench<'a> {
 /// The most levels of a factor that must have failed before it counts as irrelevant.
 const LEVELS_WANTED: usize = 2;
 const EGRESSES_WANTED: usize = 4;
+/// And before everybody is meant: of few levels each was tried, since one of them may be spared.
+const WIDE_WANTED: usize = 6;
 /// So many passes without a failure show that a cell is not touched.
 const SPARED: u32 = 2;
 /// A kind of failure that is this much rarer than the main one counts for nothing when seen once.
@@ -97,11 +99,7 @@ impl Bench<'_> {
             self.no_cell_is_spared(cells),
             self.same_request_changes(cells, &failing),
             self.not_our_rate(cells, &hosts, conditions, &failing),
-            self.others_do_not_matter(
-                cells,
-                &self.beyond_what_is_named(cells, &failing),
-                conditions,
-            ),
+            self.others_do_not_matter(cells, &failing, conditions),
             self.sibling_passes(cells, scope, conditions, &hosts, &passing),
             self.not_the_pop(rule, cells, conditions),
         ]
@@ -144,19 +142,20 @@ impl Bench<'_> {
             .collect()
     }
 
-    /// The failing cells that no narrower named cause explains: its failures speak for no wider one.
-    fn beyond_what_is_named(&self, cells: &CellSet, failing: &[usize]) -> Vec<usize> {
-        let narrower: Vec<&CellSet> = self
-            .named
-            .iter()
-            .copied()
-            .filter(|n| *n != cells && n.minus(cells).is_empty())
-            .collect();
-        let beyond = |c: &usize| !narrower.iter().any(|n| n.contains(*c));
-        if failing.iter().any(beyond) {
-            failing.iter().copied().filter(beyond).collect()
+    /// The cells, and those of them that fail, that no narrower named cause explains: its failures speak for no
+    /// wider one.
+    fn beyond_what_is_named(&self, cells: &CellSet, failing: &[usize]) -> (CellSet, Vec<usize>) {
+        let narrower = |n: &&&CellSet| **n != cells && n.minus(cells).is_empty();
+        let mut beyond = cells.clone();
+        for named in self.named.iter().filter(narrower) {
+            beyond = beyond.minus(named);
+        }
+        if failing.iter().any(|c| beyond.contains(*c)) {
+            let failing = failing.iter().copied().filter(|c| beyond.contains(*c));
+            let failing = failing.collect();
+            (beyond, failing)
         } else {
-            failing.to_vec()
+            (cells.clone(), failing.to_vec())
         }
     }
 
@@ -347,8 +346,8 @@ impl Bench<'_> {
         conditions: &[Condition],
         failing: &[usize],
     ) -> Lack {
-        let about_us = |c: &Condition| !matches!(c, Condition::Egress(_) | Condition::Region(_));
-        if conditions.iter().any(about_us) {
+        let about_us = |c: &Condition| c.axis() != Axis::Egress;
+        if conditions.iter().any(about_us) && self.others_pass_at_such_rates(cells, hosts) {
             return Lack::Nothing;
         }
         let (mut soft, mut all) = (0, 0);
@@ -396,12 +395,25 @@ impl Bench<'_> {
         }
     }
 
+    /// Whether what the rule doesn't hit gets through although we ask as often.
+    fn others_pass_at_such_rates(&self, cells: &CellSet, hosts: &BTreeSet<u16>) -> bool {
+        let failures = || self.matched_failures(cells);
+        let lowest = |of: fn(&Record) -> u32| failures().map(of).min().unwrap_or(0);
+        let (host, egress) = (lowest(|r| r.host_requests), lowest(|r| r.egress_requests));
+        let spared = |r: &&&Record| {
+            r.at >= self.onset
+                && !r.class.failed()
+                && !cells.contains(r.cell())
+                && hosts.contains(&self.universe.host_of(r.cell()))
+                && r.host_requests >= host
+                && r.egress_requests >= egress
+        };
+        self.history.iter().filter(spared).count() >= SPARED as usize
+    }
+
     /// A refusal blamed on a target or an address must not come from one `PoP` alone, where others exist.
     fn not_the_pop(&self, rule: usize, cells: &CellSet, conditions: &[Condition]) -> Lack {
-        if conditions
-            .iter()
-            .any(|c| !matches!(c, Condition::Egress(_) | Condition::Region(_)))
-        {
+        if conditions.iter().any(|c| c.axis() != Axis::Egress) {
             return Lack::Nothing;
         }
         let rivals: Vec<(&CellSet, u16)> = self
@@ -481,6 +493,7 @@ impl Bench<'_> {
         if failing.is_empty() {
             return Lack::Nothing;
         }
+        let (cells, failing) = &self.beyond_what_is_named(cells, failing);
         let universe = self.universe;
         let mut lacking: Vec<(Axis, BTreeSet<u16>)> = Vec::new();
         for axis in [
@@ -493,10 +506,11 @@ impl Bench<'_> {
             let of = |c: usize| universe.cells[c].level(axis);
             let meant: BTreeSet<u16> = cells.iter().map(of).collect();
             let have: BTreeSet<u16> = failing.iter().map(|c| of(*c)).collect();
-            let most = if axis == Axis::Egress {
-                EGRESSES_WANTED
-            } else {
-                LEVELS_WANTED
+            let most = match axis {
+                Axis::Version => LEVELS_WANTED,
+                _ if conditions.is_empty() => WIDE_WANTED,
+                Axis::Egress => EGRESSES_WANTED,
+                _ => LEVELS_WANTED,
             };
             // "Down for everybody" needs the honest client to fail too: it may be our clients they refuse.
             if axis == Axis::Client

@@ -7,6 +7,7 @@ use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Incident, Subject};
 use crate::domain::plan::Plan;
+use crate::domain::verdict::Factor;
 use crate::judge::cells::CellSet;
 use crate::judge::rules::{Condition, Nature, RateKey, Rule, RuleBook, Scope, Special};
 use crate::judge::universe::{Axis, Universe};
@@ -155,6 +156,11 @@ fn nature(level: &Level) -> Nature {
         Level::Egress(_) | Level::Region { .. } => Nature::Network,
         Level::Credential(_) => Nature::Credential,
         Level::Http { .. } => Nature::Protocol,
+        Level::AllBut { factor, .. } => match factor {
+            Factor::Egress => Nature::Network,
+            Factor::Credential => Nature::Credential,
+            _ => Nature::Client,
+        },
         Level::Probe(_) | Level::Method { .. } | Level::Path { .. } | Level::Host { .. } => {
             Nature::Target
         }
@@ -273,36 +279,47 @@ fn name(universe: &Universe, axis: Axis, level: u16) -> &str {
 /// A rule in the keys of scenario files.
 fn keys(universe: &Universe, rule: &Rule) -> Map<String, Value> {
     let mut out = Map::new();
-    let mut put = |key: &str, value: &str| {
-        out.insert(key.to_owned(), Value::from(value));
+    let mut set = |key: &str, value: Value| {
+        out.insert(key.to_owned(), value);
     };
+    let text = |name: &str| Value::from(name);
     let host = |i: u16| universe.hosts[usize::from(i)].as_str();
     match rule.scope {
         Scope::Everything => {}
-        Scope::Provider(i) => put("provider", &universe.providers[usize::from(i)]),
-        Scope::Host(i) => put("host", host(i)),
+        Scope::Provider(i) => set("provider", text(&universe.providers[usize::from(i)])),
+        Scope::Host(i) => set("host", text(host(i))),
         Scope::Prefix { host: h, prefix } => {
-            put("host", host(h));
-            put("prefix", &universe.prefixes[usize::from(prefix)]);
+            set("host", text(host(h)));
+            set("prefix", text(&universe.prefixes[usize::from(prefix)]));
         }
         Scope::Method { host: h, method } => {
-            put("host", host(h));
-            put("method", &universe.methods[usize::from(method)]);
+            set("host", text(host(h)));
+            set("method", text(&universe.methods[usize::from(method)]));
         }
-        Scope::Endpoint(i) => put("endpoint", &universe.endpoints[usize::from(i)].name),
+        Scope::Endpoint(i) => set("endpoint", text(&universe.endpoints[usize::from(i)].name)),
     }
     for condition in &rule.conditions {
         match *condition {
-            Condition::Client(i) => put("ua", &universe.clients[usize::from(i)].name),
-            Condition::Family(i) => put("ua_family", &universe.families[usize::from(i)]),
-            Condition::Egress(i) => put("egress", &universe.egresses[usize::from(i)].name),
-            Condition::Region(i) => put("region", &universe.regions[usize::from(i)]),
-            Condition::Credential(i) => put("cred", &universe.credentials[usize::from(i)]),
-            Condition::Version(i) => put("http", &universe.versions[usize::from(i)]),
+            Condition::Client(i) => set("ua", text(&universe.clients[usize::from(i)].name)),
+            Condition::Family(i) => set("ua_family", text(&universe.families[usize::from(i)])),
+            Condition::Egress(i) => set("egress", text(&universe.egresses[usize::from(i)].name)),
+            Condition::Region(i) => set("region", text(&universe.regions[usize::from(i)])),
+            Condition::Credential(i) => set("cred", text(&universe.credentials[usize::from(i)])),
+            Condition::Version(i) => set("http", text(&universe.versions[usize::from(i)])),
+            Condition::AllBut(axis, i) => {
+                let key = match axis {
+                    Axis::Egress => "egress",
+                    Axis::Credential => "cred",
+                    _ => "ua",
+                };
+                let others = (0..universe.levels(axis)).filter(|level| *level != i);
+                let names = others.map(|level| name(universe, axis, level));
+                set(key, names.collect());
+            }
         }
     }
     if let Some(Special::Pop(pop)) = rule.special {
-        put("pop", &universe.pops[usize::from(pop)]);
+        set("pop", text(&universe.pops[usize::from(pop)]));
     }
     out
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Incident, Subject};
+use crate::domain::verdict::Factor;
 
 /// What it hangs on, how sure, and how often it strikes; keys are stable.
 #[must_use]
@@ -106,6 +107,14 @@ fn select(keys: &mut Map<String, Value>, level: &Level) {
         Level::Region { name, .. } => put(keys, "region", name),
         Level::Family { name, .. } => put(keys, "ua_family", name),
         Level::Http { version, .. } => put(keys, "http", version),
+        Level::AllBut { factor, others, .. } => {
+            let key = match factor {
+                Factor::Egress => "egress",
+                Factor::Credential => "cred",
+                _ => "ua",
+            };
+            keys.insert(key.to_owned(), json!(others));
+        }
         Level::Method { name, .. } => put(keys, "method", name),
         Level::Host { name, .. } => {
             keys.shift_remove("provider");
@@ -145,6 +154,7 @@ fn levels(levels: &[Level]) -> Vec<Value> {
             Level::Method { name, probes } => ("method", name.as_str(), json!(probes)),
             Level::Path { name, probes } => ("path", name.as_str(), json!(probes)),
             Level::Host { name, probes } => ("host", name.as_str(), json!(probes)),
+            Level::AllBut { name, others, .. } => ("all_but", name.as_str(), json!(others)),
         };
         json!({ "kind": kind, "name": name, "members": members })
     };

@@ -18,6 +18,7 @@ pub fn level(level: &Level) -> String {
         Level::Region { name, .. } => format!("region `{name}`"),
         Level::Family { name, .. } => format!("the `{name}` clients"),
         Level::Http { version, .. } => http_name(version),
+        Level::AllBut { factor, name, .. } => format!("every {factor} but `{name}`"),
         Level::Method { .. } | Level::Path { .. } | Level::Host { .. } => requests(level),
     }
 }
@@ -31,6 +32,7 @@ pub fn name(level: &Level) -> String {
         Level::Credential(name) => format!("`{name}`"),
         Level::Probe(name) => format!("`{name}`"),
         Level::Region { name, .. } | Level::Family { name, .. } => format!("`{name}`"),
+        Level::AllBut { name, .. } => format!("all but `{name}`"),
         Level::Http { version, .. } => http_name(version),
         Level::Method { name, .. } | Level::Path { name, .. } | Level::Host { name, .. } => {
             name.clone()
@@ -61,6 +63,14 @@ pub fn having(level: &Level) -> String {
         Level::Method { name, .. } => format!("with method {name}"),
         Level::Path { name, .. } => format!("below {name}"),
         Level::Host { name, .. } => format!("to {name}"),
+        Level::AllBut { factor, name, .. } => {
+            let of = match factor {
+                Factor::Egress => "from",
+                Factor::Credential => "with",
+                _ => "of",
+            };
+            format!("{of} every {factor} but `{name}`")
+        }
     }
 }
 
@@ -74,6 +84,7 @@ pub fn of_cells(level: &Level) -> String {
         Level::Region { name, .. } => format!("with an egress in region `{name}`"),
         Level::Family { name, .. } => format!("with a `{name}` client"),
         Level::Host { name, .. } => format!("at {name}"),
+        Level::AllBut { factor, name, .. } => format!("with any {factor} but `{name}`"),
         Level::Http { .. } | Level::Method { .. } | Level::Path { .. } => having(level),
     }
 }

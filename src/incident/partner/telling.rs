@@ -22,7 +22,8 @@ use crate::incident::partner::ahead;
 use crate::incident::world::{self, retell};
 use crate::judge::episode;
 use crate::judge::naming;
-use crate::judge::rules::Nature;
+use crate::judge::rules::{Condition, Nature};
+use crate::judge::universe::Axis;
 use crate::judge::ways::{Standing, Ways};
 use crate::words::terms;
 
@@ -345,11 +346,10 @@ impl Running {
         cells: &[IncidentCell],
         causes: &[&episode::Cause],
     ) -> Option<String> {
-        use crate::judge::rules::Condition;
         let kind = majority(cells).unwrap_or(Kind::Unexpected);
         let by_network = causes.iter().all(|cause| {
             let rule = &self.layout.book.rules[cause.rule];
-            let egress = |c: &Condition| matches!(c, Condition::Egress(_) | Condition::Region(_));
+            let egress = |c: &Condition| c.axis() == Axis::Egress;
             rule.special.is_none() && rule.conditions.iter().all(egress)
         });
         if !by_network || !is_silence(kind) {

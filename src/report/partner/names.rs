@@ -3,7 +3,7 @@
 use super::host;
 use crate::domain::cell::{ClientName, EgressName, ProbeName, http_name};
 use crate::domain::diagnosis::Level;
-use crate::domain::verdict::vendor_name;
+use crate::domain::verdict::{Factor, vendor_name};
 use crate::report::dossier::Dossier;
 use crate::report::prose::list;
 
@@ -73,6 +73,28 @@ fn having(dossier: &Dossier<'_>, level: &Level) -> String {
         Level::Probe(name) => format!("\"{}\"", endpoint(dossier, name)),
         Level::Path { name, .. } => format!("below {name}"),
         Level::Host { name, .. } => format!("to {name}"),
+        Level::AllBut { factor, others, .. } => match factor {
+            Factor::Egress => {
+                let others: Vec<EgressName> =
+                    others.iter().map(|name| EgressName::new(name)).collect();
+                format!("from {}", addresses(dossier, &others))
+            }
+            Factor::Credential => format!("with our accounts {}", quoted(others)),
+            _ => format!("with any user agent but that of {}", spared(dossier, level)),
+        },
+    }
+}
+
+/// What is let through where everything else of its factor is not.
+fn spared(dossier: &Dossier<'_>, level: &Level) -> String {
+    match level {
+        Level::AllBut {
+            factor: Factor::Client,
+            name,
+            ..
+        } => agent(dossier, &ClientName::new(name)),
+        Level::AllBut { name, .. } => format!("\"{name}\""),
+        _ => String::new(),
     }
 }
 
@@ -121,6 +143,18 @@ pub(super) fn named(dossier: &Dossier<'_>, level: &Level) -> String {
         Level::Family { name, .. } => format!("user agents that begin with \"{name}\""),
         Level::Http { version: name, .. } => http_name(name),
         Level::Method { name, .. } => format!("{name} requests"),
+        Level::AllBut { factor, others, .. } => match factor {
+            Factor::Egress => {
+                let others: Vec<EgressName> =
+                    others.iter().map(|name| EgressName::new(name)).collect();
+                addresses(dossier, &others)
+            }
+            Factor::Credential => format!("our accounts {}", quoted(others)),
+            _ => format!(
+                "our other user agents, as you allow {}",
+                spared(dossier, level)
+            ),
+        },
         Level::Path { .. } | Level::Host { .. } => format!("requests {}", having(dossier, level)),
     }
 }

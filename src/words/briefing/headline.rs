@@ -6,7 +6,7 @@ use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::failing;
 use crate::domain::incident::Subject;
 use crate::domain::share;
-use crate::domain::verdict::{Kind, Maker, Rule};
+use crate::domain::verdict::{Factor, Kind, Maker, Rule};
 use crate::words::pattern::pattern;
 use crate::words::terms;
 
@@ -84,6 +84,10 @@ impl Story<'_> {
         let aside = self.aside(level);
         match level {
             Level::Client(_) => format!("{}{aside}", terms::level(level)),
+            Level::AllBut {
+                factor: Factor::Client,
+                ..
+            } => terms::level(level),
             Level::Family { name, .. } => format!("every `{name}` client{aside}"),
             Level::Region { name, .. } => {
                 format!("requests from every egress in region `{name}`{aside}")

@@ -5,7 +5,7 @@ use super::story::Story;
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::notification::Plain;
 use crate::domain::share;
-use crate::domain::verdict::Kind;
+use crate::domain::verdict::{Factor, Kind};
 
 impl Story<'_> {
     pub(super) fn plain(&self) -> Plain {
@@ -145,6 +145,11 @@ impl Story<'_> {
         let one = |level: &Level| match level {
             Level::Client(_) => "one of our programs",
             Level::Family { .. } | Level::Http { .. } => "some of our programs",
+            Level::AllBut { factor, .. } => match factor {
+                Factor::Egress => "all but one of our internet connections",
+                Factor::Credential => "all but one of our accounts",
+                _ => "all but one of our programs",
+            },
             Level::Egress(_) => "one of our internet connections",
             Level::Region { .. } => "some of our internet connections",
             Level::Credential(_) => "one of our accounts",

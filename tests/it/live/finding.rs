@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use edgewatch::domain::diagnosis::{Cause, Level};
 use edgewatch::domain::incident::{Incident, Subject};
+use edgewatch::domain::verdict::Factor;
 use edgewatch::lab::plan::Planned;
 use edgewatch::lab::scenario::{Expect, Scenario, When};
 use serde_json::Value;
@@ -143,6 +144,11 @@ fn natures(levels: &[Level]) -> Vec<&'static str> {
             Level::Egress(_) | Level::Region { .. } => Some("network"),
             Level::Credential(_) => Some("credential"),
             Level::Http { .. } => Some("protocol"),
+            Level::AllBut { factor, .. } => Some(match factor {
+                Factor::Egress => "network",
+                Factor::Credential => "credential",
+                _ => "client",
+            }),
             Level::Probe(_) | Level::Method { .. } | Level::Path { .. } | Level::Host { .. } => {
                 None
             }
