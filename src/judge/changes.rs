@@ -4,7 +4,6 @@
 //! log odds against it. A key that has come free while the cause goes on elsewhere is a change point: what was seen
 //! before it says nothing of the present.
 
-use super::episode::Cause;
 use super::evidence::Record;
 
 /// Odds against a run of surprises, for each key that is watched.
@@ -13,6 +12,16 @@ const SURPRISED: f64 = 1e3;
 const STRIKES_AT_MOST: f64 = 0.98;
 /// Chance that a failure of a standing cause is of a kind that it never showed.
 const OTHERWISE: f64 = 0.02;
+
+/// What a cause that stands, or that is likeliest while the question is open, lets expect of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected {
+    pub group: usize,
+    /// Share of such requests that fail.
+    pub rate: f64,
+    /// Whether it is known to fail as this run did.
+    pub shows: bool,
+}
 
 /// Runs in a row of one key that a standing cause did not expect.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,6 +33,8 @@ struct Streak {
     failing: bool,
     /// The cause's.
     group: usize,
+    /// The key was seen to fail as expected before.
+    has_failed: bool,
 }
 
 /// The streaks of all keys.
@@ -46,9 +57,9 @@ impl Changes {
     }
 
     /// Takes in a run that a cause hits, for each of its keys.
-    pub fn observe(&mut self, keys: impl Iterator<Item = usize>, record: &Record, cause: &Cause) {
+    pub fn observe(&mut self, keys: impl Iterator<Item = usize>, record: &Record, cause: Expected) {
         let failing = record.class.failed();
-        let step = match (failing, cause.shows(record.class)) {
+        let step = match (failing, cause.shows) {
             (false, _) => -(1.0 - cause.rate.min(STRIKES_AT_MOST)).ln(),
             (true, false) => -OTHERWISE.ln(),
             (true, true) => 0.0,
@@ -56,6 +67,8 @@ impl Changes {
         for key in keys {
             let streak = &mut self.streaks[key];
             let goes_on = streak.failing == failing && streak.group == cause.group;
+            streak.has_failed &= streak.group == cause.group;
+            let has_failed = streak.has_failed || (failing && cause.shows);
             if step == 0.0 || !goes_on || streak.score == 0.0 {
                 if streak.score >= self.least {
                     self.turned.retain(|turned| *turned != key);
@@ -65,6 +78,7 @@ impl Changes {
                     since: record.at,
                     failing,
                     group: cause.group,
+                    has_failed,
                 };
             }
             let before = streak.score;
@@ -76,13 +90,15 @@ impl Changes {
     }
 
     /// Since when some key has been as this cause does not say, although the cause was seen to go on since.
+    ///
+    /// With `doubtful` only keys count that it was seen to strike.
     #[must_use]
-    pub fn since(&self, cause: &Cause) -> Option<f64> {
+    pub fn since(&self, group: usize, last_failed: f64, doubtful: bool) -> Option<f64> {
         self.turned
             .iter()
             .map(|key| self.streaks[*key])
-            .filter(|streak| streak.group == cause.group)
-            .filter(|streak| streak.failing || streak.since < cause.last_failed)
+            .filter(|streak| streak.group == group && (streak.has_failed || !doubtful))
+            .filter(|streak| streak.failing || streak.since < last_failed)
             .map(|streak| streak.since)
             .min_by(f64::total_cmp)
     }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::baseline::Baseline;
-use super::changes::Changes;
+use super::changes::{Changes, Expected};
 use super::class::{CLASSES, Class};
 use super::confirm::{Judgement, Suspicion};
 use super::episode::{Cause, Episode, Refusals};
@@ -135,6 +135,8 @@ struct Survey {
     turn: usize,
 }
 
+/// An explanation this probable is taken for what is so, until the question is answered.
+const LIKELY: f64 = 0.5;
 /// Runs of one survey, and the seconds between two of them.
 const SURVEY: u32 = 24;
 const SURVEY_GAP_S: f64 = 3.0;
@@ -498,18 +500,9 @@ impl Engine {
                 }
             }
         }
-        let surest = episode
-            .causes
-            .iter()
-            .filter(|c| !c.is_rate() && self.book.pattern(c.rule).matches(&record.traits))
-            .max_by(|a, b| {
-                (a.shows(record.class), a.rate)
-                    .partial_cmp(&(b.shows(record.class), b.rate))
-                    .unwrap_or(Ordering::Equal)
-            });
-        if let Some(cause) = surest {
+        if let Some(expected) = self.expected(&episode, record) {
             let keys = self.rates.keys_of(record.cell(), record.traits.pop);
-            self.changes.observe(keys, record, cause);
+            self.changes.observe(keys, record, expected);
         }
         if let Some(question) = &mut episode.question
             && !(explained && fixed)
@@ -533,6 +526,47 @@ impl Engine {
             self.recheck(record.at);
         }
         explained
+    }
+
+    /// What the causes that stand let expect of this run, or the likeliest one of an open question.
+    fn expected(&self, episode: &Episode, record: &Record) -> Option<Expected> {
+        let matches = |rule: usize| self.book.pattern(rule).matches(&record.traits);
+        let standing = episode
+            .causes
+            .iter()
+            .filter(|c| !c.is_rate() && matches(c.rule))
+            .map(|c| Expected {
+                group: c.group,
+                rate: c.rate,
+                shows: c.shows(record.class),
+            })
+            .max_by(|a, b| {
+                (a.shows, a.rate)
+                    .partial_cmp(&(b.shows, b.rate))
+                    .unwrap_or(Ordering::Equal)
+            });
+        let likeliest = || {
+            let question = episode.question.as_ref().filter(|q| q.is_old(record.at))?;
+            let best = question
+                .posterior
+                .explanations
+                .first()
+                .filter(|e| e.probability >= LIKELY)?;
+            let of = |rule: &usize| &self.book.rules[*rule];
+            let rule = best.rules().iter().find(|r| matches(**r))?;
+            let tally = &question.evidence.tallies[of(rule).pattern];
+            let alike = |class: &Class| record.class.is_like(*class);
+            let shown = Class::FAILURES
+                .iter()
+                .filter(|c| alike(c))
+                .any(|c| tally.counts[c.index()] > 0);
+            (of(rule).natures.first() != Nature::Rate).then(|| Expected {
+                group: of(rule).group,
+                rate: self.search.rate(tally),
+                shows: shown,
+            })
+        };
+        standing.or_else(likeliest)
     }
 
     /// The cause that a failure is put down to, where several match: one that shows such failures, the narrowest.

@@ -144,7 +144,16 @@ pub struct Question {
     pub last_failed: f64,
 }
 
+/// From this age on a question has an answer that holds most of the time, seconds.
+const OLD_S: f64 = 300.0;
+
 impl Question {
+    /// Whether it has been open so long that the world may have changed under it.
+    #[must_use]
+    pub fn is_old(&self, now: f64) -> bool {
+        now - self.opened_at >= OLD_S
+    }
+
     #[must_use]
     pub fn new(incident: Option<u32>, onset: f64, now: f64, evidence: Evidence) -> Self {
         Self {

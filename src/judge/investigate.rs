@@ -10,7 +10,7 @@ use super::evidence::{Evidence, Record};
 use super::explain;
 use super::posterior::{Posterior, host_of};
 use super::question;
-use super::rules::{Nature, RateKey, Rule, Special};
+use super::rules::{Condition, Nature, RateKey, Rule, Special};
 use super::witnesses::{Bench, Lack};
 use crate::domain::observation::Purpose;
 
@@ -118,24 +118,43 @@ impl Engine {
         let Some(mut episode) = self.episode.take() else {
             return false;
         };
-        let since = |c: &Cause| self.changes.since(c).filter(|_| !c.is_rate());
-        let changed_at = episode
-            .causes
-            .iter()
-            .filter_map(since)
-            .min_by(f64::total_cmp);
-        let Some(changed_at) = changed_at.filter(|_| episode.question.is_none()) else {
+        let since = |c: &Cause| {
+            self.changes
+                .since(c.group, c.last_failed, false)
+                .filter(|_| !c.is_rate())
+        };
+        let asking = episode.question.as_ref();
+        let changed_at = match asking {
+            Some(question) => self.changed_under(question),
+            None => episode
+                .causes
+                .iter()
+                .filter_map(since)
+                .min_by(f64::total_cmp),
+        };
+        let Some(changed_at) = changed_at else {
             self.episode = Some(episode);
             return false;
         };
+        let mut incident = asking.and_then(|q| q.incident);
         episode.widen(self.options.budget);
-        let mut incident = None;
         let mut doubted = CellSet::none(self.universe.cells.len());
         for cause in &mut episode.causes {
-            if self.changes.since(cause).is_some() {
+            let changed = self
+                .changes
+                .since(cause.group, cause.last_failed, false)
+                .is_some();
+            if changed && !cause.is_rate() {
                 (cause.fixed, cause.reviewed) = (false, true);
                 incident.get_or_insert(cause.incident);
                 doubted.add_all(&self.book.pattern(cause.rule).cells);
+            }
+        }
+        if let Some(question) = &episode.question {
+            for explanation in question.posterior.explanations.iter().take(1) {
+                for rule in explanation.rules() {
+                    doubted.add_all(&self.book.pattern(*rule).cells);
+                }
             }
         }
         self.changes.clear();
@@ -158,6 +177,18 @@ impl Engine {
         episode.question = Some(Question::new(incident, changed_at, now, evidence));
         self.episode = Some(episode);
         true
+    }
+
+    /// Since when the likeliest answer to an open question no longer holds for all that it explained.
+    fn changed_under(&self, question: &Question) -> Option<f64> {
+        let best = question.posterior.explanations.first()?;
+        best.rules()
+            .iter()
+            .filter_map(|rule| {
+                let group = self.book.rules[*rule].group;
+                self.changes.since(group, question.last_failed, true)
+            })
+            .min_by(f64::total_cmp)
     }
 
     /// A cause that grew (one client, now all) is one cause: what was named is open again.
@@ -333,6 +364,10 @@ impl Engine {
         order.dedup();
         let mut replace: BTreeMap<usize, usize> = BTreeMap::new();
         for rule in order {
+            if let Some(all) = self.all_of(rule, &hidden) {
+                replace.insert(rule, all);
+                continue;
+            }
             let seen = self.book.pattern(rule).cells.minus(&hidden);
             let natures = self.book.rules[rule].natures;
             let same = narrowest
@@ -347,6 +382,23 @@ impl Engine {
             }
         }
         posterior.replace(&replace);
+    }
+
+    /// "All but one" is "all", where the one can't be seen.
+    fn all_of(&self, rule: usize, hidden: &CellSet) -> Option<usize> {
+        let named = &self.book.rules[rule];
+        let [Condition::AllBut(..)] = named.conditions[..] else {
+            return None;
+        };
+        let wide =
+            |r: &Rule| r.scope == named.scope && r.conditions.is_empty() && r.special.is_none();
+        let all = self.book.rules.iter().position(wide)?;
+        let spared = self
+            .book
+            .pattern(all)
+            .cells
+            .minus(&self.book.pattern(rule).cells);
+        spared.minus(hidden).is_empty().then_some(all)
     }
 
     /// Judges each group of the best explanation.

@@ -15,6 +15,8 @@ const SOMETIMES: (f64, f64) = (1.3, 1.6);
 const WEIGHT_ALWAYS: f64 = 0.8;
 /// Weight of the expected class mix, in observations.
 const MIX_WEIGHT: f64 = 2.0;
+/// Failures beyond which more of them say nothing new of the mix.
+const CLASSES_SEEN: u32 = 12;
 
 /// Table of ln(Γ(a + n) / Γ(a)) for n = 0, 1, …
 #[derive(Debug, Clone)]
@@ -135,10 +137,13 @@ impl Likelihood {
     #[must_use]
     pub fn classes(&self, mix: Mix, counts: &Counts) -> f64 {
         let tables = &self.classes[mix as usize];
-        let mut log = -self.total.at(failures(counts));
-        for class in 1..CLASSES {
+        // The thousandth failure of a kind says no more of what a cause is than the first few did.
+        let all = failures(counts).max(CLASSES_SEEN);
+        let seen = |class: usize| (counts[class] * CLASSES_SEEN).div_ceil(all);
+        let mut log = -self.total.at((1..CLASSES).map(seen).sum());
+        for (class, table) in tables.iter().enumerate().skip(1) {
             if counts[class] > 0 {
-                log += tables[class].at(counts[class]);
+                log += table.at(seen(class));
             }
         }
         log

@@ -101,6 +101,7 @@ impl Bench<'_> {
             self.not_our_rate(cells, &hosts, conditions, &failing),
             self.others_do_not_matter(cells, &failing, conditions),
             self.sibling_passes(cells, scope, conditions, &hosts, &passing),
+            self.control_was_asked(cells, conditions, &failing),
             self.not_the_pop(rule, cells, conditions),
         ]
         .into_iter()
@@ -557,6 +558,37 @@ impl Bench<'_> {
             }
         }
         Lack::Nothing
+    }
+
+    /// Where a client is blamed, it is known how the honest one fares.
+    fn control_was_asked(
+        &self,
+        cells: &CellSet,
+        conditions: &[Condition],
+        failing: &[usize],
+    ) -> Lack {
+        let universe = self.universe;
+        let Some(control) = universe.control else {
+            return Lack::Nothing;
+        };
+        if !conditions.iter().any(|c| c.axis() == Axis::Client) {
+            return Lack::Nothing;
+        }
+        let beside = |c: &usize| {
+            universe
+                .find(&universe.cells[*c].with(Axis::Client, control))
+                .filter(|c| !cells.contains(*c))
+        };
+        let known = |c: usize| self.evidence.cells.contains_key(&c);
+        let cells: Vec<usize> = failing.iter().filter_map(beside).collect();
+        if cells.iter().any(|c| known(*c)) {
+            return Lack::Nothing;
+        }
+        match self.ask(cells.into_iter().map(|c| (c, 0))) {
+            // It adds to what is known and decides nothing.
+            Lack::Ask(cell) => Lack::Ask(cell),
+            _ => Lack::Nothing,
+        }
     }
 
     /// The same condition passes outside the scope, on the same host if it can be had there.
