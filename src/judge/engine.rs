@@ -496,7 +496,7 @@ impl Engine {
                 explained = true;
                 fixed |= cause.fixed;
                 if !record.class.failed() || whose.is_none_or(|whose| whose == place) {
-                    contradicted |= cause.take(record);
+                    contradicted |= cause.take(record) && !cause.reviewed;
                 }
             }
         }
@@ -716,6 +716,7 @@ impl Engine {
     /// Forgets suspicions, when the trouble they may have come from is over.
     pub(super) fn calm(&mut self) {
         self.suspicions.fill(None);
+        self.changes.clear();
         self.rates.clear();
     }
 }

@@ -178,6 +178,8 @@ impl Question {
 #[derive(Debug, Clone)]
 pub struct Episode {
     pub onset: f64,
+    /// From when on what was seen is of the present: the onset, or the last change.
+    pub since: f64,
     pub opened_at: f64,
     pub causes: Vec<Cause>,
     pub question: Option<Question>,

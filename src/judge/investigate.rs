@@ -55,6 +55,7 @@ impl Episode {
     pub(super) fn new(onset: f64, now: f64, used: u32, budget: u32) -> Self {
         Self {
             onset,
+            since: onset,
             opened_at: now,
             causes: Vec::new(),
             question: None,
@@ -125,7 +126,9 @@ impl Engine {
         };
         let asking = episode.question.as_ref();
         let changed_at = match asking {
-            Some(question) => self.changed_under(question),
+            Some(question) => self
+                .changed_under(question)
+                .filter(|_| question.is_old(now)),
             None => episode
                 .causes
                 .iter()
@@ -174,6 +177,7 @@ impl Engine {
                 evidence.add(&self.book, record);
             }
         }
+        episode.since = changed_at;
         episode.question = Some(Question::new(incident, changed_at, now, evidence));
         self.episode = Some(episode);
         true
@@ -990,9 +994,9 @@ impl Engine {
             }
         }
         episode.question = None;
-        let onset = episode.onset;
+        let since = episode.since;
         self.episode = Some(episode);
-        self.open_question(now, onset, incident);
+        self.open_question(now, since, incident);
     }
 
     /// Looks again at what was named, with everything seen since: it may strike at times only, or not be it.
@@ -1001,7 +1005,7 @@ impl Engine {
             return;
         };
         let mut evidence = Evidence::new(&self.book);
-        for record in self.history.iter().filter(|r| r.at >= episode.onset) {
+        for record in self.history.iter().filter(|r| r.at >= episode.since) {
             evidence.add(&self.book, record);
         }
         let posterior = self.search.run(&self.book, &evidence);
