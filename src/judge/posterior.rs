@@ -27,9 +27,9 @@ const SECONDS_EACH: usize = 50;
 const PAIRS_MAX: usize = 250;
 const THIRDS_MAX: usize = 40;
 const CHAINS_MAX: usize = 4;
-/// A hint of the edge makes the factor that it names this much likelier; more than two add nothing.
+/// A hint of the edge makes the factor that it names this much likelier; more than three add nothing.
 const HINT: f64 = 5.0;
-const HINTS_MAX: u32 = 2;
+const HINTS_MAX: u32 = 3;
 /// A limit lets through what is below it; each request that it did not makes it less likely, up to so many.
 const NONE_THROUGH: f64 = 0.86;
 const NONE_THROUGH_MAX: u32 = 20;

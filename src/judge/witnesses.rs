@@ -242,7 +242,13 @@ impl Bench<'_> {
                             universe.find(&universe.cells[*f].with(axis, level))
                         })
                         .filter(|c| !cells.contains(*c))
-                        .map(|c| (c, 0))
+                        // What the honest client gets is worth knowing by itself.
+                        .map(|c| {
+                            (
+                                c,
+                                usize::from(axis == Axis::Client && universe.is_control(c)),
+                            )
+                        })
                 });
                 let lack = self.ask(contrasts);
                 if lack != Lack::Nothing {

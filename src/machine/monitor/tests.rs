@@ -112,7 +112,7 @@ fn everybody_is_refused() {
     assert_eq!(incident_of(&play).diagnosis.cause, Cause::Everything);
     assert_eq!(
         play.told("engineers").last().unwrap().briefing.headline,
-        "GMC refuses every request at Cloudflare (error 1010), from every egress, as `java-11` and `java-8`"
+        "GMC refuses every request at Cloudflare (error 1010), from every egress, whatever the client"
     );
 }
 
