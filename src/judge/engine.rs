@@ -403,7 +403,10 @@ impl Engine {
                 host_rate: rate_step(seen.host_requests),
             },
             class,
-            hint: seen.hint.filter(|_| class.failed()),
+            // A bot check is put before whoever is suspected, for whatever reason: its hint names nobody.
+            hint: seen
+                .hint
+                .filter(|_| class.failed() && class != Class::EdgeChallenge),
             purpose: seen.purpose,
             host_requests: seen.host_requests,
             egress_requests: seen.egress_requests,

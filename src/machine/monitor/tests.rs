@@ -49,8 +49,9 @@ fn march_2021_one_client_is_refused_at_the_edge() {
         .duration_since(incident.onset_at)
         .as_secs();
     assert!(took <= 60, "opened after {took} s");
+    // Four to be sure, two others that pass, and the honest client.
     assert!(
-        incident.extra_runs <= 6,
+        incident.extra_runs <= 7,
         "{} extra runs",
         incident.extra_runs
     );
@@ -148,7 +149,7 @@ fn what_can_not_be_told_yet_says_which_request_would_tell() {
     assert_eq!(
         first.next_step.as_deref(),
         Some(
-            "Would tell: a run of client `java-8` from egress `legacy-prod` with credential `gmc` at probe `gmc-connect`"
+            "Would tell: a run of client `plain` from egress `legacy-prod` with credential `gmc` at probe `gmc-connect`"
         )
     );
     play.run(900, |cell, t| {
