@@ -10,6 +10,8 @@ use crate::domain::observation::Purpose;
 use crate::domain::verdict::Kind;
 use crate::judge::universe::{EndpointNames, Names, Universe};
 
+mod moving;
+
 fn names(egresses: &[&str], clients: &[&str], credentials: &[&str]) -> Names {
     let pair = |n: &&str| ((*n).to_owned(), (*n).to_owned());
     let endpoint = |name: &str, host: &str| EndpointNames {

@@ -1,0 +1,115 @@
+//! The world changes while an incident is open: what stands follows it.
+
+use super::*;
+
+/// What fails, and how.
+type Fails<'a> = &'a dyn Fn(&Universe, usize) -> Option<Kind>;
+/// For how many seconds what fails.
+type Phase<'a> = (f64, Fails<'a>);
+
+/// Plays one phase after another, after an hour of quiet; what is named at the end of each.
+fn named_after(names: &Names, phases: &[Phase<'_>]) -> (Play, Vec<Vec<String>>) {
+    let mut play = Play::new(names);
+    play.until(3600.0, |_, _, _| None);
+    let named = phases
+        .iter()
+        .map(|(seconds, fails)| {
+            let end = play.now + seconds;
+            play.until(end, |universe, _, cell| fails(universe, cell));
+            play.named()
+        })
+        .collect();
+    (play, named)
+}
+
+fn at_a(universe: &Universe, cell: usize) -> bool {
+    universe.host_of(cell) == 0
+}
+
+fn world() -> Names {
+    names(
+        &["de1", "us1"],
+        &["java", "okhttp", "curl", "python"],
+        &["key-a", "key-b"],
+    )
+}
+
+#[test]
+fn what_stands_follows_what_is_refused() {
+    let one = |u: &Universe, c: usize| client_at_a(u, c, 0).then_some(Kind::EdgeBlock);
+    let all = |u: &Universe, c: usize| at_a(u, c).then_some(Kind::EdgeBlock);
+    let down = |u: &Universe, c: usize| at_a(u, c).then_some(Kind::OriginError);
+    let two = |u: &Universe, c: usize| {
+        (client_at_a(u, c, 0) || client_at_a(u, c, 1)).then_some(Kind::EdgeBlock)
+    };
+    let but_one =
+        |u: &Universe, c: usize| (at_a(u, c) && !client_at_a(u, c, 2)).then_some(Kind::EdgeBlock);
+    let nothing = |_: &Universe, _: usize| None;
+    let check = |name: &str, phases: &[(Fails<'_>, &[&str])]| {
+        let plays: Vec<Phase<'_>> = phases.iter().map(|(fails, _)| (3000.0, *fails)).collect();
+        let (_, named) = named_after(&world(), &plays);
+        let expected: Vec<Vec<&str>> = phases.iter().map(|(_, named)| named.to_vec()).collect();
+        assert_eq!(named, expected, "{name}");
+    };
+    let (java, okhttp) = ("client java at a", "client okhttp at a");
+    let everybody = "all requests at a";
+    check(
+        "maintenance, then a rule",
+        &[(&down, &[everybody]), (&one, &[java]), (&nothing, &[])],
+    );
+    check(
+        "one, everybody, one",
+        &[(&one, &[java]), (&all, &[everybody]), (&one, &[java])],
+    );
+    check(
+        "one of two is let through",
+        &[(&two, &[java, okhttp]), (&one, &[java])],
+    );
+    check(
+        "everybody but one, from the start",
+        &[(&but_one, &["every client but curl at a"])],
+    );
+}
+
+#[test]
+fn an_outage_inside_a_block_ends_and_the_block_goes_on() {
+    let block = |u: &Universe, c: usize| client_at_a(u, c, 0).then_some(Kind::EdgeBlock);
+    let both = |u: &Universe, c: usize| {
+        let kind = if client_at_a(u, c, 0) {
+            Kind::EdgeBlock
+        } else {
+            Kind::OriginError
+        };
+        at_a(u, c).then_some(kind)
+    };
+    let (_, named) = named_after(
+        &world(),
+        &[(3000.0, &block), (3000.0, &both), (3000.0, &block)],
+    );
+    assert_eq!(named[0], ["client java at a"]);
+    assert!(
+        named[1].iter().any(|n| n == "all requests at a"),
+        "{named:?}"
+    );
+    assert_eq!(named[2], ["client java at a"]);
+}
+
+#[test]
+fn the_honest_client_is_asked_beside_a_blamed_one() {
+    let refused = |u: &Universe, c: usize| {
+        let client = u.cells[c].client;
+        (at_a(u, c) && (client == 0 || Some(client) == u.control)).then_some(Kind::EdgeBlock)
+    };
+    let (_, named) = named_after(&world(), &[(3000.0, &refused)]);
+    assert_eq!(named[0], ["client java at a", "client control at a"]);
+}
+
+#[test]
+fn time_alone_names_nobody() {
+    // One account, one endpoint that needs it: no request could tell them apart.
+    let mut names = names(&["de1", "us1"], &["java", "okhttp"], &["key-a"]);
+    names.endpoints.truncate(1);
+    let denied = |u: &Universe, c: usize| at_a(u, c).then_some(Kind::OriginDenied);
+    let (_, named) = named_after(&names, &[(12.0 * 3600.0, &denied)]);
+    assert!(named[0].is_empty(), "{named:?}");
+}
