@@ -12,6 +12,7 @@ use crate::clock;
 use crate::domain::incident::{Acknowledged, Incident, State};
 use crate::domain::notification::Briefing;
 use crate::domain::plan::Plan;
+use crate::domain::secret::mask;
 use crate::report::incidents;
 use crate::store::Store;
 use crate::words::briefing::{self, View};
@@ -167,7 +168,7 @@ fn ack(
     let number = incident.number;
     let by = Acknowledged {
         at: clock::now(),
-        by: super::who(who),
+        by: mask(&super::who(who), &plan.secrets()),
     };
     let answer = if incident.state == State::Open {
         let mut store = Store::hand(&plan.store.path).map_err(|e| e.to_string())?;

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::config;
 use crate::domain::mute::{self, Ended, Matcher, Silence};
 use crate::domain::plan::Plan;
+use crate::domain::secret::mask;
 use crate::domain::verdict::Kind;
 use crate::report::{incidents::local, silences};
 use crate::store::Store;
@@ -124,13 +125,18 @@ fn add(plan: &Plan, add: &Add, format: Format) -> Result<ExitCode, String> {
         return Err(format!("--for {:?} is not between 1m and 30d", add.lasting));
     }
     let now = clock::now();
-    let why = add.why.as_deref().map(mute::words);
+    // What somebody types goes into the store, to receivers and into a recorded log.
+    let secrets = plan.secrets();
+    let why = add
+        .why
+        .as_deref()
+        .map(|why| mute::words(&mask(why, &secrets)));
     let silence = Silence {
         number: 0,
         matcher,
         from: now,
         until: now.checked_add(lasting).map_err(|e| e.to_string())?,
-        by: super::who(add.who.as_deref()),
+        by: mask(&super::who(add.who.as_deref()), &secrets),
         why: why.filter(|why| !why.is_empty()),
         ended: None,
     };
@@ -235,7 +241,7 @@ fn list(plan: &Plan, all: bool, format: Format) -> Result<ExitCode, String> {
 
 fn end(plan: &Plan, number: u64, who: Option<&str>, format: Format) -> Result<ExitCode, String> {
     let now = clock::now();
-    let by = super::who(who);
+    let by = mask(&super::who(who), &plan.secrets());
     let mut store = Store::hand(&plan.store.path).map_err(|e| e.to_string())?;
     let ended = Ended { at: now, by };
     let found = store
