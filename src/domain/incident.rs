@@ -64,6 +64,9 @@ pub struct Incident {
     pub telling: Telling,
 }
 
+/// A cause explains what fails when it covers this share of it; weather fails beside it.
+const MOSTLY: f64 = 0.8;
+
 /// Returns from which on an incident is said to come and go.
 pub(super) const COMES_AND_GOES: u32 = 2;
 
@@ -79,6 +82,22 @@ impl Incident {
     #[must_use]
     pub fn comes_and_goes(&self) -> bool {
         self.reopened >= COMES_AND_GOES
+    }
+
+    /// Each return begins with doubt: what it was known to be stands meanwhile, where it explains what fails.
+    pub fn keep_known(&self, now: &mut Diagnosis) {
+        let unknown = |diagnosis: &Diagnosis| matches!(diagnosis.cause, Cause::Unknown { .. });
+        let known = &self.diagnosis;
+        let covers = |cell: &&CellKey| known.cause.covers(cell) != Some(false);
+        let explained = now.failing.iter().filter(covers).count();
+        let explains = explained as f64 >= MOSTLY * now.failing.len() as f64;
+        if unknown(now) && !unknown(known) && explains {
+            now.cause.clone_from(&known.cause);
+            now.confidence = known.confidence;
+            now.fails = known.fails;
+            now.ruled_out.clone_from(&known.ruled_out);
+            now.would_tell = None;
+        }
     }
 
     /// When it began, or came back last.

@@ -164,7 +164,11 @@ impl Case {
         for standing in &mut incident.telling.receivers {
             standing.reminded = 0;
         }
-        incident.diagnosis = opening.diagnosis;
+        let mut diagnosis = opening.diagnosis;
+        if incident.comes_and_goes() {
+            incident.keep_known(&mut diagnosis);
+        }
+        incident.diagnosis = diagnosis;
         incident.failed_runs += opening.failed_runs;
         for cell in &mut incident.cells {
             cell.failing = false;

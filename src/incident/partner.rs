@@ -107,6 +107,8 @@ struct Trouble {
     /// The engine is done with it; its members have yet to pass.
     ended_at: Option<Timestamp>,
     missing: Option<String>,
+    /// When its cause was known last.
+    named_at: Option<Timestamp>,
     /// The picture changed since the last diagnosis.
     dirty: bool,
     /// Runs asked to see whether it is over.
@@ -126,6 +128,7 @@ impl Trouble {
             face: None,
             ended_at: None,
             missing: None,
+            named_at: None,
             dirty: true,
             recovery_runs: 0,
             looked_at: None,

@@ -43,7 +43,8 @@ impl Face {
             our_side: matches!(diagnosis.cause, Cause::OurNetwork { .. }),
             group: Class::of(incident.kind).mechanism(),
             // Of our own side the egresses are told; whoever is asked from there comes by and by.
-            probes: if incident.is_ours() {
+            // And what comes and goes touches now these, now those.
+            probes: if incident.is_ours() || incident.comes_and_goes() {
                 Vec::new()
             } else {
                 incident.probes.clone()

@@ -215,9 +215,10 @@ impl Running {
             return false;
         };
         let ended = &mut self.troubles[old];
-        let (case, face) = (ended.case.take(), ended.face.take());
+        let (case, face, named_at) = (ended.case.take(), ended.face.take(), ended.named_at);
         let trouble = &mut self.troubles[place];
         (trouble.case, trouble.face, trouble.dirty) = (case, face, true);
+        trouble.named_at = named_at;
         for cell in cells {
             if let Some(case) = &mut trouble.case {
                 case.join(cell.clone());

@@ -29,6 +29,8 @@ use crate::words::terms;
 
 /// How long an incident that the engine is done with waits for members that never ran again.
 const GIVE_UP: Duration = Duration::from_secs(3600);
+/// How long a cause that is doubted again goes on standing in what people read: it mostly comes back.
+const HOLD_KNOWN: Duration = Duration::from_secs(600);
 /// Explanations less probable than this are not named as candidates.
 const CANDIDATE: f64 = 0.1;
 /// Share of an explanation among those that can't be told apart, from which on it is named, with its doubt.
@@ -152,11 +154,19 @@ impl Running {
             .as_ref()
             .is_some_and(Case::is_unseen);
         if dirty && !unseen && !cells.is_empty() && self.troubles[place].ended_at.is_none() {
-            let diagnosis = self.diagnosis(world.board, world.ways, place, &cells);
+            let mut diagnosis = self.diagnosis(world.board, world.ways, place, &cells);
             let subject = self.subject(world.board, place, &cells, partner);
             let trouble = &mut self.troubles[place];
             trouble.dirty = false;
             if let Some(case) = &mut trouble.case {
+                if matches!(diagnosis.cause, Cause::Unknown { .. }) {
+                    let lately = |at: Timestamp| ahead(at, HOLD_KNOWN, world.now).is_some();
+                    if case.incident.comes_and_goes() || trouble.named_at.is_some_and(lately) {
+                        case.incident.keep_known(&mut diagnosis);
+                    }
+                } else {
+                    trouble.named_at = Some(world.now);
+                }
                 case.stale |= case.incident.diagnosis != diagnosis;
                 case.incident.diagnosis = diagnosis;
                 case.incident.subject = subject;
