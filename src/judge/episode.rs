@@ -99,6 +99,8 @@ const ALWAYS_PASSES: u32 = 3;
 const RATE_PASSES: u32 = 12;
 /// Chance that an intermittent cause is only pausing.
 const RECOVERED_BY_LUCK: f64 = 0.001;
+/// Questions that add to the budget.
+const WIDENINGS_MAX: u32 = 2;
 /// Seconds without a failure before anything is called over.
 const QUIET_S: f64 = 60.0;
 
@@ -194,6 +196,35 @@ pub struct Episode {
     pub sentinels: BTreeMap<(u16, usize), u64>,
     /// Extra requests by credential and provider, to lock no account.
     pub refused: BTreeMap<(u16, u16), Refusals>,
+}
+
+impl Episode {
+    pub(super) fn new(onset: f64, now: f64, used: u32, budget: u32) -> Self {
+        Self {
+            onset,
+            since: onset,
+            opened_at: now,
+            causes: Vec::new(),
+            question: None,
+            used,
+            budget,
+            widened: 0,
+            since_closed: 0,
+            sentinels: BTreeMap::new(),
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// Makes room for another cause; what was named so far is fixed.
+    pub(super) fn widen(&mut self, budget: u32) {
+        self.widened += 1;
+        if self.widened <= WIDENINGS_MAX {
+            self.budget = (self.budget.max(self.used) + budget / 2).min(2 * budget);
+        }
+        for cause in &mut self.causes {
+            cause.fixed = true;
+        }
+    }
 }
 
 /// What the partner said to one credential since the onset.

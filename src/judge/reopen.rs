@@ -1,0 +1,252 @@
+//! A question is opened, or opened again: for what fails now, for what grew, and where the world has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cells::CellSet;
+use super::engine::{Effect, Engine};
+use super::episode::{Cause, Episode, Question};
+use super::evidence::Evidence;
+use super::investigate::RATE_HISTORY_S;
+use super::posterior::host_of;
+
+/// An explanation this probable is worth another look at what was named.
+const LIKELY: f64 = 0.5;
+/// A contradicted claim at least this probable stands, as one that strikes at times.
+const STANDS: f64 = 0.9;
+/// Another explanation this probable takes the place of what was named.
+const OVERTURNED: f64 = 0.8;
+/// Runs of a cell from before a change that count after it.
+const KEPT_OF_A_CELL: u32 = 2;
+
+impl Engine {
+    /// Begins to look for the cause of what has failed since `onset`.
+    pub(super) fn open_question(&mut self, now: f64, onset: f64, incident: Option<u32>) {
+        let Some(mut episode) = self.episode.take() else {
+            return;
+        };
+        let onset = self.unfix_what_changed(&mut episode, onset);
+        let evidence = self.gather(&episode, onset);
+        if episode.refused.is_empty() {
+            // The repeats that led here were extra requests as well.
+            for record in self.history.iter().filter(|r| r.at >= onset) {
+                episode.count_refusal(&self.universe, record);
+            }
+        }
+        episode.question = Some(Question::new(incident, onset, now, evidence));
+        self.episode = Some(episode);
+    }
+
+    /// Opens the question again where the world has changed under what was named; whether it did.
+    ///
+    /// What was seen before the change counts only of cells that no doubted cause hits.
+    pub(super) fn look_anew(&mut self, now: f64) -> bool {
+        let Some(mut episode) = self.episode.take() else {
+            return false;
+        };
+        let since = |c: &Cause| {
+            self.changes
+                .since(c.group, c.last_failed, false)
+                .filter(|_| !c.is_rate())
+        };
+        let asking = episode.question.as_ref();
+        let changed_at = match asking {
+            Some(question) => self
+                .changed_under(question)
+                .filter(|_| question.is_old(now)),
+            None => episode
+                .causes
+                .iter()
+                .filter_map(since)
+                .min_by(f64::total_cmp),
+        };
+        let Some(changed_at) = changed_at else {
+            self.episode = Some(episode);
+            return false;
+        };
+        let mut incident = asking.and_then(|q| q.incident);
+        episode.widen(self.options.budget);
+        let mut doubted = CellSet::none(self.universe.cells.len());
+        for cause in &mut episode.causes {
+            let changed = self
+                .changes
+                .since(cause.group, cause.last_failed, false)
+                .is_some();
+            if changed && !cause.is_rate() {
+                (cause.fixed, cause.reviewed) = (false, true);
+                incident.get_or_insert(cause.incident);
+                doubted.add_all(&self.book.pattern(cause.rule).cells);
+            }
+        }
+        if let Some(question) = &episode.question {
+            for explanation in question.posterior.explanations.iter().take(1) {
+                for rule in explanation.rules() {
+                    doubted.add_all(&self.book.pattern(*rule).cells);
+                }
+            }
+        }
+        self.changes.clear();
+        let mut evidence = self.gather(&episode, changed_at);
+        let mut of_cell: BTreeMap<usize, u32> = BTreeMap::new();
+        for record in self.history.iter().rev().skip_while(|r| r.at >= changed_at) {
+            if record.at < changed_at - RATE_HISTORY_S {
+                break;
+            }
+            let count = of_cell.entry(record.cell()).or_default();
+            let known = episode
+                .causes
+                .iter()
+                .any(|c| c.fixed && self.book.pattern(c.rule).matches(&record.traits));
+            if *count < KEPT_OF_A_CELL && !known && !doubted.contains(record.cell()) {
+                *count += 1;
+                evidence.add(&self.book, record);
+            }
+        }
+        episode.since = changed_at;
+        episode.question = Some(Question::new(incident, changed_at, now, evidence));
+        self.episode = Some(episode);
+        true
+    }
+
+    /// Since when the likeliest answer to an open question no longer holds for all that it explained.
+    fn changed_under(&self, question: &Question) -> Option<f64> {
+        let best = question.posterior.explanations.first()?;
+        best.rules()
+            .iter()
+            .filter_map(|rule| {
+                let group = self.book.rules[*rule].group;
+                self.changes.since(group, question.last_failed, true)
+            })
+            .min_by(f64::total_cmp)
+    }
+
+    /// A cause that grew (one client, now all) is one cause: what was named is open again.
+    ///
+    /// So is a limit on our rate, when its host fails below what was taken for it. Returns the onset
+    /// from which the evidence counts.
+    fn unfix_what_changed(&mut self, episode: &mut Episode, mut onset: f64) -> f64 {
+        if episode.causes.is_empty() {
+            return onset;
+        }
+        let failing: BTreeSet<u16> = self
+            .history
+            .iter()
+            .filter(|r| r.at >= onset && r.class.failed())
+            .map(|r| self.universe.host_of(r.cell()))
+            .collect();
+        for cause in &mut episode.causes {
+            let host = host_of(self.book.rules[cause.rule].scope);
+            if cause.is_rate() && host.is_some_and(|h| failing.contains(&h)) {
+                cause.fixed = false;
+                cause.reviewed = true;
+                onset = onset.min(cause.onset).min(episode.onset);
+            }
+        }
+        let mut evidence = Evidence::new(&self.book);
+        for record in self.history.iter().filter(|r| r.at >= onset) {
+            evidence.add(&self.book, record);
+        }
+        let posterior = self.search.run(&self.book, &evidence);
+        let Some((groups, probability)) = posterior.sets(&self.book).into_iter().next() else {
+            return onset;
+        };
+        if probability < LIKELY {
+            return onset;
+        }
+        let wider: Vec<&CellSet> = groups
+            .iter()
+            .filter_map(|g| self.book.rules.iter().position(|r| r.group == *g))
+            .map(|r| self.book.pattern(r))
+            .filter(|p| p.special.is_none())
+            .map(|p| &p.cells)
+            .collect();
+        for cause in &mut episode.causes {
+            let cells = &self.book.pattern(cause.rule).cells;
+            let grew = wider
+                .iter()
+                .any(|w| *w != cells && cells.minus(w).is_empty());
+            if grew && cause.special.is_none() {
+                cause.fixed = false;
+                cause.reviewed = true;
+            }
+        }
+        onset
+    }
+
+    /// Everything since `onset` that the fixed causes don't explain.
+    fn gather(&self, episode: &Episode, onset: f64) -> Evidence {
+        let mut evidence = Evidence::new(&self.book);
+        for record in self.history.iter().filter(|r| r.at >= onset) {
+            let known = episode
+                .causes
+                .iter()
+                .any(|c| c.fixed && self.book.pattern(c.rule).matches(&record.traits));
+            if !known {
+                evidence.add(&self.book, record);
+            }
+        }
+        evidence
+    }
+
+    /// What was named is not right: forget the causes and look at everything again.
+    pub(super) fn start_over(&mut self, now: f64) {
+        let Some(mut episode) = self.episode.take() else {
+            return;
+        };
+        let incident = episode
+            .causes
+            .first()
+            .map(|c| c.incident)
+            .or_else(|| episode.question.as_ref().and_then(|q| q.incident));
+        let mut closed = BTreeSet::new();
+        for cause in episode.causes.drain(..) {
+            self.effects.push(Effect::Withdrawn {
+                incident: cause.incident,
+                group: cause.group,
+            });
+            if Some(cause.incident) != incident && closed.insert(cause.incident) {
+                self.effects.push(Effect::Closed {
+                    incident: cause.incident,
+                });
+            }
+        }
+        episode.question = None;
+        let since = episode.since;
+        self.episode = Some(episode);
+        self.open_question(now, since, incident);
+    }
+
+    /// Looks again at what was named, with everything seen since: it may strike at times only, or not be it.
+    pub(super) fn recheck(&mut self, now: f64) {
+        let Some(mut episode) = self.episode.take() else {
+            return;
+        };
+        let mut evidence = Evidence::new(&self.book);
+        for record in self.history.iter().filter(|r| r.at >= episode.since) {
+            evidence.add(&self.book, record);
+        }
+        let posterior = self.search.run(&self.book, &evidence);
+        let stands = |cause: &Cause| posterior.inclusion(&self.book, cause.group) >= STANDS;
+        let doubted = episode
+            .causes
+            .iter()
+            .any(|c| c.is_contradicted() && !stands(c));
+        let overturned = posterior.sets(&self.book).first().is_some_and(|(g, p)| {
+            *p > OVERTURNED
+                && !g
+                    .iter()
+                    .any(|g| episode.causes.iter().any(|c| c.group == *g))
+        });
+        for cause in &mut episode.causes {
+            if cause.is_contradicted() && !doubted {
+                let tally = &evidence.tallies[self.book.rules[cause.rule].pattern];
+                cause.always = self.search.fit(tally).always.min(0.49);
+                cause.rate = self.search.rate(tally);
+                self.effects.push(Effect::Revised(Box::new(cause.clone())));
+            }
+        }
+        self.episode = Some(episode);
+        if doubted || overturned {
+            self.start_over(now);
+        }
+    }
+}
