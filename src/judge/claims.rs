@@ -105,18 +105,17 @@ impl Engine {
     }
 
     /// Takes back what is no longer probable; its incident goes on as that of the open question.
+    ///
+    /// `best` is the probability of the best explanation.
     pub(super) fn withdraw_doubtful(
         &mut self,
         episode: &mut Episode,
         question: &mut Question,
-        named: &[Cause],
+        (named, best): (&[Cause], f64),
     ) {
         let book = &self.book;
         let effects = &mut self.effects;
-        let certain = question
-            .best
-            .max(question.posterior.sets(book).first().map_or(0.0, |s| s.1))
-            >= CERTAIN;
+        let certain = best >= CERTAIN;
         let mut left: BTreeSet<u32> = BTreeSet::new();
         episode.causes.retain(|c| {
             let replaced = || {

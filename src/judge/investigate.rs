@@ -81,7 +81,7 @@ impl Engine {
         question.posterior = self.search.run(&self.book, &question.evidence);
         self.join_what_looks_alike(episode, &mut question.posterior);
         let look = self.look(now, episode, &question);
-        self.withdraw_doubtful(episode, &mut question, &look.named);
+        self.withdraw_doubtful(episode, &mut question, (&look.named, look.best));
         for cause in look.named {
             match episode.causes.iter_mut().find(|c| c.group == cause.group) {
                 None => self.claim(episode, &mut question, cause),
@@ -99,7 +99,9 @@ impl Engine {
         let open_causes = episode.causes.iter().any(|c| !c.fixed && !c.reviewed);
         let noise = question.posterior.noise > NOISE_WINS;
         if !open_causes && (noise || self.is_stale(now, &question)) {
-            if let Some(incident) = question.incident {
+            // One that a cause still carries is over when that is, and not by an answer to this question.
+            let carried = |incident| episode.causes.iter().any(|c| c.incident == incident);
+            if let Some(incident) = question.incident.filter(|incident| !carried(*incident)) {
                 self.effects.push(Effect::Closed { incident });
             }
             for cause in &mut episode.causes {

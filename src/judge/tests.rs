@@ -46,6 +46,8 @@ struct Play {
     now: f64,
     /// What the edge itself names with each failure.
     hint: Option<Nature>,
+    /// Seconds in which every cell is asked once.
+    round: f64,
 }
 
 impl Play {
@@ -59,6 +61,7 @@ impl Play {
             effects: Vec::new(),
             now: 0.0,
             hint: None,
+            round: 300.0,
         }
     }
 
@@ -78,21 +81,30 @@ impl Play {
             hint: self.hint.filter(|_| kind != Kind::Pass),
         });
         for effect in effects {
-            if let Effect::Ask(ask) = &effect {
-                self.asks.push(ask.clone());
+            match &effect {
+                Effect::Ask(ask) => self.asks.push(ask.clone()),
+                // Were it told as over, what fails on would be put down to its cause and never told again.
+                Effect::Closed { incident } | Effect::Recovered { incident } => {
+                    let mut causes = self.engine.causes().iter();
+                    assert!(
+                        causes.all(|cause| cause.incident != *incident),
+                        "INC-{incident} is done with at {at} s while a cause of it stands"
+                    );
+                }
+                _ => {}
             }
             self.effects.push((at, effect));
         }
     }
 
-    /// Runs every cell once each 300 s until `end`, and what is asked in between.
+    /// Runs every cell once a round until `end`, and what is asked in between.
     fn until(&mut self, end: f64, fails: impl Fn(&Universe, f64, usize) -> Option<Kind>) {
         let cells: Vec<usize> = (0..self.engine.universe().cells.len())
             .filter(|c| !self.engine.universe().is_control(*c))
             .collect();
-        let step = 300.0 / cells.len() as f64;
+        let step = self.round / cells.len() as f64;
         while self.now < end {
-            let round = (self.now / 300.0) as u64;
+            let round = (self.now / self.round) as u64;
             for cell in &cells {
                 self.now += step;
                 while let Some(i) = self.asks.iter().position(|a| a.at <= self.now) {
