@@ -13,9 +13,9 @@ use super::baseline::Baseline;
 use super::changes::{Changes, Expected};
 use super::class::{CLASSES, Class};
 use super::confirm::{Judgement, Suspicion};
-use super::episode::{Cause, Episode, Refusals};
+use super::episode::{Cause, Episode, Refusals, has_shown};
 use super::evidence::Record;
-use super::posterior::Search;
+use super::posterior::{LIKELY, Search};
 use super::rates::Rates;
 use super::rules::{Nature, RuleBook, Traits, rate_step};
 use crate::domain::observation::Purpose;
@@ -135,8 +135,6 @@ struct Survey {
     turn: usize,
 }
 
-/// An explanation this probable is taken for what is so, until the question is answered.
-const LIKELY: f64 = 0.5;
 /// Runs of one survey, and the seconds between two of them.
 const SURVEY: u32 = 24;
 const SURVEY_GAP_S: f64 = 3.0;
@@ -550,23 +548,15 @@ impl Engine {
             });
         let likeliest = || {
             let question = episode.question.as_ref().filter(|q| q.is_old(record.at))?;
-            let best = question
-                .posterior
-                .explanations
-                .first()
-                .filter(|e| e.probability >= LIKELY)?;
-            let of = |rule: &usize| &self.book.rules[*rule];
+            let mut explanations = question.posterior.explanations.iter();
+            let best = explanations.next().filter(|e| e.probability >= LIKELY)?;
             let rule = best.rules().iter().find(|r| matches(**r))?;
-            let tally = &question.evidence.tallies[of(rule).pattern];
-            let alike = |class: &Class| record.class.is_like(*class);
-            let shown = Class::FAILURES
-                .iter()
-                .filter(|c| alike(c))
-                .any(|c| tally.counts[c.index()] > 0);
-            (of(rule).natures.first() != Nature::Rate).then(|| Expected {
-                group: of(rule).group,
+            let rule = &self.book.rules[*rule];
+            let tally = &question.evidence.tallies[rule.pattern];
+            (rule.natures.first() != Nature::Rate).then(|| Expected {
+                group: rule.group,
                 rate: self.search.rate(tally),
-                shows: shown,
+                shows: has_shown(&tally.counts, record.class),
             })
         };
         standing.or_else(likeliest)

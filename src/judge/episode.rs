@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::class::{CLASSES, Class};
+use super::class::Class;
 use super::evidence::Evidence;
+use super::likelihood::{self, Counts};
 use super::posterior::Posterior;
 use super::rules::{Nature, Special};
 
@@ -40,23 +41,29 @@ pub struct Cause {
     pub reviewed: bool,
     pub special: Option<Special>,
     /// Failures that made it known, by class.
-    pub shown: [u32; CLASSES],
+    pub shown: Counts,
 }
 
 /// A class that makes up less of a cause's failures than this is not its own.
 const SHOWS: f64 = 0.05;
 
+/// Whether failures of this class are among those that were counted, as more than a stray.
+#[must_use]
+pub fn has_shown(failures: &Counts, class: Class) -> bool {
+    let all = likelihood::failures(failures);
+    let alike: u32 = Class::FAILURES
+        .into_iter()
+        .filter(|other| class.is_like(*other))
+        .map(|other| failures[other.index()])
+        .sum();
+    all == 0 || f64::from(alike) >= SHOWS * f64::from(all)
+}
+
 impl Cause {
     /// Whether failures of this class are known of it; weak ones are not told apart.
     #[must_use]
     pub fn shows(&self, class: Class) -> bool {
-        let all: u32 = self.shown.iter().sum();
-        let alike: u32 = Class::FAILURES
-            .into_iter()
-            .filter(|other| class.is_like(*other))
-            .map(|other| self.shown[other.index()])
-            .sum();
-        all == 0 || f64::from(alike) >= SHOWS * f64::from(all)
+        has_shown(&self.shown, class)
     }
 
     #[must_use]

@@ -2,7 +2,6 @@
 
 use super::episode::Ambiguity;
 use super::rules::{Condition, Nature, RATES, RateKey, Rule, RuleBook, Scope, Special};
-use crate::domain::verdict::Factor;
 use crate::judge::universe::{Axis, Universe};
 
 /// A scope in words (`api.partner.example`, `GET requests to …`); nothing for everything.
@@ -31,19 +30,6 @@ pub fn scope(universe: &Universe, scope: Scope) -> String {
     }
 }
 
-/// A factor and the name of one of its levels.
-#[must_use]
-pub fn level_of(universe: &Universe, axis: Axis, level: u16) -> (Factor, &str) {
-    let at = usize::from(level);
-    match axis {
-        Axis::Client => (Factor::Client, &universe.clients[at].name),
-        Axis::Egress => (Factor::Egress, &universe.egresses[at].name),
-        Axis::Credential => (Factor::Credential, &universe.credentials[at]),
-        Axis::Version => (Factor::Http, &universe.versions[at]),
-        Axis::Endpoint => (Factor::Endpoint, &universe.endpoints[at].name),
-    }
-}
-
 /// A condition in words (`client java-1.6`).
 #[must_use]
 pub fn condition(universe: &Universe, condition: Condition) -> String {
@@ -55,8 +41,7 @@ pub fn condition(universe: &Universe, condition: Condition) -> String {
         Condition::Credential(i) => format!("credential {}", universe.credentials[usize::from(i)]),
         Condition::Version(i) => format!("HTTP version {}", universe.versions[usize::from(i)]),
         Condition::AllBut(axis, i) => {
-            let (factor, name) = level_of(universe, axis, i);
-            format!("every {factor} but {name}")
+            format!("every {} but {}", axis.factor(), universe.name(axis, i))
         }
     }
 }

@@ -187,9 +187,10 @@ impl Engine {
         let [Condition::AllBut(..)] = named.conditions[..] else {
             return None;
         };
-        let wide =
-            |r: &Rule| r.scope == named.scope && r.conditions.is_empty() && r.special.is_none();
-        let all = self.book.rules.iter().position(wide)?;
+        // The rules of a scope stand together, the one without a condition first.
+        let all = self.book.rules[..rule]
+            .iter()
+            .rposition(|r| r.scope == named.scope && r.conditions.is_empty())?;
         let spared = self
             .book
             .pattern(all)

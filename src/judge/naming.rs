@@ -8,7 +8,6 @@ use crate::domain::incident::Subject;
 use crate::domain::verdict::Factor;
 use crate::judge::engine::Engine;
 use crate::judge::episode;
-use crate::judge::explain;
 use crate::judge::reasons::{Pair, Reasons, sentence};
 use crate::judge::rules::{Condition, RATES, RateKey, Rule, Scope, Special};
 use crate::judge::universe::Axis;
@@ -110,7 +109,7 @@ fn level(layout: &Layout, condition: Condition) -> Level {
             clients: layout.clients(None, Some(i)),
         },
         Condition::AllBut(axis, i) => {
-            let name = |level: u16| explain::level_of(universe, axis, level).1.to_owned();
+            let name = |level: u16| universe.name(axis, level).to_owned();
             let others = (0..universe.levels(axis)).filter(|level| *level != i);
             let others: Vec<String> = match axis {
                 Axis::Client => others
@@ -120,7 +119,7 @@ fn level(layout: &Layout, condition: Condition) -> Level {
                 _ => others.map(name).collect(),
             };
             Level::AllBut {
-                factor: explain::level_of(universe, axis, i).0,
+                factor: axis.factor(),
                 name: name(i),
                 others,
             }
@@ -244,19 +243,14 @@ pub(crate) fn ruled_out(layout: &Layout, engine: &Engine, cause: &episode::Cause
     let reasons = engine.reasons(cause);
     let universe = &layout.universe;
     let auth = universe.endpoints.iter().any(|endpoint| endpoint.auth);
-    let axes = [
-        (Axis::Egress, Factor::Egress),
-        (Axis::Client, Factor::Client),
-        (Axis::Credential, Factor::Credential),
-    ];
     let mut out: Vec<RuledOut> = Vec::new();
-    for (axis, factor) in axes {
+    for axis in [Axis::Egress, Axis::Client, Axis::Credential] {
         if blamed.contains(&axis) || (axis == Axis::Credential && !auth) {
             continue;
         }
         if let Some(pair) = pair_for(&reasons, axis) {
             out.push(RuledOut {
-                factor,
+                factor: axis.factor(),
                 because: sentence(universe, pair),
                 failing: Some(layout.key(pair.failing.cell).clone()),
                 passing: pair.passed.then(|| layout.key(pair.other.cell).clone()),

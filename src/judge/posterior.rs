@@ -15,6 +15,8 @@ use super::rules::{RuleBook, Scope, Special};
 const NOISE_ONLY: f64 = 0.05;
 /// Factor for each simultaneous cause beyond the first.
 const ANOTHER_CAUSE: f64 = 0.02;
+/// An explanation this probable is taken for what is so until there is a better one.
+pub(super) const LIKELY: f64 = 0.5;
 /// An explanation this much (log) below the best is dropped.
 const WORTH_KEEPING: f64 = 14.0;
 const WORTH_PAIRING: f64 = 12.0;

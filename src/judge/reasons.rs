@@ -131,17 +131,16 @@ fn closest(
 #[must_use]
 pub fn sentence(universe: &Universe, pair: &Pair) -> String {
     let cell = &universe.cells[pair.other.cell];
-    let level = usize::from(cell.level(pair.axis));
+    let name = universe.name(pair.axis, cell.level(pair.axis));
     let how = match pair.axis {
-        Axis::Client => format!("as `{}`", universe.clients[level].name),
-        Axis::Egress => format!("from `{}`", universe.egresses[level].name),
-        Axis::Credential => format!("with `{}`", universe.credentials[level]),
+        Axis::Client => format!("as `{name}`"),
+        Axis::Egress => format!("from `{name}`"),
+        Axis::Credential => format!("with `{name}`"),
         Axis::Version => {
-            let version = &universe.versions[level];
-            let number = version.starts_with(|c: char| c.is_ascii_digit());
-            format!("over {}{version}", if number { "HTTP/" } else { "" })
+            let number = name.starts_with(|c: char| c.is_ascii_digit());
+            format!("over {}{name}", if number { "HTTP/" } else { "" })
         }
-        Axis::Endpoint => format!("to `{}`", universe.endpoints[level].name),
+        Axis::Endpoint => format!("to `{name}`"),
     };
     let result = if pair.passed { "passed" } else { "failed too" };
     let gap = pair.other.at - pair.failing.at;

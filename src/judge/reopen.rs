@@ -5,12 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cells::CellSet;
 use super::engine::{Effect, Engine};
 use super::episode::{Cause, Episode, Question};
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Record};
 use super::investigate::RATE_HISTORY_S;
-use super::posterior::host_of;
+use super::posterior::{LIKELY, host_of};
 
-/// An explanation this probable is worth another look at what was named.
-const LIKELY: f64 = 0.5;
 /// A contradicted claim at least this probable stands, as one that strikes at times.
 const STANDS: f64 = 0.9;
 /// Another explanation this probable takes the place of what was named.
@@ -43,68 +41,67 @@ impl Engine {
         let Some(mut episode) = self.episode.take() else {
             return false;
         };
-        let since = |c: &Cause| {
-            self.changes
-                .since(c.group, c.last_failed, false)
-                .filter(|_| !c.is_rate())
-        };
-        let asking = episode.question.as_ref();
-        let changed_at = match asking {
+        let changed_at = match &episode.question {
             Some(question) => self
                 .changed_under(question)
                 .filter(|_| question.is_old(now)),
-            None => episode
-                .causes
-                .iter()
-                .filter_map(since)
-                .min_by(f64::total_cmp),
+            None => {
+                let since = episode.causes.iter().filter_map(|c| self.changed_since(c));
+                since.min_by(f64::total_cmp)
+            }
         };
-        let Some(changed_at) = changed_at else {
-            self.episode = Some(episode);
-            return false;
-        };
-        let mut incident = asking.and_then(|q| q.incident);
+        if let Some(changed_at) = changed_at {
+            self.ask_anew(&mut episode, changed_at, now);
+        }
+        self.episode = Some(episode);
+        changed_at.is_some()
+    }
+
+    /// Since when something of a cause is no longer as it says; our own rate moves by itself.
+    fn changed_since(&self, cause: &Cause) -> Option<f64> {
+        let since = self.changes.since(cause.group, cause.last_failed, false);
+        since.filter(|_| !cause.is_rate())
+    }
+
+    fn ask_anew(&mut self, episode: &mut Episode, changed_at: f64, now: f64) {
         episode.widen(self.options.budget);
+        let mut incident = episode.question.as_ref().and_then(|q| q.incident);
         let mut doubted = CellSet::none(self.universe.cells.len());
         for cause in &mut episode.causes {
-            let changed = self
-                .changes
-                .since(cause.group, cause.last_failed, false)
-                .is_some();
-            if changed && !cause.is_rate() {
+            if self.changed_since(cause).is_some() {
                 (cause.fixed, cause.reviewed) = (false, true);
                 incident.get_or_insert(cause.incident);
                 doubted.add_all(&self.book.pattern(cause.rule).cells);
             }
         }
-        if let Some(question) = &episode.question {
-            for explanation in question.posterior.explanations.iter().take(1) {
-                for rule in explanation.rules() {
-                    doubted.add_all(&self.book.pattern(*rule).cells);
-                }
-            }
+        let asked = episode.question.iter();
+        let likeliest = asked.filter_map(|q| q.posterior.explanations.first());
+        for rule in likeliest.flat_map(|explanation| explanation.rules()) {
+            doubted.add_all(&self.book.pattern(*rule).cells);
         }
         self.changes.clear();
-        let mut evidence = self.gather(&episode, changed_at);
+        let mut evidence = self.gather(episode, changed_at);
         let mut of_cell: BTreeMap<usize, u32> = BTreeMap::new();
-        for record in self.history.iter().rev().skip_while(|r| r.at >= changed_at) {
-            if record.at < changed_at - RATE_HISTORY_S {
-                break;
-            }
+        let from = changed_at - RATE_HISTORY_S;
+        let before = self.history.iter().rev().skip_while(|r| r.at >= changed_at);
+        for record in before.take_while(|r| r.at >= from) {
             let count = of_cell.entry(record.cell()).or_default();
-            let known = episode
-                .causes
-                .iter()
-                .any(|c| c.fixed && self.book.pattern(c.rule).matches(&record.traits));
-            if *count < KEPT_OF_A_CELL && !known && !doubted.contains(record.cell()) {
+            if *count < KEPT_OF_A_CELL
+                && !doubted.contains(record.cell())
+                && !self.is_known(episode, record)
+            {
                 *count += 1;
                 evidence.add(&self.book, record);
             }
         }
         episode.since = changed_at;
         episode.question = Some(Question::new(incident, changed_at, now, evidence));
-        self.episode = Some(episode);
-        true
+    }
+
+    /// Whether a cause that is fixed explains a run.
+    fn is_known(&self, episode: &Episode, record: &Record) -> bool {
+        let mut fixed = episode.causes.iter().filter(|c| c.fixed);
+        fixed.any(|c| self.book.pattern(c.rule).matches(&record.traits))
     }
 
     /// Since when the likeliest answer to an open question no longer holds for all that it explained.
@@ -141,10 +138,7 @@ impl Engine {
                 onset = onset.min(cause.onset).min(episode.onset);
             }
         }
-        let mut evidence = Evidence::new(&self.book);
-        for record in self.history.iter().filter(|r| r.at >= onset) {
-            evidence.add(&self.book, record);
-        }
+        let evidence = self.all_since(onset);
         let posterior = self.search.run(&self.book, &evidence);
         let Some((groups, probability)) = posterior.sets(&self.book).into_iter().next() else {
             return onset;
@@ -172,15 +166,19 @@ impl Engine {
         onset
     }
 
+    fn all_since(&self, onset: f64) -> Evidence {
+        let mut evidence = Evidence::new(&self.book);
+        for record in self.history.iter().filter(|r| r.at >= onset) {
+            evidence.add(&self.book, record);
+        }
+        evidence
+    }
+
     /// Everything since `onset` that the fixed causes don't explain.
     fn gather(&self, episode: &Episode, onset: f64) -> Evidence {
         let mut evidence = Evidence::new(&self.book);
         for record in self.history.iter().filter(|r| r.at >= onset) {
-            let known = episode
-                .causes
-                .iter()
-                .any(|c| c.fixed && self.book.pattern(c.rule).matches(&record.traits));
-            if !known {
+            if !self.is_known(episode, record) {
                 evidence.add(&self.book, record);
             }
         }
@@ -220,10 +218,7 @@ impl Engine {
         let Some(mut episode) = self.episode.take() else {
             return;
         };
-        let mut evidence = Evidence::new(&self.book);
-        for record in self.history.iter().filter(|r| r.at >= episode.since) {
-            evidence.add(&self.book, record);
-        }
+        let evidence = self.all_since(episode.since);
         let posterior = self.search.run(&self.book, &evidence);
         let stands = |cause: &Cause| posterior.inclusion(&self.book, cause.group) >= STANDS;
         let doubted = episode

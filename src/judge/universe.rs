@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::domain::verdict::Factor;
+
 /// A request target with the traits that a refusal may hang on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -36,6 +38,20 @@ pub struct PopShare {
     pub pop: u16,
     /// Between 0 and 1.
     pub share: f64,
+}
+
+impl Axis {
+    /// The factor that it is in what people read.
+    #[must_use]
+    pub fn factor(self) -> Factor {
+        match self {
+            Self::Endpoint => Factor::Endpoint,
+            Self::Egress => Factor::Egress,
+            Self::Client => Factor::Client,
+            Self::Credential => Factor::Credential,
+            Self::Version => Factor::Http,
+        }
+    }
 }
 
 /// One way to send a request, as indices into the tables of its [`Universe`].
@@ -326,6 +342,19 @@ impl Universe {
     #[must_use]
     pub fn is_control(&self, cell: usize) -> bool {
         Some(self.cells[cell].client) == self.control
+    }
+
+    /// The name of a level.
+    #[must_use]
+    pub fn name(&self, axis: Axis, level: u16) -> &str {
+        let level = usize::from(level);
+        match axis {
+            Axis::Endpoint => &self.endpoints[level].name,
+            Axis::Egress => &self.egresses[level].name,
+            Axis::Client => &self.clients[level].name,
+            Axis::Credential => &self.credentials[level],
+            Axis::Version => &self.versions[level],
+        }
     }
 
     /// How many levels a factor has.

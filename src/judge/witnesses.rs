@@ -590,10 +590,12 @@ impl Bench<'_> {
         if cells.iter().any(|c| known(*c)) {
             return Lack::Nothing;
         }
-        match self.ask(cells.into_iter().map(|c| (c, 0))) {
-            // It adds to what is known and decides nothing.
-            Lack::Ask(cell) => Lack::Ask(cell),
-            _ => Lack::Nothing,
+        let lack = self.ask(cells.into_iter().map(|c| (c, 0)));
+        // It adds to what is known: where it can't be had, nothing is held back.
+        if matches!(lack, Lack::Ask(_)) {
+            lack
+        } else {
+            Lack::Nothing
         }
     }
 

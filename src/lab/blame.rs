@@ -244,7 +244,7 @@ fn conjunction(universe: &Universe, cells: &CellSet) -> (Map<String, Value>, boo
         covered = covered.and(&here);
         let names: Vec<&str> = levels
             .iter()
-            .map(|level| name(universe, axis, *level))
+            .map(|level| universe.name(axis, *level))
             .collect();
         let value = match names.as_slice() {
             [one] => Value::from(*one),
@@ -263,17 +263,6 @@ fn single(universe: &Universe, cell: usize) -> Map<String, Value> {
         &CellSet::filter(universe.cells.len(), |c| c == cell),
     )
     .0
-}
-
-fn name(universe: &Universe, axis: Axis, level: u16) -> &str {
-    let level = usize::from(level);
-    match axis {
-        Axis::Endpoint => &universe.endpoints[level].name,
-        Axis::Egress => &universe.egresses[level].name,
-        Axis::Client => &universe.clients[level].name,
-        Axis::Credential => &universe.credentials[level],
-        Axis::Version => &universe.versions[level],
-    }
 }
 
 /// A rule in the keys of scenario files.
@@ -313,7 +302,7 @@ fn keys(universe: &Universe, rule: &Rule) -> Map<String, Value> {
                     _ => "ua",
                 };
                 let others = (0..universe.levels(axis)).filter(|level| *level != i);
-                let names = others.map(|level| name(universe, axis, level));
+                let names = others.map(|level| universe.name(axis, level));
                 set(key, names.collect());
             }
         }
