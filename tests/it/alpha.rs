@@ -139,6 +139,14 @@ fn http2() -> Level {
     }
 }
 
+fn all_but(factor: Factor, name: &str, others: &[&str]) -> Level {
+    Level::AllBut {
+        factor,
+        name: name.to_owned(),
+        others: names(others),
+    }
+}
+
 /// Every cause, each with the kinds it is often met with.
 pub(crate) fn cases() -> Vec<Case> {
     use Kind::{
@@ -225,6 +233,21 @@ pub(crate) fn cases() -> Vec<Case> {
                 &[EdgeBlock, Timeout],
             )
         },
+        one(
+            "every client but one",
+            all_but(Factor::Client, "okhttp", &["java-1.6", "java-17"]),
+            &[EdgeBlock, EdgeChallenge, Timeout, TlsError],
+        ),
+        one(
+            "every egress but one",
+            all_but(Factor::Egress, "us1", &["de1", "de2"]),
+            &[EdgeBlock, Timeout, DnsError],
+        ),
+        one(
+            "every credential but one",
+            all_but(Factor::Credential, "key-a", &["key-b", "key-c"]),
+            &[OriginDenied],
+        ),
         two(
             "a client and an egress",
             vec![client(), egress()],

@@ -316,6 +316,11 @@ fn any_level() -> impl Strategy<Value = Level> + Clone {
                 name: c.probe.to_string(),
                 clients: vec![c.client.clone()],
             },
+            Level::AllBut {
+                factor: Factor::Egress,
+                name: c.probe.to_string(),
+                others: vec![c.egress.to_string()],
+            },
             Level::Http {
                 version: "2".to_owned(),
                 clients: vec![c.client.clone()],
