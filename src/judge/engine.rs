@@ -609,7 +609,10 @@ impl Engine {
                         self.ask_again(at, record.at);
                     }
                 }
-                Judgement::Dismissed => self.suspicions[at] = None,
+                Judgement::Dismissed => {
+                    self.suspicions[at] = None;
+                    self.ask_those_that_waited(record.at);
+                }
                 Judgement::Confirmed => {
                     let (since, asked) = (suspicion.since, suspicion.asked);
                     self.confirm(record.at, since, asked as u32);
@@ -667,7 +670,7 @@ impl Engine {
     }
 
     fn ask_again(&mut self, host: usize, now: f64) {
-        if !self.options.may_ask {
+        if !self.options.may_ask || self.waits_for_another(host) {
             return;
         }
         if let Some(suspicion) = &mut self.suspicions[host]
@@ -680,6 +683,33 @@ impl Engine {
                 reason: Reason::FailedOnce,
                 incident: None,
             }));
+        }
+    }
+
+    /// Whether the account that a host refuses is being asked again at another host of the provider: it may be asked
+    /// seldom, and better elsewhere than twice for one answer.
+    fn waits_for_another(&self, host: usize) -> bool {
+        let account = |suspicion: &Suspicion| {
+            let cell = &self.universe.cells[suspicion.cell];
+            let endpoint = &self.universe.endpoints[usize::from(cell.endpoint)];
+            let denied = endpoint.auth && suspicion.class == Class::OriginDenied;
+            denied.then_some((endpoint.provider, cell.credential))
+        };
+        let Some(own) = self.suspicions[host].as_ref().and_then(account) else {
+            return false;
+        };
+        let others = self.suspicions.iter().enumerate();
+        others
+            .filter(|(other, _)| *other != host)
+            .filter_map(|(_, suspicion)| suspicion.as_ref())
+            .any(|other| other.asked > 0 && account(other) == Some(own))
+    }
+
+    fn ask_those_that_waited(&mut self, now: f64) {
+        for host in 0..self.suspicions.len() {
+            if self.suspicions[host].as_ref().is_some_and(|s| s.asked == 0) {
+                self.ask_again(host, now);
+            }
         }
     }
 

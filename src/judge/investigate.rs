@@ -223,6 +223,10 @@ impl Engine {
         let spent_cells = CellSet::filter(self.universe.cells.len(), |c| {
             episode.is_spent(&self.universe, c)
         });
+        let limits = episode.causes.iter().filter(|c| c.is_rate());
+        let limiting: BTreeSet<u16> = limits
+            .filter_map(|c| host_of(self.book.rules[c.rule].scope))
+            .collect();
         for group in look.groups.clone() {
             let inclusion = question.posterior.inclusion(&self.book, group);
             if inclusion < CERTAIN {
@@ -253,6 +257,7 @@ impl Engine {
                     spent: &spent_cells,
                     asks: &question.asks,
                     named: &named,
+                    limiting: &limiting,
                     rate,
                     always: fit.always,
                 };

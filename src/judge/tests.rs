@@ -206,6 +206,40 @@ fn a_refused_credential_is_asked_three_times_at_most() {
 }
 
 #[test]
+fn an_account_that_two_hosts_refuse_is_asked_again_at_one_of_them() {
+    let mut names = names(&["e1", "e2"], &["legacy", "modern"], &["key-a", "key-b"]);
+    for endpoint in &mut names.endpoints {
+        endpoint.provider = "both".to_owned();
+    }
+    let mut play = Play::new(&names);
+    play.until(600.0, |_, _, _| None);
+    let universe = play.engine.universe().clone();
+    let refused = |host: u16, credential: u16| {
+        let mut cells = 0..universe.cells.len();
+        cells
+            .find(|c| universe.host_of(*c) == host && universe.cells[*c].credential == credential)
+            .unwrap()
+    };
+    let mut asked_after = |cells: [usize; 2]| {
+        for (second, cell) in (0_i32..).zip(cells) {
+            let at = play.now + f64::from(second);
+            play.observe(at, cell, Kind::OriginDenied, Purpose::Schedule);
+        }
+        std::mem::take(&mut play.asks)
+    };
+    let (first, second) = (refused(0, 0), refused(1, 0));
+    let asks = asked_after([first, second]);
+    let cells: Vec<usize> = asks.iter().map(|ask| ask.cell).collect();
+    assert_eq!(cells, [first], "the answer there tells for both");
+
+    // It passes there: now the other host is asked.
+    let at = asks[0].at;
+    play.observe(at, first, Kind::Pass, Purpose::Confirm);
+    let cells: Vec<usize> = play.asks.iter().map(|ask| ask.cell).collect();
+    assert_eq!(cells, [second]);
+}
+
+#[test]
 fn with_one_egress_the_missing_one_is_said() {
     let mut play = Play::new(&names(&["prod"], &["java", "okhttp"], &["key-a"]));
     play.until(5000.0, |u, at, cell| {

@@ -44,6 +44,8 @@ pub struct Bench<'a> {
     pub asks: &'a BTreeMap<usize, u32>,
     /// The cells of each cause that was named so far.
     pub named: &'a [&'a CellSet],
+    /// Hosts that are known to limit our own rate.
+    pub limiting: &'a BTreeSet<u16>,
     /// Failure rate expected of the claimed cause, and the probability that it always strikes.
     pub rate: f64,
     pub always: f64,
@@ -69,6 +71,8 @@ const NEARLY_ALWAYS: f64 = 0.8;
 const QUIET_SHARE: f64 = 0.25;
 /// Or when it is below every limit that is thought of, requests a minute.
 const QUIET: u32 = RATES[0] - 1;
+/// Chance at which it is not believed that all of some passes came by luck.
+const BY_LUCK: f64 = 0.05;
 /// Chance that the other `PoP`s were missed by luck, at which their absence is believed.
 const MISSED_BY_LUCK: f64 = 0.05;
 
@@ -353,7 +357,10 @@ impl Bench<'_> {
         conditions: &[Condition],
         failing: &[usize],
     ) -> Lack {
-        let about_us = |c: &Condition| c.axis() != Axis::Egress;
+        // A share of the requests is what a limit refuses: beside one that is known, neither others that pass
+        // nor a rate that is lower than mostly show that it is something else.
+        let share_of_limited = self.rate < NEARLY_ALWAYS && !hosts.is_disjoint(self.limiting);
+        let about_us = |c: &Condition| c.axis() != Axis::Egress && !share_of_limited;
         if conditions.iter().any(about_us) && self.others_pass_at_such_rates(cells, hosts) {
             return Lack::Nothing;
         }
@@ -389,8 +396,11 @@ impl Bench<'_> {
         if f64::from(most) <= 1.7 * f64::from(low) + 4.0 {
             return Lack::Nothing;
         }
-        let quiet_egress = below(&by_egress, QUIET_SHARE).unwrap_or(0).max(QUIET);
-        let quiet_host = below(&by_host, QUIET_SHARE).unwrap_or(0).max(QUIET);
+        let bound = |rates: &[u32]| match below(rates, QUIET_SHARE) {
+            Some(rate) if !share_of_limited => rate.max(QUIET),
+            _ => QUIET,
+        };
+        let (quiet_egress, quiet_host) = (bound(&by_egress), bound(&by_host));
         let quiet = |r: &Record| r.egress_requests <= quiet_egress && r.host_requests <= quiet_host;
         if self.matched_failures(cells).any(quiet) {
             Lack::Nothing
@@ -415,7 +425,9 @@ impl Bench<'_> {
                 && r.host_requests >= host
                 && r.egress_requests >= egress
         };
-        self.history.iter().filter(spared).count() >= SPARED as usize
+        // Where only a share fails, a few passes are luck.
+        let by_luck = (BY_LUCK.ln() / (1.0 - self.rate.min(NEARLY_ALWAYS)).ln()).ceil();
+        self.history.iter().filter(spared).count() >= (by_luck as usize).max(SPARED as usize)
     }
 
     /// A refusal blamed on a target or an address must not come from one `PoP` alone, where others exist.
