@@ -27,6 +27,10 @@ pub struct Incident {
     pub reopened: u32,
     /// When it came back last; delays and reminders count from here unless it comes and goes. `None`: never.
     pub reopened_at: Option<Timestamp>,
+    /// When the incident before it with a cell of its own opened, where that ended so lately that the two may have one
+    /// rhythm. `None`: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Timestamp>,
     /// When a cell that fails now passed last, before the onset; `None`: not seen.
     pub last_good_at: Option<Timestamp>,
     pub probes: Vec<ProbeName>,
@@ -70,6 +74,13 @@ const MOSTLY: f64 = 0.8;
 /// Returns from which on an incident is said to come and go.
 pub(super) const COMES_AND_GOES: u32 = 2;
 
+/// Bounds of the time that what comes and goes must stay away.
+const QUIET_MIN: Duration = Duration::from_secs(300);
+const QUIET_MAX: Duration = Duration::from_secs(3 * 3600);
+
+/// The end of what came back once waits no longer than this: it may as well be the last.
+const RETURNED_ONCE_WAITS: Duration = Duration::from_secs(180);
+
 impl Incident {
     /// The fault is on our own side.
     #[must_use]
@@ -81,7 +92,23 @@ impl Incident {
     /// It came back more than once: single ends and returns are no news any more.
     #[must_use]
     pub fn comes_and_goes(&self) -> bool {
-        self.reopened >= COMES_AND_GOES
+        self.returns() >= COMES_AND_GOES
+    }
+
+    /// How often it began after the first time, the incident before this one included.
+    #[must_use]
+    pub fn returns(&self) -> u32 {
+        self.reopened
+            .saturating_add(u32::from(self.before.is_some()))
+    }
+
+    /// The mean time from one beginning to the next; `None`: it began once.
+    #[must_use]
+    pub fn period(&self) -> Option<Duration> {
+        let returns = self.returns().checked_sub(1)? + 1;
+        let first = self.before.unwrap_or(self.opened_at);
+        let all = self.began().duration_since(first);
+        Some(Duration::try_from(all).unwrap_or_default() / returns)
     }
 
     /// Each return begins with doubt: what it was known to be stands meanwhile, where it explains what fails.
@@ -119,12 +146,24 @@ impl Incident {
     /// For how long after its end it can come back as the same incident; `policy` is that time for one that came once.
     #[must_use]
     pub fn returns_within(&self, policy: Duration) -> Duration {
-        if self.comes_and_goes() {
-            policy.saturating_mul(2)
-        } else {
-            policy
+        self.period()
+            .map_or(policy, |period| policy.max(three(period)))
+    }
+
+    /// For how long it must stay away before people hear that it is over: of what comes and goes three of its periods,
+    /// of what came back once as long as it takes to return in the same rhythm.
+    #[must_use]
+    pub fn told_as_over_after(&self) -> Duration {
+        match self.period() {
+            None => Duration::ZERO,
+            Some(period) if self.comes_and_goes() => three(period),
+            Some(period) => period.min(RETURNED_ONCE_WAITS),
         }
     }
+}
+
+fn three(period: Duration) -> Duration {
+    period.saturating_mul(3).clamp(QUIET_MIN, QUIET_MAX)
 }
 
 /// What is quiet about an incident, and what those who were told of it still have to hear.

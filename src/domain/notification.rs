@@ -66,6 +66,9 @@ pub struct Briefing {
     pub opened_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
     pub reopened: u32,
+    /// How often it began after the first time, a like incident before it included.
+    #[serde(default)]
+    pub returns: u32,
     /// It ended as no longer watched, and is asked again as before: how it stands is not known yet.
     #[serde(default)]
     pub watched_again: bool,
@@ -140,7 +143,7 @@ impl Briefing {
     /// It came back more than once.
     #[must_use]
     pub fn comes_and_goes(&self) -> bool {
-        self.reopened >= super::incident::COMES_AND_GOES
+        self.returns.max(self.reopened) >= super::incident::COMES_AND_GOES
     }
 
     /// Since when it fails, without a time at which it was over.

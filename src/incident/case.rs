@@ -26,6 +26,10 @@ const PASSES_MIN: u32 = 3;
 const PASSES_MAX: u32 = 60;
 /// Chance that a fault that is still there hides behind that many passes.
 const HIDES: f64 = 0.001;
+/// One in so many members is few.
+const FEW: usize = 5;
+/// How long the others must have passed meanwhile.
+const SILENT_FOR: Duration = Duration::from_secs(120);
 /// A reference id is kept for people; older ones make room.
 const REFERENCE_IDS_MAX: usize = 10;
 /// Members of one incident; what is beyond is counted with them but not listed.
@@ -81,6 +85,8 @@ pub struct Opening {
     pub diagnosis: Diagnosis,
     pub failed_runs: u32,
     pub last_good_at: Option<Timestamp>,
+    /// When the like incident before it opened; see [`Incident::before`].
+    pub before: Option<Timestamp>,
 }
 
 impl Case {
@@ -96,6 +102,7 @@ impl Case {
             resolved_at: None,
             reopened: 0,
             reopened_at: None,
+            before: opening.before,
             last_good_at: opening.last_good_at,
             probes: Vec::new(),
             kind: Kind::Unexpected,
@@ -305,10 +312,22 @@ impl Case {
         let Some(since) = self.passing_since else {
             return false;
         };
-        let all = self
-            .failing()
-            .all(|m| self.members.get(&m.cell).is_some_and(|c| c.passes > 0));
+        let all = self.still_failing().is_empty() || self.only_few_are_silent(now);
         all && self.passes >= self.needed() && later(since, self.span()) <= now
+    }
+
+    /// Whether all but a few members pass for a while, and those few did not run meanwhile: what is asked once a day,
+    /// or can't be asked for the hour's politeness, keeps nobody waiting for the end of what the others show.
+    #[must_use]
+    pub fn only_few_are_silent(&self, now: Timestamp) -> bool {
+        let Some(since) = self.passing_since else {
+            return false;
+        };
+        let silent = self.still_failing();
+        let ran = |cell: &&CellKey| self.member(cell).is_some_and(|m| m.last_at > since);
+        silent.len() * FEW <= self.failing().count()
+            && later(since, SILENT_FOR) <= now
+            && !silent.iter().any(ran)
     }
 
     /// How long members must have passed.
@@ -320,8 +339,13 @@ impl Case {
     /// Ends it: as over, unless some of what failed was last seen failing and is not asked so any more.
     pub fn end(&mut self, now: Timestamp) {
         self.incident.resolved_at = Some(now);
+        let silent: Vec<CellKey> = if self.only_few_are_silent(now) {
+            self.still_failing().into_iter().cloned().collect()
+        } else {
+            Vec::new()
+        };
         for cell in &mut self.incident.cells {
-            if cell.failing {
+            if cell.failing && !silent.contains(&cell.cell) {
                 cell.failing = false;
                 cell.since = self.passing_since.unwrap_or(now);
             }
@@ -457,7 +481,7 @@ pub fn clarity(verdict: &Verdict) -> u8 {
 mod tests {
     use super::*;
     use crate::domain::cell::CredentialName;
-    use crate::domain::diagnosis::Cause;
+    use crate::domain::diagnosis::{Cause, Level};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + second).unwrap()
@@ -497,6 +521,7 @@ mod tests {
             },
             failed_runs: 1,
             last_good_at: None,
+            before: None,
         };
         Case::open(opening, at(0))
     }
@@ -552,6 +577,80 @@ mod tests {
         runs.push_str(&"a good ".repeat(20));
         let steps = over_after(&["a"], &runs).unwrap();
         assert!((19..=26).contains(&steps), "{steps}");
+    }
+
+    #[test]
+    fn few_that_do_not_run_keep_nobody_waiting() {
+        let clients = ["a", "b", "c", "d", "e"];
+        let mut case = case(&clients);
+        let pass = |case: &mut Case, clients: &[&str], second| {
+            for client in clients {
+                case.observe(&cell(client), Kind::Pass, false, at(second));
+            }
+        };
+        pass(&mut case, &clients[..3], 10);
+        assert!(!case.over(at(400)), "two of five are not few");
+        pass(&mut case, &clients[3..4], 20);
+        assert!(!case.over(at(129)), "it may run yet");
+        assert!(case.over(at(130)));
+        case.end(at(130));
+        assert_eq!(case.incident.state, State::Resolved);
+        let silent: Vec<_> = case.failing().map(|member| &member.cell).collect();
+        assert_eq!(silent, [&cell("e")], "of it nobody says that it passes");
+    }
+
+    #[test]
+    fn what_is_known_stands_while_it_explains_what_fails() {
+        let unknown = |failing: &[&str]| Diagnosis {
+            cause: Cause::Unknown { among: Vec::new() },
+            confidence: 0.0,
+            failing: failing.iter().map(|client| cell(client)).collect(),
+            ..case(&["a"]).incident.diagnosis
+        };
+        let mut known = case(&["a"]).incident;
+        let level = Cause::Level(Level::Client("a".into()));
+        (known.diagnosis.cause, known.diagnosis.confidence) = (level.clone(), 0.97);
+        let mut now = unknown(&["a"]);
+        known.keep_known(&mut now);
+        assert_eq!((&now.cause, now.confidence), (&level, 0.97));
+        let mut wider = unknown(&["a", "b"]);
+        known.keep_known(&mut wider);
+        assert_eq!(wider, unknown(&["a", "b"]), "it does not explain `b`");
+        let mut other = unknown(&["b"]);
+        other.cause = Cause::Level(Level::Client("b".into()));
+        let named = other.clone();
+        known.keep_known(&mut other);
+        assert_eq!(other, named, "what is named anew stands");
+    }
+
+    #[test]
+    fn a_rhythm_has_a_period() {
+        let minutes = |n: u64| Some(Duration::from_secs(60 * n));
+        let mut incident = case(&["a"]).incident;
+        assert_eq!(incident.period(), None);
+        assert_eq!(incident.told_as_over_after(), Duration::ZERO);
+        (incident.reopened, incident.reopened_at) = (1, Some(at(600)));
+        assert_eq!(incident.period(), minutes(10));
+        assert_eq!(Some(incident.told_as_over_after()), minutes(3));
+        assert_eq!(
+            incident.returns_within(Duration::from_secs(900)),
+            Duration::from_secs(1800)
+        );
+        (incident.reopened, incident.reopened_at) = (2, Some(at(1200)));
+        assert!(incident.comes_and_goes());
+        assert_eq!(Some(incident.told_as_over_after()), minutes(30));
+
+        // Every half an hour: an incident of its own the second time, the same one from the third on.
+        let mut incident = case(&["a"]).incident;
+        incident.before = Some(at(-1800));
+        assert!(!incident.comes_and_goes());
+        assert_eq!(
+            Some(incident.returns_within(Duration::from_secs(900))),
+            minutes(90)
+        );
+        (incident.reopened, incident.reopened_at) = (1, Some(at(1800)));
+        assert!(incident.comes_and_goes());
+        assert_eq!(incident.period(), minutes(30));
     }
 
     #[test]

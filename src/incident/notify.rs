@@ -10,8 +10,8 @@
 //! reminders and escalation, not changes. Where a message can be edited it shows that it is muted, by whom
 //! and until when; an edit tells nobody.
 //!
-//! The end of an incident that comes and goes waits until it has stayed away for as long as it could come back; when
-//! it does come back, the outbox tells neither. Who was promised an update by a certain time gets it then.
+//! The end of an incident that came back waits until it has stayed away (see [`Incident::told_as_over_after`]); when it
+//! does come back meanwhile, the outbox tells neither. While it comes and goes no time of an update is promised.
 
 mod face;
 mod reminders;
@@ -29,7 +29,7 @@ use crate::domain::plan::Plan;
 use crate::incident::case::entry;
 use crate::words::briefing::{self, View};
 
-pub use face::Face;
+pub use face::{Face, News, Statement};
 use reminders::{next_reminder, reminders_passed};
 pub use routes::severity;
 use routes::{is_shut, opens_at, waiting};
@@ -92,7 +92,7 @@ pub fn due(
                 };
                 let mut note = tell(plan, incident, told, now);
                 if fixed {
-                    note.not_before = told_as_over_at(plan, incident, &note.receiver, now);
+                    note.not_before = later(now, incident.told_as_over_after());
                 }
                 due.notifications.push(note);
             }
@@ -145,23 +145,6 @@ pub fn due(
         }
     }
     due
-}
-
-/// When a receiver is told of an end at `now`.
-fn told_as_over_at(
-    plan: &Plan,
-    incident: &Incident,
-    receiver: &ReceiverName,
-    now: Timestamp,
-) -> Timestamp {
-    if !incident.comes_and_goes() {
-        return now;
-    }
-    let stayed_away = later(now, incident.returns_within(plan.incidents.reopen_within));
-    match next_reminder(plan, incident, &known_standing(incident, receiver)) {
-        Some(promised) if promised > now => stayed_away.min(promised),
-        _ => stayed_away,
-    }
 }
 
 /// When [`due`] has something to say about an open incident if nothing happens; `None`: never.
@@ -329,7 +312,7 @@ fn tell(plan: &Plan, incident: &mut Incident, told: Told, now: Timestamp) -> Not
     let view = View {
         min_confidence: bound,
         next_update_at: promised
-            .filter(|_| open)
+            .filter(|_| open && !incident.comes_and_goes())
             .and_then(|at| opens_at(plan, incident, &receiver, at)),
     };
     Notification {
@@ -361,6 +344,12 @@ fn known(plan: &Plan, incident: &Incident) -> Vec<(ReceiverName, f64)> {
     };
     let told = incident.told_receivers.iter().filter(configured);
     told.map(|name| (name.clone(), bound(name))).collect()
+}
+
+/// The bounds of confidence of those who know of an incident, and of its timeline, which names whatever is likeliest.
+pub fn bounds(plan: &Plan, incident: &Incident) -> Vec<f64> {
+    let known = known(plan, incident).into_iter().map(|(_, bound)| bound);
+    known.chain([0.0]).collect()
 }
 
 /// Whether somebody who is no support staff was told of it, by a channel that is set up.

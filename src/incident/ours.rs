@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::case::{Case, Opening, Turn, clarity, entry};
-use super::notify::{self, Face};
+use super::notify::{self, Statement};
 use super::world::{self, Run, World};
 use crate::board::events::Effect;
 use crate::board::{Board, Cell};
@@ -53,7 +53,7 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 pub struct Ours {
     case: Option<Case>,
     /// How the incident looked when it was told last.
-    face: Option<Face>,
+    statement: Option<Statement>,
     /// Resolved so lately that a return would be the same incident.
     recent: Option<Incident>,
     notes: Vec<TimelineEntry>,
@@ -158,7 +158,7 @@ impl Ours {
             return Some(incident);
         }
         let saved_at = incident.last_told_at.unwrap_or(incident.opened_at);
-        self.face = Some(Face::of(&incident));
+        self.statement = Some(Statement::new(&incident));
         self.case = Some(Case::resume(incident, saved_at));
         None
     }
@@ -279,6 +279,7 @@ impl Ours {
             subject: Subject::OurNetwork,
             onset_at,
             last_good_at: world.last_good_before(onset_at, &cells),
+            before: None,
             diagnosis: diagnosis(world.board, &cells, onset_at),
             failed_runs: cells.len() as u32,
             cells,
@@ -286,7 +287,7 @@ impl Ours {
         let mut case = world.begin(back, opening);
         self.choose_specimen(&mut case);
         world.announce(&mut case, onset_at, std::mem::take(&mut self.notes));
-        self.face = Some(Face::of(&case.incident));
+        self.statement = Some(Statement::new(&case.incident));
         (self.case, self.recovery_runs, self.dirty) = (Some(case), 0, false);
     }
 
@@ -337,8 +338,9 @@ impl Ours {
     pub fn next_wake(&self, board: &Board) -> Option<Timestamp> {
         let incident = self.incident();
         let told = incident.and_then(|i| notify::next_at(&board.plan, &board.quiet, i));
+        let news = incident.and_then(|i| self.statement.as_ref()?.due_at(i));
         let lost = self.asked.iter().map(|(_, lost_at)| *lost_at).min();
-        told.into_iter().chain(lost).min()
+        told.into_iter().chain(news).chain(lost).min()
     }
 
     /// Everything that follows from the present state.
@@ -353,9 +355,11 @@ impl Ours {
             case.incident.diagnosis = found;
             self.choose_specimen(&mut case);
         }
-        let before = self.face.replace(Face::of(&case.incident));
         let notes = std::mem::take(&mut self.notes);
-        world::retell(world, &mut case, before, None, notes);
+        let statement = self
+            .statement
+            .get_or_insert_with(|| Statement::new(&case.incident));
+        world::retell(world, &mut case, statement, None, notes);
         if case.over(world.now) {
             let text = format!("all of its {} cells pass again", case.incident.cells.len());
             self.recent = Some(world::close(world, case, Vec::new(), &text));

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::notify::{self, Face};
+use super::notify::{self, Statement};
 use super::world::{self, Run, World};
 use crate::board::Board;
 use crate::domain::cell::{CellKey, EgressName};
@@ -102,8 +102,8 @@ struct Trouble {
     /// When the engine was sure that something is wrong.
     sure_at: Timestamp,
     case: Option<Case>,
-    /// How the incident looked when it was told last.
-    face: Option<Face>,
+    /// What people were told of it; `None` while it is held back.
+    statement: Option<Statement>,
     /// The engine is done with it; its members have yet to pass.
     ended_at: Option<Timestamp>,
     missing: Option<String>,
@@ -125,7 +125,7 @@ impl Trouble {
             onset_at,
             sure_at,
             case: None,
-            face: None,
+            statement: None,
             ended_at: None,
             missing: None,
             named_at: None,
@@ -134,6 +134,12 @@ impl Trouble {
             looked_at: None,
             notes: Vec::new(),
         }
+    }
+
+    /// When it is to be told anew if it goes on to look as it does.
+    fn news_at(&self) -> Option<Timestamp> {
+        let incident = &self.case.as_ref()?.incident;
+        self.statement.as_ref()?.due_at(incident)
     }
 
     fn remember(&mut self, note: TimelineEntry) {
@@ -229,7 +235,7 @@ impl Partner {
             }
         }
         running.troubles.push(Trouble {
-            face: Some(Face::of(&incident)),
+            statement: Some(Statement::new(&incident)),
             case: Some(Case::resume(incident.clone(), saved_at)),
             dirty: false,
             ..Trouble::new(id, incident.onset_at, incident.opened_at)
@@ -438,10 +444,11 @@ impl Partner {
         let told = self
             .incidents()
             .filter_map(|incident| notify::next_at(&board.plan, &board.quiet, incident));
+        let news = self.troubles().filter_map(Trouble::news_at);
         let held = self.troubles().filter_map(opening::look_at);
         let ended = self.troubles().filter_map(telling::give_up_at);
         let lost = self.running.iter().filter_map(|r| r.next_lost_at(board));
-        told.chain(held).chain(ended).chain(lost).min()
+        told.chain(news).chain(held).chain(ended).chain(lost).min()
     }
 
     /// The cell to run in place of a scheduled one: where it tells something.

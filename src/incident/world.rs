@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::notify::{self, Face, Occasion};
+use super::notify::{self, Face, News, Occasion, Statement};
 use crate::board::events::{Effect, Judged};
 use crate::board::{Board, Cell};
 use crate::domain::cell::{CellKey, EgressName};
@@ -14,7 +14,7 @@ use crate::domain::incident::{
     Acknowledged, Beside, Happening, Incident, IncidentCell, State, TimelineEntry,
 };
 use crate::domain::moment::later;
-use crate::domain::notification::Notification;
+use crate::domain::notification::{Notification, Reason};
 use crate::incident::case::{Case, Opening, entry};
 use crate::judge::ways::Ways;
 use crate::surroundings::Surroundings;
@@ -22,6 +22,8 @@ use crate::words::briefing;
 
 /// Counters of an open incident are stored this often when nothing else changes.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
+/// What fails again within this time of its end may have a rhythm; what comes back once a day is news each time.
+const RHYTHM_WITHIN: Duration = Duration::from_secs(2 * 3600);
 /// Extra requests to a host in any hour, over all incidents.
 const PER_HOUR_MAX: usize = 30;
 
@@ -49,6 +51,15 @@ impl World<'_> {
         recent
             .resolved_at
             .is_some_and(|at| later(at, within) >= onset_at)
+            && cells.iter().any(|member| known(&member.cell))
+    }
+
+    /// Whether an incident that is over may be an earlier beat of the rhythm in which these cells fail.
+    pub fn came_before(recent: &Incident, onset_at: Timestamp, cells: &[IncidentCell]) -> bool {
+        let known = |cell: &CellKey| recent.cells.iter().any(|known| known.cell == *cell);
+        recent
+            .resolved_at
+            .is_some_and(|at| later(at, RHYTHM_WITHIN) >= onset_at)
             && cells.iter().any(|member| known(&member.cell))
     }
 
@@ -161,40 +172,55 @@ impl Hour {
     }
 }
 
-/// Tells whoever reads something else now than `before`, everybody that another `answer` comes, and whom the time makes it due to; keeps what is new.
+/// Tells whoever reads something else now that stands, everybody that another `answer` comes, and whom the time makes
+/// it due to; keeps what is new.
 pub fn retell(
     world: &mut World<'_>,
     case: &mut Case,
-    before: Option<Face>,
+    statement: &mut Statement,
     answer: Option<&str>,
     mut timeline: Vec<TimelineEntry>,
-) {
+) -> Option<Face> {
     let (plan, quiet) = (&world.board.plan, &world.board.quiet);
-    let changed = before.filter(|before| *before != Face::of(&case.incident));
-    if let Some(before) = &changed
+    let news = match answer {
+        Some(_) => News::Told(statement.follow(&case.incident)),
+        None => statement.turn(
+            &case.incident,
+            &notify::bounds(plan, &case.incident),
+            world.now,
+        ),
+    };
+    if let News::Told(before) = &news
         && !before.same_cause(&case.incident)
     {
         let text = briefing::headline(plan, &case.incident);
         timeline.push(entry(world.now, Happening::Changed, text));
     }
-    let occasion = match (answer, &changed) {
+    let occasion = match (answer, &news) {
         (Some(change), _) => {
             timeline.push(entry(world.now, Happening::Changed, change));
             Occasion::Answered { change }
         }
-        (None, Some(before)) => Occasion::Changed { before },
-        (None, None) => Occasion::Time,
+        (None, News::Told(before)) => Occasion::Changed { before },
+        (None, _) => Occasion::Time,
     };
     let timely = || notify::next_at(plan, quiet, &case.incident).is_some_and(|at| at <= world.now);
     let mut notifications = Vec::new();
-    if changed.is_some() || answer.is_some() || timely() {
+    if matches!(news, News::Told(_)) || timely() {
         let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
         timeline.append(&mut due.timeline);
         notifications = due.notifications;
-    } else if timeline.is_empty() {
-        return;
+    } else if timeline.is_empty() && news == News::None {
+        return None;
+    }
+    if notifications.iter().any(|n| n.reason == Reason::Reminder) {
+        statement.follow(&case.incident);
     }
     save(world, case, timeline, notifications);
+    match news {
+        News::Told(before) => Some(before),
+        _ => None,
+    }
 }
 
 /// Notes that somebody looks after the incident, and tells who knows of it.

@@ -146,6 +146,7 @@ fn read_200(body: &[u8]) -> Result<(), SendError> {
 /// Colour of the box; the word above says the same.
 fn style(message: &Message<'_>) -> &'static str {
     match message.reason {
+        Reason::Reopened if message.briefing.comes_and_goes() => "warning",
         Reason::Opened | Reason::Reopened => "attention",
         Reason::Changed
         | Reason::Reminder

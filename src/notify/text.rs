@@ -192,7 +192,10 @@ pub(super) fn state(message: &Message<'_>) -> String {
             format!("WATCHED AGAIN, last seen {}", briefing.kind.label())
         }
         Reason::Reopened => {
-            format!("{thing} AGAIN ({} time)", ordinal(briefing.reopened + 1))
+            format!(
+                "{thing} AGAIN ({} time)",
+                ordinal(briefing.returns.max(briefing.reopened) + 1)
+            )
         }
         Reason::Changed | Reason::Reminder | Reason::Muted => {
             let so_far = between(briefing.since(), message.happened_at);

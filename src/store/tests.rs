@@ -20,6 +20,7 @@ fn change(number: u64, text: &str) -> Change {
             resolved_at: None,
             reopened: 0,
             reopened_at: None,
+            before: None,
             last_good_at: None,
             probes: vec![],
             kind: Kind::Timeout,

@@ -107,6 +107,7 @@ fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
         opened_at: now,
         resolved_at: None,
         reopened: 0,
+        returns: 0,
         watched_again: false,
         engineers: Engineers::Told,
         back_since: None,

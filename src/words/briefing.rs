@@ -81,6 +81,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         opened_at: incident.opened_at,
         resolved_at: incident.resolved_at,
         reopened: incident.reopened,
+        returns: incident.returns(),
         watched_again: false,
         engineers: Engineers::Told,
         back_since: back_since(incident),

@@ -573,6 +573,7 @@ pub(crate) fn incident(plan: &Plan, case: &Case, kind: Kind) -> Incident {
         resolved_at: None,
         reopened: 0,
         reopened_at: None,
+        before: None,
         last_good_at: Some(at("2026-11-22T02:09:09Z")),
         probes,
         kind,

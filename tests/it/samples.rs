@@ -118,6 +118,7 @@ pub(crate) fn briefing() -> Briefing {
         opened_at: at("2021-02-28T02:15:10Z"),
         resolved_at: None,
         reopened: 0,
+        returns: 0,
         watched_again: false,
         engineers: Engineers::Told,
         back_since: None,
@@ -189,6 +190,7 @@ pub(crate) fn notification(reason: Reason, sequence: u32, receiver: &str) -> Not
     }
     if reason == Reason::Reopened {
         briefing.reopened = 1;
+        briefing.returns = 1;
         briefing.back_since = Some(created_at);
     }
     Notification {
@@ -225,6 +227,7 @@ pub(crate) fn incident(number: u64) -> Incident {
         resolved_at: None,
         reopened: 0,
         reopened_at: None,
+        before: None,
         last_good_at: Some(at("2021-02-28T02:09:00Z")),
         probes: vec![ProbeName::new("gmc-connect")],
         kind: Kind::EdgeBlock,
@@ -592,6 +595,7 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
                 resolved_at,
                 reopened,
                 reopened_at,
+                before: reopened_at.map(|_| onset_at),
                 last_good_at,
                 probes: probes.iter().map(|p| ProbeName::new(p)).collect(),
                 kind,
@@ -769,6 +773,7 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
                 opened_at,
                 resolved_at,
                 reopened,
+                returns: reopened,
                 back_since: last_good_at.filter(|_| reopened > 0),
                 failed_runs,
                 cells,

@@ -463,12 +463,11 @@ async fn a_week_tells_each_problem_once() {
             "{name}: one problem is one incident\n{table}"
         );
         assert_eq!(c.parents, told, "{name}\n{table}");
-        // Its end, unless it was told as a whole; of what comes and goes also two returns, those after an update that was
-        // promised (two in four hours), and the ends before them.
+        // Its end, unless it was told as a whole; of what comes and goes also the first two returns, and the ends before them.
         let shown = match problem.spells.len() {
             _ if c.parents == 1 && c.edits == 0 => 0..=0,
             1 => told..=told,
-            _ => 5..=9,
+            _ => 3..=5,
         };
         assert!(shown.contains(&c.broadcasts), "{name}\n{table}");
         assert!(c.replies <= 4 * told, "{name}\n{table}");

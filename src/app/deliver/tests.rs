@@ -38,6 +38,7 @@ fn briefing() -> Briefing {
         opened_at: minute(0),
         resolved_at: None,
         reopened: 0,
+        returns: 0,
         watched_again: false,
         engineers: crate::domain::notification::Engineers::Told,
         back_since: None,

@@ -42,6 +42,7 @@ fn incident(clients: &[&str]) -> Incident {
         },
         failed_runs: 1,
         last_good_at: None,
+        before: None,
     };
     Case::open(opening, now).incident
 }

@@ -14,7 +14,7 @@ use crate::domain::incident::IncidentCell;
 use crate::domain::moment::later;
 use crate::domain::verdict::Kind;
 use crate::incident::case::{Case, Opening, majority};
-use crate::incident::notify::Face;
+use crate::incident::notify::Statement;
 use crate::incident::ours::is_silence;
 use crate::incident::partner::Partner;
 use crate::incident::partner::Running;
@@ -76,6 +76,9 @@ impl Partner {
         let mut recent = self.recent.iter();
         let back = recent.position(|recent| world.is_back(recent, onset_at, &cells));
         let back = back.map(|place| self.recent.remove(place));
+        let mut recent = self.recent.iter().rev();
+        let before = recent.find(|recent| World::came_before(recent, onset_at, &cells));
+        let before = before.map(|recent| recent.opened_at);
         let failed_runs = running
             .failures
             .iter()
@@ -91,6 +94,7 @@ impl Partner {
             cells,
             diagnosis,
             failed_runs,
+            before,
         };
         let mut case = world.begin(back, opening);
         case.incident.extra_runs = case
@@ -103,7 +107,7 @@ impl Partner {
         running.choose_specimens(&mut case);
         let trouble = &mut running.troubles[place];
         world.announce(&mut case, onset_at, std::mem::take(&mut trouble.notes));
-        trouble.face = Some(Face::of(&case.incident));
+        trouble.statement = Some(Statement::new(&case.incident));
         trouble.case = Some(case);
         trouble.dirty = false;
     }
@@ -215,9 +219,10 @@ impl Running {
             return false;
         };
         let ended = &mut self.troubles[old];
-        let (case, face, named_at) = (ended.case.take(), ended.face.take(), ended.named_at);
+        let (case, statement, named_at) =
+            (ended.case.take(), ended.statement.take(), ended.named_at);
         let trouble = &mut self.troubles[place];
-        (trouble.case, trouble.face, trouble.dirty) = (case, face, true);
+        (trouble.case, trouble.statement, trouble.dirty) = (case, statement, true);
         trouble.named_at = named_at;
         for cell in cells {
             if let Some(case) = &mut trouble.case {

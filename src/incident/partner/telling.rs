@@ -12,7 +12,7 @@ use crate::domain::incident::{IncidentCell, Specimen, State, Subject};
 use crate::domain::moment::later;
 use crate::domain::verdict::Kind;
 use crate::incident::case::{Case, clarity, majority};
-use crate::incident::notify::Face;
+use crate::incident::notify::{Face, Statement};
 use crate::incident::ours::is_silence;
 use crate::incident::partner::Partner;
 use crate::incident::partner::Running;
@@ -91,7 +91,11 @@ impl Partner {
                 .ended_at
                 .is_some_and(|at| ahead(at, GIVE_UP, world.now).is_none());
             let over = match trouble.ended_at {
-                Some(_) => waited || case.still_failing().into_iter().all(&explained),
+                Some(_) => {
+                    waited
+                        || case.only_few_are_silent(world.now)
+                        || case.still_failing().into_iter().all(&explained)
+                }
                 None => !claimed.contains(&trouble.id) && case.over(world.now),
             };
             if !over {
@@ -100,7 +104,9 @@ impl Partner {
             if trouble.ended_at.is_none() {
                 let_go.push(trouble.id);
             }
-            if let Some(case) = &mut trouble.case {
+            if let Some(case) = &mut trouble.case
+                && !case.only_few_are_silent(world.now)
+            {
                 // What never ran again was last seen failing.
                 let unseen: Vec<IncidentCell> = case
                     .still_failing()
@@ -181,13 +187,16 @@ impl Running {
         self.choose_specimens(&mut case);
         let trouble = &mut self.troubles[place];
         let notes = std::mem::take(&mut trouble.notes);
-        let before = trouble.face.replace(Face::of(&case.incident));
         let answer = self.answers.turn(&mut case, world.now);
-        let another_way = |before: &Face| !before.same_group(&case.incident);
-        if answer.is_none() && before.as_ref().is_some_and(another_way) {
+        let statement = trouble
+            .statement
+            .get_or_insert_with(|| Statement::new(&case.incident));
+        let before = retell(world, &mut case, statement, answer.as_deref(), notes);
+        let another_way = |before: Face| !before.same_group(&case.incident);
+        if answer.is_none() && before.is_some_and(another_way) {
             self.answers.follow(&mut case, world.now);
+            world::save(world, &mut case, Vec::new(), Vec::new());
         }
-        retell(world, &mut case, before, answer.as_deref(), notes);
         self.troubles[place].case = Some(case);
     }
 

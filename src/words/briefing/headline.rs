@@ -382,7 +382,19 @@ impl Story<'_> {
         } else {
             ("passes", "pass")
         };
+        let silent = self.incident.cells.iter().filter(|cell| cell.failing);
+        let silent = silent.count();
         let over = match count {
+            _ if silent > 0 && silent < count => format!(
+                "{} of the {count} cells{target} that failed {} again; {} did not run since.",
+                count - silent,
+                answer.1,
+                if silent == 1 {
+                    "the other".to_owned()
+                } else {
+                    format!("the other {silent}")
+                }
+            ),
             0 => format!("What failed{target} {} again.", answer.0),
             1 => format!("The cell{target} that failed {} again.", answer.0),
             2 => format!("Both cells{target} that failed {} again.", answer.1),
@@ -395,7 +407,7 @@ impl Story<'_> {
             );
         }
         if self.incident.comes_and_goes() {
-            return format!("{over} It came {} times.", self.incident.reopened + 1);
+            return format!("{over} It came {} times.", self.incident.returns() + 1);
         }
         over
     }

@@ -28,11 +28,8 @@ impl Story<'_> {
         if self.resolved() || !self.incident.comes_and_goes() {
             return None;
         }
-        let (times, policy) = (
-            self.incident.reopened + 1,
-            self.plan.incidents.reopen_within,
-        );
-        let minutes = self.incident.returns_within(policy).as_secs().div_ceil(60);
+        let times = self.incident.returns() + 1;
+        let minutes = self.incident.told_as_over_after().as_secs().div_ceil(60);
         Some(format!(
             "it comes and goes ({times} times so far); it is told as over once it has stayed away for {minutes} min"
         ))

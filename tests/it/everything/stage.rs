@@ -393,7 +393,7 @@ impl Stage {
         }
         self.held.due.insert((number, episode, "engineers"));
         // Of what comes and goes it counts from the first time.
-        let back = incident.reopened_at.filter(|_| incident.reopened < 2);
+        let back = incident.reopened_at.filter(|_| !incident.comes_and_goes());
         let began = back.unwrap_or(incident.opened_at);
         let old = self.now().duration_since(began).as_secs() >= DELAY;
         let knows = |facts: &Facts| {
