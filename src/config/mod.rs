@@ -38,6 +38,14 @@ pub trait Inputs {
     /// # Errors
     /// What the system says, or `InvalidData` when it is not UTF-8.
     fn file(&self, path: &Path) -> io::Result<String>;
+
+    /// The same of a file that holds a secret.
+    ///
+    /// # Errors
+    /// As of [`file`](Self::file).
+    fn secret_file(&self, path: &Path) -> io::Result<String> {
+        self.file(path)
+    }
 }
 
 /// References as they were when a text was read, for reading it again.
@@ -81,12 +89,30 @@ pub struct Checked {
 /// For questions that a faulty file must not leave unanswered, such as why it was not taken.
 #[must_use]
 pub fn store_path(text: &str) -> Option<PathBuf> {
+    let part = part(text, "store:");
+    // Of a file that is no YAML this part may be.
+    let mut root = yaml::parse(text).or_else(|_| yaml::parse(&part)).ok()??;
     let mut desk = desk::Desk::new("", text);
-    let mut root = yaml::parse(text).ok()??;
     yaml::drop_extensions(&mut root);
     let place = desk::Desk::root(&root);
     let raw = read::read_at::<raw::File>(&root, place, &mut desk)?.value;
     Some(check::store(raw.store.map(|s| s.value).unwrap_or_default()).path)
+}
+
+/// Where the store is when the file does not say.
+#[must_use]
+pub fn default_store() -> PathBuf {
+    check::store(raw::Store::default()).path
+}
+
+/// The lines of a top-level key.
+fn part(text: &str, key: &str) -> String {
+    let lines = text.lines().skip_while(|line| !line.starts_with(key));
+    let mut first = true;
+    let own = lines.take_while(|line| {
+        std::mem::take(&mut first) || line.is_empty() || line.starts_with([' ', '#'])
+    });
+    own.collect::<Vec<_>>().join("\n")
 }
 
 /// Reads and checks `text`; `file` is its name in messages.

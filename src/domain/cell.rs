@@ -122,6 +122,8 @@ pub struct Proxy {
     pub port: u16,
     pub username: Option<String>,
     pub password: Option<Secret>,
+    /// Why it is unusable (`PROXY_PASSWORD is not set`); its cells are not run until a reload finds it.
+    pub missing: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,6 +233,8 @@ pub struct Credential {
     pub fields: BTreeMap<String, Secret>,
     /// Why it is unusable (`GMC_USERNAME is not set`); its cells are not run until a reload finds it.
     pub missing: Option<String>,
+    /// Probes that can't send what it holds, and why; their cells with it are not run until that is mended.
+    pub unfit: BTreeMap<ProbeName, String>,
 }
 
 /// Names one cell. The order (probe, egress, client, credential) is the order of tables.

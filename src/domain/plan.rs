@@ -189,10 +189,21 @@ impl Plan {
             .filter(|(_, cell)| self.missing(cell).is_none())
     }
 
-    /// Why a cell can't run: its credential is not there.
+    /// Why a cell can't run: a secret of its credential or of its proxy is not there, or can't be sent.
     #[must_use]
     pub fn missing(&self, cell: &CellKey) -> Option<&str> {
-        self.credential(&cell.credential)?.missing.as_deref()
+        use super::cell::Way;
+        let of_proxy = self
+            .egress(&cell.egress)
+            .and_then(|egress| match &egress.way {
+                Way::Proxy(proxy) => proxy.missing.as_deref(),
+                _ => None,
+            });
+        of_proxy.or_else(|| {
+            let credential = self.credential(&cell.credential)?;
+            let unfit = credential.unfit.get(&cell.probe);
+            credential.missing.as_ref().or(unfit).map(String::as_str)
+        })
     }
 
     /// Every cell of the file, those that can't run at present included.

@@ -109,6 +109,7 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
                         ("password".to_owned(), Secret::new(password(name))),
                     ]),
                     missing: None,
+                    unfit: BTreeMap::new(),
                 })
                 .collect(),
             probes,

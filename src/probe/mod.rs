@@ -170,7 +170,8 @@ impl Prober {
                 .credentials
                 .get(&cell.credential)
                 .ok_or_else(|| missing("credential", &cell.credential))?;
-            if let Some(why) = &credential.missing {
+            let unfit = credential.unfit.get(&cell.probe);
+            if let Some(why) = credential.missing.as_ref().or(unfit) {
                 let message = format!("credential {} can't be used: {why}", cell.credential);
                 return Err(local(Phase::Dns, message));
             }

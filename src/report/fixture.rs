@@ -484,6 +484,7 @@ fn plan() -> Plan {
         port: 1080,
         username: Some("edgewatch".to_owned()),
         password: None,
+        missing: None,
     };
     let connect = probe(
         "gmc-connect",
@@ -513,6 +514,7 @@ fn plan() -> Plan {
             name: "gmc".into(),
             fields: std::collections::BTreeMap::new(),
             missing: None,
+            unfit: std::collections::BTreeMap::new(),
         }],
         probes: vec![
             Probe {

@@ -60,6 +60,7 @@ pub(crate) fn alpha() -> Plan {
             name: name.into(),
             fields: std::collections::BTreeMap::new(),
             missing: None,
+            unfit: std::collections::BTreeMap::new(),
         })
         .into();
     plan.probes = vec![

@@ -72,6 +72,7 @@ fn with_password(plan: &mut Plan, password: &str) {
         name: "gmc".into(),
         fields: [("password".to_owned(), Secret::new(password))].into(),
         missing: None,
+        unfit: std::collections::BTreeMap::new(),
     }];
     plan.probes[0].with = vec!["gmc".into()];
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use lettre::message::Mailbox;
 use url::{Host, Url};
 
-use super::endpoint::{base, channel_secret, is_local};
+use super::endpoint::{base, channel_secret, is_local, unusable};
 use crate::config::Inputs;
 use crate::config::collections::{Many, Pairs};
 use crate::config::desk::{At, Desk, Place, quote};
@@ -28,55 +28,45 @@ pub(super) fn webhook(
     desk: &mut Desk<'_>,
 ) -> Option<Channel> {
     let how = "it is the address that takes a POST of JSON";
-    let url = raw
-        .url
-        .map(|url| (channel_secret(&url, how, inputs, desk), url.place));
-    let key = raw
-        .secret
-        .map(|key| (channel_secret(&key, MAKE_KEY, inputs, desk), key.place));
-    let ((url, url_place), (key, key_place)) = (url?, key?);
-    let url = match url {
-        Ok(url) => Ok(webhook_url(&url, url_place, desk)?),
-        Err(reason) => Err(reason),
-    };
-    if let Ok(key) = &key
-        && key.signing_key().is_none()
-    {
-        desk.error(
-            key_place,
-            "what it holds is no signing key: base64 of 24 to 64 bytes",
-            MAKE_KEY,
-        );
-        return None;
-    }
+    let url = raw.url.map(|source| {
+        channel_secret(&source, how, inputs, desk).and_then(|url| webhook_url(&url, &source, desk))
+    });
+    let key = raw.secret.map(|source| {
+        let key = channel_secret(&source, MAKE_KEY, inputs, desk)?;
+        if key.signing_key().is_none() {
+            let no_key = "no signing key: base64 of 24 to 64 bytes";
+            return Err(unusable(&source, no_key, MAKE_KEY, desk));
+        }
+        Ok(key)
+    });
     Some(Channel::Webhook {
-        url,
-        key,
+        url: url?,
+        key: key?,
         roots: roots.to_vec(),
     })
 }
 
-fn webhook_url(secret: &Secret, place: Place, desk: &mut Desk<'_>) -> Option<Secret> {
+fn webhook_url(
+    secret: &Secret,
+    source: &At<Source>,
+    desk: &mut Desk<'_>,
+) -> Result<Secret, String> {
     let text = secret.expose().trim();
     let url = Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https"));
     let Some(url) = url else {
-        desk.error(
-            place,
-            "what it holds is no URL of a webhook",
-            "it begins with \"https://\"",
-        );
-        return None;
+        let how = "it begins with \"https://\"";
+        return Err(unusable(source, "no URL of a webhook", how, desk));
     };
     if url.scheme() == "http" && !is_local(&url) {
         desk.warning(
-            place,
+            source.place,
             "the webhook is called in the clear: whoever is on the way reads its address and what is told",
             "use https, unless the network between is yours alone",
         );
     }
-    Some(Secret::new(text))
+    Ok(Secret::new(text))
 }
 
 pub(super) fn email(

@@ -26,6 +26,19 @@ pub(super) fn channel_secret(
     })
 }
 
+/// Of a channel's secret that can't be used: a warning, and the reason why the log takes its messages.
+///
+/// `holds` is what it holds in place of the right thing ("no URL"); `how` tells how to mend it.
+pub(super) fn unusable(source: &At<Source>, holds: &str, how: &str, desk: &mut Desk<'_>) -> String {
+    let reason = format!("what {} holds is {holds}", secrets::name(&source.value));
+    desk.warning(
+        source.place,
+        reason.clone(),
+        format!("messages go to the log until it is mended; {how}"),
+    );
+    reason
+}
+
 /// The base of an API without a trailing slash; `like` is one that is right.
 pub(super) fn base(api: &At<String>, like: &str, desk: &mut Desk<'_>) -> Option<String> {
     let parsed = Url::parse(&api.value).ok().filter(|url| {

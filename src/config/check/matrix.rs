@@ -109,19 +109,23 @@ fn egress(
         );
     }
     let proxy = raw.proxy?;
+    let has_password = raw.password.is_some();
+    let mut missing = None;
     let password = raw.password.and_then(|source| {
-        secrets::fetch(&source.value, inputs)
+        let fetched = secrets::fetch(&source.value, inputs);
+        fetched
             .map_err(|reason| {
-                desk.error(
+                desk.warning(
                     source.place,
-                    reason,
-                    "without it the proxy would refuse every run",
+                    reason.clone(),
+                    format!("cells from \"{name}\" do not run until it is there"),
                 );
+                missing = Some(reason);
             })
             .ok()
     });
     let username = raw.username.map(|u| u.value);
-    if password.is_some() && username.is_none() {
+    if has_password && username.is_none() {
         desk.error(place, "has a password but no \"username\"", "add it");
     }
     let (kind, host, port) = proxy_parts(&proxy, desk)?;
@@ -131,6 +135,7 @@ fn egress(
         port,
         username,
         password,
+        missing,
     };
     finish(name, None, None, Some(proxy), raw.public, raw.family, desk)
 }
@@ -360,6 +365,7 @@ pub(super) fn credentials(
             name: CredentialName::new(&name.value),
             fields: BTreeMap::new(),
             missing: None,
+            unfit: BTreeMap::new(),
         };
         let mut reasons = Vec::new();
         for (field, source) in fields.value.0 {

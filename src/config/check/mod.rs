@@ -30,7 +30,7 @@ use jiff::tz::TimeZone;
 use self::budget::Budget;
 use self::forbid::Forbidden;
 use self::names::Names;
-use self::probes::Around;
+use self::probes::{Around, Unfit};
 use super::Inputs;
 use super::collections::{Form, List, Many};
 use super::desk::{At, Desk, Place, quote};
@@ -84,7 +84,7 @@ pub(super) fn plan(
     );
     let egresses = matrix::egresses(raw.egresses, inputs, desk);
     let clients = matrix::clients(raw.clients, desk);
-    let credentials = matrix::credentials(raw.credentials, inputs, desk);
+    let mut credentials = matrix::credentials(raw.credentials, inputs, desk);
     let politeness = politeness(raw.politeness.map(|p| p.value));
 
     let forbidden = Forbidden::new(raw.forbid.map(|f| f.value));
@@ -100,7 +100,7 @@ pub(super) fn plan(
         forbidden: &forbidden,
         control_client: control_client(&clients),
     };
-    let mut budget = Budget::default();
+    let (mut budget, mut unfit) = (Budget::default(), Vec::new());
     if let Some(probes) = raw.probes.as_ref().filter(|p| p.value.0.is_empty()) {
         desk.error(probes.place, "names no probe", "name what is to be probed");
     }
@@ -121,6 +121,7 @@ pub(super) fn plan(
             false,
             &around,
             &mut budget,
+            &mut unfit,
             desk,
         ));
     }
@@ -141,10 +142,22 @@ pub(super) fn plan(
             true,
             &around,
             &mut budget,
+            &mut unfit,
             desk,
         ));
     }
     budget.warn(&politeness, desk);
+    for Unfit {
+        probe,
+        credential,
+        why,
+    } in unfit
+    {
+        let mut own = credentials.iter_mut().filter(|c| c.name == credential);
+        own.by_ref().for_each(|c| {
+            c.unfit.entry(probe.clone()).or_insert_with(|| why.clone());
+        });
+    }
 
     let signatures = signatures(raw.signatures, desk);
     let probe_names = Names::new("probe", probe_names);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::channels;
-use super::endpoint::{base, channel_secret, is_local};
+use super::endpoint::{base, channel_secret, is_local, unusable};
 use super::names::Names;
 use super::phrases::Setting;
 use super::quiet;
@@ -15,6 +15,7 @@ use crate::config::collections::Many;
 use crate::config::desk::{At, Desk, Place, quote, suggest};
 use crate::config::leaf::Name;
 use crate::config::raw;
+use crate::config::special::Source;
 use crate::domain::cell::{EgressName, ProbeName, ReceiverName};
 use crate::domain::notification::{Channel, Escalation, Receiver, Route, Templates};
 use crate::domain::secret::Secret;
@@ -425,20 +426,17 @@ fn teams(
         templates: Templates::default(),
     };
     let source = raw.webhook?;
-    let webhook = match channel_secret(&source, "", inputs, desk) {
-        Ok(webhook) => webhook,
-        Err(reason) => {
-            return Some(channel(Err(reason)));
-        }
-    };
+    let webhook = channel_secret(&source, "", inputs, desk)
+        .and_then(|webhook| workflow(&webhook, &source, desk));
+    Some(channel(webhook))
+}
+
+/// The URL of a workflow, or why nothing is sent to it.
+fn workflow(webhook: &Secret, source: &At<Source>, desk: &mut Desk<'_>) -> Result<Secret, String> {
     let place = source.place;
     let Ok(url) = Url::parse(webhook.expose().trim()) else {
-        desk.error(
-            place,
-            "what it holds is no URL",
-            "copy the URL that the workflow shows after saving",
-        );
-        return None;
+        let how = "copy the URL that the workflow shows after saving";
+        return Err(unusable(source, "no URL", how, desk));
     };
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
     let below = |domain: &str| host == domain || host.ends_with(&format!(".{domain}"));
@@ -446,20 +444,13 @@ fn teams(
     // (read 2026-11-22).
     if below("webhook.office.com") || below("outlook.office.com") || below("outlook.office365.com")
     {
-        desk.error(
-            place,
-            "this is the URL of an Office 365 connector, which Microsoft has switched off",
-            "in Teams add the workflow \"Post to a channel when a webhook request is received\" and use its URL",
-        );
-        return None;
+        let old = "the URL of an Office 365 connector, which Microsoft has switched off";
+        let how = "in Teams add the workflow \"Post to a channel when a webhook request is received\" and use its URL";
+        return Err(unusable(source, old, how, desk));
     }
     if url.scheme() != "https" && !is_local(&url) {
-        desk.error(
-            place,
-            "the webhook would be called in the clear",
-            "use https",
-        );
-        return None;
+        let clear = "a URL that would be called in the clear";
+        return Err(unusable(source, clear, "use https", desk));
     }
     // Stopped on 30 November 2025: https://learn.microsoft.com/troubleshoot/power-platform/power-automate/flow-run-issues/triggers-troubleshoot
     // (read 2026-11-22).
@@ -476,5 +467,5 @@ fn teams(
             "its host usually ends in \"api.powerplatform.com\"",
         );
     }
-    Some(channel(Ok(Secret::new(webhook.expose().trim()))))
+    Ok(Secret::new(webhook.expose().trim()))
 }

@@ -49,6 +49,13 @@ pub(super) struct Around<'a> {
     pub(super) control_client: Option<&'a str>,
 }
 
+/// A credential holds what a probe can't send.
+pub(super) struct Unfit {
+    pub(super) probe: ProbeName,
+    pub(super) credential: CredentialName,
+    pub(super) why: String,
+}
+
 /// Reads one probe; `in_controls` says in which section it stands.
 pub(super) fn probe(
     name: &str,
@@ -56,6 +63,7 @@ pub(super) fn probe(
     in_controls: bool,
     around: &Around<'_>,
     budget: &mut Budget,
+    unfit: &mut Vec<Unfit>,
     desk: &mut Desk<'_>,
 ) -> Option<Probe> {
     let At { value: raw, place } = raw;
@@ -79,13 +87,19 @@ pub(super) fn probe(
 
     let mut headers = Vec::new();
     let mut shown_headers = Vec::new();
-    for (name, value) in headers::sendable(raw.headers, desk) {
+    for (header, value) in headers::sendable(raw.headers, desk) {
         if let Some(template) = request::template(&value.value, value.place, "", desk) {
             if known {
-                template::check(&template, Within::Header, &credentials, value.place, desk);
+                let found =
+                    template::check(&template, Within::Header, &credentials, value.place, desk);
+                unfit.extend(found.into_iter().map(|(credential, why)| Unfit {
+                    probe: ProbeName::new(name),
+                    credential,
+                    why,
+                }));
             }
-            shown_headers.push((name.clone(), template.masked()));
-            headers.push((name, template));
+            shown_headers.push((header.clone(), template.masked()));
+            headers.push((header, template));
         }
     }
     let body_place = raw.body.as_ref().map(|body| body.place);

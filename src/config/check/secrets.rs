@@ -21,7 +21,7 @@ pub(super) fn fetch(source: &Source, inputs: &dyn Inputs) -> Result<Secret, Stri
         Source::File(path) => {
             let name = clean(&path.value.display().to_string());
             let text = inputs
-                .file(&path.value)
+                .secret_file(&path.value)
                 .map_err(|error| unreadable(&name, &error))?;
             (name, text)
         }
@@ -33,12 +33,23 @@ pub(super) fn fetch(source: &Source, inputs: &dyn Inputs) -> Result<Secret, Stri
         .trim_end_matches(['\n', '\r'])
         .to_owned();
     if text.is_empty() {
-        return Err(format!("{name} is empty"));
+        return Err(match source {
+            Source::Env(_) => format!("{name} is set, and empty"),
+            Source::File(_) => format!("{name} is empty"),
+        });
     }
     if text.len() > BYTES_MAX {
         return Err(format!("{name} holds more than 64 KiB"));
     }
     Ok(Secret::new(text))
+}
+
+/// What a secret is called where it is kept.
+pub(super) fn name(source: &Source) -> String {
+    match source {
+        Source::Env(name) => clean(&name.value),
+        Source::File(path) => clean(&path.value.display().to_string()),
+    }
 }
 
 /// Why a file can't be read, in words that do not depend on the system.

@@ -67,12 +67,16 @@ pub(super) fn heartbeat(
     let text = text.expose().trim();
     let known = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
     let Some(url) = Url::parse(text).ok().filter(known) else {
-        desk.error(
+        let reason = format!("what {} holds is no URL", secrets::name(&source.value));
+        desk.warning(
             place,
-            "what it holds is no URL",
-            "copy the ping URL that the dead-man's switch shows",
+            reason.clone(),
+            "no heartbeat is sent until it is mended; copy the ping URL that the dead-man's switch shows",
         );
-        return None;
+        return Some(Heartbeat {
+            url: Err(reason),
+            every,
+        });
     };
     if url.scheme() == "http" && !is_local(&url) {
         desk.warning(

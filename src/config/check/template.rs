@@ -1,7 +1,7 @@
 //! Texts with `{{ credential.<field> }}`: read once, and held against the credentials they are for.
 
 use crate::config::desk::{Desk, Place, quote, suggest};
-use crate::domain::cell::Credential;
+use crate::domain::cell::{Credential, CredentialName};
 use crate::domain::probe::{Part, Template};
 
 /// Splits `text` at its placeholders.
@@ -83,14 +83,15 @@ impl Within {
     }
 }
 
-/// Reports placeholders that no credential of the probe fills.
+/// Reports placeholders that no credential of the probe fills; of those that can't be sent, which and why.
 pub(super) fn check(
     template: &Template,
     within: Within,
     credentials: &[&Credential],
     place: Place,
     desk: &mut Desk<'_>,
-) {
+) -> Vec<(CredentialName, String)> {
+    let mut unfit = Vec::new();
     for part in &template.parts {
         let Part::Credential(field) = part else {
             continue;
@@ -101,7 +102,7 @@ pub(super) fn check(
                 format!("\"{{{{ credential.{field} }}}}\" stays empty, for this probe runs without credentials"),
                 "name one under \"with\"",
             );
-            return;
+            return unfit;
         }
         for credential in credentials {
             match credential.fields.get(field) {
@@ -127,16 +128,19 @@ pub(super) fn check(
                             "field \"{field}\" of credential \"{}\" holds {what}",
                             credential.name
                         );
-                        if within == Within::Header {
-                            desk.error(place, message, "");
+                        let hint = if within == Within::Header {
+                            unfit.push((credential.name.clone(), message.clone()));
+                            "cells with it do not run until it is mended"
                         } else {
-                            desk.warning(place, message, "");
-                        }
+                            ""
+                        };
+                        desk.warning(place, message, hint);
                     }
                 }
             }
         }
     }
+    unfit
 }
 
 #[cfg(test)]

@@ -490,6 +490,7 @@ fn a_refused_credential_is_not_asked_to_death() {
             name: "spare".into(),
             fields: std::collections::BTreeMap::new(),
             missing: None,
+            unfit: std::collections::BTreeMap::new(),
         });
         plan.probes[0].with.push("spare".into());
     });

@@ -301,6 +301,7 @@ fn everything_can_be_set() {
         port: 80,
         username: None,
         password: None,
+        missing: None,
     };
     assert_eq!(plan.egresses[3].way, Way::Proxy(http.clone()));
     let socks = Proxy {
@@ -308,6 +309,7 @@ fn everything_can_be_set() {
         port: 1080,
         username: Some("bob".into()),
         password: Some(Secret::new("secret-1")),
+        missing: None,
         ..http
     };
     assert_eq!(plan.egresses[4].way, Way::Proxy(socks));

@@ -24,6 +24,7 @@ fn by(kind: ProxyKind, proxy: &Server, login: Option<(&str, &str)>) -> Way {
         port: proxy.address.port(),
         username: login.map(|(username, _)| username.to_owned()),
         password: login.map(|(_, password)| Secret::new(password)),
+        missing: None,
     })
 }
 
@@ -355,6 +356,7 @@ async fn a_proxy_that_is_not_there_is_our_side() {
         port: address.port(),
         username: None,
         password: None,
+        missing: None,
     });
     let seen = run(&through(way, "https://origin.test/")).await;
     let message = format!("proxy {address} can't be reached: {address} refused the connection");

@@ -60,6 +60,7 @@ impl Setup {
                     name: "gmc".into(),
                     fields: BTreeMap::new(),
                     missing: None,
+                    unfit: BTreeMap::new(),
                 }],
                 probes: Vec::new(),
                 politeness: Politeness::default(),
