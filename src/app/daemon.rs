@@ -14,9 +14,11 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::asks::{Asks, Heard};
 use super::clicks::Clicks;
 use super::deliver::{Deliver, Print, Timing};
+use super::difference::difference;
 use super::keeper::Keeper;
+use super::on_disk::OnDisk;
 use super::record::{Record, Recorder};
-use super::self_watch::{Around, SelfWatch};
+use super::self_watch::{Around, SelfWatch, Taken};
 use super::{load, round};
 use crate::clock;
 use crate::domain::action::Action;
@@ -59,6 +61,8 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// What the plan was read from, for those who ask the store what the daemon runs by.
     pub source: Option<Source>,
+    /// To see whether the file is edited; `None` where none is in force.
+    pub on_disk: Option<OnDisk>,
     /// Why the file was not taken: the plan is then the last one that was.
     pub refused: Option<String>,
     /// Write down all that the machine hears and answers.
@@ -88,7 +92,7 @@ pub enum Command {
 
 fn kept(path: &std::path::Path, source: Source) -> load::Kept {
     load::Kept {
-        path: path.to_owned(),
+        path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         at: clock::now(),
         source,
     }
@@ -113,7 +117,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     let prober = Arc::new(Prober::new(&plan)?);
     let (actions, clicks) = options.actions.unzip();
     let receivers = drawn(&plan.receivers, actions.is_some());
-    let own = SelfWatch::start(&plan, store.clone(), clock::now()).await?;
+    let own = SelfWatch::start(&plan, store.clone(), options.on_disk, clock::now()).await?;
     let deliver = Deliver::start(
         store.clone(),
         &receivers,
@@ -487,7 +491,11 @@ impl Loop {
     }
 
     async fn take(&mut self, path: &std::path::Path) -> Result<(), String> {
-        let (checked, source) = load::load_with_source(path).map_err(|e| e.to_string())?;
+        let load::Loaded {
+            checked,
+            source,
+            on_disk,
+        } = load::load_with_source(path).map_err(|e| e.to_string())?;
         let prober = Prober::new(&checked.plan)?;
         let prepared = self.work.own.prepare(&checked.plan).await?;
         load::log_warnings(&checked);
@@ -502,6 +510,7 @@ impl Loop {
         let receivers_changed = self.work.plan.receivers != checked.plan.receivers;
         // The open store stays as it is, and the plan says what is.
         let store = self.work.plan.store.clone();
+        let changes = difference(&self.work.plan, &checked.plan);
         self.work.plan = Arc::new(Plan {
             store,
             ..checked.plan
@@ -517,12 +526,13 @@ impl Loop {
             self.deliver_anew().await;
         }
         let around = around(&self.driver, &self.work.keeper, clock::now());
-        self.work.own.taken(&self.work.plan, prepared, around);
-        tracing::info!(
-            cells = self.work.plan.cells().count(),
-            "{} is in force",
-            path.display()
-        );
+        tracing::info!("{} is in force: {}", path.display(), changes.join("; "));
+        let taken = Taken {
+            prepared,
+            on_disk,
+            changes,
+        };
+        self.work.own.taken(&self.work.plan, taken, around);
         Ok(())
     }
 

@@ -1,12 +1,14 @@
 //! `probes.yaml` from the disk, with the files and environment it refers to.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::on_disk::OnDisk;
 use crate::config::{self, Checked, Findings, Inputs, Remembered};
 use crate::domain::plan::Plan;
 use crate::domain::secret::{Secrets, mask};
@@ -40,14 +42,24 @@ impl std::fmt::Display for Error {
 /// # Errors
 /// [`Error::Unreadable`] when the file can't be read, [`Error::Faulty`] with every fault when it is wrong.
 pub fn load(path: &Path) -> Result<Checked, Error> {
-    load_with_source(path).map(|(checked, _)| checked)
+    load_with_source(path).map(|loaded| loaded.checked)
 }
 
-/// The same, with the text and what its references led to, secrets replaced by others of their shape.
+/// A file that can be used, and what it was read from.
+#[derive(Debug)]
+pub struct Loaded {
+    pub checked: Checked,
+    /// The text and what its references led to, secrets replaced by others of their shape.
+    pub source: Source,
+    /// To see later whether the disk says otherwise; `None` of one that is not the disk's.
+    pub on_disk: Option<OnDisk>,
+}
+
+/// The same, with what it was read from.
 ///
 /// # Errors
 /// As of [`load`].
-pub fn load_with_source(path: &Path) -> Result<(Checked, Source), Error> {
+pub fn load_with_source(path: &Path) -> Result<Loaded, Error> {
     let text = read_bounded(path).map_err(|e| {
         let mend = match e.kind() {
             std::io::ErrorKind::NotFound => {
@@ -58,13 +70,15 @@ pub fn load_with_source(path: &Path) -> Result<(Checked, Source), Error> {
         Error::Unreadable(format!("can't read {}: {e}{mend}", path.display()))
     })?;
     let beside = path.parent().map(Path::to_owned).unwrap_or_default();
-    let inputs = Surroundings {
-        beside,
-        read: RefCell::default(),
-    };
+    let inputs = Surroundings::beside(beside);
     let checked = config::read(&text, &path.display().to_string(), &inputs);
     let mut checked = checked.map_err(Error::Faulty)?;
+    let absent = inputs.absent.into_inner();
     let mut source = inputs.read.into_inner();
+    let there = source.files.iter();
+    let there = there.map(|(name, text)| (name.as_str(), Some(text.as_str())));
+    let absent = absent.iter().map(|name| (name.as_str(), None));
+    let on_disk = OnDisk::new(path, &text, there.chain(absent));
     let secrets = checked.plan.secrets();
     for (name, text) in &source.files {
         let bare = text
@@ -80,7 +94,11 @@ pub fn load_with_source(path: &Path) -> Result<(Checked, Source), Error> {
     }
     source.text = text;
     without_secrets(&mut source, &secrets);
-    Ok((checked, source))
+    Ok(Loaded {
+        checked,
+        source,
+        on_disk: Some(on_disk),
+    })
 }
 
 /// The name of the note that holds the plan of the daemon in the store.
@@ -124,18 +142,50 @@ impl Kept {
     }
 }
 
-/// The file that the daemon ran by last, where the one at `path` can't be used; secrets are those of now.
+/// What the daemon ran by last with the file at `path`, where that can't be used now; secrets are those of now.
+///
+/// A file that can't be read, or names no store any more, is looked for where stores stand otherwise; taken is only
+/// what came from a file of this name.
 #[must_use]
-pub fn last_good(path: &Path) -> Option<(Timestamp, Checked, Source)> {
-    let reader = Store::read_only(&store_path(path)?).ok()?;
-    let kept = Kept::of(&reader)?;
-    let name = path.display().to_string();
-    let inputs = Surroundings {
-        beside: path.parent().map(Path::to_owned).unwrap_or_default(),
-        read: RefCell::default(),
+pub fn last_good(path: &Path) -> Option<(Timestamp, Loaded)> {
+    let store = store_path(path).unwrap_or_else(config::default_store);
+    let kept = Kept::of(&Store::read_only(&store).ok()?)?;
+    if std::path::absolute(&kept.path).ok()? != std::path::absolute(path).ok()? {
+        return None;
+    }
+    let inputs = Former {
+        now: Surroundings::beside(path.parent().map(Path::to_owned).unwrap_or_default()),
+        files: &kept.source.files,
     };
+    let name = path.display().to_string();
     let checked = config::read(&kept.source.text, &name, &inputs).ok()?;
-    Some((kept.at, checked, kept.source))
+    let loaded = Loaded {
+        checked,
+        source: kept.source,
+        on_disk: None,
+    };
+    Some((kept.at, loaded))
+}
+
+/// Where a refused file kept its references: as they are now, and of files that are gone and hold no secret, as they were.
+struct Former<'a> {
+    now: Surroundings,
+    files: &'a BTreeMap<String, String>,
+}
+
+impl Inputs for Former<'_> {
+    fn env(&self, name: &str) -> Option<String> {
+        self.now.env(name)
+    }
+
+    fn file(&self, path: &Path) -> std::io::Result<String> {
+        let kept = || self.files.get(&path.display().to_string()).cloned();
+        self.now.file(path).or_else(|error| kept().ok_or(error))
+    }
+
+    fn secret_file(&self, path: &Path) -> std::io::Result<String> {
+        self.now.file(path)
+    }
 }
 
 fn anybody_reads(path: &Path) -> bool {
@@ -207,7 +257,7 @@ pub fn log_gaps(checked: &Checked) {
 }
 
 /// One byte more than allowed is read, so that the reader of the text can say that it is too long.
-fn read_bounded(path: &Path) -> std::io::Result<String> {
+pub(super) fn read_bounded(path: &Path) -> std::io::Result<String> {
     // Whoever opens a pipe waits for somebody to write into it.
     let found = std::fs::metadata(path)?;
     if !found.is_file() && !found.is_dir() {
@@ -234,20 +284,34 @@ struct Surroundings {
     beside: PathBuf,
     /// What was read.
     read: RefCell<Source>,
+    /// Files that could not be.
+    absent: RefCell<Vec<String>>,
+}
+
+impl Surroundings {
+    fn beside(directory: PathBuf) -> Self {
+        Self {
+            beside: directory,
+            read: RefCell::default(),
+            absent: RefCell::default(),
+        }
+    }
 }
 
 impl Inputs for Surroundings {
     fn env(&self, name: &str) -> Option<String> {
-        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+        let value = std::env::var(name).ok()?;
         let mut read = self.read.borrow_mut();
         read.env.insert(name.to_owned(), value.clone());
         Some(value)
     }
 
     fn file(&self, path: &Path) -> std::io::Result<String> {
-        let text = read_bounded(&self.beside.join(path))?;
+        let shown = || path.display().to_string();
+        let text = read_bounded(&self.beside.join(path))
+            .inspect_err(|_| self.absent.borrow_mut().push(shown()))?;
         let mut read = self.read.borrow_mut();
-        read.files.insert(path.display().to_string(), text.clone());
+        read.files.insert(shown(), text.clone());
         Ok(text)
     }
 }

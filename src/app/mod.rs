@@ -8,6 +8,8 @@ pub mod clicks;
 pub mod daemon;
 // From the outbox to the receivers: one worker each.
 pub mod deliver;
+// What a new plan changes.
+mod difference;
 /// What the store and the file know of one incident.
 pub mod dossier;
 /// Commits what the loop decided, in order and off its path.
@@ -15,6 +17,8 @@ pub mod dossier;
 pub mod keeper;
 // `probes.yaml` from the disk.
 pub mod load;
+// Whether the file is still the one that was read.
+pub mod on_disk;
 // The log of `run --record`.
 pub mod record;
 // One round now, without the daemon.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::on_disk::OnDisk;
 use crate::board::quiet::InForce;
 use crate::domain::change::Change;
 use crate::domain::incident::Subject;
@@ -23,7 +24,7 @@ use crate::store::Store;
 use crate::telemetry::listener::{self, Bound, Question};
 use crate::telemetry::progress::{Limits, Progress, Seen, Stall};
 use crate::telemetry::vitals::{
-    MaintenanceFacts, NOTE, PlanFacts, Reload, Runs, SILENCES_TOLD, SilenceFacts,
+    Edited, MaintenanceFacts, NOTE, PlanFacts, Reload, Runs, SILENCES_TOLD, SilenceFacts,
 };
 use crate::telemetry::{Heartbeat, Listener, Live, Meters, Metrics, Systemd, Told, Vitals};
 
@@ -62,6 +63,10 @@ pub(super) struct SelfWatch {
     started_at: Timestamp,
     plan: PlanFacts,
     reload: Option<Reload>,
+    /// What the plan in force was read from; `None` where that is not the disk.
+    on_disk: Option<OnDisk>,
+    /// It was edited, and not read again.
+    edited: Option<Edited>,
     /// Only `ended` and `panicked`; the rest is the timetable's.
     runs: Runs,
     incidents_open: u64,
@@ -75,6 +80,14 @@ struct Pulse {
     last_at: Option<Timestamp>,
 }
 
+/// What comes with a plan that was taken.
+pub(super) struct Taken {
+    pub(super) prepared: Prepared,
+    pub(super) on_disk: Option<OnDisk>,
+    /// What differs from the one before.
+    pub(super) changes: Vec<String>,
+}
+
 /// What a reload got ready before it touched anything.
 pub(super) struct Prepared(Option<Bound>);
 
@@ -83,7 +96,12 @@ impl SelfWatch {
     ///
     /// # Errors
     /// A sentence when the address can't be listened on.
-    pub(super) async fn start(plan: &Plan, store: Store, now: Timestamp) -> Result<Self, String> {
+    pub(super) async fn start(
+        plan: &Plan,
+        store: Store,
+        on_disk: Option<OnDisk>,
+        now: Timestamp,
+    ) -> Result<Self, String> {
         let bound = match &plan.listen {
             Some(listen) => Some(listener::bind(listen).await?),
             None => None,
@@ -115,6 +133,8 @@ impl SelfWatch {
             started_at: now,
             plan: facts,
             reload: None,
+            on_disk,
+            edited: None,
             runs: Runs::default(),
             incidents_open: 0,
             noted_at: Timestamp::MIN,
@@ -190,6 +210,7 @@ impl SelfWatch {
             _ => {}
         }
         self.stalled = stalled;
+        self.look_at_disk(now);
         self.meters.turned(now, stalled.is_some());
         self.meters.waiting_changes(around.waiting_changes as u64);
         self.tell_systemd();
@@ -199,7 +220,24 @@ impl SelfWatch {
         }
     }
 
-    pub(super) fn answer(&self, question: Question, around: Around<'_>) {
+    /// Looks whether somebody edited the file without having it read again.
+    fn look_at_disk(&mut self, now: Timestamp) {
+        let before = self.edited.take();
+        let edited = self.on_disk.as_mut().and_then(|disk| disk.look(now));
+        self.edited = edited.cloned();
+        if let Some(Edited { what, .. }) = &self.edited
+            && before != self.edited
+        {
+            tracing::warn!(
+                "{what} on the disk is not what is in force; SIGHUP (`systemctl reload edgewatch`) reads it again"
+            );
+        }
+        self.meters.edited(self.edited.is_some());
+    }
+
+    pub(super) fn answer(&mut self, question: Question, around: Around<'_>) {
+        // Who asks wants to know it of now.
+        self.look_at_disk(around.now);
         // Who asked may have lost patience.
         let _ = question.send(self.vitals(around));
     }
@@ -225,8 +263,15 @@ impl SelfWatch {
     }
 
     /// The new plan is in force.
-    pub(super) fn taken(&mut self, plan: &Plan, prepared: Prepared, around: Around<'_>) {
+    pub(super) fn taken(&mut self, plan: &Plan, taken: Taken, around: Around<'_>) {
         let now = around.now;
+        let Taken {
+            prepared,
+            on_disk,
+            changes,
+        } = taken;
+        (self.on_disk, self.edited) = (on_disk, None);
+        self.meters.edited(false);
         self.plan = plan_facts(plan, self.plan.generation + 1, now);
         self.meters = self.metrics.meters(plan, Some(&self.meters));
         self.meters.plan(&self.plan);
@@ -243,19 +288,20 @@ impl SelfWatch {
         self.listen = plan.listen;
         self.set_heartbeat(plan);
         self.beats = interval(plan, self.systemd.as_ref());
-        self.reloaded(None, around);
+        self.reloaded(None, changes, around);
     }
 
     /// The new file was not taken. What it says may quote the file; secrets are masked there already.
     pub(super) fn refused(&mut self, plan: &Plan, why: &str, around: Around<'_>) {
-        self.reloaded(Some(mask(why, &plan.secrets())), around);
+        self.reloaded(Some(mask(why, &plan.secrets())), Vec::new(), around);
     }
 
-    fn reloaded(&mut self, error: Option<String>, around: Around<'_>) {
+    fn reloaded(&mut self, error: Option<String>, changes: Vec<String>, around: Around<'_>) {
         self.meters.reloaded(error.is_none());
         self.reload = Some(Reload {
             at: around.now,
             error,
+            changes,
         });
         self.note(&self.vitals(around));
         if let Some(systemd) = &self.systemd {
@@ -327,6 +373,8 @@ impl SelfWatch {
         );
         if self.reload.as_ref().is_some_and(|r| r.error.is_some()) {
             line.push_str("; the last reload was refused");
+        } else if let Some(Edited { what, .. }) = &self.edited {
+            line = format!("{line}; {what} was edited and not read again");
         }
         if let Some(stall) = self.stalled {
             line = format!("NOT AT WORK: {stall}; {line}");
@@ -378,6 +426,7 @@ impl SelfWatch {
             listen: self.address(),
             plan: self.plan.clone(),
             reload: self.reload.clone(),
+            edited: self.edited.clone(),
             runs: self.runs_now(around.machine),
             incidents_open: self.incidents_open,
             store: Health {

@@ -83,6 +83,7 @@ async fn tell(keep: bool) -> Result<bool, String> {
     let (commands, wanted) = mpsc::channel(1);
     let (started, start) = oneshot::channel();
     let options = Options {
+        on_disk: None,
         record: None,
         plan: plan.clone(),
         config: None,

@@ -28,27 +28,42 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
     if let Err(error) = super::start_log(log) {
         return super::complain(&error);
     }
-    let (checked, source, refused) = match load::load_with_source(config) {
-        Ok((checked, source)) => (checked, source, None),
-        Err(load::Error::Unreadable(text)) => return super::complain(&text),
+    let why = match load::load_with_source(config) {
+        Ok(loaded) => Ok(loaded),
         Err(load::Error::Faulty(findings)) => {
             eprintln!("{findings}");
-            // A file that went wrong is no reason to watch nothing.
-            let Some((at, checked, source)) = load::last_good(config) else {
-                return exit::problem();
+            Err((findings.errors().to_string(), exit::problem()))
+        }
+        Err(load::Error::Unreadable(text)) => {
+            let code = super::complain(&text);
+            Err((text, code))
+        }
+    };
+    let (loaded, refused) = match why {
+        Ok(loaded) => (loaded, None),
+        // A file that went wrong is no reason to watch nothing.
+        Err((why, code)) => {
+            let Some((at, loaded)) = load::last_good(config) else {
+                return code;
             };
             tracing::error!(
                 "{} can't be used; it starts with the one that was in force since {at}, which the store has kept",
                 config.display()
             );
-            (checked, source, Some(findings.errors().to_string()))
+            (loaded, Some(why))
         }
     };
+    let load::Loaded {
+        checked,
+        source,
+        on_disk,
+    } = loaded;
     load::log_warnings(&checked);
     let options = Options {
         plan: checked.plan,
         config: Some(config.to_owned()),
         source: refused.is_none().then(|| source.clone()),
+        on_disk,
         refused,
         record: arguments
             .record

@@ -225,7 +225,13 @@ fn facts(text: &mut String, status: &Status, vitals: &Vitals) {
     match &vitals.reload {
         None => {}
         Some(reload) => match &reload.error {
-            None => line("last reload", format!("taken {}", when(reload.at))),
+            None if reload.changes.is_empty() => {
+                line("last reload", format!("taken {}", when(reload.at)));
+            }
+            None => line(
+                "last reload",
+                format!("taken {}: {}", when(reload.at), reload.changes.join("; ")),
+            ),
             Some(error) => {
                 let mut lines = error.lines();
                 let first = lines.next().unwrap_or_default();

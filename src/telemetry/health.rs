@@ -76,11 +76,21 @@ fn configuration(vitals: &Vitals) -> Check {
             );
             check("configuration", false, text)
         }
-        _ => check(
-            "configuration",
-            true,
-            format!("number {generation}, since {}", vitals.plan.since),
-        ),
+        _ => match &vitals.edited {
+            Some(edited) => check(
+                "configuration",
+                false,
+                format!(
+                    "{} was edited (seen {}) and is not in force; SIGHUP (`systemctl reload edgewatch`) reads it again",
+                    edited.what, edited.since
+                ),
+            ),
+            None => check(
+                "configuration",
+                true,
+                format!("number {generation}, since {}", vitals.plan.since),
+            ),
+        },
     }
 }
 
@@ -126,8 +136,8 @@ fn check(name: &'static str, ok: bool, text: String) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::vitals::Reload;
     use super::super::vitals::tests::{at, well};
+    use super::super::vitals::{Edited, Reload};
     use super::*;
     use crate::domain::keeping::Due;
 
@@ -153,6 +163,7 @@ mod tests {
         vitals.reload = Some(Reload {
             at: at("2026-11-22T11:30:00Z"),
             error: Some("probes.yaml:1:1: probs: unknown key\n 1 | probs".to_owned()),
+            changes: Vec::new(),
         });
         assert_eq!(
             wrong(&vitals),
@@ -164,8 +175,20 @@ mod tests {
         vitals.reload = Some(Reload {
             at: vitals.at,
             error: None,
+            changes: Vec::new(),
         });
         assert!(wrong(&vitals).is_empty());
+        vitals.edited = Some(Edited {
+            what: "probes.yaml".to_owned(),
+            since: at("2026-11-22T11:50:00Z"),
+        });
+        assert_eq!(
+            wrong(&vitals),
+            [
+                "configuration: probes.yaml was edited (seen 2026-11-22T11:50:00Z) and is not in force; SIGHUP (`systemctl reload edgewatch`) reads it again"
+            ]
+        );
+        assert!(alive(&vitals)[0].ok, "a restart is not what it needs");
 
         let mut vitals = well();
         vitals.store.failing_since = Some(at("2026-11-22T11:59:00Z"));

@@ -98,6 +98,7 @@ pub struct Metrics {
     cells: Gauge,
     generation: Gauge,
     reload_ok: Gauge,
+    edited: Gauge,
     reload_ok_at: Seconds,
     reloads: [Counter; 2],
     turned_at: Seconds,
@@ -228,6 +229,10 @@ impl Metrics {
             "config_last_reload_successful",
             "Whether the configuration on the disk was taken when it was last read",
         );
+        let edited = desk.add(
+            "config_edited",
+            "Whether the configuration on the disk, or a file that it names, is another than in force",
+        );
         let reload_ok_at = desk.seconds(
             "config_last_reload_success_timestamp",
             "When the configuration in force was read, seconds since 1970",
@@ -320,6 +325,7 @@ impl Metrics {
             cells,
             generation,
             reload_ok,
+            edited,
             reload_ok_at,
             reloads,
             turned_at,
@@ -646,6 +652,11 @@ impl Meters {
         self.metrics.cells.set(plan.cells as i64);
         self.metrics.generation.set(plan.generation as i64);
         self.metrics.reload_ok_at.set(seconds(plan.since));
+    }
+
+    /// Whether the disk says something else.
+    pub fn edited(&self, edited: bool) {
+        self.metrics.edited.set(i64::from(edited));
     }
 
     /// Counts a reload.

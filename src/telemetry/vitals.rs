@@ -28,6 +28,9 @@ pub struct Vitals {
     pub plan: PlanFacts,
     /// The last reload, if there was one.
     pub reload: Option<Reload>,
+    /// What of the file and those that it names is another on the disk than in force.
+    #[serde(default)]
+    pub edited: Option<Edited>,
     pub runs: Runs,
     pub incidents_open: u64,
     pub store: Health,
@@ -89,6 +92,18 @@ pub struct Reload {
     pub at: Timestamp,
     /// Why the file was not taken; `None`: it was.
     pub error: Option<String>,
+    /// What it changed, by parts of the file.
+    #[serde(default)]
+    pub changes: Vec<String>,
+}
+
+/// Files that were edited, and not read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edited {
+    /// Their names.
+    pub what: String,
+    /// When that was seen first.
+    pub since: Timestamp,
 }
 
 /// Counted since the start.
@@ -162,6 +177,7 @@ pub(super) mod tests {
                 since: at("2026-11-22T11:00:00Z"),
             },
             reload: None,
+            edited: None,
             runs: Runs {
                 ended: 120,
                 ..Runs::default()
@@ -184,6 +200,7 @@ pub(super) mod tests {
         vitals.reload = Some(Reload {
             at: at("2026-11-22T11:30:00Z"),
             error: Some("a \"quoted\" line".to_owned()),
+            changes: Vec::new(),
         });
         vitals.outbox.push(Due {
             receiver: "engineers".to_owned(),
@@ -214,7 +231,7 @@ pub(super) mod tests {
         assert!(Vitals::from_json("{}").is_err());
         // An older version knew of no silences.
         let mut older = well().to_json();
-        for key in ["silences", "more_silences", "maintenance"] {
+        for key in ["silences", "more_silences", "maintenance", "edited"] {
             older.as_object_mut().unwrap().remove(key);
         }
         assert_eq!(Vitals::from_json(&older.to_string()), Ok(well()));

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::fakes::{Fake, TOKEN};
-use crate::world::World;
+use crate::world::{World, program};
 
 /// Confirming and recovering take their spaced repeats, tens of seconds each, in real time.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -124,4 +124,75 @@ async fn a_reload_says_what_it_did_not_take_and_what_is_odd() {
     assert!(log.contains("GMC_PASSWORD_THAT_NOBODY_SET"), "{log}");
     assert!(log.contains("is taken at the next start"), "{log}");
     assert!(!world.directory.path().join("another.sqlite").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_start_a_file_that_is_refused_gives_way_to_the_last_good_one() {
+    let world = World::start().await;
+    let teams = Fake::teams().await;
+    world.write("de1: 127.0.0.2", "1s", "");
+    let good = std::fs::read_to_string(world.config()).unwrap();
+    let daemon = Daemon::start(&world, &teams);
+    within("a first round", async { drop(world.partner.seen(2).await) }).await;
+    assert_eq!(daemon.stop().await, 0);
+
+    let directory = world.directory.path();
+    let store = format!(
+        "store: {{ path: {}/edgewatch.sqlite }}",
+        directory.display()
+    );
+    for (bad, why) in [
+        (good.replace("every: 1s", "every: 1"), "has no unit"),
+        (format!("service: \"GMC\n{store}\n"), "not YAML"),
+    ] {
+        std::fs::write(world.config(), bad).unwrap();
+        let before = world.partner.count();
+        let daemon = Daemon::start(&world, &teams);
+        within("a round by the last good file", async {
+            drop(world.partner.seen(before + 2).await);
+        })
+        .await;
+        assert_eq!(daemon.stop().await, 0);
+        let log = std::fs::read_to_string(directory.join("daemon.log")).unwrap();
+        for said in [
+            why,
+            "it starts with the one that was in force since",
+            "was not taken, the one before stays in force",
+        ] {
+            assert!(log.contains(said), "{said}: {log}");
+        }
+    }
+
+    // What was in force of another file is not taken for this one's.
+    let other = directory.join("other.yaml");
+    std::fs::write(&other, format!("{store}\nversion: 1\nprobs: {{}}\n")).unwrap();
+    let mut command = program(&["run", "--config"]);
+    command.arg(&other);
+    assert_eq!(command.output().unwrap().status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_secret_value_stops_nothing_else_at_a_start() {
+    let world = World::start().await;
+    world.write("de1: 127.0.0.2", "1s", "");
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    let header = "X-User: \"{{ credential.username }}\"";
+    std::fs::write(
+        world.config(),
+        text.replace("Content-Type: text/xml", header),
+    )
+    .unwrap();
+    let mut command = world.command(&["run", "--log", "debug"]);
+    command.env("GMC_USERNAME", "hunter\nhunter");
+    let daemon = Daemon::spawn(command, world.directory.path());
+    within("rounds of the control", async {
+        drop(world.control.seen(3).await)
+    })
+    .await;
+    assert_eq!(daemon.stop().await, 0);
+    assert_eq!(world.partner.count(), 0);
+    let log = std::fs::read_to_string(world.directory.path().join("daemon.log")).unwrap();
+    let said = "holds a character that can't stand in a header; cells with it do not run until it is mended";
+    assert!(log.contains(said), "{log}");
+    assert!(!log.contains("hunter"), "{log}");
 }

@@ -177,6 +177,7 @@ async fn the_daemon_agrees(name: &str) {
     let (said, mut messages) = mpsc::unbounded_channel();
     let (stop, commands) = mpsc::channel(1);
     let options = Options {
+        on_disk: None,
         source: None,
         refused: None,
         record: None,

@@ -430,6 +430,7 @@ async fn buttons_are_heard() {
     let (buttons, clicks) = mpsc::channel(4);
     let (commands, wanted) = mpsc::channel(1);
     let options = Options {
+        on_disk: None,
         source: None,
         refused: None,
         record: None,

@@ -157,7 +157,9 @@ impl Patient {
             holds,
             released: Mutex::new(released),
         };
+        let read = config.as_ref().map(|config| load::load_with_source(config));
         let options = Options {
+            on_disk: read.and_then(|read| read.unwrap().on_disk),
             source: None,
             refused: None,
             record: None,
@@ -476,6 +478,41 @@ async fn a_reload_that_is_refused_shows_wherever_one_looks() {
         "edgewatch_runs_total{probe=\"page\",verdict=\"pass\"}",
     );
     assert!(kept.is_some(), "{text}");
+    patient.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_edit_that_nobody_had_read_shows_wherever_one_looks() {
+    let place = Place::new().await;
+    place.write_usual();
+    let patient = Patient::start(place.plan(), Some(place.config())).await;
+    let (_, text, _) = status(&place.config(), &[]).await;
+    assert!(!text.contains("edited"), "{text}");
+
+    let three = "a: A/1, b: B/1, c: C/1";
+    place.write(three, &place.probe("page"), "listen: 127.0.0.1:0");
+    let (code, text) = patient.get("/readyz").await;
+    assert_eq!(code, 503, "{text}");
+    assert!(text.contains("probes.yaml was edited (seen "), "{text}");
+    assert_eq!(patient.get("/healthz").await.0, 200);
+    let (_, text) = patient.get("/metrics").await;
+    expect(&text, "edgewatch_config_edited", 1.0);
+    let (code, text, _) = status(&place.config(), &[]).await;
+    assert_eq!(code, 2, "{text}");
+    let said = "needs care   configuration: probes.yaml was edited";
+    assert!(text.contains(said), "{text}");
+
+    patient.reload().await;
+    within("the new client", async {
+        while !patient.get("/status").await.1.contains("3 cells, 1 more") {}
+    })
+    .await;
+    assert_eq!(patient.get("/readyz").await.0, 200);
+    let (_, text) = patient.get("/metrics").await;
+    expect(&text, "edgewatch_config_edited", 0.0);
+    let (_, text, _) = status(&place.config(), &[]).await;
+    let said = ": 3 cells, 1 more; probes: page changed; clients: c added";
+    assert!(text.contains(said), "{text}");
     patient.stop().await;
 }
 

@@ -1,0 +1,134 @@
+//! Whether what the plan was read from still stands on the disk as it was read.
+//!
+//! An edited file does nothing until it is read again, and who edited it may not know that. A look costs a few
+//! calls for the files' marks; only a file whose mark is another is read, and a save without a change is none.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use super::load::read_bounded;
+use crate::telemetry::vitals::Edited;
+
+/// The files of a plan as they were when it was read.
+#[derive(Debug)]
+pub struct OnDisk {
+    files: Vec<File>,
+    edited: Option<Edited>,
+}
+
+#[derive(Debug)]
+struct File {
+    /// As people know it.
+    name: String,
+    path: PathBuf,
+    /// `None`: it could not be read.
+    read: Option<[u8; 32]>,
+    /// Device, inode, size and time of the last look; `None`: not looked at, or not there.
+    mark: Option<(u64, u64, u64, i64, i64)>,
+    differs: bool,
+}
+
+impl OnDisk {
+    /// `files` are names with what was read of them, of those that lie beside `config`; `None`: nothing could be.
+    #[must_use]
+    pub fn new<'a>(
+        config: &Path,
+        text: &str,
+        files: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+    ) -> Self {
+        let beside = config.parent().map(Path::to_owned).unwrap_or_default();
+        let own = config.file_name().map_or_else(
+            || config.display().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        );
+        let file = |name: String, path: PathBuf, text: Option<&str>| File {
+            name,
+            path,
+            read: text.map(|text| Sha256::digest(text).into()),
+            mark: None,
+            differs: false,
+        };
+        let own = file(own, config.to_owned(), Some(text));
+        let others = files.map(|(name, text)| file(name.to_owned(), beside.join(name), text));
+        Self {
+            files: std::iter::once(own).chain(others).collect(),
+            edited: None,
+        }
+    }
+
+    /// Which files are not as they were read, and since which look.
+    pub fn look(&mut self, now: Timestamp) -> Option<&Edited> {
+        for file in &mut self.files {
+            file.look();
+        }
+        let differ = self.files.iter().filter(|file| file.differs);
+        let names: Vec<&str> = differ.map(|file| file.name.as_str()).collect();
+        if names.is_empty() {
+            self.edited = None;
+        } else {
+            let since = self.edited.as_ref().map_or(now, |edited| edited.since);
+            let what = names.join(", ");
+            self.edited = Some(Edited { what, since });
+        }
+        self.edited.as_ref()
+    }
+}
+
+impl File {
+    fn look(&mut self) {
+        let mark = std::fs::metadata(&self.path).ok().map(|found| {
+            let (at, part) = (found.mtime(), found.mtime_nsec());
+            (found.dev(), found.ino(), found.size(), at, part)
+        });
+        if mark.is_some() && mark == self.mark {
+            return;
+        }
+        self.mark = mark;
+        let text = read_bounded(&self.path).ok();
+        self.differs = text.map(|text| <[u8; 32]>::from(Sha256::digest(text))) != self.read;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_is_seen_and_a_save_without_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("probes.yaml");
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("probes.yaml", "version: 1\n");
+        write("tok", "abc");
+        let files = [("tok", Some("abc")), ("later", None)];
+        let mut it = OnDisk::new(&config, "version: 1\n", files.into_iter());
+        let minute = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
+        let mut look = |at: i64| {
+            let edited = it.look(minute(at));
+            edited.map(|edited| (edited.what.clone(), edited.since.as_second() / 60))
+        };
+        assert_eq!(look(1), None);
+
+        write("probes.yaml", "version: 1\n# edited\n");
+        assert_eq!(look(2), Some(("probes.yaml".to_owned(), 2)));
+        assert_eq!(look(3), Some(("probes.yaml".to_owned(), 2)));
+        std::fs::remove_file(folder.path().join("tok")).unwrap();
+        assert_eq!(look(4), Some(("probes.yaml, tok".to_owned(), 2)));
+
+        write("probes.yaml", "version: 1\n");
+        write("tok", "abc");
+        assert_eq!(look(5), None);
+        write("later", "a secret that was missing");
+        assert_eq!(look(6), Some(("later".to_owned(), 6)));
+
+        // An editor that saves by renaming, and a link that is set to another file.
+        std::fs::remove_file(folder.path().join("later")).unwrap();
+        write("new.yaml", "version: 2\n");
+        std::fs::rename(folder.path().join("new.yaml"), &config).unwrap();
+        assert_eq!(look(7), Some(("probes.yaml".to_owned(), 6)));
+    }
+}
