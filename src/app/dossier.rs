@@ -87,15 +87,19 @@ fn look_back(store: &Reader, incident: &Incident, now: Timestamp) -> Result<Seen
     let keys: Vec<CellKey> = cells.iter().map(|(cell, _)| cell.clone()).collect();
     let until = incident.resolved_at.unwrap_or(now);
     let mut seen = Seen::default();
+    // A warning is told of where it is what the incident is about; else such a run is a good one.
+    let is_bad = |kind: Kind| match incident.kind {
+        Kind::Warning => kind == Kind::Warning,
+        _ => !kind.works(),
+    };
     store.runs(&keys, incident.onset_at, until, |run| {
         let wanted = cells.iter().find(|(cell, _)| *cell == run.cell);
         let fails = wanted.is_some_and(|(_, fails)| *fails);
-        if fails == (run.kind != Kind::Pass) && !seen.last.iter().any(|last| last.cell == run.cell)
-        {
+        if fails == is_bad(run.kind) && !seen.last.iter().any(|last| last.cell == run.cell) {
             seen.last.push(run.clone());
         }
         if fails
-            && run.kind != Kind::Pass
+            && is_bad(run.kind)
             && run.reference_id.is_some()
             && !seen
                 .referred

@@ -77,7 +77,7 @@ pub fn clearance(known: &[Known], held: &[Held], max_age: Duration, now: Timesta
         .collect();
     let theirs: Vec<&&PastRun> = fresh
         .iter()
-        .filter(|run| !matches!(run.kind, Kind::Pass | Kind::LocalError))
+        .filter(|run| !run.kind.works() && run.kind != Kind::LocalError)
         .collect();
     let say = |state: State, why: String| Clearance { state, why };
     let first_ours = held.iter().find(|held| held.our_side);

@@ -81,7 +81,7 @@ impl Cell {
     /// already, and a verdict that was not compared with what is watched is taken as well.
     #[must_use]
     pub fn fails(&self, kind: Kind) -> bool {
-        kind != Kind::Pass && Some(kind) != self.watched
+        !kind.works() && Some(kind) != self.watched
     }
 }
 

@@ -157,7 +157,9 @@ fn stands_in_the_way(incident: &Incident, known: &[Known]) -> bool {
         let mut failing = incident.cells.iter().filter(|held| held.failing);
         down(cell) || failing.any(|held| held.cell == *cell)
     };
-    incident.state == incident::State::Open && known.iter().any(|k| holds(&k.cell))
+    // What is warned of works.
+    let stands = incident.state == incident::State::Open && incident.kind != Kind::Warning;
+    stands && known.iter().any(|k| holds(&k.cell))
 }
 
 /// Every cell of the probe that the arguments leave, whether or not its credential is set here: the

@@ -541,11 +541,11 @@ macro_rules! conditions {
             "xpath" xpath: Many<String>,
             /// Prefixes that the XPath uses, and their namespaces.
             "namespaces" namespaces: Pairs<String>,
-            /// The run took no longer.
+            /// The run took no longer; a right answer that did is a warning, and no outage.
             "latency" latency: Span<1, { 5 * MINUTE }>,
             /// The answer is no older: no copy that a cache has kept for longer.
             "fresh" fresh: Span<{ SECOND }, { 30 * DAY }>,
-            /// The certificate stays valid for so many days.
+            /// The certificate stays valid for so many days; less is a warning, and no outage.
             "certificate_days" certificate_days: Whole<1, 3650>,
             /// The answer came over this HTTP version.
             "http" http: Word<HttpVersion>,

@@ -176,6 +176,9 @@ pub struct Member {
     /// As in the briefing.
     pub headline: String,
     pub our_side: bool,
+    /// It works, and is warned of.
+    #[serde(default)]
+    pub warning: bool,
     pub onset_at: Timestamp,
     pub state: State,
     /// When it ended; `None`: it goes on.
@@ -191,6 +194,7 @@ impl Member {
             incident: briefing.incident,
             headline: briefing.headline.clone(),
             our_side: briefing.our_side,
+            warning: briefing.kind == Kind::Warning,
             onset_at: briefing.onset_at,
             state: briefing.state,
             resolved_at: (!briefing.is_open()).then_some(end),

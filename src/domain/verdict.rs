@@ -27,6 +27,8 @@ spelled!(
         SoftBlock = "soft_block",
         /// Answered, but not as `expect` asks.
         Unexpected = "unexpected",
+        /// Answered as asked, but later than wanted, or with a certificate that runs out soon: it works.
+        Warning = "warning",
         DnsError = "dns_error",
         ConnectError = "connect_error",
         TlsError = "tls_error",
@@ -119,6 +121,12 @@ spelled!(
 );
 
 impl Kind {
+    /// Whether the request did what it is for.
+    #[must_use]
+    pub fn works(self) -> bool {
+        matches!(self, Self::Pass | Self::Warning)
+    }
+
     /// Whether the edge itself turned the request away.
     #[must_use]
     pub fn is_edge_refusal(self) -> bool {
@@ -156,6 +164,7 @@ impl Kind {
             Self::OriginError => "ORIGIN ERROR",
             Self::SoftBlock => "SOFT BLOCK",
             Self::Unexpected => "UNEXPECTED",
+            Self::Warning => "WARNING",
             Self::DnsError => "DNS ERROR",
             Self::ConnectError => "NO CONNECTION",
             Self::TlsError => "TLS ERROR",
@@ -249,7 +258,7 @@ impl Verdict {
     #[must_use]
     pub fn blamed(&self) -> Kind {
         match self.kind {
-            Kind::Pass => Kind::Pass,
+            kind if kind.works() => kind,
             _ if self.maker == Maker::OurSide => Kind::LocalError,
             kind => kind,
         }
@@ -263,9 +272,26 @@ impl Verdict {
 
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.kind == Kind::Pass
+        self.kind.works()
+    }
+
+    /// What is to be warned of in an answer that is right.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        let said = self.evidence.first().map(|sign| sign.text.as_str());
+        said.filter(|_| self.kind == Kind::Warning)
+    }
+
+    /// Whether that is the certificate.
+    #[must_use]
+    pub fn warns_of_certificate(&self) -> bool {
+        self.warning()
+            .is_some_and(|said| said.starts_with(OF_CERTIFICATE))
     }
 }
+
+/// How a sentence about a certificate's time begins.
+pub const OF_CERTIFICATE: &str = "certificate";
 
 /// A vendor's name as it writes it; `None` for `none` and `unknown`.
 #[must_use]

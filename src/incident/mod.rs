@@ -2,6 +2,8 @@
 
 // The life of an incident: members, recovery, resolution, return.
 pub mod case;
+// What works, and not as well as it should.
+pub mod mild;
 // Which receivers are due a message now.
 pub mod notify;
 // Our own side under watch: one incident for all of it.

@@ -79,7 +79,7 @@ impl Class {
     #[must_use]
     pub fn of(kind: Kind) -> Self {
         match kind {
-            Kind::Pass => Self::Pass,
+            Kind::Pass | Kind::Warning => Self::Pass,
             Kind::EdgeBlock => Self::EdgeBlock,
             Kind::EdgeChallenge | Kind::SoftBlock => Self::EdgeChallenge,
             Kind::RateLimited => Self::RateLimited,
@@ -229,9 +229,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_verdict_has_a_class_and_only_a_pass_passes() {
+    fn every_verdict_has_a_class_and_only_what_works_passes() {
         for kind in Kind::ALL {
-            assert_eq!(Class::of(*kind).failed(), *kind != Kind::Pass, "{kind}");
+            assert_eq!(Class::of(*kind).failed(), !kind.works(), "{kind}");
         }
     }
 

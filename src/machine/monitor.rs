@@ -26,6 +26,7 @@ use crate::domain::surroundings::Memory;
 use crate::domain::verdict::{Kind, Verdict};
 use crate::incident::case::fit::renamed;
 use crate::incident::case::{Case, entry};
+use crate::incident::mild::Mild;
 use crate::incident::ours::Ours;
 use crate::incident::partner::{self, Partner};
 use crate::incident::world::{self, Hour, Run, World};
@@ -43,6 +44,7 @@ pub(super) struct Monitor {
     /// Partners with a suspicion or an incident.
     troubled: BTreeSet<usize>,
     ours: Ours,
+    mild: Mild,
     /// Incidents from before the start whose cells are no longer configured.
     orphans: Vec<Incident>,
     /// Ended as no longer watched of late: taken up again when the file asks again as it did.
@@ -100,6 +102,7 @@ impl Monitor {
             partner_of,
             troubled: BTreeSet::new(),
             ours: Ours::default(),
+            mild: Mild::default(),
             orphans: Vec::new(),
             unwatched: Vec::new(),
             fresh: false,
@@ -146,6 +149,10 @@ impl Monitor {
     fn take_up(&mut self, incident: Incident, now: Timestamp) {
         let open = incident.state == State::Open;
         self.fresh |= open;
+        if incident.kind == Kind::Warning {
+            self.mild.resume(incident);
+            return;
+        }
         if incident.subject == Subject::OurNetwork {
             self.orphans.extend(self.ours.resume(incident));
             return;
@@ -265,6 +272,7 @@ impl Monitor {
         let ours = self.ours.next_wake(&self.ground.board);
         ours.into_iter()
             .chain(troubled.filter_map(|partner| partner.next_wake(&self.ground.board)))
+            .chain(self.mild.next_wake(&self.ground.board))
             .chain(self.ground.surroundings.next_wake())
             .min()
     }
@@ -301,6 +309,7 @@ impl Monitor {
         let troubled = self.troubled.iter().map(|place| &self.partners[*place]);
         troubled
             .flat_map(Partner::incidents)
+            .chain(self.mild.incidents())
             .chain(self.ours.incident())
     }
 
@@ -363,6 +372,14 @@ impl Monitor {
             self.with_ours(now, effects, |ours, world| {
                 ours.observe(world, &run(world.board, id, judged, at, failed));
             });
+        }
+        if self
+            .mild
+            .wants(&self.ground.board, self.ground.board.cells[id].host, kind)
+        {
+            let mut world = self.ground.world(now, effects);
+            let run = run(world.board, id, judged, at, failed);
+            self.mild.observe(&mut world, &run);
         }
         // What our own side answered, and what fails from an egress that is down, says nothing of others.
         let egress = &self.ground.board.cells[id].key.egress;
@@ -486,6 +503,7 @@ impl Monitor {
 
     fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.with_ours(now, effects, Ours::tick);
+        self.mild.tick(&mut self.ground.world(now, effects));
         for place in self.troubled.clone() {
             self.with_partner(place, now, effects, Partner::tick);
         }
@@ -506,6 +524,8 @@ impl Monitor {
         self.with_ours(now, effects, |ours, world| {
             ours.acknowledge(world, number, by);
         });
+        let mut world = self.ground.world(now, effects);
+        self.mild.acknowledge(&mut world, number, by);
     }
 
     fn replace(&mut self, plan: Arc<Plan>, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -580,6 +600,7 @@ impl Monitor {
                 notifications: Vec::new(),
             })));
             self.ours.rename(&renames);
+            self.mild.rename(&renames);
             for partner in &mut self.partners {
                 partner.rename(&renames);
             }
@@ -589,6 +610,7 @@ impl Monitor {
     /// Fits incidents to the plan: cells that it no longer has leave, and so do empty incidents.
     fn fit(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.with_ours(now, effects, Ours::fit);
+        self.mild.fit(&mut self.ground.world(now, effects));
         for place in self.troubled.clone() {
             self.with_partner(place, now, effects, Partner::fit);
         }

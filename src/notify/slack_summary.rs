@@ -8,7 +8,7 @@ use super::slack_message::{
     AMBER, FALLBACK_MAX, GREEN, PLAIN_MAX, RED, TEXT_MAX, context, escape, escape_lines,
     evidence_blocks, parent_blocks, plain, reply_text, section, sent_units,
 };
-use super::text::{Clock, between, duration, line, summary as first_line};
+use super::text::{Clock, between, duration, line, summary as first_line, words};
 use super::{Message, Summary};
 use crate::domain::incident::State;
 use crate::domain::notification::{Member, Reason};
@@ -109,21 +109,13 @@ fn lines(members: &[Member], clock: &Clock, bold: &str) -> String {
         .iter()
         .take(LINES_MAX)
         .map(|member| {
-            let thing = if member.our_side {
-                "MONITOR PROBLEM"
-            } else {
-                "DOWN"
-            };
+            let (thing, over) = words(member.our_side, member.warning);
             let (word, when) = match member.resolved_at {
                 Some(end) if member.state == State::Unwatched => {
                     ("NO LONGER WATCHED", format!("since {}", clock.time(end)))
                 }
                 Some(end) => (
-                    if member.our_side {
-                        "MONITOR PROBLEM OVER"
-                    } else {
-                        "FIXED"
-                    },
+                    over,
                     format!("after {}", duration(between(member.onset_at, end))),
                 ),
                 None => (thing, format!("since {}", clock.time(member.onset_at))),

@@ -9,6 +9,7 @@ use super::Message;
 use crate::domain::incident::Muted;
 use crate::domain::notification::{Briefing, Reason};
 use crate::domain::shown::{is_hidden, is_unsafe};
+use crate::domain::verdict::Kind;
 
 /// Of those who mute an incident; the foot of a message in Slack holds 250 characters.
 const MUTED_BY_MAX: usize = 90;
@@ -158,17 +159,8 @@ pub(super) fn time_in(zone: &TimeZone, at: Timestamp, now: Timestamp) -> String 
 /// How the incident stands, word first: `DOWN`, `STILL DOWN 45 min`, `FIXED after 52 min`.
 pub(super) fn state(message: &Message<'_>) -> String {
     let briefing = message.briefing;
-    let thing = if briefing.our_side {
-        "MONITOR PROBLEM"
-    } else {
-        "DOWN"
-    };
+    let (thing, word) = words(briefing.our_side, briefing.kind == Kind::Warning);
     if message.reason == Reason::Resolved {
-        let word = if briefing.our_side {
-            "MONITOR PROBLEM OVER"
-        } else {
-            "FIXED"
-        };
         let lasted = lasted(briefing, message.happened_at);
         if briefing.comes_and_goes() {
             return format!("{word} after coming and going for {lasted}");
@@ -210,6 +202,15 @@ pub(super) fn state(message: &Message<'_>) -> String {
     }
 }
 
+/// What it is called while it stands, and when it is over.
+pub(super) fn words(our_side: bool, warning: bool) -> (&'static str, &'static str) {
+    match (our_side, warning) {
+        (true, _) => ("MONITOR PROBLEM", "MONITOR PROBLEM OVER"),
+        (_, true) => ("WARNING", "WARNING OVER"),
+        _ => ("DOWN", "FIXED"),
+    }
+}
+
 /// From the first failing run to the resolution.
 pub(super) fn lasted(briefing: &Briefing, happened_at: Timestamp) -> String {
     let end = briefing.resolved_at.unwrap_or(happened_at);
@@ -233,8 +234,12 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
     let when = if message.reason == Reason::Resolved {
         let end = briefing.resolved_at.unwrap_or(message.happened_at);
         if message.whole {
+            let was = match briefing.kind {
+                Kind::Warning => "stood",
+                _ => "was down",
+            };
             format!(
-                "was down from {} to {}",
+                "{was} from {} to {}",
                 clock.time(briefing.onset_at),
                 clock.time_and_zone(end)
             )
@@ -337,7 +342,7 @@ pub(super) fn percent(confidence: f64) -> String {
 ///
 /// Nothing gets through any more; something is refused; we can't even tell because our own network fails.
 pub(super) fn severity(briefing: &Briefing) -> &'static str {
-    if briefing.our_side {
+    if briefing.our_side || briefing.kind == Kind::Warning {
         "warning"
     } else if briefing.cells.iter().all(|c| c.failing) {
         "critical"

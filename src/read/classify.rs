@@ -141,7 +141,7 @@ fn judged(
     facts: &Facts<'_>,
     page: &Page<'_>,
     observation: &Observation,
-    failures: Vec<String>,
+    failures: Vec<(String, bool)>,
 ) -> Verdict {
     let mut verdict = behind_the_edge(page);
     // A gate, or a limit that the answer's own data speaks of.
@@ -177,7 +177,16 @@ fn judged(
         pass.evidence.push(Evidence::new(Strength::Strong, said));
         return pass;
     }
-    if verdict.kind == Kind::Pass && !failures.is_empty() {
+    let mild = failures.iter().all(|(_, mild)| *mild);
+    let failures = failures.into_iter().map(|(failure, _)| failure);
+    if verdict.kind == Kind::Pass && failures.len() > 0 && mild {
+        let maker = if content_holds(probe) {
+            Maker::Origin
+        } else {
+            verdict.maker
+        };
+        verdict = Verdict::new(Kind::Warning, maker);
+    } else if verdict.kind == Kind::Pass && failures.len() > 0 {
         verdict = unexpected(page, observation, verdict.maker);
         if verdict.kind == Kind::Unexpected {
             ours::say(&mut verdict, probe, facts, page.answer);
@@ -250,8 +259,8 @@ fn soft_block(rule: Rule, sign: String, maker: Maker) -> Verdict {
     verdict
 }
 
-/// The failed conditions; without one on the status, 200 to 299 is asked for.
-fn failures(probe: &Probe, facts: &Facts<'_>) -> Vec<String> {
+/// The failed conditions, and which of them leave an answer right; without one on the status, 200 to 299 is asked for.
+fn failures(probe: &Probe, facts: &Facts<'_>) -> Vec<(String, bool)> {
     let expect = &probe.expect;
     let asks_status = expect
         .conditions
@@ -260,9 +269,17 @@ fn failures(probe: &Probe, facts: &Facts<'_>) -> Vec<String> {
         .any(|c| matches!(c, Condition::Status(_)));
     let mut failures = Vec::new();
     if !asks_status && expect.verdict.is_none() {
-        failures.extend(facts.failure(&Condition::Status(vec![(200, 299)])));
+        let status = facts.failure(&Condition::Status(vec![(200, 299)]));
+        failures.extend(status.map(|failure| (failure, false)));
     }
-    failures.extend(facts.failures(&expect.conditions));
+    let each = expect.conditions.0.iter();
+    failures.extend(each.filter_map(|condition| {
+        let mild = matches!(
+            condition,
+            Condition::Latency(_) | Condition::CertificateDays(_)
+        );
+        Some((facts.failure(condition)?, mild && facts.has_answer()))
+    }));
     failures
 }
 

@@ -14,6 +14,7 @@ use super::content;
 use super::moment;
 use crate::domain::condition::{Compare, Condition, Conditions, status_words};
 use crate::domain::observation::{HttpVersion, Observation};
+use crate::domain::verdict::OF_CERTIFICATE;
 use crate::lang::{jsonpath, xpath};
 
 /// How the errors of our readers begin that are about a bound and not about the answer.
@@ -60,6 +61,12 @@ impl<'a> Facts<'a> {
             work: Cell::new(xpath::WORK_MAX),
             over: Cell::new(false),
         }
+    }
+
+    /// Whether anything was answered.
+    #[must_use]
+    pub fn has_answer(&self) -> bool {
+        self.observation.answer.is_some()
     }
 
     /// Whether all conditions hold; true of none.
@@ -234,11 +241,11 @@ impl<'a> Facts<'a> {
         }
         Some(match days {
             0.. if certificate.not_after > self.observation.started_at => format!(
-                "certificate valid for {days} more {}, wanted {least}",
+                "{OF_CERTIFICATE} valid for {days} more {}, wanted {least}",
                 plural(days)
             ),
             _ => format!(
-                "certificate expired {} {} ago, wanted {least} more days",
+                "{OF_CERTIFICATE} expired {} {} ago, wanted {least} more days",
                 -days,
                 plural(-days)
             ),

@@ -66,6 +66,9 @@ fn failing<'a>(dossier: &'a Dossier<'_>) -> Option<&'a Specimen> {
 /// Which of our requests are hit.
 fn requests(dossier: &Dossier<'_>) -> String {
     let host = host(dossier);
+    if dossier.incident.kind == Kind::Warning {
+        return format!("our requests to {host}");
+    }
     let which = match &dossier.incident.diagnosis.cause {
         cause @ (Cause::Level(_) | Cause::Together(_)) => {
             format!("our {}", requests_with(dossier, cause.levels()))
@@ -168,6 +171,13 @@ pub(super) fn what_happens(dossier: &Dossier<'_>) -> String {
         }
         Kind::Timeout => format!("{get} no answer in time"),
         Kind::LocalError => format!("{fail} on our own side, before they reach you"),
+        Kind::Warning => {
+            let said = run.and_then(|run| run.verdict.warning());
+            format!(
+                "{are} answered as they should be, but not as well: {}",
+                said.unwrap_or("the evidence is below")
+            )
+        }
         Kind::Pass => format!("{} now, where we expect a refusal", verb("pass", "passed")),
     };
     let detail = run.map_or_else(String::new, |run| detail(dossier, run));

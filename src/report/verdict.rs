@@ -96,6 +96,7 @@ fn meaning(verdict: &Verdict) -> String {
     };
     match verdict.kind {
         Kind::Pass => "an ordinary answer".to_owned(),
+        Kind::Warning => "the right answer, but not as well as it should be".to_owned(),
         Kind::EdgeBlock | Kind::EdgeChallenge if verdict.maker == Maker::OurSide => {
             let whose = vendor_name(&verdict.vendor)
                 .map_or_else(|| "a filter".to_owned(), |name| format!("{name}, a filter"));
@@ -240,7 +241,7 @@ fn who_acts(verdict: &Verdict) -> Option<&'static str> {
 fn would_tell(verdict: &Verdict) -> Option<&'static str> {
     use Kind as K;
     Some(match (verdict.kind, verdict.maker, verdict.rule) {
-        (K::Pass, ..) => return None,
+        (K::Pass | K::Warning, ..) => return None,
         (_, Maker::OurSide, _) => "the same request past that filter, from another way out",
         (K::OriginDenied, _, Rule::Auth | Rule::Login) => {
             "the same request with another credential, and with none"

@@ -118,7 +118,7 @@ impl Store {
                             lane,
                             id,
                             member.headline,
-                            member.our_side,
+                            sort(member),
                             member.onset_at.as_microsecond(),
                             member.resolved_at.map(Timestamp::as_microsecond),
                             member.state.as_str()
@@ -183,8 +183,21 @@ fn storm(connection: &Connection, id: i64) -> rusqlite::Result<Storm> {
         })
 }
 
+/// In the column `our_side`: what is neither a partner's fault is ours, or works and is warned of.
+const OURS: i64 = 1;
+const WARNING: i64 = 2;
+
+fn sort(member: &Member) -> i64 {
+    match member {
+        Member { our_side: true, .. } => OURS,
+        Member { warning: true, .. } => WARNING,
+        _ => 0,
+    }
+}
+
 fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
     let resolved: Option<i64> = row.get(4)?;
+    let sort: i64 = row.get(2)?;
     let state: Option<String> = row.get(5)?;
     // Former versions knew two ends of it.
     let former = if resolved.is_some() {
@@ -195,7 +208,8 @@ fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
     Ok(Member {
         incident: row.get::<_, i64>(0)? as u64,
         headline: row.get(1)?,
-        our_side: row.get(2)?,
+        our_side: sort == OURS,
+        warning: sort == WARNING,
         onset_at: instant(row.get(3)?),
         state: state
             .and_then(|word| State::from_word(&word))

@@ -597,7 +597,7 @@ impl Meters {
                     histogram.observe(time.as_secs_f64());
                 }
             }
-            if kind == Kind::Pass
+            if kind.works()
                 && let Some(last_success) = &probe.last_success
             {
                 last_success.set(seconds(run.started_at));

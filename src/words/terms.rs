@@ -263,6 +263,7 @@ pub fn kind(kind: Kind) -> &'static str {
         Kind::OriginError => "answered with an error",
         Kind::SoftBlock => "another page in place of the content",
         Kind::Unexpected => "not the expected answer",
+        Kind::Warning => "right, with a warning",
         Kind::DnsError => "the name does not resolve",
         Kind::ConnectError => "no connection",
         Kind::TlsError => "the TLS handshake fails",

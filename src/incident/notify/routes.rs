@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 
-use super::known_standing;
+use super::{known_standing, speaks_plainly};
 use crate::board::quiet::Quiet;
 use crate::domain::cell::ReceiverName;
 use crate::domain::incident::{Incident, IncidentCell, Subject};
 use crate::domain::moment::later;
 use crate::domain::notification::{Reason, Route};
 use crate::domain::plan::Plan;
-use crate::domain::verdict::Severity;
+use crate::domain::verdict::{Kind, Severity};
 
 /// Somebody who has yet to be told that the incident opened.
 pub(super) struct Opening {
@@ -28,7 +28,10 @@ pub(super) fn waiting(plan: &Plan, quiet: &Quiet, incident: &Incident) -> Vec<Op
         return waiting;
     }
     let mut add = |receiver: &ReceiverName, bound: f64, at: Timestamp| {
-        if incident.told_receivers.contains(receiver) {
+        // Support staff hear of what does not work.
+        if incident.told_receivers.contains(receiver)
+            || incident.kind == Kind::Warning && speaks_plainly(plan, receiver)
+        {
             return;
         }
         match waiting.iter_mut().find(|known| known.receiver == *receiver) {
@@ -80,9 +83,12 @@ fn concerns(plan: &Plan, route: &Route, incident: &Incident) -> bool {
     plan.is_for(route, &incident.probes) && egresses && kinds && severities
 }
 
-/// How much an incident matters: as much as the most important of its probes.
+/// How much an incident matters: as much as the most important of its probes; what works is no more than a warning.
 #[must_use]
 pub fn severity(plan: &Plan, incident: &Incident) -> Severity {
+    if incident.kind == Kind::Warning {
+        return Severity::Warning;
+    }
     let probes = incident.probes.iter().filter_map(|name| plan.probe(name));
     let most = probes.map(|probe| probe.severity).max();
     most.unwrap_or(Severity::Warning)

@@ -385,15 +385,32 @@ fn expectations() {
         "latency",
         vec![Condition::Latency(Duration::from_secs(5))],
         json(200),
-        Kind::Unexpected,
+        Kind::Warning,
         "took 6.2 s, allowed 5 s",
     );
     check(
         "certificate",
         vec![Condition::CertificateDays(21)],
         json(200),
+        Kind::Warning,
+        "certificate valid for 12 more days, wanted 21",
+    );
+    check(
+        "a certificate that runs out beside a wrong answer",
+        vec![
+            Condition::CertificateDays(21),
+            Condition::Body(contains("ready")),
+        ],
+        json(200),
         Kind::Unexpected,
         "certificate valid for 12 more days, wanted 21",
+    );
+    check(
+        "an error that came late",
+        vec![Condition::Latency(Duration::from_secs(5))],
+        json(503),
+        Kind::OriginError,
+        "took 6.2 s, allowed 5 s",
     );
     check(
         "certificate holds",

@@ -6,7 +6,7 @@ use crate::domain::cell::{EgressName, http_name};
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::observation::FailureKind;
 use crate::domain::plan::names_of;
-use crate::domain::verdict::{Kind, Maker};
+use crate::domain::verdict::{Kind, Maker, Verdict};
 use crate::report::dossier::Dossier;
 use crate::report::prose::list;
 
@@ -69,6 +69,7 @@ fn first_wish(dossier: &Dossier<'_>) -> String {
     let kind = dossier.incident.kind;
     let cause = &dossier.incident.diagnosis.cause;
     match (cause, kind) {
+        (_, Kind::Warning) => in_time(dossier),
         (_, Kind::Pass) => "Please confirm that the refusal was lifted on purpose.".to_owned(),
         (Cause::Pop(name), _) => format!(
             "Please find out, with the provider of the CDN, why {} does not answer requests to {host} as the others do.",
@@ -78,6 +79,17 @@ fn first_wish(dossier: &Dossier<'_>) -> String {
             by_levels(dossier, cause.levels()).unwrap_or_else(|| by_kind(dossier))
         }
         _ => by_kind(dossier),
+    }
+}
+
+/// What is asked while everything still works.
+fn in_time(dossier: &Dossier<'_>) -> String {
+    let host = host(dossier);
+    let verdict = failing(dossier).map(|run| &run.verdict);
+    if verdict.is_some_and(Verdict::warns_of_certificate) {
+        format!("Please renew the certificate of {host} before it runs out; nothing fails yet.")
+    } else {
+        format!("Please look at why {host} answers so late; nothing fails yet.")
     }
 }
 

@@ -7,13 +7,16 @@ use crate::domain::cell::{EgressName, http_name};
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::observation::FailureKind;
 use crate::domain::share;
-use crate::domain::verdict::{Kind, WhoActs};
+use crate::domain::verdict::{Kind, Verdict, WhoActs};
 use crate::words::evidence::cut;
 use crate::words::terms;
 
 impl Story<'_> {
     pub(super) fn next_step(&self) -> Option<String> {
         let diagnosis = &self.incident.diagnosis;
+        if self.incident.kind == Kind::Warning {
+            return Some(self.in_time());
+        }
         if self.our_network() && !self.own_limit() {
             return Some(format!(
                 "Check our own side at egress {}: address, route, proxy, firewall, name servers",
@@ -32,6 +35,20 @@ impl Story<'_> {
             Some(tell) => format!("{step}. {tell}"),
             None => step,
         })
+    }
+
+    /// Whom to ask before it turns anybody away.
+    fn in_time(&self) -> String {
+        let partner = self.partner();
+        let verdict = self.specimen.map(|specimen| &specimen.verdict);
+        if verdict.is_some_and(Verdict::warns_of_certificate) {
+            return format!(
+                "Ask {partner} to renew the certificate before it runs out; until then everything works"
+            );
+        }
+        format!(
+            "Ask {partner} why answers take so long, or expect less (`expect: {{ latency: … }}`)"
+        )
     }
 
     fn step(&self) -> String {

@@ -20,6 +20,9 @@ impl Story<'_> {
         if self.our_network() {
             return self.network();
         }
+        if self.incident.kind == Kind::Warning {
+            return self.works_but();
+        }
         let cause = &self.incident.diagnosis.cause;
         if let (
             Cause::OwnRate {
@@ -41,6 +44,19 @@ impl Story<'_> {
             _ => "; the cause is not certain yet".to_owned(),
         };
         format!("{happens}{open}")
+    }
+
+    /// "api.example works, but its certificate is valid for 5 more days, wanted 21".
+    fn works_but(&self) -> String {
+        let verdict = self.specimen.map(|specimen| &specimen.verdict);
+        let but = match verdict.and_then(|v| Some((v.warning()?, v.warns_of_certificate()))) {
+            Some((said, true)) => {
+                format!("its {said}", said = said.replacen(" valid", " is valid", 1))
+            }
+            Some((said, false)) => said.to_owned(),
+            None => "not as well as it should".to_owned(),
+        };
+        format!("{} works, but {but}", self.hosts().0)
     }
 
     /// Which requests are hit; `None`: every one.
@@ -247,7 +263,9 @@ impl Story<'_> {
                 Some(request) => format!("{request} can't be sent from our side"),
                 None => "no request can be sent from our side".to_owned(),
             },
-            Kind::Pass => format!("{host} {} {request}", verb("answers", "answer")),
+            Kind::Pass | Kind::Warning => {
+                format!("{host} {} {request}", verb("answers", "answer"))
+            }
         }
     }
 
@@ -372,6 +390,9 @@ impl Story<'_> {
 
     /// What ended, in a sentence of its own.
     pub(super) fn over(&self) -> String {
+        if self.incident.kind == Kind::Warning {
+            return format!("What was warned of at {} is well again.", self.target());
+        }
         let count = self.incident.cells.len();
         let target = match &self.incident.subject {
             Subject::Host(name) | Subject::Partner(name) => format!(" of {name}"),

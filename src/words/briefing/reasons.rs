@@ -40,6 +40,16 @@ impl Story<'_> {
         if self.our_network() {
             return self.our_controls();
         }
+        if self.incident.kind == Kind::Warning {
+            let (warned, well) = (
+                self.incident.cells.len(),
+                self.incident.diagnosis.passing.len(),
+            );
+            return vec![format!(
+                "every answer is right; {warned} {} warned of, {well} without",
+                if warned == 1 { "cell" } else { "cells" }
+            )];
+        }
         if !self.named() {
             let mut lines = self.ways();
             if self.guesses() {

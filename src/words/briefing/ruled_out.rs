@@ -3,7 +3,7 @@
 use super::story::{Story, levels};
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Level, RuledOut};
-use crate::domain::verdict::Factor;
+use crate::domain::verdict::{Factor, Kind};
 use crate::words::terms;
 
 const OUR_NETWORK: &str = "your network";
@@ -11,6 +11,9 @@ const OUR_NETWORK: &str = "your network";
 impl Story<'_> {
     /// What it is not ("your IPs, the credentials: …"), each with the pair of runs that shows it.
     pub(super) fn ruled_out(&self) -> Vec<String> {
+        if self.incident.kind == Kind::Warning {
+            return Vec::new();
+        }
         if !self.named() && !self.guesses() {
             return Vec::new();
         }

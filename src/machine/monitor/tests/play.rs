@@ -23,7 +23,7 @@ use crate::domain::observation::{Answer, Observation, Phases, Purpose, Route as 
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
 use crate::domain::surroundings::{Learned, Memory};
-use crate::domain::verdict::{Kind, Maker, Severity, Verdict, WhoActs};
+use crate::domain::verdict::{Evidence, Kind, Maker, Severity, Strength, Verdict, WhoActs};
 
 /// A configuration in a few words.
 #[derive(Clone)]
@@ -164,10 +164,14 @@ pub(super) fn verdict(kind: Kind) -> Verdict {
     let maker = match kind {
         Kind::EdgeBlock | Kind::EdgeChallenge | Kind::RateLimited | Kind::EdgeError => Maker::Edge,
         Kind::LocalError => Maker::OurSide,
-        Kind::Pass | Kind::OriginDenied | Kind::OriginError => Maker::Origin,
+        Kind::Pass | Kind::Warning | Kind::OriginDenied | Kind::OriginError => Maker::Origin,
         _ => Maker::Unknown,
     };
     let mut verdict = Verdict::new(kind, maker);
+    if kind == Kind::Warning {
+        let text = "certificate valid for 5 more days, wanted 21";
+        verdict.evidence.push(Evidence::new(Strength::Strong, text));
+    }
     if maker == Maker::Edge {
         verdict.vendor = "cloudflare".into();
         verdict.code = Some("1010".to_owned());
