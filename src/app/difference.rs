@@ -22,10 +22,6 @@ pub(super) fn difference(before: &Plan, now: &Plan) -> Vec<String> {
         "{are} {}{more}",
         if are == 1 { "cell" } else { "cells" }
     )];
-    // A secret that changed can't be seen in a printed form, which has a blank in its place.
-    fn printed<T: Debug>(old: &T, new: &T) -> bool {
-        format!("{old:?}") != format!("{new:?}")
-    }
     let parts = [
         named(
             "probes",
@@ -99,6 +95,11 @@ pub(super) fn difference(before: &Plan, now: &Plan) -> Vec<String> {
         told.push("nothing changed".to_owned());
     }
     told
+}
+
+/// A secret that changed can't be seen in a printed form, which has a blank in its place: of what holds one, ask itself.
+fn printed<T: Debug>(old: &T, new: &T) -> bool {
+    format!("{old:?}") != format!("{new:?}")
 }
 
 /// `probes: q added, p changed`; `None`: they are the same.
