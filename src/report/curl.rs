@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::cell::{HttpOffer, ProxyKind, Way};
+use crate::domain::cell::{HttpOffer, ProxyKind, TlsRange, Way};
 use crate::domain::incident::Specimen;
 use crate::domain::plan::Plan;
 use crate::domain::shown::is_unsafe;
@@ -18,14 +18,9 @@ pub(super) fn command(plan: &Plan, run: &Specimen) -> String {
         ("HEAD", None) => options.push("--head".to_owned()),
         (method, _) => options.push(format!("-X {}", quoted(method))),
     }
-    let offer = plan.client(&run.cell.client).map(|client| client.http);
-    match (run.http.as_deref(), offer) {
-        (Some("1.0"), _) => options.push("--http1.0".to_owned()),
-        (Some("1.1"), _) | (None, Some(HttpOffer::Http1)) => options.push("--http1.1".to_owned()),
-        (Some("2"), _) | (None, Some(HttpOffer::Http2)) => options.push("--http2".to_owned()),
-        _ => {}
-    }
+    options.extend(offers(plan, run));
     options.extend(way(plan, run));
+    options.extend(place(plan, run));
     if let Some(probe) = plan.probe(&run.cell.probe) {
         let seconds = probe.timeout.as_secs().max(1);
         options.push(format!("--max-time {seconds}"));
@@ -49,6 +44,54 @@ pub(super) fn command(plan: &Plan, run: &Specimen) -> String {
         let _ = write!(text, "{joint}{option}");
     }
     text
+}
+
+/// The versions of HTTP and TLS that the client offered; what was answered is no part of the request.
+fn offers(plan: &Plan, run: &Specimen) -> Vec<String> {
+    let tls = run.url.starts_with("https:");
+    let Some(client) = plan.client(&run.cell.client) else {
+        return Vec::new();
+    };
+    let http = match (client.http, tls) {
+        (HttpOffer::Http1, _) | (HttpOffer::Either, false) => "--http1.1",
+        (HttpOffer::Http2, false) => "--http2-prior-knowledge",
+        (HttpOffer::Http2 | HttpOffer::Either, true) => "--http2",
+    };
+    let mut options = vec![http.to_owned()];
+    if tls {
+        let (min, max) = (client.tls.min, client.tls.max);
+        if client.tls.min != TlsRange::default().min {
+            options.push(format!("--tlsv{}", min.as_str()));
+        }
+        if client.tls.max != TlsRange::default().max {
+            options.push(format!("--tls-max {}", max.as_str()));
+        }
+    }
+    options
+}
+
+/// The address that was asked, where the name was resolved on our side: elsewhere it may lead to another place.
+fn place(plan: &Plan, run: &Specimen) -> Option<String> {
+    let pinned = plan
+        .probe(&run.cell.probe)
+        .is_some_and(|probe| probe.connect_to.is_some());
+    let proxied = plan
+        .egress(&run.cell.egress)
+        .is_some_and(|egress| matches!(egress.way, Way::Proxy(_)));
+    if pinned || proxied {
+        return None;
+    }
+    let url = url::Url::parse(&run.url).ok()?;
+    let (name, port) = (url.domain()?, url.port_or_known_default()?);
+    let remote: std::net::SocketAddr = run.remote.as_ref()?.parse().ok()?;
+    let address = match remote.ip() {
+        std::net::IpAddr::V4(ip) => ip.to_string(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    Some(format!(
+        "--resolve {}",
+        quoted(&format!("{name}:{port}:{address}"))
+    ))
 }
 
 /// How the request left our host.

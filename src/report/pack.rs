@@ -15,6 +15,7 @@ use super::prose::{between, both, utc, wrapped};
 use crate::domain::cell::ClientName;
 use crate::domain::diagnosis::Level;
 use crate::domain::incident::Specimen;
+use crate::domain::verdict::Kind;
 
 pub use json::json;
 
@@ -126,12 +127,14 @@ fn subject(dossier: &Dossier<'_>) -> String {
             incident.number
         );
     }
-    let what = if incident.kind.is_refusal() {
+    let what = if incident.kind == Kind::Warning {
+        "something to look at before it fails"
+    } else if incident.kind.is_refusal() {
         "our requests are refused"
     } else {
         "our requests fail"
     };
-    let what = if dossier.resolved() {
+    let what = if dossier.resolved() && incident.kind != Kind::Warning {
         what.replace("are refused", "were refused")
             .replace("fail", "failed")
     } else {

@@ -3,13 +3,16 @@
 use super::names::{address, endpoint};
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Level, RuledOut};
-use crate::domain::verdict::Factor;
+use crate::domain::verdict::{Factor, Kind};
 use crate::report::dossier::Dossier;
 use crate::report::prose::{between, list};
 
 /// One line a factor: a pass says more than failures alike.
 #[must_use]
 pub(in crate::report) fn ruled_out(dossier: &Dossier<'_>) -> Vec<String> {
+    if dossier.incident.kind == Kind::Warning {
+        return Vec::new();
+    }
     let pairs = dossier.incident.diagnosis.ruled_out.iter();
     let (passed, alike): (Vec<_>, Vec<_>) = pairs.partition(|pair| passes(dossier, pair).is_some());
     let mut factors: Vec<Factor> = Vec::new();

@@ -9,6 +9,15 @@ use crate::domain::verdict::{Factor, Kind};
 
 impl Story<'_> {
     pub(super) fn plain(&self) -> Plain {
+        if self.incident.kind == Kind::Warning {
+            return Plain {
+                see: Some("Nothing so far: it works".to_owned()),
+                why: Some(format!(
+                    "Something at {} needs care before it fails.",
+                    self.partner()
+                )),
+            };
+        }
         let comes = self.incident.comes_and_goes() && !self.our_side();
         let comes = comes.then(|| "It comes and goes; trying again later may help".to_owned());
         if !self.named() {
