@@ -7,7 +7,7 @@ use super::engine::{Effect, Engine};
 use super::episode::{Cause, Episode, Question};
 use super::evidence::{Evidence, Record};
 use super::investigate::RATE_HISTORY_S;
-use super::posterior::{LIKELY, host_of};
+use super::posterior::{Explanation, LIKELY, host_of};
 
 /// A contradicted claim at least this probable stands, as one that strikes at times.
 const STANDS: f64 = 0.9;
@@ -41,14 +41,12 @@ impl Engine {
         let Some(mut episode) = self.episode.take() else {
             return false;
         };
-        let changed_at = match &episode.question {
-            Some(question) => self
-                .changed_under(question)
-                .filter(|_| question.is_old(now)),
-            None => {
-                let since = episode.causes.iter().filter_map(|c| self.changed_since(c));
-                since.min_by(f64::total_cmp)
-            }
+        let changed_at = if let Some(question) = &episode.question {
+            let changed_at = self.changed_under(question);
+            changed_at.filter(|_| question.is_old(now))
+        } else {
+            let since = episode.causes.iter().filter_map(|c| self.changed_since(c));
+            since.min_by(f64::total_cmp)
         };
         if let Some(changed_at) = changed_at {
             self.ask_anew(&mut episode, changed_at, now);
@@ -76,7 +74,7 @@ impl Engine {
         }
         let asked = episode.question.iter();
         let likeliest = asked.filter_map(|q| q.posterior.explanations.first());
-        for rule in likeliest.flat_map(|explanation| explanation.rules()) {
+        for rule in likeliest.flat_map(Explanation::rules) {
             doubted.add_all(&self.book.pattern(*rule).cells);
         }
         self.changes.clear();

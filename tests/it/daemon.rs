@@ -186,7 +186,7 @@ async fn one_bad_secret_value_stops_nothing_else_at_a_start() {
     command.env("GMC_USERNAME", "hunter\nhunter");
     let daemon = Daemon::spawn(command, world.directory.path());
     within("rounds of the control", async {
-        drop(world.control.seen(3).await)
+        drop(world.control.seen(3).await);
     })
     .await;
     assert_eq!(daemon.stop().await, 0);
