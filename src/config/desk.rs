@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use super::finding::{Finding, Findings, Severity};
 use super::mask::{self, Hidden};
+use super::slips;
 use super::yaml::{Broken, Key, Mark, Node, Value};
 
 /// A node of the file: its position, and the number of its path.
@@ -184,7 +185,8 @@ impl<'t> Desk<'t> {
     }
 
     /// What the parser says; of a line with a sign that nobody sees, that as well.
-    pub(super) fn broken(&mut self, mut broken: Broken) {
+    pub(super) fn broken(&mut self, broken: Broken) {
+        let mut broken = slips::refine(self.text, broken);
         let lines = self.text.lines().enumerate();
         let near = lines
             .map(|(index, line)| (index as u32 + 1, line))
@@ -198,11 +200,56 @@ impl<'t> Desk<'t> {
             broken.hint = format!("line {number} holds {sign}; write it anew");
         }
 
+        self.hide_credentials(broken.mark);
         let place = Place {
             mark: broken.mark,
             path: 0,
         };
         self.error(place, broken.message, broken.hint);
+    }
+
+    /// The file does what it says, and that is hardly meant.
+    pub(super) fn doubt_at(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        let before = std::mem::replace(&mut self.doubting, true);
+        self.warning(place, message, hint);
+        self.doubting = before;
+    }
+
+    /// A doubt about a place that has no path.
+    pub(super) fn doubt(&mut self, mark: Mark, message: String, hint: String) {
+        self.doubt_at(Place { mark, path: 0 }, message, hint);
+    }
+
+    /// Keeps what a line of `credentials` holds out of sight: of a file that is no YAML nobody knows which part is a secret.
+    fn hide_credentials(&mut self, mark: Mark) {
+        let number = mark.line as usize;
+        let above = self.text.lines().take(number);
+        let section =
+            above.filter(|line| !line.starts_with([' ', '\t', '#', '-']) && !line.is_empty());
+        let of_secrets = section
+            .last()
+            .is_some_and(|line| line.starts_with("credentials"));
+        let line = self
+            .text
+            .lines()
+            .nth(number.saturating_sub(1))
+            .unwrap_or_default();
+        if let Some((key, value)) = line.split_once(':').filter(|_| of_secrets) {
+            let column = key.chars().count() as u32 + 3;
+            let end = column + value.chars().count() as u32;
+            self.hidden.push(Hidden {
+                start: Mark { column, ..mark },
+                end: Mark {
+                    column: end,
+                    ..mark
+                },
+            });
+        }
     }
 
     /// Keeps the text of `node` out of every line that is shown.

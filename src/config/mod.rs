@@ -15,6 +15,7 @@ mod measure;
 mod raw;
 mod read;
 mod schema;
+mod slips;
 mod special;
 mod syntax;
 mod week;
@@ -38,6 +39,21 @@ pub trait Inputs {
     /// # Errors
     /// What the system says, or `InvalidData` when it is not UTF-8.
     fn file(&self, path: &Path) -> io::Result<String>;
+
+    /// Whether this host has an address; `None`: that is not known here.
+    fn has_address(&self, _address: std::net::IpAddr) -> Option<bool> {
+        None
+    }
+
+    /// Whether this host has a network interface of this name.
+    fn has_interface(&self, _name: &str) -> Option<bool> {
+        None
+    }
+
+    /// Why a store could not be written here, as far as can be seen without writing it.
+    fn unwritable(&self, _path: &Path) -> Option<String> {
+        None
+    }
 
     /// The same of a file that holds a secret.
     ///
@@ -129,12 +145,12 @@ pub fn read(text: &str, file: &str, inputs: &dyn Inputs) -> Result<Checked, Find
         );
         return Err(desk.finish());
     }
-    let plan = match yaml::parse(text) {
+    let plan = match yaml::parse_and_doubt(text) {
         Err(broken) => {
             desk.broken(broken);
             None
         }
-        Ok(None) => {
+        Ok((None, _)) => {
             desk.error(
                 desk::Place::default(),
                 "the file is empty",
@@ -142,8 +158,11 @@ pub fn read(text: &str, file: &str, inputs: &dyn Inputs) -> Result<Checked, Find
             );
             None
         }
-        Ok(Some(mut root)) => {
+        Ok((Some(mut root), doubts)) => {
             yaml::drop_extensions(&mut root);
+            for doubt in doubts {
+                desk.doubt(doubt.mark, doubt.message, doubt.hint);
+            }
             let place = desk::Desk::root(&root);
             read::read_at::<raw::File>(&root, place, &mut desk)
                 .and_then(|raw| check::plan(raw.value, place, inputs, &mut desk))

@@ -326,6 +326,15 @@ impl Read for String {
             desk.error(place, trap, format!("write \"{}\" in quotes", clean(text)));
             return None;
         }
+        if text.starts_with(['\u{201c}', '\u{201e}', '\u{2018}'])
+            && text.ends_with(['\u{201d}', '\u{201c}', '\u{2019}'])
+        {
+            desk.doubt_at(
+                place,
+                "typographic quotes are part of the text",
+                "write \" in their place",
+            );
+        }
         Some(text.to_owned())
     }
 }

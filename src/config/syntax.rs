@@ -29,6 +29,19 @@ pub(super) struct Broken {
     pub(super) mark: Mark,
     pub(super) message: String,
     pub(super) hint: String,
+    /// What the parser may have run into long after it began.
+    pub(super) slip: Option<Slip>,
+}
+
+/// Errors that come later than the slip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slip {
+    /// Something behind a closing quote.
+    Trailing,
+    /// No comma or bracket where one should be.
+    Flow,
+    /// A colon that can't be.
+    Colon,
 }
 
 impl Broken {
@@ -37,6 +50,7 @@ impl Broken {
             mark,
             message: message.into(),
             hint: hint.into(),
+            slip: None,
         }
     }
 }
@@ -64,11 +78,11 @@ pub(super) fn explain(error: &ScanError) -> Broken {
         K::MisplacedFlowCollectionEnd => ("a bracket is closed that was never opened".into(), ""),
         K::ExpectedFlowMappingSeparator => (
             "a \",\" or \"}\" is missing before this".into(),
-            "quote texts that hold \",\", \"[\", \"]\", \"{\" or \"}\"",
+            "quote texts that hold \",\", \":\" or a bracket",
         ),
         K::ExpectedFlowSequenceSeparator => (
             "a \",\" or \"]\" is missing before this".into(),
-            "quote texts that hold \",\", \"[\", \"]\", \"{\" or \"}\"",
+            "quote texts that hold \",\", \":\" or a bracket",
         ),
         K::ExpectedBlockMappingKey | K::InvalidIndentation => (
             "this line is indented differently from the ones before it".into(),
@@ -115,5 +129,18 @@ pub(super) fn explain(error: &ScanError) -> Broken {
         ),
         kind => (kind.to_string(), ""),
     };
-    Broken::at(mark, format!("not YAML: {message}"), hint)
+    let slip = match error.kind() {
+        K::InvalidTrailingDoubleQuotedScalar | K::InvalidTrailingSingleQuotedScalar => {
+            Some(Slip::Trailing)
+        }
+        K::ExpectedFlowMappingSeparator | K::ExpectedFlowSequenceSeparator => Some(Slip::Flow),
+        K::MappingValueNotAllowed | K::InvalidColonPlacement | K::MappingKeyNotAllowed => {
+            Some(Slip::Colon)
+        }
+        _ => None,
+    };
+    Broken {
+        slip,
+        ..Broken::at(mark, format!("not YAML: {message}"), hint)
+    }
 }

@@ -45,8 +45,21 @@ pub(super) struct Key<'t> {
     pub(super) plain: bool,
 }
 
+/// Something about a `<<` that is legal and most likely not meant.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    pub(super) mark: Mark,
+    pub(super) message: String,
+    pub(super) hint: String,
+}
+
 /// Reads one document; `None` when there is nothing but comments.
 pub(super) fn parse(text: &str) -> Result<Option<Node<'_>>, Broken> {
+    parse_and_doubt(text).map(|(root, _)| root)
+}
+
+/// The same, with what is doubted of its merges.
+pub(super) fn parse_and_doubt(text: &str) -> Result<(Option<Node<'_>>, Vec<Doubt>), Broken> {
     let options = granit_parser::options! {
         emit_comments: false,
         flow_nesting_limit: DEPTH_MAX,
@@ -57,13 +70,14 @@ pub(super) fn parse(text: &str) -> Result<Option<Node<'_>>, Broken> {
         anchors: HashMap::new(),
         nodes: 0,
         aliased: false,
+        doubts: Vec::new(),
     };
     let mut root = None;
     let mut documents = 0;
     loop {
         let (event, span) = builder.next()?;
         match event {
-            Event::StreamEnd => return Ok(root),
+            Event::StreamEnd => return Ok((root, builder.doubts)),
             Event::DocumentStart(..) => {
                 documents += 1;
                 if documents > 1 {
@@ -104,6 +118,7 @@ struct Builder<'t> {
     anchors: HashMap<usize, Anchored<'t>>,
     nodes: usize,
     aliased: bool,
+    doubts: Vec<Doubt>,
 }
 
 impl<'t> Builder<'t> {
@@ -123,7 +138,7 @@ impl<'t> Builder<'t> {
         let hint = if self.aliased {
             "write fewer aliases"
         } else {
-            "split the file"
+            "no file of probes needs that; is it the right one?"
         };
         Err(Broken::at(
             mark,
@@ -237,11 +252,66 @@ impl<'t> Builder<'t> {
                 entries.push((key, value));
             }
         }
+        let own = entries.len();
         for (mark, value) in merges {
+            self.doubt_merge(&entries, own, mark, &value);
             merge(&mut entries, mark, value)?;
         }
         Ok(entries)
     }
+}
+
+impl<'t> Builder<'t> {
+    /// Says what of a merged mapping is lost: a part of a mapping that stands here too, or what another `<<` brings.
+    fn doubt_merge(
+        &mut self,
+        entries: &[(Key<'t>, Node<'t>)],
+        own: usize,
+        mark: Mark,
+        value: &Node<'t>,
+    ) {
+        let Value::Map(brought) = &value.value else {
+            return;
+        };
+        for (key, node) in brought {
+            let Some(place) = entries.iter().position(|(known, _)| known.text == key.text) else {
+                continue;
+            };
+            let here = &entries[place].1;
+            if place >= own {
+                self.doubts.push(Doubt {
+                    mark,
+                    message: format!(
+                        "an earlier \"<<\" brings \"{}\", and that one stays",
+                        shown(&key.text)
+                    ),
+                    hint: "write \"<<: [*first, *second]\" where the first wins, or only one"
+                        .to_owned(),
+                });
+            } else if let (Value::Map(all), Value::Map(kept)) = (&node.value, &here.value) {
+                let lost = all
+                    .iter()
+                    .filter(|(key, _)| !kept.iter().any(|(known, _)| known.text == key.text));
+                let lost: Vec<String> = lost.map(|(key, _)| shown(&key.text)).collect();
+                if !lost.is_empty() {
+                    self.doubts.push(Doubt {
+                        mark: here.mark,
+                        message: format!(
+                            "\"{}\" stands here, so the one that \"<<\" brings is not taken: it lacks {}",
+                            shown(&key.text),
+                            lost.join(", ")
+                        ),
+                        hint: "\"<<\" does not go into mappings; repeat it here if it is meant".to_owned(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// A key as a message can bear it.
+fn shown(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 /// Adds the keys of `value` that `entries` lacks: what `<<` means in YAML 1.1 and in most editors.

@@ -39,6 +39,16 @@ pub(super) fn url(text: &At<String>, desk: &mut Desk<'_>) -> Option<Url> {
             );
             return None;
         }
+        Err(_) if bare_ipv6(text).is_some() => {
+            let mend = bare_ipv6(text).unwrap_or_default();
+            let message = format!("{} is no URL", quote(text));
+            desk.error(
+                place,
+                message,
+                format!("brackets go around an IPv6 address: \"{mend}\""),
+            );
+            return None;
+        }
         Err(url::ParseError::RelativeUrlWithoutBase) => {
             let message = format!("{} is no URL", quote(text));
             desk.error(place, message, "begin it with \"https://\"");
@@ -87,6 +97,15 @@ pub(super) fn url(text: &At<String>, desk: &mut Desk<'_>) -> Option<Url> {
         return None;
     }
     Some(parsed)
+}
+
+/// The same URL with brackets, where its host is an IPv6 address without them.
+fn bare_ipv6(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (host, path) = rest.split_at(end);
+    host.parse::<std::net::Ipv6Addr>().ok()?;
+    Some(format!("{scheme}://[{host}]{path}"))
 }
 
 pub(super) fn template(
