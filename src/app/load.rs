@@ -2,21 +2,17 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::on_disk::OnDisk;
+use super::on_disk::{OnDisk, read_bounded};
 use crate::config::{self, Checked, Findings, Inputs, Remembered};
 use crate::domain::plan::Plan;
 use crate::domain::secret::{Secrets, mask};
 use crate::machine::log::Source;
 use crate::store::{Reader, Store};
-
-/// A configuration file is refused above this, bytes.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Why there is no plan.
 #[derive(Debug)]
@@ -256,29 +252,6 @@ pub fn log_gaps(checked: &Checked) {
     }
 }
 
-/// One byte more than allowed is read, so that the reader of the text can say that it is too long.
-pub(super) fn read_bounded(path: &Path) -> std::io::Result<String> {
-    // Whoever opens a pipe waits for somebody to write into it.
-    let found = std::fs::metadata(path)?;
-    if !found.is_file() && !found.is_dir() {
-        return Err(std::io::Error::other(
-            "it is a pipe, a socket or a device, and must be a file",
-        ));
-    }
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)?;
-    String::from_utf8(bytes).map_err(|e| {
-        let read = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-        let line = read.split(|byte| *byte == b'\n').count();
-        std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
-            format!("not UTF-8 in line {line}; save the file as UTF-8"),
-        )
-    })
-}
-
 /// The environment of this process and the directory of the file.
 struct Surroundings {
     beside: PathBuf,
@@ -304,6 +277,40 @@ impl Inputs for Surroundings {
         let mut read = self.read.borrow_mut();
         read.env.insert(name.to_owned(), value.clone());
         Some(value)
+    }
+
+    fn has_address(&self, address: std::net::IpAddr) -> Option<bool> {
+        match std::net::UdpSocket::bind((address, 0)) {
+            Ok(_) => Some(true),
+            Err(e) if e.kind() == std::io::ErrorKind::AddrNotAvailable => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    fn has_interface(&self, name: &str) -> Option<bool> {
+        let all = Path::new("/sys/class/net");
+        all.is_dir().then(|| all.join(name).exists())
+    }
+
+    fn unwritable(&self, path: &Path) -> Option<String> {
+        use std::io::ErrorKind;
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        if path.is_dir() {
+            return Some("it is a directory".to_owned());
+        }
+        match std::fs::metadata(folder) {
+            Ok(found) if !found.is_dir() => Some(format!("{} is no directory", folder.display())),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                Some(format!("there is no directory {}", folder.display()))
+            }
+            Err(e) if e.kind() == ErrorKind::NotADirectory => {
+                Some("a part of its path is no directory".to_owned())
+            }
+            _ => None,
+        }
     }
 
     fn file(&self, path: &Path) -> std::io::Result<String> {

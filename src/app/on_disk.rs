@@ -3,14 +3,17 @@
 //! An edited file does nothing until it is read again, and who edited it may not know that. A look costs a few
 //! calls for the files' marks; only a file whose mark is another is read, and a save without a change is none.
 
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::load::read_bounded;
 use crate::telemetry::vitals::Edited;
+
+/// A configuration file is refused above this, bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The files of a plan as they were when it was read.
 #[derive(Debug)]
@@ -90,6 +93,29 @@ impl File {
         let text = read_bounded(&self.path).ok();
         self.differs = text.map(|text| <[u8; 32]>::from(Sha256::digest(text))) != self.read;
     }
+}
+
+/// One byte more than allowed is read, so that the reader of the text can say that it is too long.
+pub(super) fn read_bounded(path: &Path) -> std::io::Result<String> {
+    // Whoever opens a pipe waits for somebody to write into it.
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() && !found.is_dir() {
+        return Err(std::io::Error::other(
+            "it is a pipe, a socket or a device, and must be a file",
+        ));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|e| {
+        let read = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = read.split(|byte| *byte == b'\n').count();
+        std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            format!("not UTF-8 in line {line}; save the file as UTF-8"),
+        )
+    })
 }
 
 #[cfg(test)]

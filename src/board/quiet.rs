@@ -242,9 +242,9 @@ fn at_fault(incident: &Incident) -> impl Iterator<Item = &IncidentCell> {
 fn around(maintenance: &Maintenance, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
     let lasting = SignedDuration::try_from(maintenance.lasting).unwrap_or(SignedDuration::MAX);
     let earliest = now.checked_sub(lasting).unwrap_or(Timestamp::MIN);
-    let first = maintenance.cron.next_after(earliest);
+    let first = maintenance.begins.next_after(earliest);
     match first {
-        Some(begun_at) if begun_at <= now => (Some(begun_at), maintenance.cron.next_after(now)),
+        Some(begun_at) if begun_at <= now => (Some(begun_at), maintenance.begins.next_after(now)),
         next => (None, next),
     }
 }

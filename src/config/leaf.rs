@@ -12,6 +12,7 @@ use serde_json::json;
 use super::desk::{Desk, Place, clean, quote, suggest, unseen};
 use super::read::{Read, scalar, trap, wrong_type};
 use super::yaml::{Node, Value};
+use crate::domain::shown::is_unsafe;
 
 /// Gives a leaf type its place in the schema: written out where it stands. `@MIN` names a bound that
 /// is a parameter of the type.
@@ -65,6 +66,26 @@ impl Name {
 impl Read for Name {
     fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
         let (text, plain) = scalar(node, place, "a name", desk)?;
+        let words: Vec<&str> = text
+            .split([',', ' '])
+            .filter(|word| !word.is_empty())
+            .collect();
+        let fits = |word: &&str| {
+            word.chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        };
+        if words.len() > 1 && words.iter().all(fits) {
+            let list = words.join(", ");
+            desk.error(
+                place,
+                format!("{} can't be a name", quote(text)),
+                format!(
+                    "several names are a list: [{}]; one name has no blanks",
+                    clean(&list)
+                ),
+            );
+            return None;
+        }
         Self::check(text, plain, place, desk).then(|| Self(text.to_owned()))
     }
 }
@@ -73,6 +94,39 @@ inline_schema!(
     Name,
     "Name",
     json_schema!({ "type": "string", "pattern": Name::PATTERN })
+);
+
+/// What people call a partner: as a name, and with blanks and other letters too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PartnerName(pub(super) String);
+
+impl PartnerName {
+    const CHARS_MAX: usize = 64;
+}
+
+impl Read for PartnerName {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        let text = String::read(node, place, desk)?;
+        let text = text.trim();
+        if text.is_empty() || text.chars().count() > Self::CHARS_MAX || text.contains(is_unsafe) {
+            desk.error(
+                place,
+                format!("{} can't be the name of a partner", quote(text)),
+                format!(
+                    "one line of at most {} characters, as people call it",
+                    Self::CHARS_MAX
+                ),
+            );
+            return None;
+        }
+        Some(Self(text.to_owned()))
+    }
+}
+
+inline_schema!(
+    PartnerName,
+    "PartnerName",
+    json_schema!({ "type": "string", "minLength": 1, "maxLength": 64 })
 );
 
 /// The value of a header: a text, or a plain whole number, which nobody can misread.

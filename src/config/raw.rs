@@ -14,7 +14,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::collections::{Form, List, Many, Named, Pairs};
 use super::desk::{Desk, Place};
-use super::leaf::{Address, Flag, HeaderText, Name, Pattern, SocketText, Status, UserAgent, Word};
+use super::leaf::{
+    Address, Flag, HeaderText, Name, PartnerName, Pattern, SocketText, Status, UserAgent, Word,
+};
 use super::measure::{Share, Size, Span, Whole};
 use super::read::{Read, mirror};
 use super::special::{Follow, Log, Method, Never, PathText, ProxyUrl, Readers, Source};
@@ -141,7 +143,7 @@ mirror! {
         required "url" url: String,
         /// Whose it is; hosts of one partner are diagnosed together. The registrable domain of the host when left out.
         /// Where the file has several partners, messages call each by this name.
-        "partner" partner: Name,
+        "partner" partner: PartnerName,
         /// GET when left out.
         "method" method: Word<Method>,
         /// Headers in this order; values may hold {{ credential.<field> }}.
@@ -254,10 +256,14 @@ mirror! {
     Maintenance {
         /// As people call it; stands in messages.
         required "name" name: String,
-        /// When it begins: "minute hour day month weekday", optionally with seconds before them, in the file's time zone.
-        required "cron" cron: String,
+        /// When it begins, again and again: "minute hour day month weekday", optionally with seconds before them, in the file's time zone.
+        "cron" cron: String,
+        /// When it begins, once: "2026-12-05 22:00" in the file's time zone; in place of `cron`.
+        "at" once: String,
+        /// When it ends, in place of `for` beside `at`: "2026-12-06 06:00".
+        "until" until: String,
         /// How long it lasts, elapsed time.
-        required "for" lasting: Span<{ MINUTE }, { 14 * DAY }>,
+        "for" lasting: Span<{ MINUTE }, { 14 * DAY }>,
         /// Probes that it concerns; every probe, controls too, when left out.
         "probes" probes: Many<Name>,
         /// mute: nobody is told while it lasts; annotate: messages say that it goes on.

@@ -136,13 +136,32 @@ impl Silence {
 pub struct Maintenance {
     /// As people call it.
     pub name: String,
-    /// When it begins.
-    pub cron: Cron,
+    pub begins: Begins,
     /// How long it lasts, elapsed time: on a night when clocks change it ends an hour off.
     pub lasting: Duration,
     /// Empty: every probe, controls too.
     pub probes: Vec<ProbeName>,
     pub effect: Effect,
+}
+
+/// When maintenance begins.
+#[derive(Debug, Clone)]
+pub enum Begins {
+    /// Again and again.
+    Cron(Cron),
+    /// Once.
+    Once(Timestamp),
+}
+
+impl Begins {
+    /// The first beginning strictly after `after`.
+    #[must_use]
+    pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Cron(cron) => cron.next_after(after),
+            Self::Once(at) => Some(*at).filter(|at| *at > after),
+        }
+    }
 }
 
 spelled!(

@@ -223,7 +223,7 @@ fn maintenance(scenario: &Scenario, onset: f64) -> Vec<mute::Maintenance> {
         });
         Some(mute::Maintenance {
             name: "planned work".to_owned(),
-            cron: Cron::new(&text, TimeZone::UTC).ok()?,
+            begins: mute::Begins::Cron(Cron::new(&text, TimeZone::UTC).ok()?),
             lasting: Duration::try_from_secs_f64((window.to_min - window.from_min) * 60.0).ok()?,
             probes: here.map(|e| ProbeName::new(&e.name)).collect(),
             effect: mute::Effect::Mute,

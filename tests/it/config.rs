@@ -30,6 +30,19 @@ impl Inputs for Given {
             .cloned()
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
+
+    fn has_address(&self, address: std::net::IpAddr) -> Option<bool> {
+        Some(address.to_string() != "198.51.100.77")
+    }
+
+    fn has_interface(&self, name: &str) -> Option<bool> {
+        Some(name != "eth77")
+    }
+
+    fn unwritable(&self, path: &Path) -> Option<String> {
+        let nowhere = path.starts_with("/nowhere");
+        nowhere.then(|| "there is no directory /nowhere".to_owned())
+    }
 }
 
 /// No environment at all, and the files of the repository.

@@ -4,8 +4,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::probes::registrable;
+use crate::config::Inputs;
 use crate::config::collections::{Form, Named};
 use crate::config::desk::{Desk, Place, quote};
 use crate::config::raw;
@@ -13,7 +17,7 @@ use crate::domain::cell::{Client, Way};
 use crate::domain::condition::Condition;
 use crate::domain::notification::Channel;
 use crate::domain::plan::Plan;
-use crate::domain::probe::{Part, Schedule, Template};
+use crate::domain::probe::{Meaning, Part, Schedule, Template};
 
 /// Where in the file stands what the lints speak of; taken before the mirror is used up.
 #[derive(Debug, Default)]
@@ -21,6 +25,12 @@ pub(super) struct Places {
     root: Place,
     probes_key: Option<Place>,
     runs_in_flight: Option<Place>,
+    store: Option<Place>,
+    store_path: Option<Place>,
+    /// Texts of bodies, where they stand in the file itself.
+    bodies: HashMap<String, Place>,
+    headers: HashMap<(String, String), Place>,
+    meanings: HashMap<String, Vec<Place>>,
     clients_key: Option<Place>,
     clients: HashMap<String, Place>,
     egresses: HashMap<String, Place>,
@@ -48,11 +58,38 @@ impl Places {
             let url = probe.as_ref()?.value.url.as_ref()?;
             Some((name.value.clone(), url.place))
         });
+        let each = || {
+            let named = raw.probes.iter().flat_map(|probes| &probes.value.0);
+            named.filter_map(|(name, probe)| Some((&name.value, &probe.as_ref()?.value)))
+        };
+        let headers = each().flat_map(|(name, probe)| {
+            let pairs = probe.headers.iter().flat_map(|pairs| &pairs.value.0);
+            pairs.map(move |(header, value)| ((name.clone(), header.value.clone()), value.place))
+        });
+        let bodies = each().filter_map(|(name, probe)| {
+            let body = probe.body.as_ref()?;
+            matches!(body.value, Form::Short(_)).then(|| (name.clone(), body.place))
+        });
+        let meanings = each().filter_map(|(name, probe)| {
+            let list = &probe.meanings.as_ref()?.value.0;
+            Some((
+                name.clone(),
+                list.iter().map(|meaning| meaning.place).collect(),
+            ))
+        });
+        let store = raw.store.as_ref();
         let notify = raw.notify.as_ref().map(|notify| &notify.value);
         let routes = notify.and_then(|notify| notify.routes.as_ref());
         let signatures = raw.signatures.iter().flat_map(|list| &list.value.0);
         Self {
             root,
+            store: store.map(|store| store.place),
+            store_path: store
+                .and_then(|store| store.value.path.as_ref())
+                .map(|path| path.place),
+            bodies: bodies.collect(),
+            headers: headers.collect(),
+            meanings: meanings.collect(),
             runs_in_flight: raw.runs_in_flight.as_ref().map(|n| n.place),
             probes_key: raw.probes.as_ref().map(|probes| probes.place),
             clients_key: raw.clients.as_ref().map(|clients| clients.place),
@@ -76,16 +113,18 @@ impl Places {
 }
 
 /// Warns of everything in a sound plan that is most likely not meant.
-pub(super) fn warn(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+pub(super) fn warn(plan: &Plan, places: &Places, inputs: &dyn Inputs, desk: &mut Desk<'_>) {
     desk.doubting = true;
     clients(plan, places, desk);
     egresses(plan, places, desk);
+    here(plan, places, inputs, desk);
     controls(plan, places, desk);
     unused(plan, places, desk);
     routes(plan, places, desk);
     answers(plan, places, desk);
     secrets(plan, places, desk);
     room(plan, places, desk);
+    kept(plan, places, desk);
     desk.doubting = false;
 }
 
@@ -124,6 +163,86 @@ fn room(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
                 quote(partner)
             ),
             format!("raise \"runs_in_flight\" (now {room}) to {needed:.0}, lengthen \"every\" or shorten \"timeout\""),
+        );
+    }
+}
+
+/// What this host has not got.
+fn here(plan: &Plan, places: &Places, inputs: &dyn Inputs, desk: &mut Desk<'_>) {
+    for egress in &plan.egresses {
+        let place = places.find(&places.egresses, egress.name.as_str());
+        let (lacks, lists) = match &egress.way {
+            Way::Address(address) if inputs.has_address(*address) == Some(false) => {
+                (format!("this host has no address {address}"), "ip address")
+            }
+            Way::Interface(name) if inputs.has_interface(name) == Some(false) => (
+                format!("this host has no interface {}", quote(name)),
+                "ip link",
+            ),
+            _ => continue,
+        };
+        desk.warning(
+            place,
+            lacks,
+            format!("no run from here would leave it; \"{lists}\" lists what it has"),
+        );
+    }
+    if let Some(why) = inputs.unwritable(&plan.store.path) {
+        desk.warning(
+            places.store_path.or(places.store).unwrap_or(places.root),
+            format!(
+                "the store {} can't be written: {why}",
+                quote(&plan.store.path.display().to_string())
+            ),
+            "make the directory, and let it be edgewatch's",
+        );
+    }
+}
+
+/// What a run takes in the store, bytes; measured over a month of small answers.
+const BYTES_OF_RUN: f64 = 90.0;
+const DAY: f64 = 86_400.0;
+
+/// Runs of the plan in a day.
+fn runs_a_day(plan: &Plan) -> f64 {
+    let each = plan.probes.iter().map(|probe| {
+        let cells = (probe.from.len() * probe.as_clients.len() * probe.with.len()) as f64;
+        let gap = match &probe.schedule {
+            Schedule::Every(every) => every.as_secs_f64(),
+            Schedule::Cron(cron) => {
+                let first = cron.next_after(super::quiet::YEAR);
+                let next = first.and_then(|first| Some((first, cron.next_after(first)?)));
+                next.map_or(DAY, |(first, next)| {
+                    next.duration_since(first).as_secs_f64()
+                })
+            }
+        };
+        cells * DAY / gap.max(1.0)
+    });
+    each.sum()
+}
+
+/// A store that is full before its time drops the oldest runs.
+fn kept(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    let a_day = runs_a_day(plan) * BYTES_OF_RUN;
+    let (days, most) = (
+        plan.store.keep_for.as_secs_f64() / DAY,
+        plan.store.bytes_max as f64,
+    );
+    if a_day * days > most {
+        let mib = |bytes: f64| format!("{:.0} MiB", (bytes / 1_048_576.0).ceil());
+        desk.warning(
+            places.store.unwrap_or(places.root),
+            format!(
+                "{} hold about {:.0} days of this plan ({} a day), and {days:.0} are to be kept",
+                mib(most),
+                (most / a_day).floor(),
+                mib(a_day)
+            ),
+            format!(
+                "raise \"max_size\" to {} or lower \"keep\"; the oldest runs are dropped first",
+                mib(a_day * days * 1.1)
+            ),
         );
     }
 }
@@ -364,13 +483,22 @@ fn routes(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
 /// Meanings that are never reached, and signatures that say nothing.
 fn answers(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
     for probe in &plan.probes {
-        let mut known = HashSet::new();
-        for (place, meaning) in probe.meanings.iter().enumerate() {
-            if !known.insert(format!("{:?}", meaning.when)) {
+        let asks = |meaning: &Meaning| -> HashSet<String> {
+            let each = meaning.when.0.iter();
+            each.map(|condition| format!("{condition:?}")).collect()
+        };
+        let all: Vec<HashSet<String>> = probe.meanings.iter().map(asks).collect();
+        for (place, later) in all.iter().enumerate() {
+            if let Some(before) = all[..place]
+                .iter()
+                .position(|before| before.is_subset(later))
+            {
+                let name = probe.name.as_str();
+                let known = places.meanings.get(name).and_then(|list| list.get(place));
                 desk.warning(
-                    places.find(&places.probes, probe.name.as_str()),
-                    format!("meanings[{place}] is never reached"),
-                    "one before it has the same condition, and the first that holds wins",
+                    known.copied().unwrap_or_else(|| places.find(&places.probes, name)),
+                    "is never reached",
+                    format!("meanings[{before}] holds whenever this one does, and the first that holds wins; put this one before it"),
                 );
             }
         }
@@ -410,6 +538,28 @@ fn sounds_secret(name: &str) -> bool {
     words.any(|word| SECRET_NAMES.iter().any(|secret| joined(word, secret)))
 }
 
+/// Whether a text may be a key: one word with a digit in it, not a short one.
+fn is_token(text: &str) -> bool {
+    text.len() >= 8
+        && !text.contains(char::is_whitespace)
+        && text.contains(|c: char| c.is_ascii_digit())
+}
+
+/// The name in a body behind which a literal secret stands: in JSON, XML or a form.
+fn secret_in(body: &str) -> Option<String> {
+    static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(
+            r#"(?:"([\w.-]{1,40})"\s*:\s*"([^"\s]{4,200})"|<(?:\w+:)?([\w.-]{1,40})>([^<>\s]{4,200})</|(?:^|&)([\w.-]{1,40})=([^&\s]{4,200}))"#,
+        )
+        .ok()
+    });
+    let mut found = NAMED.as_ref()?.captures_iter(body);
+    found.find_map(|found| {
+        let name = found.get(1).or(found.get(3)).or(found.get(5))?.as_str();
+        sounds_secret(name).then(|| name.to_owned())
+    })
+}
+
 /// Literal secrets where only a reference should stand, and placeholders that a run without credentials leaves empty.
 fn secrets(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
     for probe in &plan.probes {
@@ -423,6 +573,42 @@ fn secrets(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
                 place,
                 format!("the query holds {} in the clear", quote(&name)),
                 "a URL stands in every log on the way; send it in a header, from \"credentials\"",
+            );
+        }
+        for (header, value) in &probe.headers {
+            let lower = header.to_ascii_lowercase();
+            let bare = value
+                .parts
+                .iter()
+                .all(|part| matches!(part, Part::Text(text) if is_token(text)));
+            if sounds_secret(&lower) && bare {
+                let key = (probe.name.to_string(), header.clone());
+                let place = places.headers.get(&key).copied().unwrap_or(place);
+                desk.hide_at(place);
+                desk.warning(
+                    place,
+                    format!("the header {} holds a key in the clear", quote(header)),
+                    "put it under \"credentials\" and write \"{{ credential.<field> }}\"",
+                );
+            }
+        }
+        if let Some(Part::Text(text)) = probe.body.as_ref().and_then(|body| body.parts.first())
+            && let Some(name) = secret_in(text)
+            && probe
+                .body
+                .as_ref()
+                .is_some_and(|body| body.parts.len() == 1)
+        {
+            let place = places.bodies.get(probe.name.as_str());
+            if let Some(place) = place {
+                desk.hide_at(*place);
+            }
+            desk.warning(
+                place
+                    .copied()
+                    .unwrap_or_else(|| places.find(&places.probes, probe.name.as_str())),
+                format!("the body holds {} in the clear", quote(&name)),
+                "put it under \"credentials\" and write \"{{ credential.<field> }}\"",
             );
         }
         let literal = |template: &Template| {

@@ -218,8 +218,19 @@ pub(super) fn plan(
         heartbeat,
         former,
     };
-    lints::warn(&plan, &places, desk);
+    lints::warn(&plan, &places, inputs, desk);
     Some(plan)
+}
+
+/// Says that a sixth field is one of seconds, which who counts five as everywhere has not meant.
+fn six_fields(cron: &Cron, place: Place, desk: &mut Desk<'_>) {
+    if cron.text().split_whitespace().count() > 5 {
+        desk.doubt_at(
+            place,
+            "has six fields, and the first of six is the second",
+            "leave it out unless seconds are meant: \"minute hour day month weekday\"",
+        );
+    }
 }
 
 /// Says of a schedule with both kinds of day that both must hold; those who know cron expect either.

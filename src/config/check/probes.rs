@@ -295,6 +295,7 @@ fn schedule(
         (None, Some(cron)) => match Cron::new(&cron.value, around.zone.clone()) {
             Ok(schedule) => {
                 super::both_days(&schedule, cron.place, desk);
+                super::six_fields(&schedule, cron.place, desk);
                 Some((Schedule::Cron(schedule), cron.place))
             }
             Err(error) => {

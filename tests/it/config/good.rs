@@ -9,7 +9,7 @@ use edgewatch::domain::cell::{
 };
 use edgewatch::domain::condition::Condition;
 use edgewatch::domain::hours::Hours;
-use edgewatch::domain::mute::Effect;
+use edgewatch::domain::mute::{Begins, Effect};
 use edgewatch::domain::notification::{Buttons, Channel, Encryption, Login, Mail};
 use edgewatch::domain::plan::{Heartbeat, IncidentPolicy, Plan, Politeness};
 use edgewatch::domain::probe::{Redirects, Resolver, Schedule};
@@ -38,7 +38,7 @@ probes:
     headers: { X-Version: 2 }
     from: de1
     as: new
-    cron: \"0 */5 * * * *\"
+    cron: \"*/5 * * * *\"
     expect: { status: 2xx, header: cf-ray, headers: { Server: { regex: '^cf' } }, body: ok }
     redirects: no
 controls: [https://www.example/, { name: edge, url: https://edge.example/, every: 5m }]
@@ -109,7 +109,7 @@ controls:
 politeness: { per_host: { requests_per_minute: 30, gap: 2s }, extra_per_incident: 6 }
 incidents: { remind: [2h], reopen_within: 30m }
 maintenance:
-  - { name: GMC weekend work, cron: \"0 0 22 * * SAT\", for: 8h, probes: [api], effect: annotate }
+  - { name: GMC weekend work, cron: \"0 22 * * SAT\", for: 8h, probes: [api], effect: annotate }
   - { name: nightly, cron: \"30 1 * * *\", for: 30m, effect: mute }
 signatures:
   - { name: ours, when: { status: 403 }, verdict: edge_block, maker: edge, vendor: f5, rule: ip, reference_id: 'id (\\d+)' }
@@ -509,7 +509,10 @@ fn quiet_times(plan: &Plan) {
         ("GMC weekend work", Effect::Annotate, 8 * 60 * MINUTE)
     );
     assert_eq!(weekend.probes, ["api".into()]);
-    assert_eq!(weekend.cron.zone().iana_name(), Some("Europe/London"));
+    let Begins::Cron(cron) = &weekend.begins else {
+        panic!("it comes back every week: {weekend:?}")
+    };
+    assert_eq!(cron.zone().iana_name(), Some("Europe/London"));
     assert_eq!((nightly.effect, nightly.probes.len()), (Effect::Mute, 0));
     assert_eq!(plan.probes[0].severity, Severity::Critical);
     assert_eq!(plan.probes[1].severity, Severity::Warning);
@@ -586,4 +589,41 @@ fn a_former_name_is_known_by_its_new_one() {
     };
     let now = plan.former.cell(&cell("gmc", "de1", "java-8"));
     assert_eq!(now, cell("api", "home", "legacy"));
+}
+
+#[test]
+fn maintenance_for_one_night_is_by_the_clock_on_the_wall() {
+    let text = |when: &str| {
+        format!(
+            "version: 1\nservice: GMC\ntimezone: Europe/London\nclients: {{ c: x/1 }}\nprobes:\n  p: {{ url: https://a.example/, every: 5m }}\nmaintenance: [{{ name: night, {when}, effect: mute }}]\n"
+        )
+    };
+    for (when, begins, hours) in [
+        ("at: 2026-12-05 22:00, for: 8h", "2026-12-05T22:00:00Z", 8),
+        (
+            "at: 2026-07-05 22:00, until: 2026-07-06 06:00",
+            "2026-07-05T21:00:00Z",
+            8,
+        ),
+        (
+            "at: 2026-10-24 22:00, until: 2026-10-25 06:00",
+            "2026-10-24T21:00:00Z",
+            9,
+        ),
+    ] {
+        let plan = read(&text(when), &Given::default()).unwrap().plan;
+        let window = &plan.maintenance[0];
+        let before = "2026-01-01T00:00:00Z".parse().unwrap();
+        let begun = window.begins.next_after(before).unwrap();
+        assert_eq!(begun.to_string(), begins, "{when}");
+        assert_eq!(window.begins.next_after(begun), None, "once");
+        assert_eq!(window.lasting.as_secs(), hours * 3600, "{when}");
+    }
+}
+
+#[test]
+fn a_partner_may_have_blanks_in_its_name() {
+    let text = "version: 1\nservice: GMC\nclients: { c: x/1 }\nprobes:\n  p: { url: https://a.example/, every: 5m, partner: Other & Söhne Ltd }\n";
+    let plan = read(text, &Given::default()).unwrap().plan;
+    assert_eq!(plan.probes[0].partner, "Other & Söhne Ltd");
 }

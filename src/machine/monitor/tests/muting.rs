@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::play::{Play, Setup, kind_at, route};
 use super::{client, gmc};
 use crate::domain::incident::Happening;
-use crate::domain::mute::{Effect, Maintenance, Matcher};
+use crate::domain::mute::{Begins, Effect, Maintenance, Matcher};
 use crate::domain::notification::Escalation;
 use crate::domain::verdict::Kind;
 use crate::lang::cron::Cron;
@@ -105,7 +105,7 @@ fn the_end_of_a_silence_is_a_wake_up_even_over_a_restart() {
 fn maintenance_that_begins_in_an_incident_mutes_what_follows() {
     let window = |effect| Maintenance {
         name: "weekend work".to_owned(),
-        cron: Cron::new("0 3 * * SUN", TimeZone::UTC).unwrap(),
+        begins: Begins::Cron(Cron::new("0 3 * * SUN", TimeZone::UTC).unwrap()),
         lasting: Duration::from_secs(7200),
         probes: vec!["gmc-connect".into()],
         effect,
@@ -146,7 +146,7 @@ fn a_new_file_with_maintenance_is_heeded_at_once() {
     let with = gmc().with(|plan| {
         plan.maintenance.push(Maintenance {
             name: "now".to_owned(),
-            cron: Cron::new("0 2 * * *", TimeZone::UTC).unwrap(),
+            begins: Begins::Cron(Cron::new("0 2 * * *", TimeZone::UTC).unwrap()),
             lasting: Duration::from_secs(4 * 3600),
             probes: Vec::new(),
             effect: Effect::Mute,
@@ -228,7 +228,7 @@ fn setup(delay: u64) -> Setup {
         plan.routes.push(route("support", delay, 0.9));
         plan.maintenance.push(Maintenance {
             name: "nightly".to_owned(),
-            cron: Cron::new("20 * * * *", TimeZone::UTC).unwrap(),
+            begins: Begins::Cron(Cron::new("20 * * * *", TimeZone::UTC).unwrap()),
             lasting: Duration::from_secs(600),
             probes: vec!["other".into()],
             effect: Effect::Annotate,

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::domain::hours::Hours;
 use crate::domain::incident::Beside;
-use crate::domain::mute::{Effect, Maintenance, Matcher};
+use crate::domain::mute::{Begins, Effect, Maintenance, Matcher};
 use crate::domain::notification::{Channel, Notification, Route};
 use crate::domain::observation::Answer;
 use crate::lang::cron::Cron;
@@ -142,7 +142,7 @@ fn planned(probes: &[&str], effect: Effect) -> impl Fn(&mut Plan) {
     move |plan| {
         plan.maintenance.push(Maintenance {
             name: "move to a CDN".to_owned(),
-            cron: Cron::new("30 2 * * SUN", TimeZone::UTC).unwrap(),
+            begins: Begins::Cron(Cron::new("30 2 * * SUN", TimeZone::UTC).unwrap()),
             lasting: Duration::from_secs(7200),
             probes: probes.iter().map(|name| (*name).into()).collect(),
             effect,
