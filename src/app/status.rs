@@ -155,6 +155,7 @@ pub async fn gather(config: &Path, store: Option<&Path>) -> Result<Status, Strin
             "{why}\nwhere the store is can't be read from it: name it with --store"
         ));
     };
+    let path = std::path::absolute(&path).unwrap_or(path);
     let reader = Store::read_only(&path).map_err(|e| e.to_string())?;
     let read = |e: StoreError| e.to_string();
     let at = clock::now();

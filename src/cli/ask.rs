@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
@@ -111,6 +112,9 @@ pub(super) fn plan(config: &Path) -> Result<Plan, ExitCode> {
             Ok(checked.plan)
         }
         Err(load::Error::Unreadable(text)) => Err(super::complain(&text)),
+        Err(error @ load::Error::Faulty(_)) if super::JSON.load(Ordering::Relaxed) => {
+            Err(super::complain(&error.to_string()))
+        }
         Err(load::Error::Faulty(findings)) => {
             eprintln!("{findings}");
             Err(exit::our_side())

@@ -1,6 +1,6 @@
 //! `edgewatch check`: validates the file without touching the network.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::app::load;
@@ -14,19 +14,23 @@ use crate::domain::notification::{Channel, Receiver};
 /// Exit code 0 when it can be used, 1 when not, 2 when it can't be read at all. Touches no network.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// The file, in place of the one that --config names.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
     /// How the findings are written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
 pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
+    let config = arguments.file.as_deref().unwrap_or(config);
     let checked = match load::load(config) {
         Ok(checked) => checked,
         Err(load::Error::Unreadable(text)) => return super::complain(&text),
         Err(load::Error::Faulty(findings)) => {
             match arguments.format {
                 Format::Json => super::print(&format!("{:#}\n", json(false, &findings))),
-                Format::Text => super::print(&format!("{findings}\n")),
+                Format::Text => super::print(&format!("{findings}\n\n{}", sum(config, &findings))),
             }
             return exit::problem();
         }
@@ -79,6 +83,25 @@ fn told(receiver: &Receiver) -> String {
         format!("; to the log meanwhile: {missing}")
     };
     format!("{}: {way}{fallback}{missing}", receiver.name)
+}
+
+/// How many of each there are, and where the first error is, which warnings may hide.
+fn sum(config: &Path, findings: &Findings) -> String {
+    let errors = findings.errors();
+    let warnings = findings.findings.len() - errors.findings.len();
+    let first = errors.findings.first().filter(|_| warnings > 0);
+    let first = first.map_or_else(String::new, |error| {
+        format!(" (the first in line {})", error.line)
+    });
+    let warned = match warnings {
+        0 => String::new(),
+        _ => format!(" and {}", counted(warnings, "warning", "warnings")),
+    };
+    format!(
+        "{} can't be used: {}{first}{warned}\n",
+        config.display(),
+        counted(errors.findings.len() + findings.omitted, "error", "errors"),
+    )
 }
 
 /// `no controls`, `1 egress`, `3 clients`.

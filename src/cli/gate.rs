@@ -52,6 +52,8 @@ pub(super) struct Arguments {
     /// How the result is written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    store: super::StoreAt,
 }
 
 /// The answer with what it was drawn from.
@@ -66,10 +68,12 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
     if let Err(error) = super::start_log(if log == "info" { "warn" } else { log }) {
         return super::complain(&error);
     }
-    let plan = match ask::plan(config) {
-        Ok(plan) => Arc::new(plan),
+    let mut plan = match ask::plan(config) {
+        Ok(plan) => plan,
         Err(code) => return code,
     };
+    arguments.store.choose(&mut plan);
+    let plan = Arc::new(plan);
     let answer = if arguments.now {
         by_probing(&plan, arguments)
     } else {

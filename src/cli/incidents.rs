@@ -26,6 +26,8 @@ use crate::words::briefing::{self, View};
 pub(super) struct Arguments {
     #[command(subcommand)]
     what: Option<What>,
+    #[command(flatten)]
+    store: super::StoreAt,
     /// How the result is written.
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     format: Format,
@@ -58,10 +60,11 @@ enum What {
 const TAKEN_WITHIN: Duration = Duration::from_secs(4);
 
 pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
-    let checked = match load::load(config) {
+    let mut checked = match load::load(config) {
         Ok(checked) => checked,
         Err(error) => return super::complain(&error.to_string()),
     };
+    arguments.store.choose(&mut checked.plan);
     let store = match Store::read_only(&checked.plan.store.path) {
         Ok(store) => store,
         Err(error) => return super::complain(&error.to_string()),

@@ -12,12 +12,14 @@ mod run;
 mod schema;
 mod silence;
 mod status;
+mod store;
 mod templates;
 mod try_client;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
@@ -97,6 +99,7 @@ enum Command {
     Incidents(incidents::Arguments),
     Silence(silence::Arguments),
     Status(status::Arguments),
+    Store(store::Arguments),
     Report(report::Arguments),
     Postmortem(report::PostmortemArguments),
     Demo(demo::Arguments),
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
     {
         replay.log = Some(PathBuf::from(&arguments.log));
     }
+    JSON.store(wants_json(&matches), Ordering::Relaxed);
     // Exactly one provider is compiled in; installing it by name keeps a second one, should a
     // dependency ever bring it, from turning into a panic at the first handshake.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -144,6 +148,7 @@ pub fn main() -> ExitCode {
         Command::Incidents(command) => incidents::run(&config, &command),
         Command::Silence(command) => silence::run(&config, &command),
         Command::Status(command) => status::run(&config, &command),
+        Command::Store(command) => store::run(&config, &command),
         Command::Report(command) => report::run(&config, &command),
         Command::Postmortem(command) => report::run_postmortem(&config, &command),
         Command::Demo(command) => demo::run(&arguments.log, &command),
@@ -197,10 +202,67 @@ fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Says on standard error what went wrong on our side.
+/// Results are written for scripts, and so is what went wrong; set once, before any command runs.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+fn wants_json(matches: &clap::ArgMatches) -> bool {
+    let own = matches.try_get_one::<Format>("format");
+    let own = own.ok().flatten() == Some(&Format::Json);
+    own || matches
+        .subcommand()
+        .is_some_and(|(_, below)| wants_json(below))
+}
+
+/// Says on standard error what went wrong on our side; to scripts on standard output, as JSON.
 fn complain(text: &str) -> ExitCode {
-    eprintln!("edgewatch: {text}");
+    if JSON.load(Ordering::Relaxed) {
+        print(&format!("{:#}\n", error_json(text)));
+    } else {
+        eprintln!("edgewatch: {text}");
+    }
     exit::our_side()
+}
+
+/// What went wrong in its parts, the same for every command: `probes.yaml:3:5: what; how to mend it`.
+fn error_json(text: &str) -> serde_json::Value {
+    let line = text.lines().next().unwrap_or_default();
+    let is_place = |place: &str| {
+        let mut parts = place.rsplitn(3, ':');
+        let number = |part: Option<&str>| part.is_some_and(|part| part.parse::<u32>().is_ok());
+        number(parts.next()) && number(parts.next()) && parts.next().is_some()
+    };
+    let (place, rest) = match line.split_once(": ") {
+        Some((place, rest)) if is_place(place) => (Some(place), rest),
+        _ => (None, line),
+    };
+    let (what, how) = match rest.split_once("; ") {
+        Some((what, how)) => (what, Some(how)),
+        None => (rest, None),
+    };
+    serde_json::json!({ "error": { "what": what, "where": place, "how": how } })
+}
+
+/// Which store a command works on.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct StoreAt {
+    /// The store, when it is not where probes.yaml says.
+    #[arg(
+        long,
+        global = true,
+        env = "EDGEWATCH_STORE",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    store: Option<PathBuf>,
+}
+
+impl StoreAt {
+    /// Puts it in place of the plan's; messages then say the whole path.
+    fn choose(&self, plan: &mut crate::domain::plan::Plan) {
+        let path = self.store.as_ref().unwrap_or(&plan.store.path);
+        let whole = std::path::absolute(path);
+        plan.store.path = whole.unwrap_or_else(|_| path.clone());
+    }
 }
 
 /// A multi-threaded runtime for the commands that probe.
@@ -209,4 +271,37 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
         .enable_all()
         .build()
         .map_err(|e| format!("can't start the runtime: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_one_shape() {
+        for (text, what, place, how) in [
+            (
+                "probes.yaml:3:5: probes.p.every: \"30\" has no unit; write \"30s\"\n 3 | x",
+                "probes.p.every: \"30\" has no unit",
+                Some("probes.yaml:3:5"),
+                Some("write \"30s\""),
+            ),
+            (
+                "there is no incident INC-7; see `edgewatch incidents list`",
+                "there is no incident INC-7",
+                None,
+                Some("see `edgewatch incidents list`"),
+            ),
+            (
+                "can't read x: no: such file",
+                "can't read x: no: such file",
+                None,
+                None,
+            ),
+        ] {
+            let expected =
+                serde_json::json!({ "error": { "what": what, "where": place, "how": how } });
+            assert_eq!(error_json(text), expected);
+        }
+    }
 }

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use crate::app::dossier;
-use crate::cli::Format;
 use crate::cli::ask;
 use crate::cli::exit;
+use crate::cli::{Format, StoreAt};
 use crate::clock;
 use crate::report::dossier::Dossier;
 use crate::report::{pack, postmortem};
@@ -24,6 +24,8 @@ use crate::store::Store;
 pub(super) struct Arguments {
     /// The number, with or without `INC-`.
     number: String,
+    #[command(flatten)]
+    store: StoreAt,
     /// How it is written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -38,6 +40,8 @@ pub(super) struct Arguments {
 pub(super) struct PostmortemArguments {
     /// The number, with or without `INC-`.
     number: String,
+    #[command(flatten)]
+    store: StoreAt,
     /// How it is written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -45,25 +49,42 @@ pub(super) struct PostmortemArguments {
 
 pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
     let (number, format) = (&arguments.number, arguments.format);
-    write(config, number, format, pack::text, pack::json)
+    write(
+        config,
+        &arguments.store,
+        number,
+        format,
+        pack::text,
+        pack::json,
+    )
 }
 
 pub(super) fn run_postmortem(config: &Path, arguments: &PostmortemArguments) -> ExitCode {
     let (number, format) = (&arguments.number, arguments.format);
-    write(config, number, format, postmortem::text, postmortem::json)
+    let store = &arguments.store;
+    write(
+        config,
+        store,
+        number,
+        format,
+        postmortem::text,
+        postmortem::json,
+    )
 }
 
 fn write(
     config: &Path,
+    store: &StoreAt,
     number: &str,
     format: Format,
     text: impl Fn(&Dossier<'_>) -> String,
     json: impl Fn(&Dossier<'_>) -> Value,
 ) -> ExitCode {
-    let plan = match ask::plan(config) {
+    let mut plan = match ask::plan(config) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
+    store.choose(&mut plan);
     let digits = number.trim_start_matches("INC-").trim_start_matches("inc-");
     let Ok(wanted) = digits.parse() else {
         return super::complain(&format!(

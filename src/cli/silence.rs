@@ -43,6 +43,8 @@ Examples:
 pub(super) struct Arguments {
     #[command(subcommand)]
     what: Option<What>,
+    #[command(flatten)]
+    store: super::StoreAt,
     /// How the result is written.
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     format: Format,
@@ -100,10 +102,11 @@ struct Add {
 }
 
 pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
-    let checked = match load::load(config) {
+    let mut checked = match load::load(config) {
         Ok(checked) => checked,
         Err(error) => return super::complain(&error.to_string()),
     };
+    arguments.store.choose(&mut checked.plan);
     let (plan, format) = (&checked.plan, arguments.format);
     let result = match arguments
         .what

@@ -1,7 +1,7 @@
 //! `edgewatch status`: how the daemon is, what it saw last, and what needs care.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -27,9 +27,8 @@ const TWO_DAYS: jiff::SignedDuration = jiff::SignedDuration::from_hours(48);
 /// there is no store.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The store, when it is not where probes.yaml says.
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
+    #[command(flatten)]
+    store: super::StoreAt,
     /// How the result is written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -40,7 +39,7 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return super::complain(&error),
     };
-    let gathered = runtime.block_on(status::gather(config, arguments.store.as_deref()));
+    let gathered = runtime.block_on(status::gather(config, arguments.store.store.as_deref()));
     let status = match gathered {
         Ok(status) => status,
         Err(error) => return super::complain(&error),

@@ -37,6 +37,11 @@ pub enum StoreError {
         known: i64,
     },
     #[error(
+        "{} holds no store; a plain copy of one that is written lacks what stands beside it, so copy with `edgewatch store backup FILE`",
+        .path.display()
+    )]
+    Empty { path: PathBuf },
+    #[error(
         "{} has the older format {found} (this edgewatch wants {known}); start the daemon once, it brings the file up to date",
         .path.display()
     )]

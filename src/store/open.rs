@@ -234,6 +234,16 @@ pub(super) fn existing(
     let connection = connect(path)?;
     let found = check_ours(&connection, path)?;
     if found < schema::KNOWN {
+        let error = |e: rusqlite::Error| StoreError::new(path, "read the store", e);
+        let tables = "SELECT count(*) FROM sqlite_schema";
+        let tables: i64 = connection
+            .query_row(tables, [], |row| row.get(0))
+            .map_err(error)?;
+        if tables == 0 {
+            return Err(StoreError::Empty {
+                path: path.to_owned(),
+            });
+        }
         return Err(StoreError::Older {
             path: path.to_owned(),
             found,

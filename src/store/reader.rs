@@ -105,6 +105,30 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Writes a whole copy to a new file, for this user alone, while a daemon may be writing.
+    ///
+    /// # Errors
+    /// The file is there already, or can't be written; the store can't be read.
+    pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let failed = |why: String| StoreError::Io {
+            path: to.to_owned(),
+            doing: "write a copy",
+            why,
+        };
+        let mut options = std::fs::OpenOptions::new();
+        let made = options.create_new(true).write(true).mode(0o600).open(to);
+        made.map_err(|error| failed(error.to_string()))?;
+        let Some(name) = to.to_str() else {
+            return Err(failed("its name is not UTF-8".to_owned()));
+        };
+        self.read("copy the store", |connection| {
+            connection.execute("VACUUM INTO ?1", [name]).map(|_| ())
+        })
+    }
+}
+
 pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let error = |e: rusqlite::Error| StoreError::new(path, "read the store", e);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -8,7 +8,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Notify;
@@ -268,6 +268,9 @@ impl Drop for End {
     }
 }
 
+/// How often what stands in the write-ahead log is put into the file itself.
+const MERGE_EVERY: Duration = Duration::from_secs(60);
+
 struct Writer {
     connection: Connection,
     history: History,
@@ -284,12 +287,19 @@ impl Writer {
             self.queue.wrote(Some(&error));
         }
         let mut failed = false;
+        let mut merged = Instant::now();
         loop {
             let (jobs, stop) = self.wait(failed);
             for job in jobs {
                 job(&mut self.connection);
             }
             failed = !self.write();
+            // A plain copy of the file alone is then no older than this.
+            if merged.elapsed() >= MERGE_EVERY {
+                merged = Instant::now();
+                let merge = "PRAGMA wal_checkpoint(PASSIVE)";
+                let _ = self.connection.query_row(merge, [], |_| Ok(()));
+            }
             self.queue.turned.notify_waiters();
             // A stop is not obeyed while rows wait that can be written.
             if stop && (failed || self.queue.health().queued_rows == 0) {

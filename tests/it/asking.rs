@@ -506,3 +506,65 @@ async fn report_asks_nothing_when_the_fault_is_ours() {
     );
     assert_eq!(json["asked"], serde_json::json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_copied_whole_and_errors_are_json_where_results_are() {
+    let world = World::start().await;
+    world.write(TWO, "1m", "");
+    Box::pin(refused(&world)).await;
+    let folder = world.directory.path();
+    let (copy, empty) = (folder.join("copy.db"), folder.join("empty.db"));
+    let mut backup = world.command(&["store", "backup"]);
+    backup.arg(&copy);
+    let (code, out, err) = run(backup).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.ends_with("edgewatch.sqlite\n"), "{out}");
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&copy).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    std::fs::write(&empty, "").unwrap();
+    for (store, code, says) in [
+        (&copy, 1, "INC-1"),
+        (
+            &empty,
+            2,
+            "empty.db holds no store; a plain copy of one that is written lacks what stands beside it, so copy with `edgewatch store backup FILE`",
+        ),
+    ] {
+        let mut by_option = world.command(&["incidents", "list"]);
+        by_option.arg("--store").arg(store);
+        let mut by_variable = world.command(&["incidents"]);
+        by_variable.env("EDGEWATCH_STORE", store);
+        for command in [by_option, by_variable] {
+            let (found, out, err) = run(command).await;
+            assert_eq!(found, code, "{out}{err}");
+            assert!((out + &err).contains(says), "{says}");
+        }
+    }
+
+    let (code, out, err) = run(world.command(&["report", "7", "--format", "json"])).await;
+    assert_eq!((code, err.as_str()), (2, ""), "{out}");
+    assert_eq!(
+        read(&out),
+        serde_json::json!({ "error": {
+            "what": "there is no incident INC-7",
+            "where": null,
+            "how": "see `edgewatch incidents list`",
+        } })
+    );
+    std::fs::write(world.config(), "version: 1\nprobs: {}\n").unwrap();
+    for command in [
+        &["once"][..],
+        &["gate", "connect"],
+        &["incidents"],
+        &["silence", "list"],
+    ] {
+        let arguments = [command, &["--format", "json"]].concat();
+        let (code, out, _) = run(world.command(&arguments)).await;
+        assert_eq!(code, 2, "{arguments:?}: {out}");
+        let error = &read(&out)["error"];
+        let place = error["where"].as_str().unwrap();
+        assert!(place.ends_with("probes.yaml:1:1"), "{arguments:?}: {error}");
+    }
+}

@@ -177,6 +177,16 @@ async fn check_finds_every_fault_and_its_place() {
     );
     assert!(out.contains("did you mean \"notify\""), "{out}");
     assert!(out.contains("probes.yaml:"), "{out}");
+    assert!(out.contains("probes.yaml can't be used: "), "{out}");
+
+    // The file as an argument, as people write it.
+    let mut named = program(&["check"]);
+    named.arg(world.config());
+    named
+        .env("GMC_USERNAME", "tis")
+        .env("GMC_PASSWORD", "of the account");
+    let (code, named, _) = run(named).await;
+    assert_eq!((code, named), (1, out));
 
     let (code, out, _) = run(world.command(&["check", "--format", "json"])).await;
     let json: Value = serde_json::from_str(&out).unwrap();
@@ -243,9 +253,11 @@ async fn classify_explains_what_it_is_given() {
 
     let (code, _, _) = classify(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nhello").await;
     assert_eq!(code, 0);
-    let (code, _, err) = classify(b"<html>no head</html>").await;
-    assert_eq!(code, 2);
-    assert!(err.starts_with("edgewatch: -: "), "{err}");
+    let (code, out, err) = classify(b"<html>no head</html>").await;
+    assert_eq!((code, err.as_str()), (2, ""));
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let what = json["error"]["what"].as_str().unwrap();
+    assert!(what.starts_with("-: "), "{json}");
 }
 
 async fn classify(input: &[u8]) -> (i32, String, String) {
