@@ -172,7 +172,7 @@ mod tests {
         let run = night.incident.failing.clone().unwrap();
         assert_eq!(
             command(&night.plan, &run),
-            "curl -sS -i \\\n  --http1.1 \\\n  --interface 10.20.1.15 \\\n  --max-time 20 \\\n  \
+            "curl -sS -i \\\n  --http1.1 \\\n  --interface 10.20.1.15 \\\n  --resolve 'webcache.gmc-uk.org:443:192.0.2.7' \\\n  --max-time 20 \\\n  \
              -A 'Java/1.8.0_275' \\\n  -H 'Content-Type: text/xml' \\\n  \
              --data-raw '<Username>{{ credential.username }}</Username><Password>{{ credential.password }}</Password>' \\\n  \
              'https://webcache.gmc-uk.org/GMCWebServices/WebService.asmx'"
@@ -190,9 +190,27 @@ mod tests {
         run.request_body = Some("@file \u{1b}[31m".to_owned());
         assert_eq!(
             command(&night.plan, &run),
-            "curl -sS -i \\\n  -X 'PUT' \\\n  --http2 \\\n  --proxy 'socks5h://proxy.internal:1080' --proxy-user '{{ proxy user:password }}' \\\n  \
+            "curl -sS -i \\\n  -X 'PUT' \\\n  --http1.1 \\\n  --proxy 'socks5h://proxy.internal:1080' --proxy-user '{{ proxy user:password }}' \\\n  \
              --max-time 20 \\\n  -H 'User-Agent:' \\\n  -H 'X-It'\\''s: a'\\''b' \\\n  -H 'Content-Type:' \\\n  \
              --data-raw '@file [31m' \\\n  'https://webcache.gmc-uk.org/GMCWebServices/WebService.asmx'"
         );
+    }
+    #[test]
+    fn offers_what_the_client_offers_whatever_the_answer_was() {
+        use crate::domain::cell::TlsVersion;
+        let night = fixture::march();
+        let mut run = night.incident.failing.clone().unwrap();
+        // As a proxy writes it that answers in its own name.
+        run.http = Some("1.0".to_owned());
+        let mut plan = night.plan.clone();
+        let client = plan
+            .clients
+            .iter_mut()
+            .find(|client| client.name == run.cell.client)
+            .unwrap();
+        (client.http, client.tls.max) = (HttpOffer::Either, TlsVersion::V1_2);
+        assert_eq!(offers(&plan, &run), ["--http2", "--tls-max 1.2"]);
+        run.url = run.url.replace("https:", "http:");
+        assert_eq!(offers(&plan, &run), ["--http1.1"]);
     }
 }
