@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::case::{Case, Opening, Turn, entry};
-use super::notify::{self, Face};
+use super::notify::{self, Statement};
 use super::world::{self, Run, World};
 use crate::board::Board;
 use crate::domain::cell::CellKey;
@@ -48,7 +48,7 @@ struct Host {
     specimen: Option<Specimen>,
     case: Option<Case>,
     /// How the incident looked when it was told last.
-    face: Option<Face>,
+    statement: Option<Statement>,
     notes: Vec<TimelineEntry>,
     /// Members changed since the last diagnosis.
     dirty: bool,
@@ -139,7 +139,7 @@ impl Mild {
             (member.cell.clone(), row)
         }));
         host.specimen.clone_from(&incident.failing);
-        host.face = Some(Face::of(&incident));
+        host.statement = Some(Statement::new(&incident));
         host.case = Some(Case::resume(incident, saved_at));
     }
 
@@ -233,13 +233,14 @@ impl Mild {
             onset_at,
             last_good_at: world.last_good_before(onset_at, &cells),
             diagnosis: host.diagnosis(world.board, place),
+            before: None,
             failed_runs: host.rows.values().map(|row| row.runs).sum(),
             cells,
         };
         let mut case = world.begin(back, opening);
         case.incident.failing.clone_from(&host.specimen);
         world.announce(&mut case, onset_at, std::mem::take(&mut host.notes));
-        host.face = Some(Face::of(&case.incident));
+        host.statement = Some(Statement::new(&case.incident));
         (host.case, host.dirty) = (Some(case), false);
     }
 
@@ -261,9 +262,11 @@ impl Mild {
             case.incident.diagnosis = found;
             case.incident.failing.clone_from(&host.specimen);
         }
-        let before = host.face.replace(Face::of(&case.incident));
         let notes = std::mem::take(&mut host.notes);
-        world::retell(world, &mut case, before, None, notes);
+        let statement = host
+            .statement
+            .get_or_insert_with(|| Statement::new(&case.incident));
+        world::retell(world, &mut case, statement, None, notes);
         if case.over(world.now) {
             let text = "what was warned of is well again";
             let over = world::close(world, case, Vec::new(), text);
@@ -288,8 +291,14 @@ impl Mild {
     /// When a tick would do something.
     #[must_use]
     pub fn next_wake(&self, board: &Board) -> Option<Timestamp> {
-        let told = self.incidents();
-        told.filter_map(|incident| notify::next_at(&board.plan, &board.quiet, incident))
+        let hosts = self.hosts.values();
+        hosts
+            .filter_map(|host| {
+                let incident = &host.case.as_ref()?.incident;
+                let told = notify::next_at(&board.plan, &board.quiet, incident);
+                let news = host.statement.as_ref().and_then(|s| s.due_at(incident));
+                told.into_iter().chain(news).min()
+            })
             .min()
     }
 
