@@ -106,6 +106,8 @@ const STANDS_FOR: [Duration; 4] = [
 ];
 /// At least so long for doubt where a cause was named: mostly it comes back, or all of it passes.
 const DOUBT_STANDS_FOR: Duration = Duration::from_secs(120);
+/// And for another scope of the same cause: a round shows it probe by probe.
+const SCOPE_STANDS_FOR: Duration = Duration::from_secs(60);
 /// How long the statement of what comes and goes must stand, which changes by nature.
 const STANDS_FOR_RESTLESS: Duration = Duration::from_secs(900);
 const LATELY: Duration = Duration::from_secs(3600);
@@ -213,6 +215,8 @@ impl Statement {
         let unknown = |face: &Face| matches!(face.cause, Cause::Unknown { .. });
         if unknown(news) && !unknown(&self.told) {
             stands_for.max(DOUBT_STANDS_FOR)
+        } else if news.cause == self.told.cause && news.group == self.told.group {
+            stands_for.max(SCOPE_STANDS_FOR)
         } else {
             stands_for
         }
@@ -305,7 +309,9 @@ mod tests {
         incident.probes.reverse();
         assert_eq!(statement.turn(&incident, &[0.0], at(0)), News::None);
         incident.probes.push("c".into());
-        let news = statement.turn(&incident, &[0.0], at(0));
-        assert!(matches!(news, News::Told(_)));
+        let mut turn = |second| statement.turn(&incident, &[0.0], at(second));
+        assert_eq!(turn(0), News::Waits);
+        assert_eq!(turn(59), News::None, "the round may show another yet");
+        assert!(matches!(turn(60), News::Told(_)));
     }
 }
