@@ -51,7 +51,8 @@ pub(super) fn locked(page: &Page<'_>) -> Option<(String, Duration)> {
     if !is_text || !refuses || page.body().len() > BODY_BYTES_MAX {
         return None;
     }
-    if let Some(found) = page.json().and_then(|json| member(json, true)) {
+    let sent = page.header("date").and_then(retry_after::date);
+    if let Some(found) = page.json().and_then(|json| member(json, sent, true)) {
         return Some(found);
     }
     let found = WORDS.captures(page.visible())?;
@@ -59,14 +60,23 @@ pub(super) fn locked(page: &Page<'_>) -> Option<(String, Duration)> {
     Some((format!("\"{}\"", &found[0]), believed(wait)?))
 }
 
-/// A member that holds the length of a lock, here or one level down: `lockDuration`, `ban_minutes`.
-fn member(json: &Value, deeper: bool) -> Option<(String, Duration)> {
+/// A member that holds the length or the end of a lock, here or one level down: `lockDuration`, `banned_until`.
+///
+/// An end counts from `sent`, the answer's own `Date`: without one it is no length.
+fn member(json: &Value, sent: Option<Timestamp>, deeper: bool) -> Option<(String, Duration)> {
     let members = json.as_object()?;
     let here = members.iter().take(MEMBERS_MAX).find_map(|(name, value)| {
         let plain = name.replace(['_', '-'], "").to_ascii_lowercase();
-        let speaks = ["lock", "lockout", "ban", "block", "blocked", "locked"]
+        let speaks = ["lock", "ban", "block", "unlock", "suspended"]
             .iter()
             .any(|word| plain.starts_with(word));
+        let ends = ["until", "till", "ends", "expires", "expiresat", "unlockat"]
+            .iter()
+            .any(|word| plain.ends_with(word));
+        if speaks && ends {
+            let wait = Duration::try_from(moment(value)?.duration_since(sent?)).ok()?;
+            return Some((format!("{name}: {value}"), believed(wait)?));
+        }
         let of_time = [
             "duration", "seconds", "minutes", "hours", "days", "time", "period", "for",
         ]
@@ -84,8 +94,23 @@ fn member(json: &Value, deeper: bool) -> Option<(String, Duration)> {
     });
     here.or_else(|| {
         let below = members.values().take(MEMBERS_MAX).filter(|_| deeper);
-        below.into_iter().find_map(|value| member(value, false))
+        below
+            .into_iter()
+            .find_map(|value| member(value, sent, false))
     })
+}
+
+/// A time as data writes it: RFC 3339, or seconds or milliseconds since 1970.
+fn moment(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::String(text) => text.trim().parse().ok().or_else(|| retry_after::date(text)),
+        Value::Number(number) => match number.as_i64()? {
+            seconds @ 1_000_000_000..100_000_000_000 => Timestamp::from_second(seconds).ok(),
+            ms @ 1_000_000_000_000.. => Timestamp::from_millisecond(ms).ok(),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// The unit that a member's name ends with; seconds where it says none.
@@ -129,7 +154,11 @@ mod tests {
     #[test]
     fn a_lock_names_its_end() {
         let check = |status: u16, body: &str, hours: Option<f64>| {
-            let answer = answer(status, &[("content-type", "application/json")], body);
+            let headers = [
+                ("content-type", "application/json"),
+                ("date", "Tue, 01 Dec 2026 00:00:00 GMT"),
+            ];
+            let answer = answer(status, &headers, body);
             let found = locked(&Page::new(&answer)).map(|(_, wait)| wait.as_secs_f64() / 3600.0);
             assert_eq!(found, hours, "{status} {body}");
         };
@@ -159,6 +188,27 @@ mod tests {
         check(
             503,
             r#"{"error":"maintenance, try again in 30 minutes"}"#,
+            None,
+        );
+        // An end counts from the answer's own clock; a lock that has ended, or that says when it began, is no wait.
+        check(
+            403,
+            r#"{"error":"banned","banned_until":"2026-12-01T06:00:00Z"}"#,
+            Some(6.0),
+        );
+        check(
+            200,
+            r#"{"success":false,"data":{"lockExpires":1796086800}}"#,
+            Some(1.0),
+        );
+        check(
+            403,
+            r#"{"error":"banned","banned_until":"2026-11-30T00:00:00Z"}"#,
+            None,
+        );
+        check(
+            403,
+            r#"{"error":"banned","blockedAt":"2026-12-01T06:00:00Z"}"#,
             None,
         );
         check(403, r#"{"error":"denied","blocks":7}"#, None);

@@ -79,7 +79,9 @@ pub(crate) fn verdict(page: &Page<'_>, maker: Maker) -> Verdict {
 
 /// A limit that another status than 429 carries: the words say it, or the counters and a wait.
 fn limited(page: &Page<'_>) -> Option<Evidence> {
-    if !matches!(page.status(), 400 | 403 | 420 | 430 | 503 | 509 | 529 | 598) {
+    // Of a good status only data is believed, and only where it says itself that it stands for a refusal.
+    let in_data = page.status() < 300 && generic::refuses_in_json(page);
+    if !in_data && !matches!(page.status(), 400 | 403 | 420 | 430 | 503 | 509 | 529 | 598) {
         return None;
     }
     let is_text = matches!(page.form, Form::Html | Form::Json | Form::Text | Form::Xml);

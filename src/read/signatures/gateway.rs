@@ -79,7 +79,9 @@ use Sign::{Body, Headers, Says, Text, Value};
 /// responses of API Gateway <https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html>;
 /// faults of Apigee <https://cloud.google.com/apigee/docs/api-platform/troubleshoot/runtime/fault-codes>; APISIX
 /// <https://apisix.apache.org/docs/apisix/plugins/key-auth/>; WSO2 <https://apim.docs.wso2.com/en/latest/troubleshooting/error-handling/>;
-/// API Connect, Gravitee, `KrakenD`, 3scale, Layer7 and `DataPower` as their documentation shows them; Kong
+/// API Connect, Gravitee, `KrakenD`, 3scale, Layer7 and `DataPower` as their documentation shows them; Mashery
+/// <https://docs.mashery.com/messagesguide/>, `MuleSoft` <https://docs.mulesoft.com/gateway/latest/policies-included-client-id-enforcement>,
+/// Google's Cloud Endpoints <https://cloud.google.com/endpoints/docs/openapi/troubleshoot-response-errors>; Kong
 /// <https://docs.konghq.com/gateway/latest/>; Tyk <https://tyk.io/docs/>; API Management
 /// <https://learn.microsoft.com/azure/api-management/api-management-error-handling-policies>. Web servers'
 /// pages were captured on loopback.
@@ -236,6 +238,33 @@ const ROWS: &[Row] = &[
         &[Says("no api key found in request")],
     )
     .id("x-kong-request-id"),
+    // What it relays keeps the application's `Server`.
+    row("kong", "Kong answered itself", &[Value("server", "kong/")]).id("x-kong-request-id"),
+    row(
+        "mashery",
+        "Mashery's gateway answered itself",
+        &[Headers(&["x-mashery-error-code"])],
+    ),
+    row(
+        "mulesoft",
+        "a policy of MuleSoft's gateway answered",
+        &[Value("www-authenticate", "client-id-enforcement")],
+    ),
+    row(
+        "google_endpoints",
+        "Google's API gateway answered itself",
+        &[Says("method doesn't allow unregistered callers")],
+    ),
+    row(
+        "google_endpoints",
+        "Google's API gateway answered itself",
+        &[Says("api key not valid. please pass a valid api key")],
+    ),
+    row(
+        "azure_apim",
+        "Azure API Management answered itself",
+        &[Value("www-authenticate", "azureapimanagementkey")],
+    ),
     row(
         "kong",
         "Kong answered itself: its limit",

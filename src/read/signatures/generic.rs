@@ -44,7 +44,7 @@ words!(
     r"(?ix) \b(web\s(application\s|app\s)?firewall|application\sfirewall|waf|\w+[-_]waf|firewall|ddos|anti-?ddos|anti-?bot|bot[\x20-](protection|detection|management|manager|mitigation)
       |web\s(protection|security)|intrusion\s(prevention|detection)|site\sprotection|mod_?security
       |security\s(polic(y|ies)|rules?|service|system|solution|gateway|layer|module|filter|reasons?|plugin|software|engine|appliance|check|control|settings|measures?|network))\b
-      | 防火墙|云防护|安全策略|安全防护|设置拦截|拦截提示|安全拦截|安全狗|网站防护|防护系统|웹\s?방화벽|보안\s?정책|방화벽 | ファイアウォール|セキュリティ上の | pare-feu|(r[èe]gles?|raisons?|politiques?)\sde\ss[ée]curit[ée] | cortafuegos|(reglas?|pol[íi]ticas?|motivos?|razones)\sde\sseguridad | (regras?|pol[íi]ticas?|motivos?|raz[õo]es)\sde\sseguran[çc]a | (regole|motivi|criteri)\sdi\ssicurezza | sicherheits(gr[üu]nden|richtlinien?|regeln?|system) | g[üu]venlik\s(duvar[ıi]|politika) | beveiligingsbeleid | zap(ory|ora)\ssieciow | brandmauer|фаерв?ол|файрв?ол|брандмауэр|межсетев"
+      | 防火墙|云防护|安全策略|安全防护|设置拦截|拦截提示|安全拦截|安全狗|网站防护|防护系统|웹\s?방화벽|보안\s?정책|방화벽 | ファイアウォール|セキュリティ上の | pare-feu|(r[èe]gles?|raisons?|politiques?)\sde\ss[ée]curit[ée] | cortafuegos|(reglas?|pol[íi]ticas?|motivos?|razones)\sde\sseguridad | (regras?|pol[íi]ticas?|motivos?|raz[õo]es)\sde\sseguran[çc]a | (regole|motivi|criteri)\sdi\ssicurezza | sicherheits(gr[üu]nden|richtlinien?|regeln?|system) | g[üu]venlik\s(duvar[ıi]|politika) | beveiligingsbeleid|(door|van)\s(de|onze|het)\sbeveiliging | zap(ory|ora)\ssieciow | brandmauer|фаерв?ол|файрв?ол|брандмауэр|межсетев"
 );
 words!(
     REFUSED,
@@ -82,20 +82,21 @@ words!(
     "it sends to whoever runs our network",
     r"(?ix) \b((your|the|our)\snetwork\s(administrator|operator|admin|department|team|support)|network\s(administrator|operator|admin)|it\shelp\s?desk|internet\sservice\sprovider
       |your\s(school|district|school\sdistrict|employer|university|library|internet\sprovider))\b
-      | администратор\s?у?\s?сети|netzwerkadministrator|administrateur\sr[ée]seau|administrador\sde\s(la\s)?red"
+      | администратор\s?у?\s?сети|netzwerkadministrator|administrateur\s(du\s)?r[ée]seau|administrador\s(de\s(la\s)?red|da\srede)|amministratore\s(di|della)\srete|netwerkbeheerder|n[äa]tverksadministrat[öo]r"
 );
 words!(
     OUR_POLICY,
     "it speaks of our own network's policy",
     r"(?ix) \b(network\spolic(y|ies)
       |(company|corporate|organi[sz]ation(al|'s)?|school|district|university|enterprise|internet\s(usage|use|access)|acceptable\suse|web\s(usage|access|use)|browsing|surfing|content\sfiltering?|url\sfiltering?)\s(internet\s|web\s|security\s|access\s)?polic(y|ies))\b
-      | политик[аи]\s(безопасности\s)?(компании|организации)|richtlinien?\s(ihre[rs]|des|der)\s(unternehmens|organisation|firma)"
+      | политик[аи]\s(безопасности\s)?(компании|организации)|richtlinien?\s(ihre[rs]|des|der)\s(unternehmens|organisation|firma|schule)
+      | (politique|charte|r[èe]gles)\s(\w+\s|de\ss[ée]curit[ée]\s){0,3}de\s(votre\s|l'|cette\s|la\s)(entreprise|soci[ée]t[ée]|organisation) | pol[íi]tica\s(\w+\s|de\snavegaci[óo]n\s){0,3}d[ea]\s(la\s|su\s|sua\s)?(empresa|organizaci[óo]n|organiza[çc][ãa]o|escuela|escola) | (politica|criteri)\s(\w+\s){0,3}(dell'|della\s)(azienda|organizzazione|scuola) | beleid\svan\s(uw|je|het)\s(bedrijf|organisatie|school)"
 );
 words!(
     OUR_FILTER,
     "it names a web filter or a category",
     r"(?ix) \b((web|url|content|internet|site|dns)[\x20-]filter(ing|s|ed)?|categori[sz]ed\sas|(blocked|forbidden|denied|restricted)\scategor(y|ies)|site\scategory|url\scategory|category\sof\s|web\sgateway|secure\sweb|parental\scontrol|proxy\sserver|web\sproxy|internet\ssecurity|block(ed)?\s?page|website\sblocked|web\s?(site|page)\sblocked|site\sblocked|this\s(web\s?)?(site|page|domain)\s(is|has\sbeen|was)\s(blocked|restricted)|your\sip\saddress\sand\s(visit|user)|override|(court|ministry|regulator|law)[\x200-9A-Za-z_]{0,30}order|order\sof\s(the\s)?court)\b
-      | category\s?: | категори[яи]|webfilter"
+      | (category|kategorie|cat[ée]gorie|categor[íi]a|categorie)\s?: | категори[яи]|webfilter|filtre\s(internet|web)|filtro\s(web|de\sconten?[iú]do)"
 );
 words!(
     PRIVATE_ADDRESS,
@@ -105,7 +106,7 @@ words!(
 words!(
     LIMIT,
     "it says that there were too many requests",
-    r"(?ix) \b(too\smany\s(requests|calls|connections|queries|hits)|rate[\x20_-]?limit(s|ed|ing|er)?(\s(is|was|has\sbeen))?\s?(exceeded|reached|hit)?|(request|api|call|usage|daily|hourly|monthly|query)\s(limit|quota)s?(\s(is|was|has\sbeen))?\s(exceeded|reached)|quota\s(exceeded|has\sbeen)|(exceeded|over|exhausted)\s(\w+\s){0,4}(rate|limit|quota|requests)|throttl(ed|ing)|slow\sdown|slowdown|requests\sper\s(second|minute|hour|day)|toomanyrequests|(\w*(request|rate|call|quota|usage|query|queries))s?[\x20_]?limit[\x20_]?exceeded|limit_?exceeded|over_?query_?limit|user_?rate_?limit|requestlimitexceeded)\b"
+    r"(?ix) \b(too\smany\s(requests|calls|connections|queries|hits)|rate[\x20_-]?limit(s|ed|ing|er)?(\s(is|was|has\sbeen))?\s?(exceeded|reached|hit)?|(request|api|call|usage|daily|hourly|monthly|query)\s(limit|quota)s?(\s(is|was|has\sbeen))?\s(exceeded|reached)|quota\s(exceeded|exhausted|violat(ion|ed)|reached|has\sbeen)|over\s(qps|query|quota|rate)|(exceeded|over|exhausted)\s(\w+\s){0,4}(rate|limit|quota|requests)|throttl(ed|ing)|slow\sdown|slowdown|(requests|calls|queries|hits)\sper\s(second|minute|hour|day|month)|toomanyrequests|(\w*(request|rate|call|quota|usage|query|queries))s?[\x20_]?limit[\x20_]?exceeded|limit_?exceeded|over_?query_?limit|user_?rate_?limit|requestlimitexceeded)\b"
 );
 
 /// A pattern over text whose white space is collapsed, with the word classes of ASCII: Unicode's are large and slow.
@@ -134,8 +135,14 @@ static HUMAN: LazyLock<Regex> =
 static LABELLED_ID: LazyLock<Regex> = LazyLock::new(|| {
     plain(
         r"(?ix) (?:\b(incident|request|support|event|case|trace|block|reference|ref|ticket|transaction|session|error|log|tracking|correlation|client\srequest|message|attack|ray|unique
-            |vorfall|vorgang|ereignis|anfrage|incidente|incidencia|evento|solicitud|soporte|suporte|requisi[çc][ãa]o|referencia|r[ée]f[ée]rence|requ[êe]te)|事件|请求|拦截)
-          [\x20_-]?(id|no\.?|number|code|identifier|uuid)?(\sis|是|为)? \s?[:=\#\x{ff1a}]+\s* \#?\s*<?\s* ([0-9a-z][0-9a-z._/+-]{5,79}) ",
+            |vorfalls?|vorgangs?|ereignis|anfrage|referenz|incidente|incidencia|evento|solicitud|soporte|suporte|requisi[çc][ãa]o|referencia|r[ée]f[ée]rence|requ[êe]te)|事件|请求|拦截)
+          [\x20_-]?(id|no\.?|numm?er|nr\.?|n[úu]mero|code|identifier|uuid)?(\sis|是|为)? \s?[:=\#\x{ff1a}]+\s* \#?\s*<?\s* ([0-9a-z][0-9a-z._/+-]{5,79}) ",
+    )
+});
+/// The same in a sentence, without a colon: "quote event ID 7f3a9912cc".
+static SPOKEN_ID: LazyLock<Regex> = LazyLock::new(|| {
+    plain(
+        r"(?ix) \b(?:incident|request|support|event|case|trace|block|reference|ticket|log)\s(?:id|number|no\.?)\s(?:is\s|of\s)?([0-9a-z][0-9a-z._/+-]{5,79})",
     )
 });
 /// The same in JSON and in data that a script reads.
@@ -148,15 +155,19 @@ static MEMBER_ID: LazyLock<Regex> = LazyLock::new(|| {
 /// The id that the page prints with its label.
 pub(crate) fn labelled_id(page: &Page<'_>) -> Option<String> {
     let text = page.visible();
-    let printed = LABELLED_ID.captures_iter(text).take(12).find_map(|found| {
-        let id = found
-            .get(4)?
-            .as_str()
-            .trim_end_matches(['.', '-', '/', '_']);
+    let id_of = |id: &str| {
+        let id = id.trim_end_matches(['.', '-', '/', '_']);
         // A word after the label is no id ("Reference: support"): ids have digits, and more than a year.
         let digits = id.bytes().filter(u8::is_ascii_digit).count();
         (id.len() >= 6 && digits >= 3).then(|| id.to_owned())
-    });
+    };
+    let first = |pattern: &Regex, group: usize| {
+        pattern
+            .captures_iter(text)
+            .take(12)
+            .find_map(|found| id_of(found.get(group)?.as_str()))
+    };
+    let printed = first(&LABELLED_ID, 4).or_else(|| first(&SPOKEN_ID, 1));
     printed.or_else(|| {
         if page.body().len() > BODY_BYTES_MAX {
             return None;
@@ -172,10 +183,39 @@ pub(crate) fn refuses(text: &str) -> bool {
     REFUSED.seen.is_match(text) || GATE.seen.is_match(text)
 }
 
+/// Whether a member of data says in one word that the request was refused: `"status": "blocked"`.
+fn refused_by_member(page: &Page<'_>) -> bool {
+    const NAMES: [&str; 7] = [
+        "status", "action", "result", "decision", "outcome", "verdict", "code",
+    ];
+    const WORDS: [&str; 8] = [
+        "blocked",
+        "block",
+        "denied",
+        "deny",
+        "rejected",
+        "refused",
+        "waf_block",
+        "request_blocked",
+    ];
+    let Some(members) = page.json().and_then(serde_json::Value::as_object) else {
+        return false;
+    };
+    NAMES
+        .iter()
+        .filter_map(|name| members.get(*name)?.as_str())
+        .any(|said| WORDS.iter().any(|word| said.eq_ignore_ascii_case(word)))
+}
+
 /// Whether data with a good status says by its members that it stands for a refusal.
 pub(crate) fn refuses_in_json(page: &Page<'_>) -> bool {
     let Some(members) = page.json().and_then(serde_json::Value::as_object) else {
         return false;
+    };
+    let told = |name: &str| {
+        members
+            .get(name)
+            .is_some_and(|said| !matches!(said, serde_json::Value::Null) && said != "")
     };
     let number = |name: &str| {
         members
@@ -189,7 +229,9 @@ pub(crate) fn refuses_in_json(page: &Page<'_>) -> bool {
             || number("status")
             || failed("success")
             || failed("ok")
-            || members.contains_key("error")
+            || told("error")
+            || told("error_message")
+            || told("errorMessage")
             || members.contains_key("url") && members.len() <= 2
             || members.contains_key("rgv587_flag")
             || members.contains_key("appId"))
@@ -269,7 +311,7 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
         }
         is_there
     };
-    let refused = see(&REFUSED, &text);
+    let refused = see(&REFUSED, &text) || status >= 400 && refused_by_member(page);
     let layer = see(&LAYER, &text);
     let attack = see(&ATTACK, &text);
     let gate = see(&GATE, &text);
