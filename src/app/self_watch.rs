@@ -178,7 +178,7 @@ impl SelfWatch {
         let (mut partner, mut ours) = (0, 0);
         for incident in machine.incidents() {
             *(match incident.subject {
-                Subject::Host(_) | Subject::Partner(_) => &mut partner,
+                Subject::Host(_) | Subject::Partner(_) | Subject::Vendor(_) => &mut partner,
                 Subject::OurNetwork => &mut ours,
             }) += 1;
         }

@@ -232,6 +232,8 @@ pub enum Subject {
     Host(String),
     /// Cells of several hosts of this partner.
     Partner(String),
+    /// An edge that fails in front of several partners; its name as in [`Verdict::vendor`].
+    Vendor(String),
     /// Our own network: controls fail.
     OurNetwork,
 }

@@ -270,6 +270,18 @@ impl Verdict {
         self.maker == Maker::OurSide && matches!(self.kind, Kind::Unexpected | Kind::TlsError)
     }
 
+    /// The edge that says of itself that it failed, not what stands behind it; `None` for all other answers.
+    ///
+    /// Nobody can do anything about it, and that an error of an edge never says otherwise.
+    #[must_use]
+    pub fn own_fault(&self) -> Option<&str> {
+        let own = self.kind == Kind::EdgeError
+            && self.maker == Maker::Edge
+            && self.who_acts == WhoActs::NobodyWait
+            && vendor_name(&self.vendor).is_some();
+        own.then_some(&*self.vendor)
+    }
+
     #[must_use]
     pub fn passed(&self) -> bool {
         self.kind.works()
@@ -378,6 +390,8 @@ pub fn vendor_name(name: &str) -> Option<String> {
         "krakend" => "KrakenD",
         "oauth2_proxy" => "OAuth2 Proxy",
         "datapower" => "DataPower",
+        "mulesoft" => "MuleSoft",
+        "google_endpoints" => "Google Cloud Endpoints",
         other => {
             let mut letters = other.chars();
             let first: String = letters.next()?.to_uppercase().collect();

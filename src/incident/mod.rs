@@ -4,11 +4,15 @@
 pub mod case;
 // What works, and not as well as it should.
 pub mod mild;
+// Requests ahead of the schedule for what stands beside the partners.
+mod extra;
 // Which receivers are due a message now.
 pub mod notify;
 // Our own side under watch: one incident for all of it.
 pub mod ours;
 // One partner under watch: its diagnosis and its incidents.
 pub mod partner;
+// A vendor that fails by itself in front of several partners: one incident for all of them.
+pub mod vendor;
 // What a step of an incident may use of the rest of the world, and what it leaves there.
 pub mod world;

@@ -11,17 +11,15 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::case::{Case, Opening, Turn, clarity, entry};
+use super::extra::{Extra, SOON};
 use super::notify::{self, Statement};
 use super::world::{self, Run, World};
-use crate::board::events::Effect;
 use crate::board::{Board, Cell};
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::diagnosis::{Cause, Diagnosis};
 use crate::domain::incident::{
     Acknowledged, Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
 };
-use crate::domain::moment::later;
-use crate::domain::observation::Purpose;
 use crate::domain::renames::Renames;
 use crate::domain::verdict::{Kind, Verdict};
 use crate::judge::class::{Class, Mechanism};
@@ -36,17 +34,12 @@ const NOTES_MAX: usize = 40;
 const SPECIMENS_MAX: usize = 12;
 /// A failing run that was kept so long makes room for a new one.
 const FRESH: SignedDuration = SignedDuration::from_secs(20);
-/// Requests to see whether it is over, beside those that are asked again.
-const RECOVERY_RUNS_MAX: u32 = 6;
-/// Before what failed is asked again, and between two such requests.
-const SOON: Duration = Duration::from_secs(2);
+/// Between two requests to what failed.
 const APART: Duration = Duration::from_secs(1);
 /// Cells that are asked again at once; the others wait for their turn.
 const AGAIN_MAX: usize = 60;
 /// Between two requests to a control whether anything answers.
 const CURIOUS: SignedDuration = SignedDuration::from_secs(60);
-/// Beyond its timeout, how long an answer may stay away before the request counts as lost.
-const LOST_AFTER: Duration = Duration::from_secs(60);
 
 /// Our own side, and all that is remembered of its present trouble.
 #[derive(Debug, Default)]
@@ -59,9 +52,7 @@ pub struct Ours {
     notes: Vec<TimelineEntry>,
     /// The clearest failing run of a cell.
     failing: BTreeMap<CellKey, Specimen>,
-    /// Extra requests on their way, and when each counts as lost.
-    asked: Vec<(CellKey, Timestamp)>,
-    recovery_runs: u32,
+    extra: Extra,
     /// When a control was asked last, by egress.
     curious: BTreeMap<EgressName, Timestamp>,
     /// Members changed since the last diagnosis.
@@ -171,13 +162,13 @@ impl Ours {
     /// Whether it waits for the answer of an extra request to this cell.
     #[must_use]
     pub fn waits_for(&self, cell: &CellKey) -> bool {
-        self.asked.iter().any(|(asked, _)| asked == cell)
+        self.extra.waits_for(cell)
     }
 
     /// Whether runs that pass concern it too.
     #[must_use]
     pub fn alive(&self) -> bool {
-        self.case.is_some() || !self.asked.is_empty()
+        self.case.is_some() || !self.extra.is_empty()
     }
 
     /// Egresses that are down, as far as is known: what fails from there says nothing of a partner.
@@ -203,7 +194,9 @@ impl Ours {
         let failed = run.failed
             && (kind == Kind::LocalError
                 || is_silence(kind) && world.ways.explains(&key.egress, run.cell.party, at));
-        self.answered(run);
+        if let Some(note) = self.extra.answered(self.case.as_mut(), run) {
+            self.remember(note);
+        }
         if failed {
             self.keep(world, run);
         }
@@ -288,7 +281,8 @@ impl Ours {
         self.choose_specimen(&mut case);
         world.announce(&mut case, onset_at, std::mem::take(&mut self.notes));
         self.statement = Some(Statement::new(&case.incident));
-        (self.case, self.recovery_runs, self.dirty) = (Some(case), 0, false);
+        (self.case, self.dirty) = (Some(case), false);
+        self.extra.begin();
     }
 
     /// Keeps the clearest failing run of a cell.
@@ -329,7 +323,7 @@ impl Ours {
 
     /// Nothing came, but time went by.
     pub fn tick(&mut self, world: &mut World<'_>) {
-        self.asked.retain(|(_, lost_at)| *lost_at > world.now);
+        self.extra.tick(world.now);
         self.settle(world);
     }
 
@@ -339,7 +333,7 @@ impl Ours {
         let incident = self.incident();
         let told = incident.and_then(|i| notify::next_at(&board.plan, &board.quiet, i));
         let news = incident.and_then(|i| self.statement.as_ref()?.due_at(i));
-        let lost = self.asked.iter().map(|(_, lost_at)| *lost_at).min();
+        let lost = self.extra.next_wake();
         told.into_iter().chain(news).chain(lost).min()
     }
 
@@ -367,8 +361,8 @@ impl Ours {
             return;
         }
         world::save_counters(world, &mut case);
+        self.extra.ask_recovering(world, &case);
         self.case = Some(case);
-        self.ask_recovering(world);
     }
 
     /// Somebody looks after the incident with this number, which may be another's.
@@ -393,7 +387,7 @@ impl Ours {
     pub fn fit(&mut self, world: &mut World<'_>) {
         let board = world.board;
         let keep = |cell: &CellKey| board.id(cell).is_some();
-        self.asked.retain(|(cell, _)| keep(cell));
+        self.extra.retain(keep);
         self.failing.retain(|cell, _| keep(cell));
         if let Some(mut case) = self.case.take() {
             let fitted = case.fit(|cell| board.id(cell).and_then(|_| board.plan.mark(cell)));
@@ -409,45 +403,9 @@ impl Ours {
         self.settle(world);
     }
 
-    /// Counts and notes an extra request that was answered.
-    fn answered(&mut self, run: &Run<'_>) {
-        let key = &run.cell.key;
-        let Some(place) = self.asked.iter().position(|(asked, _)| asked == key) else {
-            return;
-        };
-        self.asked.swap_remove(place);
-        let purpose = run.judged.observation.purpose;
-        if !matches!(purpose, Purpose::Confirm | Purpose::Counter) {
-            return;
-        }
-        let kind = run.judged.kind().label();
-        let text = format!("asked ahead of the schedule: {key}: {kind}");
-        self.remember(entry(run.at, Happening::ExtraRun, text));
-        if let Some(case) = &mut self.case {
-            case.incident.extra_runs = case.incident.extra_runs.saturating_add(1);
-            case.stale = true;
-        }
-    }
-
     fn book(&mut self, world: &mut World<'_>, cell: &Cell, wait: Duration, why: &str) -> bool {
-        let board = world.board;
-        let may_ask = board.plan.politeness.extra_per_incident > 0;
-        if !may_ask || self.waits_for(&cell.key) || world.hours[cell.host].full(world.now) {
-            return false;
-        }
-        let at = later(world.now, wait);
-        world.hours[cell.host].note(at);
-        let timeout = board.probe(cell).timeout;
-        self.asked
-            .push((cell.key.clone(), later(at, timeout + LOST_AFTER)));
-        world.effects.push(Effect::Run {
-            cell: cell.key.clone(),
-            at,
-            purpose: Purpose::Confirm,
-            why: why.to_owned(),
-            incident: self.incident().map(|incident| incident.number),
-        });
-        true
+        let number = self.incident().map(|incident| incident.number);
+        self.extra.book(world, number, cell, wait, why)
     }
 
     /// Something comes through again: what failed on this way may pass by now.
@@ -465,30 +423,6 @@ impl Ours {
             if self.book(world, cell, wait, "our own side was in its way") {
                 wait += APART;
             }
-        }
-    }
-
-    /// Members that have not passed yet; then any, until enough passes stand together.
-    fn ask_recovering(&mut self, world: &mut World<'_>) {
-        let recovering = self.case.as_ref().filter(|case| case.recovering());
-        let may = self.asked.is_empty() && self.recovery_runs < RECOVERY_RUNS_MAX;
-        let Some(case) = recovering.filter(|_| may) else {
-            return;
-        };
-        let waiting = case.still_failing();
-        let wait = if waiting.is_empty() {
-            case.span() / 2
-        } else {
-            SOON
-        };
-        let board = world.board;
-        let first = waiting.first().copied();
-        let next = first.or_else(|| case.failing().map(|m| &m.cell).next());
-        let next = next.and_then(|cell| board.get(cell));
-        if let Some(cell) = next
-            && self.book(world, cell, wait, "to see whether it is over")
-        {
-            self.recovery_runs += 1;
         }
     }
 

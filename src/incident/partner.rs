@@ -555,6 +555,46 @@ impl Partner {
         running.tidy();
     }
 
+    /// Whether an open incident of its own holds this failing cell.
+    #[must_use]
+    pub fn holds(&self, cell: &CellKey) -> bool {
+        self.troubles()
+            .filter_map(|trouble| trouble.case.as_ref())
+            .any(|case| case.holds(cell))
+    }
+
+    /// What fails in these cells is the fault of the vendor before them: what was looked into for it is dropped.
+    ///
+    /// Returns the first incident that was open for them alone; others that people were told of stay, until they end.
+    pub fn hand_over(&mut self, cells: &BTreeSet<CellKey>, wanted: bool) -> Option<Case> {
+        let running = self.running.as_mut()?;
+        let mut handed = None;
+        for trouble in std::mem::take(&mut running.troubles) {
+            let mut failing = running
+                .failures
+                .iter()
+                .filter(|(at, ..)| *at >= trouble.onset_at);
+            let theirs = failing.all(|(_, cell, _)| cells.contains(cell));
+            let stays = trouble.case.is_some() && (!wanted || handed.is_some());
+            if !theirs || stays {
+                running.troubles.push(trouble);
+                continue;
+            }
+            running.engine.let_go(trouble.id);
+            handed = handed.or(trouble.case);
+        }
+        let kept: Vec<&Case> = running
+            .troubles
+            .iter()
+            .filter_map(|trouble| trouble.case.as_ref())
+            .collect();
+        running.failures.retain(|(_, cell, _)| {
+            !cells.contains(cell) || kept.iter().any(|case| case.holds(cell))
+        });
+        running.tidy();
+        handed
+    }
+
     /// Whether an extra request that is due now is still worth making.
     #[must_use]
     pub fn wants(&mut self, cell: &CellKey, purpose: Purpose) -> bool {
@@ -618,7 +658,7 @@ pub fn is_about(subject: &Subject, plan: &Plan, key: &CellKey) -> bool {
     match subject {
         Subject::Host(host) => probe.host() == *host,
         Subject::Partner(partner) => probe.partner == *partner,
-        Subject::OurNetwork => false,
+        Subject::Vendor(_) | Subject::OurNetwork => false,
     }
 }
 

@@ -29,6 +29,7 @@ use crate::incident::case::{Case, entry};
 use crate::incident::mild::Mild;
 use crate::incident::ours::Ours;
 use crate::incident::partner::{self, Partner};
+use crate::incident::vendor::{Heard, Vendors};
 use crate::incident::world::{self, Hour, Run, World};
 use crate::judge::class::Class;
 use crate::judge::ways::{Trace, Ways};
@@ -45,6 +46,8 @@ pub(super) struct Monitor {
     troubled: BTreeSet<usize>,
     ours: Ours,
     mild: Mild,
+    /// Edges that fail by themselves in front of several partners.
+    vendors: Vendors,
     /// Incidents from before the start whose cells are no longer configured.
     orphans: Vec<Incident>,
     /// Ended as no longer watched of late: taken up again when the file asks again as it did.
@@ -103,6 +106,7 @@ impl Monitor {
             troubled: BTreeSet::new(),
             ours: Ours::default(),
             mild: Mild::default(),
+            vendors: Vendors::default(),
             orphans: Vec::new(),
             unwatched: Vec::new(),
             fresh: false,
@@ -155,6 +159,10 @@ impl Monitor {
         }
         if incident.subject == Subject::OurNetwork {
             self.orphans.extend(self.ours.resume(incident));
+            return;
+        }
+        if matches!(incident.subject, Subject::Vendor(_)) {
+            self.orphans.extend(self.vendors.resume(incident));
             return;
         }
         let place = self.place_of(&incident);
@@ -273,6 +281,7 @@ impl Monitor {
         ours.into_iter()
             .chain(troubled.filter_map(|partner| partner.next_wake(&self.ground.board)))
             .chain(self.mild.next_wake(&self.ground.board))
+            .chain(self.vendors.next_wake(&self.ground.board))
             .chain(self.ground.surroundings.next_wake())
             .min()
     }
@@ -298,18 +307,23 @@ impl Monitor {
             return true;
         }
         match self.partner_of[id] {
-            Some(place) => self.ours.waits_for(cell) || self.partners[place].wants(cell, purpose),
+            Some(place) => {
+                self.ours.waits_for(cell)
+                    || self.vendors.waits_for(cell)
+                    || self.partners[place].wants(cell, purpose)
+            }
             // Controls are asked by whoever wants to know; a run too many does no harm.
             None => true,
         }
     }
 
-    /// Open incidents, our own side's last.
+    /// Open incidents: partners', those of vendors before several of them, our own side's.
     pub(super) fn incidents(&self) -> impl Iterator<Item = &Incident> {
         let troubled = self.troubled.iter().map(|place| &self.partners[*place]);
         troubled
             .flat_map(Partner::incidents)
             .chain(self.mild.incidents())
+            .chain(self.vendors.incidents())
             .chain(self.ours.incident())
     }
 
@@ -386,7 +400,9 @@ impl Monitor {
         if failed && (kind == Kind::LocalError || self.ground.down.contains(egress)) {
             return;
         }
-        if let Some(place) = self.partner_of[id] {
+        if let Some(place) = self.partner_of[id]
+            && !self.is_a_vendors(place, (id, judged, at, failed), now, effects)
+        {
             self.with_partner(place, now, effects, |partner, world| {
                 partner.observe(world, &run(world.board, id, judged, at, failed));
             });
@@ -456,6 +472,38 @@ impl Monitor {
         }
     }
 
+    /// Whether a run shows what an open incident of a vendor explains, so that it says nothing of its partner.
+    ///
+    /// A partner whose own incident was told for it sees the run too: it must hear when that ends.
+    fn is_a_vendors(
+        &mut self,
+        place: usize,
+        (id, judged, at, failed): (usize, &Judged, Timestamp, bool),
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let mut world = self.ground.world(now, effects);
+        let run = run(world.board, id, judged, at, failed);
+        if !self.vendors.concerns(&run) {
+            return false;
+        }
+        let heard = self.vendors.observe(&mut world, &run, place);
+        if let Heard::Certain(name) = &heard {
+            let (places, cells) = self.vendors.shown(name);
+            let mut told: Option<Case> = None;
+            for place in places {
+                let partner = &mut self.partners[place];
+                let handed = partner.hand_over(&cells, told.is_none());
+                told = told.or(handed);
+                if !partner.alive() {
+                    self.troubled.remove(&place);
+                }
+            }
+            self.vendors.open(&mut world, name, told);
+        }
+        heard != Heard::News && !self.partners[place].holds(&run.cell.key)
+    }
+
     /// Lets one partner act.
     fn with_partner(
         &mut self,
@@ -504,6 +552,7 @@ impl Monitor {
     fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.with_ours(now, effects, Ours::tick);
         self.mild.tick(&mut self.ground.world(now, effects));
+        self.vendors.tick(&mut self.ground.world(now, effects));
         for place in self.troubled.clone() {
             self.with_partner(place, now, effects, Partner::tick);
         }
@@ -521,6 +570,8 @@ impl Monitor {
                 partner.acknowledge(world, number, by);
             });
         }
+        self.vendors
+            .acknowledge(&mut self.ground.world(now, effects), number, by);
         self.with_ours(now, effects, |ours, world| {
             ours.acknowledge(world, number, by);
         });
@@ -601,6 +652,7 @@ impl Monitor {
             })));
             self.ours.rename(&renames);
             self.mild.rename(&renames);
+            self.vendors.rename(&renames);
             for partner in &mut self.partners {
                 partner.rename(&renames);
             }
@@ -611,6 +663,7 @@ impl Monitor {
     fn fit(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.with_ours(now, effects, Ours::fit);
         self.mild.fit(&mut self.ground.world(now, effects));
+        self.vendors.fit(&mut self.ground.world(now, effects));
         for place in self.troubled.clone() {
             self.with_partner(place, now, effects, Partner::fit);
         }

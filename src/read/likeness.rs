@@ -11,7 +11,7 @@ use super::moment;
 use super::signatures::markers;
 use super::signatures::page::{Page, has, starts};
 use crate::domain::observation::{Answer, Observation};
-use crate::domain::verdict::{Evidence, Kind, Maker, Rule, Strength, Verdict};
+use crate::domain::verdict::{Evidence, Kind, Maker, Rule, Strength, Verdict, WhoActs};
 
 /// Passing answers after which what they share is believed.
 const SEEN_MIN: u32 = 3;
@@ -250,9 +250,10 @@ impl Usual {
         if verdict.vendor != "fastly" || !failed || self.hops < 2 || got == 0 || got >= self.hops {
             return;
         }
-        if verdict.rule == Rule::OriginDown {
-            verdict.rule = Rule::Unknown;
-        }
+        verdict.kind = Kind::EdgeError;
+        verdict.maker = Maker::Edge;
+        verdict.rule = Rule::Unknown;
+        verdict.who_acts = WhoActs::NobodyWait;
         let said = format!(
             "good answers pass {} machines of Fastly, this one passed {got}: it never left there, so the fault is \
              Fastly's own and not the partner's servers'",
@@ -476,7 +477,7 @@ mod tests {
             says(&verdict, "this one passed 1: it never left there"),
             "{verdict:?}"
         );
-        assert_ne!(verdict.rule, Rule::OriginDown);
+        assert_eq!(verdict.own_fault(), Some("fastly"));
         let two = [
             ("content-type", "text/html"),
             ("x-served-by", "cache-fra-1, cache-lhr-2"),

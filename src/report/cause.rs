@@ -51,6 +51,7 @@ fn when(incident: &Incident) -> Value {
     match &incident.subject {
         Subject::Host(host) => put(&mut keys, "host", host),
         Subject::Partner(partner) => put(&mut keys, "provider", partner),
+        Subject::Vendor(vendor) => put(&mut keys, "edge", vendor),
         Subject::OurNetwork => {}
     }
     match &incident.diagnosis.cause {

@@ -35,7 +35,7 @@ pub(super) fn recipient(dossier: &Dossier<'_>) -> String {
 pub(super) fn host(dossier: &Dossier<'_>) -> String {
     match &dossier.incident.subject {
         Subject::Host(name) => name.clone(),
-        Subject::Partner(name) => {
+        Subject::Partner(name) | Subject::Vendor(name) => {
             let probes = dossier.incident.probes.iter();
             let mut hosts: Vec<String> = probes
                 .filter_map(|name| dossier.plan.probe(name))
@@ -54,7 +54,10 @@ pub(super) fn host(dossier: &Dossier<'_>) -> String {
 
 /// Whether [`host`] names more than one.
 fn several(dossier: &Dossier<'_>) -> bool {
-    matches!(dossier.incident.subject, Subject::Partner(_)) && host(dossier).contains(" and ")
+    matches!(
+        dossier.incident.subject,
+        Subject::Partner(_) | Subject::Vendor(_)
+    ) && host(dossier).contains(" and ")
 }
 
 /// The clearest failing run, when it shows what the incident is about.

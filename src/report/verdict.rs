@@ -148,6 +148,9 @@ fn edge_error(verdict: &Verdict, vendor: &str) -> String {
         Rule::OriginDown | Rule::OriginDns | Rule::OriginTls => {
             format!("{vendor} could not get an answer from the partner's servers")
         }
+        _ if verdict.own_fault().is_some() => {
+            format!("{vendor} itself failed, not the partner's servers")
+        }
         _ => format!("{vendor} made an error page"),
     }
 }
@@ -224,6 +227,11 @@ fn whose_id(verdict: &Verdict) -> String {
 }
 
 fn who_acts(verdict: &Verdict) -> Option<&'static str> {
+    if verdict.own_fault().is_some() {
+        return Some(
+            "who runs the edge: wait, and look at its status page; the partner can't mend it",
+        );
+    }
     Some(match (verdict.who_acts, verdict.maker) {
         (WhoActs::Visitor, Maker::OurSide) => "we: whoever runs the filter or proxy of our network",
         (WhoActs::SiteOwner, _) => "the partner, as the owner of the site",
@@ -260,6 +268,9 @@ fn would_tell(verdict: &Verdict) -> Option<&'static str> {
             "the same request as another client, and from another address; the owner finds the rule by the id"
         }
         (_, _, Rule::Auth | Rule::Login) => "the same request with another credential",
+        (K::EdgeError, ..) if verdict.own_fault().is_some() => {
+            "the same request to another site behind the same edge: it fails too while the edge is at fault"
+        }
         (K::EdgeError, ..) => {
             "the same request in some minutes; the owner sees whether the servers were asked"
         }

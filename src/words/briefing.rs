@@ -59,6 +59,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         our_side: story.our_side(),
         subject: match &incident.subject {
             Subject::Host(name) | Subject::Partner(name) => name.clone(),
+            Subject::Vendor(name) => terms::vendor(name).unwrap_or_default(),
             Subject::OurNetwork => "our network".to_owned(),
         },
         probes: incident.probes.iter().map(ToString::to_string).collect(),

@@ -388,6 +388,7 @@ fn asked(plan: &Plan, subject: &Subject) -> Vec<CellKey> {
         .filter(|(probe, _)| match subject {
             Subject::Host(host) => probe.host() == *host,
             Subject::Partner(partner) => probe.partner == *partner,
+            Subject::Vendor(_) => false,
             Subject::OurNetwork => probe.control,
         })
         .map(|(_, cell)| cell)

@@ -6,6 +6,7 @@ mod muting;
 mod ours;
 mod play;
 mod surroundings;
+mod vendor;
 
 use proptest::prelude::*;
 

@@ -177,7 +177,7 @@ const CODES: &[Code] = &[
         &[500, 503],
         EdgeError,
         Rule::Unknown,
-        SiteOwner,
+        NobodyWait,
         "a fault inside Cloudflare",
     ),
     code(

@@ -60,6 +60,11 @@ impl Story<'_> {
             format!(" (the answer asks to wait {} s)", wait.as_secs())
         });
         let cause = &self.incident.diagnosis.cause;
+        if let Some(vendor) = self.vendor_at_fault() {
+            return format!(
+                "Wait, and look at {vendor}'s status page: {partner} can't mend it, only {vendor} can{reference}"
+            );
+        }
         if kind == Kind::LocalError && self.own_limit() {
             return "Raise the limit that the evidence names, or ask with a client that hasn't got it".to_owned();
         }
@@ -241,6 +246,13 @@ impl Story<'_> {
             }
             _ => String::new(),
         }
+    }
+
+    /// The edge that failed by itself, in front of one partner or of several.
+    fn vendor_at_fault(&self) -> Option<String> {
+        let verdict = &self.specimen?.verdict;
+        let of_one = || terms::vendor(verdict.own_fault()?);
+        self.failing_vendor().or_else(of_one)
     }
 
     fn give_reference(&self) -> String {

@@ -23,6 +23,12 @@ impl Story<'_> {
         if self.incident.kind == Kind::Warning {
             return self.works_but();
         }
+        if let Some(vendor) = self.failing_vendor() {
+            let (partners, detail) = (self.partner(), self.detail());
+            return format!(
+                "{vendor} itself fails in front of {partners}{detail}; their own servers are not at fault"
+            );
+        }
         let cause = &self.incident.diagnosis.cause;
         if let (
             Cause::OwnRate {
@@ -396,6 +402,7 @@ impl Story<'_> {
         let count = self.incident.cells.len();
         let target = match &self.incident.subject {
             Subject::Host(name) | Subject::Partner(name) => format!(" of {name}"),
+            Subject::Vendor(_) => format!(" behind {}", self.target()),
             Subject::OurNetwork => String::new(),
         };
         let answer = if self.watched().is_some() {

@@ -76,6 +76,12 @@ impl Story<'_> {
                 }
             );
         }
+        if self.failing_vendor().is_some() {
+            let is = verb("is", "was");
+            return format!(
+                "The fault {is} at a company that passes our requests on to {partner}, not at them and not with us."
+            );
+        }
         let kind = self.incident.kind;
         if kind == Kind::LocalError {
             let are = verb("are", "were");

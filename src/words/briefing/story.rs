@@ -13,6 +13,9 @@ use crate::words::terms;
 
 use super::GUESSES_BELOW;
 
+/// Partners that are named before they are counted.
+const PARTNERS_NAMED: usize = 4;
+
 /// An incident, seen by somebody.
 pub(super) struct Story<'a> {
     pub(super) plan: &'a Plan,
@@ -32,6 +35,7 @@ impl<'a> Story<'a> {
             .filter(|probe| match &incident.subject {
                 Subject::Host(host) => probe.host() == *host,
                 Subject::Partner(partner) => probe.partner == *partner && !probe.control,
+                Subject::Vendor(_) => incident.probes.contains(&probe.name),
                 Subject::OurNetwork => probe.control,
             })
             .collect();
@@ -95,6 +99,7 @@ impl<'a> Story<'a> {
     pub(super) fn target(&self) -> String {
         match &self.incident.subject {
             Subject::Host(name) | Subject::Partner(name) => name.clone(),
+            Subject::Vendor(name) => terms::vendor(name).unwrap_or_default(),
             Subject::OurNetwork => "Our own network".to_owned(),
         }
     }
@@ -104,20 +109,46 @@ impl<'a> Story<'a> {
         match (self.blamed(), &self.incident.subject) {
             ([Level::Host { name, .. }], _) => (name.clone(), false),
             (_, Subject::Partner(name)) => (format!("the hosts of {name}"), true),
+            (_, Subject::Vendor(_)) => (self.partners(), true),
             _ => (self.target(), false),
         }
+    }
+
+    /// The edge that fails by itself in front of several partners, if that is what it is about.
+    pub(super) fn failing_vendor(&self) -> Option<String> {
+        match &self.incident.subject {
+            Subject::Vendor(name) => terms::vendor(name),
+            _ => None,
+        }
+    }
+
+    /// All partners that are hit, by name where they are few.
+    fn partners(&self) -> String {
+        let mut names: Vec<String> = Vec::new();
+        for probe in &self.probes {
+            if !names.contains(&probe.partner) {
+                names.push(probe.partner.clone());
+            }
+        }
+        if names.len() > PARTNERS_NAMED {
+            return format!("{} partners", names.len());
+        }
+        terms::list(&names, "and")
     }
 
     /// Whose trouble it is: the partner's, or everybody's when it is in our own network.
     pub(super) fn service(&self) -> &str {
         match self.incident.subject {
-            Subject::OurNetwork => &self.plan.service,
+            Subject::OurNetwork | Subject::Vendor(_) => &self.plan.service,
             _ => self.plan.partner_called(&self.incident.probes),
         }
     }
 
     /// Who answers: the partner's name, or the host's own when it is a control.
     pub(super) fn partner(&self) -> String {
+        if self.failing_vendor().is_some() {
+            return self.partners();
+        }
         if self.probes.iter().any(|probe| !probe.control) {
             self.service().to_owned()
         } else {

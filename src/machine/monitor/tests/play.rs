@@ -24,6 +24,7 @@ use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
 use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::{Evidence, Kind, Maker, Severity, Strength, Verdict, WhoActs};
+use crate::read::classify::classify_answer;
 
 /// A configuration in a few words.
 #[derive(Clone)]
@@ -352,7 +353,11 @@ impl Play {
         answer: Option<Answer>,
     ) {
         let now = at(self.second);
-        let mut verdict = verdict(kind);
+        // An edge's own error says by its page whose fault it is.
+        let mut verdict = match &answer {
+            Some(answer) if kind == Kind::EdgeError => classify_answer(answer),
+            _ => verdict(kind),
+        };
         let age = answer
             .as_ref()
             .and_then(|answer| answer.header("age")?.parse().ok());
