@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod mail;
+mod names;
 mod software;
 
 use std::process::{Command, Stdio};
@@ -298,15 +300,15 @@ fn a_socks_server_passes_and_wants_a_login() {
     );
 }
 
-/// A daemon whose partner refuses from the start, told to `receiver`; the port of its page.
-fn refused(desk: &mut Desk, receiver: &str) -> u16 {
+/// A daemon whose partner refuses from the start, told to `receiver`; the port of its page. `top` are further lines.
+fn refused(desk: &mut Desk, top: &str, receiver: &str) -> u16 {
     let partner = nginx(desk, "", "deny all;");
     let port = free_port();
     let store = desk.folder().join("edgewatch.db").display().to_string();
     let file = desk.write(
         "daemon.yaml",
         &format!(
-            "version: 1\nservice: Partner\nclients: {{ batch: \"Java/1.8.0_275\" }}\nlisten: \"127.0.0.1:{port}\"\nstore: {{ path: \"{store}\" }}\n\
+            "version: 1\nservice: Partner\nclients: {{ batch: \"Java/1.8.0_275\" }}\n{top}listen: \"127.0.0.1:{port}\"\nstore: {{ path: \"{store}\" }}\n\
              politeness: {{ per_host: {{ requests_per_minute: 600, gap: 0s }} }}\nnotify: {{ receivers: {{ here: {receiver} }} }}\n\
              probes:\n  page: {{ url: \"http://127.0.0.1:{partner}/\", every: 1s, timeout: 3s }}\n"
         ),
@@ -321,7 +323,7 @@ fn promtool_finds_no_fault_in_the_numbers() {
         return;
     }
     let desk = &mut Desk::new("promtool");
-    let port = refused(desk, "{ log: {} }");
+    let port = refused(desk, "", "{ log: {} }");
     let mut numbers = String::new();
     assert!(until(|| {
         numbers = get(port, "/metrics");
@@ -362,6 +364,7 @@ fn alertmanager_holds_what_is_open() {
     );
     let _ = refused(
         desk,
+        "",
         &format!("{{ alertmanager: {{ url: [\"http://127.0.0.1:{port}\"] }} }}"),
     );
     // Opened by some spaced failures, and sent at once.
