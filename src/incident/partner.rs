@@ -7,6 +7,7 @@
 
 mod answers;
 mod asking;
+mod compared;
 mod hearing;
 mod keeping;
 mod opening;

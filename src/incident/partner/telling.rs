@@ -10,7 +10,7 @@ use crate::domain::diagnosis::shared;
 use crate::domain::diagnosis::{Cause, Diagnosis, Level};
 use crate::domain::incident::{IncidentCell, Specimen, State, Subject};
 use crate::domain::moment::later;
-use crate::domain::verdict::Kind;
+use crate::domain::verdict::{Factor, Kind};
 use crate::incident::case::{Case, clarity, majority};
 use crate::incident::notify::{Face, Statement};
 use crate::incident::ours::is_silence;
@@ -18,7 +18,7 @@ use crate::incident::partner::Partner;
 use crate::incident::partner::Running;
 use crate::incident::partner::Trouble;
 use crate::incident::partner::World;
-use crate::incident::partner::ahead;
+use crate::incident::partner::{ahead, compared};
 use crate::incident::world::{self, retell};
 use crate::judge::episode;
 use crate::judge::naming;
@@ -239,7 +239,7 @@ impl Running {
             .collect();
         hosts.sort_unstable();
         hosts.dedup();
-        let passing = hosts
+        let passing: Vec<CellKey> = hosts
             .iter()
             .flat_map(|host| &board.hosts[*host].cells)
             .map(|id| &board.cells[*id])
@@ -250,13 +250,14 @@ impl Running {
             .filter(|key| !failing.contains(key))
             .collect();
         let causes: Vec<&episode::Cause> = self.causes(trouble.id).collect();
+        let compared = compared::ruled_out(&self.failing, &failing, &passing);
         let mut diagnosis = Diagnosis {
             cause: Cause::Unknown { among: Vec::new() },
             confidence: 0.0,
             fails: None,
             failing,
             passing,
-            ruled_out: Vec::new(),
+            ruled_out: compared,
             would_tell: None,
         };
         if causes.is_empty() {
@@ -295,10 +296,14 @@ impl Running {
             .iter()
             .find(|cause| !cause.always_strikes() && cause.special.is_none())
             .map(|cause| cause.rate);
-        diagnosis.ruled_out = causes
-            .first()
-            .map(|cause| naming::ruled_out(&self.layout, &self.engine, cause))
-            .unwrap_or_default();
+        if let Some(cause) = causes.first() {
+            let known: Vec<Factor> = diagnosis.ruled_out.iter().map(|pair| pair.factor).collect();
+            let pairs = naming::ruled_out(&self.layout, &self.engine, cause);
+            let new = pairs
+                .into_iter()
+                .filter(|pair| !known.contains(&pair.factor));
+            diagnosis.ruled_out.extend(new);
+        }
         diagnosis
     }
 
