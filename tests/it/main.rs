@@ -46,6 +46,8 @@ mod deliver;
 mod everything;
 /// A store that the former version wrote: nothing of it is lost.
 mod former;
+/// Bytes of strangers at every door, changed by chance.
+mod fuzz;
 /// The shipped SOAP call against a real SOAP stack.
 mod gmc;
 /// Answers that are small and dear to read.

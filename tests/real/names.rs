@@ -23,13 +23,12 @@ fn unbound(desk: &mut Desk, zones: &str) -> u16 {
 /// What `once` says of each of these hosts, which nobody listens for.
 fn resolve(desk: &Desk, server: u16, hosts: &[&str]) -> Vec<Value> {
     let nobody = free_port();
-    let probes: String = hosts
-        .iter()
-        .enumerate()
-        .map(|(n, host)| {
-            format!("  p{n}: {{ url: \"http://{host}:{nobody}/\", every: 5m, timeout: 3s }}\n")
-        })
-        .collect();
+    let probe = |(n, host): (usize, &&str)| {
+        let asked = format!("url: \"http://{host}:{nobody}/\", every: 5m, timeout: 3s");
+        format!("  p{n}: {{ {asked} }}\n")
+    };
+    let probes: Vec<String> = hosts.iter().enumerate().map(probe).collect();
+    let probes = probes.concat();
     let file = desk.write(
         "names.yaml",
         &format!(
