@@ -10,6 +10,7 @@ use super::diagnosis::{Cause, Diagnosis};
 use super::form::{fraction, nanos, nanos_named};
 use super::reason::Reason;
 use super::spelling::spelled;
+use super::spells::Spells;
 use super::verdict::{Kind, Verdict};
 
 /// One problem with one cause, from its opening to its resolution.
@@ -22,7 +23,11 @@ pub struct Incident {
     /// First failing run, UTC.
     pub onset_at: Timestamp,
     pub opened_at: Timestamp,
+    /// When its end was decided, which is later than the end; that is [`Incident::over_at`].
     pub resolved_at: Option<Timestamp>,
+    /// When runs showed it.
+    #[serde(default)]
+    pub spells: Spells,
     /// How often it came back within the reopening time.
     pub reopened: u32,
     /// When it came back last; delays and reminders count from here unless it comes and goes. `None`: never.
@@ -127,6 +132,19 @@ impl Incident {
         }
     }
 
+    /// Until when it failed, as far as is known; `None`: it is open.
+    #[must_use]
+    pub fn over_at(&self) -> Option<Timestamp> {
+        over_at(self.state, &self.spells, self.resolved_at?)
+    }
+
+    /// How long it failed, the good time between left out; `now` counts while it is open.
+    #[must_use]
+    pub fn failing_for(&self, now: Timestamp) -> Duration {
+        let end = self.over_at().unwrap_or(now);
+        self.spells.failing_for(self.onset_at, end)
+    }
+
     /// When it began, or came back last.
     #[must_use]
     pub fn began(&self) -> Timestamp {
@@ -164,6 +182,15 @@ impl Incident {
 
 fn three(period: Duration) -> Duration {
     period.saturating_mul(3).clamp(QUIET_MIN, QUIET_MAX)
+}
+
+/// Until when something of this state failed, as far as is known.
+pub(super) fn over_at(state: State, spells: &Spells, decided: Timestamp) -> Option<Timestamp> {
+    match state {
+        State::Open => None,
+        State::Resolved => Some(spells.over_at(decided)),
+        State::Unwatched => Some(spells.seen_until(decided)),
+    }
 }
 
 /// What is quiet about an incident, and what those who were told of it still have to hear.

@@ -31,5 +31,6 @@ pub mod secret;
 pub mod share;
 pub mod shown;
 pub(crate) mod spelling;
+pub mod spells;
 pub mod surroundings;
 pub mod verdict;

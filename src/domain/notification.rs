@@ -7,11 +7,12 @@ use uuid::Uuid;
 use super::cell::{EgressName, ReceiverName};
 use super::form::{fraction, text};
 use super::hours::Hours;
-use super::incident::{Acknowledged, Muted, Specimen, State};
+use super::incident::{Acknowledged, Muted, Specimen, State, over_at};
 use super::probe::{Schedule, Words};
 pub use super::reason::Reason;
 use super::secret::Secret;
 use super::spelling::spelled;
+use super::spells::Spells;
 use super::verdict::{Kind, Severity};
 use crate::lang::template::Template;
 use sha2::{Digest as _, Sha256};
@@ -65,6 +66,9 @@ pub struct Briefing {
     pub onset_at: Timestamp,
     pub opened_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
+    /// When runs showed it.
+    #[serde(default)]
+    pub spells: Spells,
     pub reopened: u32,
     /// How often it began after the first time, a like incident before it included.
     #[serde(default)]
@@ -146,6 +150,19 @@ impl Briefing {
         self.returns.max(self.reopened) >= super::incident::COMES_AND_GOES
     }
 
+    /// Until when it failed, as far as is known; `None`: it goes on.
+    #[must_use]
+    pub fn over_at(&self) -> Option<Timestamp> {
+        over_at(self.state, &self.spells, self.resolved_at?)
+    }
+
+    /// How long it failed, the good time between left out; `now` counts while it goes on.
+    #[must_use]
+    pub fn failing_for(&self, now: Timestamp) -> std::time::Duration {
+        let end = self.over_at().unwrap_or(now);
+        self.spells.failing_for(self.onset_at, end)
+    }
+
     /// Since when it fails, without a time at which it was over.
     #[must_use]
     pub fn since(&self) -> Timestamp {
@@ -181,7 +198,7 @@ pub struct Member {
     pub warning: bool,
     pub onset_at: Timestamp,
     pub state: State,
-    /// When it ended; `None`: it goes on.
+    /// Until when it failed; `None`: it goes on.
     pub resolved_at: Option<Timestamp>,
 }
 
@@ -189,7 +206,7 @@ impl Member {
     /// What a summary says of the incident.
     #[must_use]
     pub fn of(briefing: &Briefing) -> Self {
-        let end = briefing.resolved_at.unwrap_or(briefing.opened_at);
+        let end = briefing.over_at().unwrap_or(briefing.opened_at);
         Self {
             incident: briefing.incident,
             headline: briefing.headline.clone(),

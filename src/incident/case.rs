@@ -17,6 +17,7 @@ use crate::domain::diagnosis::Diagnosis;
 use crate::domain::incident::{
     Happening, Incident, IncidentCell, State, Subject, Telling, TimelineEntry,
 };
+use crate::domain::spells::Spells;
 use crate::domain::verdict::{Kind, Verdict};
 use crate::judge::class::{Class, Tier};
 
@@ -100,6 +101,7 @@ impl Case {
             onset_at: opening.onset_at,
             opened_at: now,
             resolved_at: None,
+            spells: Spells::default(),
             reopened: 0,
             reopened_at: None,
             before: opening.before,
@@ -122,6 +124,7 @@ impl Case {
             told_receivers: Vec::new(),
             telling: Telling::default(),
         };
+        incident.spells.last_bad_at = incident.cells.iter().map(|cell| cell.last_at).max();
         incident.cells.truncate(MEMBERS_MAX);
         incident.kind = majority(&incident.cells).unwrap_or(Kind::Unexpected);
         incident.probes = probes(&incident.cells);
@@ -159,7 +162,9 @@ impl Case {
         let mut case = Self::resume(incident, now);
         let incident = &mut case.incident;
         incident.state = State::Open;
-        incident.resolved_at = None;
+        let ended = incident.resolved_at.take().unwrap_or(now);
+        let onset = incident.onset_at;
+        incident.spells.came_back(onset, ended, opening.onset_at);
         // Of what comes and goes nobody is told single returns: who looks after it still does.
         if !incident.comes_and_goes() {
             incident.acknowledged = None;
@@ -223,6 +228,9 @@ impl Case {
     /// Takes a failing cell in; whether it is new or had recovered.
     pub fn join(&mut self, cell: IncidentCell) -> bool {
         self.members.remove(&cell.cell);
+        if cell.failing {
+            self.incident.spells.failed(cell.last_at);
+        }
         if let Some(place) = self.places.get(&cell.cell) {
             let member = &mut self.incident.cells[*place];
             let back = !member.failing;
@@ -257,6 +265,7 @@ impl Case {
             self.last_failed_at = self.last_failed_at.max(at);
             self.failures = self.failures.saturating_add(1);
             (self.passes, self.passing_since) = (0, None);
+            self.incident.spells.failed(at);
             let comeback = self.members.remove(cell).unwrap_or_default();
             self.passes_between = self.passes_between.saturating_add(comeback.passes);
             let turned = !member.failing || member.kind != kind;
@@ -275,6 +284,7 @@ impl Case {
         self.stale = true;
         self.passes = self.passes.saturating_add(1);
         self.passing_since.get_or_insert(at);
+        self.incident.spells.passed(at);
         let span = Class::of(member.kind).tier().recovery_span();
         let comeback = self.members.entry(cell.clone()).or_default();
         comeback.passes += 1;
@@ -391,6 +401,7 @@ impl Case {
         let mut case = Self::resume(incident, now);
         let incident = &mut case.incident;
         (incident.state, incident.resolved_at) = (State::Open, None);
+        incident.spells.first_good_at = None;
         let left = incident.left.clone();
         incident
             .cells

@@ -89,6 +89,7 @@ const COMMON: Known = &[
     ("our_side", Example::Flag),
     ("cause_known", Example::Flag),
     ("comes_and_goes", Example::Flag),
+    ("well_between", Example::Flag),
     ("since", Example::Text("14:05")),
     ("first", Example::Maybe("13:10")),
     ("until", Example::Maybe("14:57")),

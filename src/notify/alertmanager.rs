@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::error::{Class, SendError};
 use super::http::{self, Again, Peer};
-use super::text::{Clock, cut, line, percent, reference, severity, summary};
+use super::text::{Clock, cut, line, over, percent, reference, severity, summary};
 use super::{Message, Trouble};
 use crate::domain::notification::{Briefing, Login, Reason};
 
@@ -205,8 +205,9 @@ pub fn standing(
     let briefing = message.briefing;
     // A change that fails nothing is no alert; the configuration refuses it too.
     let ended = message.reason.is_end() || message.reason == Reason::Notice;
-    let mut ends_at = briefing.resolved_at.unwrap_or(message.happened_at);
+    let mut ends_at = over(message).max(briefing.onset_at);
     if message.reason == Reason::Unwatched {
+        ends_at = briefing.resolved_at.unwrap_or(message.happened_at);
         // Nobody knows that it is over, and nobody will hear more of it: it stands for a day, and says what it is.
         ends_at = ends_at.checked_add(STANDS_FOR).unwrap_or(Timestamp::MAX);
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Message;
 use super::plain_words::{doing, foot_remarks, service, state as word, words as own_words};
 use super::text::{
-    Clock, acknowledged, beside, cut, lasted, line, percent, reference, remarks, state,
+    Clock, acknowledged, beside, cut, lasted, line, over, percent, reference, remarks, state,
 };
 use crate::domain::notification::{Briefing, Reason, Templates};
 use crate::lang::template::{Audience, Fact, Piece, Template};
@@ -156,9 +156,14 @@ pub(super) fn plain(pieces: &[Piece]) -> String {
 fn common(message: &Message<'_>, clock: &Clock, time: impl Fn(jiff::Timestamp) -> String) -> Facts {
     let briefing = message.briefing;
     let resolved = message.reason == Reason::Resolved;
-    let end = briefing.resolved_at.unwrap_or(message.happened_at);
     let ended = message.reason.is_end();
-    let over = |text: String| if ended { text } else { String::new() };
+    let when_over = |text: String| if ended { text } else { String::new() };
+    // Of what is no longer watched it is when nobody looked any more; of what is over, when it was.
+    let end = if resolved {
+        over(message)
+    } else {
+        briefing.resolved_at.unwrap_or(message.happened_at)
+    };
     let words = |text: &Option<String>| own_words(text.as_ref()).unwrap_or_default();
     vec![
         ("reason", message.reason.as_str().to_owned().into()),
@@ -172,6 +177,7 @@ fn common(message: &Message<'_>, clock: &Clock, time: impl Fn(jiff::Timestamp) -
         ("our_side", briefing.our_side.into()),
         ("cause_known", briefing.cause_known.into()),
         ("comes_and_goes", briefing.comes_and_goes().into()),
+        ("well_between", (briefing.reopened > 0).into()),
         ("since", time(briefing.since()).into()),
         (
             "first",
@@ -181,8 +187,8 @@ fn common(message: &Message<'_>, clock: &Clock, time: impl Fn(jiff::Timestamp) -
                 .unwrap_or_default()
                 .into(),
         ),
-        ("until", over(time(end)).into()),
-        ("lasted", over(lasted(briefing, message.happened_at)).into()),
+        ("until", when_over(time(end)).into()),
+        ("lasted", when_over(lasted(briefing, over(message))).into()),
         (
             "next_update",
             briefing.next_update_at.map(time).unwrap_or_default().into(),

@@ -22,7 +22,8 @@ use super::Message;
 use super::evidence;
 use super::phrases::{self, Phrases};
 use super::text::{
-    Clock, beside, cut, cut_by, cut_mark, line, lines, lines_kept, reference, remarks, summary,
+    Clock, beside, cut, cut_by, cut_mark, line, lines, lines_kept, over, reference, remarks,
+    summary,
 };
 use crate::domain::notification::{Briefing, Reason};
 use crate::lang::template::Piece;
@@ -251,17 +252,29 @@ fn fields(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlockText> {
         ("Got", "Failing")
     };
     let fields = if briefing.is_fixed() {
-        let end = briefing.resolved_at.unwrap_or(message.happened_at);
-        let lasted = format!(
-            "{} to {}",
-            clock.time_and_zone(briefing.onset_at),
-            clock.time_and_zone(end)
-        );
+        let decided = briefing.resolved_at.unwrap_or(message.happened_at);
+        let last_bad = briefing.spells.last_bad_at.map_or_else(String::new, |at| {
+            format!(", the last at {}", clock.time_and_zone(at))
+        });
         [
             ("Expected", briefing.expected.clone()),
             ("Got meanwhile", briefing.got.clone()),
-            ("Failed", format!("{} runs", briefing.failed_runs)),
-            ("When", lasted),
+            (
+                "Failed runs",
+                format!(
+                    "{}, the first at {}{last_bad}",
+                    briefing.failed_runs,
+                    clock.time(briefing.onset_at)
+                ),
+            ),
+            (
+                "Passes again",
+                format!(
+                    "since {}, sure at {}",
+                    clock.time(over(message)),
+                    clock.time_and_zone(decided)
+                ),
+            ),
         ]
     } else {
         [

@@ -7,7 +7,7 @@ use super::adaptive_card::{envelope, escape, frame};
 use super::phrases::{self, Phrases};
 use super::plain::{DO_NOW, RING, say, stands_in};
 use super::plain_words::{foot_remarks, service, words};
-use super::text::{Clock, cut, lasted, line, reference};
+use super::text::{Clock, cut, lasted, line, over, reference};
 
 /// Problems with a line of their own; the rest are named by their references. With four bytes a character the card stays below 12 KiB.
 const LINES_MAX: usize = 10;
@@ -48,7 +48,7 @@ pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Val
         let rest: Vec<String> = messages[LINES_MAX..]
             .iter()
             .map(|message| {
-                let fixed = if over(message) { " (fixed)" } else { "" };
+                let fixed = if ended(message) { " (fixed)" } else { "" };
                 format!("{}{fixed}", reference(message.briefing))
             })
             .collect();
@@ -66,7 +66,7 @@ pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Val
     Some(envelope(&title, &frame(&title, &body)))
 }
 
-fn over(message: &Message<'_>) -> bool {
+fn ended(message: &Message<'_>) -> bool {
     message.reason.is_end()
 }
 
@@ -134,20 +134,21 @@ fn fact(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> String {
     let briefing = message.briefing;
     let said = say(message, clock, phrases);
     let what = cut(&line(&phrases::plain(&said.headline)), WORDS_MAX);
-    if over(message) {
-        let end = briefing.resolved_at.unwrap_or(message.happened_at);
+    if ended(message) {
         if briefing.is_unwatched() {
+            let end = briefing.resolved_at.unwrap_or(message.happened_at);
             return format!(
                 "{what}, since {}; not watched since {}",
                 clock.time(briefing.onset_at),
                 clock.time(end)
             );
         }
+        let share = if briefing.reopened > 0 { " of it" } else { "" };
         return format!(
-            "{what}, from {} to {}, {}",
+            "{what}, from {} to {}, {}{share}",
             clock.time(briefing.onset_at),
-            clock.time(end),
-            lasted(briefing, message.happened_at)
+            clock.time(over(message)),
+            lasted(briefing, over(message))
         );
     }
     let since = clock.time(briefing.onset_at);
@@ -164,7 +165,7 @@ fn foot(messages: &[Message<'_>], clock: &Clock) -> String {
     let mut foot = vec![format!("All times are {}", clock.place)];
     let next = messages
         .iter()
-        .filter(|m| !over(m))
+        .filter(|m| !ended(m))
         .filter_map(|m| m.briefing.next_update_at)
         .min();
     if let Some(at) = next {

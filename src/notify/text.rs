@@ -161,11 +161,18 @@ pub(super) fn state(message: &Message<'_>) -> String {
     let briefing = message.briefing;
     let (thing, word) = words(briefing.our_side, briefing.kind == Kind::Warning);
     if message.reason == Reason::Resolved {
-        let lasted = lasted(briefing, message.happened_at);
-        if briefing.comes_and_goes() {
-            return format!("{word} after coming and going for {lasted}");
-        }
-        return format!("{word} after {lasted}");
+        let end = over(message);
+        let lasted = lasted(briefing, end);
+        let whole = duration(between(briefing.onset_at, end));
+        // The good time between is no trouble.
+        return match briefing.reopened {
+            0 => format!("{word} after {lasted}"),
+            _ if lasted == whole => format!("{word} after {lasted}"),
+            _ if briefing.comes_and_goes() => {
+                format!("{word} after coming and going for {whole}, failing for {lasted} of it")
+            }
+            _ => format!("{word} after failing for {lasted} within {whole}"),
+        };
     }
     if message.reason == Reason::Unwatched {
         return format!("NO LONGER WATCHED, last seen {}", briefing.kind.label());
@@ -211,10 +218,14 @@ pub(super) fn words(our_side: bool, warning: bool) -> (&'static str, &'static st
     }
 }
 
-/// From the first failing run to the resolution.
-pub(super) fn lasted(briefing: &Briefing, happened_at: Timestamp) -> String {
-    let end = briefing.resolved_at.unwrap_or(happened_at);
-    duration(between(briefing.onset_at, end))
+/// How long it failed: from a first failing run to the first that passed, each time that it came.
+pub(super) fn lasted(briefing: &Briefing, end: Timestamp) -> String {
+    duration(briefing.failing_for(end))
+}
+
+/// Until when what a message of an end is about failed.
+pub(super) fn over(message: &Message<'_>) -> Timestamp {
+    message.briefing.over_at().unwrap_or(message.happened_at)
 }
 
 fn ordinal(number: u32) -> String {
@@ -232,7 +243,7 @@ fn ordinal(number: u32) -> String {
 pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
     let briefing = message.briefing;
     let when = if message.reason == Reason::Resolved {
-        let end = briefing.resolved_at.unwrap_or(message.happened_at);
+        let end = over(message);
         if message.whole {
             let was = match briefing.kind {
                 Kind::Warning => "stood",
@@ -244,7 +255,7 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
                 clock.time_and_zone(end)
             )
         } else {
-            format!("at {}", clock.time_and_zone(end))
+            format!("since {}", clock.time_and_zone(end))
         }
     } else if message.reason == Reason::Unwatched {
         let end = briefing.resolved_at.unwrap_or(message.happened_at);

@@ -159,6 +159,9 @@ fn times(briefing: &Briefing) -> Map<String, Value> {
         "opened_at": time(Some(briefing.opened_at)),
         "resolved_at": time(briefing.resolved_at),
         "last_good_at": time(briefing.last_good_at),
+        "last_bad_at": time(briefing.spells.last_bad_at),
+        "first_good_at": time(briefing.spells.first_good_at.filter(|_| briefing.is_fixed())),
+        "failing_s": briefing.over_at().map(|end| briefing.failing_for(end).as_secs()),
         "next_update_at": time(briefing.next_update_at),
     }))
 }

@@ -8,6 +8,7 @@ use crate::domain::incident::{Incident, TimelineEntry};
 use crate::domain::notification::{Briefing, Reason};
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
+use crate::report::prose::{between, lasting};
 
 /// An incident with its surroundings.
 #[derive(Debug, Clone)]
@@ -117,7 +118,19 @@ impl Dossier<'_> {
     /// Until when it failed, as far as is known.
     #[must_use]
     pub(super) fn end(&self) -> Timestamp {
-        self.incident.resolved_at.unwrap_or(self.now)
+        self.incident.over_at().unwrap_or(self.now)
+    }
+
+    /// For how long it failed; what came back was well in between.
+    #[must_use]
+    pub(super) fn lasted(&self) -> String {
+        let failing = lasting(self.incident.failing_for(self.now));
+        let whole = between(self.incident.onset_at, self.end());
+        if self.incident.reopened == 0 || failing == whole {
+            failing
+        } else {
+            format!("{failing} within {whole}")
+        }
     }
 
     /// Egresses of the lines, failing ones first.

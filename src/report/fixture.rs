@@ -19,6 +19,7 @@ use crate::domain::incident::{
 use crate::domain::notification::{Briefing, CellLine, Engineers, Plain, Reason};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
+use crate::domain::spells::Spells;
 use crate::domain::verdict::{
     Evidence, Factor, Kind, Maker, Rule, Severity, Strength, Verdict, WhoActs,
 };
@@ -133,6 +134,9 @@ impl Night {
         self.incident.resolved_at = Some(at("11:26:30"));
         self.briefing.state = State::Resolved;
         self.briefing.resolved_at = self.incident.resolved_at;
+        self.incident.spells.failed(at("11:24:09"));
+        self.incident.spells.passed(at("11:25:09"));
+        self.briefing.spells = self.incident.spells.clone();
         self.briefing.next_step = None;
         self.briefing.plain.why = Some(
             "A security system in front of GMC turned away one of our programs; the others got through."
@@ -219,6 +223,7 @@ pub(super) fn march() -> Night {
         onset_at: incident.onset_at,
         opened_at: incident.opened_at,
         resolved_at: None,
+        spells: Spells::default(),
         reopened: 0,
         returns: 0,
         watched_again: false,
@@ -354,6 +359,7 @@ fn incident() -> Incident {
         onset_at: at("02:14:09"),
         opened_at: at("02:15:00"),
         resolved_at: None,
+        spells: Spells::default(),
         reopened: 0,
         reopened_at: None,
         before: None,

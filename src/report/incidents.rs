@@ -39,7 +39,6 @@ pub fn list(known: &[(Incident, Briefing)], zone: &TimeZone, now: Timestamp) -> 
         .force_no_tty();
     table.set_header(["incident", "state", "since", "lasted", "what"]);
     for (incident, briefing) in known {
-        let end = briefing.resolved_at.unwrap_or(now);
         let mut what = vec![briefing.headline.clone()];
         if briefing.is_open() {
             let (by, telling) = (incident.acknowledged.as_ref(), &incident.telling);
@@ -49,7 +48,7 @@ pub fn list(known: &[(Incident, Briefing)], zone: &TimeZone, now: Timestamp) -> 
             format!("INC-{}", briefing.incident),
             state_word(briefing.state).to_owned(),
             local(briefing.onset_at, zone),
-            lasted(briefing.onset_at, end),
+            duration(briefing.failing_for(now)),
             what.join("\n"),
         ]);
     }
@@ -118,22 +117,23 @@ pub fn story(
         briefing.incident, briefing.headline
     );
 
-    let end = briefing.resolved_at.unwrap_or(now);
     let _ = write!(
         text,
         "  since      {} ({})",
         local(briefing.onset_at, zone),
-        lasted(briefing.onset_at, end)
+        duration(briefing.failing_for(now))
     );
-    if let Some(resolved_at) = briefing.resolved_at {
-        let until = if briefing.is_unwatched() {
-            "not watched since"
-        } else {
-            "until"
-        };
-        let _ = write!(text, ", {until} {}", local(resolved_at, zone));
+    match (briefing.resolved_at, briefing.over_at()) {
+        (Some(at), _) if briefing.is_unwatched() => {
+            let _ = write!(text, ", not watched since {}", local(at, zone));
+        }
+        (_, Some(end)) => {
+            let _ = write!(text, ", until {}", local(end, zone));
+        }
+        _ => {}
     }
     text.push('\n');
+    times(&mut text, briefing, zone);
     if briefing.reopened > 0 {
         let _ = writeln!(text, "  reopened   {} times", briefing.reopened);
     }
@@ -206,6 +206,27 @@ pub fn story(
         }
     }
     text
+}
+
+/// What runs showed, and when it was decided: an end is told later than it is.
+fn times(text: &mut String, briefing: &Briefing, zone: &TimeZone) {
+    let Some(decided) = briefing.resolved_at else {
+        return;
+    };
+    if let Some(bad) = briefing.spells.last_bad_at {
+        let _ = writeln!(text, "  last bad   {}", clock_time(bad, zone));
+    }
+    if briefing.is_fixed() {
+        let certain = clock_time(decided, zone);
+        let _ = match briefing.spells.first_good_at {
+            Some(good) => writeln!(
+                text,
+                "  first good {}, certain at {certain}",
+                clock_time(good, zone)
+            ),
+            None => writeln!(text, "  certain    {certain}"),
+        };
+    }
 }
 
 /// What a person typed, on one line and without control characters, which a terminal would obey.
@@ -292,7 +313,10 @@ pub fn json(incident: &Incident, briefing: &Briefing, timeline: &[TimelineEntry]
         "during_maintenance": incident.telling.during,
         "onset_at": incident.onset_at,
         "opened_at": incident.opened_at,
+        "last_bad_at": incident.spells.last_bad_at,
+        "first_good_at": incident.spells.first_good_at.filter(|_| incident.state == State::Resolved),
         "resolved_at": incident.resolved_at,
+        "failing_s": incident.over_at().map(|end| incident.failing_for(end).as_secs()),
         "reopened": incident.reopened,
         "failed_runs": incident.failed_runs,
         "extra_runs": incident.extra_runs,
@@ -347,10 +371,6 @@ fn clock_time(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone())
         .strftime("%-d %b %H:%M:%S %Z")
         .to_string()
-}
-
-fn lasted(from: Timestamp, to: Timestamp) -> String {
-    duration(std::time::Duration::try_from(to.duration_since(from)).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use super::curl;
 use super::dossier::{Dossier, Line, Origin, short};
 use super::partner;
-use super::prose::{between, both, utc, wrapped};
+use super::prose::{both, utc, wrapped};
 use crate::domain::cell::ClientName;
 use crate::domain::diagnosis::Level;
 use crate::domain::incident::Specimen;
@@ -142,11 +142,14 @@ fn subject(dossier: &Dossier<'_>) -> String {
     };
     let since = incident.onset_at.strftime("%Y-%m-%d %H:%M UTC");
     let span = match incident.resolved_at {
-        Some(end) if dossier.unwatched() => format!(
+        Some(_) if dossier.unwatched() => format!(
             "since {since}, last seen so at {}",
-            end.strftime("%Y-%m-%d %H:%M UTC")
+            dossier.end().strftime("%Y-%m-%d %H:%M UTC")
         ),
-        Some(end) => format!("from {since} to {}", end.strftime("%Y-%m-%d %H:%M UTC")),
+        Some(_) => format!(
+            "from {since} to {}",
+            dossier.end().strftime("%Y-%m-%d %H:%M UTC")
+        ),
         None => format!("since {since}"),
     };
     format!(
@@ -191,7 +194,7 @@ fn happens(text: &mut String, dossier: &Dossier<'_>) {
         let _ = writeln!(text, "  last passed   {}", both(good, zone));
     }
     let began = both(incident.onset_at, zone);
-    let lasted = between(incident.onset_at, dossier.end());
+    let lasted = dossier.lasted();
     let seen = format!("{} failed runs seen", incident.failed_runs);
     let _ = match incident.resolved_at {
         Some(end) if dossier.unwatched() => writeln!(
@@ -199,11 +202,22 @@ fn happens(text: &mut String, dossier: &Dossier<'_>) {
             "  failed from   {began}\n  watched until {}, and not since: whether it is over is not known\n  so far        {lasted}, {seen}\n",
             both(end, zone)
         ),
-        Some(end) => writeln!(
-            text,
-            "  failed from   {began}\n  until         {}\n  lasted        {lasted}, {seen}\n",
-            both(end, zone)
-        ),
+        Some(_) => {
+            if let Some(bad) = incident.spells.last_bad_at {
+                let _ = writeln!(
+                    text,
+                    "  first failed  {began}\n  last failed   {}",
+                    both(bad, zone)
+                );
+            } else {
+                let _ = writeln!(text, "  failed from   {began}");
+            }
+            writeln!(
+                text,
+                "  passes since  {}\n  lasted        {lasted}, {seen}\n",
+                both(dossier.end(), zone)
+            )
+        }
         None => writeln!(
             text,
             "  fails since   {began}\n  not over at   {}\n  so far        {lasted}, {seen}\n",

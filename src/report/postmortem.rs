@@ -81,10 +81,6 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn lasted(dossier: &Dossier<'_>) -> String {
-    between(dossier.incident.onset_at, dossier.end())
-}
-
 fn percent(dossier: &Dossier<'_>) -> String {
     format!("{:.0} %", (dossier.briefing.confidence * 100.0).floor())
 }
@@ -95,19 +91,19 @@ fn summary(dossier: &Dossier<'_>) -> Vec<String> {
     let span = match incident.resolved_at {
         Some(end) if dossier.unwatched() => format!(
             "For {} or longer, since {}; no longer watched since {}, so whether it is over is not known",
-            lasted(dossier),
+            dossier.lasted(),
             both(incident.onset_at, zone),
             both(end, zone)
         ),
-        Some(end) => format!(
+        Some(_) => format!(
             "For {}, from {} to {}",
-            lasted(dossier),
+            dossier.lasted(),
             both(incident.onset_at, zone),
-            both(end, zone)
+            both(dossier.end(), zone)
         ),
         None => format!(
             "For {} so far, since {}, and not over",
-            lasted(dossier),
+            dossier.lasted(),
             both(incident.onset_at, zone)
         ),
     };
@@ -143,7 +139,7 @@ fn impact(dossier: &Dossier<'_>) -> Vec<String> {
     if let Some(workaround) = &words.workaround {
         fact("What worked meanwhile", workaround.clone());
     }
-    fact("How long", lasted(dossier));
+    fact("How long", dossier.lasted());
     let failing: Vec<String> = dossier
         .lines
         .iter()
@@ -179,6 +175,12 @@ fn few(names: &[String]) -> String {
     }
 }
 
+/// When it was seen to be over, not when that was certain.
+fn first_good(dossier: &Dossier<'_>) -> Option<Timestamp> {
+    let first_good = dossier.incident.spells.first_good_at;
+    first_good.filter(|_| dossier.resolved())
+}
+
 /// A moment and what happened.
 fn events(dossier: &Dossier<'_>) -> Vec<(Timestamp, String)> {
     let incident = &dossier.incident;
@@ -187,6 +189,16 @@ fn events(dossier: &Dossier<'_>) -> Vec<(Timestamp, String)> {
         events.push((good, "The last run that passed before.".to_owned()));
     }
     events.push((incident.onset_at, "The first run that failed.".to_owned()));
+    if incident.resolved_at.is_some() {
+        let mut seen = |at: Option<Timestamp>, text: &str| {
+            events.extend(at.map(|at| (at, text.to_owned())));
+        };
+        seen(incident.spells.last_bad_at, "The last run that failed.");
+        seen(
+            first_good(dossier),
+            "The first run that passed, with none failing after it.",
+        );
+    }
     for entry in &dossier.timeline {
         let name = match entry.what {
             Happening::Opened => "Incident opened",
@@ -330,10 +342,14 @@ fn resolution(dossier: &Dossier<'_>) -> Vec<String> {
             ),
             "\n**To write:** is it over, and how do we know?".to_owned(),
         ],
-        Some(end) => vec![
+        Some(decided) => vec![
             format!(
-                "Over since {}: every cell that failed has passed again, repeatedly.",
-                both(end, zone)
+                "Over since {}: every cell that failed has passed again, repeatedly.{}",
+                both(dossier.end(), zone),
+                first_good(dossier).map_or_else(String::new, |_| format!(
+                    " That was certain at {}.",
+                    both(decided, zone)
+                ))
             ),
             format!(
                 "\n**To write:** what ended it, and who did it? (edgewatch sees that it ended, not why; ask {}.)",
@@ -376,11 +392,19 @@ fn detection(dossier: &Dossier<'_>) -> Vec<String> {
     let mut row = |what: &str, at: Option<Timestamp>| {
         rows.extend(at.map(|at| (what.to_owned(), at)));
     };
-    row("last good run", incident.last_good_at);
+    row("last good run before", incident.last_good_at);
+    let spells = &incident.spells;
+    if incident.reopened > 0 {
+        row("first failed run since it came back", spells.back_at);
+    }
+    if incident.resolved_at.is_some() {
+        row("last failed run", spells.last_bad_at);
+    }
     let ended = if dossier.unwatched() {
         "no longer watched"
     } else {
-        "resolved"
+        row("first good run after", first_good(dossier));
+        "certain that it is over"
     };
     row(ended, incident.resolved_at);
     if let Some(by) = &incident.acknowledged {

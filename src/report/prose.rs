@@ -1,5 +1,7 @@
 //! Plain text for letters: lines that fit, times in two zones, words in quotation marks.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -69,8 +71,13 @@ pub(super) fn list(items: &[String], joint: &str) -> String {
 /// The time between two moments, whichever was first: `4 s`, `12 min`, `3 h 5 min`.
 #[must_use]
 pub(super) fn between(one: Timestamp, other: Timestamp) -> String {
-    let span = other.duration_since(one).unsigned_abs();
-    let whole = std::time::Duration::from_secs(span.as_secs());
+    lasting(other.duration_since(one).unsigned_abs())
+}
+
+/// A time that something took, as [`between`] writes it.
+#[must_use]
+pub(super) fn lasting(span: Duration) -> String {
+    let whole = Duration::from_secs(span.as_secs());
     if span.as_secs() < 10 {
         format!("{} s", whole.as_secs())
     } else {

@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Cause, Diagnosis};
 use crate::domain::incident::{Incident, State, Subject, Telling};
+use crate::domain::spells::Spells;
 use crate::domain::verdict::Kind;
 
 fn change(number: u64, text: &str) -> Change {
@@ -18,6 +19,7 @@ fn change(number: u64, text: &str) -> Change {
             onset_at: now,
             opened_at: now,
             resolved_at: None,
+            spells: Spells::default(),
             reopened: 0,
             reopened_at: None,
             before: None,

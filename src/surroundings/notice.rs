@@ -13,6 +13,7 @@ use crate::domain::notification::named;
 use crate::domain::notification::{Briefing, Engineers, Notification, Plain, Reason};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Words;
+use crate::domain::spells::Spells;
 use crate::domain::verdict::Kind;
 use crate::words::evidence::{cut, plain};
 
@@ -106,6 +107,7 @@ fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
         onset_at: notice.at,
         opened_at: now,
         resolved_at: None,
+        spells: Spells::default(),
         reopened: 0,
         returns: 0,
         watched_again: false,

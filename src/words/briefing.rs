@@ -81,6 +81,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         onset_at: incident.onset_at,
         opened_at: incident.opened_at,
         resolved_at: incident.resolved_at,
+        spells: incident.spells.clone(),
         reopened: incident.reopened,
         returns: incident.returns(),
         watched_again: false,

@@ -9,6 +9,7 @@ use edgewatch::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use edgewatch::domain::incident::{Incident, IncidentCell, Specimen, State, Subject, Telling};
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::probe::{Probe, Schedule, Words};
+use edgewatch::domain::spells::Spells;
 use edgewatch::domain::verdict::{Factor, Kind, Maker, Verdict, WhoActs};
 
 use super::plan;
@@ -573,6 +574,7 @@ pub(crate) fn incident(plan: &Plan, case: &Case, kind: Kind) -> Incident {
         onset_at: at("2026-11-22T02:14:09Z"),
         opened_at,
         resolved_at: None,
+        spells: Spells::default(),
         reopened: 0,
         reopened_at: None,
         before: None,

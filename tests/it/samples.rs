@@ -14,6 +14,7 @@ use edgewatch::domain::incident::{
 };
 use edgewatch::domain::notification::{Briefing, CellLine, Engineers, Notification, Plain, Reason};
 use edgewatch::domain::probe::Words;
+use edgewatch::domain::spells::Spells;
 use edgewatch::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
 use jiff::Timestamp;
 use proptest::collection::vec;
@@ -117,6 +118,7 @@ pub(crate) fn briefing() -> Briefing {
         onset_at: at("2021-02-28T02:14:00Z"),
         opened_at: at("2021-02-28T02:15:10Z"),
         resolved_at: None,
+        spells: Spells::default(),
         reopened: 0,
         returns: 0,
         watched_again: false,
@@ -176,6 +178,7 @@ pub(crate) fn notification(reason: Reason, sequence: u32, receiver: &str) -> Not
         briefing.state = State::Unwatched;
         briefing.headline = format!("Last seen: {}", briefing.headline);
         briefing.resolved_at = Some(created_at);
+        briefing.spells.failed(at("2021-02-28T04:02:00Z"));
         briefing.next_update_at = None;
         briefing.next_step = None;
     }
@@ -186,6 +189,8 @@ pub(crate) fn notification(reason: Reason, sequence: u32, receiver: &str) -> Not
             briefing.headline
         );
         briefing.resolved_at = Some(created_at);
+        briefing.spells.failed(at("2021-02-28T04:02:00Z"));
+        briefing.spells.passed(at("2021-02-28T04:03:00Z"));
         briefing.next_update_at = None;
     }
     if reason == Reason::Reopened {
@@ -225,6 +230,7 @@ pub(crate) fn incident(number: u64) -> Incident {
         onset_at: at("2021-02-28T02:14:00Z"),
         opened_at: at("2021-02-28T02:15:10Z"),
         resolved_at: None,
+        spells: Spells::default(),
         reopened: 0,
         reopened_at: None,
         before: None,
@@ -293,6 +299,20 @@ pub(crate) fn text() -> BoxedStrategy<String> {
 fn instant() -> impl Strategy<Value = Timestamp> + Clone {
     (0_i64..4_000_000_000, 0_i32..1_000_000_000)
         .prop_map(|(second, nano)| Timestamp::new(second, nano).unwrap())
+}
+
+fn any_spells() -> impl Strategy<Value = Spells> {
+    let times = (
+        option::of(instant()),
+        option::of(instant()),
+        option::of(instant()),
+    );
+    (0_u64..1 << 60, times).prop_map(|(earlier, (back_at, last_bad_at, first_good_at))| Spells {
+        earlier: Duration::from_nanos(earlier),
+        back_at,
+        last_bad_at,
+        first_good_at,
+    })
 }
 
 fn any_cell() -> impl Strategy<Value = CellKey> + Clone {
@@ -570,10 +590,11 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
         option::of(acknowledged),
         option::of("[a-z]{1,6}"),
         any_telling(),
+        any_spells(),
     );
     (first, second, third, fourth, fifth)
         .prop_map(move |(first, second, third, fourth, fifth)| {
-            let (beside, acknowledged, partner, telling) = fifth;
+            let (beside, acknowledged, partner, telling, spells) = fifth;
             let (resolved, host, onset_at, opened_at, resolved_at) = first;
             let (reopened, reopened_at, last_good_at, probes, kind, diagnosis) = second;
             let (cells, failing, passing, reference_ids) = third;
@@ -593,6 +614,7 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
                 onset_at,
                 opened_at,
                 resolved_at,
+                spells,
                 reopened,
                 reopened_at,
                 before: reopened_at.map(|_| onset_at),
@@ -744,10 +766,11 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
         option::of((instant(), text())),
         (option::of(words.clone()), option::of(words.clone())),
         (vec(words, 0..2), option::of(any_muted()), vec(text(), 0..2)),
+        any_spells(),
     );
     (first, second, third, fourth, fifth, sixth)
         .prop_map(|(first, second, third, fourth, fifth, sixth)| {
-            let (beside, acknowledged, (see, why), (during, muted, held_back)) = sixth;
+            let (beside, acknowledged, (see, why), (during, muted, held_back), spells) = sixth;
             let (service, incident, state, our_side, subject, probes) = first;
             let (kind, headline, because, ruled_out, next_step) = second;
             let (confidence, cause_known, onset_at, opened_at, resolved_at, reopened) = third;
@@ -772,6 +795,7 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
                 onset_at,
                 opened_at,
                 resolved_at,
+                spells,
                 reopened,
                 returns: reopened,
                 back_since: last_good_at.filter(|_| reopened > 0),

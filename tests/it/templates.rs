@@ -86,7 +86,7 @@ fn teams_in_other_words() {
     );
     assert_eq!(
         body[0]["items"][2]["text"],
-        "**London time**, 02:14 to 04:06"
+        "**London time**, 02:14 to 04:03"
     );
     assert_eq!(
         body[2]["text"],

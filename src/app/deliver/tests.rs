@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::domain::cell::ReceiverName;
 use crate::domain::notification::{Briefing, Notification, Plain, Reason};
 use crate::domain::probe::Words;
+use crate::domain::spells::Spells;
 use crate::domain::verdict::Kind;
 use crate::notify::{Class, SendError};
 use crate::store::{Delivery, Progress, Storm};
@@ -37,6 +38,7 @@ fn briefing() -> Briefing {
         onset_at: minute(0),
         opened_at: minute(0),
         resolved_at: None,
+        spells: Spells::default(),
         reopened: 0,
         returns: 0,
         watched_again: false,

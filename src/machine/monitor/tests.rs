@@ -5,6 +5,7 @@ mod mild;
 mod muting;
 mod ours;
 mod play;
+mod spans;
 mod surroundings;
 mod vendor;
 

@@ -53,7 +53,8 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
         "pairs": if dossier.ours() { Vec::new() } else { partner::the_pairs(dossier) },
         "asked": partner::asked(dossier),
         "since": time(incident.onset_at),
-        "until": incident.resolved_at.map(time),
+        "until": incident.over_at().map(time),
+        "last_bad_at": incident.spells.last_bad_at.map(time),
         "last_good_at": incident.last_good_at.map(time),
         "failed_runs": incident.failed_runs,
         "environment": {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{actions, events, lessons, plain, text};
+use super::{actions, events, first_good, lessons, plain, text};
 use crate::report::dossier::Dossier;
 use crate::report::{cause, incidents};
 
@@ -25,7 +25,7 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
             "what": dossier.briefing.words.what,
             "affects": dossier.briefing.words.affects,
             "workaround": dossier.briefing.words.workaround,
-            "lasted_s": dossier.end().duration_since(incident.onset_at).as_secs(),
+            "lasted_s": incident.failing_for(dossier.now).as_secs(),
             "failed_runs": incident.failed_runs,
             "extra_runs": incident.extra_runs,
         },
@@ -46,6 +46,8 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
                 "error": told.error,
             })).collect::<Vec<_>>(),
             "acknowledged": incident.acknowledged,
+            "last_bad_at": incident.spells.last_bad_at,
+            "first_good_at": first_good(dossier),
             "resolved_at": incident.resolved_at,
         },
         "actions": actions(dossier),

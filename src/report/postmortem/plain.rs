@@ -38,7 +38,14 @@ pub(super) fn plain(dossier: &Dossier<'_>) -> String {
             "{what} did not work{part} {}, when we stopped checking; whether it works now is not known.",
             span(dossier, onset, end)
         ),
-        Some(end) => format!("{what} did not work{part} {}.", span(dossier, onset, end)),
+        Some(_) => {
+            let came_back = match dossier.incident.reopened {
+                0 => "",
+                _ => ", with times between at which it worked",
+            };
+            let span = span(dossier, onset, dossier.end());
+            format!("{what} did not work{part} {span}{came_back}.")
+        }
         None => format!(
             "{what} {} not worked{part} since {}.",
             if words.what.is_none() && dossier.own_rate() {
