@@ -22,6 +22,7 @@ use super::self_watch::{Around, SelfWatch, Taken};
 use super::{load, round};
 use crate::clock;
 use crate::domain::action::Action;
+use crate::domain::earlier::Past;
 use crate::domain::notification::{Channel, Receiver};
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
@@ -42,6 +43,8 @@ const NAP_MAX: Duration = Duration::from_secs(10);
 /// How long stopping may take, each step.
 const STOP_STEP: Duration = Duration::from_secs(5);
 
+/// Incidents that are looked at for what happened before.
+const PAST_MAX: usize = 200;
 /// Faults of a file that a notice names.
 const FAULTS_TOLD: usize = 3;
 
@@ -132,11 +135,13 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     let keeper = Keeper::start(store.clone());
     let mut asks = Asks::start(store.clone(), silences.clone(), clicks);
 
+    let past = past(&store).await;
     let mut known = Known {
         incidents: known.incidents,
         next_number: known.next_number,
         silences,
         memory,
+        past,
     };
     let now = clock::now();
     let record = options.record;
@@ -227,6 +232,17 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     }
     store.close().await;
     Ok(())
+}
+
+/// Incidents that are over, to compare with; without them there is no less to watch.
+async fn past(store: &Store) -> Past {
+    match store.incidents(None, PAST_MAX).await {
+        Ok(incidents) => Past::of(&incidents),
+        Err(error) => {
+            tracing::warn!("what happened before is not told: {error}");
+            Past::default()
+        }
+    }
 }
 
 struct Loop {

@@ -61,6 +61,8 @@ mirror! {
         required "probes" probes: Named<Probe>,
         /// Probes that should always pass, and so tell "they block us" from "we are offline".
         "controls" controls: Controls,
+        /// Whom to ring, and where to read on; stands in messages about every probe that has none of its own.
+        "contact" contact: Contact,
         /// How hard partners may be asked.
         "politeness" politeness: Politeness,
         /// When people are reminded, and when a return is the same incident.
@@ -170,6 +172,8 @@ mirror! {
         "meanings" meanings: List<Meaning>,
         /// Plain words for support staff.
         "words" words: PlainWords,
+        /// Whom to ring, and where to read on, in place of the file's `contact`.
+        "contact" contact: Contact,
         /// How far redirects are followed; same_host when left out.
         "redirects" redirects: Form<Word<Follow>, Redirects>,
         /// Body kept for classification; 256KiB when left out.
@@ -226,6 +230,16 @@ mirror! {
         "workaround" workaround: String,
         /// What users may be told.
         "tell" tell: String,
+    }
+
+    /// Whom to ring, and where to read on, when something fails.
+    Contact {
+        /// A name and a number ("Ops desk, 020 7946 0000"); in cards, mails and Slack, and in the letter to the partner.
+        "ring" ring: String,
+        /// What engineers do about it, a link; not shown to support staff or the partner.
+        "runbook" runbook: String,
+        /// Where everybody reads on, a link; not shown to the partner.
+        "link" link: String,
     }
 
     /// How hard partners may be asked.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::{CellKey, ProbeName, ReceiverName};
 use super::diagnosis::{Cause, Diagnosis};
+use super::earlier::Earlier;
 use super::form::{fraction, nanos, nanos_named};
 use super::reason::Reason;
 use super::spelling::spelled;
@@ -28,6 +29,9 @@ pub struct Incident {
     /// When runs showed it.
     #[serde(default)]
     pub spells: Spells,
+    /// What was wrong with its subject before, as it was known at the opening.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
     /// How often it came back within the reopening time.
     pub reopened: u32,
     /// When it came back last; delays and reminders count from here unless it comes and goes. `None`: never.

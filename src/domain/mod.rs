@@ -9,6 +9,7 @@ pub mod cell;
 pub mod change;
 pub mod condition;
 pub mod diagnosis;
+pub mod earlier;
 pub mod failing;
 pub mod fingerprint;
 mod form;

@@ -69,6 +69,9 @@ pub struct Briefing {
     /// When runs showed it.
     #[serde(default)]
     pub spells: Spells,
+    /// Whether it is the first time, and how long it lasted before; `None`: the first that is known.
+    #[serde(default)]
+    pub before: Option<String>,
     pub reopened: u32,
     /// How often it began after the first time, a like incident before it included.
     #[serde(default)]

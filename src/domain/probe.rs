@@ -140,6 +140,27 @@ pub struct Words {
     pub workaround: Option<String>,
     /// What users may be told.
     pub tell: Option<String>,
+    /// Whom to ring, and where to read on.
+    #[serde(default, skip_serializing_if = "Contact::is_empty")]
+    pub contact: Contact,
+}
+
+/// Where people turn to when it fails.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// A name and a number.
+    pub ring: Option<String>,
+    /// What engineers do about it; a link.
+    pub runbook: Option<String>,
+    /// Where everybody reads on; a link.
+    pub link: Option<String>,
+}
+
+impl Contact {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How far redirects are followed.

@@ -102,6 +102,7 @@ impl Case {
             opened_at: now,
             resolved_at: None,
             spells: Spells::default(),
+            earlier: Vec::new(),
             reopened: 0,
             reopened_at: None,
             before: opening.before,

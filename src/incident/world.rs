@@ -10,6 +10,7 @@ use crate::board::events::{Effect, Judged};
 use crate::board::{Board, Cell};
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::change::Change;
+use crate::domain::earlier::Past;
 use crate::domain::incident::{
     Acknowledged, Beside, Happening, Incident, IncidentCell, State, TimelineEntry,
 };
@@ -39,6 +40,8 @@ pub struct World<'a> {
     /// Extra requests of the last hour, by host.
     pub hours: &'a mut [Hour],
     pub next_number: &'a mut u64,
+    /// What was wrong before.
+    pub past: &'a Past,
     pub surroundings: &'a mut Surroundings,
     pub effects: &'a mut Vec<Effect>,
 }
@@ -91,7 +94,9 @@ impl World<'_> {
         }
         opening.number = *self.next_number;
         *self.next_number += 1;
-        Case::open(opening, self.now)
+        let mut case = Case::open(opening, self.now);
+        case.incident.earlier = self.past.with(&case.incident.subject, self.now);
+        case
     }
 
     /// Tells of an incident that was just opened, or opened again, and saves it; `notes` are of the time since its onset.

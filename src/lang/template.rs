@@ -114,6 +114,10 @@ const ENGINEERS: Known = &[
         "ruled_out",
         Example::List(&["your IPs: `legacy` passes from one of them"]),
     ),
+    (
+        "before",
+        Example::Maybe("Third time since Wed 3 Feb; the others lasted 12 min each"),
+    ),
     ("why", Example::Maybe("`legacy` is refused everywhere")),
     (
         "why_not",

@@ -41,6 +41,7 @@ use crate::board::events as within;
 use crate::board::quiet::InForce;
 use crate::domain::cell::CellKey;
 use crate::domain::change::{Change, VerdictChange};
+use crate::domain::earlier::Past;
 use crate::domain::incident::{Acknowledged, Incident};
 use crate::domain::mute::Silence;
 use crate::domain::observation::Purpose;
@@ -120,6 +121,9 @@ pub struct Known {
     pub next_number: u64,
     pub silences: Vec<Silence>,
     pub memory: Memory,
+    /// Incidents of the last months, to compare with.
+    #[serde(default)]
+    pub past: Past,
 }
 
 /// All that the rules remember between two events.
@@ -154,6 +158,7 @@ impl Machine {
     fn with(plan: Arc<Plan>, known: Known, timetable: Timetable, now: Timestamp) -> Self {
         Self {
             monitor: Monitor::new(Arc::clone(&plan), known.incidents, known.next_number)
+                .with_past(known.past)
                 .with_silences(known.silences)
                 .remembering(known.memory, now),
             timetable,

@@ -16,6 +16,7 @@ use crate::board::Board;
 use crate::board::quiet::{self, InForce};
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::change::{Change, VerdictChange};
+use crate::domain::earlier::Past;
 use crate::domain::incident::{Acknowledged, Happening, Incident, State, Subject};
 use crate::domain::moment::later;
 use crate::domain::mute::Silence;
@@ -74,6 +75,8 @@ struct Ground {
     /// Extra requests of the last hour, by the board's hosts.
     hours: Vec<Hour>,
     next_number: u64,
+    /// Incidents of the last months that are over.
+    past: Past,
     /// Fronts of hosts, and our own side.
     surroundings: Surroundings,
 }
@@ -87,6 +90,7 @@ impl Ground {
             now,
             hours: &mut self.hours,
             next_number: &mut self.next_number,
+            past: &self.past,
             surroundings: &mut self.surroundings,
             effects,
         }
@@ -115,6 +119,7 @@ impl Monitor {
                 down: BTreeSet::new(),
                 hours: vec![Hour::default(); board.hosts.len()],
                 next_number: next_number.max(highest.map_or(1, |number| number + 1)),
+                past: Past::of(&known),
                 ways: Ways::new(board.asked()),
                 surroundings: Surroundings::new(&board),
                 board,
@@ -140,6 +145,14 @@ impl Monitor {
     #[must_use]
     pub(super) fn remembering(mut self, memory: Memory, now: Timestamp) -> Self {
         self.ground.surroundings = Surroundings::resume(&self.ground.board, memory, now);
+        self
+    }
+
+    /// The same, with incidents that are over since long.
+    #[must_use]
+    pub(super) fn with_past(mut self, past: Past) -> Self {
+        let known = std::mem::replace(&mut self.ground.past, past);
+        self.ground.past.add(known);
         self
     }
 
@@ -218,17 +231,18 @@ impl Monitor {
         self.ground
             .surroundings
             .settle(&self.ground.board, now, &mut effects);
-        self.keep_unwatched(&effects, now);
+        self.keep_ended(&effects, now);
         effects
     }
 
-    /// Keeps what ended as no longer watched, for the day on which it is watched again.
-    fn keep_unwatched(&mut self, effects: &[Effect], now: Timestamp) {
+    /// Keeps what ended: as no longer watched, for the day on which it is watched again; as over, to compare with.
+    fn keep_ended(&mut self, effects: &[Effect], now: Timestamp) {
         for effect in effects {
-            if let Effect::Save(change) = effect
-                && change.incident.state == State::Unwatched
-            {
-                self.unwatched.push(change.incident.clone());
+            if let Effect::Save(change) = effect {
+                self.ground.past.keep(&change.incident);
+                if change.incident.state == State::Unwatched {
+                    self.unwatched.push(change.incident.clone());
+                }
             }
         }
         let lately = |incident: &Incident| {

@@ -280,11 +280,15 @@ fn annotations(message: &Message<'_>) -> BTreeMap<String, String> {
     } else {
         let ids: Vec<String> = briefing.reference_ids.iter().map(|id| line(id)).collect();
         let confidence = briefing.cause_known.then(|| percent(briefing.confidence));
+        let words = &briefing.words.contact;
+        let contact = |text: &Option<String>| text.as_deref().map(line).unwrap_or_default();
         annotations.extend([
             ("host", line(&briefing.subject)),
             ("verdict", briefing.kind.as_str().to_owned()),
             ("confidence", confidence.unwrap_or_default()),
             ("reference_ids", ids.join(", ")),
+            ("runbook_url", contact(&words.runbook)),
+            ("ring", contact(&words.ring)),
         ]);
     }
     let mut annotations: BTreeMap<String, String> = annotations

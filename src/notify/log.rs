@@ -2,7 +2,9 @@
 
 use super::Message;
 use super::evidence;
-use super::text::{Clock, acknowledged, beside, line, percent, reference, remarks, summary};
+use super::text::{
+    Clock, acknowledged, beside, contact, line, percent, reference, remarks, summary,
+};
 use crate::domain::notification::Reason;
 
 /// The message as plain lines, the first of which makes sense alone; colour is left to the caller.
@@ -37,6 +39,13 @@ pub(super) fn body(message: &Message<'_>, clock: &Clock) -> String {
     if let Some(step) = &briefing.next_step {
         text.push(format!("What to do: {}", line(step)));
     }
+    text.extend(
+        briefing
+            .before
+            .iter()
+            .map(|before| format!("Before: {}", line(before))),
+    );
+    text.extend(contact(briefing).map(|(title, value)| format!("{title}: {value}")));
     for (title, value) in [("Expected", &briefing.expected), ("Got", &briefing.got)] {
         if !value.is_empty() {
             text.push(format!("{title}: {}", line(value)));

@@ -292,6 +292,8 @@ fn details(message: &Message<'_>) -> Value {
 fn links(briefing: &Briefing) -> Vec<Value> {
     let words = &briefing.words;
     [
+        ("Runbook", &words.contact.runbook),
+        ("More", &words.contact.link),
         ("What works meanwhile", &words.workaround),
         ("What users may be told", &words.tell),
     ]

@@ -219,6 +219,10 @@ pub(super) fn for_engineers(message: &Message<'_>, clock: &Clock) -> Facts {
         ("headline", line(&briefing.headline).into()),
         ("because", list(&briefing.because).into()),
         ("ruled_out", list(&briefing.ruled_out).into()),
+        (
+            "before",
+            line(briefing.before.as_deref().unwrap_or_default()).into(),
+        ),
         ("why", in_short(&briefing.because).into()),
         ("why_not", in_short(&briefing.ruled_out).into()),
         ("beside", beside(briefing).collect::<Vec<_>>().into()),

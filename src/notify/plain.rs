@@ -12,7 +12,7 @@ use super::Message;
 use super::phrases::{self, Phrases};
 use super::plain_words::{WORDS_MAX, doing, service, state, words};
 use super::text::{Clock, cut, line};
-use crate::domain::notification::{Reason, Templates};
+use crate::domain::notification::{Briefing, Reason, Templates};
 use crate::lang::template::Piece;
 
 /// Of one text from the configuration; at four bytes a character and all of them at once a card is below 10 KiB.
@@ -114,6 +114,7 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
             "Why this comes",
             "What is checked was changed, so nobody looks at this any more".to_owned(),
         ));
+        facts.extend(contact(briefing));
         return facts;
     }
     let during: Vec<String> = briefing.during.iter().map(|name| line(name)).collect();
@@ -129,7 +130,9 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
         let nothing = "Nothing yet. You hear of it at once when it works again";
         facts.push(("What is new", nothing.to_owned()));
     }
+    facts.extend(words(briefing.before.as_ref()).map(|before| ("Before", before)));
     facts.push(("What we are doing", doing(briefing)));
+    facts.extend(contact(briefing));
     if let Some(workaround) = words(briefing.words.workaround.as_ref()) {
         facts.push(("What still works", workaround));
     }
@@ -139,6 +142,15 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
     };
     facts.push(("Next update", next));
     facts
+}
+
+/// Whom support staff ring, and where they read on.
+fn contact(briefing: &Briefing) -> Vec<(&'static str, String)> {
+    let contact = &briefing.words.contact;
+    [("Whom to ring", &contact.ring), ("More", &contact.link)]
+        .into_iter()
+        .filter_map(|(title, text)| Some((title, words(text.as_ref())?)))
+        .collect()
 }
 
 /// What the card says, without times: two messages with the same digest tell support staff the same.

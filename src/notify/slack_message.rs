@@ -12,10 +12,11 @@ use slack_morphism::{
         SlackActionBlockElement, SlackActionsBlock, SlackBlock, SlackBlockButtonElement,
         SlackBlockConfirmItem, SlackBlockMarkDownText, SlackBlockPlainTextOnly, SlackBlockText,
         SlackContextBlock, SlackContextBlockElement, SlackRichTextBlock, SlackRichTextElement,
-        SlackRichTextInlineElement, SlackRichTextPreformatted, SlackRichTextText,
-        SlackSectionBlock,
+        SlackRichTextInlineElement, SlackRichTextLink, SlackRichTextPreformatted,
+        SlackRichTextSection, SlackRichTextText, SlackSectionBlock,
     },
 };
+use url::Url;
 use uuid::Uuid;
 
 use super::Message;
@@ -45,6 +46,8 @@ const BESIDE_MAX: usize = 200;
 const BODY_MAX: usize = 800;
 /// The text of a confirmation: <https://docs.slack.dev/reference/block-kit/composition-objects/confirmation-dialog-object> (2026-11-22).
 const CONFIRM_MAX: usize = 300;
+/// Of a link of the operator's.
+const LINK_MAX: usize = 1_000;
 /// Of the foot.
 const CONTEXT_MAX: usize = 250;
 /// All blocks of a message together are refused at about 13,200 characters
@@ -168,11 +171,50 @@ pub(super) fn parent_blocks(
     if !body.is_empty() {
         blocks.push(section_of(body));
     }
+    if briefing.is_open()
+        && let Some(block) = contact_block(briefing)
+    {
+        blocks.push(block);
+    }
     let footer = markup(&phrases.footer.render(&facts), CONTEXT_MAX);
     if !footer.is_empty() {
         blocks.push(context_of(footer));
     }
     blocks
+}
+
+/// Whom to ring and where to read on, with links that can be followed.
+fn contact_block(briefing: &Briefing) -> Option<SlackBlock> {
+    let contact = &briefing.words.contact;
+    let mut elements = Vec::new();
+    let mut add = |element: SlackRichTextInlineElement| {
+        if !elements.is_empty() {
+            elements.push(literal(" · "));
+        }
+        elements.push(element);
+    };
+    for (name, url) in [("Runbook", &contact.runbook), ("More", &contact.link)] {
+        let url = url.as_ref().and_then(|url| Url::parse(url).ok());
+        if let Some(url) = url.filter(|url| url.as_str().len() <= LINK_MAX) {
+            add(SlackRichTextLink::new(url.as_str().into())
+                .with_text(name.to_owned())
+                .into());
+        }
+    }
+    let ring = contact
+        .ring
+        .as_ref()
+        .map(|ring| cut(&line(ring), FIELD_MAX));
+    if let Some(ring) = ring.filter(|ring| !ring.is_empty()) {
+        add(literal(&format!("Ring: {ring}")));
+    }
+    let section = SlackRichTextSection::new(elements);
+    (!section.elements.is_empty())
+        .then(|| SlackRichTextBlock::new(vec![SlackRichTextElement::Section(section)]).into())
+}
+
+fn literal(text: &str) -> SlackRichTextInlineElement {
+    SlackRichTextInlineElement::Text(SlackRichTextText::new(text.to_owned()))
 }
 
 /// What the Silence button does, as the rules do it. The hour begins with the press, which nobody knows when this is

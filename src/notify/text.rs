@@ -284,6 +284,18 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
     parts.join(" · ")
 }
 
+/// Whom engineers ring, and where they read on.
+pub(super) fn contact(briefing: &Briefing) -> impl Iterator<Item = (&'static str, String)> {
+    let contact = &briefing.words.contact;
+    [
+        ("Runbook", &contact.runbook),
+        ("Ring", &contact.ring),
+        ("More", &contact.link),
+    ]
+    .into_iter()
+    .filter_map(|(title, text)| Some((title, line(text.as_ref()?))))
+}
+
 /// What must be said of the delivery itself: that it is late, that it stands in for another.
 pub(super) fn remarks(message: &Message<'_>, clock: &Clock) -> Vec<String> {
     let mut remarks = Vec::new();

@@ -139,12 +139,18 @@ fn told(briefing: &Briefing) -> Map<String, Value> {
         "cells": cells,
         "failed_runs": briefing.failed_runs,
         "reopened": briefing.reopened,
+        "before": briefing.before.as_deref().map(line),
         "reference_ids": clean(&briefing.reference_ids),
         "words": {
             "what": word(&words.what),
             "affects": word(&words.affects),
             "workaround": word(&words.workaround),
             "tell": word(&words.tell),
+            "contact": {
+                "ring": word(&words.contact.ring),
+                "runbook": word(&words.contact.runbook),
+                "link": word(&words.contact.link),
+            },
         },
         "acknowledged": acknowledged,
         "maintenance": clean(&briefing.during),

@@ -18,7 +18,7 @@ use crate::domain::incident::{
 };
 use crate::domain::notification::{Briefing, CellLine, Engineers, Plain, Reason};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
-use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
+use crate::domain::probe::{Contact, Expect, Probe, Redirects, Resolver, Schedule, Words};
 use crate::domain::spells::Spells;
 use crate::domain::verdict::{
     Evidence, Factor, Kind, Maker, Rule, Severity, Strength, Verdict, WhoActs,
@@ -224,6 +224,7 @@ pub(super) fn march() -> Night {
         opened_at: incident.opened_at,
         resolved_at: None,
         spells: Spells::default(),
+        before: None,
         reopened: 0,
         returns: 0,
         watched_again: false,
@@ -360,6 +361,7 @@ fn incident() -> Incident {
         opened_at: at("02:15:00"),
         resolved_at: None,
         spells: Spells::default(),
+        earlier: Vec::new(),
         reopened: 0,
         reopened_at: None,
         before: None,
@@ -530,6 +532,10 @@ fn plan() -> Plan {
                     affects: Some("Revalidation users".to_owned()),
                     workaround: Some("Use the GMC Connect web site".to_owned()),
                     tell: None,
+                    contact: Contact {
+                        ring: Some("Ops desk, 020 7946 0000".to_owned()),
+                        ..Contact::default()
+                    },
                 },
                 ..connect
             },

@@ -157,6 +157,19 @@ pub fn story(
     if let Some(step) = &briefing.next_step {
         let _ = writeln!(text, "  next       {step}");
     }
+    if let Some(before) = &briefing.before {
+        let _ = writeln!(text, "  before     {before}");
+    }
+    let contact = &briefing.words.contact;
+    for (name, value) in [
+        ("ring", &contact.ring),
+        ("runbook", &contact.runbook),
+        ("more", &contact.link),
+    ] {
+        if let Some(value) = value.as_ref().filter(|_| briefing.is_open()) {
+            let _ = writeln!(text, "  {name:<10} {}", one_line(value));
+        }
+    }
     if !briefing.reference_ids.is_empty() {
         let _ = writeln!(text, "  reference  {}", briefing.reference_ids.join(", "));
     }

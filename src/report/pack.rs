@@ -49,7 +49,16 @@ pub fn text(dossier: &Dossier<'_>) -> String {
         }
     }
     sure(&mut text, dossier);
+    contact(&mut text, dossier);
     text
+}
+
+/// Whom the partner may ring.
+fn contact(text: &mut String, dossier: &Dossier<'_>) {
+    if let Some(ring) = &dossier.briefing.words.contact.ring {
+        text.push('\n');
+        text.push_str(&wrapped("", &format!("Our contact: {ring}")));
+    }
 }
 
 /// What we must know or mend before it is sent.

@@ -20,6 +20,7 @@ fn change(number: u64, text: &str) -> Change {
             opened_at: now,
             resolved_at: None,
             spells: Spells::default(),
+            earlier: Vec::new(),
             reopened: 0,
             reopened_at: None,
             before: None,

@@ -108,6 +108,7 @@ fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
         opened_at: now,
         resolved_at: None,
         spells: Spells::default(),
+        before: None,
         reopened: 0,
         returns: 0,
         watched_again: false,

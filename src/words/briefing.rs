@@ -5,6 +5,7 @@
 //! vendor's. The layout is the receiver's business.
 
 mod advice;
+mod before;
 mod beside;
 mod headline;
 mod plain;
@@ -20,7 +21,7 @@ use crate::domain::condition::{Compare, Condition, status_words};
 use crate::domain::incident::{Incident, State, Subject};
 use crate::domain::notification::{Briefing, CellLine, Engineers};
 use crate::domain::plan::Plan;
-use crate::domain::probe::Words;
+use crate::domain::probe::{Contact, Words};
 use crate::domain::verdict::Kind;
 use crate::words::terms;
 use story::Story;
@@ -48,7 +49,11 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
     let bound = |text: String| cut(&text, SENTENCE_CHARS_MAX);
     // Where only our own checks are turned away, no user is known to be.
     let words = if story.own_rate() {
-        Words::default()
+        let contact = contact(plan, incident);
+        Words {
+            contact,
+            ..Words::default()
+        }
     } else {
         words_of(plan, incident)
     };
@@ -82,6 +87,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         opened_at: incident.opened_at,
         resolved_at: incident.resolved_at,
         spells: incident.spells.clone(),
+        before: story.before().filter(|_| open),
         reopened: incident.reopened,
         returns: incident.returns(),
         watched_again: false,
@@ -232,7 +238,16 @@ fn words_of(plan: &Plan, incident: &Incident) -> Words {
         affects: list(&each(|words| words.affects.as_ref())),
         workaround: in_turn(&each(|words| words.workaround.as_ref())),
         tell: in_turn(&each(|words| words.tell.as_ref())),
+        contact: contact(plan, incident),
     }
+}
+
+/// Of the first probe that has one; of several, messages name one.
+fn contact(plan: &Plan, incident: &Incident) -> Contact {
+    let probes = incident.probes.iter().filter_map(|name| plan.probe(name));
+    let mut contacts = probes.map(|probe| &probe.words.contact);
+    let found = contacts.find(|contact| !contact.is_empty());
+    found.cloned().unwrap_or_default()
 }
 
 /// When what came back began to fail this time.

@@ -8,7 +8,7 @@ use edgewatch::domain::cell::{
 use edgewatch::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use edgewatch::domain::incident::{Incident, IncidentCell, Specimen, State, Subject, Telling};
 use edgewatch::domain::plan::Plan;
-use edgewatch::domain::probe::{Probe, Schedule, Words};
+use edgewatch::domain::probe::{Contact, Probe, Schedule, Words};
 use edgewatch::domain::spells::Spells;
 use edgewatch::domain::verdict::{Factor, Kind, Maker, Verdict, WhoActs};
 
@@ -42,6 +42,7 @@ pub(crate) fn alpha() -> Plan {
             affects: Some("Buyers".to_owned()),
             workaround: Some("Order by telephone".to_owned()),
             tell: None,
+            contact: Contact::default(),
         },
         ..plan::probe(name, url)
     };
@@ -575,6 +576,7 @@ pub(crate) fn incident(plan: &Plan, case: &Case, kind: Kind) -> Incident {
         opened_at,
         resolved_at: None,
         spells: Spells::default(),
+        earlier: Vec::new(),
         reopened: 0,
         reopened_at: None,
         before: None,

@@ -131,6 +131,20 @@ fn button(element: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 fn rich_text(element: &Value, path: &str, found: &mut Vec<String>) {
+    if element["type"] == "rich_text_section" {
+        for part in list(element, "elements") {
+            let text = part["text"].as_str().unwrap_or_default();
+            let url = part["url"].as_str();
+            let link = part["type"] == "link" && url.is_some_and(|url| url.starts_with("http"));
+            if !(link || part["type"] == "text") || text.is_empty() || length(text) > 3_000 {
+                found.push(format!("{path}: a text, or a link with a text"));
+            }
+            if text.chars().any(hidden) {
+                found.push(format!("{path}: a hidden character"));
+            }
+        }
+        return;
+    }
     if element["type"] != "rich_text_preformatted" {
         found.push(format!(
             "{path}: page text belongs into rich_text_preformatted"

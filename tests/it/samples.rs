@@ -13,7 +13,7 @@ use edgewatch::domain::incident::{
     State, Subject, Telling, TimelineEntry,
 };
 use edgewatch::domain::notification::{Briefing, CellLine, Engineers, Notification, Plain, Reason};
-use edgewatch::domain::probe::Words;
+use edgewatch::domain::probe::{Contact, Words};
 use edgewatch::domain::spells::Spells;
 use edgewatch::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
 use jiff::Timestamp;
@@ -119,6 +119,7 @@ pub(crate) fn briefing() -> Briefing {
         opened_at: at("2021-02-28T02:15:10Z"),
         resolved_at: None,
         spells: Spells::default(),
+        before: None,
         reopened: 0,
         returns: 0,
         watched_again: false,
@@ -141,6 +142,11 @@ pub(crate) fn briefing() -> Briefing {
             affects: Some("Revalidation users".into()),
             workaround: Some("Use GMC Connect on the web".into()),
             tell: Some("We know about it and will write again by the time above.".into()),
+            contact: Contact {
+                ring: Some("Ops desk, 020 7946 0000".into()),
+                runbook: Some("https://wiki.example/runbooks/gmc?a=1&b=2".into()),
+                link: None,
+            },
         },
         beside: vec!["3 h before, Cloudflare appeared in front of webcache.gmc-uk.org; a change falls so near by chance in about 1 of 250 cases".into()],
         acknowledged: None,
@@ -231,6 +237,7 @@ pub(crate) fn incident(number: u64) -> Incident {
         opened_at: at("2021-02-28T02:15:10Z"),
         resolved_at: None,
         spells: Spells::default(),
+        earlier: Vec::new(),
         reopened: 0,
         reopened_at: None,
         before: None,
@@ -615,6 +622,7 @@ pub(crate) fn any_incident(number: u64) -> BoxedStrategy<Incident> {
                 opened_at,
                 resolved_at,
                 spells,
+                earlier: Vec::new(),
                 reopened,
                 reopened_at,
                 before: reopened_at.map(|_| onset_at),
@@ -700,9 +708,19 @@ fn any_words(words: BoxedStrategy<String>) -> impl Strategy<Value = Words> {
         option::of(words.clone()),
         option::of(words.clone()),
         option::of(words.clone()),
-        option::of(words),
+        option::of(words.clone()),
+        (
+            option::of(words.clone()),
+            option::of(words.clone()),
+            option::of(words),
+        ),
     )
-        .prop_map(|(what, affects, workaround, tell)| Words {
+        .prop_map(|(what, affects, workaround, tell, contact)| Words {
+            contact: Contact {
+                ring: contact.0,
+                runbook: contact.1,
+                link: contact.2,
+            },
             what,
             affects,
             workaround,
@@ -796,6 +814,7 @@ pub(crate) fn any_briefing(words: BoxedStrategy<String>) -> BoxedStrategy<Briefi
                 opened_at,
                 resolved_at,
                 spells,
+                before: None,
                 reopened,
                 returns: reopened,
                 back_since: last_good_at.filter(|_| reopened > 0),

@@ -104,6 +104,30 @@ fn cards_by_reason() {
 }
 
 #[test]
+fn support_staff_read_whom_to_ring_and_where_to_read_on() {
+    let shown = |reason| {
+        let mut due = notification(reason, 0, "support");
+        due.briefing.words.contact.link = Some("https://status.example/gmc".to_owned());
+        due.briefing.before =
+            Some("Third time since Wed 3 Feb; the others lasted 12 min each".into());
+        payload(&message(&due)).to_string()
+    };
+    for reason in [Reason::Opened, Reason::Reminder, Reason::Reopened] {
+        let card = shown(reason);
+        for text in [
+            "Whom to ring",
+            "Ops desk",
+            "https://status.example/gmc",
+            "Third time since",
+        ] {
+            assert!(card.contains(text), "{reason:?}: {text}");
+        }
+        assert!(!card.contains("runbooks"), "{card}");
+    }
+    assert!(!shown(Reason::Resolved).contains("Third time"));
+}
+
+#[test]
 fn cards_without_words_late_whole_and_plain() {
     let mut due = notification(Reason::Resolved, 0, "support");
     let whole = Message {

@@ -71,7 +71,7 @@ async fn slack_in_other_words() {
         blocks[3]["text"]["text"],
         "Last: Ask the GMC to allow this user agent &amp; quote the Ray ID `84f1c2d3e4f5a6b7` `84f1c2d3e4f5a6c8`"
     );
-    assert_eq!(blocks[4]["elements"][0]["text"], "INC-42 of GMC");
+    assert_eq!(blocks[5]["elements"][0]["text"], "INC-42 of GMC");
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn briefing() -> Briefing {
         opened_at: minute(0),
         resolved_at: None,
         spells: Spells::default(),
+        before: None,
         reopened: 0,
         returns: 0,
         watched_again: false,

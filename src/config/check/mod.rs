@@ -90,6 +90,8 @@ pub(super) fn plan(
     let forbidden = Forbidden::new(raw.forbid.map(|f| f.value));
     let by_name: HashMap<&str, &Credential> =
         credentials.iter().map(|c| (c.name.as_str(), c)).collect();
+    let contact = raw.contact.map(|contact| probes::contact(contact, desk));
+    let contact = contact.unwrap_or_default();
     let around = Around {
         inputs,
         zone: &zone,
@@ -99,6 +101,7 @@ pub(super) fn plan(
         credentials: &by_name,
         forbidden: &forbidden,
         control_client: control_client(&clients),
+        contact: &contact,
     };
     let (mut budget, mut unfit) = (Budget::default(), Vec::new());
     if let Some(probes) = raw.probes.as_ref().filter(|p| p.value.0.is_empty()) {

@@ -23,7 +23,7 @@ use crate::config::special::Follow;
 use crate::domain::cell::{ClientName, Credential, CredentialName, EgressName, ProbeName};
 use crate::domain::condition::{Condition, Conditions};
 use crate::domain::probe::{
-    Expect, Meaning, Probe, Redirects, Resolver, Schedule, Template, Words,
+    Contact, Expect, Meaning, Probe, Redirects, Resolver, Schedule, Template, Words,
 };
 use crate::domain::verdict::Severity;
 use crate::lang::cron::Cron;
@@ -47,6 +47,8 @@ pub(super) struct Around<'a> {
     pub(super) forbidden: &'a Forbidden,
     /// As whom controls run when they do not say.
     pub(super) control_client: Option<&'a str>,
+    /// For probes that have none of their own.
+    pub(super) contact: &'a Contact,
 }
 
 /// A credential holds what a probe can't send.
@@ -144,6 +146,7 @@ pub(super) fn probe(
     };
     let clients_all = as_clients.is_empty();
 
+    let contact = raw.contact.map(|contact| self::contact(contact, desk));
     let url = url?;
     let request = Request {
         method,
@@ -176,7 +179,8 @@ pub(super) fn probe(
     if !budget.add(host, cells, &schedule, schedule_place, desk) {
         return None;
     }
-    let (words, tags) = (raw.words.map(|w| w.value), raw.tags);
+    let tags = raw.tags;
+    let contact = contact.unwrap_or_else(|| around.contact.clone());
     let partner = raw.partner.map(|p| p.value.0);
     Some(Probe {
         name: ProbeName::new(name),
@@ -193,7 +197,7 @@ pub(super) fn probe(
         expect,
         origin,
         meanings,
-        words: words.map(self::words).unwrap_or_default(),
+        words: words(raw.words.map(|w| w.value).unwrap_or_default(), contact),
         redirects: redirects(raw.redirects.map(|r| r.value), in_controls),
         body_bytes_max: raw
             .body_limit
@@ -371,13 +375,44 @@ fn meaning(raw: raw::Meaning, desk: &mut Desk<'_>) -> Option<Meaning> {
     })
 }
 
-fn words(raw: raw::PlainWords) -> Words {
+/// Whom to ring, and where to read on.
+pub(super) fn contact(raw: At<raw::Contact>, desk: &mut Desk<'_>) -> Contact {
+    let given = [&raw.value.ring, &raw.value.runbook, &raw.value.link];
+    let empty = given.iter().all(|at| at.is_none());
+    let mut link = |at: Option<At<String>>| {
+        let at = at?;
+        let web = Url::parse(&at.value).is_ok_and(|url| matches!(url.scheme(), "https" | "http"));
+        if !web {
+            let message = format!("\"{}\" is no link", at.value);
+            desk.error(at.place, message, "write a whole one: \"https://…\"");
+            return None;
+        }
+        Some(at.value)
+    };
+    let (runbook, page) = (link(raw.value.runbook), link(raw.value.link));
+    let contact = Contact {
+        ring: raw.value.ring.map(|ring| ring.value),
+        runbook,
+        link: page,
+    };
+    if empty {
+        desk.error(
+            raw.place,
+            "says nothing",
+            "write \"ring\", \"runbook\" or \"link\"",
+        );
+    }
+    contact
+}
+
+fn words(raw: raw::PlainWords, contact: Contact) -> Words {
     let text = |at: Option<At<String>>| at.map(|t| t.value);
     Words {
         what: text(raw.what),
         affects: text(raw.affects),
         workaround: text(raw.workaround),
         tell: text(raw.tell),
+        contact,
     }
 }
 

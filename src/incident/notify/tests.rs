@@ -11,7 +11,7 @@ use crate::domain::cell::{CellKey, CredentialName};
 use crate::domain::diagnosis::{Cause, Diagnosis, Level};
 use crate::domain::incident::{Acknowledged, IncidentCell, Subject};
 use crate::domain::mute::{Ended, Matcher, Silence};
-use crate::domain::probe::Words;
+use crate::domain::probe::{Contact, Words};
 use crate::domain::verdict::Kind;
 use crate::incident::case::{Case, Opening};
 
@@ -512,6 +512,7 @@ fn what_several_probes_are_for_is_told_each_once() {
         affects: Some(affects.to_owned()),
         workaround: workaround.map(str::to_owned),
         tell: None,
+        contact: Contact::default(),
     };
     let mut story = Story::new(LOG);
     story.plan.probes[0].words = words("Ordering", "Buyers", Some("Telephone"));

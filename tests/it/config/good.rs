@@ -96,6 +96,7 @@ probes:
     meanings:
       - { when: { regex: \"<ReturnCode>99<\" }, verdict: origin_denied, factors: [credential, egress], note: x }
     words: { what: w, affects: a, workaround: k, tell: t }
+    contact: { ring: \"Ann, 020\", runbook: \"https://wiki.example/gmc\" }
     redirects: { follow: any, limit: 3 }
     body_limit: 1MiB
     resolver: system
@@ -106,6 +107,7 @@ probes:
     forbid: { headers: { SOAPAction: [Try, { regex: '^Del' }] } }
 controls:
   internet: { url: https://www.example/, expect: { status: 204 } }
+contact: { ring: Ops, link: \"https://status.example/\" }
 politeness: { per_host: { requests_per_minute: 30, gap: 2s }, extra_per_incident: 6 }
 incidents: { remind: [2h], reopen_within: 30m }
 maintenance:

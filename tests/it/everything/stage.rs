@@ -11,6 +11,7 @@ use edgewatch::clock;
 use edgewatch::config::{self, Inputs};
 use edgewatch::domain::cell::CellKey;
 use edgewatch::domain::change::Change;
+use edgewatch::domain::earlier::Past;
 use edgewatch::domain::incident::{Acknowledged, Happening, Incident, State};
 use edgewatch::domain::mute::{Ended, Matcher, Silence};
 use edgewatch::domain::notification::Reason;
@@ -271,6 +272,7 @@ impl Stage {
             next_number: known.next_number,
             silences,
             memory,
+            past: Past::of(&store.incidents(None, 100).await.unwrap()),
         };
         self.driver = Driver::new(Machine::new(Arc::clone(&self.plan), known, now));
         self.wanted = Wanted::default();

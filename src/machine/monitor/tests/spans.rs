@@ -84,6 +84,66 @@ fn over_a_restart_it_is_over_when_it_was() {
     assert!((600..640).contains(&first_good), "{first_good}");
 }
 
+/// What a message of an opening says of the times before.
+fn before(play: &Play, opening: usize) -> Option<String> {
+    let told = play.told("engineers");
+    let mut opened = told.iter().filter(|n| n.reason == Reason::Opened);
+    opened
+        .nth(opening)
+        .expect("it opened")
+        .briefing
+        .before
+        .clone()
+}
+
+#[test]
+fn the_third_time_is_called_the_third_time() {
+    let play = refused_within(&[(400, 520), (3000, 3130), (6000, 7800)], 6300);
+    assert_eq!(before(&play, 0), None);
+    let second = before(&play, 1).unwrap();
+    assert!(
+        second.starts_with("Second time since 02:06 today; the first lasted 2 min"),
+        "{second}"
+    );
+    let third = before(&play, 2).unwrap();
+    assert_eq!(
+        third,
+        "Third time since 02:06 today; the others lasted 2 min each"
+    );
+}
+
+#[test]
+fn other_trouble_of_the_same_host_is_not_counted() {
+    let world = |cell: &CellKey, t: i64| match t {
+        400..520 if client(cell, "java-8") => kind_at(true, Kind::EdgeBlock, cell),
+        3000..3400 if !client(cell, "plain") || cell.probe.as_str() != "internet" => {
+            kind_at(true, Kind::OriginError, cell)
+        }
+        _ => Kind::Pass,
+    };
+    let mut play = Play::new(often());
+    play.run(3400, world);
+    assert_eq!(play.reasons("engineers"), "opened resolved opened");
+    assert_eq!(before(&play, 1), None);
+}
+
+#[test]
+fn over_a_restart_the_times_before_are_known() {
+    let world = |cell: &CellKey, t: i64| {
+        let bad = (400..520).contains(&t) || t >= 90_000;
+        kind_at(bad && client(cell, "java-8"), Kind::EdgeBlock, cell)
+    };
+    let mut play = Play::new(often());
+    play.run(1000, world);
+    play.restart();
+    play.run(90_400, world);
+    let second = before(&play, 1).unwrap();
+    assert!(
+        second.starts_with("Second time since Sun 1 Mar; the first lasted 2 min"),
+        "{second}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
