@@ -8,6 +8,7 @@ pub mod action;
 pub mod cell;
 pub mod change;
 pub mod condition;
+mod decoding;
 pub mod diagnosis;
 pub mod earlier;
 pub mod failing;

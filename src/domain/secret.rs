@@ -1,14 +1,17 @@
 //! Values that must never be printed: tokens, passwords, webhook URLs; and how they are taken out of a text.
 
 use std::collections::BTreeSet;
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
+
+use super::decoding::{self, Wanted};
 
 /// A text that prints as `[secret]`, whatever asks for it.
 ///
@@ -62,46 +65,45 @@ impl PartialEq for Secret {
 
 impl Eq for Secret {}
 
-/// Secrets in every spelling in which they may come back, to be taken out of what comes from outside.
+/// Secrets in whatever spelling they come back, to be taken out of what comes from outside.
 ///
 /// A page that echoes the password, a redirect that carries it in its query, a header shown in JSON: none of it may
-/// be kept or shown. This is the one place that knows how a secret may be spelled. Secrets shorter than four
+/// be kept or shown. The text is decoded to see what it says ([`super::decoding`]). Secrets shorter than four
 /// characters are left, because they would blot out ordinary words. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Secrets(Option<Arc<Search>>);
 
 struct Search {
     plain: Vec<Secret>,
-    spellings: AhoCorasick,
-    /// What stands in the place of each spelling.
-    blanks: Vec<&'static str>,
+    words: AhoCorasick,
+    /// Length of the shortest word, bytes.
+    shortest: usize,
 }
 
 const BLANK: &str = "[secret]";
 
-/// Shorter spellings are words of their own, characters.
-const SPELLING_MIN: usize = 4;
-
-/// In base64, what is left of a shorter secret could be anything, bytes.
-const BASE64_MIN: usize = 6;
+/// Shorter secrets are words of their own, bytes.
+const SECRET_MIN: usize = 4;
 
 impl Secrets {
     #[must_use]
     pub fn of(secrets: impl IntoIterator<Item = Secret>) -> Self {
         let plain: Vec<Secret> = secrets.into_iter().collect();
-        let all = plain.iter().flat_map(|secret| spellings(secret.expose()));
-        let all: BTreeSet<String> = all.filter(|text| text.len() >= SPELLING_MIN).collect();
+        let all = plain.iter().flat_map(|secret| words(secret.expose()));
+        let all: BTreeSet<Vec<u8>> = all.filter(|word| word.len() >= SECRET_MIN).collect();
+        let Some(shortest) = all.iter().map(Vec::len).min() else {
+            return Self(None);
+        };
         // The longest first, so that no tail of one that begins like another is left standing.
-        let search = AhoCorasickBuilder::new()
+        let words = AhoCorasickBuilder::new()
             .match_kind(MatchKind::LeftmostLongest)
             .build(&all);
         // Texts of a file that is bounded are never too many for it.
-        let search = search.ok().filter(|_| !plain.is_empty());
-        Self(search.map(|spellings| {
+        Self(words.ok().map(|words| {
             Arc::new(Search {
                 plain,
-                spellings,
-                blanks: vec![BLANK; all.len()],
+                words,
+                shortest,
             })
         }))
     }
@@ -113,16 +115,29 @@ impl Secrets {
         search.is_some_and(|search| search.plain.iter().any(|secret| secret.expose() == text))
     }
 
-    /// Masks a body of any charset; a secret is looked for in UTF-8.
+    /// Masks a body of any charset; a secret is looked for in UTF-8 and Latin 1.
     #[must_use]
     pub fn mask_bytes(&self, bytes: Bytes) -> Bytes {
-        match self.0.as_deref() {
-            Some(search) if search.spellings.is_match(&bytes[..]) => {
-                let masked = search.spellings.replace_all_bytes(&bytes, &search.blanks);
-                Bytes::from(masked)
-            }
-            _ => bytes,
+        let places = self.places(&bytes);
+        if places.is_empty() {
+            return bytes;
         }
+        let mut masked = Vec::with_capacity(bytes.len());
+        let mut from = 0;
+        for place in places {
+            masked.extend_from_slice(&bytes[from..place.start]);
+            masked.extend_from_slice(BLANK.as_bytes());
+            from = place.end;
+        }
+        masked.extend_from_slice(&bytes[from..]);
+        Bytes::from(masked)
+    }
+
+    fn places(&self, text: &[u8]) -> Vec<Range<usize>> {
+        self.0.as_deref().map_or_else(Vec::new, |search| {
+            let (words, shortest) = (&search.words, search.shortest);
+            decoding::places(text, &Wanted { words, shortest })
+        })
     }
 }
 
@@ -135,100 +150,36 @@ impl fmt::Debug for Secrets {
 /// Replaces every occurrence of the secrets in `text`, in any spelling, by `[secret]`.
 #[must_use]
 pub fn mask(text: &str, secrets: &Secrets) -> String {
-    match secrets.0.as_deref() {
-        Some(search) => search.spellings.replace_all(text, &search.blanks),
-        None => text.to_owned(),
+    let mut masked = String::with_capacity(text.len());
+    let mut from = 0;
+    for place in secrets.places(text.as_bytes()) {
+        let start = text.floor_char_boundary(place.start).max(from);
+        masked.push_str(&text[from..start]);
+        masked.push_str(BLANK);
+        from = text.ceil_char_boundary(place.end).max(start);
     }
+    masked.push_str(&text[from..]);
+    masked
 }
 
-/// A secret as it is, and as a query string, an XML or HTML text, a JSON text and a Basic login would spell it.
-fn spellings(plain: &str) -> Vec<String> {
-    let form: String = url::form_urlencoded::byte_serialize(plain.as_bytes()).collect();
-    let percent = form.replace('+', "%20");
-    // Some leave these marks as they are (RFC 3986 section 2.3 and `encodeURIComponent`).
-    let marks = [
-        ("%21", "!"),
-        ("%27", "'"),
-        ("%28", "("),
-        ("%29", ")"),
-        ("%2A", "*"),
-        ("%7E", "~"),
-    ];
-    let lax = marks.iter().fold(percent.clone(), |text, (code, mark)| {
-        text.replace(code, mark)
-    });
-    let xml = plain
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
+/// A secret as it is, as a form writes its blanks, and in Latin 1.
+fn words(plain: &str) -> Vec<Vec<u8>> {
     let mut all = vec![
-        lower_hex(&form),
-        lower_hex(&percent),
-        lower_hex(&lax),
-        form,
-        percent,
-        lax,
+        plain.as_bytes().to_vec(),
+        plain.replace(' ', "+").into_bytes(),
     ];
-    for quote in ["&quot;", "&#34;"] {
-        for apostrophe in ["&apos;", "&#39;", "&#x27;"] {
-            all.push(xml.replace('"', quote).replace('\'', apostrophe));
-        }
-    }
-    all.push(xml);
-    if let Ok(json) = serde_json::to_string(plain) {
-        let json = json[1..json.len() - 1].to_owned();
-        all.push(json.replace('/', "\\/"));
-        all.push(escaped(&json));
-        all.push(json);
-    }
-    if plain.len() >= BASE64_MIN {
-        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-            all.extend((0..3).map(|before| within_base64(plain.as_bytes(), before, engine)));
-        }
-    }
-    all.push(plain.to_owned());
+    let latin: Option<Vec<u8>> = plain
+        .chars()
+        .map(|c| u8::try_from(u32::from(c)).ok())
+        .collect();
+    all.extend(latin);
     all
-}
-
-/// The same with `%c3` for `%C3`.
-fn lower_hex(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut lower = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (code, rest) = part.split_at(part.len().min(2));
-        lower.push('%');
-        lower.push_str(&code.to_ascii_lowercase());
-        lower.push_str(rest);
-    }
-    lower
-}
-
-/// JSON that is ASCII alone.
-fn escaped(json: &str) -> String {
-    json.chars().fold(String::new(), |mut text, c| {
-        if c.is_ascii() {
-            text.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing into a string can't fail.
-                let _ = write!(text, "\\u{unit:04x}");
-            }
-        }
-        text
-    })
-}
-
-/// The characters that stand for these bytes alone, in the base64 of a text that has so many bytes before them.
-fn within_base64(bytes: &[u8], before: usize, engine: &GeneralPurpose) -> String {
-    let text = engine.encode([&vec![0; before], bytes].concat());
-    // Six bits a character: those that hold bits of a neighbour may be any.
-    let from = (before * 8).div_ceil(6);
-    let to = (before + bytes.len()) * 8 / 6;
-    text[from..to].to_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn secrets(texts: &[&str]) -> Secrets {
@@ -287,6 +238,18 @@ mod tests {
         check(r#"{"p":"p&ss \"wörd\"/!"}"#, r#"{"p":"[secret]"}"#);
         check(r#"{"p":"p&ss \"w\u00f6rd\"/!"}"#, r#"{"p":"[secret]"}"#);
         check(r#"{"p":"p&ss \"wörd\"\/!"}"#, r#"{"p":"[secret]"}"#);
+        // What no list of spellings has: some escapes and not others, two layers, old scripts, Latin 1.
+        check("p&#38;ss&#x20;\"w&ouml;rd&quot/!.", "[secret].");
+        check(
+            "?u=%253Fp%253Dp%2526ss%2B%2522w%25C3%25B6rd%2522/!&x",
+            "?u=%253Fp%253D[secret]&x",
+        );
+        check("p%26ss%20%22w%F6rd%22/!", "[secret]");
+        check("p%u0026ss \\x22w\\u{f6}rd\"/!", "[secret]");
+        check(
+            "{\"a\":\"{\\\"p\\\":\\\"p&ss \\\\\\\"wörd\\\\\\\"/!\\\"}\"}",
+            "{\"a\":\"{\\\"p\\\":\\\"[secret]\\\"}\"}",
+        );
     }
 
     #[test]
@@ -305,6 +268,22 @@ mod tests {
     }
 
     #[test]
+    fn masks_base64_behind_a_path_and_over_lines() {
+        let secrets = secrets(&["hunter22-secret"]);
+        let long = STANDARD.encode(format!(
+            "{}hunter22-secret{}",
+            "x".repeat(40),
+            "y".repeat(60)
+        ));
+        let broken: Vec<&str> = [&long[..76], &long[76..]].to_vec();
+        assert!(mask(&broken.join("\r\n"), &secrets).contains("[secret]"));
+        let path = format!("/v1/token/{}", STANDARD.encode("hunter22-secret"));
+        assert!(mask(&path, &secrets).contains("[secret]"));
+        let twice = STANDARD.encode(STANDARD.encode("bob:hunter22-secret"));
+        assert!(mask(&twice, &secrets).contains("[secret]"));
+    }
+
+    #[test]
     fn masks_bodies_of_any_charset() {
         let secrets = secrets(&["hunter22"]);
         let check = |body: &'static [u8], expected: &[u8]| {
@@ -313,5 +292,84 @@ mod tests {
         check(b"you sent hunter22", b"you sent [secret]");
         check(b"\xe9t\xe9 hunter22 \xff", b"\xe9t\xe9 [secret] \xff");
         check(b"nothing \xe9", b"nothing \xe9");
+    }
+
+    /// One way to write each character of a text; `whole` escapes all of them, else only what has to be.
+    fn encoded(text: &str, how: usize, whole: bool) -> String {
+        let escape = |c: char| whole || !c.is_ascii_alphanumeric();
+        let each = |f: &dyn Fn(char) -> String| text.chars().map(f).collect::<String>();
+        let bytes = |c: char| c.to_string().into_bytes();
+        match how {
+            0 => each(&|c| match escape(c) {
+                true => bytes(c).iter().map(|b| format!("%{b:02X}")).collect(),
+                false => c.to_string(),
+            }),
+            // As `encodeURI` does: marks and "/" stand as they are.
+            1 => each(&|c| match escape(c) && !"/!~*'()-_.".contains(c) {
+                true => bytes(c).iter().map(|b| format!("%{b:02x}")).collect(),
+                false => c.to_string(),
+            }),
+            2 => each(&|c| match escape(c) {
+                true => format!("&#{};", u32::from(c)),
+                false => c.to_string(),
+            }),
+            3 => each(&|c| match escape(c) {
+                true => format!("&#x{:X};", u32::from(c)),
+                false => c.to_string(),
+            }),
+            4 => text
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('"', "&quot;")
+                .replace('\'', "&apos;"),
+            5 => each(&|c| match escape(c) {
+                true => c
+                    .encode_utf16(&mut [0; 2])
+                    .iter()
+                    .map(|unit| format!("\\u{unit:04x}"))
+                    .collect(),
+                false => c.to_string(),
+            }),
+            6 => {
+                let json = serde_json::to_string(text).unwrap();
+                json[1..json.len() - 1].replace('/', "\\/")
+            }
+            7 => STANDARD.encode(text),
+            8 => base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text),
+            9 => STANDARD.encode(format!("user:{text}")),
+            _ => url::form_urlencoded::byte_serialize(text.as_bytes()).collect(),
+        }
+    }
+
+    proptest! {
+        /// In whatever two encodings, in whatever surroundings: nothing of it is left that could be decoded.
+        #[test]
+        fn no_encoding_hides_a_secret(
+            secret in "[a-zA-Z0-9!\"#$%&'()*+,./:;<=>?@^_{|}~äß€-][a-zA-Z0-9 !\"#$%&'()*+,./:;<=>?@^_{|}~äß€-]{6,22}[a-zA-Z0-9!#?ß]",
+            inner in 0_usize..11,
+            outer in proptest::option::of(0_usize..11),
+            whole: bool,
+            before in "[a-zA-Z <>?/]{0,12}[ =:]",
+            after in "[ ,;\n][ -~]{0,12}",
+        ) {
+            let written = encoded(&secret, inner, whole);
+            let written = outer.map_or(written.clone(), |outer| encoded(&written, outer, whole));
+            let secrets = secrets(&[&secret]);
+            let text = format!("{before}{written}{after}");
+            let masked = mask(&text, &secrets);
+            prop_assert!(masked.contains("[secret]"), "{text} -> {masked}");
+            // What is left of it are characters that also held bits of what stood beside it.
+            let most = before.len() + after.len() + "[secret]".len() + 64;
+            prop_assert!(masked.len() <= most, "{text} -> {masked}");
+            prop_assert_eq!(mask(&masked, &secrets), masked.clone());
+            let bytes = secrets.mask_bytes(Bytes::from(text.clone()));
+            prop_assert_eq!(String::from_utf8_lossy(&bytes), masked);
+        }
+
+        /// What holds none is left as it stands.
+        #[test]
+        fn other_texts_stay(text in "\\PC{0,200}") {
+            prop_assert_eq!(mask(&text, &secrets(&["a secret of ours", "hunter22"])), text);
+        }
     }
 }

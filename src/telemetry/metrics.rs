@@ -41,6 +41,7 @@ use crate::domain::incident::Happening;
 use crate::domain::keeping::{Health, Post};
 use crate::domain::observation::{Observation, Phases, Purpose};
 use crate::domain::plan::Plan;
+use crate::domain::probe::Probe;
 use crate::domain::verdict::Kind;
 
 /// Probes that are counted by name.
@@ -49,6 +50,8 @@ const PROBES_MAX: usize = 500;
 const HISTOGRAM_PROBES_MAX: usize = 100;
 /// Levels of one factor that are counted by name.
 const LEVELS_MAX: usize = 100;
+/// Levels of probes whose last success is shown; those of the probes that stand first in the file.
+const LAST_SUCCESS_MAX: usize = 2_000;
 /// Stands for all that is beyond a bound; a name begins with a letter or digit.
 const OTHER: &str = "_other";
 
@@ -90,7 +93,7 @@ pub struct Metrics {
     panics: Counter,
     in_flight: Gauge,
     waiting: Gauge,
-    last_success: Family<Labels<1>, Seconds>,
+    last_success: Family<Labels<3>, Seconds>,
 
     open: [Gauge; 2],
     changes: Counters<1>,
@@ -205,7 +208,7 @@ impl Metrics {
         );
         let last_success = desk.seconds(
             "probe_last_success_timestamp",
-            "Start of the last run that passed, seconds since 1970; 0: none since the start",
+            "Start of the last run of a probe that passed with this egress, client or credential, seconds since 1970; 0: none since the start",
             Family::default(),
         );
 
@@ -423,11 +426,12 @@ impl Metrics {
             .map(|(index, probe)| {
                 let name = Cow::Owned(probe.name.to_string());
                 let in_phases = bounded(index, HISTOGRAM_PROBES_MAX, &name);
-                (probe.name.clone(), self.probe(name, in_phases, &mut shown))
+                let meters = self.probe(name, in_phases, Some(probe), &mut shown);
+                (probe.name.clone(), meters)
             })
             .collect();
         let others = (plan.probes.len() > PROBES_MAX)
-            .then(|| self.probe(Cow::Borrowed(OTHER), Cow::Borrowed(OTHER), &mut shown));
+            .then(|| self.probe(Cow::Borrowed(OTHER), Cow::Borrowed(OTHER), None, &mut shown));
         let anonymous = CredentialName::anonymous();
         let credentials = plan.credentials.iter().map(|c| &c.name);
         let credentials = std::iter::once(&anonymous).chain(credentials);
@@ -449,6 +453,7 @@ impl Metrics {
         &self,
         name: Cow<'static, str>,
         in_phases: Cow<'static, str>,
+        probe: Option<&Probe>,
         shown: &mut Shown,
     ) -> ProbeMeters {
         let meters = ProbeMeters {
@@ -463,14 +468,40 @@ impl Metrics {
                 ])
             }),
             // Of many probes together it would hide the one that fails.
-            last_success: (name != OTHER).then(|| {
-                self.last_success
-                    .get_or_create_owned(&[("probe", name.clone())])
+            last_success: probe.map_or_else(LastSuccess::default, |probe| LastSuccess {
+                egresses: self.last_success(&name, "egress", &probe.from, shown),
+                clients: self.last_success(&name, "client", &probe.as_clients, shown),
+                credentials: self.last_success(&name, "credential", &probe.with, shown),
             }),
         };
         shown.probes.insert(name);
         shown.in_phases.insert(in_phases);
         meters
+    }
+
+    /// One for each level of a factor: a probe whose other clients pass must not hide the one that is refused.
+    fn last_success<N: Clone + Eq + Hash + fmt::Display>(
+        &self,
+        probe: &Cow<'static, str>,
+        factor: &'static str,
+        names: &[N],
+        shown: &mut Shown,
+    ) -> HashMap<N, Seconds> {
+        let mut found = HashMap::new();
+        for name in names.iter().take(LEVELS_MAX) {
+            if shown.last_success.len() >= LAST_SUCCESS_MAX {
+                break;
+            }
+            let labels = [
+                ("probe", probe.clone()),
+                ("factor", Cow::Borrowed(factor)),
+                ("level", Cow::Owned(name.to_string())),
+            ];
+            let gauge = self.last_success.get_or_create_owned(&labels);
+            found.insert(name.clone(), gauge);
+            shown.last_success.insert(labels);
+        }
+        found
     }
 
     fn level<'a, N: Clone + Eq + Hash + fmt::Display + 'a>(
@@ -508,8 +539,10 @@ impl Metrics {
 
     fn remove(&self, before: &Shown, now: &Shown) {
         let verdicts = || Kind::ALL.iter().map(|kind| Cow::Borrowed(kind.as_str()));
+        for labels in before.last_success.difference(&now.last_success) {
+            self.last_success.remove(labels);
+        }
         for probe in before.probes.difference(&now.probes) {
-            self.last_success.remove(&[("probe", probe.clone())]);
             for verdict in verdicts() {
                 self.runs
                     .remove(&[("probe", probe.clone()), ("verdict", verdict)]);
@@ -564,7 +597,15 @@ impl<N: Eq + Hash, M> Bounded<N, M> {
 struct ProbeMeters {
     runs: ByKind,
     phases: [Histogram; 5],
-    last_success: Option<Seconds>,
+    last_success: LastSuccess,
+}
+
+/// When a probe passed last, by each of its levels.
+#[derive(Debug, Default)]
+struct LastSuccess {
+    egresses: HashMap<EgressName, Seconds>,
+    clients: HashMap<ClientName, Seconds>,
+    credentials: HashMap<CredentialName, Seconds>,
 }
 
 /// Which labels there are, so that a reload can take away what went.
@@ -573,6 +614,7 @@ struct Shown {
     probes: BTreeSet<Cow<'static, str>>,
     in_phases: BTreeSet<Cow<'static, str>>,
     levels: BTreeSet<(&'static str, Cow<'static, str>)>,
+    last_success: BTreeSet<Labels<3>>,
 }
 
 type PhaseOf = fn(&Phases) -> Option<Duration>;
@@ -597,10 +639,16 @@ impl Meters {
                     histogram.observe(time.as_secs_f64());
                 }
             }
-            if kind.works()
-                && let Some(last_success) = &probe.last_success
-            {
-                last_success.set(seconds(run.started_at));
+            if kind.works() {
+                let last = &probe.last_success;
+                let levels = [
+                    last.egresses.get(&cell.egress),
+                    last.clients.get(&cell.client),
+                    last.credentials.get(&cell.credential),
+                ];
+                for gauge in levels.into_iter().flatten() {
+                    gauge.set(seconds(run.started_at));
+                }
             }
         }
         let levels = [

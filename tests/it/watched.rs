@@ -358,7 +358,7 @@ async fn the_numbers_are_right_and_a_loop_that_stands_still_is_found_out() {
     }
     let now = clock::now().as_second() as f64;
     for series in [
-        "edgewatch_probe_last_success_timestamp_seconds{probe=\"page\"}",
+        "edgewatch_probe_last_success_timestamp_seconds{probe=\"page\",factor=\"credential\",level=\"anonymous\"}",
         "process_start_time_seconds",
         "edgewatch_config_last_reload_success_timestamp_seconds",
     ] {
@@ -1179,7 +1179,7 @@ fn a_hundred_thousand_cells_are_some_thousand_series() {
     assert!(text.contains("edgewatch_runs_total{probe=\"p499\",verdict=\"pass\"} 0\n"));
     assert!(!text.contains("\"p500\""));
     assert!(text.contains("edgewatch_runs_total{probe=\"_other\",verdict=\"pass\"} 0\n"));
-    assert!(!text.contains("edgewatch_probe_last_success_timestamp_seconds{probe=\"_other\"}"));
+    assert!(!text.contains("edgewatch_probe_last_success_timestamp_seconds{probe=\"_other\""));
     assert!(text.contains("level=\"e99\"") && !text.contains("level=\"e100\""));
     expect(&text, "edgewatch_runs_skipped_total{reason=\"late\"}", 3.0);
     expect(

@@ -155,6 +155,13 @@ impl Story<'_> {
             })
     }
 
+    /// Whether something that the cause does not hit was seen to pass; where nobody else asks, nobody gets through.
+    fn others_pass(&self) -> bool {
+        let diagnosis = &self.incident.diagnosis;
+        let mut passing = diagnosis.passing.iter();
+        passing.any(|cell| diagnosis.cause.covers(cell) != Some(true))
+    }
+
     /// Who or what of ours is hit, under which condition, and whether the rest is known to be well.
     fn whom_it_hits(&self) -> (String, String, bool) {
         let one = |level: &Level| match level {
@@ -174,7 +181,7 @@ impl Story<'_> {
         let past = self.resolved();
         let verb = |now: &'static str, then: &'static str| if past { then } else { now };
         match &self.incident.diagnosis.cause {
-            Cause::Level(level) => (one(level).to_owned(), String::new(), true),
+            Cause::Level(level) => (one(level).to_owned(), String::new(), self.others_pass()),
             Cause::Together(levels) => {
                 let mut names: Vec<&str> = levels.iter().map(one).collect();
                 // Programs act; accounts and connections are what they act with.
@@ -189,11 +196,11 @@ impl Story<'_> {
                     }
                     rest => format!(" together with {rest}"),
                 };
-                (whom, when, true)
+                (whom, when, self.others_pass())
             }
             Cause::Pop(_) => {
                 let whom = "requests that one of its places answers".to_owned();
-                (whom, String::new(), true)
+                (whom, String::new(), self.others_pass())
             }
             _ => ("our requests".to_owned(), String::new(), false),
         }
