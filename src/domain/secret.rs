@@ -153,13 +153,21 @@ pub fn mask(text: &str, secrets: &Secrets) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut from = 0;
     for place in secrets.places(text.as_bytes()) {
-        let start = text.floor_char_boundary(place.start).max(from);
+        let start = boundary(text, place.start, |at| at - 1).max(from);
         masked.push_str(&text[from..start]);
         masked.push_str(BLANK);
-        from = text.ceil_char_boundary(place.end).max(start);
+        from = boundary(text, place.end, |at| at + 1).max(start);
     }
     masked.push_str(&text[from..]);
     masked
+}
+
+/// The nearest place between two characters, one way.
+fn boundary(text: &str, mut at: usize, next: impl Fn(usize) -> usize) -> usize {
+    while !text.is_char_boundary(at) {
+        at = next(at);
+    }
+    at
 }
 
 /// A secret as it is, as a form writes its blanks, and in Latin 1.
@@ -178,6 +186,8 @@ fn words(plain: &str) -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -294,41 +304,58 @@ mod tests {
         check(b"nothing \xe9", b"nothing \xe9");
     }
 
+    /// Writes each character that `escapes` names by `write`, the others as they stand.
+    fn each(
+        text: &str,
+        escapes: impl Fn(char) -> bool,
+        write: impl Fn(char, &mut String) -> std::fmt::Result,
+    ) -> String {
+        text.chars().fold(String::new(), |mut all, c| {
+            if escapes(c) {
+                write(c, &mut all).unwrap();
+            } else {
+                all.push(c);
+            }
+            all
+        })
+    }
+
+    fn percent(c: char, all: &mut String) -> std::fmt::Result {
+        let mut bytes = [0; 4];
+        let bytes = c.encode_utf8(&mut bytes);
+        bytes.bytes().try_for_each(|b| write!(all, "%{b:02X}"))
+    }
+
     /// One way to write each character of a text; `whole` escapes all of them, else only what has to be.
     fn encoded(text: &str, how: usize, whole: bool) -> String {
-        let escape = |c: char| whole || !c.is_ascii_alphanumeric();
-        let each = |f: &dyn Fn(char) -> String| text.chars().map(f).collect::<String>();
-        let bytes = |c: char| c.to_string().into_bytes();
+        let escapes = |c: char| whole || !c.is_ascii_alphanumeric();
         match how {
-            0 => each(&|c| match escape(c) {
-                true => bytes(c).iter().map(|b| format!("%{b:02X}")).collect(),
-                false => c.to_string(),
-            }),
+            0 => each(text, escapes, percent),
             // As `encodeURI` does: marks and "/" stand as they are.
-            1 => each(&|c| match escape(c) && !"/!~*'()-_.".contains(c) {
-                true => bytes(c).iter().map(|b| format!("%{b:02x}")).collect(),
-                false => c.to_string(),
-            }),
-            2 => each(&|c| match escape(c) {
-                true => format!("&#{};", u32::from(c)),
-                false => c.to_string(),
-            }),
-            3 => each(&|c| match escape(c) {
-                true => format!("&#x{:X};", u32::from(c)),
-                false => c.to_string(),
+            1 => each(text, |c| escapes(c) && !"/!~*'()-_.".contains(c), percent)
+                .split('%')
+                .enumerate()
+                .map(|(place, part)| match place {
+                    0 => part.to_owned(),
+                    _ => format!("%{}{}", part[..2].to_lowercase(), &part[2..]),
+                })
+                .collect::<Vec<_>>()
+                .concat(),
+            2 => each(text, escapes, |c, all| write!(all, "&#{};", u32::from(c))),
+            3 => each(text, escapes, |c, all| {
+                write!(all, "&#x{:X};", u32::from(c))
             }),
             4 => text
                 .replace('&', "&amp;")
                 .replace('<', "&lt;")
                 .replace('"', "&quot;")
                 .replace('\'', "&apos;"),
-            5 => each(&|c| match escape(c) {
-                true => c
-                    .encode_utf16(&mut [0; 2])
+            5 => each(text, escapes, |c, all| {
+                let mut units = [0; 2];
+                let units = c.encode_utf16(&mut units);
+                units
                     .iter()
-                    .map(|unit| format!("\\u{unit:04x}"))
-                    .collect(),
-                false => c.to_string(),
+                    .try_for_each(|unit| write!(all, "\\u{unit:04x}"))
             }),
             6 => {
                 let json = serde_json::to_string(text).unwrap();

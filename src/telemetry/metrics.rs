@@ -469,9 +469,9 @@ impl Metrics {
             }),
             // Of many probes together it would hide the one that fails.
             last_success: probe.map_or_else(LastSuccess::default, |probe| LastSuccess {
-                egresses: self.last_success(&name, "egress", &probe.from, shown),
-                clients: self.last_success(&name, "client", &probe.as_clients, shown),
-                credentials: self.last_success(&name, "credential", &probe.with, shown),
+                egresses: self.last_success(&probe.name, "egress", &probe.from, shown),
+                clients: self.last_success(&probe.name, "client", &probe.as_clients, shown),
+                credentials: self.last_success(&probe.name, "credential", &probe.with, shown),
             }),
         };
         shown.probes.insert(name);
@@ -482,7 +482,7 @@ impl Metrics {
     /// One for each level of a factor: a probe whose other clients pass must not hide the one that is refused.
     fn last_success<N: Clone + Eq + Hash + fmt::Display>(
         &self,
-        probe: &Cow<'static, str>,
+        probe: &ProbeName,
         factor: &'static str,
         names: &[N],
         shown: &mut Shown,
@@ -493,7 +493,7 @@ impl Metrics {
                 break;
             }
             let labels = [
-                ("probe", probe.clone()),
+                ("probe", Cow::Owned(probe.to_string())),
                 ("factor", Cow::Borrowed(factor)),
                 ("level", Cow::Owned(name.to_string())),
             ];
