@@ -9,7 +9,7 @@ use lettre::message::{Mailbox, Message as Letter, SinglePart};
 use uuid::Uuid;
 
 use super::error::{Class, SendError};
-use super::text::{Clock, cut, line, reference, remarks, summary};
+use super::text::{Clock, cut, lasted, line, over, reference, remarks, summary};
 use super::{Message, Trouble, log, plain, plain_words};
 use crate::domain::notification::{Reason, Templates};
 
@@ -131,8 +131,15 @@ impl Writer {
         } else {
             (state(message), line(&briefing.headline))
         };
+        // Whose it was, and for how long, before a list of mails is cut.
+        let end = if message.reason == Reason::Resolved {
+            let service = line(&briefing.service);
+            format!(" {service}, after {};", lasted(briefing, over(message)))
+        } else {
+            String::new()
+        };
         // No sign beyond ASCII between them, so that most subjects go as they stand.
-        let subject = format!("[{state}] {}: {sentence}", reference(briefing));
+        let subject = format!("[{state}] {}:{end} {sentence}", reference(briefing));
         cut(&subject, SUBJECT_MAX)
     }
 

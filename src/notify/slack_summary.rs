@@ -94,7 +94,11 @@ fn title(message: &Message<'_>, summary: &Summary<'_>, clock: &Clock) -> String 
         "INCIDENTS"
     };
     let mut parts = vec![format!("{} {noun}", members.len())];
-    parts.push(line(&message.briefing.service));
+    // Of many partners none is named: one name would stand for all of them.
+    let service = line(&message.briefing.service);
+    if members.iter().all(|m| m.headline.contains(&service)) {
+        parts.push(service);
+    }
     parts.push(state);
     parts.push(format!("since {since}"));
     parts.retain(|part| !part.is_empty());

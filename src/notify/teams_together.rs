@@ -27,7 +27,7 @@ pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Val
         "items": [
             { "type": "TextBlock", "text": word, "weight": "Bolder", "size": "Small", "wrap": true },
             { "type": "TextBlock", "text": escape(&large), "weight": "Bolder", "size": "Large", "wrap": true },
-            { "type": "TextBlock", "text": escape(&service(first.briefing)), "isSubtle": true, "spacing": "None", "wrap": true },
+            { "type": "TextBlock", "text": escape(&services(messages)), "isSubtle": true, "spacing": "None", "wrap": true },
         ],
     })];
     if messages.iter().any(stands_in) {
@@ -64,6 +64,22 @@ pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Val
     }));
     let title = format!("{word}: {large}");
     Some(envelope(&title, &frame(&title, &body)))
+}
+
+/// Whose they are: up to three by name, more by their number.
+fn services(messages: &[Message<'_>]) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for name in messages.iter().map(|message| service(message.briefing)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    match names.as_slice() {
+        [one] => one.clone(),
+        [one, other] => format!("{one} and {other}"),
+        [one, other, third] => format!("{one}, {other} and {third}"),
+        _ => format!("{} partners", names.len()),
+    }
 }
 
 fn ended(message: &Message<'_>) -> bool {

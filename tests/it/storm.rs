@@ -60,7 +60,7 @@ async fn ten_at_once_share_one_message() {
         body["text"]
             .as_str()
             .unwrap()
-            .starts_with("*10 INCIDENTS* · GMC · all open"),
+            .starts_with("*10 INCIDENTS* · all open"),
         "{body}"
     );
     // Each reply has what a message of its own would have shown.
@@ -262,7 +262,7 @@ async fn what_came_and_went_while_the_channel_was_down_is_one_message() {
     deliver.stop(PATIENCE).await;
     assert_eq!(slack.parents().len(), 1);
     let text = summaries(&slack)[0]["text"].to_string();
-    assert!(text.contains("7 INCIDENTS* · GMC · all fixed"), "{text}");
+    assert!(text.contains("7 INCIDENTS* · all fixed"), "{text}");
     assert!(world.store.undelivered().await.unwrap().is_empty());
 }
 
