@@ -22,7 +22,9 @@ use super::self_watch::{Around, SelfWatch, Taken};
 use super::{load, round};
 use crate::clock;
 use crate::domain::action::Action;
+use crate::domain::change::Change;
 use crate::domain::earlier::Past;
+use crate::domain::incident::{Happening, TimelineEntry};
 use crate::domain::notification::{Channel, Receiver};
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
@@ -33,7 +35,7 @@ use crate::machine::log::Source;
 use crate::machine::{Effect, Event, Judged, Known, Machine, RunId, Start};
 use crate::notify::slack_socket::Patience;
 use crate::probe::Prober;
-use crate::store::{Follower, Store};
+use crate::store::{Follower, Renewed, Store};
 use crate::surroundings::notice::{self, Notice};
 
 /// The longest sleep: after it the loop looks at the wall clock again, so that a machine that slept
@@ -188,6 +190,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         });
     }
 
+    let mut renewed = store.renewed();
     loop {
         let nap = state.nap(clock::now());
         tokio::select! {
@@ -205,6 +208,12 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             Some(question) = state.work.own.questions.recv() => {
                 let around = around(&state.driver, &state.work.keeper, clock::now());
                 state.work.own.answer(question, around);
+            }
+            Ok(()) = renewed.changed() => {
+                let last = renewed.borrow_and_update().1.clone();
+                if let Some(last) = last {
+                    state.store_was_renewed(&last);
+                }
             }
             heard = asks.next() => state.heard(heard, clock::now()),
             Some(ended) = state.work.runs.join_next(), if !state.work.runs.is_empty() => {
@@ -489,6 +498,32 @@ impl Loop {
                 ..own_notice()
             });
         }
+    }
+
+    /// The store was written anew: what it had lost and is still known here is kept again, and it is told.
+    fn store_was_renewed(&mut self, renewed: &Renewed) {
+        if !renewed.whole {
+            for incident in self.driver.machine().incidents() {
+                let text = "kept anew: the store was cut while edgewatch ran".to_owned();
+                self.work.keeper.change(Box::new(Change {
+                    incident: incident.clone(),
+                    timeline: vec![TimelineEntry {
+                        at: clock::now(),
+                        what: Happening::Changed,
+                        text,
+                    }],
+                    notifications: Vec::new(),
+                }));
+            }
+        }
+        let said = renewed.said(&self.work.plan.store.path);
+        self.notice(Notice {
+            headline: said[..1].to_uppercase() + &said[1..],
+            next_step: Some(
+                "Find out who removed or cut it, so that it does not happen again".to_owned(),
+            ),
+            ..own_notice()
+        });
     }
 
     /// Tells those who want notices.

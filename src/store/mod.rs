@@ -14,6 +14,8 @@ mod error;
 mod follow;
 mod hand;
 mod history;
+// Which file it is, looked at while it is open.
+mod identity;
 mod incidents;
 mod marks;
 mod note;
@@ -60,6 +62,7 @@ use error::Fault;
 use note::Note;
 use readers::Readers;
 use writer::Queue;
+pub use writer::Renewed;
 
 /// A store that was opened, and what a person should know about how that went.
 #[derive(Debug)]
@@ -126,10 +129,11 @@ impl Store {
         queue.job(Box::new(move |connection| {
             look(connection, &shared);
         }))?;
+        let readers = Readers::new(path, queue.renewed.subscribe());
         let inner = Inner {
             path: path.to_owned(),
             queue,
-            readers: Readers::new(path),
+            readers,
             followers: broadcast::Sender::new(follow::BEHIND_MAX),
             outbox: watch::Sender::new(0),
         };
@@ -155,6 +159,12 @@ impl Store {
     /// [`StoreError`]: there is no such file, or it has another format than this program writes.
     pub fn hand(path: &Path) -> Result<Hand, StoreError> {
         Hand::open(path)
+    }
+
+    /// How often the file was written anew under the running daemon, and how that was the last time.
+    #[must_use]
+    pub fn renewed(&self) -> watch::Receiver<(u64, Option<Renewed>)> {
+        self.inner.queue.renewed.subscribe()
     }
 
     /// Keeps one run; never waits. When the queue is full the run is dropped and counted.

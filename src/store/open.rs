@@ -38,7 +38,8 @@ pub(super) struct OpenFile {
 
 pub(super) fn open(path: &Path, policy: &StorePolicy) -> Result<OpenFile, StoreError> {
     check_folder(path)?;
-    let lock = take_lock(path)?;
+    // By the file itself: under another name, through a link, it is the same.
+    let lock = take_lock(&real(path))?;
     refuse_foreign(path)?;
     let mut warnings = Vec::new();
     let connection = match connect(path) {
@@ -61,6 +62,71 @@ pub(super) fn open(path: &Path, policy: &StorePolicy) -> Result<OpenFile, StoreE
         lock,
         warnings,
     })
+}
+
+/// The name without links; as it is where there is no file yet.
+fn real(path: &Path) -> PathBuf {
+    let folder = || {
+        let folder = std::fs::canonicalize(folder(path)).ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let file = std::fs::canonicalize(path).ok();
+    file.or_else(folder).unwrap_or_else(|| path.to_owned())
+}
+
+/// Whether the file, as anybody would open it now, is no sound store.
+pub(super) fn is_damaged(path: &Path) -> bool {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    match Connection::open_with_flags(path, flags) {
+        Ok(connection) => {
+            let busy = connection.busy_timeout(Duration::from_secs(5));
+            busy.is_ok() && check_whole(&connection, path).is_err()
+        }
+        Err(_) => true,
+    }
+}
+
+/// Writes the store anew under its name; `whole`: with all that is in the connection, whose file has lost its name.
+///
+/// What has the name now is put aside; returns where to, if there was something. The connection is closed before the
+/// new one is opened: at its end it removes what lies beside the file, by name.
+pub(super) fn renew(
+    from: &mut Connection,
+    path: &Path,
+    policy: &StorePolicy,
+    whole: bool,
+) -> Result<Option<PathBuf>, StoreError> {
+    check_folder(path)?;
+    let copy = beside(path, ".new");
+    // After a try that failed behind this there is nothing else to copy from.
+    let has_file = from.path().is_some_and(|path| !path.is_empty());
+    if whole && has_file {
+        let _ = std::fs::remove_file(&copy);
+        make(&copy).map_err(|e| io(path, "write the store anew", &e))?;
+        from.execute("VACUUM INTO ?", [copy.to_string_lossy()])
+            .map_err(|e| StoreError::new(path, "write the store anew", e))?;
+    }
+    let nothing = Connection::open_in_memory();
+    *from = nothing.map_err(|e| StoreError::new(path, "write the store anew", e))?;
+    let aside = if path.exists() {
+        Some(move_aside(path)?)
+    } else {
+        // Of a file that is gone; a new one must not be read with it.
+        for part in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(beside(path, part));
+        }
+        None
+    };
+    if whole {
+        std::fs::rename(&copy, path).map_err(|e| io(path, "write the store anew", &e))?;
+    }
+    *from = connect(path)?;
+    if let Some(group) = &policy.group
+        && let Err(why) = share(path, group)
+    {
+        tracing::warn!("{why}");
+    }
+    Ok(aside)
 }
 
 fn check_folder(path: &Path) -> Result<(), StoreError> {

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::error::{Fault, StoreError};
 use super::reader;
+use super::writer::Renewed;
 
 /// Questions that are answered at once.
 const AT_ONCE: usize = 2;
@@ -19,16 +20,18 @@ const AT_ONCE: usize = 2;
 pub(super) struct Readers {
     path: PathBuf,
     turns: Arc<Semaphore>,
-    /// Open and not in use.
-    idle: Arc<Mutex<Vec<Connection>>>,
+    /// Open and not in use, each with how often the file had been written anew.
+    idle: Arc<Mutex<Vec<(u64, Connection)>>>,
+    renewed: watch::Receiver<(u64, Option<Renewed>)>,
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path) -> Self {
+    pub(super) fn new(path: &Path, renewed: watch::Receiver<(u64, Option<Renewed>)>) -> Self {
         Self {
             path: path.to_owned(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             idle: Arc::default(),
+            renewed,
         }
     }
 
@@ -41,15 +44,17 @@ impl Readers {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|_| StoreError::Closed)?;
         let (path, idle) = (self.path.clone(), Arc::clone(&self.idle));
+        let times = self.renewed.borrow().0;
         let answer = tokio::task::spawn_blocking(move || {
             let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let waiting = lock().pop();
+            // One to a file that is gone would show what was there then.
+            let waiting = lock().pop().filter(|(opened, _)| *opened == times);
             let connection = match waiting {
-                Some(connection) => connection,
+                Some((_, connection)) => connection,
                 None => reader::connect(&path)?,
             };
             let answer = work(&connection);
-            lock().push(connection);
+            lock().push((times, connection));
             drop(turn);
             answer.map_err(|fault| StoreError::new(&path, doing, fault))
         });

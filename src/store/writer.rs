@@ -6,16 +6,18 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::error::{Fault, StoreError};
 use super::history::History;
+use super::identity::{Fate, Identity, LOOK_EVERY};
 use super::note::{Body, Note};
+use super::open;
 use crate::domain::keeping::{Health, Post};
 use crate::domain::plan::StorePolicy;
 use crate::domain::secret::Secrets;
@@ -44,6 +46,37 @@ pub(super) struct Queue {
     wake: Condvar,
     /// Told after each turn of the writer, and at its end.
     turned: Notify,
+    /// How often the file was written anew, and how that was the last time.
+    pub(super) renewed: watch::Sender<(u64, Option<Renewed>)>,
+}
+
+/// That the file was written anew under the running daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewed {
+    /// Nothing is lost: what was open held all of it.
+    pub whole: bool,
+    /// Where what had its name lies now.
+    pub aside: Option<PathBuf>,
+}
+
+impl Renewed {
+    /// One sentence for people.
+    #[must_use]
+    pub fn said(&self, path: &Path) -> String {
+        let path = path.display();
+        let aside = self.aside.as_ref().map_or_else(String::new, |aside| {
+            format!("; what stood there is now {}", aside.display())
+        });
+        if self.whole {
+            format!(
+                "the store {path} was removed or replaced while edgewatch ran; it was written there again, and nothing is lost{aside}"
+            )
+        } else {
+            format!(
+                "the store {path} was cut while edgewatch ran; a new one was begun with the open incidents, and earlier ones and history are lost{aside}"
+            )
+        }
+    }
 }
 
 #[derive(Default)]
@@ -75,6 +108,7 @@ impl Queue {
             post: Mutex::new(Post::default()),
             wake: Condvar::new(),
             turned: Notify::new(),
+            renewed: watch::Sender::default(),
         }
     }
 
@@ -235,6 +269,8 @@ pub(super) fn start(
             // Whatever ends the thread, callers must not wait for it for ever.
             let _end = End(Arc::clone(&queue));
             let mut writer = Writer {
+                identity: Identity::of(&path),
+                policy: policy.clone(),
                 connection,
                 history: History::new(policy),
                 path,
@@ -273,6 +309,9 @@ const MERGE_EVERY: Duration = Duration::from_secs(60);
 
 struct Writer {
     connection: Connection,
+    /// Which file it is; `None`: it could not be seen.
+    identity: Option<Identity>,
+    policy: StorePolicy,
     history: History,
     path: PathBuf,
     queue: Arc<Queue>,
@@ -290,6 +329,7 @@ impl Writer {
         let mut merged = Instant::now();
         loop {
             let (jobs, stop) = self.wait(failed);
+            self.mind_the_file();
             for job in jobs {
                 job(&mut self.connection);
             }
@@ -315,13 +355,17 @@ impl Writer {
             waiting = if waiting.notes.is_empty() && self.batch.is_empty() {
                 self.queue
                     .wake
-                    .wait_while(waiting, |w| {
+                    .wait_timeout_while(waiting, LOOK_EVERY, |w| {
                         w.jobs.is_empty() && w.notes.is_empty() && !w.stop
                     })
                     .unwrap_or_else(PoisonError::into_inner)
+                    .0
             } else {
                 waiting
             };
+            if waiting.jobs.is_empty() && waiting.notes.is_empty() && self.batch.is_empty() {
+                return (VecDeque::new(), waiting.stop);
+            }
             let patience = if failed { RETRY_WAIT } else { BATCH_WAIT };
             waiting = self
                 .queue
@@ -347,6 +391,31 @@ impl Writer {
         waiting.hurry &= !waiting.notes.is_empty();
         let jobs = std::mem::take(&mut waiting.jobs);
         (jobs, waiting.stop)
+    }
+
+    /// Writes the store anew where its file was removed, replaced or cut under us.
+    fn mind_the_file(&mut self) {
+        let fate = self.identity.as_mut().map(|seen| seen.look(&self.path));
+        let whole = match fate {
+            Some(Fate::Gone) => true,
+            Some(Fate::Smaller) if open::is_damaged(&self.path) => false,
+            _ => return,
+        };
+        let renewed = open::renew(&mut self.connection, &self.path, &self.policy, whole);
+        match renewed {
+            Ok(aside) => {
+                self.history = History::new(self.policy.clone());
+                self.identity = Identity::of(&self.path);
+                let lost = Renewed { whole, aside };
+                tracing::error!("{}", lost.said(&self.path));
+                self.queue.lock().seen.clear();
+                self.queue.renewed.send_modify(|(times, last)| {
+                    *times += 1;
+                    *last = Some(lost);
+                });
+            }
+            Err(error) => self.queue.wrote(Some(&error)),
+        }
     }
 
     /// Writes the batch; `false` when that failed and the batch is kept.

@@ -83,6 +83,7 @@ mod teams;
 /// The operator's own words for messages, sound and unsound.
 mod templates;
 /// Watching the watcher: metrics, health, heartbeat, the service manager, `status`.
+mod vanished;
 mod watched;
 /// A week of blocks, flaps, maintenance and a broken Slack: how many messages each problem makes.
 mod week;
