@@ -98,17 +98,20 @@ fn before(play: &Play, opening: usize) -> Option<String> {
 
 #[test]
 fn the_third_time_is_called_the_third_time() {
-    let play = refused_within(&[(400, 520), (3000, 3130), (6000, 7800)], 6300);
+    let play = refused_within(
+        &[(400, 520), (100_000, 100_130), (250_000, 251_800)],
+        250_300,
+    );
     assert_eq!(before(&play, 0), None);
     let second = before(&play, 1).unwrap();
     assert!(
-        second.starts_with("Second time since 02:06 today; the first lasted 2 min"),
+        second.starts_with("Second time since Sun 1 Mar; the first lasted 2 min"),
         "{second}"
     );
     let third = before(&play, 2).unwrap();
     assert_eq!(
         third,
-        "Third time since 02:06 today; the others lasted 2 min each"
+        "Third time since Sun 1 Mar; the others lasted 2 min each"
     );
 }
 
