@@ -220,7 +220,7 @@ impl<'a> Round<'a> {
             failed_runs: cells.len() as u32,
             cells,
             last_good_at: None,
-            before: None,
+            rhythm_since: None,
         };
         let mut incident = Case::open(opening, self.now).incident;
         let kind = incident.kind;

@@ -39,7 +39,7 @@ pub struct Incident {
     /// When the incident before it with a cell of its own opened, where that ended so lately that the two may have one
     /// rhythm. `None`: there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Timestamp>,
+    pub rhythm_since: Option<Timestamp>,
     /// When a cell that fails now passed last, before the onset; `None`: not seen.
     pub last_good_at: Option<Timestamp>,
     pub probes: Vec<ProbeName>,
@@ -108,14 +108,14 @@ impl Incident {
     #[must_use]
     pub fn returns(&self) -> u32 {
         self.reopened
-            .saturating_add(u32::from(self.before.is_some()))
+            .saturating_add(u32::from(self.rhythm_since.is_some()))
     }
 
     /// The mean time from one beginning to the next; `None`: it began once.
     #[must_use]
     pub fn period(&self) -> Option<Duration> {
         let returns = self.returns().checked_sub(1)? + 1;
-        let first = self.before.unwrap_or(self.opened_at);
+        let first = self.rhythm_since.unwrap_or(self.opened_at);
         let all = self.began().duration_since(first);
         Some(Duration::try_from(all).unwrap_or_default() / returns)
     }

@@ -86,8 +86,8 @@ pub struct Opening {
     pub diagnosis: Diagnosis,
     pub failed_runs: u32,
     pub last_good_at: Option<Timestamp>,
-    /// When the like incident before it opened; see [`Incident::before`].
-    pub before: Option<Timestamp>,
+    /// When the like incident before it opened; see [`Incident::rhythm_since`].
+    pub rhythm_since: Option<Timestamp>,
 }
 
 impl Case {
@@ -105,7 +105,7 @@ impl Case {
             earlier: Vec::new(),
             reopened: 0,
             reopened_at: None,
-            before: opening.before,
+            rhythm_since: opening.rhythm_since,
             last_good_at: opening.last_good_at,
             probes: Vec::new(),
             kind: Kind::Unexpected,
@@ -533,7 +533,7 @@ mod tests {
             },
             failed_runs: 1,
             last_good_at: None,
-            before: None,
+            rhythm_since: None,
         };
         Case::open(opening, at(0))
     }
@@ -654,7 +654,7 @@ mod tests {
 
         // Every half an hour: an incident of its own the second time, the same one from the third on.
         let mut incident = case(&["a"]).incident;
-        incident.before = Some(at(-1800));
+        incident.rhythm_since = Some(at(-1800));
         assert!(!incident.comes_and_goes());
         assert_eq!(
             Some(incident.returns_within(Duration::from_secs(900))),

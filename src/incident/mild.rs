@@ -233,7 +233,7 @@ impl Mild {
             onset_at,
             last_good_at: world.last_good_before(onset_at, &cells),
             diagnosis: host.diagnosis(world.board, place),
-            before: None,
+            rhythm_since: None,
             failed_runs: host.rows.values().map(|row| row.runs).sum(),
             cells,
         };

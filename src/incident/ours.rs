@@ -272,7 +272,7 @@ impl Ours {
             subject: Subject::OurNetwork,
             onset_at,
             last_good_at: world.last_good_before(onset_at, &cells),
-            before: None,
+            rhythm_since: None,
             diagnosis: diagnosis(world.board, &cells, onset_at),
             failed_runs: cells.len() as u32,
             cells,

@@ -319,7 +319,7 @@ impl Vendor {
             number: 0,
             subject: Subject::Vendor(name.to_owned()),
             onset_at,
-            before: None,
+            rhythm_since: None,
             last_good_at: world.last_good_before(onset_at, &cells),
             diagnosis: diagnosis(world.board, name, &cells),
             failed_runs,

@@ -364,7 +364,7 @@ fn incident() -> Incident {
         earlier: Vec::new(),
         reopened: 0,
         reopened_at: None,
-        before: None,
+        rhythm_since: None,
         last_good_at: Some(at("02:09:09")),
         probes: vec!["gmc-connect".into()],
         kind: Kind::EdgeBlock,

@@ -23,7 +23,7 @@ fn change(number: u64, text: &str) -> Change {
             earlier: Vec::new(),
             reopened: 0,
             reopened_at: None,
-            before: None,
+            rhythm_since: None,
             last_good_at: None,
             probes: vec![],
             kind: Kind::Timeout,

@@ -579,7 +579,7 @@ pub(crate) fn incident(plan: &Plan, case: &Case, kind: Kind) -> Incident {
         earlier: Vec::new(),
         reopened: 0,
         reopened_at: None,
-        before: None,
+        rhythm_since: None,
         last_good_at: Some(at("2026-11-22T02:09:09Z")),
         probes,
         kind,

@@ -42,7 +42,7 @@ fn incident(clients: &[&str]) -> Incident {
         },
         failed_runs: 1,
         last_good_at: None,
-        before: None,
+        rhythm_since: None,
     };
     Case::open(opening, now).incident
 }

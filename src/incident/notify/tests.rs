@@ -89,7 +89,7 @@ pub(crate) fn incident() -> Incident {
         }],
         failed_runs: 3,
         last_good_at: None,
-        before: None,
+        rhythm_since: None,
     };
     Case::open(opening, at(0)).incident
 }
@@ -224,7 +224,7 @@ impl Story {
             diagnosis: self.incident.diagnosis.clone(),
             failed_runs: 1,
             last_good_at: None,
-            before: None,
+            rhythm_since: None,
         };
         self.incident = Case::reopen(self.incident, opening, at(self.minute)).incident;
         self.tell(Occasion::Reopened);

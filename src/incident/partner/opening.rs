@@ -77,8 +77,8 @@ impl Partner {
         let back = recent.position(|recent| world.is_back(recent, onset_at, &cells));
         let back = back.map(|place| self.recent.remove(place));
         let mut recent = self.recent.iter().rev();
-        let before = recent.find(|recent| World::came_before(recent, onset_at, &cells));
-        let before = before.map(|recent| recent.opened_at);
+        let like = recent.find(|recent| World::came_before(recent, onset_at, &cells));
+        let rhythm_since = like.map(|recent| recent.opened_at);
         let failed_runs = running
             .failures
             .iter()
@@ -94,7 +94,7 @@ impl Partner {
             cells,
             diagnosis,
             failed_runs,
-            before,
+            rhythm_since,
         };
         let mut case = world.begin(back, opening);
         case.incident.extra_runs = case

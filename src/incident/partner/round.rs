@@ -90,7 +90,7 @@ impl Running {
                 subject: self.subject(board, place, &cells, partner),
                 onset_at: self.troubles[place].onset_at,
                 last_good_at: None,
-                before: None,
+                rhythm_since: None,
                 diagnosis: self.diagnosis(board, ways, place, &cells),
                 failed_runs: cells.len() as u32,
                 cells,
