@@ -23,7 +23,7 @@ use super::{load, round};
 use crate::clock;
 use crate::domain::action::Action;
 use crate::domain::change::Change;
-use crate::domain::earlier::Past;
+use crate::domain::habits::Past;
 use crate::domain::incident::{Happening, TimelineEntry};
 use crate::domain::notification::{Channel, Receiver};
 use crate::domain::observation::Purpose;

@@ -12,6 +12,7 @@ use super::form::{fraction, nanos, nanos_named};
 use super::reason::Reason;
 use super::spelling::spelled;
 use super::spells::Spells;
+pub use super::subject::Subject;
 use super::verdict::{Kind, Verdict};
 
 /// One problem with one cause, from its opening to its resolution.
@@ -91,6 +92,19 @@ const QUIET_MAX: Duration = Duration::from_secs(3 * 3600);
 const RETURNED_ONCE_WAITS: Duration = Duration::from_secs(180);
 
 impl Incident {
+    /// What later incidents are compared with; `None` while it is open, and where nobody saw it end.
+    #[must_use]
+    pub fn to_earlier(&self) -> Option<Earlier> {
+        (self.state == State::Resolved).then(|| Earlier {
+            number: self.number,
+            subject: self.subject.clone(),
+            onset_at: self.onset_at,
+            kind: self.kind,
+            cause: self.diagnosis.cause.clone(),
+            failing: self.failing_for(self.onset_at),
+        })
+    }
+
     /// The fault is on our own side.
     #[must_use]
     pub fn is_ours(&self) -> bool {
@@ -254,20 +268,6 @@ spelled!(
         Unwatched = "unwatched",
     }
 );
-
-/// What an incident is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Subject {
-    /// Cells of this host (`host:port` when the port is not the scheme's own).
-    Host(String),
-    /// Cells of several hosts of this partner.
-    Partner(String),
-    /// An edge that fails in front of several partners; its name as in [`Verdict::vendor`].
-    Vendor(String),
-    /// Our own network: controls fail.
-    OurNetwork,
-}
 
 /// A change that was noticed near the onset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

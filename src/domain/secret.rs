@@ -68,7 +68,7 @@ impl Eq for Secret {}
 /// Secrets in whatever spelling they come back, to be taken out of what comes from outside.
 ///
 /// A page that echoes the password, a redirect that carries it in its query, a header shown in JSON: none of it may
-/// be kept or shown. The text is decoded to see what it says ([`super::decoding`]). Secrets shorter than four
+/// be kept or shown. The text is decoded to see what it says. Secrets shorter than four
 /// characters are left, because they would blot out ordinary words. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Secrets(Option<Arc<Search>>);

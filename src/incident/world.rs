@@ -10,7 +10,7 @@ use crate::board::events::{Effect, Judged};
 use crate::board::{Board, Cell};
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::change::Change;
-use crate::domain::earlier::Past;
+use crate::domain::habits::Past;
 use crate::domain::incident::{
     Acknowledged, Beside, Happening, Incident, IncidentCell, State, TimelineEntry,
 };

@@ -41,7 +41,7 @@ use crate::board::events as within;
 use crate::board::quiet::InForce;
 use crate::domain::cell::CellKey;
 use crate::domain::change::{Change, VerdictChange};
-use crate::domain::earlier::Past;
+use crate::domain::habits::Past;
 use crate::domain::incident::{Acknowledged, Incident};
 use crate::domain::mute::Silence;
 use crate::domain::observation::Purpose;

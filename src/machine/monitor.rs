@@ -16,7 +16,7 @@ use crate::board::Board;
 use crate::board::quiet::{self, InForce};
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::change::{Change, VerdictChange};
-use crate::domain::earlier::Past;
+use crate::domain::habits::Past;
 use crate::domain::incident::{Acknowledged, Happening, Incident, State, Subject};
 use crate::domain::moment::later;
 use crate::domain::mute::Silence;

@@ -223,7 +223,9 @@ fn a_notice_as_text() {
         log::text(&message),
         "NOTICE · GMC · Cloudflare appeared in front of webcache.gmc-uk.org · seen first at 02:14 GMT · no incident\n  \
          - Nothing is refused: all 6 combinations that ran since pass\n\
-         What to do: Tell the owners of allow-lists"
+         What to do: Tell the owners of allow-lists\n\
+         Runbook: https://wiki.example/runbooks/gmc?a=1&b=2\n\
+         Ring: Ops desk, 020 7946 0000"
     );
     let card = teams::payload(&message).to_string();
     assert!(

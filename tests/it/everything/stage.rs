@@ -11,7 +11,7 @@ use edgewatch::clock;
 use edgewatch::config::{self, Inputs};
 use edgewatch::domain::cell::CellKey;
 use edgewatch::domain::change::Change;
-use edgewatch::domain::earlier::Past;
+use edgewatch::domain::habits::Past;
 use edgewatch::domain::incident::{Acknowledged, Happening, Incident, State};
 use edgewatch::domain::mute::{Ended, Matcher, Silence};
 use edgewatch::domain::notification::Reason;
