@@ -422,8 +422,7 @@ fn what_comes_and_goes_is_told_as_over_when_it_stays_away() {
             ("resolved", 30),
         ]
     );
-    let comes =
-        "it comes and goes (3 times so far); it is told as over once it has stayed away for 30 min";
+    let comes = "it comes and goes (3 times so far, about every 10 min); it is told as over once it has stayed away for 30 min";
     assert_eq!(story.briefing(4).because[0], comes);
     assert!(!story.briefing(2).because[0].contains("comes and goes"));
     let see = story.briefing(4).plain.see.as_deref();

@@ -47,7 +47,7 @@ impl Story<'_> {
 }
 
 /// `40 min`, `3 h`, `2 days`, rounded.
-fn span(seconds: i64) -> String {
+pub(super) fn span(seconds: i64) -> String {
     let rounded = |unit: i64| (seconds + unit / 2) / unit;
     match seconds {
         ..7200 => format!("{} min", rounded(60)),

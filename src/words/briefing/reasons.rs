@@ -1,5 +1,6 @@
 //! Why this cause: the cells, the closest pairs, and what the answer itself says.
 
+use super::beside::span;
 use super::headline::quoted;
 use super::ruled_out::reason;
 use super::story::Story;
@@ -29,9 +30,10 @@ impl Story<'_> {
             return None;
         }
         let times = self.incident.returns() + 1;
+        let every = span(self.incident.period()?.as_secs().cast_signed());
         let minutes = self.incident.told_as_over_after().as_secs().div_ceil(60);
         Some(format!(
-            "it comes and goes ({times} times so far); it is told as over once it has stayed away for {minutes} min"
+            "it comes and goes ({times} times so far, about every {every}); it is told as over once it has stayed away for {minutes} min"
         ))
     }
 
