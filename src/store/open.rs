@@ -280,6 +280,17 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// That this user may not read the file, where that is why it can't be opened.
+///
+/// Asked only then: whoever closes a file loses all the locks that its process has on it, those of a store that is open
+/// too (<https://sqlite.org/howtocorrupt.html>, "POSIX advisory locks canceled").
+fn forbidden(path: &Path) -> Option<StoreError> {
+    let denied = |error: &std::io::Error| error.kind() == ErrorKind::PermissionDenied;
+    let path = path.to_owned();
+    let error = File::open(&path).err().filter(denied);
+    error.map(|_| StoreError::Forbidden { path })
+}
+
 /// Connects to a store that a daemon of this version made; nothing is created or migrated.
 pub(super) fn existing(
     path: &Path,
@@ -290,15 +301,8 @@ pub(super) fn existing(
             path: path.to_owned(),
         });
     }
-    if let Err(error) = File::open(path)
-        && error.kind() == ErrorKind::PermissionDenied
-    {
-        return Err(StoreError::Forbidden {
-            path: path.to_owned(),
-        });
-    }
-    let connection = connect(path)?;
-    let found = check_ours(&connection, path)?;
+    let connection = connect(path).map_err(|error| forbidden(path).unwrap_or(error))?;
+    let found = check_ours(&connection, path).map_err(|error| forbidden(path).unwrap_or(error))?;
     if found < schema::KNOWN {
         let error = |e: rusqlite::Error| StoreError::new(path, "read the store", e);
         let tables = "SELECT count(*) FROM sqlite_schema";

@@ -60,7 +60,7 @@ pub(crate) fn opened(path: &Path, policy: &StorePolicy) -> Opened {
     loop {
         match Store::open(path, policy) {
             Err(StoreError::Locked { .. }) => std::thread::yield_now(),
-            // A killed program's log is being read back by another opener, which SQLite answers without waiting.
+            // Held for longer than opening waits, on a busy machine: it is tried again, as whoever runs it would.
             Err(StoreError::Io { why, .. }) if why == "database is locked" => {
                 std::thread::yield_now()
             }
