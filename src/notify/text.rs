@@ -10,6 +10,7 @@ use crate::domain::incident::Muted;
 use crate::domain::notification::{Briefing, Reason};
 use crate::domain::shown::{is_hidden, is_unsafe};
 use crate::domain::verdict::Kind;
+use crate::words::terms::ordinal;
 
 /// Of those who mute an incident; the foot of a message in Slack holds 250 characters.
 const MUTED_BY_MAX: usize = 90;
@@ -228,17 +229,6 @@ pub(super) fn over(message: &Message<'_>) -> Timestamp {
     message.briefing.over_at().unwrap_or(message.happened_at)
 }
 
-fn ordinal(number: u32) -> String {
-    let ending = match (number % 10, number % 100) {
-        (_, 11..=13) => "th",
-        (1, _) => "st",
-        (2, _) => "nd",
-        (3, _) => "rd",
-        _ => "th",
-    };
-    format!("{number}{ending}")
-}
-
 /// `DOWN · GMC · <headline> · since 14:05 GMT`: the first line everywhere, and the push message.
 pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
     let briefing = message.briefing;
@@ -404,23 +394,6 @@ mod tests {
                 expected,
                 "{seconds} s"
             );
-        }
-    }
-
-    #[test]
-    fn ordinals() {
-        for (number, expected) in [
-            (1, "1st"),
-            (2, "2nd"),
-            (3, "3rd"),
-            (4, "4th"),
-            (11, "11th"),
-            (12, "12th"),
-            (22, "22nd"),
-            (113, "113th"),
-            (121, "121st"),
-        ] {
-            assert_eq!(ordinal(number), expected);
         }
     }
 

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use super::story::Story;
 use crate::domain::diagnosis::Cause;
 use crate::domain::earlier::Earlier;
+use crate::words::terms;
 
 impl Story<'_> {
     /// "Third time since Wed 3 Feb; it usually lasts about 40 min (12 min to 2 h)"; `None` the first time.
@@ -34,7 +35,7 @@ impl Story<'_> {
         let since = day(first, self.incident.onset_at, &self.plan.zone);
         Some(format!(
             "{} time since {since}; {times}",
-            ordinal(lasted.len() + 1)
+            nth(lasted.len() + 1)
         ))
     }
 
@@ -47,24 +48,13 @@ impl Story<'_> {
     }
 }
 
-fn ordinal(number: usize) -> String {
+/// `Second`, `Third`, later `11th`: as a sentence begins.
+fn nth(number: usize) -> String {
     const WORDS: [&str; 9] = [
         "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth", "Tenth",
     ];
     let word = number.checked_sub(2).and_then(|place| WORDS.get(place));
-    word.map_or_else(
-        || {
-            let ending = match (number % 10, number % 100) {
-                (_, 11..=13) => "th",
-                (1, _) => "st",
-                (2, _) => "nd",
-                (3, _) => "rd",
-                _ => "th",
-            };
-            format!("{number}{ending}")
-        },
-        |word| (*word).to_owned(),
-    )
+    word.map_or_else(|| terms::ordinal(number as u32), |word| (*word).to_owned())
 }
 
 /// `Wed 3 Feb`, with the year where it is another.
