@@ -323,8 +323,9 @@ impl Case {
         let Some(since) = self.passing_since else {
             return false;
         };
-        let all = self.still_failing().is_empty() || self.only_few_are_silent(now);
-        all && self.passes >= self.needed() && later(since, self.span()) <= now
+        self.passes >= self.needed()
+            && later(since, self.span()) <= now
+            && (self.still_failing().is_empty() || self.only_few_are_silent(now))
     }
 
     /// Whether all but a few members pass for a while, and those few did not run meanwhile: what is asked once a day,
@@ -334,11 +335,12 @@ impl Case {
         let Some(since) = self.passing_since else {
             return false;
         };
+        if later(since, SILENT_FOR) > now {
+            return false;
+        }
         let silent = self.still_failing();
         let ran = |cell: &&CellKey| self.member(cell).is_some_and(|m| m.last_at > since);
-        silent.len() * FEW <= self.failing().count()
-            && later(since, SILENT_FOR) <= now
-            && !silent.iter().any(ran)
+        silent.len() * FEW <= self.failing().count() && !silent.iter().any(ran)
     }
 
     /// How long members must have passed.

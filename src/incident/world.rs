@@ -187,31 +187,31 @@ pub fn retell(
     mut timeline: Vec<TimelineEntry>,
 ) -> Option<Face> {
     let (plan, quiet) = (&world.board.plan, &world.board.quiet);
+    let bounds = || notify::bounds(plan, &case.incident);
     let news = match answer {
-        Some(_) => News::Told(statement.follow(&case.incident)),
-        None => statement.turn(
-            &case.incident,
-            &notify::bounds(plan, &case.incident),
-            world.now,
-        ),
+        Some(_) => News::Told {
+            before: statement.follow(&case.incident),
+            since: world.now,
+        },
+        None => statement.turn(&case.incident, bounds, world.now),
     };
-    if let News::Told(before) = &news
+    if let News::Told { before, since } = &news
         && !before.same_cause(&case.incident)
     {
         let text = briefing::headline(plan, &case.incident);
-        timeline.push(entry(world.now, Happening::Changed, text));
+        timeline.push(entry(*since, Happening::Changed, text));
     }
     let occasion = match (answer, &news) {
         (Some(change), _) => {
             timeline.push(entry(world.now, Happening::Changed, change));
             Occasion::Answered { change }
         }
-        (None, News::Told(before)) => Occasion::Changed { before },
+        (None, News::Told { before, .. }) => Occasion::Changed { before },
         (None, _) => Occasion::Time,
     };
     let timely = || notify::next_at(plan, quiet, &case.incident).is_some_and(|at| at <= world.now);
     let mut notifications = Vec::new();
-    if matches!(news, News::Told(_)) || timely() {
+    if matches!(news, News::Told { .. }) || timely() {
         let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);
         timeline.append(&mut due.timeline);
         notifications = due.notifications;
@@ -223,7 +223,7 @@ pub fn retell(
     }
     save(world, case, timeline, notifications);
     match news {
-        News::Told(before) => Some(before),
+        News::Told { before, .. } => Some(before),
         _ => None,
     }
 }

@@ -4,14 +4,13 @@
 //! each further one must have stood for a while, the longer the more was told in the last hour. What stands shorter is
 //! in the document of the incident and in its timeline, and nobody is woken for it.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::domain::cell::ProbeName;
 use crate::domain::diagnosis::Cause;
-use crate::domain::incident::Incident;
+use crate::domain::incident::{Incident, Subject};
 use crate::domain::moment::later;
 use crate::judge::class::{Class, Mechanism};
 use crate::words::briefing::GUESSES_BELOW;
@@ -22,6 +21,8 @@ pub struct Face {
     cause: Cause,
     confidence: f64,
     our_side: bool,
+    /// The edge that fails by itself before several partners.
+    edge: Option<String>,
     group: Mechanism,
     probes: Vec<ProbeName>,
     /// Changes that it probably has to do with.
@@ -32,6 +33,7 @@ pub struct Face {
 type Shown<'a> = (
     Option<&'a Cause>,
     bool,
+    Option<&'a str>,
     Mechanism,
     &'a [ProbeName],
     &'a [String],
@@ -54,6 +56,10 @@ impl Face {
             cause,
             confidence: diagnosis.confidence,
             our_side: matches!(diagnosis.cause, Cause::OurNetwork { .. }),
+            edge: match &incident.subject {
+                Subject::Vendor(name) => Some(name.clone()),
+                _ => None,
+            },
             group: Class::of(incident.kind).mechanism(),
             // Of our own side the egresses are told; whoever is asked from there comes by and by.
             // And what comes and goes touches now these, now those.
@@ -69,14 +75,18 @@ impl Face {
     /// Whether the incident still has the cause that it had.
     #[must_use]
     pub fn same_cause(&self, incident: &Incident) -> bool {
-        let now = Self::of(incident);
-        self.cause == now.cause && self.group == now.group
+        self.is_alike(&Self::of(incident))
     }
 
     /// Whether what fails still fails in the same way, roughly.
     #[must_use]
     pub fn same_group(&self, incident: &Incident) -> bool {
         self.group == Class::of(incident.kind).mechanism()
+    }
+
+    /// Whether only the scope, or how sure it is, differs.
+    fn is_alike(&self, other: &Self) -> bool {
+        (&self.cause, self.group, &self.edge) == (&other.cause, other.group, &other.edge)
     }
 
     /// Whether somebody with one of these bounds of confidence sees another thing.
@@ -93,7 +103,9 @@ impl Face {
             self.confidence >= min_confidence
         };
         let cause = named.then_some(&self.cause);
-        (cause, self.our_side, self.group, &self.probes, &self.beside)
+        let edge = self.edge.as_deref();
+        let (probes, beside) = (&self.probes, &self.beside);
+        (cause, self.our_side, edge, self.group, probes, beside)
     }
 }
 
@@ -118,8 +130,8 @@ const RESTLESS: u32 = 4;
 #[derive(Debug)]
 pub struct Statement {
     told: Face,
-    /// When changes were told, oldest first.
-    changes: VecDeque<Timestamp>,
+    /// When changes were told of late.
+    changes: Vec<Timestamp>,
     waiting: Option<Waiting>,
 }
 
@@ -130,8 +142,8 @@ pub enum News {
     None,
     /// It looks different, and people hear of it if that stands.
     Waits,
-    /// It is to be told; this is what was told until now.
-    Told(Face),
+    /// It is to be told: what was told until now, and since when it looks different.
+    Told { before: Face, since: Timestamp },
 }
 
 /// News that is not told yet.
@@ -149,41 +161,47 @@ impl Statement {
     pub fn new(incident: &Incident) -> Self {
         Self {
             told: Face::of(incident),
-            changes: VecDeque::new(),
+            changes: Vec::new(),
             waiting: None,
         }
     }
 
     /// What is new for somebody with one of these bounds of confidence.
-    pub fn turn(&mut self, incident: &Incident, bounds: &[f64], now: Timestamp) -> News {
+    pub fn turn(
+        &mut self,
+        incident: &Incident,
+        bounds: impl FnOnce() -> Vec<f64>,
+        now: Timestamp,
+    ) -> News {
         let face = Face::of(incident);
-        if !face.differs(&self.told, bounds) {
+        if face == self.told && self.waiting.is_none() {
+            return News::None;
+        }
+        let bounds = bounds();
+        if !face.differs(&self.told, &bounds) {
             let is_back = self.waiting.take().is_some();
             self.told = face;
             return if is_back { News::Waits } else { News::None };
         }
-        let differs_since = self.waiting.as_ref().map_or(now, |w| w.differs_since);
-        let same = |waiting: &Waiting| !waiting.face.differs(&face, bounds);
-        let moved = !self.waiting.as_ref().is_some_and(same);
-        if moved {
-            self.waiting = Some(Waiting {
-                face: face.clone(),
-                since: now,
-                differs_since,
-            });
-        }
-        while self
-            .changes
-            .front()
-            .is_some_and(|at| later(*at, LATELY) <= now)
-        {
-            self.changes.pop_front();
-        }
+        // What lies ahead is from before the clock was set back.
+        self.changes
+            .retain(|at| *at <= now && later(*at, LATELY) > now);
+        let waiting = self.waiting.take();
+        let differs_since = waiting.as_ref().map_or(now, |w| w.differs_since.min(now));
+        let same = waiting.filter(|waiting| !waiting.face.differs(&face, &bounds));
+        let moved = same.is_none();
+        let since = same.map_or(now, |waiting| waiting.since.min(now));
+        self.waiting = Some(Waiting {
+            face: face.clone(),
+            since,
+            differs_since,
+        });
         if self.due_at(incident).is_some_and(|at| at > now) {
             return if moved { News::Waits } else { News::None };
         }
-        self.changes.push_back(now);
-        News::Told(self.tell(face))
+        self.changes.push(now);
+        let before = self.tell(face);
+        News::Told { before, since }
     }
 
     /// It is told as it is now for another reason; returns what was told before.
@@ -215,7 +233,7 @@ impl Statement {
         let unknown = |face: &Face| matches!(face.cause, Cause::Unknown { .. });
         if unknown(news) && !unknown(&self.told) {
             stands_for.max(DOUBT_STANDS_FOR)
-        } else if news.cause == self.told.cause && news.group == self.told.group {
+        } else if news.is_alike(&self.told) {
             stands_for.max(SCOPE_STANDS_FOR)
         } else {
             stands_for
@@ -253,8 +271,8 @@ mod tests {
                 };
             }
             let waits = statement.due_at(&incident);
-            let news = statement.turn(&incident, &[0.9, 0.0], at(second));
-            if let News::Told(_) = news {
+            let news = statement.turn(&incident, || vec![0.9, 0.0], at(second));
+            if let News::Told { .. } = news {
                 assert!(second == 0 || waits.is_none_or(|due| due <= at(second)));
                 told.push(second);
             }
@@ -302,16 +320,38 @@ mod tests {
     }
 
     #[test]
+    fn that_an_edge_fails_by_itself_is_told_at_once() {
+        let mut incident = incident();
+        incident.diagnosis.cause = Cause::Everything;
+        let mut statement = Statement::new(&incident);
+        incident.subject = Subject::Vendor("cloudflare".to_owned());
+        let news = statement.turn(&incident, || vec![0.0], at(0));
+        assert!(matches!(news, News::Told { .. }), "{news:?}");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_nothing_back() {
+        let mut incident = incident();
+        let mut statement = Statement::new(&incident);
+        for (second, client) in [(10_000, "b"), (10_100, "c")] {
+            incident.diagnosis.cause = level(client);
+            let _ = statement.turn(&incident, || vec![0.0], at(second));
+        }
+        let news = statement.turn(&incident, || vec![0.0], at(0));
+        assert!(matches!(news, News::Told { .. }), "{news:?}");
+    }
+
+    #[test]
     fn which_probe_failed_first_is_no_news() {
         let mut incident = incident();
         incident.probes = vec!["a".into(), "b".into()];
         let mut statement = Statement::new(&incident);
         incident.probes.reverse();
-        assert_eq!(statement.turn(&incident, &[0.0], at(0)), News::None);
+        assert_eq!(statement.turn(&incident, || vec![0.0], at(0)), News::None);
         incident.probes.push("c".into());
-        let mut turn = |second| statement.turn(&incident, &[0.0], at(second));
+        let mut turn = |second| statement.turn(&incident, || vec![0.0], at(second));
         assert_eq!(turn(0), News::Waits);
         assert_eq!(turn(59), News::None, "the round may show another yet");
-        assert!(matches!(turn(60), News::Told(_)));
+        assert!(matches!(turn(60), News::Told { since, .. } if since == at(0)));
     }
 }
