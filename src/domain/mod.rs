@@ -25,6 +25,7 @@ pub mod moment;
 pub mod mute;
 pub mod notification;
 pub mod observation;
+pub mod ordinal;
 pub mod past;
 pub mod plan;
 pub mod probe;

@@ -8,9 +8,9 @@ use jiff::tz::TimeZone;
 use super::Message;
 use crate::domain::incident::Muted;
 use crate::domain::notification::{Briefing, Reason};
+use crate::domain::ordinal::ordinal;
 use crate::domain::shown::{is_hidden, is_unsafe};
 use crate::domain::verdict::Kind;
-use crate::words::terms::ordinal;
 
 /// Of those who mute an incident; the foot of a message in Slack holds 250 characters.
 const MUTED_BY_MAX: usize = 90;

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::story::Story;
 use crate::domain::diagnosis::Cause;
 use crate::domain::earlier::Earlier;
-use crate::words::terms;
+use crate::domain::ordinal::ordinal;
 
 impl Story<'_> {
     /// "Third time since Wed 3 Feb; it usually lasts about 40 min (12 min to 2 h)"; `None` the first time.
@@ -54,7 +54,7 @@ fn nth(number: usize) -> String {
         "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth", "Tenth",
     ];
     let word = number.checked_sub(2).and_then(|place| WORDS.get(place));
-    word.map_or_else(|| terms::ordinal(number as u32), |word| (*word).to_owned())
+    word.map_or_else(|| ordinal(number as u32), |word| (*word).to_owned())
 }
 
 /// `Wed 3 Feb`, with the year where it is another.
