@@ -278,7 +278,14 @@ fn explain(error: &hyper::Error, now: &Progress) -> Failure {
         );
     }
     if error.is_parse_too_large() {
-        return too_many_headers(now);
+        // The first line is none.
+        let many = meter.head_lines > HEADERS_MAX;
+        drop(meter);
+        return if many {
+            too_many_headers(now)
+        } else {
+            too_long_a_head(now)
+        };
     }
     let when = match (&now.reading, meter.read, &meter.frames) {
         (Some(reading), ..) => broken_body(reading),
@@ -385,9 +392,17 @@ fn explain_h2(error: &h2::Error, ended: bool, when: &str, now: &Progress) -> Fai
 }
 
 fn too_many_headers(now: &Progress) -> Failure {
+    our_limit(now, &format!("more than {HEADERS_MAX} headers"))
+}
+
+fn too_long_a_head(now: &Progress) -> Failure {
+    let bytes = format!("more than {HEADER_BYTES_MAX} bytes before the end of its headers");
+    our_limit(now, &bytes)
+}
+
+fn our_limit(now: &Progress, what: &str) -> Failure {
     let message = format!(
-        "{} answered with more than {HEADERS_MAX} headers or {HEADER_BYTES_MAX} bytes of them, which is \
-         edgewatch's limit",
+        "{} answered with {what}, which is edgewatch's limit",
         now.peer
     );
     failure(Phase::FirstByte, FailureKind::Limit, message)

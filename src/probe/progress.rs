@@ -175,6 +175,10 @@ pub(super) struct Readings {
     pub(super) body: u64,
     /// The first bytes over HTTP/1.1, to be quoted.
     pub(super) start: Vec<u8>,
+    /// Lines of the longest head over HTTP/1.1.
+    pub(super) head_lines: usize,
+    lines: usize,
+    line_is_empty: bool,
     /// Over HTTP/2: what its frames hold.
     pub(super) frames: Option<Frames>,
 }
@@ -190,6 +194,25 @@ impl Readings {
             let room = START_MAX.saturating_sub(self.start.len());
             self.start
                 .extend_from_slice(&bytes[..bytes.len().min(room)]);
+            if self.body == 0 {
+                self.count_lines(bytes);
+            }
+        }
+    }
+
+    /// A head ends with an empty line, and then another may begin: what comes before the answer proper has one too.
+    fn count_lines(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                b'\n' if self.line_is_empty => self.lines = 0,
+                b'\n' => {
+                    self.lines += 1;
+                    self.head_lines = self.head_lines.max(self.lines);
+                    self.line_is_empty = true;
+                }
+                b'\r' => {}
+                _ => self.line_is_empty = false,
+            }
         }
     }
 

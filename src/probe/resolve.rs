@@ -14,10 +14,10 @@ use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::Query;
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Hosts, TokioResolver};
 
-use super::failure::{failure, limit};
+use super::failure::{failure, limit, one_line};
 use crate::domain::cell::IpFamily;
 use crate::domain::observation::{Failure, FailureKind, Phase};
 use crate::domain::probe::Resolver;
@@ -28,6 +28,8 @@ const ADDRESSES_MAX: usize = 16;
 const TRY: Duration = Duration::from_secs(2);
 /// Tries after the first.
 const RETRIES: usize = 2;
+/// Aliases (CNAME) that are followed to say why a name leads nowhere.
+const ALIASES_MAX: usize = 8;
 /// How long a whole set of IPv4 addresses waits for IPv6's.
 const OTHER_FAMILY: Duration = Duration::from_millis(250);
 
@@ -226,21 +228,32 @@ impl Names {
             None => no_address(name, family),
             Some(error) => self.explain(name, family, &error),
         };
-        // A name without an address of one family may have some of the other, which says more.
-        let (other, has) = match family {
-            IpFamily::V4 => (RecordType::AAAA, "IPv6 addresses (AAAA) alone"),
-            IpFamily::V6 => (RecordType::A, "IPv4 addresses (A) alone"),
-            IpFamily::Any => return Err(failed),
-        };
         if failed.message != no_address(name, family).message {
             return Err(failed);
         }
-        let found = one(other).await;
-        if !found.is_ok_and(|found| !found.addresses.is_empty()) {
-            return Err(failed);
+        // A name without an address of one family may have some of the other, which says more.
+        let other = match family {
+            IpFamily::V4 => Some((RecordType::AAAA, "it has IPv6 addresses (AAAA) alone")),
+            IpFamily::V6 => Some((RecordType::A, "it has IPv4 addresses (A) alone")),
+            IpFamily::Any => None,
+        };
+        let mut why = None;
+        if let Some((kind, has)) = other {
+            let found = one(kind).await;
+            why = found
+                .is_ok_and(|found| !found.addresses.is_empty())
+                .then(|| has.to_owned());
         }
-        let message = format!("{}: it has {has}", failed.message);
-        Err(failure(Phase::Dns, failed.kind, message))
+        if why.is_none() {
+            why = circle(resolver, &parsed).await;
+        }
+        Err(match why {
+            Some(why) => {
+                let message = format!("{}: {why}", failed.message);
+                failure(Phase::Dns, failed.kind, message)
+            }
+            None => failed,
+        })
     }
 
     /// What `/etc/hosts` says; as for `getaddrinfo`, nobody else is asked then.
@@ -343,6 +356,35 @@ async fn ask_servers(
         addresses: addresses(&answer),
         ttl: ttl.map(|s| Duration::from_secs(u64::from(s))),
     })
+}
+
+/// What is wrong with the aliases of a name that leads to no address; `None`: nothing, they end.
+async fn circle(resolver: &TokioResolver, name: &Name) -> Option<String> {
+    let mut at = name.clone();
+    let mut chain = vec![shown(name)];
+    while chain.len() <= ALIASES_MAX {
+        let answer = resolver.lookup(at, RecordType::CNAME).await.ok()?;
+        at = answer.answers().iter().find_map(|r| match &r.data {
+            RData::CNAME(to) => Some(to.0.clone()),
+            _ => None,
+        })?;
+        let next = shown(&at);
+        let again = chain.contains(&next);
+        chain.push(next);
+        if again {
+            let names = chain.join(" -> ");
+            return Some(format!("its aliases (CNAME) lead in a circle ({names})"));
+        }
+    }
+    let first = chain.get(1)?;
+    Some(format!(
+        "its aliases (CNAME) go on for more than {ALIASES_MAX} names, from {first} on"
+    ))
+}
+
+fn shown(name: &Name) -> String {
+    let name = name.to_lowercase().to_utf8();
+    one_line(name.trim_end_matches('.'), 100)
 }
 
 fn addresses(answer: &Lookup) -> Vec<IpAddr> {

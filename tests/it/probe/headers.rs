@@ -200,11 +200,18 @@ async fn too_many_headers_are_refused() {
         .await;
         (run(&plan(&server.url("/"))).await, server.address)
     };
-    for (count, length) in [(10_000, 1), (201, 1), (150, 1000)] {
+    let (many, long) = (
+        "more than 200 headers",
+        "more than 65536 bytes before the end of its headers",
+    );
+    for (count, length, what) in [
+        (10_000, 1, many),
+        (201, 1, many),
+        (150, 1000, long),
+        (1, 300_000, long),
+    ] {
         let (seen, address) = check(count, length).await;
-        let message = format!(
-            "{address} answered with more than 200 headers or 65536 bytes of them, which is edgewatch's limit"
-        );
+        let message = format!("{address} answered with {what}, which is edgewatch's limit");
         assert_failed(&seen, Phase::FirstByte, FailureKind::Limit, &message);
     }
     let (seen, _) = check(199, 100).await;

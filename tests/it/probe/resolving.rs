@@ -111,6 +111,28 @@ async fn names_that_lead_nowhere() {
 }
 
 #[tokio::test]
+async fn aliases_that_lead_in_a_circle_are_said_to() {
+    let around = |name: &str, _: u16| match name {
+        "origin.test" => Records::Alias("edge.test"),
+        _ => Records::Alias("origin.test"),
+    };
+    for (family, what) in [
+        (IpFamily::Any, "no address"),
+        (IpFamily::V4, "no IPv4 address"),
+    ] {
+        let (seen, _) = fails(around, family).await;
+        let message = format!(
+            "origin.test has {what}: its aliases (CNAME) lead in a circle (origin.test -> edge.test -> origin.test)"
+        );
+        assert_failed(&seen, Phase::Dns, FailureKind::NameNotFound, &message);
+        assert!(seen.took < Duration::from_secs(2), "{:?}", seen.took);
+    }
+    let (seen, _) = fails(|_, _| Records::Alias("origin.test"), IpFamily::Any).await;
+    let message = "origin.test has no address: its aliases (CNAME) lead in a circle (origin.test -> origin.test)";
+    assert_failed(&seen, Phase::Dns, FailureKind::NameNotFound, message);
+}
+
+#[tokio::test]
 async fn name_servers_that_fail() {
     let (seen, names) = fails(|_, _| Records::Code(2), IpFamily::V4).await;
     let message = format!(

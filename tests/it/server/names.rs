@@ -12,6 +12,8 @@ pub(crate) enum Records {
     Addresses(u32, Vec<IpAddr>),
     /// The response code alone: 2 is `SERVFAIL`, 3 is `NXDOMAIN`.
     Code(u8),
+    /// The name is another one's alias (CNAME).
+    Alias(&'static str),
     Nothing,
 }
 
@@ -80,6 +82,22 @@ fn reply(question: &[u8], kind: u16, records: &Records) -> Option<Vec<u8>> {
     let (code, ttl, addresses) = match records {
         Records::Nothing => return None,
         Records::Code(code) => (*code, 0, Vec::new()),
+        Records::Alias(to) => {
+            let mut reply = question.to_vec();
+            reply[2] |= 0x80;
+            reply[3] = 0x80;
+            reply[4..12].copy_from_slice(&[0, 1, 0, 1, 0, 0, 0, 0]);
+            // The name at byte 12, CNAME, IN, 5 s.
+            reply.extend_from_slice(&[0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 5]);
+            let mut name: Vec<u8> = to
+                .split('.')
+                .flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat())
+                .collect();
+            name.push(0);
+            reply.extend_from_slice(&(name.len() as u16).to_be_bytes());
+            reply.extend_from_slice(&name);
+            return Some(reply);
+        }
         Records::Addresses(ttl, addresses) => {
             let fits = |ip: &&IpAddr| ip.is_ipv4() == (kind == 1);
             (0, *ttl, addresses.iter().filter(fits).copied().collect())
