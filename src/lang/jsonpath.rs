@@ -2,7 +2,8 @@
 //!
 //! The library that runs it can't be stopped, and `$..*..*..*` over a deep answer takes minutes. So the most that
 //! each segment can select is added up from the shape of the answer; a query that could take more than its
-//! budget isn't run. The reckoning is an upper bound: how often the same node can stand in a list of nodes is
+//! budget isn't run. Its own reader can't be stopped either and tries each level of nesting several ways, so a query
+//! that nests deeply isn't read. The reckoning is an upper bound: how often the same node can stand in a list of nodes is
 //! followed along (RFC 9535 section 2.5 lets `..` select a node once for each of its ancestors).
 
 use serde_json::Value;
@@ -10,8 +11,46 @@ use serde_json_path::JsonPath;
 
 /// Values of one answer that are read.
 const VALUES_MAX: usize = 300_000;
+/// Brackets and parentheses of a query within one another; each takes the reader several times as long.
+const NESTED_MAX: usize = 8;
+/// Characters of a query.
+const QUERY_CHARS_MAX: usize = 2_000;
 /// Steps of a function that takes a pattern, which is built anew for each node.
 const PATTERN: f64 = 2_000.0;
+
+/// Reads a query within the bounds.
+///
+/// # Errors
+/// What is wrong with it: the library's own words, or the bound that it is beyond.
+pub fn query(text: &str) -> Result<JsonPath, String> {
+    if text.chars().count() > QUERY_CHARS_MAX {
+        return Err(format!("it has more than {QUERY_CHARS_MAX} characters"));
+    }
+    if nested(text) > NESTED_MAX {
+        return Err(format!("it nests deeper than {NESTED_MAX} levels"));
+    }
+    JsonPath::parse(text).map_err(|error| error.to_string())
+}
+
+/// How deep brackets and parentheses stand in one another, those in quotes left out.
+fn nested(text: &str) -> usize {
+    let (mut depth, mut most, mut quote, mut escaped) = (0_usize, 0, None, false);
+    for character in text.chars() {
+        match (quote, character) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), close) if open == close => quote = None,
+            (None, '\'' | '"') => quote = Some(character),
+            (None, '[' | '(') => {
+                depth += 1;
+                most = most.max(depth);
+            }
+            (None, ']' | ')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
+}
 
 /// Reads JSON within the bounds.
 ///
@@ -337,6 +376,29 @@ mod tests {
     fn list(items: usize) -> Value {
         let item = |n: usize| serde_json::json!({ "id": n, "state": "up", "tags": ["a", "b"], "owner": { "id": n } });
         serde_json::json!({ "items": (0..items).map(item).collect::<Vec<_>>(), "status": "up" })
+    }
+
+    #[test]
+    fn a_query_that_nests_is_read_at_once_or_refused() {
+        let began = std::time::Instant::now();
+        for (open, close) in [
+            ("[?@", "]"),
+            ("[?(@", ")]"),
+            ("[?count(@", ")]"),
+            ("[?!(@", ")]"),
+        ] {
+            for levels in [1, NESTED_MAX / open.matches(['[', '(']).count(), 40, 1000] {
+                for end in ["", "x == ", "]"] {
+                    let text = format!("${}{end}{}", open.repeat(levels), close.repeat(levels));
+                    let read = query(&text);
+                    assert!(levels < 40 || read.is_err(), "{text}");
+                }
+            }
+        }
+        let took = began.elapsed();
+        assert!(took < std::time::Duration::from_secs(2), "{took:?}");
+        assert_eq!(nested("$.a['[[[['][?@.b == \"((\" && (@.c)]"), 2);
+        assert!(query("$.items[?@.tags[?@ == 'a']].id").is_ok());
     }
 
     #[test]

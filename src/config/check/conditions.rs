@@ -1,7 +1,5 @@
 //! `expect`, `origin`, `when`: the keys of one mapping into conditions that must all hold.
 
-use serde_json_path::JsonPath;
-
 use super::headers::header_name;
 use crate::config::collections::{Form, Many};
 use crate::config::desk::{At, Desk, quote};
@@ -10,6 +8,7 @@ use crate::config::measure::Whole;
 use crate::config::raw;
 use crate::domain::condition::{Compare, Condition, Conditions, TextMatch};
 use crate::domain::verdict::Kind;
+use crate::lang::jsonpath;
 use crate::lang::xpath::XPath;
 
 /// What both mirrors have in common, so that one function reads both.
@@ -175,13 +174,13 @@ fn many<T>(raw: Option<At<Many<T>>>) -> Vec<At<T>> {
 /// Reads `$.a.b`, `$.a.b == 'x'` or `$.a.b != 3`.
 fn json(query: &At<String>, desk: &mut Desk<'_>) -> Option<Condition> {
     let (path, comparison) = split(&query.value);
-    let path = match JsonPath::parse(path.trim()) {
+    let path = match jsonpath::query(path.trim()) {
         Ok(path) => path,
         Err(error) => {
             desk.error(
                 query.place,
                 format!("{} is no JSONPath", quote(path.trim())),
-                error.to_string(),
+                error,
             );
             return None;
         }
