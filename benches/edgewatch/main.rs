@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use edgewatch::config::{self, Inputs};
 use edgewatch::domain::observation::{Observation, Phases, Purpose, Route};
 use edgewatch::domain::plan::Plan;
+use edgewatch::domain::secret::{Secret, Secrets};
 use edgewatch::domain::verdict::{Kind, Maker, Verdict};
 use edgewatch::machine::{Effect, Event, Judged, Known, Machine, Start};
 use edgewatch::probe::Prober;
@@ -47,6 +48,9 @@ fn main() {
     }
     if wanted("classify") {
         classifying();
+    }
+    if wanted("mask") {
+        masking();
     }
     if wanted("machine") {
         diagnosing();
@@ -199,32 +203,143 @@ where
     }
 }
 
-/// Reading one answer into a verdict.
+/// Reading one answer into a verdict, and what it may cost.
 fn classifying() {
-    let block = b"HTTP/1.1 403 Forbidden\r\nServer: cloudflare\r\nCF-RAY: 5da5cc3358641e89-LHR\r\nContent-Type: text/plain\r\n\r\nerror code: 1010";
-    let mut soap = b"HTTP/1.1 200 OK\r\nServer: cloudflare\r\nCF-RAY: 5da5cc3358641e89-LHR\r\ncf-cache-status: DYNAMIC\r\nContent-Type: text/xml\r\n\r\n".to_vec();
-    soap.extend_from_slice(b"<Envelope><Body><Response><ReturnCode>0</ReturnCode><GMCRequestID>1</GMCRequestID></Response></Body></Envelope>");
-    let mut page = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/html\r\n\r\n<html><title>Doctors</title>".to_vec();
-    while page.len() < 256 * 1024 {
-        page.extend_from_slice(b"<p class=\"row\">An ordinary paragraph about registration, access and requests.</p>\n");
-    }
-    let mut page_403 = page.clone();
-    page_403[9..12].copy_from_slice(b"403");
-    for (name, bytes, times) in [
-        ("a Cloudflare block", block.to_vec(), 20_000u32),
-        ("a SOAP answer", soap, 20_000),
-        ("256 KiB, status 200", page, 500),
-        ("256 KiB, status 403", page_403, 500),
+    let head = |status: u16, more: &str| {
+        format!("HTTP/1.1 {status} X\r\nDate: Sun, 28 Feb 2021 02:14:09 GMT\r\n{more}\r\n")
+            .into_bytes()
+    };
+    let with = |head: Vec<u8>, body: &[u8]| [head, body.to_vec()].concat();
+    let cloudflare =
+        "Server: cloudflare\r\nCF-RAY: 5da5cc3358641e89-LHR\r\ncf-cache-status: DYNAMIC\r\n";
+    let html = "Server: nginx\r\nContent-Type: text/html; charset=utf-8\r\n";
+    let json = "Server: nginx\r\nContent-Type: application/json\r\nX-Request-Id: 7f3c\r\n";
+    let soap = b"<Envelope><Body><Response><ReturnCode>0</ReturnCode><GMCRequestID>1</GMCRequestID></Response></Body></Envelope>";
+    let page = |length: usize| {
+        let mut page =
+            b"<html><head><title>Doctors</title><style>p { color: red }</style></head><body>"
+                .to_vec();
+        while page.len() < length {
+            page.extend_from_slice(b"<p class=\"row\">An ordinary paragraph about registration, access and requests.</p>\n");
+        }
+        page
+    };
+    let items = format!(
+        "{{\"items\":[{}]}}",
+        vec!["{\"id\":1,\"state\":\"up\"}"; 40].join(",")
+    );
+    let plain = format!("{cloudflare}Content-Type: text/plain\r\n");
+    let xml = format!("{cloudflare}Content-Type: text/xml\r\n");
+    let (small, large) = (page(30 * 1024), page(256 * 1024));
+    let mut over = Vec::new();
+    for (name, bytes, times, most) in [
+        (
+            "a Cloudflare block",
+            with(head(403, &plain), b"error code: 1010"),
+            20_000u32,
+            20.0,
+        ),
+        ("a SOAP answer", with(head(200, &xml), soap), 20_000, 20.0),
+        (
+            "a JSON answer of 1 KiB",
+            with(head(200, json), items.as_bytes()),
+            20_000,
+            20.0,
+        ),
+        (
+            "a JSON refusal",
+            with(head(403, json), b"{\"message\":\"Forbidden\"}"),
+            20_000,
+            20.0,
+        ),
+        (
+            "a bare 404",
+            with(head(404, html), b"<html><h1>404 Not Found</h1></html>"),
+            20_000,
+            20.0,
+        ),
+        (
+            "30 KiB, status 200",
+            with(head(200, html), &small),
+            3_000,
+            100.0,
+        ),
+        (
+            "30 KiB, status 403",
+            with(head(403, html), &small),
+            3_000,
+            100.0,
+        ),
+        (
+            "30 KiB, status 500",
+            with(head(500, html), &small),
+            3_000,
+            100.0,
+        ),
+        (
+            "256 KiB, status 200",
+            with(head(200, html), &large),
+            500,
+            200.0,
+        ),
+        (
+            "256 KiB, status 403",
+            with(head(403, html), &large),
+            500,
+            200.0,
+        ),
     ] {
         let answer = saved::parse(&bytes).expect("an answer");
-        let begin = Instant::now();
-        for _ in 0..times {
-            std::hint::black_box(classify::classify_answer(std::hint::black_box(&answer)));
+        // The best of some rounds: others use this machine too.
+        let each = |_| {
+            let begin = Instant::now();
+            for _ in 0..times / 5 {
+                std::hint::black_box(classify::classify_answer(std::hint::black_box(&answer)));
+            }
+            begin.elapsed().as_secs_f64() * 1e6 / f64::from(times / 5)
+        };
+        let cost = (0..5).map(each).fold(f64::INFINITY, f64::min);
+        println!("classify {name}: {cost:.1} us of at most {most:.0}");
+        if cost > most {
+            over.push(name);
         }
+    }
+    assert!(over.is_empty(), "these cost too much: {over:?}");
+}
+
+/// Looking for a secret in answers that are made to be dear to decode.
+fn masking() {
+    const MOST_MS: f64 = 250.0;
+    let secrets = Secrets::of([
+        Secret::new("s3cr3t-and-l0ng"),
+        Secret::new("another/one+two"),
+    ]);
+    let fill = |piece: &str| piece.repeat(256 * 1024 / piece.len());
+    for (name, text) in [
+        ("percent signs", fill("%2525252525")),
+        ("entities", fill("&amp;amp;amp;")),
+        ("backslashes", fill("\\\\\\\\u005cu005c")),
+        ("base64", fill("QUFBQUFBQUFBQUFBQUFB")),
+        (
+            "all of them",
+            fill("%26&amp;\\u0025%5cQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB "),
+        ),
+        ("one word", fill("A")),
+        ("half of a secret", fill("s3cr3t-and-l0n")),
+    ] {
+        let bytes = bytes::Bytes::from(text);
+        let before = resident_kib();
+        let each = |_| {
+            let begin = Instant::now();
+            std::hint::black_box(secrets.mask_bytes(bytes.clone()));
+            begin.elapsed().as_secs_f64() * 1e3
+        };
+        let cost = (0..5).map(each).fold(f64::INFINITY, f64::min);
+        let grown = resident_kib().saturating_sub(before) / 1024;
         println!(
-            "classify {name}: {:.1} us",
-            begin.elapsed().as_secs_f64() * 1e6 / f64::from(times)
+            "mask 256 KiB of {name}: {cost:.1} ms of at most {MOST_MS:.0}, {grown} MiB more than before"
         );
+        assert!(cost <= MOST_MS, "{name}");
     }
 }
 

@@ -13,8 +13,11 @@ use base64::{alphabet, engine::DecodePaddingMode};
 
 /// Encodings within each other; more is nobody's accident.
 const LAYERS: usize = 3;
-/// Bytes that are decoded for one text; at the bound deeper layers are left.
-const WORK_MAX: usize = 8 << 20;
+/// Bytes that are decoded for each of a text, and for a short one; at the bound deeper layers are left.
+///
+/// Every escape and every grouping of base64, in a whole page of 256 KiB: some 50 ms and 30 MiB.
+const WORK_PER_BYTE: usize = 12;
+const WORK_MIN: usize = 256 * 1024;
 /// Lines of base64 are at least so long where they are broken (RFC 2045 has 76, PEM 64).
 const BROKEN_LINE_MIN: usize = 60;
 
@@ -81,7 +84,28 @@ pub(super) struct Wanted<'a> {
 /// A text, or what a part of it stands for, with the stretch of the whole that each byte came from.
 struct Reading {
     bytes: Vec<u8>,
-    from: Vec<Range<usize>>,
+    from: Vec<Origin>,
+}
+
+/// A stretch of the whole text. Half as large as a range, because there is one for each decoded byte.
+#[derive(Clone, Copy)]
+struct Origin {
+    start: u32,
+    end: u32,
+}
+
+impl Origin {
+    fn new(start: usize, end: usize) -> Self {
+        let short = |place| u32::try_from(place).unwrap_or(u32::MAX);
+        Self {
+            start: short(start),
+            end: short(end),
+        }
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 /// Every place at which one of the words stands, in order and without overlaps.
@@ -89,7 +113,7 @@ struct Reading {
 /// All texts of one layer are read before any of the next, so that the bound takes the deepest first.
 pub(super) fn places(text: &[u8], wanted: &Wanted<'_>) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = wanted.words.find_iter(text).map(|m| m.range()).collect();
-    let mut work = WORK_MAX;
+    let mut work = WORK_MIN.max(text.len().saturating_mul(WORK_PER_BYTE));
     let mut layer = decodings(text, |place| place, wanted, &mut work);
     for depth in 1..=LAYERS {
         for reading in &layer {
@@ -118,7 +142,7 @@ pub(super) fn places(text: &[u8], wanted: &Wanted<'_>) -> Vec<Range<usize>> {
 impl Reading {
     /// Where in the whole a stretch of this came from.
     fn whole(&self, place: &Range<usize>) -> Range<usize> {
-        self.from[place.start].start..self.from[place.end - 1].end
+        self.from[place.start].start as usize..self.from[place.end - 1].end as usize
     }
 }
 
@@ -145,7 +169,8 @@ fn decodings(
     }
     for reading in &mut readings {
         for place in &mut reading.from {
-            *place = whole(place.clone());
+            let found = whole(place.range());
+            *place = Origin::new(found.start, found.end);
         }
     }
     readings
@@ -158,7 +183,7 @@ fn afford(work: &mut usize, bytes: usize) -> bool {
 }
 
 /// A stretch of base64: the place of each of its characters.
-type Run = Vec<usize>;
+type Run = Vec<u32>;
 
 /// Stretches that may be base64, at least so long; a line break within a long one is none of it.
 fn runs(text: &[u8], min: usize) -> Vec<Run> {
@@ -167,7 +192,7 @@ fn runs(text: &[u8], min: usize) -> Vec<Run> {
     let mut at = 0;
     while at < text.len() {
         if is_base64(text[at]) {
-            run.push(at);
+            run.push(u32::try_from(at).unwrap_or(u32::MAX));
             line += 1;
         } else if line >= BROKEN_LINE_MIN && matches!(text[at], b'\r' | b'\n') {
             at += usize::from(text[at..].starts_with(b"\r\n"));
@@ -190,7 +215,7 @@ fn runs(text: &[u8], min: usize) -> Vec<Run> {
 /// What stands in a stretch of base64. It may begin before the encoded text does ("/" of a path), so each of the
 /// four ways to group its characters is tried.
 fn from_base64(text: &[u8], run: &Run, work: &mut usize, readings: &mut Vec<Reading>) {
-    let letter = |at: &usize| match text[*at] {
+    let letter = |at: &u32| match text[*at as usize] {
         b'-' => b'+',
         b'_' => b'/',
         letter => letter,
@@ -208,7 +233,10 @@ fn from_base64(text: &[u8], run: &Run, work: &mut usize, readings: &mut Vec<Read
         };
         let stretch = |byte: usize| {
             let (first, last) = (byte * 8 / 6, ((byte + 1) * 8).div_ceil(6) - 1);
-            run[skip + first]..run[skip + last] + 1
+            Origin {
+                start: run[skip + first],
+                end: run[skip + last] + 1,
+            }
         };
         readings.push(Reading {
             from: (0..bytes.len()).map(stretch).collect(),
@@ -228,7 +256,7 @@ fn unescape(text: &[u8], sign: u8, escape: Escape) -> Option<Reading> {
         let read = (text[at] == sign).then(|| escape(&text[at..])).flatten();
         any |= read.is_some();
         let (read, length) = read.unwrap_or((Read::Byte(text[at]), 1));
-        let place = at..at + length;
+        let place = Origin::new(at, at + length);
         match read {
             Read::Byte(byte) => {
                 reading.bytes.push(byte);
@@ -238,7 +266,7 @@ fn unescape(text: &[u8], sign: u8, escape: Escape) -> Option<Reading> {
                 let mut buffer = [0; 4];
                 for byte in c.encode_utf8(&mut buffer).bytes() {
                     reading.bytes.push(byte);
-                    reading.from.push(place.clone());
+                    reading.from.push(place);
                 }
             }
         }
