@@ -1,23 +1,26 @@
 //! Where bytes of strangers come in: one door each, for `cargo fuzz` and for the tests alike.
 //!
-//! A door takes any bytes and must come back: no panic, and what comes out is bounded and fit to be shown. Those that
-//! read from a socket are asked over loopback, through the same run as in the daemon.
+//! A door takes any bytes and must come back in time: no panic, no more work than its bound, and what comes out is
+//! bounded and fit to be shown. Those that read from a socket are asked over loopback, through the same run as in the
+//! daemon.
 
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use edgewatch::config::{self, Inputs};
 use edgewatch::domain::observation::{Answer, Body, HttpVersion, Purpose};
 use edgewatch::domain::plan::Plan;
 use edgewatch::lang::cron::Cron;
-use edgewatch::lang::jsonpath;
 use edgewatch::lang::xpath::XPath;
+use edgewatch::lang::{jsonpath, retry_after};
 use edgewatch::probe::Prober;
 use edgewatch::read::classify::{classify, classify_answer};
 use edgewatch::read::saved;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use nix::time::ClockId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Runtime;
@@ -27,24 +30,65 @@ type Door = (&'static str, fn(&[u8]));
 
 /// Every door by its name, which is that of its folder of seeds and of its target.
 pub(crate) const DOORS: &[Door] = &[
+    ("certificate", peer::certificate),
     ("charset", charset),
     ("classify", classification),
     ("cron", cron),
     ("decompression", decompression),
     ("dns", dns),
+    ("http1", peer::http1),
+    ("http2", peer::http2),
     ("jsonpath", json_path),
     ("proxy", proxy),
+    ("render", render::words),
     ("response", response),
+    ("retry_after", wait),
     ("saved", saved_answer),
+    ("socket_mode", peer::socket_mode),
     ("xpath", x_path),
     ("yaml", yaml),
 ];
 
+/// What one input may cost of a core, as the program is shipped; for a partner's run that is the promise of 250 ms.
+const WORK: Duration = Duration::from_millis(250);
+/// How much slower a build is that is made to find faults: counted by coverage, or not optimised at all.
+const SLOWER: u32 = if cfg!(fuzzing) {
+    4
+} else if cfg!(debug_assertions) {
+    20
+} else {
+    1
+};
+/// What one input may take, waiting included: the timeout of a run is a second, and this machine may be busy.
+const WAIT: Duration = Duration::from_secs(10);
+
 /// Lets the bytes in by the door of this name.
+///
+/// Panics when they cost more than they may; what was only slow by chance (a first time, a busy machine) is not, when
+/// it comes again.
 pub(crate) fn enter(name: &str, data: &[u8]) {
     let door = DOORS.iter().find(|(known, _)| *known == name);
     let (_, door) = door.expect("a door of this name");
-    door(data);
+    let cost = || {
+        let (work, began) = (worked(), Instant::now());
+        door(data);
+        (worked().saturating_sub(work), began.elapsed())
+    };
+    let bound = WORK * SLOWER;
+    let is_over = |(work, took): (Duration, Duration)| work > bound || took > WAIT;
+    if is_over(cost()) {
+        let (work, took) = cost();
+        assert!(
+            !is_over((work, took)),
+            "{name} worked {work:?} of at most {bound:?}, and took {took:?}"
+        );
+    }
+}
+
+/// How long this thread has been at work.
+fn worked() -> Duration {
+    let time = ClockId::CLOCK_THREAD_CPUTIME_ID.now();
+    time.expect("a clock of this thread").into()
 }
 
 /// Lines and characters that a verdict may have, whatever was answered.
@@ -66,6 +110,11 @@ fn fit_to_be_shown(verdict: &edgewatch::domain::verdict::Verdict) {
     let ids = verdict.code.iter().chain(&verdict.reference_id);
     assert!(ids.flat_map(|id| id.chars()).all(|c| !c.is_control()));
 }
+
+#[path = "peer.rs"]
+mod peer;
+#[path = "render.rs"]
+mod render;
 
 /// The part before the first line end, and the rest.
 fn split(data: &[u8]) -> (String, &[u8]) {
@@ -155,10 +204,21 @@ fn x_path(data: &[u8]) {
     }
 }
 
+/// `Retry-After`, and the answer's `Date` in a second line.
+fn wait(data: &[u8]) {
+    let (value, sent) = split(data);
+    let sent = String::from_utf8_lossy(sent);
+    let now = Some(Timestamp::UNIX_EPOCH);
+    for sent in [None, Some(&*sent)] {
+        let _ = retry_after::read(&value, sent, now);
+        let _ = retry_after::read(&value, sent, None);
+    }
+}
+
 fn json_path(data: &[u8]) {
     let (expression, json) = split(data);
     let (Ok(path), Ok(json)) = (
-        serde_json_path::JsonPath::parse(&expression),
+        jsonpath::query(&expression),
         jsonpath::parse(&String::from_utf8_lossy(json)),
     ) else {
         return;
@@ -194,8 +254,12 @@ struct Asked {
 
 impl Asked {
     fn new(url: &str, egress: &str, more: &str) -> Self {
+        Self::as_client(url, egress, more, "{ plain: \"plain/1\" }")
+    }
+
+    fn as_client(url: &str, egress: &str, more: &str, clients: &str) -> Self {
         let text = format!(
-            "version: 1\nservice: Example\nclients: {{ plain: \"plain/1\" }}\negresses: {{ out: {egress} }}\n{more}\
+            "version: 1\nservice: Example\nclients: {clients}\negresses: {{ out: {egress} }}\n{more}\
              probes:\n  page: {{ url: \"{url}\", every: 5m, timeout: 1s }}\n"
         );
         let plan = match config::read(&text, "probes.yaml", &Nothing) {
@@ -211,7 +275,9 @@ impl Asked {
         let (probe, cell) = self.plan.cells().next().expect("a cell");
         let now = Timestamp::UNIX_EPOCH;
         let seen = self.prober.run(&cell, Purpose::Schedule, now, now).await;
-        fit_to_be_shown(&classify(probe, &[], &seen));
+        let verdict = classify(probe, &[], &seen);
+        fit_to_be_shown(&verdict);
+        render::run(&self.plan, &seen, &verdict);
         if let Some(failure) = &seen.failure {
             assert!(failure.message.len() <= 2000, "{}", failure.message);
         }

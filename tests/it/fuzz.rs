@@ -54,6 +54,10 @@ const PIECES: &[&[u8]] = &[
     b"\xc0\x0c",
     b"\x05\x00\x00\x01",
     b"error code: 1015",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\n\r\n",
+    b"Sun, 06 Nov 1994 08:49:37 GMT",
+    b"{\"type\":\"disconnect\"}",
     b"Incident ID: ",
 ];
 
@@ -133,7 +137,17 @@ fn every_door_bears_what_strangers_send() {
         .map(|(name, _)| {
             std::thread::spawn(move || {
                 let seeds = seeds(name);
-                let socket = matches!(*name, "decompression" | "dns" | "proxy" | "response");
+                let socket = matches!(
+                    *name,
+                    "certificate"
+                        | "decompression"
+                        | "dns"
+                        | "http1"
+                        | "http2"
+                        | "proxy"
+                        | "response"
+                        | "socket_mode"
+                );
                 let most = if socket { SOCKET_TRIES } else { TRIES };
                 for seed in &seeds {
                     enter(name, seed);
