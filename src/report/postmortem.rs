@@ -49,7 +49,32 @@ pub fn text(dossier: &Dossier<'_>) -> String {
     }
     text.truncate(text.trim_end().len());
     text.push('\n');
-    text
+    harmless(&text)
+}
+
+/// The document without HTML and links: it has none of ours, so whatever looks like one is a stranger's.
+///
+/// What stands between fences is shown as it is.
+fn harmless(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len() + 64);
+    let mut fenced = false;
+    for line in text.split_inclusive('\n') {
+        if line.starts_with("```") {
+            fenced = !fenced;
+        }
+        let (mut before, mut slashes) = (' ', 0);
+        for character in line.chars() {
+            let opens = character == '<' || (character == '(' && before == ']');
+            // An odd number of backslashes before it has taken its meaning already.
+            if opens && !fenced && slashes % 2 == 0 {
+                safe.push('\\');
+            }
+            slashes = if character == '\\' { slashes + 1 } else { 0 };
+            before = character;
+            safe.push(character);
+        }
+    }
+    safe
 }
 
 /// Title and lines of each section, in their order.
@@ -540,6 +565,18 @@ fn evidence(dossier: &Dossier<'_>) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::report::fixture;
+
+    #[test]
+    fn what_a_stranger_wrote_is_no_html_and_no_link() {
+        let check = |text: &str, expected: &str| assert_eq!(harmless(text), expected);
+        check("<script>x</script>", "\\<script>x\\</script>");
+        check("a \\<b> \\\\<b>", "a \\<b> \\\\\\<b>");
+        check("![x](https://evil.example)", "![x]\\(https://evil.example)");
+        check(
+            "- [ ] (a) f(x)\n```sh\na < b\n```\n<",
+            "- [ ] (a) f(x)\n```sh\na < b\n```\n\\<",
+        );
+    }
 
     #[test]
     fn march_2021_when_it_was_over() {

@@ -42,6 +42,8 @@ mod crash;
 mod daemon;
 /// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
 mod deliver;
+/// One oracle for all that shows a stranger's text.
+mod escaping;
 /// Incidents, faults of channels, crashes and mutes together, in any order.
 mod everything;
 /// A store that the former version wrote: nothing of it is lost.

@@ -2,7 +2,7 @@
 
 mod alertmanager;
 mod channels;
-mod email;
+pub(crate) mod email;
 pub(crate) mod endpoint;
 mod mail_server;
 pub(crate) mod pagerduty;

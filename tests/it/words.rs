@@ -167,7 +167,7 @@ fn changes_near_the_onset() {
 }
 
 /// What the commands `report` and `postmortem` are given.
-fn dossier<'a>(plan: &'a Plan, incident: &Incident) -> Dossier<'a> {
+pub(crate) fn dossier<'a>(plan: &'a Plan, incident: &Incident) -> Dossier<'a> {
     let line = |cell: &CellKey, failing: bool| {
         let member = incident.cells.iter().find(|member| member.cell == *cell);
         let kind = member.map_or(Kind::Pass, |member| member.kind);
@@ -270,7 +270,7 @@ fn every_cause_as_the_partner_and_a_script_read_it() {
 }
 
 /// The first case of this name, as an incident of its first kind.
-fn by_name(plan: &Plan, name: &str) -> Incident {
+pub(crate) fn by_name(plan: &Plan, name: &str) -> Incident {
     let case = cases().into_iter().find(|case| case.name == name).unwrap();
     let mut incident = incident(plan, &case, case.kinds[0]);
     incident.beside = vec![Beside {

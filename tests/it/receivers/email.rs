@@ -43,7 +43,7 @@ fn email(server: &MailServer, timeout: Duration) -> Email {
 }
 
 /// The mail as text, its body decoded.
-pub(super) fn readable(letter: &[u8]) -> String {
+pub(crate) fn readable(letter: &[u8]) -> String {
     let letter = String::from_utf8(letter.to_vec()).unwrap();
     let (head, body) = letter.split_once("\r\n\r\n").unwrap();
     let body = match head
@@ -52,6 +52,14 @@ pub(super) fn readable(letter: &[u8]) -> String {
     {
         Some("quoted-printable") => quoted_printable(body),
         Some("7bit") => body.to_owned(),
+        Some("base64") => {
+            use base64::Engine as _;
+            let whole = body.replace("\r\n", "");
+            let bytes = base64::engine::general_purpose::STANDARD
+                .decode(whole)
+                .unwrap();
+            String::from_utf8(bytes).unwrap()
+        }
         other => panic!("{other:?}"),
     };
     // Subjects in encoded words are shown as they are read.
