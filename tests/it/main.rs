@@ -38,6 +38,8 @@ mod clicks;
 mod config;
 /// The daemon as a real process, killed wherever a message can stand: nothing is lost, nothing told twice.
 mod crash;
+/// A partner that answers nobody takes no room from others.
+mod crowded;
 /// The daemon as a real process that reads its file again.
 mod daemon;
 /// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
