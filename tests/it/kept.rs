@@ -62,7 +62,7 @@ pub(crate) fn opened(path: &Path, policy: &StorePolicy) -> Opened {
             Err(StoreError::Locked { .. }) => std::thread::yield_now(),
             // Held for longer than opening waits, on a busy machine: it is tried again, as whoever runs it would.
             Err(StoreError::Io { why, .. }) if why == "database is locked" => {
-                std::thread::yield_now()
+                std::thread::yield_now();
             }
             opened => return opened.unwrap(),
         }
