@@ -3,7 +3,7 @@
 //! The same engine names the cause as in the daemon ([`crate::judge::look`]), in the same words; the daemon waits for
 //! spaced repeats before it claims anything, a person who asked for a round is told that it is one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -15,9 +15,10 @@ use crate::domain::incident::{Incident, IncidentCell, Subject};
 use crate::domain::notification::Briefing;
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
-use crate::incident::case::{Case, Opening};
+use crate::incident::case::{Case, Opening, clarity};
 use crate::incident::ours::{self, is_silence};
 use crate::incident::partner::{self, Partner};
+use crate::incident::vendor;
 use crate::incident::world::Run;
 use crate::judge::class::Class;
 use crate::judge::ways::{Trace, Ways};
@@ -108,8 +109,10 @@ struct Round<'a> {
 pub fn conclude(plan: &Arc<Plan>, judged: &[Judged], now: Timestamp) -> Conclusion {
     let round = Round::new(plan, judged, now);
     let mut incidents: Vec<Incident> = round.our_side().into_iter().collect();
+    let (vendors, explained) = round.vendors();
+    incidents.extend(vendors);
     for (name, cells) in partner::parts(plan, &round.board.cells) {
-        incidents.extend(round.partner(name, cells));
+        incidents.extend(round.partner(name, cells, &explained));
     }
     let view = View {
         min_confidence: 0.0,
@@ -236,8 +239,54 @@ impl<'a> Round<'a> {
         Some(incident)
     }
 
-    /// What a partner's cells say, without what our own side is to blame for.
-    fn partner(&self, name: String, cells: Vec<usize>) -> Vec<Incident> {
+    /// Vendors that fail by themselves in front of several partners, and the cells that this explains.
+    fn vendors(&self) -> (Vec<Incident>, BTreeSet<usize>) {
+        let mut signs: BTreeMap<&str, Vec<(usize, &Judged)>> = BTreeMap::new();
+        for judged in self.judged {
+            let id = self.board.id(&judged.observation.cell);
+            let (Some(id), Some(name)) = (id, judged.verdict.own_fault()) else {
+                continue;
+            };
+            let cell = &self.board.cells[id];
+            if cell.fails(judged.kind()) && !cell.control_probe && !self.is_ours(id) {
+                signs.entry(name).or_default().push((id, judged));
+            }
+        }
+        let (mut incidents, mut explained) = (Vec::new(), BTreeSet::new());
+        for (name, shown) in signs {
+            let member = |(_, judged): &(usize, &Judged)| IncidentCell {
+                asked: None,
+                cell: judged.observation.cell.clone(),
+                kind: judged.kind(),
+                failing: true,
+                since: judged.observation.started_at,
+                last_at: judged.observation.started_at,
+            };
+            let cells = shown.iter().map(member).collect();
+            let Some(opening) = vendor::of_round(&self.board, name, cells) else {
+                continue;
+            };
+            let mut incident = Case::open(opening, self.now).incident;
+            let clearest = shown
+                .iter()
+                .max_by_key(|(_, judged)| clarity(&judged.verdict));
+            incident.failing = clearest.and_then(|(_, judged)| {
+                let (plan, secrets) = (&self.board.plan, &self.board.secrets);
+                evidence::specimen(plan, secrets, &judged.observation, &judged.verdict)
+            });
+            explained.extend(shown.iter().map(|(id, _)| *id));
+            incidents.push(incident);
+        }
+        (incidents, explained)
+    }
+
+    /// What a partner's cells say, without what our own side or a vendor is to blame for.
+    fn partner(
+        &self,
+        name: String,
+        cells: Vec<usize>,
+        explained: &BTreeSet<usize>,
+    ) -> Vec<Incident> {
         let mut runs: Vec<Run<'_>> = self
             .judged
             .iter()
@@ -245,7 +294,7 @@ impl<'a> Round<'a> {
                 let id = self.board.id(&judged.observation.cell)?;
                 let cell = &self.board.cells[id];
                 let theirs = cell.control_probe || cells.contains(&id);
-                (theirs && !self.is_ours(id)).then(|| Run {
+                (theirs && !self.is_ours(id) && !explained.contains(&id)).then(|| Run {
                     cell,
                     judged,
                     at: judged.observation.started_at,

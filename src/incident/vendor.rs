@@ -415,6 +415,28 @@ impl Vendor {
     }
 }
 
+/// How a vendor's incident opens when one round shows its own fault in these cells; `None`: not certain.
+#[must_use]
+pub fn of_round(board: &Board, name: &str, cells: Vec<IncidentCell>) -> Option<Opening> {
+    let partners: BTreeSet<usize> = cells
+        .iter()
+        .filter_map(|member| Some(board.get(&member.cell)?.party))
+        .collect();
+    if cells.len() < SIGNS_MIN || partners.len() < PARTNERS_MIN {
+        return None;
+    }
+    Some(Opening {
+        number: 0,
+        subject: Subject::Vendor(name.to_owned()),
+        onset_at: cells.iter().map(|member| member.since).min()?,
+        rhythm_since: None,
+        last_good_at: None,
+        diagnosis: diagnosis(board, name, &cells),
+        failed_runs: cells.len() as u32,
+        cells,
+    })
+}
+
 /// What is known when these cells show that a vendor fails by itself.
 fn diagnosis(board: &Board, name: &str, cells: &[IncidentCell]) -> Diagnosis {
     let partners: BTreeSet<&str> = cells

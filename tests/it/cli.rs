@@ -5,6 +5,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use crate::kept;
+use crate::server::{Reply, Server};
 use crate::world::{PASSWORD, RULE, World, program, run};
 
 const TWO: &str = "de1: 127.0.0.2, us1: 127.0.0.3";
@@ -105,6 +107,63 @@ async fn once_names_the_client_that_is_refused() {
         kinds.iter().filter(|k| **k == "pass").count(),
         4,
         "{kinds:?}"
+    );
+}
+
+/// Cloudflare's page for a fault of its own: the box of Cloudflare is marked, the host's is not.
+fn own_fault() -> Reply {
+    let body = "<!DOCTYPE html><html><head><title>a.example | 500: Internal server error</title></head><body>\
+         <div id=\"cf-wrapper\"><div id=\"cf-error-details\"><span class=\"code-label\">Error code 500</span>\
+         <div id=\"cf-browser-status\" class=\"\">Browser Working</div>\
+         <div id=\"cf-cloudflare-status\" class=\"cf-error-source\">Cloudflare</div>\
+         <div id=\"cf-host-status\" class=\"\">Host</div></div></div></body></html>";
+    Reply::new(500)
+        .header("Server", "cloudflare")
+        .header("CF-RAY", "8fcb3f8a0cc56750-LHR")
+        .header("Content-Type", "text/html")
+        .body(body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_names_a_vendor_that_fails_in_front_of_several_partners() {
+    let failing = Server::http(|_| own_fault()).await;
+    let other = Server::http(|_| Reply::new(500).body("Traceback (most recent call last):")).await;
+    let good = Server::http(|_| Reply::new(200).body("ok")).await;
+    let directory = kept::folder();
+    let probe = |name: &str, host: &str, server: &Server| {
+        let port = server.address.port();
+        format!(
+            "  {name}: {{ url: \"http://{host}:{port}/\", connect_to: 127.0.0.1, every: 1m }}\n"
+        )
+    };
+    let text = format!(
+        "version: 1\nservice: Example\nstore: {{ path: {}/edgewatch.sqlite }}\negresses: {{ {TWO} }}\n\
+         clients: {{ java: \"Java/17\" }}\nprobes:\n{}{}{}controls:\n{}",
+        directory.path().display(),
+        probe("alpha", "api.alpha.example", &failing),
+        probe("beta", "api.beta.test", &failing),
+        probe("gamma", "api.gamma.invalid", &other),
+        probe("internet", "www.control.example", &good),
+    );
+    let file = directory.path().join("probes.yaml");
+    std::fs::write(&file, text).unwrap();
+    let mut command = program(&["once", "--format", "json", "--config"]);
+    command.arg(&file);
+    let (code, out, err) = run(command).await;
+    assert_eq!(code, 1, "{out}{err}");
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let problems = json["conclusion"]["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 2, "{out}");
+    let headline = problems[0]["headline"].as_str().unwrap();
+    assert!(headline.contains("Cloudflare"), "{headline}");
+    let ruled_out = problems[0]["ruled_out"].to_string();
+    assert!(
+        ruled_out.contains("2 partners behind Cloudflare show its own error at the same time"),
+        "{ruled_out}"
+    );
+    assert!(
+        problems[1]["subject"].to_string().contains("gamma"),
+        "{out}"
     );
 }
 
