@@ -19,7 +19,7 @@ use super::leaf::{
 };
 use super::measure::{Share, Size, Span, Whole};
 use super::read::{Read, mirror};
-use super::special::{Follow, Log, Method, Never, PathText, ProxyUrl, Readers, Source};
+use super::special::{Follow, Log, Method, Never, Off, PathText, ProxyUrl, Readers, Source};
 use super::week::{DayTimes, Week};
 use super::yaml::{Node, Value};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
@@ -85,6 +85,8 @@ mirror! {
         "runs_in_flight" runs_in_flight: Whole<1, 10_000>,
         /// Where /metrics, /healthz and /readyz are served ("127.0.0.1:9464"); nowhere when left out.
         "listen" listen: Form<SocketText, Listen>,
+        /// Pages for people, read only: a dashboard and a status page, at http://127.0.0.1:9465/ when left out; or "none".
+        "web" web: Form<Word<Off>, Web>,
         /// A dead-man's switch that is told that edgewatch is alive.
         "heartbeat" heartbeat: Heartbeat,
     }
@@ -516,6 +518,16 @@ mirror! {
         required "address" address: SocketText,
         /// Allow an address that other hosts can reach; whoever does can read names of probes and receivers.
         "exposed" exposed: Flag,
+    }
+
+    /// Pages for people, over plain HTTP and without a password, so only on this host; a proxy in front lets others in.
+    Web {
+        /// A loopback address and port; "127.0.0.1:9465" when left out, port 0 leaves the choice to the system.
+        "listen" listen: SocketText,
+        /// Names by which a proxy on this host asks for the pages ("edgewatch.example.org"), besides localhost.
+        "names" names: Many<String>,
+        /// Path below which the proxy serves them ("/edgewatch").
+        "path" path: String,
     }
 
     /// A dead-man's switch: it raises the alarm when the requests stay away.

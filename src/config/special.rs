@@ -225,6 +225,12 @@ pub(super) enum Never {
     Never,
 }
 
+/// For what is there unless it is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Off {
+    Off,
+}
+
 /// For whom mail is worded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Readers {
@@ -250,6 +256,7 @@ words! {
     ];
     Follow, "a rule for redirects", ["no" = Follow::No, "same_host" = Follow::SameHost, "any" = Follow::Any];
     Never, "a schedule or \"never\"", ["never" = Never::Never];
+    Off, "\"none\" or a mapping", ["none" = Off::Off];
     IpFamily, "an IP version", ["any" = IpFamily::Any, "v4" = IpFamily::V4, "v6" = IpFamily::V6];
     HttpOffer, "an HTTP version to offer", ["1.1" = HttpOffer::Http1, "2" = HttpOffer::Http2, "either" = HttpOffer::Either];
     HttpVersion, "an HTTP version", ["1.0" = HttpVersion::H1_0, "1.1" = HttpVersion::H1_1, "2" = HttpVersion::H2];

@@ -48,6 +48,8 @@ pub struct Plan {
     pub runs_in_flight_max: usize,
     /// Where metrics and health are served; `None`: nowhere.
     pub listen: Option<Listen>,
+    /// Where pages for people are served; `None`: nowhere.
+    pub web: Option<Web>,
     /// Who is told that edgewatch is alive; `None`: nobody.
     pub heartbeat: Option<Heartbeat>,
     /// What was called otherwise before, as the file says (`was:`).
@@ -61,6 +63,27 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Other hosts may reach it: the operator said so.
     pub exposed: bool,
+}
+
+/// Where pages for people are served, over plain HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// On loopback; port 0 leaves the choice to the system.
+    pub address: SocketAddr,
+    /// Names that are answered besides those of loopback, in lower case: a proxy on this host asks by them.
+    pub names: Vec<String>,
+    /// Path below which the proxy serves the pages, like `/edgewatch`; empty: at the root.
+    pub path: String,
+}
+
+impl Default for Web {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 9465)),
+            names: Vec::new(),
+            path: String::new(),
+        }
+    }
 }
 
 /// A dead-man's switch: somebody who raises the alarm when we fall silent.

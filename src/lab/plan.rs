@@ -136,6 +136,7 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
             trust: grounds.map_or(Vec::new(), |grounds| grounds.trust.clone()),
             name_servers: Vec::new(),
             listen: None,
+            web: None,
             heartbeat: None,
             former: crate::domain::renames::Renames::default(),
             runs_in_flight_max: 64,

@@ -24,15 +24,15 @@ use crate::domain::verdict::{
     Evidence, Factor, Kind, Maker, Rule, Severity, Strength, Verdict, WhoActs,
 };
 
-pub(super) struct Night {
-    pub(super) plan: Plan,
-    pub(super) incident: Incident,
+pub(crate) struct Night {
+    pub(crate) plan: Plan,
+    pub(crate) incident: Incident,
     briefing: Briefing,
     vendor: Vendor,
     timeline: Vec<TimelineEntry>,
 }
 
-pub(super) fn at(time: &str) -> Timestamp {
+pub(crate) fn at(time: &str) -> Timestamp {
     format!("2021-02-28T{time}Z").parse().unwrap()
 }
 
@@ -55,7 +55,7 @@ fn control(egress: &str) -> CellKey {
 }
 
 impl Night {
-    pub(super) fn dossier(&self) -> Dossier<'_> {
+    pub(crate) fn dossier(&self) -> Dossier<'_> {
         let line = |cell: &CellKey, failing: bool, time: &str| Line {
             cell: cell.clone(),
             failing,
@@ -201,7 +201,7 @@ impl Night {
 }
 
 /// The edge refuses the old Java's user agent, from both addresses.
-pub(super) fn march() -> Night {
+pub(crate) fn march() -> Night {
     let incident = incident();
     let briefing = Briefing {
         service: "GMC".to_owned(),
@@ -560,6 +560,7 @@ fn plan() -> Plan {
         name_servers: Vec::new(),
         runs_in_flight_max: 64,
         listen: None,
+        web: None,
         heartbeat: None,
         former: crate::domain::renames::Renames::default(),
     }

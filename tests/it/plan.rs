@@ -35,6 +35,7 @@ pub(crate) fn plan(url: &str) -> Plan {
         name_servers: Vec::new(),
         runs_in_flight_max: 64,
         listen: None,
+        web: None,
         heartbeat: None,
         former: edgewatch::domain::renames::Renames::default(),
     }

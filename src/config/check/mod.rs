@@ -21,6 +21,7 @@ mod request;
 mod secrets;
 mod telemetry;
 mod template;
+mod web;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -38,7 +39,7 @@ use super::measure::Span;
 use super::raw;
 use super::raw::Controls;
 use crate::domain::cell::{Client, Credential};
-use crate::domain::plan::{IncidentPolicy, OwnSignature, Plan, Politeness, StorePolicy};
+use crate::domain::plan::{IncidentPolicy, OwnSignature, Plan, Politeness, StorePolicy, Web};
 use crate::domain::probe::Probe;
 use crate::domain::verdict::{Kind, Maker, Rule};
 use crate::lang::cron::Cron;
@@ -183,6 +184,10 @@ pub(super) fn plan(
     let maintenance = quiet::maintenance(raw.maintenance, &probe_names, &zone, desk);
     let store = store(raw.store.map(|s| s.value).unwrap_or_default());
     let listen = raw.listen.and_then(|l| telemetry::listen(l, desk));
+    let web = match raw.web {
+        Some(web) => web::web(web.value, desk),
+        None => Some(Web::default()),
+    };
     let heartbeat = raw
         .heartbeat
         .and_then(|h| telemetry::heartbeat(h.value, inputs, desk));
@@ -218,6 +223,7 @@ pub(super) fn plan(
         name_servers,
         runs_in_flight_max: raw.runs_in_flight.map_or(256, |n| n.value.0 as usize),
         listen,
+        web,
         heartbeat,
         former,
     };

@@ -78,6 +78,7 @@ fn plan(per_minute: u32, gap_ms: u64, probes: Vec<Probe>) -> Plan {
         name_servers: Vec::new(),
         runs_in_flight_max: 64,
         listen: None,
+        web: None,
         heartbeat: None,
         former: crate::domain::renames::Renames::default(),
     }

@@ -44,6 +44,7 @@ probes:
 controls: [https://www.example/, { name: edge, url: https://edge.example/, every: 5m }]
 notify: { receivers: { here: { log: {} } } }
 listen: \"[::1]:0\"
+web: none
 heartbeat: { url: { env: SWITCH } }
 ";
 
@@ -159,6 +160,7 @@ trust: [ca.pem]
 name_servers: [192.0.2.53, \"192.0.2.54:5353\"]
 runs_in_flight: 10
 listen: { address: \"0.0.0.0:9464\", exposed: true }
+web: { listen: \"[::1]:0\", names: [Edge.example, edge], path: /edgewatch/ }
 heartbeat: { url: { env: SWITCH }, every: 5m }
 ";
 
@@ -249,6 +251,7 @@ fn the_least_file_gets_the_defaults() {
     assert_eq!(plan.store.bytes_max, 2 << 30);
     assert_eq!(plan.runs_in_flight_max, 256);
     assert_eq!((plan.listen, plan.heartbeat), (None, None));
+    assert_eq!(plan.web.unwrap().address, "127.0.0.1:9465".parse().unwrap());
     let [receiver] = plan.receivers.as_slice() else {
         panic!("{:?}", plan.receivers)
     };
@@ -287,6 +290,7 @@ fn short_forms_mean_the_long_ones() {
         (listen.address, listen.exposed),
         ("[::1]:0".parse().unwrap(), false)
     );
+    assert_eq!(plan.web, None);
     assert_eq!(plan.heartbeat.unwrap().every, MINUTE);
 }
 
@@ -426,6 +430,12 @@ fn everything_can_be_set() {
         (listen.address, listen.exposed),
         ("0.0.0.0:9464".parse().unwrap(), true)
     );
+    let web = plan.web.as_ref().unwrap();
+    assert_eq!(
+        (web.address, web.path.as_str()),
+        ("[::1]:0".parse().unwrap(), "/edgewatch")
+    );
+    assert_eq!(web.names, ["edge.example", "edge"]);
     let heartbeat = Heartbeat {
         url: Ok(Secret::new("https://hc-ping.com/secret-6")),
         every: 5 * MINUTE,

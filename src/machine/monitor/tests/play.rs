@@ -80,6 +80,7 @@ impl Setup {
                 name_servers: Vec::new(),
                 runs_in_flight_max: 100,
                 listen: None,
+                web: None,
                 heartbeat: None,
                 former: crate::domain::renames::Renames::default(),
             },
