@@ -25,6 +25,7 @@
 //! | [`simulate`] | a partner API behind a rule-driven edge, on loopback | domain |
 //! | [`lab`] | scenarios, the player, and the score of what people are told; logs played back | domain, lang, judge, surroundings, machine, config, simulate |
 //! | [`telemetry`] | what edgewatch says of itself: metrics, health, heartbeat | domain, clock |
+//! | [`dossier`] | one incident as the store and the file know it, gathered for the texts about it | domain, words, report, store |
 //! | [`app`] | wiring: start, the loop, delivery, stop | all of the above but lab, ask and simulate |
 //! | [`cli`] | one file a command | all of the above |
 //!
@@ -54,6 +55,8 @@ pub mod report;
 pub mod simulate;
 pub mod store;
 pub mod telemetry;
+
+pub mod dossier;
 
 pub mod lab;
 

@@ -10,8 +10,6 @@ pub mod daemon;
 pub mod deliver;
 // What a new plan changes.
 mod difference;
-/// What the store and the file know of one incident.
-pub mod dossier;
 /// Commits what the loop decided, in order and off its path.
 // Commits what the loop decided, in order and off its path.
 pub mod keeper;

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use crate::app::dossier;
 use crate::cli::ask;
 use crate::cli::exit;
 use crate::cli::{Format, StoreAt};
 use crate::clock;
+use crate::dossier;
 use crate::report::dossier::Dossier;
 use crate::report::{pack, postmortem};
 use crate::store::Store;
