@@ -1,0 +1,295 @@
+//! One cell: how it ended lately, as stretches of runs that ended alike.
+
+use std::ops::ControlFlow;
+
+use axum::extract::{Path, State};
+use http::{StatusCode, Uri};
+use jiff::{SignedDuration, Timestamp};
+use maud::{Markup, html};
+
+use super::frame::{self, Content, Place};
+use super::live::Topic;
+use super::parts::{class, many, time, verdict, visible};
+use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
+use crate::domain::cell::CellKey;
+use crate::domain::past::PastRun;
+use crate::domain::verdict::Kind;
+
+/// Stretches of one page.
+const STRETCHES_MAX: usize = 200;
+/// Fewer runs make no share.
+const SHARE_MIN: u32 = 100;
+/// What one may look back.
+const RANGES: [(&str, &str, i64); 4] = [
+    ("1h", "1 hour", 1),
+    ("24h", "24 hours", 24),
+    ("7d", "7 days", 7 * 24),
+    ("30d", "30 days", 30 * 24),
+];
+const USUAL: usize = 1;
+
+/// Runs that ended alike, one after the other.
+struct Stretch {
+    first: Timestamp,
+    last: Timestamp,
+    runs: u32,
+    kind: Kind,
+    code: Option<String>,
+    status: Option<u16>,
+    /// Of the newest run that has one.
+    reference: Option<String>,
+}
+
+/// Newest first, and how many runs there were and how many of them worked.
+#[derive(Default)]
+struct Past {
+    stretches: Vec<Stretch>,
+    runs: u32,
+    worked: u32,
+    /// There was more than a page holds.
+    cut: bool,
+}
+
+impl Past {
+    fn see(&mut self, run: PastRun) -> ControlFlow<()> {
+        let full = self.stretches.len() == STRETCHES_MAX;
+        let alike = |last: &&mut Stretch| {
+            (last.kind, &last.code, last.status) == (run.kind, &run.code, run.status)
+        };
+        match self.stretches.last_mut().filter(alike) {
+            Some(last) => {
+                last.first = run.at;
+                last.runs += 1;
+                last.reference = last.reference.take().or(run.reference_id);
+            }
+            None if full => {
+                self.cut = true;
+                return ControlFlow::Break(());
+            }
+            None => self.stretches.push(Stretch {
+                first: run.at,
+                last: run.at,
+                runs: 1,
+                kind: run.kind,
+                code: run.code,
+                status: run.status,
+                reference: run.reference_id,
+            }),
+        }
+        self.runs += 1;
+        self.worked += u32::from(run.kind.works());
+        ControlFlow::Continue(())
+    }
+}
+
+/// Where a cell's page is.
+pub(super) fn path(cell: &CellKey) -> String {
+    let names = [
+        cell.probe.as_str(),
+        cell.egress.as_str(),
+        cell.client.as_str(),
+        cell.credential.as_str(),
+    ];
+    let names = names.map(|name| {
+        // `+` is a blank in queries alone.
+        let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
+        name.replace('+', "%20")
+    });
+    format!("/cells/{}", names.join("/"))
+}
+
+pub(super) async fn page(
+    State(pages): State<Pages>,
+    Path((probe, egress, client, credential)): Path<(String, String, String, String)>,
+    uri: Uri,
+) -> Page {
+    let scene = scene(&pages).await?;
+    let cell = CellKey {
+        probe: probe.as_str().into(),
+        egress: egress.as_str().into(),
+        client: client.as_str().into(),
+        credential: credential.as_str().into(),
+    };
+    let asked = uri.query().and_then(|query| query.strip_prefix("range="));
+    let range = RANGES.iter().position(|(name, ..)| Some(*name) == asked);
+    let range = range.unwrap_or(USUAL);
+    let hours = SignedDuration::from_hours(RANGES[range].2);
+    let (from, until) = (scene.now.checked_sub(hours), scene.now);
+    let from = from.unwrap_or(Timestamp::MIN);
+    let wanted = cell.clone();
+    let read = pages.read(move |reader| {
+        let mut past = Past::default();
+        let whole = reader.runs(&[wanted], from, until, |run| past.see(run))?;
+        past.cut |= !whole;
+        Ok(past)
+    });
+    let past = match read.await {
+        Ok(past) => past,
+        Err(failure) => return Ok(failed(&scene, &failure)),
+    };
+    let configured = scene.look.plan.every_cell().any(|(_, known)| known == cell);
+    if past.runs == 0 && !configured {
+        let why = format!(
+            "The file has no cell {}, and no run of it is kept.",
+            visible(&cell.to_string())
+        );
+        return Ok(failed(&scene, &Failure::Missing(why)));
+    }
+    Ok(answer(StatusCode::OK, shown(&scene, &cell, range, &past)))
+}
+
+fn shown(scene: &Scene, cell: &CellKey, range: usize, past: &Past) -> Markup {
+    let (zone, now) = (scene.zone(), scene.now);
+    let own = scene.to(&path(cell));
+    let incident = scene.look.incidents.iter();
+    let incident = incident
+        .filter(|it| it.cells.iter().any(|member| member.cell == *cell))
+        .map(|it| it.number)
+        .next();
+    let agent = scene.look.plan.client(&cell.client);
+    let main = html! {
+        h1 { (cell.client) " from " (cell.egress) @if !cell.credential.is_anonymous() { " with " (cell.credential) } " at " (cell.probe) }
+        @if let Some(client) = agent { p.below { "User-Agent: " code { (visible(&client.user_agent)) } } }
+        @if let Some(number) = incident {
+            p { "It belongs to " a href=(scene.to(&format!("/incidents/{number}"))) { "INC-" (number) } "." }
+        }
+        @if let Some(last) = scene.look.cell(cell) {
+            p {
+                "Last run: " span class=(class(last.kind)) { (verdict(last.kind, last.code.as_deref(), last.status)) }
+                ", " (time(last.at, zone, now))
+            }
+        }
+        nav aria-label="Range" { ul.acts {
+            @for (place, (name, words, _)) in RANGES.iter().enumerate() {
+                @let here = (place == range).then_some("true");
+                li { a href=(format!("{own}?range={name}")) aria-current=[here] { (words) } }
+            }
+        } }
+        h2 { (share(past)) }
+        @if past.cut { p { "Only the newest of them are shown; a shorter range shows all of its own." } }
+        @if !past.stretches.is_empty() {
+            div.scroll tabindex="0" role="region" aria-label="Runs that ended alike, newest first" {
+                table {
+                    thead { tr {
+                        th scope="col" { "Verdict" } th scope="col" { "Runs" } th scope="col" { "First" }
+                        th scope="col" { "Last" } th scope="col" { "Reference of the last" }
+                    } }
+                    tbody { @for stretch in &past.stretches {
+                        tr {
+                            td class=(class(stretch.kind)) { (verdict(stretch.kind, stretch.code.as_deref(), stretch.status)) }
+                            td { (stretch.runs) }
+                            td { (time(stretch.first, zone, now)) }
+                            td { (time(stretch.last, zone, now)) }
+                            td { @if let Some(id) = &stretch.reference { code { (visible(id)) } } @else { "–" } }
+                        }
+                    } }
+                }
+            }
+        }
+    };
+    frame::page(
+        scene,
+        &Content {
+            title: &cell.to_string(),
+            place: Place::Nowhere,
+            topic: Topic::Board,
+            main,
+        },
+    )
+}
+
+/// `99.71 %, 25,842 of 25,917 runs passed`; without the share where there are few.
+fn share(past: &Past) -> String {
+    let (worked, runs) = (past.worked, past.runs);
+    if runs == 0 {
+        return "No run is kept of this time".to_owned();
+    }
+    let counts = format!("{worked} of {} passed", many(runs as usize, "run"));
+    if runs < SHARE_MIN {
+        return counts;
+    }
+    // Cut, not rounded: what failed once is not 100 %.
+    let hundredths = u64::from(worked) * 10_000 / u64::from(runs);
+    format!("{}.{:02} %: {counts}", hundredths / 100, hundredths % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(minute: i64, kind: Kind, code: Option<&str>) -> PastRun {
+        PastRun {
+            cell: CellKey {
+                probe: "p".into(),
+                egress: "e 1/2".into(),
+                client: "c".into(),
+                credential: "anonymous".into(),
+            },
+            at: Timestamp::from_second(minute * 60).unwrap(),
+            kind,
+            status: None,
+            vendor: None,
+            code: code.map(ToOwned::to_owned),
+            reference_id: code.map(|code| format!("{code}-{minute}")),
+        }
+    }
+
+    #[test]
+    fn runs_that_ended_alike_are_one_stretch() {
+        let mut past = Past::default();
+        for (minute, kind, code) in [
+            (9, Kind::Pass, None),
+            (8, Kind::EdgeBlock, Some("1010")),
+            (7, Kind::EdgeBlock, Some("1010")),
+            (6, Kind::EdgeBlock, Some("1020")),
+            (5, Kind::Pass, None),
+        ] {
+            assert!(past.see(run(minute, kind, code)).is_continue());
+        }
+        let told: Vec<_> = past
+            .stretches
+            .iter()
+            .map(|it| {
+                (
+                    it.first.as_second() / 60,
+                    it.last.as_second() / 60,
+                    it.runs,
+                    it.reference.as_deref(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (9, 9, 1, None),
+                (7, 8, 2, Some("1010-8")),
+                (6, 6, 1, Some("1020-6")),
+                (5, 5, 1, None)
+            ]
+        );
+        assert_eq!(share(&past), "2 of 5 runs passed");
+        assert_eq!(
+            path(&run(0, Kind::Pass, None).cell),
+            "/cells/p/e%201%2F2/c/anonymous"
+        );
+    }
+
+    #[test]
+    fn what_failed_once_is_no_hundred_percent() {
+        for (worked, runs, text) in [
+            (0, 0, "No run is kept of this time"),
+            (1, 1, "1 of 1 run passed"),
+            (99, 99, "99 of 99 runs passed"),
+            (100, 100, "100.00 %: 100 of 100 runs passed"),
+            (99_999, 100_000, "99.99 %: 99999 of 100000 runs passed"),
+            (99, 101, "98.01 %: 99 of 101 runs passed"),
+        ] {
+            let past = Past {
+                runs,
+                worked,
+                ..Past::default()
+            };
+            assert_eq!(share(&past), text);
+        }
+    }
+}
