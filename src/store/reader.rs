@@ -44,6 +44,11 @@ impl Reader {
         self.read("read incidents", |c| incidents::page(c, None, limit))
     }
 
+    /// Incidents, newest first: those with a number below `below`; `None`: the newest.
+    pub fn page(&self, below: Option<u64>, limit: usize) -> Result<Vec<Incident>, StoreError> {
+        self.read("read incidents", |c| incidents::page(c, below, limit))
+    }
+
     /// One incident with its timeline and what became of its notifications.
     pub fn show(&self, number: u64) -> Result<Option<Shown>, StoreError> {
         self.read("read an incident", |c| incidents::show(c, number))
