@@ -26,6 +26,7 @@ mod slack_summary;
 pub mod teams;
 mod teams_together;
 mod text;
+pub mod told;
 mod trouble;
 pub mod webhook;
 mod webhook_event;

@@ -49,7 +49,7 @@ pub(super) fn say(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> Sa
     }
 }
 
-fn shown(pieces: &[Piece]) -> String {
+pub(super) fn shown(pieces: &[Piece]) -> String {
     cut(&line(&phrases::plain(pieces)), PHRASE_MAX)
 }
 
