@@ -17,6 +17,7 @@ use super::deliver::{Deliver, Print, Timing};
 use super::difference::difference;
 use super::keeper::Keeper;
 use super::on_disk::OnDisk;
+use super::pages::Showing;
 use super::record::{Record, Recorder};
 use super::self_watch::{Around, SelfWatch, Taken};
 use super::{load, round};
@@ -55,6 +56,8 @@ const FAULTS_TOLD: usize = 3;
 pub struct Started {
     /// Metrics and health are served here, if at all.
     pub address: Option<std::net::SocketAddr>,
+    /// What a person opens to see the pages, if there are some.
+    pub pages: Option<String>,
     /// All that is kept from now on.
     pub kept: Follower,
 }
@@ -137,6 +140,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     let keeper = Keeper::start(store.clone());
     let mut asks = Asks::start(store.clone(), silences.clone(), clicks);
 
+    let showing = Showing::start(&plan, &known.incidents, own.asker()).await;
     let past = past(&store).await;
     let mut known = Known {
         incidents: known.incidents,
@@ -163,6 +167,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             changed: false,
             recorder,
             own,
+            showing,
         },
         deliver: Some(deliver),
         clicks: None,
@@ -186,6 +191,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         // Whoever wanted to know may be gone by now.
         let _ = started.send(Started {
             address: state.work.own.address(),
+            pages: state.work.showing.url(),
             kept: store.follow(),
         });
     }
@@ -204,6 +210,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
                 if state.deliver.is_none() {
                     state.deliver_anew().await;
                 }
+                state.work.showing.again().await;
             }
             Some(question) = state.work.own.questions.recv() => {
                 let around = around(&state.driver, &state.work.keeper, clock::now());
@@ -228,6 +235,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     tracing::info!("stopping");
     let mut work = state.work;
     work.own.stopping();
+    work.showing.stop().await;
     if let Some(clicks) = state.clicks {
         clicks.stop().await;
     }
@@ -283,6 +291,7 @@ struct Work {
     changed: bool,
     recorder: Option<Recorder>,
     own: SelfWatch,
+    showing: Showing,
 }
 
 /// A notice about ourselves, without its words.
@@ -349,6 +358,7 @@ impl Hands for Work {
         match effect {
             Effect::Record(judged) => {
                 self.own.ended(&judged);
+                self.showing.ended(&judged);
                 self.store.record(&judged.observation, &judged.verdict);
                 tracing::debug!(
                     probe = %judged.observation.cell.probe,
@@ -378,6 +388,7 @@ impl Hands for Work {
                 }
                 self.changed = true;
                 self.own.changed(&change);
+                self.showing.changed(&change);
                 self.keeper.change(change);
             }
             Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) => {}
@@ -573,6 +584,7 @@ impl Loop {
             recorder.replace(source, self.work.plan.secrets());
         }
         self.step(Event::PlanReplaced(self.work.plan.clone()), now);
+        self.work.showing.taken(&self.work.plan).await;
         if receivers_changed || self.deliver.is_none() {
             self.deliver_anew().await;
         }

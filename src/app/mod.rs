@@ -13,6 +13,8 @@ mod difference;
 /// Commits what the loop decided, in order and off its path.
 // Commits what the loop decided, in order and off its path.
 pub mod keeper;
+// The daemon's pages.
+mod pages;
 // `probes.yaml` from the disk.
 pub mod load;
 // Whether the file is still the one that was read.

@@ -150,6 +150,11 @@ impl SelfWatch {
         self.listener.as_ref().map(Listener::address)
     }
 
+    /// The way to ask the loop how it is.
+    pub(super) fn asker(&self) -> mpsc::Sender<Question> {
+        self.ask.clone()
+    }
+
     /// The service manager may go on.
     pub(super) fn ready(&self) {
         if let Some(systemd) = &self.systemd {

@@ -97,6 +97,9 @@ async fn tell(keep: bool) -> Result<bool, String> {
     let Ok(started) = start.await else {
         return Err(early(daemon.await));
     };
+    if let Some(pages) = &started.pages {
+        super::print(&format!("\nThe dashboard is at {pages}\n"));
+    }
     let mut story = Story {
         plan,
         kept: started.kept,
@@ -117,7 +120,14 @@ async fn tell(keep: bool) -> Result<bool, String> {
         false
     };
     if keep {
-        story.say("Staying up, as asked; Ctrl-C ends it.");
+        story.say(&format!(
+            "Staying up, as asked; Ctrl-C ends it. To look closer meanwhile:\n\
+             {}edgewatch incidents show 1 --config {}/probes.yaml",
+            started
+                .pages
+                .map_or_else(String::new, |pages| format!("{pages}incidents/1\n")),
+            directory.path.display()
+        ));
         let _ = tokio::signal::ctrl_c().await;
     }
     let _ = commands.send(Command::Stop).await;
@@ -229,6 +239,7 @@ notify:
   routes:
     - {{ to: engineers }}
     - {{ to: support, min_confidence: 0.9 }}
+web: {{ listen: 127.0.0.1:0 }}
 store: {{ path: {store} }}
 trust: [partner-ca.pem, control-ca.pem]
 "#,
@@ -249,6 +260,11 @@ trust: [partner-ca.pem, control-ca.pem]
             ),
         ]),
     };
+    // For commands that are tried beside it; without one the story is the same.
+    let _ = std::fs::write(directory.join("probes.yaml"), &text);
+    for (name, text) in &inputs.files {
+        let _ = std::fs::write(directory.join(name), text);
+    }
     // A fault here is ours, not the reader's; it is shown as it would be shown to them.
     config::read(&text, "the demo's probes.yaml", &inputs)
         .map(|checked| checked.plan)

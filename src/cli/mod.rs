@@ -15,6 +15,7 @@ mod status;
 mod store;
 mod templates;
 mod try_client;
+mod web;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -102,6 +103,7 @@ enum Command {
     Store(store::Arguments),
     Report(report::Arguments),
     Postmortem(report::PostmortemArguments),
+    Web(web::Arguments),
     Demo(demo::Arguments),
     Replay(crate::lab::replay::ReplayArgs),
 }
@@ -151,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Store(command) => store::run(&config, &command),
         Command::Report(command) => report::run(&config, &command),
         Command::Postmortem(command) => report::run_postmortem(&config, &command),
+        Command::Web(command) => web::run(&config, &command),
         Command::Demo(command) => demo::run(&arguments.log, &command),
         Command::Replay(command) => crate::lab::replay::run(&command),
     }

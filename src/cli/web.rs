@@ -1,0 +1,72 @@
+//! `edgewatch web`: the pages of a store, without the daemon that wrote it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::exit;
+use crate::app::load::{self, Kept};
+use crate::dashboard::{self, Pages, Source};
+use crate::store::Store;
+
+/// Show a store's pages in the browser, read only: a copy of it, on any machine, without the daemon
+///
+/// The daemon shows its own pages (`web` in probes.yaml); this is for a store that was copied, for a post-mortem
+/// elsewhere. Everything is as it was when the daemon wrote it last, by the plan that the store has kept; where it has
+/// kept none, by probes.yaml. Serves until Ctrl-C. Exit code 0 when it was ended, 2 when the store can't be read or the
+/// address can't be listened on.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    store: super::StoreAt,
+    /// A loopback address and port; port 0 leaves the choice to the system.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+}
+
+pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
+    match super::runtime().and_then(|runtime| runtime.block_on(serve(config, arguments))) {
+        Ok(()) => exit::OK,
+        Err(error) => super::complain(&error),
+    }
+}
+
+async fn serve(config: &Path, arguments: &Arguments) -> Result<(), String> {
+    let listen = arguments.listen;
+    if !listen.ip().is_loopback() {
+        return Err(format!(
+            "other hosts can reach {listen}, and the pages have no password; listen on 127.0.0.1"
+        ));
+    }
+    let named = arguments.store.store.clone();
+    let path = named.or_else(|| load::store_path(config));
+    let Some(path) = path else {
+        return Err(format!(
+            "where the store is can't be read from {}: name it with --store",
+            config.display()
+        ));
+    };
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let plan = {
+        let reader = Store::read_only(&path).map_err(|error| error.to_string())?;
+        Kept::of(&reader).and_then(|kept| kept.plan())
+    };
+    let plan = match plan {
+        Some(plan) => plan,
+        None => load::load(config).map_err(|error| error.to_string())?.plan,
+    };
+    let bound = dashboard::bind(listen).await?;
+    let source = Source::Copy {
+        plan: Arc::new(plan),
+    };
+    let listener = bound.serve(Pages::new(source, path.clone(), "", &[]));
+    super::print(&format!(
+        "{} shows {}; Ctrl-C ends it\n",
+        listener.url(),
+        path.display()
+    ));
+    let _ = tokio::signal::ctrl_c().await;
+    listener.stop().await;
+    Ok(())
+}
