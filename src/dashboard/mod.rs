@@ -315,3 +315,5 @@ fn failed(scene: &Scene, failure: &Failure) -> Response {
     html(status, frame::failed(scene, failure))
 }
 
+#[cfg(test)]
+mod tests;

@@ -15,4 +15,4 @@ pub mod silences;
 pub mod verdict;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;

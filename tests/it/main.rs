@@ -62,6 +62,8 @@ mod known;
 mod live;
 /// What is told beside incidents: all is well, a channel in trouble, its end.
 mod notices;
+/// The dashboard over real sockets.
+mod pages;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
 /// Silences and acknowledgements, by command and by button, with a daemon and without.

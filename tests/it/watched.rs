@@ -171,7 +171,7 @@ impl Patient {
         };
         let daemon = daemon::run(options, wanted);
         let task = tokio::spawn(daemon.with_subscriber(tracing_subscriber::registry().with(stand)));
-        let Ok(Started { address, kept }) = within("the start", start).await else {
+        let Ok(Started { address, kept, .. }) = within("the start", start).await else {
             panic!("it did not start: {:?}", task.await)
         };
         Self {
