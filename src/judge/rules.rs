@@ -60,8 +60,9 @@ pub enum RateKey {
     Host,
 }
 
-/// The request rates that are told apart, requests in the last 60 s.
-pub const RATES: [u32; 9] = [10, 15, 20, 25, 30, 35, 40, 45, 50];
+/// The request rates that are told apart, requests in the last 60 s: each about an eighth above the one before, so that
+/// a limit between two of them is missed by a few requests at most.
+pub const RATES: [u32; 13] = [10, 12, 14, 16, 18, 20, 23, 26, 30, 35, 40, 45, 50];
 
 /// How many of [`RATES`] are reached.
 #[must_use]

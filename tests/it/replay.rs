@@ -27,11 +27,8 @@ fn our_own_scenarios_are_diagnosed() {
 }
 
 /// Shared scenarios that are diagnosed rightly, and late: one egress loses two requests in five of every partner, each of
-/// whom alone shows little; a limit of which a burst shows less than its key.
-const LATE: [&str; 2] = [
-    "egress-lossy-40.yaml",
-    "rate-limit-per-address-shown-as-block.yaml",
-];
+/// whom alone shows little.
+const LATE: [&str; 1] = ["egress-lossy-40.yaml"];
 
 #[test]
 fn the_shared_scenarios_are_diagnosed() {
