@@ -72,6 +72,16 @@ pub struct Cell {
     watched: Option<Kind>,
     pub last: Option<Last>,
     pub last_good_at: Option<Timestamp>,
+    /// All its runs since the start, however the plan changed meanwhile.
+    pub ran: Ran,
+}
+
+/// Runs that passed and that failed, and when the first began.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ran {
+    pub passed: u32,
+    pub failed: u32,
+    pub since: Option<Timestamp>,
 }
 
 impl Cell {
@@ -162,6 +172,7 @@ impl Board {
                 watched: probe.expect.verdict,
                 last: before.and_then(|cell| cell.last),
                 last_good_at: before.and_then(|cell| cell.last_good_at),
+                ran: before.map(|cell| cell.ran).unwrap_or_default(),
                 key,
             });
         }
@@ -236,6 +247,14 @@ impl Board {
         }
         let failed = cell.fails(kind);
         cell.last = Some(Last { at, kind, failed });
+        let ran = &mut cell.ran;
+        ran.since = ran.since.or(Some(at));
+        let count = if failed {
+            &mut ran.failed
+        } else {
+            &mut ran.passed
+        };
+        *count = count.saturating_add(1);
         if !failed {
             cell.last_good_at = Some(at);
             if !self.failing_since.is_empty() {

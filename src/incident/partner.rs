@@ -303,7 +303,7 @@ impl Partner {
         }
     }
 
-    /// Starts the engine, with the last passes that are still fresh.
+    /// Starts the engine, with the last passes that are still fresh and the number of those before.
     fn start(&mut self, board: &Board, now: Timestamp) {
         if self.running.is_some() {
             return;
@@ -324,6 +324,16 @@ impl Partner {
             })
             .collect();
         passes.sort_unstable();
+        for key in layout.keys() {
+            let (Some(known), Some(cell)) = (board.get(key), layout.find(key)) else {
+                continue;
+            };
+            // The one that failed is why the engine starts; what else failed is of an earlier plan, and not known by kind.
+            if let (Some(since), ..=1) = (known.ran.since, known.ran.failed) {
+                let times = (seconds(since), seconds(now));
+                running.engine.passed(cell, known.ran.passed, times);
+            }
+        }
         for (at, cell, host) in passes {
             running.clock = seconds(at);
             // As they were: were they taken for quiet moments, later ones would never seem to be.

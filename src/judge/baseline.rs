@@ -111,6 +111,17 @@ impl Baseline {
         rates
     }
 
+    /// Takes in that an egress got so many passes of a host since a time, before anything failed.
+    pub fn passed(&mut self, egress: u16, host: u16, runs: u32, since: f64) {
+        self.started = Some(self.started.map_or(since, |started| started.min(since)));
+        let (g, h) = (usize::from(egress), usize::from(host));
+        let seen = &mut self.seen[g * self.hosts + h].all;
+        let more = (*seen + runs as f32).min(COUNT_MAX) - *seen;
+        *seen += more;
+        self.by_egress[g].all += more;
+        self.by_host[h].all += more;
+    }
+
     pub fn learn(&mut self, at: f64, egress: u16, host: u16, class: Class) {
         let started = *self.started.get_or_insert(at);
         self.now = at;

@@ -25,6 +25,8 @@ const ANOTHER_CELL: f64 = 2.0;
 const OTHERS_FAIL: f64 = 0.1;
 /// Share of [`super::class::Tier::span_s`] that must lie between first and last failure.
 pub(super) const SPAN_SHARE: f64 = 0.7;
+/// So long after the last request was due a suspicion is given up, seconds.
+const FORGOTTEN_S: f64 = 3600.0;
 /// Requests per suspicion.
 const ASKS_MAX: usize = 9;
 
@@ -41,6 +43,8 @@ pub struct Suspicion {
     ratio: f64,
     last_failed: f64,
     pub asked: usize,
+    /// When the last request that was asked for is due.
+    due: f64,
     others: BTreeSet<usize>,
     /// Runs of other cells of the host since, and those of them that failed.
     others_ran: u32,
@@ -66,6 +70,7 @@ impl Suspicion {
             ratio: 0.0,
             last_failed: record.at,
             asked: 0,
+            due: record.at,
             others: BTreeSet::new(),
             others_ran: 0,
             others_failed: 0,
@@ -80,7 +85,14 @@ impl Suspicion {
         let gaps = self.class.gaps_s();
         let gap = gaps[self.asked.min(gaps.len() - 1)];
         self.asked += 1;
-        Some(now + gap)
+        self.due = now + gap;
+        Some(self.due)
+    }
+
+    /// Whether what was asked for never came: the budget was spent, or the run was lost.
+    #[must_use]
+    pub fn is_forgotten(&self, now: f64) -> bool {
+        now > self.due + FORGOTTEN_S
     }
 
     /// Takes in another observation of the host; `weak_rate` is the learned rate of weak failures.

@@ -125,19 +125,35 @@ struct Run {
     last: f64,
 }
 
-/// Runs beside the schedule that look whether a share fails.
+/// Runs beside the schedule that look whether a share of a host's requests fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Survey {
-    /// So many more may be made, not before `next_at`.
-    left: u32,
+    /// A run of it may be on its way.
+    going: bool,
+    /// Ends then unless something fails again.
+    until: f64,
     next_at: f64,
+    /// Runs made of late, which fade by [`SURVEY_RUNS`] an hour.
+    made: f64,
+    made_at: f64,
     /// Rotates through the cells.
     turn: usize,
 }
 
-/// Runs of one survey, and the seconds between two of them.
-const SURVEY: u32 = 24;
+impl Survey {
+    /// Whether an hour has room for another run: most of a host's extra runs are for naming the cause.
+    fn has_room(&mut self, now: f64) -> bool {
+        let faded = SURVEY_RUNS * (now - self.made_at) / 3600.0;
+        self.made = (self.made - faded).max(0.0);
+        self.made_at = now;
+        self.made + 1.0 <= SURVEY_RUNS
+    }
+}
+
+/// Runs of surveys at once, and an hour; the seconds between two of them, and how long one lasts beyond the last failure.
+const SURVEY_RUNS: f64 = 18.0;
 const SURVEY_GAP_S: f64 = 3.0;
+const SURVEY_S: f64 = 120.0;
 /// Seconds after which a run of weak failures is no burst any more; pause that ends a run.
 const BURST_MAX_S: f64 = 100.0;
 const RUN_PAUSE_S: f64 = 75.0;
@@ -200,6 +216,17 @@ impl Engine {
         }
     }
 
+    /// Takes in that a cell passed so often between two times, before the engine was needed: a share that fails is
+    /// news by what was before.
+    pub fn passed(&mut self, cell: usize, runs: u32, (from, to): (f64, f64)) {
+        let (egress, host) = (
+            self.universe.cells[cell].egress,
+            self.universe.host_of(cell),
+        );
+        self.baseline.passed(egress, host, runs, from);
+        self.rates.passed(cell, runs, (from, to));
+    }
+
     /// Announces maintenance of a host; failures inside open nothing.
     pub fn announce(&mut self, host: u16, from: f64, to: f64) {
         self.windows.push((host, from, to));
@@ -235,7 +262,8 @@ impl Engine {
     /// Nothing is suspected, asked or open.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.episode.is_none() && self.suspicions.iter().all(Option::is_none)
+        let surveyed = self.surveys.iter().any(|survey| survey.going);
+        self.episode.is_none() && !surveyed && self.suspicions.iter().all(Option::is_none)
     }
 
     /// Whether a question is open: what fails now may belong to it.
@@ -342,7 +370,7 @@ impl Engine {
                 let host = usize::from(self.universe.host_of(ask.cell));
                 match &self.suspicions[host] {
                     Some(suspicion) => suspicion.cell == ask.cell,
-                    None => ask.reason == Reason::FailsAtTimes && self.surveys[host].left > 0,
+                    None => ask.reason == Reason::FailsAtTimes && self.surveys[host].going,
                 }
             }
             Purpose::Counter => self
@@ -602,6 +630,7 @@ impl Engine {
         let egress = self.universe.cells[cell].egress;
         let at = usize::from(host);
         let rates = self.baseline.rates(egress, host);
+        self.suspicions[at].take_if(|suspicion| suspicion.is_forgotten(record.at));
         if let Some(suspicion) = &mut self.suspicions[at] {
             match suspicion.weigh(record, rates[0]) {
                 Judgement::Undecided => {
@@ -629,12 +658,13 @@ impl Engine {
     fn survey(&mut self, record: &Record) {
         let host = self.universe.host_of(record.cell());
         let (at, now) = (usize::from(host), record.at);
+        let busy = self.suspicions[at].is_some() || self.undecided() || !self.options.may_ask;
+        let survey = &mut self.surveys[at];
         if record.class.failed() {
-            self.surveys[at].left = SURVEY;
+            survey.until = now + SURVEY_S;
         }
-        let it = self.surveys[at];
-        let busy = self.suspicions[at].is_some() || self.undecided();
-        if it.left == 0 || busy || now < it.next_at || !self.options.may_ask {
+        survey.going = now <= survey.until;
+        if !survey.going || busy || now < survey.next_at || !survey.has_room(now) {
             return;
         }
         let egress = self.universe.cells[record.cell()].egress;
@@ -642,7 +672,7 @@ impl Engine {
         let pop = record.traits.pop;
         let Some(key) = self.rates.nearest(record.cell(), pop, &background) else {
             if record.class.failed() || record.purpose == Purpose::Confirm {
-                self.surveys[at].left = 0;
+                self.surveys[at].until = now;
             }
             return;
         };
@@ -658,7 +688,7 @@ impl Engine {
         let Some(cell) = cells.get(survey.turn % cells.len().max(1)).copied() else {
             return;
         };
-        survey.left -= 1;
+        survey.made += 1.0;
         survey.next_at = now + SURVEY_GAP_S;
         self.effects.push(Effect::Ask(Ask {
             cell,

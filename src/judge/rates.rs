@@ -389,6 +389,21 @@ impl Rates {
         self.keys_of(cell, pop).any(|k| k == key)
     }
 
+    /// Takes in that a cell passed so often between two times, before anything failed.
+    pub fn passed(&mut self, cell: usize, runs: u32, (from, to): (f64, f64)) {
+        for key in &self.of_cell[cell] {
+            let it = &mut self.keys[*key as usize];
+            it.began = if it.runs == 0 {
+                from
+            } else {
+                it.began.min(from)
+            };
+            it.last = it.last.max(to);
+            it.runs = it.runs.saturating_add(runs);
+            it.met[0] = it.met[0].saturating_add(runs).min(RUNS_MAX);
+        }
+    }
+
     /// Takes in one observation; the alarms that it raises.
     pub fn observe(
         &mut self,

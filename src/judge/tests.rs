@@ -418,6 +418,16 @@ fn one_failure_is_weather() {
 }
 
 #[test]
+fn a_suspicion_whose_requests_are_never_made_stands_in_nobodys_way() {
+    let mut play = Play::new(&names(&["de1", "us1"], &["java"], &["key-a"]));
+    play.observe(1.0, 0, Kind::Timeout, Purpose::Schedule);
+    play.asks.clear();
+    play.observe(3700.0, 1, Kind::Timeout, Purpose::Schedule);
+    let asked: Vec<usize> = play.asks.iter().map(|ask| ask.cell).collect();
+    assert_eq!(asked, [1], "the cell that fails now");
+}
+
+#[test]
 fn announced_maintenance_opens_nothing() {
     let mut play = Play::new(&names(&["de1", "us1"], &["java"], &["key-a"]));
     play.engine.announce(0, 0.0, 3000.0);

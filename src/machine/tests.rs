@@ -159,6 +159,38 @@ fn a_run_that_nobody_hears_of_again_is_given_up_and_its_cell_runs_again() {
 }
 
 #[test]
+fn where_a_share_seems_to_fail_it_is_asked_more_often_and_told() {
+    let mut run = 0;
+    let mut it = play(&plan(""), move |cell, _| {
+        run += i32::from(is(cell, "one", "java"));
+        let fails = is(cell, "one", "java") && run > 40 && run % 5 == 0;
+        Some(if fails {
+            Verdict::new(Kind::ConnectError, Maker::Unknown)
+        } else {
+            pass()
+        })
+    });
+    it.until(after(3600));
+    let script = &it.scene.world;
+    let opened = script
+        .saves
+        .first()
+        .expect("an incident")
+        .incident
+        .opened_at;
+    let opened = opened.duration_since(begin()).as_secs();
+    let surveys = script.starts.iter();
+    let surveys = surveys.filter(|(_, start)| &*start.why == "to see how large a share fails");
+    let times: Vec<i64> = surveys.map(|(second, _)| *second).collect();
+    let before = times.iter().filter(|at| **at < opened).count();
+    assert!(
+        (6..=18).contains(&before),
+        "told after {opened} s, asked at {times:?}"
+    );
+    assert!(opened < 1800, "told after {opened} s");
+}
+
+#[test]
 fn runs_are_numbered_once() {
     let mut it = play(&plan(""), |_, _| Some(pass()));
     it.until(after(600));
