@@ -60,7 +60,7 @@ const SLOWER: u32 = if cfg!(fuzzing) {
     1
 };
 /// What one input may take, waiting included: the timeout of a run is a second, and this machine may be busy.
-const WAIT: Duration = Duration::from_secs(10);
+const WAIT: Duration = Duration::from_secs(30);
 
 /// Lets the bytes in by the door of this name.
 ///

@@ -79,6 +79,7 @@ impl Stage {
         let asked = |url: &str, version: &str| Asked::as_client(url, here, "", &client(version));
         let patience = Patience {
             step: Duration::from_secs(1),
+            acknowledge: Duration::from_millis(500),
             backoff_min: Duration::from_millis(1),
             backoff_max: Duration::from_millis(1),
             setup: Duration::from_millis(1),
@@ -301,11 +302,15 @@ async fn converse(mut stream: TcpStream, address: &str, said: &[u8], spoken: &No
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                  Sec-WebSocket-Accept: {accept}\r\n\r\n"
             );
-            let _ = stream.write_all(head.as_bytes()).await;
-            let _ = stream.write_all(said).await;
-            let _ = stream.shutdown().await;
-            // Until the other side has had enough of it.
-            while stream.read(&mut [0; 4096]).await.is_ok_and(|n| n > 0) {}
+            let (mut read, mut write) = stream.into_split();
+            let saying = async {
+                let _ = write.write_all(head.as_bytes()).await;
+                let _ = write.write_all(said).await;
+                let _ = write.shutdown().await;
+            };
+            // Until the other side has had enough of it: what answers a flood must not stand in its way.
+            let hearing = async { while read.read(&mut [0; 4096]).await.is_ok_and(|n| n > 0) {} };
+            tokio::join!(saying, hearing);
             spoken.notify_one();
             return;
         }
