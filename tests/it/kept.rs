@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use edgewatch::domain::plan::StorePolicy;
 use edgewatch::store::{Opened, Store, StoreError};
 use tempfile::TempDir;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Beside the directories of the runs; the search names it too.
 pub(crate) const ROOT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/kept");
@@ -57,6 +58,17 @@ pub(crate) fn folder() -> TempDir {
 /// Opens a store that nobody uses. What another test starts just then has our files open too until it becomes a
 /// program of its own, and with them the lock of a store that we closed.
 pub(crate) fn opened(path: &Path, policy: &StorePolicy) -> Opened {
+    // A task that holds its lock must be able to end meanwhile, also one that waits for this very thread.
+    let among_tasks = Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if among_tasks {
+        tokio::task::block_in_place(|| opened_soon(path, policy))
+    } else {
+        opened_soon(path, policy)
+    }
+}
+
+fn opened_soon(path: &Path, policy: &StorePolicy) -> Opened {
     loop {
         match Store::open(path, policy) {
             Err(StoreError::Locked { .. }) => std::thread::yield_now(),
