@@ -235,11 +235,25 @@ fn words_of(plan: &Plan, incident: &Incident) -> Words {
     let in_turn = |texts: &[String]| (!texts.is_empty()).then(|| texts.join(". "));
     Words {
         what: list(&each(|words| words.what.as_ref())),
-        affects: list(&each(|words| words.affects.as_ref())),
+        affects: list(&somebody(each(|words| words.affects.as_ref()))),
         workaround: in_turn(&each(|words| words.workaround.as_ref())),
         tell: in_turn(&each(|words| words.tell.as_ref())),
         contact: contact(plan, incident),
     }
+}
+
+/// Whom it affects: nobody, only where it is nobody by every probe.
+fn somebody(affected: Vec<String>) -> Vec<String> {
+    let nobody = |text: &String| {
+        let first = text.split(|c: char| !c.is_alphanumeric()).next();
+        first.is_some_and(|word| {
+            ["nobody", "none"]
+                .iter()
+                .any(|no| word.eq_ignore_ascii_case(no))
+        })
+    };
+    let others: Vec<String> = affected.iter().filter(|t| !nobody(t)).cloned().collect();
+    if others.is_empty() { affected } else { others }
 }
 
 /// Of the first probe that has one; of several, messages name one.
@@ -257,4 +271,24 @@ fn back_since(incident: &Incident) -> Option<Timestamp> {
     }
     let failing = incident.cells.iter().filter(|member| member.failing);
     failing.map(|member| member.since).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::somebody;
+
+    #[test]
+    fn nobody_is_affected_only_where_nobody_is() {
+        let check = |given: &[&str], expected: &[&str]| {
+            let given = given.iter().map(|text| (*text).to_owned()).collect();
+            assert_eq!(somebody(given), expected);
+        };
+        check(
+            &["Nobody", "Finance", "Customers at the till"],
+            &["Finance", "Customers at the till"],
+        );
+        check(&["nobody, for now", "Finance"], &["Finance"]);
+        check(&["Nobody"], &["Nobody"]);
+        check(&["Nonesuch Ltd", "Finance"], &["Nonesuch Ltd", "Finance"]);
+    }
 }
