@@ -19,7 +19,7 @@ use super::leaf::{
 };
 use super::measure::{Share, Size, Span, Whole};
 use super::read::{Read, mirror};
-use super::special::{Follow, Log, Method, Never, Off, PathText, ProxyUrl, Readers, Source};
+use super::special::{Field, Follow, Log, Method, Never, Off, PathText, ProxyUrl, Readers, Source};
 use super::week::{DayTimes, Week};
 use super::yaml::{Node, Value};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
@@ -56,7 +56,7 @@ mirror! {
         /// Named ways for a request to present itself; a plain text is the user agent.
         required "clients" clients: Named<Form<UserAgent, Client>>,
         /// Named sets of secrets, each from the environment or a file.
-        "credentials" credentials: Named<Named<Source>>,
+        "credentials" credentials: Named<Named<Field>>,
         /// What is probed.
         required "probes" probes: Named<Probe>,
         /// Probes that should always pass, and so tell "they block us" from "we are offline".

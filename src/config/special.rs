@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::desk::{At, Desk, Place, quote, suggest};
-use super::leaf::Words;
+use super::leaf::{Flag, Words};
 use super::read::{Read, keys, read_at, wrong_type};
 use super::yaml::{Node, Value};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
@@ -91,6 +91,58 @@ impl Read for Source {
             }
             _ => desk.hide(node),
         }
+    }
+}
+
+/// A field of a credential.
+#[derive(Debug, Clone)]
+pub(super) struct Field {
+    pub(super) source: Source,
+    /// `false`: it may be shown.
+    pub(super) secret: bool,
+}
+
+impl Read for Field {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        let mut source = node.clone();
+        let mut secret = true;
+        if let Value::Map(entries) = &mut source.value
+            && let Some(at) = entries.iter().position(|(key, _)| key.text == "secret")
+        {
+            let (key, value) = entries.remove(at);
+            let under = desk.under(place, &key, &value);
+            secret = read_at::<Flag>(&value, under, desk)?.value.0;
+        }
+        Some(Self {
+            source: Source::read(&source, place, desk)?,
+            secret,
+        })
+    }
+
+    fn hide(node: &Node<'_>, desk: &mut Desk<'_>) {
+        Source::hide(node, desk);
+    }
+}
+
+impl JsonSchema for Field {
+    fn schema_name() -> Cow<'static, str> {
+        "Field".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Source::json_schema(generator);
+        let secret = json_schema!({
+            "description": "false: it may be shown, as a user name that everybody knows. Default: true.",
+            "type": "boolean",
+        });
+        schema.insert("maxProperties".to_owned(), 2.into());
+        schema.insert(
+            "oneOf".to_owned(),
+            serde_json::json!([{ "required": ["env"] }, { "required": ["file"] }]),
+        );
+        if let Some(properties) = schema.get_mut("properties").and_then(|p| p.as_object_mut()) {
+            properties.insert("secret".to_owned(), secret.to_value());
+        }
+        schema
     }
 }
 

@@ -1,7 +1,7 @@
 //! The matrix: egresses, clients, credentials, and a cell, one combination of them under a probe.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -235,6 +235,17 @@ pub struct Credential {
     pub missing: Option<String>,
     /// Probes that can't send what it holds, and why; their cells with it are not run until that is mended.
     pub unfit: BTreeMap<ProbeName, String>,
+    /// Fields that may be shown (`secret: false`), such as a user name that everybody knows.
+    pub open: BTreeSet<String>,
+}
+
+impl Credential {
+    /// What must never be shown.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let fields = self.fields.iter();
+        let hidden = fields.filter(|(name, _)| !self.open.contains(*name));
+        hidden.map(|(_, secret)| secret)
+    }
 }
 
 /// Names one cell. The order (probe, egress, client, credential) is the order of tables.

@@ -251,11 +251,12 @@ impl Plan {
     /// Every secret the plan holds, for masking what comes back from outside.
     #[must_use]
     pub fn secrets(&self) -> Secrets {
+        self.every_secret().sparing(&self.open_texts())
+    }
+
+    fn every_secret(&self) -> Secrets {
         use super::cell::Way;
-        let credentials = self
-            .credentials
-            .iter()
-            .flat_map(|c| c.fields.values().cloned());
+        let credentials = self.credentials.iter().flat_map(|c| c.secrets().cloned());
         let proxies = self.egresses.iter().filter_map(|e| match &e.way {
             Way::Proxy(proxy) => proxy.password.clone(),
             _ => None,
@@ -264,6 +265,28 @@ impl Plan {
         let heartbeat = self.heartbeat.iter().filter_map(|h| h.url.clone().ok());
         let all = credentials.chain(proxies).chain(channels);
         Secrets::of(all.chain(heartbeat))
+    }
+
+    /// Names and addresses of the file in which a secret's text stands: people must be able to read them all the same.
+    #[must_use]
+    pub fn open_texts(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        for probe in &self.probes {
+            let url = &probe.url;
+            texts.extend([probe.name.to_string(), probe.host()]);
+            texts.extend(url.host_str().map(ToOwned::to_owned));
+            // A query may hold a key, whoever put it there.
+            texts.push(url[url::Position::BeforeHost..url::Position::AfterPath].to_owned());
+            texts.push(url.path().to_owned());
+        }
+        texts.extend(self.egresses.iter().map(|egress| egress.name.to_string()));
+        texts.extend(self.clients.iter().map(|client| client.name.to_string()));
+        texts.extend(self.credentials.iter().map(|known| known.name.to_string()));
+        texts.extend(self.receivers.iter().map(|known| known.name.to_string()));
+        texts.push(self.service.clone());
+        let secrets = self.every_secret();
+        texts.retain(|text| secrets.are_in(text));
+        texts
     }
 
     /// Whether a route is for one of these probes.

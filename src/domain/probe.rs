@@ -67,8 +67,58 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     Text(String),
-    /// A field of the cell's credential; empty for `anonymous`.
-    Credential(String),
+    /// A field of the cell's credential, in a spelling; empty for `anonymous`.
+    Credential(String, Spelling),
+}
+
+/// How a field is written into a text, so that no character of it is read as the text's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Spelling {
+    #[default]
+    Plain,
+    /// `| xml`: `<`, `>`, `&` and quotes as entities.
+    Xml,
+    /// `| json`: escaped as within quotes, which stand in the text itself.
+    Json,
+    /// `| url`: percent-encoded, as in a query or a form.
+    Url,
+}
+
+impl Spelling {
+    pub const NAMED: [(&'static str, Self); 3] =
+        [("xml", Self::Xml), ("json", Self::Json), ("url", Self::Url)];
+
+    /// The name of the filter; empty for none.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let named = Self::NAMED.iter().find(|(_, spelling)| *spelling == self);
+        named.map_or("", |(name, _)| name)
+    }
+
+    fn of(self, plain: &str) -> String {
+        match self {
+            Self::Plain => plain.to_owned(),
+            Self::Xml => plain
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;")
+                .replace('"', "&quot;")
+                .replace('\'', "&apos;"),
+            Self::Json => {
+                let quoted = serde_json::Value::from(plain).to_string();
+                quoted[1..quoted.len() - 1].to_owned()
+            }
+            Self::Url => plain
+                .bytes()
+                .map(|byte| match byte {
+                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                        char::from(byte).to_string()
+                    }
+                    byte => format!("%{byte:02X}"),
+                })
+                .collect(),
+        }
+    }
 }
 
 impl Template {
@@ -86,7 +136,9 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => filled.push_str(text),
-                Part::Credential(key) => filled.push_str(&field(key).unwrap_or_default()),
+                Part::Credential(key, spelling) => {
+                    filled.push_str(&spelling.of(&field(key).unwrap_or_default()));
+                }
             }
         }
         filled
@@ -99,9 +151,13 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => masked.push_str(text),
-                Part::Credential(key) => {
+                Part::Credential(key, spelling) => {
                     masked.push_str("{{ credential.");
                     masked.push_str(key);
+                    if *spelling != Spelling::Plain {
+                        masked.push_str(" | ");
+                        masked.push_str(spelling.name());
+                    }
                     masked.push_str(" }}");
                 }
             }
@@ -180,4 +236,29 @@ pub enum Resolver {
     Own,
     /// `getaddrinfo`: `/etc/hosts`, nsswitch and all.
     System,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_written_so_that_nothing_of_it_is_the_texts_own() {
+        for (spelling, expected) in [
+            (Spelling::Plain, "a<b>&\"c'\\ é"),
+            (Spelling::Xml, "a&lt;b&gt;&amp;&quot;c&apos;\\ é"),
+            (Spelling::Json, "a<b>&\\\"c'\\\\ é"),
+            (Spelling::Url, "a%3Cb%3E%26%22c%27%5C%20%C3%A9"),
+        ] {
+            let template = Template {
+                parts: vec![
+                    Part::Text("[".to_owned()),
+                    Part::Credential("password".to_owned(), spelling),
+                    Part::Text("]".to_owned()),
+                ],
+            };
+            let filled = template.fill(|_| Some("a<b>&\"c'\\ é".to_owned()));
+            assert_eq!(filled, format!("[{expected}]"), "{spelling:?}");
+        }
+    }
 }

@@ -78,6 +78,8 @@ struct Search {
     words: AhoCorasick,
     /// Length of the shortest word, bytes.
     shortest: usize,
+    /// Texts that are shown even where they hold a secret.
+    spared: Option<AhoCorasick>,
 }
 
 const BLANK: &str = "[secret]";
@@ -104,8 +106,34 @@ impl Secrets {
                 plain,
                 words,
                 shortest,
+                spared: None,
             })
         }))
+    }
+
+    /// The same, but what stands within one of these texts stays: names and addresses that everybody may read, and
+    /// that say nothing any more with a hole in them.
+    #[must_use]
+    pub fn sparing(self, open: &[String]) -> Self {
+        let Some(search) = self.0.as_deref().filter(|_| !open.is_empty()) else {
+            return self;
+        };
+        let spared = AhoCorasickBuilder::new()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(open);
+        Self(Some(Arc::new(Search {
+            plain: search.plain.clone(),
+            words: search.words.clone(),
+            shortest: search.shortest,
+            spared: spared.ok(),
+        })))
+    }
+
+    /// Whether one of them stands in the text as it is.
+    #[must_use]
+    pub fn are_in(&self, text: &str) -> bool {
+        let search = self.0.as_deref();
+        search.is_some_and(|search| search.words.is_match(text))
     }
 
     /// Whether the text is one of them, and nothing else.
@@ -136,7 +164,16 @@ impl Secrets {
     fn places(&self, text: &[u8]) -> Vec<Range<usize>> {
         self.0.as_deref().map_or_else(Vec::new, |search| {
             let (words, shortest) = (&search.words, search.shortest);
-            decoding::places(text, &Wanted { words, shortest })
+            let mut places = decoding::places(text, &Wanted { words, shortest });
+            if let Some(spared) = search.spared.as_ref().filter(|_| !places.is_empty()) {
+                let open: Vec<_> = spared.find_iter(text).map(|found| found.range()).collect();
+                let within = |place: &Range<usize>| {
+                    let mut open = open.iter();
+                    open.any(|open| open.start <= place.start && place.end <= open.end)
+                };
+                places.retain(|place| !within(place));
+            }
+            places
         })
     }
 }
@@ -200,6 +237,40 @@ mod tests {
     fn prints_nothing_of_itself() {
         let secret = Secret::new("hunter22");
         assert_eq!(format!("{secret} {secret:?}"), "[secret] [secret]");
+    }
+
+    #[test]
+    fn names_and_addresses_are_never_cut() {
+        let open = [
+            "https://api.acme.example/health/hunter/acme",
+            "/health/hunter/acme",
+            "api.acme.example",
+            "acme-probe",
+        ];
+        let secrets = secrets(&["acme", "hunter"]).sparing(&open.map(ToOwned::to_owned));
+        for (text, expected) in [
+            (
+                "GET https://api.acme.example/health/hunter/acme HTTP/1.1",
+                "GET https://api.acme.example/health/hunter/acme HTTP/1.1",
+            ),
+            (
+                "acme-probe at api.acme.example",
+                "acme-probe at api.acme.example",
+            ),
+            (
+                "user acme, password hunter",
+                "user [secret], password [secret]",
+            ),
+            (
+                "/health/hunter/acme?as=acme",
+                "/health/hunter/acme?as=[secret]",
+            ),
+        ] {
+            assert_eq!(mask(text, &secrets), expected);
+        }
+        // A name that is the secret itself is a name all the same.
+        let named = Secrets::of([Secret::new("acme")]).sparing(&["acme".to_owned()]);
+        assert_eq!(mask("acme", &named), "acme");
     }
 
     #[test]

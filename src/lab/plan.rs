@@ -21,7 +21,7 @@ use crate::domain::condition::{Condition, Conditions};
 use crate::domain::notification::{Channel, Receiver, Route};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{
-    Expect, Meaning, Part, Probe, Redirects, Resolver, Schedule, Template, Words,
+    Expect, Meaning, Part, Probe, Redirects, Resolver, Schedule, Spelling, Template, Words,
 };
 use crate::domain::secret::Secret;
 use crate::domain::verdict::{Factor, Kind, Severity};
@@ -110,6 +110,7 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
                     ]),
                     missing: None,
                     unfit: BTreeMap::new(),
+                    open: std::collections::BTreeSet::new(),
                 })
                 .collect(),
             probes,
@@ -290,7 +291,7 @@ fn probe(
         push(&mut probe.as_clients, key.client);
         push(&mut probe.with, key.credential);
     }
-    let field = |key: &str| Part::Credential(key.to_owned());
+    let field = |key: &str| Part::Credential(key.to_owned(), Spelling::Plain);
     let text = |text: &str| Part::Text(text.to_owned());
     if is_soap(universe, endpoint) {
         let xpath = |code: &str| {

@@ -478,14 +478,18 @@ fn secrets(plan: &Plan) -> HashMap<(Option<CredentialName>, EgressName), Secrets
     let credentials = plan.credentials.iter().map(Some).chain([None]);
     let pairs =
         credentials.flat_map(|credential| plan.egresses.iter().map(move |e| (credential, e)));
+    let open = plan.open_texts();
     let each = pairs.map(|(credential, egress)| {
-        let own = credential.iter().flat_map(|c| c.fields.values().cloned());
+        let own = credential.iter().flat_map(|c| c.secrets().cloned());
         let proxy = match &egress.way {
             Way::Proxy(proxy) => proxy.password.clone(),
             _ => None,
         };
         let name = credential.map(|credential| credential.name.clone());
-        ((name, egress.name.clone()), Secrets::of(own.chain(proxy)))
+        (
+            (name, egress.name.clone()),
+            Secrets::of(own.chain(proxy)).sparing(&open),
+        )
     });
     each.collect()
 }

@@ -523,6 +523,7 @@ fn plan() -> Plan {
             fields: std::collections::BTreeMap::new(),
             missing: None,
             unfit: std::collections::BTreeMap::new(),
+            open: std::collections::BTreeSet::new(),
         }],
         probes: vec![
             Probe {

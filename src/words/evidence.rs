@@ -189,7 +189,7 @@ fn hidden(name: &str, value: &Template) -> String {
     let literal = !value
         .parts
         .iter()
-        .any(|part| matches!(part, Part::Credential(_)));
+        .any(|part| matches!(part, Part::Credential(..)));
     if literal && CARRIES_ACCESS.iter().any(|word| name.contains(word)) {
         return "[secret]".to_owned();
     }
@@ -424,7 +424,10 @@ mod tests {
         let literal = Template::text("Bearer abc");
         assert_eq!(hidden("Authorization", &literal), "[secret]");
         let placeholder = Template {
-            parts: vec![Part::Credential("token".to_owned())],
+            parts: vec![Part::Credential(
+                "token".to_owned(),
+                crate::domain::probe::Spelling::Plain,
+            )],
         };
         assert_eq!(hidden("X-Api-Key", &placeholder), "{{ credential.token }}");
         assert_eq!(hidden("Accept", &Template::text("text/xml")), "text/xml");

@@ -63,6 +63,7 @@ pub(crate) fn alpha() -> Plan {
             fields: std::collections::BTreeMap::new(),
             missing: None,
             unfit: std::collections::BTreeMap::new(),
+            open: std::collections::BTreeSet::new(),
         })
         .into();
     plan.probes = vec![

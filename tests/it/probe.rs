@@ -73,6 +73,7 @@ fn with_password(plan: &mut Plan, password: &str) {
         fields: [("password".to_owned(), Secret::new(password))].into(),
         missing: None,
         unfit: std::collections::BTreeMap::new(),
+        open: std::collections::BTreeSet::new(),
     }];
     plan.probes[0].with = vec!["gmc".into()];
 }
@@ -81,7 +82,10 @@ fn password_in(before: &str, after: &str) -> Template {
     Template {
         parts: vec![
             Part::Text(before.to_owned()),
-            Part::Credential("password".to_owned()),
+            Part::Credential(
+                "password".to_owned(),
+                edgewatch::domain::probe::Spelling::Plain,
+            ),
             Part::Text(after.to_owned()),
         ],
     }

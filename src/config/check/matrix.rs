@@ -12,7 +12,7 @@ use crate::config::collections::{Form, Named};
 use crate::config::desk::{At, Desk, Place, quote};
 use crate::config::leaf::{Address, UserAgent, Word};
 use crate::config::raw;
-use crate::config::special::{ProxyUrl, Source};
+use crate::config::special::{Field, ProxyUrl};
 use crate::domain::cell::{
     Client, ClientName, Credential, CredentialName, Egress, EgressName, HeaderCase, HttpOffer,
     IpFamily, Proxy, ProxyKind, TlsRange, Way,
@@ -338,7 +338,7 @@ fn client(name: &str, raw: raw::Client, desk: &mut Desk<'_>) -> Client {
 
 /// The credentials; one whose secrets are not there is kept with the reason, and reported as a warning.
 pub(super) fn credentials(
-    raw: Option<At<Named<Named<Source>>>>,
+    raw: Option<At<Named<Named<Field>>>>,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> Vec<Credential> {
@@ -366,6 +366,7 @@ pub(super) fn credentials(
             fields: BTreeMap::new(),
             missing: None,
             unfit: BTreeMap::new(),
+            open: std::collections::BTreeSet::new(),
         };
         let mut reasons = Vec::new();
         for (field, source) in fields.value.0 {
@@ -374,7 +375,10 @@ pub(super) fn credentials(
                 reasons.push(format!("{} can't be read", field.value));
                 continue;
             };
-            match secrets::fetch(&source.value, inputs) {
+            if !source.value.secret {
+                credential.open.insert(field.value.clone());
+            }
+            match secrets::fetch(&source.value.source, inputs) {
                 Ok(secret) => {
                     credential.fields.insert(field.value, secret);
                 }

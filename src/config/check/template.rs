@@ -2,7 +2,7 @@
 
 use crate::config::desk::{Desk, Place, quote, suggest};
 use crate::domain::cell::{Credential, CredentialName};
-use crate::domain::probe::{Part, Template};
+use crate::domain::probe::{Part, Spelling, Template};
 
 /// Splits `text` at its placeholders.
 ///
@@ -20,7 +20,11 @@ pub(super) fn parse(text: &str) -> Result<Template, (String, String)> {
             parts.push(Part::Text(before.to_owned()));
         }
         let inside = inside.trim();
-        let field = inside.strip_prefix("credential.").filter(|f| {
+        let (name, spelling) = match inside.split_once('|') {
+            None => (inside, Spelling::Plain),
+            Some((name, filter)) => (name.trim(), filtered(filter.trim())?),
+        };
+        let field = name.strip_prefix("credential.").filter(|f| {
             !f.is_empty()
                 && f.chars()
                     .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
@@ -32,13 +36,28 @@ pub(super) fn parse(text: &str) -> Result<Template, (String, String)> {
             );
             return Err((message, MEND.to_owned()));
         };
-        parts.push(Part::Credential(field.to_owned()));
+        parts.push(Part::Credential(field.to_owned(), spelling));
         rest = after;
     }
     if !rest.is_empty() || parts.is_empty() {
         parts.push(Part::Text(rest.to_owned()));
     }
     Ok(Template { parts })
+}
+
+fn filtered(filter: &str) -> Result<Spelling, (String, String)> {
+    let mut known = Spelling::NAMED.into_iter();
+    let found = known.find(|(name, _)| *name == filter);
+    found.map(|(_, spelling)| spelling).ok_or_else(|| {
+        (
+            format!("{} is no filter", quote(filter)),
+            suggest(
+                filter,
+                Spelling::NAMED.into_iter().map(|(name, _)| name),
+                "known",
+            ),
+        )
+    })
 }
 
 /// What a template is put into, and so which characters of a secret would break it.
@@ -67,17 +86,17 @@ impl Within {
         }
     }
 
-    fn breaks(self, secret: &str) -> Option<&'static str> {
+    /// What of a secret, as it is spelled, can't stand there.
+    fn breaks(self, secret: &str, spelling: Spelling) -> Option<&'static str> {
         match self {
+            Self::Header | Self::Xml | Self::Json if spelling == Spelling::Url => None,
+            Self::Xml if spelling == Spelling::Xml => None,
+            Self::Json if spelling == Spelling::Json => None,
             Self::Header if secret.chars().any(|c| !matches!(c, '\t' | ' '..='~')) => {
                 Some("a character that can't stand in a header")
             }
-            Self::Xml if secret.contains(['<', '&']) => {
-                Some("a character that XML reserves; keep it escaped (\"&amp;\", \"&lt;\")")
-            }
-            Self::Json if secret.contains(['"', '\\']) => {
-                Some("a character that JSON reserves; keep it escaped (\"\\\\\", \"\\\"\")")
-            }
+            Self::Xml if secret.contains(['<', '&']) => Some("a character that XML reserves"),
+            Self::Json if secret.contains(['"', '\\']) => Some("a character that JSON reserves"),
             _ => None,
         }
     }
@@ -93,7 +112,7 @@ pub(super) fn check(
 ) -> Vec<(CredentialName, String)> {
     let mut unfit = Vec::new();
     for part in &template.parts {
-        let Part::Credential(field) = part else {
+        let Part::Credential(field, spelling) = part else {
             continue;
         };
         if credentials.is_empty() {
@@ -123,16 +142,24 @@ pub(super) fn check(
                 }
                 None => {}
                 Some(secret) => {
-                    if let Some(what) = within.breaks(secret.expose()) {
+                    if let Some(what) = within.breaks(secret.expose(), *spelling) {
                         let message = format!(
                             "field \"{field}\" of credential \"{}\" holds {what}",
                             credential.name
                         );
-                        let hint = if within == Within::Header {
-                            unfit.push((credential.name.clone(), message.clone()));
-                            "cells with it do not run until it is mended"
-                        } else {
-                            ""
+                        let hint = match within {
+                            Within::Header => {
+                                unfit.push((credential.name.clone(), message.clone()));
+                                "cells with it do not run until it is mended".to_owned()
+                            }
+                            // Whoever escaped it where it is kept may leave it so.
+                            Within::Xml => format!(
+                                "write \"{{{{ credential.{field} | xml }}}}\", unless it is kept escaped"
+                            ),
+                            Within::Json => format!(
+                                "write \"{{{{ credential.{field} | json }}}}\", unless it is kept escaped"
+                            ),
+                            Within::Other => String::new(),
                         };
                         desk.warning(place, message, hint);
                     }
@@ -154,6 +181,7 @@ mod tests {
             "plain",
             "{{ credential.a }}",
             "<U>{{ credential.user_name }}</U><P>{{ credential.p-1 }}</P>",
+            "<P>{{ credential.password | xml }}</P>",
         ] {
             assert_eq!(parse(text).unwrap().masked(), text);
         }
@@ -173,6 +201,7 @@ mod tests {
                 "\"{{ credential. }}\" is no placeholder",
             ),
             ("{{ env.X }}", "\"{{ env.X }}\" is no placeholder"),
+            ("{{ credential.x | html }}", "\"html\" is no filter"),
         ] {
             assert_eq!(parse(text).unwrap_err().0, message, "{text}");
         }

@@ -494,6 +494,7 @@ fn a_refused_credential_is_not_asked_to_death() {
             fields: std::collections::BTreeMap::new(),
             missing: None,
             unfit: std::collections::BTreeMap::new(),
+            open: std::collections::BTreeSet::new(),
         });
         plan.probes[0].with.push("spare".into());
     });

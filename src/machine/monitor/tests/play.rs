@@ -62,6 +62,7 @@ impl Setup {
                     fields: BTreeMap::new(),
                     missing: None,
                     unfit: BTreeMap::new(),
+                    open: std::collections::BTreeSet::new(),
                 }],
                 probes: Vec::new(),
                 politeness: Politeness::default(),
