@@ -27,13 +27,13 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::clock;
 use crate::domain::cell::ReceiverName;
 use crate::domain::notification::Receiver;
-use crate::notify::log;
+use crate::notify::{Message, log};
 use crate::store::{Outcome, Store, StoreError};
 
 pub use state::Reach;
 use state::States;
 pub use timing::Timing;
-use worker::{Worker, plain_message};
+use worker::Worker;
 
 /// Where messages go that have no other place: the log, the terminal.
 pub type Print = Arc<dyn Fn(&str) + std::marker::Send + Sync>;
@@ -140,7 +140,7 @@ async fn bury_orphans(
         for delivery in store.due(&name).await? {
             tracing::error!(receiver = %name, incident = delivery.notification.incident,
                 "a notification is due to a receiver that is no longer configured; it goes to the log");
-            let message = plain_message(&delivery.notification, now);
+            let message = Message::plainly(&delivery.notification, now);
             print(&log::text(&message));
             let error = "the receiver is no longer configured".to_owned();
             let outcome = Outcome::Dead {

@@ -36,7 +36,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::domain::notification::{Briefing, Member, Reason};
+use crate::domain::notification::{Briefing, Member, Notification, Reason};
 
 pub use error::{Class, SendError};
 pub use notice::Notice;
@@ -71,6 +71,25 @@ pub struct Message<'a> {
     pub repeat: bool,
     /// Said with the message ("could not reach engineers: `not_in_channel`").
     pub note: Option<&'a str>,
+}
+
+impl<'a> Message<'a> {
+    /// As it is told in the ordinary case.
+    #[must_use]
+    pub fn plainly(notification: &'a Notification, now: Timestamp) -> Self {
+        Self {
+            delivery: notification.delivery,
+            reason: notification.reason,
+            briefing: &notification.briefing,
+            happened_at: notification.created_at,
+            now,
+            late: false,
+            whole: false,
+            plain: false,
+            repeat: false,
+            note: None,
+        }
+    }
 }
 
 /// One message for many incidents, whose thread has the details.

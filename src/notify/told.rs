@@ -34,18 +34,7 @@ pub struct Told {
 /// A notification as it was told, with the durations of `now`.
 #[must_use]
 pub fn told(notification: &Notification, now: Timestamp, templates: &Templates) -> Told {
-    let message = Message {
-        delivery: notification.delivery,
-        reason: notification.reason,
-        briefing: &notification.briefing,
-        happened_at: notification.created_at,
-        now,
-        late: false,
-        whole: false,
-        plain: false,
-        repeat: false,
-        note: None,
-    };
+    let message = Message::plainly(notification, now);
     let clock = Clock::new(&message);
     let said = say(&message, &clock, &Phrases::for_teams(templates));
     let goes_on = !message.reason.is_end() && message.reason != Reason::Notice;

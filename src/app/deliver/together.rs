@@ -7,7 +7,7 @@ use super::order::{self, Rules, Send};
 use super::sender::{self, Sender};
 use super::storm::{self, Place};
 use super::timing::elapsed;
-use super::worker::{Worker, plain_message};
+use super::worker::Worker;
 use crate::clock;
 use crate::domain::notification::{Member, Reason};
 use crate::notify::slack::Parent;
@@ -143,7 +143,7 @@ impl Worker {
                     whole: send.whole,
                     repeat: order::uncertain(send.delivery),
                     note: send.delivery.note.as_deref(),
-                    ..plain_message(notification, now)
+                    ..Message::plainly(notification, now)
                 }
             })
             .collect();

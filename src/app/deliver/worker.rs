@@ -21,22 +21,6 @@ use crate::store::{Delivery, Divert, Outcome, Store, StoreError, Thread};
 /// The longest sleep of a worker: the wall clock may be set meanwhile.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
-/// A message as it is told in the ordinary case.
-pub(super) fn plain_message(notification: &Notification, now: Timestamp) -> Message<'_> {
-    Message {
-        delivery: notification.delivery,
-        reason: notification.reason,
-        briefing: &notification.briefing,
-        happened_at: notification.created_at,
-        now,
-        late: false,
-        whole: false,
-        plain: false,
-        repeat: false,
-        note: None,
-    }
-}
-
 #[derive(Clone)]
 pub(super) struct Worker {
     pub(super) store: Store,
@@ -298,7 +282,7 @@ impl Worker {
             whole: send.whole,
             plain: delivery.plain,
             note: delivery.note.as_deref(),
-            ..plain_message(notification, now)
+            ..Message::plainly(notification, now)
         };
         // A notice has no thread: nothing follows it, and no other notice is the same.
         let alone = notification.reason == Reason::Notice;
@@ -523,7 +507,7 @@ impl Worker {
                     "nobody could be told; the message goes to the log");
                 let message = Message {
                     note: Some(&note),
-                    ..plain_message(notification, now)
+                    ..Message::plainly(notification, now)
                 };
                 (self.print)(&log::text_with_evidence(&message));
                 Divert::Log
