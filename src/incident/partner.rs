@@ -331,7 +331,9 @@ impl Partner {
             // The one that failed is why the engine starts; what else failed is of an earlier plan, and not known by kind.
             if let (Some(since), ..=1) = (known.ran.since, known.ran.failed) {
                 let times = (seconds(since), seconds(now));
-                running.engine.passed(cell, known.ran.passed, times);
+                // The last one follows by itself.
+                let runs = known.ran.passed.saturating_sub(1);
+                running.engine.passed(cell, runs, times);
             }
         }
         for (at, cell, host) in passes {
