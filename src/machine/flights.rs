@@ -104,6 +104,12 @@ impl Flights {
         Some((run, self.on_their_way.remove(&run)?))
     }
 
+    /// All that are on their way, given up: nothing of theirs is heard.
+    pub(super) fn recall(&mut self) -> BTreeMap<RunId, Flight> {
+        self.deadlines.clear();
+        std::mem::take(&mut self.on_their_way)
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -68,6 +68,7 @@ pub enum Heard {
     PlanReplaced(Box<Source>),
     Acknowledged { incident: u64, by: Acknowledged },
     Silenced(Vec<Silence>),
+    ClockSet { by: SignedDuration },
 }
 
 impl Heard {
@@ -87,6 +88,7 @@ impl Heard {
                 by: by.clone(),
             },
             Event::Silenced(silences) => Self::Silenced(silences.clone()),
+            Event::ClockSet { by } => Self::ClockSet { by: *by },
         }
     }
 
@@ -105,6 +107,7 @@ impl Heard {
             Self::PlanReplaced(source) => Event::PlanReplaced(Arc::new(plan(&source)?)),
             Self::Acknowledged { incident, by } => Event::Acknowledged { incident, by },
             Self::Silenced(silences) => Event::Silenced(silences),
+            Self::ClockSet { by } => Event::ClockSet { by },
         })
     }
 }

@@ -28,7 +28,7 @@ mod flights;
 // What was heard and answered, in writing.
 pub mod log;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -78,6 +78,10 @@ pub enum Event {
     },
     /// These silences, which the store has, are in force in place of those before.
     Silenced(Vec<Silence>),
+    /// The clock was set by so much; `now` is by the clock as it is.
+    ClockSet {
+        by: SignedDuration,
+    },
 }
 
 /// What is to be done.
@@ -195,6 +199,7 @@ impl Machine {
             Event::Silenced(silences) => {
                 self.ask_monitor(within::Event::Silenced(silences), now, &mut effects);
             }
+            Event::ClockSet { by } => self.clock_was_set(by, now, &mut effects),
         }
         let late = self.backlog.settle(&self.plan, now);
         if !late.is_empty() {
@@ -242,6 +247,22 @@ impl Machine {
             self.timetable.hold(&judged.observation.cell, until, now);
         }
         self.ask_monitor(within::Event::Observed(Arc::clone(judged)), now, effects);
+    }
+
+    /// Open incidents go on with their times moved; what was seen by the former clock is asked anew.
+    fn clock_was_set(&mut self, by: SignedDuration, now: Timestamp, effects: &mut Vec<Effect>) {
+        for (run, flight) in self.flights.recall() {
+            self.timetable.finished(&flight.due);
+            effects.push(Effect::Cancel { run });
+        }
+        self.backlog = Backlog::default();
+        self.crowding = Crowding::default();
+        let saved = self.monitor.clock_was_set(by, now);
+        effects.extend(
+            saved
+                .into_iter()
+                .map(|change| Effect::Save(Box::new(change))),
+        );
     }
 
     /// Gives back the cells of runs that ought to have ended long ago.

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+// The clock of the host is set.
+mod clock_set;
+
 pub(super) use crate::board::events::{Effect, Event, Judged, Late};
 
 use crate::board::Board;

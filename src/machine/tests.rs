@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+// The clock of the host is set.
+mod clock_set;
 // Runs that are heard of late.
 mod late;
 

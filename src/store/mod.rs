@@ -9,6 +9,8 @@
 //!
 //! What is read for people and pages is read beside all that (`readers`), never on the writer's thread.
 
+// The clock of the host is set.
+mod clock_set;
 mod document;
 mod error;
 mod follow;
@@ -33,6 +35,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{broadcast, oneshot, watch};
 
@@ -70,6 +73,15 @@ pub struct Opened {
     pub store: Store,
     /// For the log, at level warn; for example that a damaged file was moved aside.
     pub warnings: Vec<String>,
+}
+
+/// What waited while the store could not be written, in its order.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    pub changes: Vec<Change>,
+    pub learned: Vec<Learned>,
+    /// Acknowledgements that were dealt with, and the answer to each.
+    pub answers: Vec<(i64, &'static str)>,
 }
 
 /// What other processes asked for.
@@ -226,6 +238,42 @@ impl Store {
         Ok(())
     }
 
+    /// As [`Store::commit`], [`Store::learn`] and [`Store::answer`], for all that waited: together or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was changed then.
+    pub async fn commit_all(&self, backlog: Backlog) -> Result<(), StoreError> {
+        let Backlog {
+            changes,
+            learned,
+            answers,
+        } = backlog;
+        let changes: Vec<Arc<Change>> = changes.into_iter().map(Arc::new).collect();
+        let kept = changes.clone();
+        let followers = self.inner.followers.clone();
+        let work = move |transaction: &Transaction<'_>| {
+            for change in &changes {
+                incidents::put(transaction, change)?;
+            }
+            for learned in &learned {
+                surroundings::put(transaction, learned, crate::clock::now())?;
+            }
+            for (ask, answer) in answers {
+                silences::answer(transaction, ask, answer)?;
+            }
+            Ok::<_, Fault>(())
+        };
+        self.write_then("keep what waited", work, move |_| {
+            for change in kept {
+                // Nobody follows: nobody is told.
+                let _ = followers.send(Kept::Change(change));
+            }
+        })
+        .await?;
+        self.outbox_changed();
+        Ok(())
+    }
+
     /// Keeps what one step learned of the surroundings, with the notices of it, together or not at all.
     ///
     /// # Errors
@@ -239,6 +287,23 @@ impl Store {
         if due {
             self.outbox_changed();
         }
+        Ok(())
+    }
+
+    /// Goes on by a clock that was set by so much: what is open moves with it, history ahead of it goes.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was changed then.
+    pub async fn clock_was_set(
+        &self,
+        by: SignedDuration,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write("follow the clock", move |transaction| {
+            clock_set::follow(transaction, by, now)
+        })
+        .await?;
+        self.outbox_changed();
         Ok(())
     }
 

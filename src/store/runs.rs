@@ -63,14 +63,15 @@ enum Why {
     Bound,
 }
 
-/// The newest run of each of `cells` since a time.
+/// The newest run of each of `cells` between two times; what lies ahead is of a clock that was set back.
 pub(super) fn latest(
     connection: &Connection,
     cells: &[CellKey],
     since: Timestamp,
+    until: Timestamp,
 ) -> rusqlite::Result<Vec<PastRun>> {
     let mut found: HashMap<CellKey, PastRun> = HashMap::new();
-    newest_first(connection, cells, since, Timestamp::MAX, |run| {
+    newest_first(connection, cells, since, until, |run| {
         found.entry(run.cell.clone()).or_insert(run);
         if found.len() == cells.len() {
             ControlFlow::Break(())
@@ -329,7 +330,9 @@ mod tests {
             );
             let found = |since: &str| -> Vec<(String, Kind)> {
                 let cells = [cell("a"), cell("b"), cell("never ran")];
-                let found = latest(&connection, &cells, at(since)).unwrap().into_iter();
+                let found = latest(&connection, &cells, at(since), Timestamp::MAX)
+                    .unwrap()
+                    .into_iter();
                 found
                     .map(|run| (run.cell.client.to_string(), run.kind))
                     .collect()
