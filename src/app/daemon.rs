@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -20,12 +20,14 @@ use super::on_disk::OnDisk;
 use super::pages::Showing;
 use super::record::{Record, Recorder};
 use super::self_watch::{Around, SelfWatch, Taken};
+use super::unwritten::{self, Say, Unwritten};
 use super::{load, round};
 use crate::clock;
 use crate::domain::action::Action;
 use crate::domain::change::Change;
 use crate::domain::habits::Past;
 use crate::domain::incident::{Happening, TimelineEntry};
+use crate::domain::moment::in_words;
 use crate::domain::notification::{Channel, Receiver};
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
@@ -38,10 +40,16 @@ use crate::notify::slack_socket::Patience;
 use crate::probe::Prober;
 use crate::store::{Follower, Renewed, Store};
 use crate::surroundings::notice::{self, Notice};
+use crate::telemetry::Vitals;
+use crate::telemetry::vitals::NOTE;
+use crate::words::briefing::headline;
 
 /// The longest sleep: after it the loop looks at the wall clock again, so that a machine that slept
 /// or a clock that was set is noticed.
 const NAP_MAX: Duration = Duration::from_secs(10);
+
+/// A clock that is behind the last note of the store by less than this was not set back meanwhile.
+const SET_MIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long stopping may take, each step.
 const STOP_STEP: Duration = Duration::from_secs(5);
@@ -150,6 +158,8 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         past,
     };
     let now = clock::now();
+    // Before this process leaves a note of its own.
+    let set = set_meanwhile(&plan.store.path, now);
     let record = options.record;
     let recorder = record.map(|record| Recorder::begin(record, plan.secrets(), &mut known, now));
     let recorder = recorder.transpose()?;
@@ -174,6 +184,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         messages: options.messages,
         actions,
         refused: false,
+        unwritten: Unwritten::default(),
     };
     state.listen();
     state.work.own.incidents(state.driver.machine());
@@ -196,8 +207,14 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         });
     }
 
+    if let Some(by) = set {
+        state.clock_was_set(by).await;
+    }
     let mut renewed = store.renewed();
     loop {
+        if let Some(by) = clock::follow() {
+            state.clock_was_set(by).await;
+        }
         let nap = state.nap(clock::now());
         tokio::select! {
             biased;
@@ -207,6 +224,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             },
             _ = state.work.own.beats.tick() => {
                 state.work.own.beat(around(&state.driver, &state.work.keeper, clock::now()));
+                state.look_at_writing();
                 if state.deliver.is_none() {
                     state.deliver_anew().await;
                 }
@@ -251,6 +269,14 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     Ok(())
 }
 
+/// By how much the clock was set back while no daemon ran; `None`: by little, or nobody can tell.
+fn set_meanwhile(store: &std::path::Path, now: Timestamp) -> Option<SignedDuration> {
+    let note = Store::read_only(store).ok()?.note(NOTE).ok()??;
+    let last = Vitals::from_json(&note).ok()?;
+    let by = now.duration_since(last.stopped_at.unwrap_or(last.at));
+    (by < -SET_MIN).then_some(by)
+}
+
 /// Incidents that are over, to compare with; without them there is no less to watch.
 async fn past(store: &Store) -> Past {
     match store.incidents(None, PAST_MAX).await {
@@ -273,6 +299,8 @@ struct Loop {
     actions: Option<mpsc::Sender<Action>>,
     /// The last reload was refused, and told.
     refused: bool,
+    /// What was said of a store that can't be written.
+    unwritten: Unwritten,
 }
 
 /// What carries out what the machine wants: tasks that probe, and the store.
@@ -307,6 +335,14 @@ fn own_notice() -> Notice {
         // Whoever is at work on a partner or on our network is not at work on this.
         during: Vec::new(),
     }
+}
+
+/// The same without secrets that an error may quote.
+fn masked(notice: Notice, plan: &Plan) -> Notice {
+    let secrets = plan.secrets();
+    let because = notice.because.iter();
+    let because = because.map(|text| mask(text, &secrets)).collect();
+    Notice { because, ..notice }
 }
 
 /// The file's own name; where it lies is no matter of a channel.
@@ -349,7 +385,9 @@ impl Hands for Work {
 
     fn cancel(&mut self, run: RunId) {
         if let Some(stop) = self.stops.remove(&run) {
-            tracing::warn!("{run} did not end in time and was given up");
+            tracing::warn!(
+                "{run} was given up: it did not end in time, or the clock was set under it"
+            );
             stop.abort();
         }
     }
@@ -511,6 +549,59 @@ impl Loop {
         }
     }
 
+    /// Says so when nothing can be kept, past the store, and when it can be again.
+    fn look_at_writing(&mut self) {
+        let plan = &self.work.plan;
+        let open: Vec<unwritten::Open> = self
+            .driver
+            .machine()
+            .incidents()
+            .map(|it| (it.number, it.opened_at, headline(plan, it)))
+            .collect();
+        let health = self.work.store.health();
+        match self.unwritten.look(&health, own_notice(), &open) {
+            None => {}
+            Some(Say::CanAgain(notice)) => self.notice(notice),
+            Some(Say::Cannot(notice)) => {
+                tracing::error!("{}", notice.headline);
+                let due = notice::due_to_anybody(plan, &masked(notice, plan), clock::now());
+                Deliver::tell_past_the_store(
+                    due,
+                    &plan.receivers,
+                    &Timing::default(),
+                    &self.messages,
+                );
+            }
+        }
+    }
+
+    /// The clock of the host was set: all that is open goes on by the clock as it is, and it is told.
+    async fn clock_was_set(&mut self, by: SignedDuration) {
+        let way = if by.is_negative() { "back" } else { "forward" };
+        let said = format!(
+            "The clock of edgewatch's host was set {way} by {}",
+            in_words(by.unsigned_abs())
+        );
+        tracing::error!(
+            "{said}; what is open goes on with its times moved, and every cell is asked anew"
+        );
+        let now = clock::now();
+        self.step(Event::ClockSet { by }, now);
+        if let Err(error) = self.work.store.clock_was_set(by, now).await {
+            tracing::error!("what waits keeps the times of the former clock: {error}");
+        }
+        self.deliver_anew().await;
+        self.notice(Notice {
+            headline: said,
+            because: vec![
+                "Open incidents go on with their times moved; runs of the time that comes again are forgotten"
+                    .to_owned(),
+            ],
+            next_step: Some("Find out who sets it: clocks of servers are kept by NTP".to_owned()),
+            ..own_notice()
+        });
+    }
+
     /// The store was written anew: what it had lost and is still known here is kept again, and it is told.
     fn store_was_renewed(&mut self, renewed: &Renewed) {
         if !renewed.whole {
@@ -539,13 +630,7 @@ impl Loop {
 
     /// Tells those who want notices.
     fn notice(&self, notice: Notice) {
-        let secrets = self.work.plan.secrets();
-        let because = notice
-            .because
-            .iter()
-            .map(|text| mask(text, &secrets))
-            .collect();
-        let notice = Notice { because, ..notice };
+        let notice = masked(notice, &self.work.plan);
         self.work.keeper.learned(Box::new(Learned {
             memory: Memory::default(),
             notifications: notice::due(&self.work.plan, &notice, clock::now()),

@@ -7,6 +7,7 @@
 mod channel_watch;
 mod notices;
 mod order;
+mod past_the_store;
 mod sender;
 mod state;
 mod storm;

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::domain::change::Change;
 use crate::domain::surroundings::Learned;
-use crate::store::{Store, StoreError};
+use crate::store::{Backlog, Store, StoreError};
 
 /// Changes that may wait; an incident makes a handful, so this is hours of a full disk.
 const WAITING_MAX: usize = 4_096;
@@ -36,6 +36,23 @@ impl Work {
             Self::Learned(learned) => store.learn((**learned).clone()).await,
             Self::Answer(ask, answer) => store.answer(*ask, answer).await,
         }
+    }
+
+    /// Together or not at all: what waited until the store could be written is told as it is by then, and nobody is
+    /// paged for what began and ended meanwhile.
+    async fn keep_all(all: &[Self], store: &Store) -> Result<(), StoreError> {
+        if let [one] = all {
+            return one.keep(store).await;
+        }
+        let mut backlog = Backlog::default();
+        for work in all {
+            match work {
+                Self::Change(change) => backlog.changes.push((**change).clone()),
+                Self::Learned(learned) => backlog.learned.push((**learned).clone()),
+                Self::Answer(ask, answer) => backlog.answers.push((*ask, answer)),
+            }
+        }
+        store.commit_all(backlog).await
     }
 
     /// Its incident; 0 for none.
@@ -91,7 +108,7 @@ impl Keeper {
         self.work(Work::Answer(ask, answer));
     }
 
-    /// How many changes wait for the store, without the one in hand.
+    /// How many changes wait for the store, without those in hand.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.work.max_capacity() - self.work.capacity()
@@ -114,14 +131,20 @@ impl Keeper {
 async fn keep(store: Store, mut waiting: mpsc::Receiver<Work>) {
     let mut told = false;
     while let Some(work) = waiting.recv().await {
-        while let Err(error) = work.keep(&store).await {
+        let mut all = vec![work];
+        while let Err(error) = Work::keep_all(&all, &store).await {
             if !std::mem::replace(&mut told, true) {
                 tracing::error!(
-                    incident = work.number(),
+                    incident = all[0].number(),
                     "{error}; probing goes on, the change is tried again"
                 );
             }
             tokio::time::sleep(AGAIN).await;
+            while all.len() < WAITING_MAX
+                && let Ok(more) = waiting.try_recv()
+            {
+                all.push(more);
+            }
         }
         if std::mem::take(&mut told) {
             tracing::warn!("the store takes changes again");

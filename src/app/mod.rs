@@ -10,7 +10,6 @@ pub mod daemon;
 pub mod deliver;
 // What a new plan changes.
 mod difference;
-/// Commits what the loop decided, in order and off its path.
 // Commits what the loop decided, in order and off its path.
 pub mod keeper;
 // The daemon's pages.
@@ -27,3 +26,5 @@ pub mod round;
 mod self_watch;
 // What a person wants to know of the daemon, from its store and from itself.
 pub mod status;
+// What is said while nothing can be kept.
+mod unwritten;

@@ -96,7 +96,8 @@ impl PagerDuty {
     /// Tells one thing.
     pub async fn tell(&self, message: &Message<'_>) -> Result<(), SendError> {
         let action = Action::of(message.reason);
-        if action == Action::Resolve && message.whole {
+        // What was over long before it could be told pages nobody.
+        if action == Action::Resolve && message.whole && !message.late {
             self.send(event(message, Action::Trigger)).await?;
         }
         self.send(event(message, action)).await?;

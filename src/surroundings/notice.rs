@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::domain::cell::{ProbeName, ReceiverName};
 use crate::domain::incident::State;
 use crate::domain::notification::named;
-use crate::domain::notification::{Briefing, Engineers, Notification, Plain, Reason};
+use crate::domain::notification::{Briefing, Channel, Engineers, Notification, Plain, Reason};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Words;
 use crate::domain::spells::Spells;
@@ -75,6 +75,27 @@ pub fn due(plan: &Plan, notice: &Notice, now: Timestamp) -> Vec<Notification> {
         }
     };
     receivers.into_iter().map(tell).collect()
+}
+
+/// The same; where no route wants notices, to everybody who can read one: it must not be lost.
+#[must_use]
+pub fn due_to_anybody(plan: &Plan, notice: &Notice, now: Timestamp) -> Vec<Notification> {
+    let due = due(plan, notice, now);
+    if !due.is_empty() {
+        return due;
+    }
+    let mut open = plan.clone();
+    for route in &mut open.routes {
+        let mut receivers = plan.receivers.iter();
+        let receiver = receivers.find(|receiver| receiver.name == route.to);
+        route.notices = !receiver.is_some_and(|receiver| {
+            matches!(
+                receiver.channel,
+                Channel::PagerDuty { .. } | Channel::Alertmanager { .. }
+            )
+        });
+    }
+    self::due(&open, notice, now)
 }
 
 fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {

@@ -12,6 +12,14 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) struct Daemon(Child);
 
+impl Drop for Daemon {
+    /// A test that fails leaves none behind.
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 impl Daemon {
     pub(crate) fn start(world: &World, teams: &Fake) -> Self {
         Self::start_with(world, &teams.webhook())

@@ -34,6 +34,8 @@ mod classify;
 mod cli;
 /// Buttons in Slack over a WebSocket: each click once, refused ones answered, never deaf for good.
 mod clicks;
+/// The daemon as a real process whose clock is set.
+mod clock_set;
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.
 mod config;
 /// The daemon as a real process, killed wherever a message can stand: nothing is lost, nothing told twice.
@@ -50,10 +52,14 @@ mod escaping;
 mod everything;
 /// A store that the former version wrote: nothing of it is lost.
 mod former;
+/// The daemon as a real process whose disk is full.
+mod full_disk;
 /// Bytes of strangers at every door, changed by chance.
 mod fuzz;
 /// The shipped SOAP call against a real SOAP stack.
 mod gmc;
+/// A host whose clock is set and whose disk is full.
+mod host;
 /// Answers that are small and dear to read.
 mod hostile;
 /// What is not known is said: cells that could not run, a daemon with another environment, a file that went wrong.

@@ -255,3 +255,19 @@ proptest! {
         prop_assert_eq!(problems(&event), Vec::<String>::new());
     }
 }
+
+/// Over long before anything could be told, as on a disk that was full: nobody is paged for it.
+#[tokio::test]
+async fn what_was_over_long_ago_pages_nobody() {
+    let endpoint = Endpoint::start(rule).await;
+    let due = notification(Reason::Resolved, 0, "oncall");
+    let whole = Message {
+        whole: true,
+        late: true,
+        ..message(&due)
+    };
+    pagerduty(&endpoint, PATIENCE).tell(&whole).await.unwrap();
+    let sent = endpoint.bodies();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0]["event_action"], "resolve");
+}
