@@ -3,15 +3,16 @@
 //! The store is looked at once a second; as long as no other process writes, that is one number read. A
 //! silence is in force once it is kept, so a button's goes through the store as well.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::domain::action::Action;
-use crate::domain::incident::Acknowledged;
+use crate::domain::incident::{Acknowledged, State};
 use crate::domain::mute::{self, Matcher, Silence};
 use crate::store::{Ask, Store, StoreError};
 
@@ -24,7 +25,7 @@ const WAITING_MAX: usize = 64;
 
 /// Something that the loop is to apply.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub enum Heard {
     /// All that are in force.
     Silences(Vec<Silence>),
     Acknowledged {
@@ -35,20 +36,25 @@ pub(super) enum Heard {
     },
 }
 
+/// What a button asks for, and who waits to hear what became of it.
+#[derive(Debug)]
+pub struct Wish {
+    pub action: Action,
+    /// It is kept and survives whatever happens to this process, or why it is not done.
+    pub answer: oneshot::Sender<Result<(), String>>,
+}
+
 /// The task that looks and listens.
 #[derive(Debug)]
-pub(super) struct Asks {
+pub struct Asks {
     heard: mpsc::Receiver<Heard>,
     task: JoinHandle<()>,
 }
 
 impl Asks {
     /// Starts it; `known` are the silences that the loop knows, `buttons` whoever clicks.
-    pub(super) fn start(
-        store: Store,
-        known: Vec<Silence>,
-        buttons: Option<mpsc::Receiver<Action>>,
-    ) -> Self {
+    #[must_use]
+    pub fn start(store: Store, known: Vec<Silence>, buttons: Option<mpsc::Receiver<Wish>>) -> Self {
         let (sender, heard) = mpsc::channel(WAITING_MAX);
         Self {
             heard,
@@ -57,14 +63,14 @@ impl Asks {
     }
 
     /// The next wish; waits for ever when there is none.
-    pub(super) async fn next(&mut self) -> Heard {
+    pub async fn next(&mut self) -> Heard {
         match self.heard.recv().await {
             Some(heard) => heard,
             None => std::future::pending().await,
         }
     }
 
-    pub(super) fn stop(self) {
+    pub fn stop(self) {
         self.task.abort();
     }
 }
@@ -72,26 +78,43 @@ impl Asks {
 async fn listen(
     store: Store,
     mut known: Vec<Silence>,
-    mut buttons: Option<mpsc::Receiver<Action>>,
+    mut buttons: Option<mpsc::Receiver<Wish>>,
     heard: mpsc::Sender<Heard>,
 ) {
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut version, mut last_ask) = (None, 0);
+    // Kept for a button and handed on already.
+    let mut own = BTreeSet::new();
     let mut failing = false;
     loop {
         let found = tokio::select! {
-            Some(action) = clicked(&mut buttons) => match clicked_on(&store, action).await {
-                Some(found) => vec![found],
-                None => continue,
-            },
+            Some(Wish { action, answer }) = clicked(&mut buttons) => {
+                let granted = clicked_on(&store, action).await;
+                let (found, said) = match granted {
+                    Ok(found) => (found, Ok(())),
+                    Err(why) => (None, Err(why)),
+                };
+                // Whoever pressed may have lost patience.
+                let _ = answer.send(said);
+                match found {
+                    Some(found) => {
+                        if let Heard::Acknowledged { ask: Some(ask), .. } = &found {
+                            own.insert(*ask);
+                        }
+                        vec![found]
+                    }
+                    None => continue,
+                }
+            }
             _ = looks.tick() => match store.asked(version, last_ask).await {
                 Ok(None) => continue,
                 Ok(Some(asked)) => {
                     failing = false;
                     version = Some(asked.version);
                     last_ask = asked.asks.iter().map(|ask| ask.id).max().unwrap_or(last_ask);
-                    let mut found: Vec<Heard> = asked.asks.into_iter().map(heard_of).collect();
+                    let others = asked.asks.into_iter().filter(|ask| !own.remove(&ask.id));
+                    let mut found: Vec<Heard> = others.map(heard_of).collect();
                     found.push(Heard::Silences(asked.silences));
                     found
                 }
@@ -118,7 +141,7 @@ async fn listen(
 }
 
 /// The next click; never one when nobody can click any more.
-async fn clicked(buttons: &mut Option<mpsc::Receiver<Action>>) -> Option<Action> {
+async fn clicked(buttons: &mut Option<mpsc::Receiver<Wish>>) -> Option<Wish> {
     let click = match buttons {
         Some(buttons) => buttons.recv().await,
         None => std::future::pending().await,
@@ -137,32 +160,45 @@ fn heard_of(ask: Ask) -> Heard {
     }
 }
 
-/// What a click asks for; a silence is kept first.
-async fn clicked_on(store: &Store, action: Action) -> Option<Heard> {
+/// What a click asks for, once it is kept; `Ok(None)`: it stands already.
+///
+/// # Errors
+/// Why nothing is done, for whoever pressed.
+async fn clicked_on(store: &Store, action: Action) -> Result<Option<Heard>, String> {
     tracing::info!(incident = action.incident(), "{action}");
+    let number = action.incident();
+    let failed = |error: StoreError| {
+        tracing::error!(incident = number, "a click could not be kept: {error}");
+        format!(
+            "edgewatch can't keep this just now, nothing was done about INC-{number}. Please press again in a minute."
+        )
+    };
+    is_open(store, number).await.map_err(failed)??;
     match action {
-        Action::Acknowledge { incident, who, at } => Some(Heard::Acknowledged {
-            incident,
-            by: Acknowledged {
+        Action::Acknowledge { incident, who, at } => {
+            let by = Acknowledged {
                 at,
                 by: mute::words(&who),
-            },
-            ask: None,
-        }),
+            };
+            let ask = store.ask(incident, by.clone()).await.map_err(failed)?;
+            Ok(Some(Heard::Acknowledged {
+                incident,
+                by,
+                ask: Some(ask),
+            }))
+        }
         Action::Silence {
             incident,
             lasting,
             who,
             at,
         } => {
-            match is_silenced(store, incident, lasting, at).await {
-                Ok(false) => {}
-                // Pressed again, by the same person or another, or after a restart.
-                Ok(true) => return None,
-                Err(error) => {
-                    tracing::error!(incident, "can't look for silences: {error}");
-                    return None;
-                }
+            // Pressed again, by the same person or another, or after a restart.
+            if is_silenced(store, incident, lasting, at)
+                .await
+                .map_err(failed)?
+            {
+                return Ok(None);
             }
             let silence = Silence {
                 number: 0,
@@ -176,19 +212,28 @@ async fn clicked_on(store: &Store, action: Action) -> Option<Heard> {
                 why: None,
                 ended: None,
             };
-            let silences = match store.add_silence(silence).await {
-                Ok(_) => store.silences().await,
-                Err(error) => Err(error),
-            };
-            match silences {
-                Ok(silences) => Some(Heard::Silences(silences)),
-                Err(error) => {
-                    tracing::error!(incident, "the silence could not be kept: {error}");
-                    None
-                }
-            }
+            store.add_silence(silence).await.map_err(failed)?;
+            let silences = store.silences().await.map_err(failed)?;
+            Ok(Some(Heard::Silences(silences)))
         }
     }
+}
+
+/// Whether there is such an open incident; otherwise what whoever pressed is told.
+async fn is_open(store: &Store, number: u64) -> Result<Result<(), String>, StoreError> {
+    let shown = store.show(number).await?;
+    Ok(match shown.map(|shown| shown.incident.state) {
+        Some(State::Open) => Ok(()),
+        Some(State::Resolved) => Err(format!(
+            "INC-{number} is fixed, so there is nothing to acknowledge or to silence."
+        )),
+        Some(State::Unwatched) => Err(format!(
+            "INC-{number} is no longer watched, so there is nothing to acknowledge or to silence."
+        )),
+        None => Err(format!(
+            "edgewatch knows no INC-{number}, so nothing was done: the message is of another store, or older than what is kept."
+        )),
+    })
 }
 
 /// Whether the incident as a whole is silenced for all but as long as is asked for.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::asks::Wish;
 use super::deliver::AbortOnDrop;
 use crate::clock;
 use crate::domain::action::Action;
@@ -19,7 +20,7 @@ use crate::domain::cell::ReceiverName;
 use crate::domain::notification::{Buttons, Channel, Receiver};
 use crate::domain::secret::Secret;
 use crate::notify::slack::Slack;
-use crate::notify::slack_socket::{Button, Click, Hearing, Patience, Socket};
+use crate::notify::slack_socket::{Button, Click, Hearing, Patience, Pressed, Socket};
 
 /// Clicks that may wait to be judged; people press one at a time.
 const WAITING_MAX: usize = 64;
@@ -31,6 +32,8 @@ const REMEMBERED_MAX: usize = 1_000;
 const GROUP_KEPT: Duration = Duration::from_secs(300);
 /// What the button says.
 const SILENCE: Duration = Duration::from_secs(3_600);
+/// A click that is not kept by then is not done, for all that is known.
+const KEPT_WITHIN: Duration = Duration::from_secs(5);
 /// After a panic.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -54,7 +57,7 @@ impl Clicks {
     pub fn start(
         receivers: &[Receiver],
         patience: &Patience,
-        actions: &mpsc::Sender<Action>,
+        actions: &mpsc::Sender<Wish>,
     ) -> Self {
         let mut apps: Vec<(&str, &Secret, Vec<Door>)> = Vec::new();
         for receiver in receivers {
@@ -168,7 +171,7 @@ fn door(receiver: &Receiver) -> Option<(&str, &Secret, Door)> {
 /// Listens, and again when it panicked: a channel must not fall deaf for good.
 async fn keep_listening(
     socket: Arc<Socket>,
-    clicks: mpsc::Sender<Click>,
+    clicks: mpsc::Sender<Pressed>,
     hearing: watch::Sender<Hearing>,
 ) {
     loop {
@@ -188,7 +191,7 @@ async fn keep_listening(
 /// Judges clicks one after the other.
 struct Judge {
     doors: Vec<Door>,
-    actions: mpsc::Sender<Action>,
+    actions: mpsc::Sender<Wish>,
     /// The newest clicks that were done, oldest first.
     seen: VecDeque<(Timestamp, Click)>,
 }
@@ -203,8 +206,8 @@ enum Ruling {
 }
 
 impl Judge {
-    async fn run(mut self, mut clicks: mpsc::Receiver<Click>) {
-        while let Some(click) = clicks.recv().await {
+    async fn run(mut self, mut clicks: mpsc::Receiver<Pressed>) {
+        while let Some(Pressed { click, judged }) = clicks.recv().await {
             let Some(at) = self.doors.iter().position(|d| d.channel == click.channel) else {
                 tracing::warn!(
                     channel = click.channel,
@@ -214,6 +217,8 @@ impl Judge {
                 continue;
             };
             let ruling = self.rule(at, &click).await;
+            // What is kept, and what is answered below, need not be shown as a failure. The listener may be gone.
+            let _ = judged.send(());
             let door = &self.doors[at];
             let (receiver, incident, user) = (&door.receiver, click.incident, &click.user);
             match ruling {
@@ -242,15 +247,23 @@ impl Judge {
         if let Some(known) = self.known(click, now) {
             return known;
         }
-        match self.actions.try_send(action(click, now)) {
-            Ok(()) => {
+        let (answer, answered) = oneshot::channel();
+        let wish = Wish {
+            action: action(click, now),
+            answer,
+        };
+        // A wish that can't be handed over drops who would answer.
+        let _ = self.actions.try_send(wish);
+        match tokio::time::timeout(KEPT_WITHIN, answered).await {
+            Ok(Ok(Err(why))) => Ruling::Refused(why),
+            Ok(Ok(Ok(()))) => {
                 if self.seen.len() >= REMEMBERED_MAX {
                     self.seen.pop_front();
                 }
                 self.seen.push_back((now, click.clone()));
                 Ruling::Done
             }
-            Err(_) => Ruling::Refused(format!(
+            Ok(Err(_)) | Err(_) => Ruling::Refused(format!(
                 "edgewatch could not take this just now, nothing was done about INC-{}. Please press again in a minute.",
                 click.incident
             )),

@@ -11,10 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::asks::{Asks, Heard};
+use super::asks::{Asks, Heard, Wish};
 use super::clicks::Clicks;
 use super::deliver::{Deliver, Print, Timing};
 use super::difference::difference;
+use super::ears::Ears;
 use super::keeper::Keeper;
 use super::on_disk::OnDisk;
 use super::pages::Showing;
@@ -23,7 +24,6 @@ use super::self_watch::{Around, SelfWatch, Taken};
 use super::unwritten::{self, Say, Unwritten};
 use super::{load, round};
 use crate::clock;
-use crate::domain::action::Action;
 use crate::domain::change::Change;
 use crate::domain::habits::Past;
 use crate::domain::incident::{Happening, TimelineEntry};
@@ -88,7 +88,7 @@ pub struct Options {
     /// Where messages go that have no channel (no token, or a `log` receiver).
     pub messages: Print,
     /// The way from buttons to the loop; without one, messages have no buttons.
-    pub actions: Option<(mpsc::Sender<Action>, mpsc::Receiver<Action>)>,
+    pub actions: Option<(mpsc::Sender<Wish>, mpsc::Receiver<Wish>)>,
 }
 
 impl std::fmt::Debug for Options {
@@ -185,6 +185,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         actions,
         refused: false,
         unwritten: Unwritten::default(),
+        ears: Ears::default(),
     };
     state.listen();
     state.work.own.incidents(state.driver.machine());
@@ -225,6 +226,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             _ = state.work.own.beats.tick() => {
                 state.work.own.beat(around(&state.driver, &state.work.keeper, clock::now()));
                 state.look_at_writing();
+                state.look_at_buttons().await;
                 if state.deliver.is_none() {
                     state.deliver_anew().await;
                 }
@@ -296,11 +298,13 @@ struct Loop {
     /// `None` where nobody takes actions.
     clicks: Option<Clicks>,
     messages: Print,
-    actions: Option<mpsc::Sender<Action>>,
+    actions: Option<mpsc::Sender<Wish>>,
     /// The last reload was refused, and told.
     refused: bool,
     /// What was said of a store that can't be written.
     unwritten: Unwritten,
+    /// What was said of buttons that nobody hears.
+    ears: Ears,
 }
 
 /// What carries out what the machine wants: tasks that probe, and the store.
@@ -575,6 +579,17 @@ impl Loop {
         }
     }
 
+    /// Says so when buttons are not heard, and draws messages without them until they are.
+    async fn look_at_buttons(&mut self) {
+        let hearing = self.clicks.as_ref().map(Clicks::hearing);
+        let told = self.ears.look(&hearing.unwrap_or_default(), own_notice());
+        if let Some(notice) = told {
+            tracing::warn!("{}", notice.headline);
+            self.notice(notice);
+            self.deliver_anew().await;
+        }
+    }
+
     /// The clock of the host was set: all that is open goes on by the clock as it is, and it is told.
     async fn clock_was_set(&mut self, by: SignedDuration) {
         let way = if by.is_negative() { "back" } else { "forward" };
@@ -700,7 +715,8 @@ impl Loop {
             deliver.stop(STOP_STEP).await;
         }
         self.listen();
-        let receivers = drawn(&self.work.plan.receivers, self.actions.is_some());
+        let heard = self.actions.is_some() && !self.ears.are_deaf();
+        let receivers = drawn(&self.work.plan.receivers, heard);
         match Deliver::start(
             self.work.store.clone(),
             &receivers,

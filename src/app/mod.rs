@@ -1,7 +1,7 @@
 //! Wiring: what joins the pure rules to files, sockets and clocks.
 
 // Wishes of people from outside: commands and buttons.
-mod asks;
+pub mod asks;
 /// Buttons in Slack, to actions.
 pub mod clicks;
 // The daemon: starts in one straight line, runs one loop, stops in reverse.
@@ -10,6 +10,8 @@ pub mod daemon;
 pub mod deliver;
 // What a new plan changes.
 mod difference;
+// Whether buttons are heard.
+mod ears;
 // Commits what the loop decided, in order and off its path.
 pub mod keeper;
 // The daemon's pages.

@@ -3,8 +3,9 @@
 //! The daemon opens the connection (`apps.connections.open`, then a WebSocket), so nothing has to be
 //! reachable from outside. Every step has a time limit, our own pings find a peer that is gone, and no
 //! connection gets old: a listener that hangs in a reconnect would look healthy and hear nothing for hours.
-//! A click is acknowledged before it is read, because Slack shows a failure after three seconds; then it
-//! is handed over as a plain value. What it may do is decided by whoever takes it.
+//! A click is handed over as a plain value; what it may do is decided by whoever takes it. It is acknowledged once it
+//! is kept: one that was acknowledged before would be lost with this process, and the person would think it done.
+//! Slack shows a failure after three seconds, and then the person presses again.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::header;
 use serde_json::{Value, json};
 use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{interval, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
@@ -36,7 +37,7 @@ const FRAME_BYTES_MAX: usize = 1 << 20;
 pub struct Patience {
     /// For asking where to connect, for connecting, and for the first word of the other side.
     pub step: Duration,
-    /// Slack shows a failure when a click is not acknowledged within 3 s:
+    /// For a click to be judged, and for a word to Slack. It shows a failure when one is not acknowledged within 3 s:
     /// <https://docs.slack.dev/interactivity/handling-user-interaction#acknowledgment_response> (2026-11-22).
     pub acknowledge: Duration,
     /// Between two pings; two without an answer, and the connection is dead.
@@ -104,6 +105,14 @@ pub struct Click {
     pub pressed: String,
 }
 
+/// A click that waits to be judged.
+#[derive(Debug)]
+pub struct Pressed {
+    pub click: Click,
+    /// It is kept, or whoever pressed is told why it is not done.
+    pub judged: oneshot::Sender<()>,
+}
+
 /// Why a connection ended.
 enum End {
     /// As Slack does by design; a new one at once.
@@ -156,7 +165,7 @@ impl Socket {
     /// Listens until nobody takes clicks any more; whatever goes wrong, it tries again.
     ///
     /// `hearing` tells how it goes. A click that finds `clicks` full is dropped with a warning.
-    pub async fn listen(&self, clicks: &mpsc::Sender<Click>, hearing: &watch::Sender<Hearing>) {
+    pub async fn listen(&self, clicks: &mpsc::Sender<Pressed>, hearing: &watch::Sender<Hearing>) {
         let mut tries = 0_u32;
         loop {
             let end = self.connection(clicks, hearing, &mut tries).await;
@@ -192,7 +201,7 @@ impl Socket {
     /// One connection from its opening to its end.
     async fn connection(
         &self,
-        clicks: &mpsc::Sender<Click>,
+        clicks: &mpsc::Sender<Pressed>,
         hearing: &watch::Sender<Hearing>,
         tries: &mut u32,
     ) -> End {
@@ -227,7 +236,7 @@ impl Socket {
     async fn converse(
         &self,
         socket: &mut Stream,
-        clicks: &mpsc::Sender<Click>,
+        clicks: &mpsc::Sender<Pressed>,
         age_max: Duration,
         tries: &mut u32,
     ) -> End {
@@ -276,37 +285,35 @@ impl Socket {
         }
     }
 
-    /// Acknowledges an envelope and hands its click over; returns why the connection ends, if it does.
+    /// Hands a click over and acknowledges its envelope once it is judged; returns why the connection ends, if it does.
     async fn take(
         &self,
         socket: &mut Stream,
         text: &str,
-        clicks: &mpsc::Sender<Click>,
+        clicks: &mpsc::Sender<Pressed>,
     ) -> Option<End> {
         // What is no JSON is not for us; Slack sends nothing of the kind.
         let envelope: Value = serde_json::from_str(text).ok()?;
-        if let Some(id) = envelope["envelope_id"].as_str() {
-            let answer = Frame::text(json!({ "envelope_id": id }).to_string());
-            let sent = timeout(self.patience.acknowledge, socket.send(answer)).await;
-            if !matches!(sent, Ok(Ok(()))) {
-                // Not taken either: Slack shows a failure, and the person presses again.
-                return Some(End::Lost(
-                    "a click could not be acknowledged to Slack".to_owned(),
-                ));
+        if envelope["type"] == "disconnect" {
+            return Some(disconnected(&envelope));
+        }
+        if let Some(click) = click(&envelope) {
+            let (judged, judgement) = oneshot::channel();
+            if clicks.try_send(Pressed { click, judged }).is_err() {
+                tracing::warn!("a click in Slack is dropped: too many wait");
+                return None;
+            }
+            // Not in time, Slack shows a failure; what becomes of it is told by an answer all the same.
+            let waited = timeout(self.patience.acknowledge, judgement).await;
+            if !matches!(waited, Ok(Ok(()))) {
+                return None;
             }
         }
-        match envelope["type"].as_str() {
-            Some("disconnect") => Some(disconnected(&envelope)),
-            Some("interactive") => {
-                if let Some(click) = click(&envelope)
-                    && clicks.try_send(click).is_err()
-                {
-                    tracing::warn!("a click in Slack is dropped: too many wait");
-                }
-                None
-            }
-            _ => None,
-        }
+        let id = envelope["envelope_id"].as_str()?;
+        let answer = Frame::text(json!({ "envelope_id": id }).to_string());
+        let sent = timeout(self.patience.acknowledge, socket.send(answer)).await;
+        (!matches!(sent, Ok(Ok(()))))
+            .then(|| End::Lost("a click could not be acknowledged to Slack".to_owned()))
     }
 
     async fn open(&self) -> Result<Stream, End> {

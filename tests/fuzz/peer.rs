@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use edgewatch::domain::secret::Secret;
-use edgewatch::notify::slack_socket::{Hearing, Patience, Socket};
+use edgewatch::notify::slack_socket::{Hearing, Patience, Pressed, Socket};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -199,15 +199,19 @@ pub(super) fn socket_mode(data: &[u8]) {
         let (hearing, _) = watch::channel(Hearing::Connecting);
         stage.runtime.block_on(async {
             let listening = stage.slack.socket.listen(&clicks, &hearing);
+            let judging = async {
+                while let Some(Pressed { click, judged }) = clicked.recv().await {
+                    assert!(click.user.len() <= data.len() * 3, "{click:?}");
+                    let _ = judged.send(());
+                }
+            };
             // All that was said has been read, or is not wanted, once the connection is ended.
             tokio::select! {
                 () = listening => {}
+                () = judging => {}
                 () = stage.slack.said.notified() => {}
             }
         });
-        while let Ok(click) = clicked.try_recv() {
-            assert!(click.user.len() <= data.len() * 3, "{click:?}");
-        }
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use edgewatch::app::asks::Wish;
 use edgewatch::app::clicks::Clicks;
 use edgewatch::domain::action::Action;
 use edgewatch::domain::cell::ReceiverName;
@@ -73,9 +74,19 @@ async fn buttons(fake: &Fake) -> Vec<Value> {
     last["elements"].as_array().unwrap().clone()
 }
 
-async fn next(actions: &mut mpsc::Receiver<Action>) -> Action {
+async fn next_wish(actions: &mut mpsc::Receiver<Wish>) -> Wish {
     let next = tokio::time::timeout(Duration::from_secs(10), actions.recv()).await;
     next.expect("an action in time").unwrap()
+}
+
+/// The next wish, which is granted.
+async fn next(actions: &mut mpsc::Receiver<Wish>) -> Action {
+    granted(next_wish(actions).await)
+}
+
+fn granted(wish: Wish) -> Action {
+    wish.answer.send(Ok(())).unwrap();
+    wish.action
 }
 
 async fn listening(fake: &Fake, count: usize) {
@@ -201,6 +212,40 @@ async fn nobody_is_let_in_when_the_group_is_not_known() {
 }
 
 #[tokio::test]
+async fn a_click_is_acknowledged_once_it_is_kept_and_answered_where_nothing_is_done() {
+    let fake = Fake::slack().await;
+    let (sender, mut actions) = mpsc::channel(8);
+    let clicks = Clicks::start(&[receiver(&fake, &[], &[])], &calm(), &sender);
+    let buttons = buttons(&fake).await;
+    listening(&fake, 1).await;
+    fake.push(press("e1", &buttons[0], "U0ANN", "1"));
+    let Wish { answer, .. } = next_wish(&mut actions).await;
+    assert_eq!(
+        fake.acknowledged(),
+        Vec::<String>::new(),
+        "nothing is kept yet"
+    );
+    answer.send(Ok(())).unwrap();
+    fake.until("the acknowledgement", |f| f.acknowledged() == ["e1"])
+        .await;
+    // Refused: no failure in Slack, and an answer.
+    fake.push(press("e2", &buttons[1], "U0BOB", "2"));
+    let Wish { answer, .. } = next_wish(&mut actions).await;
+    answer.send(Err("INC-42 is fixed.".to_owned())).unwrap();
+    fake.until("the answer", |f| f.whispers().len() == 1).await;
+    assert_eq!(fake.whispers()[0]["text"], "INC-42 is fixed.");
+    fake.until("the acknowledgement", |f| f.acknowledged() == ["e1", "e2"])
+        .await;
+    // It was not done, so it may be pressed again; never kept, as when the process is killed: Slack shows a failure.
+    fake.push(press("e3", &buttons[1], "U0BOB", "3"));
+    let wish = next_wish(&mut actions).await;
+    assert_eq!(wish.action.incident(), 42);
+    clicks.stop().await;
+    drop(wish);
+    assert_eq!(fake.acknowledged(), ["e1", "e2"]);
+}
+
+#[tokio::test]
 async fn a_wish_that_nobody_can_take_now_is_answered() {
     let fake = Fake::slack().await;
     let (sender, _actions) = mpsc::channel(1);
@@ -208,6 +253,11 @@ async fn a_wish_that_nobody_can_take_now_is_answered() {
         incident: 1,
         who: String::new(),
         at: edgewatch::clock::now(),
+    };
+    let (answer, _) = tokio::sync::oneshot::channel();
+    let full = Wish {
+        action: full,
+        answer,
     };
     sender.try_send(full).unwrap();
     let clicks = Clicks::start(&[receiver(&fake, &[], &[])], &calm(), &sender);
@@ -299,7 +349,7 @@ async fn never_deaf_for_good() {
                 fake.push(press(&format!("e{pressed}"), &buttons[0], "U0ANN", "1"));
                 let next = tokio::time::timeout(Duration::from_millis(500), actions.recv()).await;
                 if let Ok(action) = next {
-                    return action.unwrap();
+                    return granted(action.unwrap());
                 }
             }
         };

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use edgewatch::app::asks::Wish;
 use edgewatch::app::daemon::{self, Command, Options};
 use edgewatch::app::load;
 use edgewatch::clock;
 use edgewatch::domain::action::Action;
 use edgewatch::domain::cell::CellKey;
 use edgewatch::domain::change::Change;
-use edgewatch::domain::incident::{Incident, IncidentCell, Subject, Telling};
+use edgewatch::domain::incident::{Incident, IncidentCell, State, Subject, Telling};
 use edgewatch::domain::mute::{Matcher, Silence};
 use edgewatch::domain::plan::StorePolicy;
 use edgewatch::domain::verdict::Kind;
@@ -453,10 +454,33 @@ async fn buttons_are_heard() {
         who: "ann in Slack".to_owned(),
         at,
     };
+    let press = |action: Action| {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let buttons = buttons.clone();
+        async move {
+            buttons.send(Wish { action, answer }).await.unwrap();
+            answered.await.unwrap()
+        }
+    };
+    // An incident that does not exist may come to be one day, and is not silenced beforehand.
+    let Action::Silence { lasting, who, .. } = silence.clone() else {
+        unreachable!()
+    };
+    let nobodys = Action::Silence {
+        incident: 2,
+        lasting,
+        who,
+        at,
+    };
+    let why = press(nobodys).await.unwrap_err();
+    assert!(
+        why.starts_with("edgewatch knows no INC-2, so nothing was done"),
+        "{why}"
+    );
     // Twice: two people, or one before and one after a restart.
-    buttons.send(silence.clone()).await.unwrap();
-    buttons.send(silence).await.unwrap();
-    buttons.send(acknowledge).await.unwrap();
+    assert_eq!(press(silence.clone()).await, Ok(()));
+    assert_eq!(press(silence).await, Ok(()));
+    assert_eq!(press(acknowledge.clone()).await, Ok(()));
     let reader = || Store::read_only(&path).ok();
     let shown = || reader().and_then(|reader| reader.show(1).ok()?);
     within("both in the store", async {
@@ -484,6 +508,22 @@ async fn buttons_are_heard() {
         (kept.matcher.incidents, kept.until),
         (vec![1], at + Duration::from_secs(3600))
     );
+    // It is fixed, and whoever presses then hears so.
+    let mut over = shown().unwrap().incident;
+    (over.state, over.resolved_at) = (State::Resolved, Some(clock::now()));
     commands.send(Command::Stop).await.unwrap();
     task.await.unwrap().unwrap();
+    let store = Store::open(&path, &policy()).unwrap().store;
+    keep(&store, over).await;
+    let (wishes, clicks) = mpsc::channel(4);
+    let asks = edgewatch::app::asks::Asks::start(store.clone(), Vec::new(), Some(clicks));
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let action = acknowledge;
+    wishes.send(Wish { action, answer }).await.unwrap();
+    assert_eq!(
+        answered.await.unwrap(),
+        Err("INC-1 is fixed, so there is nothing to acknowledge or to silence.".to_owned())
+    );
+    asks.stop();
+    store.close().await;
 }
