@@ -11,6 +11,8 @@ use super::class::{CLASSES, Class};
 
 /// No link is believed to be worse than this.
 const RATE_MAX: f64 = 0.10;
+/// The believed rate may grow by so many times of what is expected an hour.
+const GROWS: f64 = 3.0;
 /// Counts are halved beyond this, so that old times fade.
 const COUNT_MAX: f32 = 4000.0;
 /// Seconds until an observation counts.
@@ -18,7 +20,7 @@ const LAG_S: f64 = 7200.0;
 /// So many observations wait at most; bounds the queue.
 const WAITING_MAX: usize = 200_000;
 /// Weight of what is expected before anything is known, in observations: weak classes, and the others.
-const WEIGHT_WEAK: f64 = 150.0;
+const WEIGHT_WEAK: f64 = 40.0;
 const WEIGHT_SIGNED: f64 = 1500.0;
 
 /// Failures by class, and passes at index 0.
@@ -99,7 +101,7 @@ impl Baseline {
             let wide = (prior / 3.0)
                 .max(self.by_egress[g].shrunk(i, prior, weight))
                 .max(0.5 * self.by_host[h].shrunk(i, prior, weight));
-            let cap = RATE_MAX.min(prior * (1.0 + 2.0 * hours));
+            let cap = RATE_MAX.min(prior * (1.0 + GROWS * hours));
             rates[i] = self.seen[g * self.hosts + h]
                 .shrunk(i, wide, weight)
                 .min(cap)
