@@ -40,6 +40,8 @@ const APART: Duration = Duration::from_secs(1);
 const AGAIN_MAX: usize = 60;
 /// Between two requests to a control whether anything answers.
 const CURIOUS: SignedDuration = SignedDuration::from_secs(60);
+/// So long what is certain of one egress waits for the control of another that may be down too.
+const OTHERS_S: SignedDuration = SignedDuration::from_secs(15);
 
 /// Our own side, and all that is remembered of its present trouble.
 #[derive(Debug, Default)]
@@ -55,6 +57,8 @@ pub struct Ours {
     extra: Extra,
     /// When a control was asked last, by egress.
     curious: BTreeMap<EgressName, Timestamp>,
+    /// An egress that is down for certain while others are asked whether they are too, and since when.
+    held: Option<(EgressName, Timestamp)>,
     /// Members changed since the last diagnosis.
     dirty: bool,
 }
@@ -231,6 +235,9 @@ impl Ours {
             let Some(since) = certain(egress) else {
                 return;
             };
+            if self.waits_for_others(world, egress, since) {
+                return;
+            }
             // What fails so elsewhere at the same time is the same fault.
             let also = ways
                 .egresses()
@@ -261,6 +268,28 @@ impl Ours {
         }
     }
 
+    /// Whether nobody has heard of other egresses since: a control of each is asked first whether it is down too.
+    fn waits_for_others(
+        &mut self,
+        world: &mut World<'_>,
+        egress: &EgressName,
+        onset_at: Timestamp,
+    ) -> bool {
+        let held = (egress.clone(), world.now);
+        let since = self.held.get_or_insert(held).1;
+        if world.now.duration_since(since) >= OTHERS_S {
+            return false;
+        }
+        let (board, ways) = (world.board, world.ways);
+        let unseen = |other: &&EgressName| *other != egress && ways.is_unseen(other, onset_at);
+        let mut waits = false;
+        for control in ways.egresses().filter(unseen).filter_map(|e| board.controls(e).next()) {
+            waits |= self.book(world, control, SOON, "is this egress down too?")
+                || self.waits_for(&control.key);
+        }
+        waits
+    }
+
     fn open(&mut self, world: &mut World<'_>, onset_at: Timestamp, cells: Vec<IncidentCell>) {
         if cells.is_empty() {
             return;
@@ -281,7 +310,7 @@ impl Ours {
         self.choose_specimen(&mut case);
         world.announce(&mut case, onset_at, std::mem::take(&mut self.notes));
         self.statement = Some(Statement::new(&case.incident));
-        (self.case, self.dirty) = (Some(case), false);
+        (self.case, self.dirty, self.held) = (Some(case), false, None);
         self.extra.begin();
     }
 
@@ -324,6 +353,11 @@ impl Ours {
     /// Nothing came, but time went by.
     pub fn tick(&mut self, world: &mut World<'_>) {
         self.extra.tick(world.now);
+        let due = |held: &&(_, Timestamp)| world.now.duration_since(held.1) >= OTHERS_S;
+        if let Some((egress, _)) = self.held.as_ref().filter(due).cloned() {
+            self.look(world, &egress);
+            self.held = None;
+        }
         self.settle(world);
     }
 
@@ -334,7 +368,8 @@ impl Ours {
         let told = incident.and_then(|i| notify::next_at(&board.plan, &board.quiet, i));
         let news = incident.and_then(|i| self.statement.as_ref()?.due_at(i));
         let lost = self.extra.next_wake();
-        told.into_iter().chain(news).chain(lost).min()
+        let held = self.held.as_ref().map(|(_, since)| *since + OTHERS_S);
+        told.into_iter().chain(news).chain(lost).chain(held).min()
     }
 
     /// Everything that follows from the present state.

@@ -265,6 +265,14 @@ impl Ways {
         })
     }
 
+    /// Whether nobody knows if this way works: nothing came through since then, and nobody else shares its darkness.
+    #[must_use]
+    pub fn is_unseen(&self, egress: &EgressName, since: Timestamp) -> bool {
+        let way = self.0.get(egress);
+        way.is_some_and(|way| way.through_at.is_none_or(|at| at < since))
+            && !self.is_failing(egress)
+    }
+
     /// How others look from an egress at `since` or later, for one who fails there.
     #[must_use]
     pub fn standing(&self, egress: &EgressName, party: usize, since: Timestamp) -> Standing {
