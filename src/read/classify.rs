@@ -255,6 +255,11 @@ fn unexpected(page: &Page<'_>, observation: &Observation, maker: Maker) -> Verdi
 fn soft_block(rule: Rule, sign: String, maker: Maker) -> Verdict {
     let mut verdict = Verdict::new(Kind::SoftBlock, maker);
     verdict.rule = rule;
+    verdict.who_acts = match rule {
+        // What it asks for only its visitor has.
+        Rule::Login | Rule::Consent => WhoActs::Visitor,
+        _ => WhoActs::VisitorOrSiteOwner,
+    };
     verdict.evidence.push(Evidence::new(Strength::Strong, sign));
     verdict
 }
@@ -461,9 +466,11 @@ fn of_fault(fault: &soap::Fault) -> Verdict {
         Kind::OriginError
     };
     let mut verdict = Verdict::new(kind, Maker::Origin);
-    if fault.denied {
-        verdict.rule = Rule::Auth;
-    }
+    verdict.rule = fault.rule;
+    verdict.who_acts = match fault.rule {
+        Rule::Auth => WhoActs::VisitorOrSiteOwner,
+        _ => WhoActs::SiteOwner,
+    };
     verdict.code = (!fault.code.is_empty()).then(|| fault.code.clone());
     verdict.evidence.push(Evidence::new(
         Strength::Proof,

@@ -9,7 +9,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::content;
+use super::signatures::origin;
 use super::signatures::page::{Form, Page, pattern};
+use crate::domain::verdict::Rule;
 use crate::lang::xpath;
 
 /// A fault, as far as it matters here.
@@ -21,6 +23,8 @@ pub(crate) struct Fault {
     pub(crate) text: String,
     /// Code or text say that the caller is refused.
     pub(crate) denied: bool,
+    /// What the refusal is about, if code, text or detail say so.
+    pub(crate) rule: Rule,
 }
 
 /// Longest detail text that is looked at.
@@ -126,14 +130,38 @@ fn judged(code: &str, text: &str, detail: &str) -> Fault {
             | ip(\saddress)?\b.{0,60}\bnot\s(allowed|registered|white-?listed|allow-?listed|recogni[sz]ed|permitted) | account\s(is\s|has\sbeen\s)?(locked|disabled|blocked|suspended)",
         )
     });
+    static CREDENTIAL: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"(?i)authenticat|credential|invalidsecurity|failedcheck|invalid_?(?:login|session)|log-?\s?[io]n\b|\busers?\b|\buser\s?name|password|\baccount|\bsecurity (?:token|header)|\bapi\s?key|verifying security",
+        )
+    });
     // The code's own class (Client, Server) says nothing; what follows it does.
     let name = code.rsplit(':').next().unwrap_or(code).trim();
+    let denied =
+        DENIED_CODE.is_match(name) || DENIED_TEXT.is_match(text) || DENIED_TEXT.is_match(detail);
+    let told = || {
+        [text, detail, name]
+            .into_iter()
+            .find_map(origin::told_reason)
+    };
+    let about_credentials = || {
+        [name, text, detail]
+            .into_iter()
+            .any(|words| CREDENTIAL.is_match(words))
+    };
+    let rule = match () {
+        () if !denied => Rule::None,
+        () => told().unwrap_or(if about_credentials() {
+            Rule::Auth
+        } else {
+            Rule::Unknown
+        }),
+    };
     Fault {
         code: name.chars().take(100).collect(),
         text: text.chars().take(200).collect(),
-        denied: DENIED_CODE.is_match(name)
-            || DENIED_TEXT.is_match(text)
-            || DENIED_TEXT.is_match(detail),
+        denied,
+        rule,
     }
 }
 
@@ -146,6 +174,33 @@ mod tests {
         format!(
             "<?xml version=\"1.0\"?><s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>{inside}</s:Body></s:Envelope>"
         )
+    }
+
+    #[test]
+    fn what_a_refusal_is_about() {
+        let check = |code: &str, text: &str, expected: Rule| {
+            assert_eq!(judged(code, text, "").rule, expected, "{code}: {text}");
+        };
+        check("s:Client", "Access is denied.", Rule::Unknown);
+        check(
+            "s:Client",
+            "Rejected by policy. (from client)",
+            Rule::Unknown,
+        );
+        check(
+            "s:Client",
+            "IP address 192.0.2.7 is not registered",
+            Rule::Ip,
+        );
+        check(
+            "s:Client",
+            "Access denied: not available in your country",
+            Rule::Geo,
+        );
+        check("s:Client", "unknown user", Rule::Auth);
+        check("w:FailedAuthentication", "no", Rule::Auth);
+        check("s:Client.Authentication", "x", Rule::Auth);
+        check("s:Server", "Ledger down", Rule::None);
     }
 
     #[test]
