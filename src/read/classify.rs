@@ -226,7 +226,7 @@ fn missing_origin(verdict: &mut Verdict) {
     }
     verdict.evidence.push(Evidence::new(
         Strength::Strong,
-        "the mark that `origin:` asks for is missing: what answered may stand before the application",
+        "the mark that `origin:` asks for is missing: what answered may stand in front of what sets it",
     ));
 }
 

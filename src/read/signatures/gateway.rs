@@ -200,6 +200,12 @@ const ROWS: &[Row] = &[
     row(
         "aws_api_gateway",
         "AWS API Gateway answered itself",
+        &[Headers(&["apigw-requestid"]), Says("unauthorized")],
+    )
+    .id("apigw-requestid"),
+    row(
+        "aws_api_gateway",
+        "AWS API Gateway answered itself",
         &[Headers(&["apigw-requestid"]), Says("not found")],
     )
     .id("apigw-requestid"),
@@ -285,6 +291,14 @@ const ROWS: &[Row] = &[
         "apisix",
         "APISIX answered itself",
         &[Value("server", "apisix"), Says("missing authorization")],
+    ),
+    row(
+        "apisix",
+        "APISIX answered itself",
+        &[
+            Value("server", "apisix"),
+            Says("your ip address is not allowed"),
+        ],
     ),
     row(
         "apisix",

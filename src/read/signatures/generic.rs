@@ -41,25 +41,26 @@ macro_rules! words {
 words!(
     LAYER,
     "it names a security layer",
-    r"(?ix) \b(web\s(application\s|app\s)?firewall|application\sfirewall|waf|\w+[-_]waf|firewall|ddos|anti-?ddos|anti-?bot|bot[\x20-](protection|detection|management|manager|mitigation)
-      |web\s(protection|security)|intrusion\s(prevention|detection)|site\sprotection|mod_?security
+    r"(?ix) \b(web\s(application\s|app\s)?firewall|application\sfirewall|waf|\w+[-_]waf|firewall[a-z]{0,3}|ddos|anti-?ddos|anti-?bot|bot[\x20-](protection|detection|management|manager|mitigation)
+      |(web|website|site)\s(protection|security)|intrusion\s(prevention|detection)|mod_?security
       |security\s(polic(y|ies)|rules?|service|system|solution|gateway|layer|module|filter|reasons?|plugin|software|engine|appliance|check|control|settings|measures?|network))\b
-      | 防火墙|云防护|安全策略|安全防护|设置拦截|拦截提示|安全拦截|安全狗|网站防护|防护系统|웹\s?방화벽|보안\s?정책|방화벽 | ファイアウォール|セキュリティ上の | pare-feu|(r[èe]gles?|raisons?|politiques?)\sde\ss[ée]curit[ée] | cortafuegos|(reglas?|pol[íi]ticas?|motivos?|razones)\sde\sseguridad | (regras?|pol[íi]ticas?|motivos?|raz[õo]es)\sde\sseguran[çc]a | (regole|motivi|criteri)\sdi\ssicurezza | sicherheits(gr[üu]nden|richtlinien?|regeln?|system) | g[üu]venlik\s(duvar[ıi]|politika) | beveiligingsbeleid|(door|van)\s(de|onze|het)\sbeveiliging | zap(ory|ora)\ssieciow | brandmauer|фаерв?ол|файрв?ол|брандмауэр|межсетев"
+      | 防火墙|云防护|安全策略|安全防护|设置拦截|拦截提示|安全拦截|安全狗|网站防护|防护系统|防火牆|資訊?安全|웹\s?방화벽|보안\s?정책|방화벽 | ファイアウォール|セキュリティ上の|不正アクセス防止 | pare-feu|(r[èe]gles?|raisons?|politiques?)\sde\ss[ée]curit[ée] | cortafuegos|(reglas?|pol[íi]ticas?|motivos?|razones)\sde\sseguridad | (regras?|pol[íi]ticas?|motivos?|raz[õo]es)\sde\sseguran[çc]a | (regole|motivi|criteri)\sdi\ssicurezza | sicherheits(gr[üu]nden|richtlinien?|regeln?|system) | g[üu]venlik\s(duvar[ıi]|politika) | beveiligingsbeleid|(door|van)\s(de|onze|het)\sbeveiliging | zap(or[aęyą]|orowa)\s(sieciow|aplikac)|wzgl[ęe]d[óo]w\sbezpiecze[ńn]stwa | bezpe[čc]nostn[íi](ch|mi?)?\s(d[ůu]vod|pravid|politik|syst[ée]m) | brandv[äa]gg|s[äa]kerhetssk[äa]l|brannmur|sikker(hetsgrunner|hets[åa]rsaker|hedsm[æa]ssige)|palomuuri|turvallisuussyist|t[űu]zfal|biztons[áa]gi\sok|motive\sde\ssecuritate
+      | brandmauer|фаерв?ол|файрв?ол|брандмауе?э?р|межсетев|(систем|служб|правил|соображени|міркуван)[а-яії]{0,3}\s(защиты|безопасности|захисту|безпеки) | τείχος\sπροστασίας|λόγους\sασφαλείας | جدار\s(ال)?حماية|لأسباب\sأمنية | חומת\sאש|מטעמי\sאבטחה | ไฟร์วอลล์ | tường\slửa|lý\sdo\s(bảo\smật|an\sninh) | (alasan|kebijakan)\skeamanan"
 );
 words!(
     REFUSED,
     "it says that the request was refused",
     r"(?ix) \b(request|access|connection|page|url|visit|activity|attempt|action|traffic|content|resource|website|web\ssite|site|you(\shave|'ve)?|ip(\saddress)?|response)
       (\s\w+){0,12}?\s(has\sbeen|have\sbeen|had\sbeen|was|were|is|are|been|got|being)(\s\w+){0,3}?\s(blocked|denied|rejected|refused|intercepted|forbidden|restricted|flagged|prohibited|stopped|disallowed|banned)\b
-      | \b(access\s(is\s)?(denied|forbidden|restricted|blocked)|accessdeny|request\s(is\s)?(blocked|rejected|denied|refused|forbidden)|restricted\saccess|(has|have)\sblocked\s(you|your|this)|blocked\s(your|this|the)\s(request|access|connection|ip)|you(\shave|'ve)?\s(been\s|are\s)blocked
+      | \b(access\s(is\s)?(denied|forbidden|restricted|blocked)|accessdeny|request\s(is\s)?(blocked|rejected|denied|refused|forbidden)|restricted\saccess|(has|have)\s(blocked|stopped|rejected|refused|intercepted|prevented)\s(you|your|this)|prevent(ed|ing)?\saccess|blocked\s(your|this|the)\s(request|access|connection|ip)|you(\shave|'ve)?\s(been\s|are\s)blocked
       |blocked\sby\s|denied\sby\s|rejected\sby\s|refused\sby\s|intercepted\sby\s)
-      | 拦截|被阻断|被阻止|被禁止|禁止访问|访问被拒绝|拒绝访问|차단|アクセスが拒否|ブロック | (a\s[ée]t[ée]|est)\s(bloqu[ée]e?|refus[ée]e?|rejet[ée]e?) | bloquead[oa]|denegad[oa]|rechazad[oa] | (wurde|wird|ist)(\s[^\s.!?]+){0,8}\s(blockiert|gesperrt|abgelehnt|abgewiesen|verweigert)|zugriff\s(verweigert|blockiert|gesperrt|abgelehnt) | acesso\s(negado|bloqueado)|foi\s(bloquead|negad|recusad)[oa] | acc[èe]s\s(refus[ée]|interdit|bloqu[ée]) | accesso\s(negato|bloccato) | заблокирован|отклон[её]н|запрещ[её]н | zablokowan | bloccat[oa] | geblokkeerd | engellen"
+      | 拦截|攔截|被封鎖|被阻擋|被拒|被阻断|被阻止|被禁止|禁止访问|访问被拒绝|拒绝访问|차단|거부되|アクセスが拒否|ブロック|遮断|拒否され | (a\s[ée]t[ée]|est)\s(bloqu[ée]e?|refus[ée]e?|rejet[ée]e?) | bloquead[oa]|denegad[oa]|rechazad[oa] | (wurde|wird|ist)(\s[^\s.!?]+){0,8}\s(blockiert|gesperrt|abgelehnt|abgewiesen|verweigert)|zugriff\s(verweigert|blockiert|gesperrt|abgelehnt) | acesso\s(negado|bloqueado)|foi\s(bloquead|negad|recusad)[oa] | acc[èe]s\s(refus[ée]|interdit|bloqu[ée]) | accesso\s(negato|bloccato) | заблокирован|отклон[её]н|запрещ[её]н|доступ\s([^.]{0,60}\s)?ограничен|заблоковано?|відхилен|заборонен | zablokowan|odrzucon | zablokov[aá]n|odep[rř]en|zam[ií]tnut|odmietnut | blockera(ts|des|d)\b|nekad|avvisa[dt]|blokkert|blokeret|nektet|n[æa]gtet|afvist|estetty|ev[äa]tty | letilt|blokkolt|megtagad|elutas[ií]t | blocat[aă]?\b|respins[aă]?\b|refuzat | μπλοκαρ|αποκλείστηκε|απορρίφθηκε | حظر|محظور|مسدود | נחסמ|חסומה | ถูกบล็อก|ถูกปฏิเสธ|ถูกระงับ | bị\s(chặn|từ\schối) | diblokir|ditolak | bloccat[oa] | geblokkeerd|geweigerd | engellen|reddedil"
 );
 words!(
     ATTACK,
     "it speaks of an attack or of suspicion",
-    r"(?ix) \b(malicious|attacks?|suspicious|hack(er|ers|ing)?|injection|threats?|harmful|illegal\s(parameter|request|character|url|content|access|operation)|invalid\srequest\sformat|abnormal|anomal(y|ous)|unusual\s(traffic|activity)|automated\s(traffic|requests?|access|tools?|queries)|robot|bots?|scraping|violat(es|ed|ion)|security\sreasons?|potentially\s(dangerous|harmful|unsafe)|security\sincident|for\ssecurity)\b
-      | 攻击|安全威胁|非法|恶意|可疑|不合法|공격|비정상|不正な | attaque|malveillant | ataque|malicios | angriff|verd[äa]chtig | атак|подозрит"
+    r"(?ix) \b(malicious|attacks?|suspicious|hack(er|ers|ing)?|injection|threats?|harmful|illegal\s(parameter|request|character|url|content|access|operation)|invalid\srequest\sformat|abnormal|anomal(y|ous)|unusual\s(traffic|activity)|automated\s(traffic|requests?|access|tools?|queries)|robot|bots?|scraping|violat(es|ed|ion)|potentially\s(dangerous|harmful|unsafe)|security\sincident)\b
+      | 攻击|安全威胁|非法|恶意|可疑|不合法|공격|비정상|不正な |攻撃|攻擊 | attaque|malveillant | ataque|malicios | angriff|verd[äa]chtig | атак|подозрит|підозр | podejrzan|podez[řr]el|misst[äa]nk|mistenkel|mist[æa]nkel|[şs][üu]pheli|sald[ıi]r[ıi] | mencurigakan"
 );
 words!(
     GATE,
@@ -70,7 +71,8 @@ words!(
       | (human|anti-?robot|anti-?bot|robot|browser|visitor\santi-robot)\s(verification|validation|check|challenge) | (checking|validating|verifying)\s(if\sthe\ssite|your\sbrowser|the\ssite) | security\s(challenge|verification)
       | (complete|solve|pass|enter|fill)\s(in\s|out\s|the\s|this\s|a\s){0,2}(re)?captcha | client\schallenge | slide\sto\sverify | drag\sthe\sslider | press\s(&|and)\shold | unusual\straffic\sfrom\syour | just\sa\smoment | one\smoment,?\splease | making\ssure\syou('re|\sare)\snot
       | enable\sjavascript\sand\scookies\sto | ddos\sprotection\sby | (browser|connection)\sis\sbeing\s(checked|verified))
-      | 安全验证|人机验证|人机识别|滑动验证|请完成.{0,6}验证|验证码 | robot\sdeğil | я\sне\sробот|проверка\sбраузера|проверяем | ロボットでは"
+      | (best[äa]tigen|[üu]berpr[üu]fen|verifizieren)\ssie[^.]{0,20}\sdass\ssie\s(kein\s(ro)?bot|ein\smensch) | v[ée]rifi(ez|er)\sque\svous\s(n[e']\s?)?[êe]tes\s(bien\s|pas\s)?(un\s)?(humain|robot)|n['e]?\s?[êe]tes\spas\sun\srobot | (no|n[ãa]o)\s(es|eres|soy|[ée]|sou)\su[nm]\srob[oôó]t?|(es|eres|[ée])\s(un\s|um\s)?(ser\s)?humano | non\s(sei|sono)\sun\srobot|sei\s(un\s)?(essere\s)?umano | geen\srobot\sbent|een\smens\sbent | nie\sjeste[śm]\srobotem|jeste[śm]\scz[łl]owiekiem | inte\s[äa]r\sen\srobot | ikke\s(er\s)?en\srobot
+      | 安全验证|人机验证|驗證您|人機驗證|人間であること|로봇이\s?아|人机识别|滑动验证|请完成.{0,6}验证|验证码 | robot\sdeğil | я\sне\sробот|проверка\sбраузера|проверяем | ロボットでは"
 );
 words!(
     MECHANISM,
@@ -80,8 +82,8 @@ words!(
 words!(
     OUR_PEOPLE,
     "it sends to whoever runs our network",
-    r"(?ix) \b((your|the|our)\snetwork\s(administrator|operator|admin|department|team|support)|network\s(administrator|operator|admin)|it\shelp\s?desk|internet\sservice\sprovider
-      |your\s(school|district|school\sdistrict|employer|university|library|internet\sprovider))\b
+    r"(?ix) \b((your|the|our)\snetwork\s(administrator|operator|admin|department|team|support)|network\s(administrator|operator|admin)|it\shelp\s?desk|internet\s(service\s)?provider|(broadband|internet)\scustomers?
+      |your\s(school|district|school\sdistrict|employer|university|library))\b | fournisseur\sd'acc[èe]s | proveedor\sde\s(internet|servicios) | provedor\sde\s(internet|acesso) | internetanbieter|internetprovider
       | администратор\s?у?\s?сети|netzwerkadministrator|administrateur\s(du\s)?r[ée]seau|administrador\s(de\s(la\s)?red|da\srede)|amministratore\s(di|della)\srete|netwerkbeheerder|n[äa]tverksadministrat[öo]r"
 );
 words!(
@@ -95,8 +97,19 @@ words!(
 words!(
     OUR_FILTER,
     "it names a web filter or a category",
-    r"(?ix) \b((web|url|content|internet|site|dns)[\x20-]filter(ing|s|ed)?|categori[sz]ed\sas|(blocked|forbidden|denied|restricted)\scategor(y|ies)|site\scategory|url\scategory|category\sof\s|web\sgateway|secure\sweb|parental\scontrol|proxy\sserver|web\sproxy|internet\ssecurity|block(ed)?\s?page|website\sblocked|web\s?(site|page)\sblocked|site\sblocked|this\s(web\s?)?(site|page|domain)\s(is|has\sbeen|was)\s(blocked|restricted)|your\sip\saddress\sand\s(visit|user)|override|(court|ministry|regulator|law)[\x200-9A-Za-z_]{0,30}order|order\sof\s(the\s)?court)\b
+    r"(?ix) \b((web|url|content|internet|site|dns)[\x20-]filter(ing|s|ed)?|categori[sz]ed\sas|(blocked|forbidden|denied|restricted)\scategor(y|ies)|site\scategory|url\scategory|category\sof\s|web\sgateway|secure\sweb|parental\scontrol|proxy\sserver|web\sproxy|internet\ssecurity|block(ed)?\s?page|website\sblocked|web\s?(site|page)\sblocked|site\sblocked|this\s(web\s?)?(site|page|domain)\s(is|has\sbeen|was)\s(blocked|restricted)|your\sip\saddress\sand\s(visit|user)|override)\b
       | (category|kategorie|cat[ée]gorie|categor[íi]a|categorie)\s?: | категори[яи]|webfilter|filtre\s(internet|web)|filtro\s(web|de\sconten?[iú]do)"
+);
+words!(
+    OUR_LAW,
+    "it names an order of a court or an authority",
+    r"(?ix) \b((court|courts|ministry|regulator|government|law|judicial|authorities)[\x200-9A-Za-z_]{0,30}\sorders?|orders?\s(of|by|from|issued\sby)\s(the\s|a\s)?(\w+\s){0,2}(courts?|ministry|regulator|government|authorit(y|ies))|(competent|government|regulatory|telecommunications?)\sauthorit(y|ies)|under\sthe\sinstructions\sof)\b
+      | (d[ée]cision|ordonnance)\s(du|d'un|de\sla)\s(tribunal|juge|justice|justicia) | (orden|resoluci[óo]n|mandato|ordem|decis[ãa]o)\s(judicial|del?\s(juez|juzgado|tribunal)) | (provvedimento|ordine|disposizione)\s(dell'|della\s|del\s|di\s)(autorit|tribunale|agcom) | beh[öo]rdlich|gerichtlich|(gerichtsbeschluss|anordnung\sde[rs]) | kanun|mahkeme | федеральн\S{1,4}\sзакон|решени\S{1,4}\s(суда|роскомнадзора)|роскомнадзор|eais\.rkn | peraturan\sperundang|kominfo|komdigi | 방송통신심의|법률에 | 法院|有关部门 "
+);
+words!(
+    WHOLE_SITE,
+    "it is about a whole site",
+    r"(?ix) \b(this|the|these)\s(web\s?)?(sites?|pages?|domains?)\b | ce\ssite | (este|el)\ssitio|(esta|la)\s(p[áa]gina|web) | (este|o)\ss[íi]tio|este\ssite | (diese|die)[rs]?\s(web|internet)?-?(seite|site) | questo\ssito | ресурс|сайт | internet\ssitesi|web\ssitesi | situs | 해당\s?사이트|이\s사이트 | 网站|網站"
 );
 words!(
     PRIVATE_ADDRESS,
@@ -106,7 +119,7 @@ words!(
 words!(
     LIMIT,
     "it says that there were too many requests",
-    r"(?ix) \b(too\smany\s(requests|calls|connections|queries|hits)|rate[\x20_-]?limit(s|ed|ing|er)?(\s(is|was|has\sbeen))?\s?(exceeded|reached|hit)?|(request|api|call|usage|daily|hourly|monthly|query)\s(limit|quota)s?(\s(is|was|has\sbeen))?\s(exceeded|reached)|quota\s(exceeded|exhausted|violat(ion|ed)|reached|has\sbeen)|over\s(qps|query|quota|rate)|(exceeded|over|exhausted)\s(\w+\s){0,4}(rate|limit|quota|requests)|throttl(ed|ing)|slow\sdown|slowdown|(requests|calls|queries|hits)\sper\s(second|minute|hour|day|month)|toomanyrequests|(\w*(request|rate|call|quota|usage|query|queries))s?[\x20_]?limit[\x20_]?exceeded|limit_?exceeded|over_?query_?limit|user_?rate_?limit|requestlimitexceeded)\b"
+    r"(?ix) \b(too\smany\s(requests|calls|connections|queries|hits)|rate[\x20_-]?limit(s|ed|ing|er)?(\s(is|was|has\sbeen))?\s?(exceeded|reached|hit)?|(requests?|api|calls?|usage|daily|hourly|monthly|query)\s(limit|quota)s?(\s(is|was|has\sbeen))?\s(exceeded|reached)|quota\s(exceeded|exhausted|violat(ion|ed)|reached|has\sbeen)|over\s(qps|query|quota|rate)|(exceeded|over|exhausted)\s(\w+\s){0,4}(rate|limit|quota|requests)|throttl(ed|ing)|slow\sdown|slowdown|(requests|calls|queries|hits)\sper\s(second|minute|hour|day|month)|toomanyrequests|(\w*(request|rate|call|quota|usage|query|queries))s?[\x20_]?limit[\x20_]?exceeded|limit_?exceeded|over_?query_?limit|user_?rate_?limit|requestlimitexceeded)\b | zu\sviele\s(anfragen|aufrufe|zugriffe|versuche) | trop\sde\s(requ[êe]tes|demandes|tentatives|connexions) | demasiad[oa]s\s(solicitudes|peticiones|intentos|llamadas) | (muitas|excesso\sde)\s(solicita[çc][õo]es|requisi[çc][õo]es|tentativas|chamadas) | troppe\s(richieste|chiamate)|troppi\stentativi | te\sveel\s(verzoeken|aanvragen|pogingen) | zbyt\swiele\s([żz][ąa]da[ńn]|zapyta[ńn]|pr[óo]b) | f[öo]r\sm[åa]nga\s(f[öo]rfr[åa]gningar|anrop|f[öo]rs[öo]k) | слишком\sмного\s(запросов|попыток)|превышен[оа]?\s(лимит|количество|число) | [çc]ok\sfazla\s(istek|deneme) | (请求|访问|操作|調用|调用)(过于|太|过)?频繁|频率(限制|过高|超限)|请求次数(过多|超)|超[出过].{0,6}(限制|配额|次数) | リクエストが多すぎ|リクエスト数の上限 | 요청이\s너무\s많|요청\s(횟수|한도)"
 );
 
 /// A pattern over text whose white space is collapsed, with the word classes of ASCII: Unicode's are large and slow.
@@ -127,16 +140,40 @@ static TITLE: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+/// The thing itself, and not a policy that anybody may have.
+static FIREWALL: LazyLock<Regex> =
+    LazyLock::new(|| plain(r"(?i)\b(?:firewall|waf)\b|防火墙|防火牆|방화벽|ファイアウォール"));
+
+/// A refusal that is the first word of a plain answer.
+static BEGINS: LazyLock<Regex> =
+    LazyLock::new(|| plain(r"(?i)^\W*(?:blocked|denied|rejected|intercepted)\b"));
+
+/// Security as the reason for what anybody does: a bank's session ends for it too.
+static REASON: LazyLock<Regex> = LazyLock::new(|| {
+    plain(
+        r"(?ix) ^(security\s(reasons?|measures?|check|settings|control) | sicherheitsgr[üu]nden | (raisons?|motivos?|razones|raz[õo]es|motivi|motive)\s.* | wzgl.* | s[äa]kerhetssk[äa]l | sikker.* | turvallisuussyist | (соображени|міркуван).* | .*أمنية | מטעמי.* | lý.* | alasan.*)$",
+    )
+});
+
+/// A single request, or whoever sent it, was refused: not a session, an account, an order.
+static OF_REQUEST: LazyLock<Regex> =
+    LazyLock::new(|| plain(r"(?i)\b(?:requests?|ip(?: address)?|connection|traffic|url)\b"));
+
 /// What only a bot check speaks of.
-static HUMAN: LazyLock<Regex> =
-    LazyLock::new(|| plain(r"(?i)\b(?:human|robot|captcha)\b|人机|验证码"));
+static HUMAN: LazyLock<Regex> = LazyLock::new(|| {
+    plain(
+        r"(?i)\b(?:human|humain|humano|umano|mensch|mens|robot|robotem|rob[oô]|captcha)\b|人机|人機|验证码|驗證|人間|ロボット|로봇",
+    )
+});
 
 /// An id that a refusal prints with a label, for a ticket.
 static LABELLED_ID: LazyLock<Regex> = LazyLock::new(|| {
     plain(
-        r"(?ix) (?:\b(incident|request|support|event|case|trace|block|reference|ref|ticket|transaction|session|error|log|tracking|correlation|client\srequest|message|attack|ray|unique
-            |vorfalls?|vorgangs?|ereignis|anfrage|referenz|incidente|incidencia|evento|solicitud|soporte|suporte|requisi[çc][ãa]o|referencia|r[ée]f[ée]rence|requ[êe]te)|事件|请求|拦截)
-          [\x20_-]?(id|no\.?|numm?er|nr\.?|n[úu]mero|code|identifier|uuid)?(\sis|是|为)? \s?[:=\#\x{ff1a}]+\s* \#?\s*<?\s* ([0-9a-z][0-9a-z._/+-]{5,79}) ",
+        r"(?ix) (?:\b(?:incident|request|support|event|case|trace|block|reference|ref|ticket|transaction|session|error|log|tracking|correlation|client\srequest|message|attack|ray|unique
+            |vorfalls?|vorgangs?|ereignis|anfrage|referenz|incidente|incidencia|evento|solicitud|soporte|suporte|requisi[çc][ãa]o|referencia|r[ée]f[ée]rence|requ[êe]te|demande|richiesta|supporto|zaak|aanvraag|verzoek|zg[łl]oszenia|incydentu|po[žz]adavku|incidentu|h[äa]ndelse|henvendelse|destek|talep|olay)
+            |[äa]rende|事件|请求|請求|拦截|追踪|お問い合わせ|リクエスト|受付|요청|지원|문의|инцидента|запроса|обращения|события)
+          [\x20_-]?(?:id|no\.?|numm?er|nr\.?|n[úu]mero|code|kod|identifier|uuid|号|编号|編號|番号|번호)?(?:\sis|是|为)? \s?[:=\#\x{ff1a}]+\s* \#?\s*<?\s* ([0-9a-z][0-9a-z._/+-]{5,79})
+        | \bid\s(?:evento|incidente|richiesta|transazione|solicitud|incidencia|soporte|suporte|(?:de|del|da|do|di|della|du)\s(?:la\s)?[^\s:]{4,16})\s?:\s*([0-9a-z][0-9a-z._/+-]{5,79})",
     )
 });
 /// The same in a sentence, without a colon: "quote event ID 7f3a9912cc".
@@ -145,10 +182,10 @@ static SPOKEN_ID: LazyLock<Regex> = LazyLock::new(|| {
         r"(?ix) \b(?:incident|request|support|event|case|trace|block|reference|ticket|log)\s(?:id|number|no\.?)\s(?:is\s|of\s)?([0-9a-z][0-9a-z._/+-]{5,79})",
     )
 });
-/// The same in JSON and in data that a script reads.
+/// The same in JSON, in data that a script reads, and as an element.
 static MEMBER_ID: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r#"(?i)["'](?:incident|request|support|event|case|trace|block|reference|ticket|transaction|log|tracking)[_-]?(?:id|uuid|number|no)["']\s*:\s*["']?([0-9a-z][0-9a-z._/+-]{5,79})"#,
+        r#"(?i)(?:["'](?:incident|request|support|event|case|trace|block|reference|ticket|transaction|log|tracking)[_-]?(?:id|uuid|number|no)["']\s*:\s*["']?|<(?:[a-z]{1,16}:)?(?:incident|request|support|event|case|trace|block|reference|ticket|transaction|log|tracking)[_-]?(?:id|uuid|number|no)>\s*)([0-9a-z][0-9a-z._/+-]{5,79})"#,
     )
 });
 
@@ -161,13 +198,12 @@ pub(crate) fn labelled_id(page: &Page<'_>) -> Option<String> {
         let digits = id.bytes().filter(u8::is_ascii_digit).count();
         (id.len() >= 6 && digits >= 3).then(|| id.to_owned())
     };
-    let first = |pattern: &Regex, group: usize| {
-        pattern
-            .captures_iter(text)
-            .take(12)
-            .find_map(|found| id_of(found.get(group)?.as_str()))
+    let first = |pattern: &Regex| {
+        let ids = pattern.captures_iter(text).take(12);
+        ids.flat_map(|found| found.iter().skip(1).flatten().collect::<Vec<_>>())
+            .find_map(|id| id_of(id.as_str()))
     };
-    let printed = first(&LABELLED_ID, 4).or_else(|| first(&SPOKEN_ID, 1));
+    let printed = first(&LABELLED_ID).or_else(|| first(&SPOKEN_ID));
     printed.or_else(|| {
         if page.body().len() > BODY_BYTES_MAX {
             return None;
@@ -181,6 +217,11 @@ pub(crate) fn labelled_id(page: &Page<'_>) -> Option<String> {
 /// Whether the text says that a request was refused or that a person must prove to be one.
 pub(crate) fn refuses(text: &str) -> bool {
     REFUSED.seen.is_match(text) || GATE.seen.is_match(text)
+}
+
+/// Whether the text says that a request was refused.
+pub(crate) fn says_refused(text: &str) -> bool {
+    REFUSED.seen.is_match(text)
 }
 
 /// Whether a member of data says in one word that the request was refused: `"status": "blocked"`.
@@ -201,6 +242,9 @@ fn refused_by_member(page: &Page<'_>) -> bool {
     let Some(members) = page.json().and_then(serde_json::Value::as_object) else {
         return false;
     };
+    if members.get("blocked") == Some(&serde_json::Value::Bool(true)) {
+        return true;
+    }
     NAMES
         .iter()
         .filter_map(|name| members.get(*name)?.as_str())
@@ -244,9 +288,11 @@ pub(crate) fn says_too_many(text: &str) -> bool {
 
 /// The words by which it says so.
 pub(crate) fn words_of_limit(text: &str) -> String {
+    // An address in the answer may hold them too; the sentence says more.
     LIMIT
         .seen
-        .find(text)
+        .find_iter(text)
+        .max_by_key(regex::Match::len)
         .map(|words| short(words.as_str()))
         .unwrap_or_default()
 }
@@ -255,7 +301,7 @@ pub(crate) fn words_of_limit(text: &str) -> String {
 pub(crate) fn told_rule(text: &str) -> Rule {
     static IP: LazyLock<Regex> = LazyLock::new(|| {
         plain(
-            r"(?ix) \bip(\saddress(es)?)?(\s\(?[0-9a-f.:]{3,45}\)?)?\s(has\sbeen\s|have\sbeen\s|is\s|was\s|are\s)?(\w+\s)?(blocked|banned|blacklisted|blocklisted|block-listed|denied|restricted|on\sa\s(block|black)list|in\s(our|the)\s(block|black)list)|(block|black)list(ed)?\sip|ips\sused\sfor\sautomation",
+            r"(?ix) \bip(\saddress(es)?)?(\s\(?[0-9a-f.:]{3,45}\)?)?\s(has\sbeen\s|have\sbeen\s|is\s|was\s|are\s)?(\w+\s)?(blocked|banned|blacklisted|blocklisted|block-listed|denied|restricted|on\sa\s(block|black)list|in\s(our|the)\s(block|black)list)|(block|black)list(ed)?\sip|(blocked|denied|forbidden|restricted)\s(for|from)\syour\sip|ips\sused\sfor\sautomation",
         )
     });
     static GEO: LazyLock<Regex> = LazyLock::new(|| {
@@ -311,16 +357,26 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
         }
         is_there
     };
-    let refused = see(&REFUSED, &text) || status >= 400 && refused_by_member(page);
+    let refused = see(&REFUSED, &text)
+        || status >= 400 && (refused_by_member(page) || BEGINS.is_match(&text));
     let layer = see(&LAYER, &text);
     let attack = see(&ATTACK, &text);
     let gate = see(&GATE, &text);
-    let origin = origin::application(page).is_some();
+    // A list of errors is everybody's form, a firewall's that says so too.
+    let origin = if layer && refused {
+        origin::application_beyond_form(page).is_some()
+    } else {
+        origin::application(page).is_some()
+    };
     let id = labelled_id(page);
     if refused || page.form == Form::Html {
         let people = OUR_PEOPLE.seen.is_match(&text);
         let policy = OUR_POLICY.seen.is_match(&text);
         let filter = OUR_FILTER.seen.is_match(&text);
+        // Of a partner's own 451 or 403 the law says nothing about whose notice it is; with a good status it is
+        // the notice of whoever answers in the partner's place.
+        let law = status < 400 && OUR_LAW.seen.is_match(&text);
+        let site = law && WHOLE_SITE.seen.is_match(&text);
         let private = (people || policy || filter)
             && PRIVATE_ADDRESS
                 .seen
@@ -329,6 +385,8 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
             (people, &OUR_PEOPLE),
             (policy, &OUR_POLICY),
             (filter, &OUR_FILTER),
+            (law, &OUR_LAW),
+            (site, &WHOLE_SITE),
             (private, &PRIVATE_ADDRESS),
         ];
         let ours = signs.iter().filter(|(there, _)| *there).count();
@@ -352,12 +410,27 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
     if !refused || origin || page.form == Form::Json && !layer {
         return without_words(page);
     }
-    let signs = [layer, attack, id.is_some()];
+    // A reason alone needs something else beside it that is no reason.
+    let reason = layer
+        && LAYER
+            .seen
+            .find_iter(&text)
+            .all(|words| REASON.is_match(words.as_str().trim()));
+    let of_request = reason
+        && REFUSED
+            .seen
+            .find_iter(&text)
+            .any(|words| OF_REQUEST.is_match(words.as_str()));
+    let signs = [layer, attack, id.is_some(), of_request];
+    let layer = layer && !reason;
     let count = signs.iter().filter(|there| **there).count();
     let enough = if status < 400 {
         // One that says only this says it at its head; elsewhere it is about something.
         let heads = |title: &str| REFUSED.seen.is_match(title) || TITLE.is_match(title);
-        layer && (count >= 2 || page.title().is_none_or(heads) && text.len() <= 200)
+        let title = page.title().unwrap_or_default();
+        let headed = page.title().is_none_or(heads) && text.len() <= 200
+            || FIREWALL.is_match(title) && text.len() <= 300;
+        layer && (count >= 2 || headed)
     } else {
         layer || count >= 2
     };
@@ -435,18 +508,20 @@ fn is_nothing_else(page: &Page<'_>, text: &str) -> bool {
             r"(?i)g-recaptcha|h-captcha|cf-turnstile|recaptcha/(?:api|enterprise)|hcaptcha\.com|captcha-container|funcaptcha|arkoselabs|geetest|smart-?captcha",
         )
     });
-    const FIELDS: [&str; 5] = [
-        "type=\"password\"",
-        "type='password'",
-        "type=\"email\"",
-        "<textarea",
-        "<select",
-    ];
+    // The box in which a captcha writes its answer is no field for a person.
+    static FIELD: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r#"(?i)<input[^>]{0,300}type\s*=\s*["']?(?:password|email|tel)\b|<textarea[^>]{0,300}>|<select\b"#,
+        )
+    });
     if matches!(page.status(), 404 | 410) {
         return false;
     }
     let body = String::from_utf8_lossy(page.body()).to_ascii_lowercase();
-    if FIELDS.iter().any(|field| body.contains(field)) {
+    if FIELD
+        .find_iter(&body)
+        .any(|field| !field.as_str().contains("captcha"))
+    {
         return false;
     }
     // With a good status, waiting pages of applications look alike: it must show the puzzle.

@@ -185,6 +185,12 @@ const APPLICATION_PAGES: &[(&str, &str)] = &[
 ///
 /// Without one nobody knows who refused, and nobody is named.
 pub(crate) fn application(page: &Page<'_>) -> Option<Evidence> {
+    let common = || Some(strong(format!("the body is {}", common_form(page)?)));
+    application_beyond_form(page).or_else(common)
+}
+
+/// The same without those forms of an error that filters before the application use as well.
+pub(crate) fn application_beyond_form(page: &Page<'_>) -> Option<Evidence> {
     if let Some(relayed) = relayed(page) {
         return Some(relayed);
     }
@@ -281,11 +287,6 @@ fn envelope(page: &Page<'_>) -> Option<&'static str> {
     let has = |name: &str| json.contains_key(name);
     let all = |names: &[&str]| names.iter().all(|name| has(name));
     let word = |name: &str| json.get(name).and_then(serde_json::Value::as_str);
-    let nested = |name: &str| {
-        json.get("error")
-            .and_then(|error| error.get(name))
-            .is_some()
-    };
     Some(match () {
         () if all(&["timestamp", "status", "error", "path"]) => "Spring Boot's error format",
         () if all(&["statusCode", "error", "message"]) => "the error format of a Node.js framework",
@@ -294,12 +295,28 @@ fn envelope(page: &Page<'_>) -> Option<&'static str> {
         () if all(&["type", "title", "status"]) || all(&["type", "title", "detail"]) => {
             "an API's problem details (RFC 9457)"
         }
+        () if json.len() == 1 && word("detail").is_some() => {
+            "the error format of Django REST framework or FastAPI"
+        }
+        () => return None,
+    })
+}
+
+/// An error format that many use: APIs first, and firewalls that are told to answer as the API would.
+fn common_form(page: &Page<'_>) -> Option<&'static str> {
+    if page.status() < 400 {
+        return None;
+    }
+    let json = page.json()?.as_object()?;
+    let nested = |name: &str| {
+        json.get("error")
+            .and_then(|error| error.get(name))
+            .is_some()
+    };
+    Some(match () {
         () if nested("code") && nested("message") => "an API's error object",
         () if json.get("errors").is_some_and(serde_json::Value::is_array) => {
             "an API's list of errors"
-        }
-        () if json.len() == 1 && word("detail").is_some() => {
-            "the error format of Django REST framework or FastAPI"
         }
         () => return None,
     })

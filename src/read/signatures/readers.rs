@@ -148,6 +148,21 @@ pub(super) fn imunify(page: &Page<'_>, found: &mut Found) -> bool {
     true
 }
 
+/// Its page of this title checks; in its words it may refuse too.
+pub(super) fn ddos_guard(page: &Page<'_>, found: &mut Found) -> bool {
+    if generic::is_check(page) || !generic::says_refused(page.visible()) {
+        return true;
+    }
+    set(
+        found,
+        Kind::EdgeBlock,
+        generic::told_rule(page.visible()),
+        WhoActs::SiteOwner,
+    );
+    found.reference_id = generic::labelled_id(page);
+    true
+}
+
 /// `CrowdSec` bans addresses, or asks them for a captcha.
 pub(super) fn crowdsec(page: &Page<'_>, found: &mut Found) -> bool {
     if has(page.visible(), "captcha") {
@@ -579,6 +594,22 @@ pub(super) fn f5_support_id_alone(page: &Page<'_>, found: &mut Found) -> bool {
             .as_deref()
             .is_some_and(|id| (17..=20).contains(&id.len()) && !id.contains('-'))
         && origin::answered(page).is_none()
+}
+
+/// A few words in any language, one id of F5's form, and its link back: nothing else has the three.
+pub(super) fn f5_number_alone(page: &Page<'_>, found: &mut Found) -> bool {
+    static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"(?i)(?:\bids?\b|support|soporte?|suporte|pomoc|помощ|поддержк|destek|サポート|支持|지원)[^0-9]{0,16}[^0-9.-]([1-9][0-9]{16,19})(?:[^0-9.-]|$)",
+        )
+    });
+    let text = page.visible();
+    if text.len() > 400 {
+        return false;
+    }
+    found.reference_id = seen(page, &NUMBER);
+    found.reference_id.is_some()
+        && (generic::refuses(text) || page.title().is_some_and(generic::refuses))
 }
 
 /// The id may stand in a `noscript` that is not read as text.

@@ -238,6 +238,18 @@ const IMPERVA: &[Signature] = &[
     )
     .block(Rule::Unknown)
     .read(read::imperva_incident),
+    page(
+        "imperva",
+        "Imperva's block page",
+        &[
+            AnyBody(&["powered by imperva", "why-am-i-seeing-this-page"]),
+            Body("incident id"),
+            Bytes(65536),
+        ],
+    )
+    .block(Rule::Unknown)
+    .any_status()
+    .read(read::named),
     json(
         "imperva",
         "Imperva's block as JSON (unconfirmed)",
@@ -762,6 +774,15 @@ const F5: &[Signature] = &[
     .statuses(400, 999)
     .strong()
     .read(read::f5_support_id_alone),
+    page(
+        "f5_asm",
+        "the block page of an F5 firewall in another language",
+        &[Body("javascript:history.back()"), Bytes(4096)],
+    )
+    .block(Rule::FirewallRule)
+    .any_status()
+    .strong()
+    .read(read::f5_number_alone),
     json(
         "f5_asm",
         "an F5 firewall's block as JSON (unconfirmed)",
@@ -1035,6 +1056,31 @@ const OTHERS: &[Signature] = &[
     .challenge()
     .any_status(),
     page(
+        "radware",
+        "the Radware Bot Manager's captcha",
+        &[
+            AnyBody(&[".perfdrive.com", "shieldsquare"]),
+            AnyBody(&[
+                "<title>radware",
+                "incident id",
+                "made us think that you are a bot",
+            ]),
+            Bytes(65536),
+        ],
+    )
+    .challenge()
+    .read(read::named),
+    page(
+        "stackpath",
+        "StackPath's block page",
+        &[
+            AnyBody(&["stackpath reference id", "<title>stackpath"]),
+            AnyBody(&["blocked", "security service"]),
+        ],
+    )
+    .block(Rule::FirewallRule)
+    .read(read::reference_id),
+    page(
         "stackpath",
         "StackPath's block page",
         &[
@@ -1062,7 +1108,8 @@ const OTHERS: &[Signature] = &[
         "DDoS-Guard checks the client",
         &[Title("DDoS-Guard"), Bytes(32768)],
     )
-    .challenge(),
+    .challenge()
+    .read(read::ddos_guard),
     page(
         "netscaler",
         "the block page of a NetScaler application firewall",

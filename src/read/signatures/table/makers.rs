@@ -23,6 +23,7 @@ pub(super) const MAKERS: &[Signature] = &[
     // Tencent. <https://edgeone.ai/document/>, <https://www.tencentcloud.com/document/product/627>
     named("tencent_edgeone", "Tencent EdgeOne refuses", &[AnyBody(&["protected by tencent cloud edgeone", "tencent edgeone", "edgeone security", "edgeone.ai"]), AnyBody(&["restricted access", "accessdeny", "request id", "blocked"])]),
     header("tencent_edgeone", "Tencent EdgeOne refuses", &[Header("eo-log-uuid"), Status(&[566, 567])]).block(Rule::FirewallRule).read(read::named),
+    by_server("tencent_edgeone", "made by Tencent EdgeOne (documented)", &[Starts("server", "tencentedgeone")]),
     named("tencent_edgeone", "Tencent EdgeOne's bot check (documented)", &[AnyBody(&["eo_bot_session", "__tst_status", "eo-captcha"]), Bytes(32768)]).challenge(),
     named("tencent_waf", "Tencent's firewall refuses (listed)", &[AnyBody(&["waf.tencent-cloud.com", "waf.tencentcloud.com", "waf.tencent.com"])]),
     page("tencent_waf", "Tencent's firewall refuses (listed)", &[Status(&[403, 405]), Says(&["腾讯云Web应用防火墙", "腾讯T-Sec"])]).block(Rule::FirewallRule).read(read::named),

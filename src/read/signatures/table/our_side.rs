@@ -385,6 +385,9 @@ pub(super) const OUR_SIDE: &[Signature] = &[
             ":15871/cgi-bin/blockpage.cgi",
             ":15871/cgi-bin/block_message.cgi",
             "/cgi-bin/blockpage.cgi?ws-session",
+            ":15871/cgi-bin/",
+            "moreblockinfo.cgi?ws-session",
+            "this websense category is filtered",
             "forcepoint dlp",
             "forcepoint web security",
             "forcepoint cloud",
@@ -871,6 +874,8 @@ pub(super) const OUR_SIDE: &[Signature] = &[
                 "restricted",
                 "access",
                 "diblokir",
+                "ограничен",
+                "заблокирован",
             ]),
         ],
     )
