@@ -283,7 +283,11 @@ impl Ours {
         let (board, ways) = (world.board, world.ways);
         let unseen = |other: &&EgressName| *other != egress && ways.is_unseen(other, onset_at);
         let mut waits = false;
-        for control in ways.egresses().filter(unseen).filter_map(|e| board.controls(e).next()) {
+        for control in ways
+            .egresses()
+            .filter(unseen)
+            .filter_map(|e| board.controls(e).next())
+        {
             waits |= self.book(world, control, SOON, "is this egress down too?")
                 || self.waits_for(&control.key);
         }
