@@ -27,7 +27,7 @@ use crate::domain::mute::Effect;
 use crate::domain::notification::Encryption;
 use crate::domain::observation::HttpVersion;
 use crate::domain::probe::Resolver;
-use crate::domain::verdict::{Factor, Kind, Maker, Rule, Severity};
+use crate::domain::verdict::{Factor, Kind, Maker, Rule, Severity, Tell};
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
@@ -63,6 +63,8 @@ mirror! {
         "controls" controls: Controls,
         /// Whom to ring, and where to read on; stands in messages about every probe that has none of its own.
         "contact" contact: Contact,
+        /// Tags whose probes are told "quick" or "sure"; the probe's own "tell" goes first.
+        "tell" tell: Named<Word<Tell>>,
         /// How hard partners may be asked.
         "politeness" politeness: Politeness,
         /// When people are reminded, and when a return is the same incident.
@@ -188,6 +190,9 @@ mirror! {
         "tags" tags: Many<Name>,
         /// How much it matters when it fails, for routes: critical, warning or info; warning when left out.
         "severity" severity: Word<Severity>,
+        /// When the first word of a refusal is told: quick, at the second one that is signed, though it may be over soon;
+        /// or sure, once it is no burst. What the file's "tell" says for the first of its tags there, else sure, when left out.
+        "tell" tell: Word<Tell>,
         /// Should always pass, like those under `controls`.
         "control" control: Flag,
         /// What it was called in the file before, so that its open incidents go on; not needed where only the name changed.

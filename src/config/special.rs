@@ -14,7 +14,7 @@ use crate::domain::mute::Effect;
 use crate::domain::notification::Encryption;
 use crate::domain::observation::HttpVersion;
 use crate::domain::probe::Resolver;
-use crate::domain::verdict::{Factor, Kind, Maker, Rule, Severity};
+use crate::domain::verdict::{Factor, Kind, Maker, Rule, Severity, Tell};
 
 /// Where a secret comes from; never the secret itself.
 #[derive(Debug, Clone)]
@@ -340,4 +340,5 @@ domain_words! {
     Rule, "a rule";
     Factor, "a factor";
     Severity, "a severity";
+    Tell, "a way to tell";
 }

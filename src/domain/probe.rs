@@ -9,7 +9,7 @@ use url::Url;
 
 use super::cell::{ClientName, CredentialName, EgressName, ProbeName};
 use super::condition::Conditions;
-use super::verdict::{Factor, Kind, Severity};
+use super::verdict::{Factor, Kind, Severity, Tell};
 use crate::lang::cron::Cron;
 
 /// A configured check.
@@ -45,6 +45,8 @@ pub struct Probe {
     pub tags: Vec<String>,
     /// How much it matters when it fails; for routes.
     pub severity: Severity,
+    /// How soon the first word is told when it is refused.
+    pub tell: Tell,
     /// Should always pass, and so tells "they block us" from "we are offline".
     pub control: bool,
 }

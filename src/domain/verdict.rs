@@ -116,6 +116,11 @@ impl Factor {
 }
 
 spelled!(
+    /// How soon the first word of a refusal is told: at the second one that is signed, or once it is no burst.
+    Tell { Quick = "quick", Sure = "sure" }
+);
+
+spelled!(
     /// How much it matters, as the operator says; in rising order.
     Severity { Info = "info", Warning = "warning", Critical = "critical" }
 );

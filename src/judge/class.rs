@@ -123,6 +123,12 @@ impl Class {
         self.tier() == Tier::Medium
     }
 
+    /// Whether somebody answered, and refused.
+    #[must_use]
+    pub fn is_signed(self) -> bool {
+        matches!(self.mechanism(), Mechanism::Edge | Mechanism::Denied)
+    }
+
     /// Whether two failures look like the same trouble; weak ones are not told apart.
     #[must_use]
     pub fn is_like(self, other: Self) -> bool {

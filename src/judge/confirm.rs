@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::class::Class;
+use super::class::{Class, Tier};
 use super::evidence::Record;
 
 /// Chance that a request fails while a fault lasts.
@@ -25,6 +25,10 @@ const ANOTHER_CELL: f64 = 2.0;
 const OTHERS_FAIL: f64 = 0.1;
 /// Share of [`super::class::Tier::span_s`] that must lie between first and last failure.
 pub(super) const SPAN_SHARE: f64 = 0.7;
+/// So many cells that are refused together are no burst of one, once the shortest burst is over.
+const TOGETHER: usize = 4;
+/// And at least this share of the runs of other cells fails.
+const TOGETHER_FAIL: f64 = 0.8;
 /// So long after the last request was due a suspicion is given up, seconds.
 const FORGOTTEN_S: f64 = 3600.0;
 /// Requests per suspicion.
@@ -45,7 +49,12 @@ pub struct Suspicion {
     pub asked: usize,
     /// When the last request that was asked for is due.
     due: f64,
+    /// Whether the second signed refusal is told, however soon it may be over.
+    quick: bool,
     others: BTreeSet<usize>,
+    /// Refusals that are signed, the first with them, and when the last one was.
+    signed: u32,
+    refused_at: f64,
     /// Runs of other cells of the host since, and those of them that failed.
     others_ran: u32,
     others_failed: u32,
@@ -61,7 +70,7 @@ pub enum Judgement {
 impl Suspicion {
     /// Opens on a failure; `rate` is how often such failures come by themselves here.
     #[must_use]
-    pub fn new(record: &Record, rate: f64) -> Self {
+    pub fn new(record: &Record, rate: f64, quick: bool) -> Self {
         Self {
             cell: record.cell(),
             class: record.class,
@@ -71,7 +80,10 @@ impl Suspicion {
             last_failed: record.at,
             asked: 0,
             due: record.at,
+            quick,
             others: BTreeSet::new(),
+            signed: u32::from(record.class.is_signed()),
+            refused_at: record.at,
             others_ran: 0,
             others_failed: 0,
         }
@@ -99,6 +111,10 @@ impl Suspicion {
     pub fn weigh(&mut self, record: &Record, weak_rate: f64) -> Judgement {
         let gap = record.at - self.last_failed;
         let persists = |class: Class| class.persists(gap, weak_rate);
+        if record.class.is_signed() {
+            self.signed += 1;
+            self.refused_at = record.at;
+        }
         if record.cell() != self.cell {
             self.others_ran += 1;
             self.others_failed += u32::from(record.class.failed());
@@ -123,16 +139,25 @@ impl Suspicion {
                 self.ratio += ANOTHER_CELL;
             }
         }
-        let span = self.last_failed - self.since;
-        if self.prior + self.ratio >= CONFIRM_ODDS.ln()
-            && span >= SPAN_SHARE * self.class.tier().span_s()
-        {
+        let certain = self.prior + self.ratio >= CONFIRM_ODDS.ln() && self.is_no_burst();
+        if certain || self.quick && self.signed >= 2 {
             Judgement::Confirmed
         } else if self.ratio <= DISMISS {
             Judgement::Dismissed
         } else {
             Judgement::Undecided
         }
+    }
+
+    /// Whether it lasts longer than a burst: of one cell, or of as many as are refused together.
+    fn is_no_burst(&self) -> bool {
+        let lasts = |tier: Tier, until: f64| until - self.since >= SPAN_SHARE * tier.span_s();
+        let (ran, failed) = (f64::from(self.others_ran), f64::from(self.others_failed));
+        let together = self.class.is_medium()
+            && self.others.len() + 1 >= TOGETHER
+            && failed >= TOGETHER_FAIL * ran;
+        lasts(self.class.tier(), self.last_failed)
+            || together && lasts(Tier::Strong, self.refused_at)
     }
 }
 
@@ -162,7 +187,7 @@ mod tests {
 
     /// Asks the trigger until the suspicion is decided: `(judgement, seconds, requests)`.
     fn play(class: Class, fails: impl Fn(f64) -> bool) -> (Judgement, f64, usize) {
-        let mut it = Suspicion::new(&record(0.0, class), class.noise().rate);
+        let mut it = Suspicion::new(&record(0.0, class), class.noise().rate, false);
         let mut now = 0.0;
         while let Some(at) = it.next_ask(now) {
             now = at;
@@ -196,6 +221,34 @@ mod tests {
         for class in Class::FAILURES {
             let (judgement, _, asked) = play(class, |_| false);
             assert_eq!((judgement, asked), (Judgement::Dismissed, 1), "{class:?}");
+        }
+    }
+
+    /// Cells of one host that fail one after the other, a second apart: when it is certain.
+    fn one_after_the_other(class: Class, cells: u32, quick: bool) -> Option<f64> {
+        let mut it = Suspicion::new(&record(0.0, class), class.noise().rate, quick);
+        (1..60).map(f64::from).find(|at| {
+            let mut next = record(*at, class);
+            next.traits.cell = *at as u32 % cells;
+            it.weigh(&next, 0.003) == Judgement::Confirmed
+        })
+    }
+
+    #[test]
+    fn cells_that_are_refused_together_are_no_burst_of_one() {
+        assert_eq!(
+            one_after_the_other(Class::EdgeChallenge, 20, false),
+            Some(14.0)
+        );
+        let one = one_after_the_other(Class::EdgeChallenge, 1, false);
+        assert!(one.is_none_or(|at| at > 30.0), "{one:?}");
+    }
+
+    #[test]
+    fn the_second_refusal_is_enough_where_it_shall_be_quick() {
+        for class in Class::FAILURES {
+            let at = one_after_the_other(class, 20, true);
+            assert_eq!(at == Some(1.0), class.is_signed(), "{class:?}: {at:?}");
         }
     }
 

@@ -649,7 +649,9 @@ impl Engine {
             }
         } else if record.class.failed() && !accounted_for && !self.undecided() {
             let rate = rates[record.class.index()];
-            self.suspicions[at] = Some(Suspicion::new(record, rate));
+            let endpoint = self.universe.cells[cell].endpoint;
+            let quick = self.universe.endpoints[usize::from(endpoint)].quick;
+            self.suspicions[at] = Some(Suspicion::new(record, rate, quick));
             self.ask_again(at, record.at);
         }
     }

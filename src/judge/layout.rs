@@ -11,6 +11,7 @@ use crate::domain::cell::{CellKey, Client, ClientName, CredentialName, EgressNam
 use crate::domain::index::Index;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
+use crate::domain::verdict::Tell;
 use crate::judge::rules::RuleBook;
 use crate::judge::universe::{BadUniverse, Cell, Endpoint, EndpointNames, Names, Universe};
 
@@ -140,6 +141,7 @@ impl Layout {
                     prefix: prefix(probe),
                     method: probe.method.to_string(),
                     auth: auth.contains(&probe.name),
+                    quick: probe.tell == Tell::Quick,
                 })
                 .collect(),
             egresses: egresses

@@ -553,6 +553,7 @@ mod tests {
                 prefix: "/v1".to_owned(),
                 method: "GET".to_owned(),
                 auth: false,
+                quick: false,
             }],
             egresses: vec![("one".to_owned(), "eu".to_owned())],
             clients: (0..clients)

@@ -21,6 +21,7 @@ fn names(egresses: &[&str], clients: &[&str], credentials: &[&str]) -> Names {
         prefix: "/v1".to_owned(),
         method: "GET".to_owned(),
         auth: true,
+        quick: false,
     };
     Names {
         endpoints: vec![

@@ -21,6 +21,8 @@ pub struct Endpoint {
     pub method: u16,
     /// Whether requests carry the cell's credential.
     pub auth: bool,
+    /// Whether the second signed refusal is told, and not waited for what a burst lasts.
+    pub quick: bool,
 }
 
 /// A level that belongs to a wider one: an egress to its region, a client to its family.
@@ -160,6 +162,7 @@ pub struct EndpointNames {
     pub prefix: String,
     pub method: String,
     pub auth: bool,
+    pub quick: bool,
 }
 
 /// A universe that can't be built.
@@ -252,6 +255,7 @@ impl Universe {
                 prefix: intern(&mut it.prefixes, &e.prefix),
                 method: intern(&mut it.methods, &e.method),
                 auth: e.auth,
+                quick: e.quick,
             };
             it.endpoints.push(endpoint);
         }

@@ -24,7 +24,7 @@ use crate::domain::probe::{
     Expect, Meaning, Part, Probe, Redirects, Resolver, Schedule, Spelling, Template, Words,
 };
 use crate::domain::secret::Secret;
-use crate::domain::verdict::{Factor, Kind, Severity};
+use crate::domain::verdict::{Factor, Kind, Severity, Tell};
 use crate::judge::universe::{Cell, Endpoint, Universe};
 use crate::lang::cron::Cron;
 use crate::lang::xpath::XPath;
@@ -285,6 +285,9 @@ fn probe(
         .parse()
         .map_err(|_| format!("{method:?} is no HTTP method"))?;
     probe.schedule = schedule(scenario);
+    if endpoint.quick {
+        probe.tell = Tell::Quick;
+    }
     let cells = universe.cells.iter().filter(|cell| cell.endpoint == place);
     for key in cells.map(|cell| key(universe, cell)) {
         push(&mut probe.from, key.egress);
@@ -364,6 +367,7 @@ fn bare(name: &str, url: Url, grounds: Option<&Grounds>) -> Probe {
         connect_to: grounds.map(|_| IpAddr::V4(Ipv4Addr::LOCALHOST)),
         tags: Vec::new(),
         severity: Severity::Warning,
+        tell: Tell::Sure,
         control: false,
     }
 }

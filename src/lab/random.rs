@@ -78,6 +78,7 @@ fn names(random: &mut Rng) -> Names {
                     prefix: prefix_of(path),
                     method: method.to_owned(),
                     auth: name != "status",
+                    quick: false,
                 }
             })
             .collect(),

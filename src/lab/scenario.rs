@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::domain::fingerprint::Fingerprint;
-use crate::domain::verdict::Kind;
+use crate::domain::verdict::{Kind, Tell};
 use crate::judge::universe::{EndpointNames, Names, Universe};
 
 /// Which cells of an endpoint are scheduled.
@@ -431,6 +431,9 @@ struct RawEndpoint {
     provider: Option<String>,
     #[serde(default = "yes")]
     auth: bool,
+    /// The first word at the second signed refusal.
+    #[serde(default)]
+    tell: Option<Tell>,
 }
 
 fn yes() -> bool {
@@ -704,6 +707,7 @@ fn universe(raw: &RawUniverse) -> Result<Universe, String> {
                 prefix: e.prefix.clone().unwrap_or(prefix_of(&e.path)),
                 method: e.method.clone().unwrap_or("GET".to_owned()),
                 auth: e.auth,
+                quick: e.tell == Some(Tell::Quick),
             })
             .collect(),
         egresses: raw

@@ -21,7 +21,7 @@ use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{Contact, Expect, Probe, Redirects, Resolver, Schedule, Words};
 use crate::domain::spells::Spells;
 use crate::domain::verdict::{
-    Evidence, Factor, Kind, Maker, Rule, Severity, Strength, Verdict, WhoActs,
+    Evidence, Factor, Kind, Maker, Rule, Severity, Strength, Tell, Verdict, WhoActs,
 };
 
 pub(crate) struct Night {
@@ -590,6 +590,7 @@ fn probe(name: &str, url: &str) -> Probe {
         connect_to: None,
         tags: Vec::new(),
         severity: Severity::Warning,
+        tell: Tell::Sure,
         control: false,
     }
 }

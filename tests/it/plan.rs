@@ -8,7 +8,7 @@ use edgewatch::domain::cell::{
 use edgewatch::domain::condition::Conditions;
 use edgewatch::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use edgewatch::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
-use edgewatch::domain::verdict::Severity;
+use edgewatch::domain::verdict::{Severity, Tell};
 
 /// One probe of `url` from egress `here` as client `plain` without a credential.
 pub(crate) fn plan(url: &str) -> Plan {
@@ -87,6 +87,7 @@ pub(crate) fn probe(name: &str, url: &str) -> Probe {
         connect_to: None,
         tags: Vec::new(),
         severity: Severity::Warning,
+        tell: Tell::Sure,
         control: false,
     }
 }

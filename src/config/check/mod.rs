@@ -41,7 +41,7 @@ use super::raw::Controls;
 use crate::domain::cell::{Client, Credential};
 use crate::domain::plan::{IncidentPolicy, OwnSignature, Plan, Politeness, StorePolicy, Web};
 use crate::domain::probe::Probe;
-use crate::domain::verdict::{Kind, Maker, Rule};
+use crate::domain::verdict::{Kind, Maker, Rule, Tell};
 use crate::lang::cron::Cron;
 
 /// The plan; `None` when there were errors.
@@ -93,6 +93,11 @@ pub(super) fn plan(
         credentials.iter().map(|c| (c.name.as_str(), c)).collect();
     let contact = raw.contact.map(|contact| probes::contact(contact, desk));
     let contact = contact.unwrap_or_default();
+    let told = raw.tell.map(|named| named.value.0).unwrap_or_default();
+    let tell: HashMap<String, Tell> = told
+        .iter()
+        .filter_map(|(tag, how)| Some((tag.value.clone(), how.as_ref()?.value.0)))
+        .collect();
     let around = Around {
         inputs,
         zone: &zone,
@@ -103,6 +108,7 @@ pub(super) fn plan(
         forbidden: &forbidden,
         control_client: control_client(&clients),
         contact: &contact,
+        tell: &tell,
     };
     let (mut budget, mut unfit) = (Budget::default(), Vec::new());
     if let Some(probes) = raw.probes.as_ref().filter(|p| p.value.0.is_empty()) {
@@ -115,6 +121,9 @@ pub(super) fn plan(
         .filter_map(|(_, probe)| probe.as_ref()?.value.tags.as_ref())
         .flat_map(|tags| tags.value.0.iter().map(|tag| tag.value.0.clone()))
         .collect();
+    for (tag, _) in told.iter().filter(|(tag, _)| !tags.contains(&tag.value)) {
+        notify::no_such_tag(tag.place, &tag.value, &tags, desk);
+    }
     let mut probe_names: Vec<String> = named_probes.iter().map(|(n, _)| n.value.clone()).collect();
     let mut probes: Vec<Probe> = Vec::with_capacity(named_probes.len());
     for (name, probe) in named_probes {

@@ -155,6 +155,14 @@ fn default_confidence(to: &ReceiverName, receivers: &[Receiver]) -> f64 {
     if plain { PLAIN_CONFIDENCE } else { 0.0 }
 }
 
+/// Says that a tag is mentioned which no probe has.
+pub(super) fn no_such_tag(place: Place, tag: &str, known: &HashSet<String>, desk: &mut Desk<'_>) {
+    let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
+    known.sort_unstable();
+    let hint = suggest(tag, known.into_iter(), "known");
+    desk.error(place, format!("no probe has the tag \"{tag}\""), hint);
+}
+
 fn route(
     raw: raw::Route,
     names: &Names,
@@ -187,14 +195,7 @@ fn route(
             tags.push(tag.value.0);
             continue;
         }
-        let mut tags: Vec<&str> = known.tags.iter().map(String::as_str).collect();
-        tags.sort_unstable();
-        let hint = suggest(&tag.value.0, tags.into_iter(), "known");
-        desk.error(
-            tag.place,
-            format!("no probe has the tag \"{}\"", tag.value.0),
-            hint,
-        );
+        no_such_tag(tag.place, &tag.value.0, known.tags, desk);
     }
     let to = raw.to.filter(|to| names.check(to, desk))?;
     let to = ReceiverName::new(&to.value.0);

@@ -25,7 +25,7 @@ use crate::domain::condition::{Condition, Conditions};
 use crate::domain::probe::{
     Contact, Expect, Meaning, Probe, Redirects, Resolver, Schedule, Template, Words,
 };
-use crate::domain::verdict::Severity;
+use crate::domain::verdict::{Severity, Tell};
 use crate::lang::cron::Cron;
 
 /// How long a run may take when the file does not say.
@@ -49,6 +49,8 @@ pub(super) struct Around<'a> {
     pub(super) control_client: Option<&'a str>,
     /// For probes that have none of their own.
     pub(super) contact: &'a Contact,
+    /// How soon probes with a tag are told.
+    pub(super) tell: &'a HashMap<String, Tell>,
 }
 
 /// A credential holds what a probe can't send.
@@ -182,6 +184,9 @@ pub(super) fn probe(
     let tags = raw.tags;
     let contact = contact.unwrap_or_else(|| around.contact.clone());
     let partner = raw.partner.map(|p| p.value.0);
+    let tags = plain_names(tags);
+    let tell = raw.tell.map(|t| t.value.0);
+    let tell = tell.or_else(|| tags.iter().find_map(|tag| around.tell.get(tag)).copied());
     Some(Probe {
         name: ProbeName::new(name),
         partner: partner.unwrap_or_else(|| registrable(&url)),
@@ -204,8 +209,9 @@ pub(super) fn probe(
             .map_or(BODY_BYTES_MAX, |limit| limit.value.0 as usize),
         resolver: raw.resolver.map_or_else(Resolver::default, |r| r.value.0),
         connect_to: raw.connect_to.map(|a| a.value.0),
-        tags: plain_names(tags),
+        tags,
         severity: raw.severity.map_or(Severity::Warning, |s| s.value.0),
+        tell: tell.unwrap_or(Tell::Sure),
         control: in_controls || raw.control.is_some_and(|c| c.value.0),
     })
 }

@@ -12,7 +12,7 @@ use crate::board::Board;
 use crate::domain::cell::CellKey;
 use crate::domain::incident::IncidentCell;
 use crate::domain::moment::later;
-use crate::domain::verdict::Kind;
+use crate::domain::verdict::{Kind, Tell};
 use crate::incident::case::{Case, Opening, majority};
 use crate::incident::notify::Statement;
 use crate::incident::ours::is_silence;
@@ -179,6 +179,16 @@ impl Running {
         asks && self.engine.asking() == Some(trouble.id)
             && self.causes(trouble.id).next().is_none()
             && ahead(trouble.sure_at, HOLD_CAUSE, world.now).is_some()
+            && !self.is_quick(world, place)
+    }
+
+    /// Whether its first word is wanted before its cause.
+    fn is_quick(&self, world: &World<'_>, place: usize) -> bool {
+        let cells = self.members(world.board, place);
+        let mut probes = cells
+            .iter()
+            .filter_map(|c| world.board.plan.probe(&c.cell.probe));
+        probes.any(|probe| probe.tell == Tell::Quick)
     }
 
     /// Whether the partner may be blamed for these cells.

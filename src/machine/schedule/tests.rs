@@ -10,7 +10,7 @@ use super::*;
 use crate::domain::condition::Conditions;
 use crate::domain::plan::{IncidentPolicy, Politeness, StorePolicy};
 use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Words};
-use crate::domain::verdict::Severity;
+use crate::domain::verdict::{Severity, Tell};
 
 /// A probe `name` of `cells` cells against `host`.
 fn probe(name: &str, host: &str, cells: usize, schedule: Schedule) -> Probe {
@@ -38,6 +38,7 @@ fn probe(name: &str, host: &str, cells: usize, schedule: Schedule) -> Probe {
         connect_to: None,
         tags: Vec::new(),
         severity: Severity::Warning,
+        tell: Tell::Sure,
         control: false,
     }
 }

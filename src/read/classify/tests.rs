@@ -41,6 +41,7 @@ fn probe() -> Probe {
         connect_to: None,
         tags: Vec::new(),
         severity: crate::domain::verdict::Severity::Warning,
+        tell: crate::domain::verdict::Tell::Sure,
         control: false,
     }
 }

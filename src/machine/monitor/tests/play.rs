@@ -23,7 +23,7 @@ use crate::domain::observation::{Answer, Observation, Phases, Purpose, Route as 
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
 use crate::domain::surroundings::{Learned, Memory};
-use crate::domain::verdict::{Evidence, Kind, Maker, Severity, Strength, Verdict, WhoActs};
+use crate::domain::verdict::{Evidence, Kind, Maker, Severity, Strength, Tell, Verdict, WhoActs};
 use crate::read::classify::classify_answer;
 
 /// A configuration in a few words.
@@ -113,6 +113,7 @@ impl Setup {
             connect_to: None,
             tags: Vec::new(),
             severity: Severity::Warning,
+            tell: Tell::Sure,
             control: false,
         };
         self.plan.probes.push(probe);
