@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::domain::action::Action;
-use crate::domain::incident::{Acknowledged, State};
+use crate::domain::incident::{Acknowledged, Care, State};
 use crate::domain::mute::{self, Matcher, Silence};
 use crate::store::{Ask, Store, StoreError};
 
@@ -28,9 +28,9 @@ const WAITING_MAX: usize = 64;
 pub enum Heard {
     /// All that are in force.
     Silences(Vec<Silence>),
-    Acknowledged {
+    Care {
         incident: u64,
-        by: Acknowledged,
+        care: Care,
         /// Where an answer is waited for.
         ask: Option<i64>,
     },
@@ -99,7 +99,7 @@ async fn listen(
                 let _ = answer.send(said);
                 match found {
                     Some(found) => {
-                        if let Heard::Acknowledged { ask: Some(ask), .. } = &found {
+                        if let Heard::Care { ask: Some(ask), .. } = &found {
                             own.insert(*ask);
                         }
                         vec![found]
@@ -153,9 +153,9 @@ async fn clicked(buttons: &mut Option<mpsc::Receiver<Wish>>) -> Option<Wish> {
 }
 
 fn heard_of(ask: Ask) -> Heard {
-    Heard::Acknowledged {
+    Heard::Care {
         incident: ask.incident,
-        by: ask.by,
+        care: ask.care,
         ask: Some(ask.id),
     }
 }
@@ -176,14 +176,14 @@ async fn clicked_on(store: &Store, action: Action) -> Result<Option<Heard>, Stri
     is_open(store, number).await.map_err(failed)??;
     match action {
         Action::Acknowledge { incident, who, at } => {
-            let by = Acknowledged {
+            let care = Care::Taken(Acknowledged {
                 at,
                 by: mute::words(&who),
-            };
-            let ask = store.ask(incident, by.clone()).await.map_err(failed)?;
-            Ok(Some(Heard::Acknowledged {
+            });
+            let ask = store.ask(incident, care.clone()).await.map_err(failed)?;
+            Ok(Some(Heard::Care {
                 incident,
-                by,
+                care,
                 ask: Some(ask),
             }))
         }

@@ -26,7 +26,7 @@ use super::{load, round};
 use crate::clock;
 use crate::domain::change::Change;
 use crate::domain::habits::Past;
-use crate::domain::incident::{Happening, TimelineEntry};
+use crate::domain::incident::{Care, Happening, TimelineEntry};
 use crate::domain::moment::in_words;
 use crate::domain::notification::{Channel, Receiver};
 use crate::domain::observation::Purpose;
@@ -495,15 +495,26 @@ impl Loop {
                 tracing::info!("{} silences are in force", silences.len());
                 self.step(Event::Silenced(silences), now);
             }
-            Heard::Acknowledged { incident, by, ask } => {
-                self.step(Event::Acknowledged { incident, by }, now);
-                let mut open = self.driver.machine().incidents();
-                let answer = if open.any(|known| known.number == incident) {
-                    "acknowledged"
-                } else {
-                    tracing::info!(incident, "there is no such open incident to acknowledge");
-                    "not open"
+            Heard::Care {
+                incident,
+                care,
+                ask,
+            } => {
+                let released = matches!(care, Care::Released(_));
+                let open = |machine: &Machine| {
+                    let known = machine.incidents().find(|known| known.number == incident);
+                    known.map(|known| known.acknowledged.is_some())
                 };
+                let answer = match (open(self.driver.machine()), released) {
+                    (None, _) => {
+                        tracing::info!(incident, "there is no such open incident to acknowledge");
+                        "not open"
+                    }
+                    (Some(false), true) => "not acknowledged",
+                    (Some(true), true) => "released",
+                    (Some(_), false) => "acknowledged",
+                };
+                self.step(Event::Care { incident, care }, now);
                 if let Some(ask) = ask {
                     self.work.keeper.answer(ask, answer);
                 }

@@ -77,9 +77,9 @@ impl Recorder {
             Event::Silenced(silences) => {
                 Event::Silenced(masked(&silences, &self.secrets).unwrap_or(silences))
             }
-            Event::Acknowledged { incident, by } => Event::Acknowledged {
+            Event::Care { incident, care } => Event::Care {
                 incident,
-                by: masked(&by, &self.secrets).unwrap_or(by),
+                care: masked(&care, &self.secrets).unwrap_or(care),
             },
             event => event,
         }

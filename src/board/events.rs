@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::cell::CellKey;
 use crate::domain::change::{Change, VerdictChange};
-use crate::domain::incident::Acknowledged;
+use crate::domain::incident::Care;
 use crate::domain::mute::Silence;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
@@ -23,10 +23,10 @@ pub enum Event {
     /// Time went by; due when the monitor wants it, harmless at any other time.
     Tick,
     PlanReplaced(Arc<Plan>),
-    /// Somebody looks after the incident with this number.
-    Acknowledged {
+    /// Somebody looks after the incident with this number, or no longer.
+    Care {
         incident: u64,
-        by: Acknowledged,
+        care: Care,
     },
     /// These silences, which the store has, are in force in place of those before.
     Silenced(Vec<Silence>),

@@ -1,4 +1,4 @@
-//! `edgewatch incidents list|show|ack`: what the daemon's store knows, while it runs or after, and who looks after it.
+//! `edgewatch incidents list|show|ack|unack|note`: what the daemon's store knows, while it runs or after, and who looks after it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,7 +9,8 @@ use crate::board::quiet::Quiet;
 use crate::cli::Format;
 use crate::cli::exit;
 use crate::clock;
-use crate::domain::incident::{Acknowledged, Incident, State};
+use crate::domain::incident::{Acknowledged, Care, Happening, Incident, State, TimelineEntry};
+use crate::domain::mute::words;
 use crate::domain::notification::Briefing;
 use crate::domain::plan::Plan;
 use crate::domain::secret::mask;
@@ -17,11 +18,11 @@ use crate::report::incidents;
 use crate::store::Store;
 use crate::words::briefing::{self, View};
 
-/// List incidents, show one with its evidence and timeline, or acknowledge one
+/// List incidents, show one with its evidence and timeline, say who looks after one, or write a note
 ///
 /// Reads the store that probes.yaml names; the daemon may be running. Exit code 0 when none is open, 1 when
-/// one is (for `show`: when that one is; for `ack`: when there is nothing to acknowledge), 2 when the store can't
-/// be read, or written for `ack`.
+/// one is (for `show`: when that one is; for `ack` and `unack`: when there is nothing to acknowledge or to take back),
+/// 2 when the store can't be read, or written for `ack`, `unack` and `note`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -54,6 +55,24 @@ enum What {
         #[arg(long, value_name = "NAME")]
         who: Option<String>,
     },
+    /// Say that nobody looks after it any more: reminders and escalation go on
+    Unack {
+        /// The number, with or without `INC-`.
+        number: String,
+        /// Who says so, for the others; the user of this shell when left out.
+        #[arg(long, value_name = "NAME")]
+        who: Option<String>,
+    },
+    /// Write something beside it, open or over: into its timeline, its page and its post-mortem
+    Note {
+        /// The number, with or without `INC-`.
+        number: String,
+        /// What to write ("rang the GMC, ticket 123").
+        text: String,
+        /// Who writes it, for the others; the user of this shell when left out.
+        #[arg(long, value_name = "NAME")]
+        who: Option<String>,
+    },
 }
 
 /// How long the daemon has to take an acknowledgement before we say that it waits; it looks once a second.
@@ -72,13 +91,19 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
     let result = match arguments.what.as_ref().unwrap_or(&What::List { limit: 50 }) {
         What::List { limit } => list(&store, &checked.plan, *limit, arguments.format),
         What::Show { number } => show(&store, &checked.plan, number, arguments.format),
-        What::Ack { number, who } => ack(
-            &store,
-            &checked.plan,
-            number,
-            who.as_deref(),
-            arguments.format,
-        ),
+        What::Ack { number, who } => {
+            let (who, taken) = (who.as_deref(), Care::Taken as fn(_) -> _);
+            care(&store, &checked.plan, number, who, taken, arguments.format)
+        }
+        What::Unack { number, who } => {
+            let (who, released) = (who.as_deref(), Care::Released as fn(_) -> _);
+            let format = arguments.format;
+            care(&store, &checked.plan, number, who, released, format)
+        }
+        What::Note { number, text, who } => {
+            let (who, format) = (who.as_deref(), arguments.format);
+            note(&store, &checked.plan, number, text, who, format)
+        }
     };
     result.unwrap_or_else(|error| super::complain(&error))
 }
@@ -160,22 +185,23 @@ fn find(store: &crate::store::Reader, number: &str) -> Result<crate::store::Show
         .ok_or_else(|| format!("there is no incident INC-{number}; see `edgewatch incidents list`"))
 }
 
-fn ack(
+fn care(
     reader: &crate::store::Reader,
     plan: &Plan,
     number: &str,
     who: Option<&str>,
+    care: fn(Acknowledged) -> Care,
     format: Format,
 ) -> Result<ExitCode, String> {
     let incident = find(reader, number)?.incident;
     let number = incident.number;
-    let by = Acknowledged {
+    let care = care(Acknowledged {
         at: clock::now(),
         by: mask(&super::who(who), &plan.secrets()),
-    };
+    });
     let answer = if incident.state == State::Open {
         let mut store = Store::hand(&plan.store.path).map_err(|e| e.to_string())?;
-        let ask = store.acknowledge(number, &by).map_err(|e| e.to_string())?;
+        let ask = store.care(number, &care).map_err(|e| e.to_string())?;
         let asked = Instant::now();
         loop {
             match store.answer(ask).map_err(|e| e.to_string())? {
@@ -187,10 +213,16 @@ fn ack(
     } else {
         "not open".to_owned()
     };
-    let who = &by.by;
+    let who = &care.by().by;
+    let before = incident.acknowledged.filter(|before| before.by != *who);
+    let in_place = before.map(|before| format!(", in place of {}", before.by));
     match format {
         Format::Text => super::print(&match answer.as_str() {
-            "acknowledged" => format!("INC-{number} is acknowledged by {who}\n"),
+            "acknowledged" => format!(
+                "INC-{number} is acknowledged by {who}{}\n",
+                in_place.unwrap_or_default()
+            ),
+            "released" => format!("INC-{number}: nobody looks after it any more\n"),
             "noted" => format!(
                 "INC-{number}: noted for {who}; no daemon has taken it yet, the next that runs does\n"
             ),
@@ -201,11 +233,42 @@ fn ack(
             super::print(&format!("{value:#}\n"));
         }
     }
-    Ok(if answer == "not open" {
+    Ok(if answer.starts_with("not ") {
         exit::problem()
     } else {
         exit::OK
     })
+}
+
+fn note(
+    reader: &crate::store::Reader,
+    plan: &Plan,
+    number: &str,
+    text: &str,
+    who: Option<&str>,
+    format: Format,
+) -> Result<ExitCode, String> {
+    let number = find(reader, number)?.incident.number;
+    let text = mask(&words(text), &plan.secrets());
+    if text.is_empty() {
+        return Err("a note needs some text".to_owned());
+    }
+    let who = mask(&super::who(who), &plan.secrets());
+    let entry = TimelineEntry {
+        at: clock::now(),
+        what: Happening::Note,
+        text: format!("{text} ({who})"),
+    };
+    let mut store = Store::hand(&plan.store.path).map_err(|e| e.to_string())?;
+    store.note(number, &entry).map_err(|e| e.to_string())?;
+    match format {
+        Format::Text => super::print(&format!("INC-{number}: noted\n")),
+        Format::Json => {
+            let value = serde_json::json!({ "incident": number, "state": "noted", "text": text, "by": who });
+            super::print(&format!("{value:#}\n"));
+        }
+    }
+    Ok(exit::OK)
 }
 
 /// In words, with the cause however sure it is: the confidence stands beside it.

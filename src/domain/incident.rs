@@ -291,6 +291,26 @@ pub struct Acknowledged {
     pub by: String,
 }
 
+/// What somebody says of who looks after an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Care {
+    /// They do.
+    Taken(Acknowledged),
+    /// Nobody does any more.
+    Released(Acknowledged),
+}
+
+impl Care {
+    /// Who says so, and when.
+    #[must_use]
+    pub fn by(&self) -> &Acknowledged {
+        match self {
+            Self::Taken(by) | Self::Released(by) => by,
+        }
+    }
+}
+
 /// A cell of an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentCell {
@@ -358,6 +378,10 @@ spelled!(
         /// The partner's front, or something of ours, changed.
         Drift = "drift",
         Acknowledged = "acknowledged",
+        /// Nobody looks after it any more.
+        Released = "released",
+        /// What a person wrote beside it.
+        Note = "note",
         /// Told to nobody for a while, or told again.
         Muted = "muted",
         /// It falls into maintenance, or that is over.

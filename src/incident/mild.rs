@@ -16,7 +16,7 @@ use crate::board::Board;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::{Cause, Diagnosis};
 use crate::domain::incident::{
-    Acknowledged, Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
+    Care, Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
 };
 use crate::domain::moment::later;
 use crate::domain::renames::Renames;
@@ -302,14 +302,14 @@ impl Mild {
             .min()
     }
 
-    /// Somebody looks after the incident with this number, which may be another's.
-    pub fn acknowledge(&mut self, world: &mut World<'_>, number: u64, by: &Acknowledged) {
+    /// Somebody looks after the incident with this number, which may be another's, or no longer.
+    pub fn care(&mut self, world: &mut World<'_>, number: u64, care: &Care) {
         let cases = self
             .hosts
             .values_mut()
             .filter_map(|host| host.case.as_mut());
         for case in cases.filter(|case| case.incident.number == number) {
-            world::acknowledge(world, case, by);
+            world::care(world, case, care);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::board::{Board, Cell};
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::diagnosis::{Cause, Diagnosis};
 use crate::domain::incident::{
-    Acknowledged, Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
+    Care, Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
 };
 use crate::domain::renames::Renames;
 use crate::domain::verdict::{Kind, Verdict};
@@ -404,10 +404,10 @@ impl Ours {
         self.case = Some(case);
     }
 
-    /// Somebody looks after the incident with this number, which may be another's.
-    pub fn acknowledge(&mut self, world: &mut World<'_>, number: u64, by: &Acknowledged) {
+    /// Somebody looks after the incident with this number, which may be another's, or no longer.
+    pub fn care(&mut self, world: &mut World<'_>, number: u64, care: &Care) {
         if let Some(case) = self.case.as_mut().filter(|c| c.incident.number == number) {
-            world::acknowledge(world, case, by);
+            world::care(world, case, care);
         }
     }
 

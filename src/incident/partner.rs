@@ -23,9 +23,7 @@ use super::notify::{self, Statement};
 use super::world::{self, Run, World};
 use crate::board::Board;
 use crate::domain::cell::{CellKey, EgressName};
-use crate::domain::incident::{
-    Acknowledged, Happening, Incident, Specimen, State, Subject, TimelineEntry,
-};
+use crate::domain::incident::{Care, Happening, Incident, Specimen, State, Subject, TimelineEntry};
 use crate::domain::moment::later;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
@@ -405,14 +403,14 @@ impl Partner {
         self.settle(world);
     }
 
-    /// Somebody looks after the incident with this number, which may be another's.
-    pub fn acknowledge(&mut self, world: &mut World<'_>, number: u64, by: &Acknowledged) {
+    /// Somebody looks after the incident with this number, which may be another's, or no longer.
+    pub fn care(&mut self, world: &mut World<'_>, number: u64, care: &Care) {
         let Some(running) = &mut self.running else {
             return;
         };
         let cases = running.troubles.iter_mut().filter_map(|t| t.case.as_mut());
         for case in cases.filter(|case| case.incident.number == number) {
-            world::acknowledge(world, case, by);
+            world::care(world, case, care);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::change::Change;
 use crate::domain::habits::Past;
 use crate::domain::incident::{
-    Acknowledged, Beside, Happening, Incident, IncidentCell, State, TimelineEntry,
+    Beside, Care, Happening, Incident, IncidentCell, State, TimelineEntry,
 };
 use crate::domain::moment::later;
 use crate::domain::notification::{Notification, Reason};
@@ -228,15 +228,34 @@ pub fn retell(
     }
 }
 
-/// Notes that somebody looks after the incident, and tells who knows of it.
-pub fn acknowledge(world: &mut World<'_>, case: &mut Case, by: &Acknowledged) {
+/// Notes that somebody looks after the incident, or nobody any more, and tells who knows of it.
+pub fn care(world: &mut World<'_>, case: &mut Case, care: &Care) {
     let known = case.incident.acknowledged.as_ref();
-    if known.is_some_and(|known| known.by == by.by) {
-        return;
-    }
-    case.incident.acknowledged = Some(by.clone());
-    let text = format!("acknowledged by {}", by.by);
-    let mut timeline = vec![entry(world.now, Happening::Acknowledged, text)];
+    let (what, text) = match (care, known) {
+        (Care::Taken(by), Some(known)) if known.by == by.by => return,
+        (Care::Taken(by), Some(known)) => (
+            Happening::Acknowledged,
+            format!("acknowledged by {}, in place of {}", by.by, known.by),
+        ),
+        (Care::Taken(by), None) => (
+            Happening::Acknowledged,
+            format!("acknowledged by {}", by.by),
+        ),
+        (Care::Released(_), None) => return,
+        (Care::Released(by), Some(known)) if known.by == by.by => (
+            Happening::Released,
+            format!("{} no longer looks after it", by.by),
+        ),
+        (Care::Released(by), Some(known)) => (
+            Happening::Released,
+            format!("{} no longer looks after it, says {}", known.by, by.by),
+        ),
+    };
+    case.incident.acknowledged = match care {
+        Care::Taken(by) => Some(by.clone()),
+        Care::Released(_) => None,
+    };
+    let mut timeline = vec![entry(world.now, what, text)];
     let (plan, quiet) = (&world.board.plan, &world.board.quiet);
     let occasion = Occasion::Acknowledged;
     let mut due = notify::due(plan, quiet, &mut case.incident, occasion, world.now);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Effect, Event, Judged, Known, Machine, RunId};
-use crate::domain::incident::Acknowledged;
+use crate::domain::incident::{Acknowledged, Care};
 use crate::domain::mute::Silence;
 use crate::domain::plan::Plan;
 
@@ -67,6 +67,7 @@ pub enum Heard {
     Tick,
     PlanReplaced(Box<Source>),
     Acknowledged { incident: u64, by: Acknowledged },
+    Released { incident: u64, by: Acknowledged },
     Silenced(Vec<Silence>),
     ClockSet { by: SignedDuration },
 }
@@ -83,10 +84,13 @@ impl Heard {
             Event::Lost { run } => Self::Lost { run: *run },
             Event::Tick => Self::Tick,
             Event::PlanReplaced(_) => Self::PlanReplaced(Box::new(plan.clone())),
-            Event::Acknowledged { incident, by } => Self::Acknowledged {
-                incident: *incident,
-                by: by.clone(),
-            },
+            Event::Care { incident, care } => {
+                let (incident, by) = (*incident, care.by().clone());
+                match care {
+                    Care::Taken(_) => Self::Acknowledged { incident, by },
+                    Care::Released(_) => Self::Released { incident, by },
+                }
+            }
             Event::Silenced(silences) => Self::Silenced(silences.clone()),
             Event::ClockSet { by } => Self::ClockSet { by: *by },
         }
@@ -105,7 +109,14 @@ impl Heard {
             Self::Lost { run } => Event::Lost { run },
             Self::Tick => Event::Tick,
             Self::PlanReplaced(source) => Event::PlanReplaced(Arc::new(plan(&source)?)),
-            Self::Acknowledged { incident, by } => Event::Acknowledged { incident, by },
+            Self::Acknowledged { incident, by } => Event::Care {
+                incident,
+                care: Care::Taken(by),
+            },
+            Self::Released { incident, by } => Event::Care {
+                incident,
+                care: Care::Released(by),
+            },
             Self::Silenced(silences) => Event::Silenced(silences),
             Self::ClockSet { by } => Event::ClockSet { by },
         })

@@ -42,7 +42,7 @@ use crate::board::quiet::InForce;
 use crate::domain::cell::CellKey;
 use crate::domain::change::{Change, VerdictChange};
 use crate::domain::habits::Past;
-use crate::domain::incident::{Acknowledged, Incident};
+use crate::domain::incident::{Care, Incident};
 use crate::domain::mute::Silence;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
@@ -71,10 +71,10 @@ pub enum Event {
     /// Time went by; due when [`Effect::WakeAt`] says so, harmless at any other time.
     Tick,
     PlanReplaced(Arc<Plan>),
-    /// Somebody looks after the incident with this number.
-    Acknowledged {
+    /// Somebody looks after the incident with this number, or no longer.
+    Care {
         incident: u64,
-        by: Acknowledged,
+        care: Care,
     },
     /// These silences, which the store has, are in force in place of those before.
     Silenced(Vec<Silence>),
@@ -192,8 +192,8 @@ impl Machine {
                 self.timetable.replace(&plan, now);
                 self.ask_monitor(within::Event::PlanReplaced(plan), now, &mut effects);
             }
-            Event::Acknowledged { incident, by } => {
-                let event = within::Event::Acknowledged { incident, by };
+            Event::Care { incident, care } => {
+                let event = within::Event::Care { incident, care };
                 self.ask_monitor(event, now, &mut effects);
             }
             Event::Silenced(silences) => {

@@ -20,7 +20,7 @@ use crate::board::quiet::{self, InForce};
 use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::change::{Change, VerdictChange};
 use crate::domain::habits::Past;
-use crate::domain::incident::{Acknowledged, Happening, Incident, State, Subject};
+use crate::domain::incident::{Care, Happening, Incident, State, Subject};
 use crate::domain::moment::later;
 use crate::domain::mute::Silence;
 use crate::domain::observation::Purpose;
@@ -212,8 +212,8 @@ impl Monitor {
         // What people asked for comes before what is due after a start: nobody is to be told of what they
         // silenced, nor reminded of what they look after.
         match &event {
-            Event::Acknowledged { incident, by } => {
-                self.acknowledge(*incident, by, now, &mut effects);
+            Event::Care { incident, care } => {
+                self.care(*incident, care, now, &mut effects);
             }
             Event::Silenced(silences) => {
                 self.ground.board.silence(silences.clone());
@@ -229,7 +229,7 @@ impl Monitor {
             Event::Tick | Event::Silenced(_) => self.tick(now, &mut effects),
             Event::CaughtUp(late) => self.catch_up(&late, now, &mut effects),
             Event::PlanReplaced(plan) => self.replace(plan, now, &mut effects),
-            Event::Acknowledged { .. } => {}
+            Event::Care { .. } => {}
         }
         self.ground
             .surroundings
@@ -575,25 +575,19 @@ impl Monitor {
         }
     }
 
-    fn acknowledge(
-        &mut self,
-        number: u64,
-        by: &Acknowledged,
-        now: Timestamp,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn care(&mut self, number: u64, care: &Care, now: Timestamp, effects: &mut Vec<Effect>) {
         for place in self.troubled.clone() {
             self.with_partner(place, now, effects, |partner, world| {
-                partner.acknowledge(world, number, by);
+                partner.care(world, number, care);
             });
         }
         self.vendors
-            .acknowledge(&mut self.ground.world(now, effects), number, by);
+            .care(&mut self.ground.world(now, effects), number, care);
         self.with_ours(now, effects, |ours, world| {
-            ours.acknowledge(world, number, by);
+            ours.care(world, number, care);
         });
         let mut world = self.ground.world(now, effects);
-        self.mild.acknowledge(&mut world, number, by);
+        self.mild.care(&mut world, number, care);
     }
 
     fn replace(&mut self, plan: Arc<Plan>, now: Timestamp, effects: &mut Vec<Effect>) {

@@ -13,6 +13,7 @@ mod late;
 use super::driver::{Simulation, World};
 use super::*;
 use crate::config::{self, Inputs};
+use crate::domain::incident::Acknowledged;
 use crate::domain::observation::{Observation, Phases, Route};
 use crate::domain::verdict::{Maker, Verdict};
 
@@ -317,11 +318,12 @@ fn anything(seed: u64, steps: usize) -> Vec<String> {
                 Event::PlanReplaced(Arc::new(read(&sources[plan]).unwrap()))
             }
             1 => Event::Silenced(Vec::new()),
-            2 => Event::Acknowledged {
+            2 => Event::Care {
                 incident: 1,
-                by: Acknowledged {
-                    at: now,
-                    by: "ann".to_owned(),
+                care: {
+                    let (at, by) = (now, "ann".to_owned());
+                    let care = [Care::Taken, Care::Released][random.usize(..2)];
+                    care(Acknowledged { at, by })
                 },
             },
             3..20 if !waiting.is_empty() => waiting[random.usize(..waiting.len())].clone(),

@@ -95,7 +95,11 @@ impl PagerDuty {
 
     /// Tells one thing.
     pub async fn tell(&self, message: &Message<'_>) -> Result<(), SendError> {
-        let action = Action::of(message.reason);
+        let action = match Action::of(message.reason) {
+            // Nobody looks after it any more.
+            Action::Acknowledge if message.briefing.acknowledged.is_none() => Action::Trigger,
+            action => action,
+        };
         // What was over long before it could be told pages nobody.
         if action == Action::Resolve && message.whole && !message.late {
             self.send(event(message, Action::Trigger)).await?;

@@ -13,6 +13,7 @@ pub(super) fn state(message: &Message<'_>) -> &'static str {
     match message.reason {
         Reason::Reopened if message.briefing.watched_again => "WATCHED AGAIN",
         Reason::Opened | Reason::Reopened => "PROBLEM",
+        Reason::Acknowledged if message.briefing.acknowledged.is_none() => "NO LONGER ACKNOWLEDGED",
         Reason::Acknowledged => "ACKNOWLEDGED",
         Reason::Changed | Reason::Reminder | Reason::Muted => "STILL A PROBLEM",
         Reason::Resolved => "FIXED",

@@ -203,7 +203,7 @@ pub(super) fn state(message: &Message<'_>) -> String {
         }
         Reason::Acknowledged => match &briefing.acknowledged {
             Some(by) => format!("ACKNOWLEDGED by {}", line(&by.by)),
-            None => format!("{thing}, acknowledged"),
+            None => format!("{thing}, NO LONGER ACKNOWLEDGED"),
         },
         Reason::Notice => "NOTICE".to_owned(),
         Reason::Opened | Reason::Resolved | Reason::Unwatched => thing.to_owned(),

@@ -234,6 +234,8 @@ fn events(dossier: &Dossier<'_>) -> Vec<(Timestamp, String)> {
             Happening::ExtraRun => "Extra request",
             Happening::Drift => "Change noticed",
             Happening::Acknowledged => "Acknowledged",
+            Happening::Released => "No longer acknowledged",
+            Happening::Note => "Note",
             Happening::Muted => "Muted",
             Happening::Maintenance => "Maintenance",
             Happening::Removed => "No longer watched",

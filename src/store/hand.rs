@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 
 use super::error::{Fault, StoreError};
 use super::{open, silences, writer};
-use crate::domain::incident::Acknowledged;
+use crate::domain::incident::{Care, TimelineEntry};
 use crate::domain::mute::{Ended, Silence};
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
@@ -24,7 +24,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// An open file into which only silences and acknowledgements are written.
+/// An open file into which only silences, notes and acknowledgements are written.
 #[derive(Debug)]
 pub struct Hand {
     connection: Connection,
@@ -63,11 +63,16 @@ impl Hand {
             .map_err(|fault| StoreError::new(&self.path, "read silences", fault))
     }
 
-    /// Leaves an acknowledgement for the daemon; its id, for [`Hand::answer`].
-    pub fn acknowledge(&mut self, incident: u64, by: &Acknowledged) -> Result<i64, StoreError> {
+    /// Leaves for the daemon who looks after an incident, or that nobody does; its id, for [`Hand::answer`].
+    pub fn care(&mut self, incident: u64, care: &Care) -> Result<i64, StoreError> {
         self.write("keep an acknowledgement", |t| {
-            silences::ask(t, incident, by)
+            silences::ask(t, incident, care)
         })
+    }
+
+    /// Writes what a person has to say into the timeline of an incident, open or over.
+    pub fn note(&mut self, incident: u64, entry: &TimelineEntry) -> Result<(), StoreError> {
+        self.write("keep a note", |t| silences::note(t, incident, entry))
     }
 
     /// What the daemon said to an acknowledgement; `None`: nothing yet.

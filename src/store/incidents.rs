@@ -53,21 +53,31 @@ pub(super) fn put(transaction: &Transaction<'_>, change: &Change) -> Result<(), 
             document::write(incident)?
         ])?;
     for entry in &change.timeline {
-        transaction
-            .prepare_cached(
-                "INSERT OR IGNORE INTO timeline (incident, at, at_us, what, text) VALUES (?, ?, ?, ?, ?)",
-            )?
-            .execute(params![
-                incident.number as i64,
-                entry.at.to_string(),
-                entry.at.as_microsecond(),
-                entry.what.as_str(),
-                entry.text
-            ])?;
+        add(transaction, incident.number, entry)?;
     }
     for notification in &change.notifications {
         outbox::put(transaction, notification, "", None)?;
     }
+    Ok(())
+}
+
+/// Adds an entry to the timeline of an incident; the same again is nothing new.
+pub(super) fn add(
+    transaction: &Transaction<'_>,
+    incident: u64,
+    entry: &TimelineEntry,
+) -> Result<(), Fault> {
+    transaction
+        .prepare_cached(
+            "INSERT OR IGNORE INTO timeline (incident, at, at_us, what, text) VALUES (?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            incident as i64,
+            entry.at.to_string(),
+            entry.at.as_microsecond(),
+            entry.what.as_str(),
+            entry.text
+        ])?;
     Ok(())
 }
 

@@ -40,7 +40,7 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::domain::change::{Change, VerdictChange};
-use crate::domain::incident::{Acknowledged, Incident};
+use crate::domain::incident::{Care, Incident};
 use crate::domain::judged::Judged;
 use crate::domain::keeping::{Health, Post};
 use crate::domain::mute::Silence;
@@ -377,9 +377,9 @@ impl Store {
     }
 
     /// Keeps an acknowledgement, so that it is not lost with this process; its id, for [`Store::answer`].
-    pub async fn ask(&self, incident: u64, by: Acknowledged) -> Result<i64, StoreError> {
+    pub async fn ask(&self, incident: u64, care: Care) -> Result<i64, StoreError> {
         self.write("keep an acknowledgement", move |transaction| {
-            silences::ask(transaction, incident, &by)
+            silences::ask(transaction, incident, &care)
         })
         .await
     }

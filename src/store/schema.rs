@@ -170,6 +170,8 @@ const STEPS: &[Step] = &[
     Step::EachDay("ALTER TABLE {day} ADD COLUMN site TEXT"),
     // 7: how a member of a summary ended.
     Step::Once("ALTER TABLE storm_members ADD COLUMN state TEXT;"),
+    // 8: somebody looks after an incident no longer.
+    Step::Once("ALTER TABLE asks ADD COLUMN released INTEGER NOT NULL DEFAULT 0;"),
 ];
 
 /// The format this program writes.

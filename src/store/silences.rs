@@ -1,6 +1,6 @@
-//! Silences, and acknowledgements on their way: what people ask for, by a button or from another process.
+//! Silences, notes, and acknowledgements on their way: what people ask for, by a button or from another process.
 //!
-//! A silence is in force by standing here. An acknowledgement is the daemon's to apply, because incidents
+//! A note stands in the timeline at once: it changes nothing. A silence is in force by standing here. An acknowledgement is the daemon's to apply, because incidents
 //! have one writer; until then it waits, over a restart too.
 
 use std::time::Duration;
@@ -8,9 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::document;
 use super::error::Fault;
-use crate::domain::incident::Acknowledged;
+use super::{document, incidents};
+use crate::domain::incident::{Acknowledged, Care, TimelineEntry};
 use crate::domain::mute::{Ended, SILENCES_MAX, Silence};
 
 /// What is over is kept this long, for people who ask what was muted.
@@ -18,12 +18,15 @@ const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Acknowledgements that may wait for a daemon.
 const ASKS_MAX: i64 = 1_000;
 
+/// Notes of one incident.
+const NOTES_MAX: i64 = 1_000;
+
 /// An acknowledgement that waits for the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
     pub id: i64,
     pub incident: u64,
-    pub by: Acknowledged,
+    pub care: Care,
 }
 
 /// Keeps a silence and gives it its number; forgets those that are long over.
@@ -116,11 +119,8 @@ fn query(connection: &Connection, sql: &str, value: i64) -> Result<Vec<Silence>,
 }
 
 /// Leaves an acknowledgement for the daemon; its id.
-pub(super) fn ask(
-    transaction: &Transaction<'_>,
-    incident: u64,
-    by: &Acknowledged,
-) -> Result<i64, Fault> {
+pub(super) fn ask(transaction: &Transaction<'_>, incident: u64, care: &Care) -> Result<i64, Fault> {
+    let by = care.by();
     let waiting: i64 = transaction.query_row(
         "SELECT count(*) FROM asks WHERE answer IS NULL",
         [],
@@ -137,12 +137,13 @@ pub(super) fn ask(
         [old.as_microsecond()],
     )?;
     transaction.execute(
-        "INSERT INTO asks (at, at_us, incident, who) VALUES (?, ?, ?, ?)",
+        "INSERT INTO asks (at, at_us, incident, who, released) VALUES (?, ?, ?, ?, ?)",
         params![
             by.at.to_string(),
             by.at.as_microsecond(),
             incident as i64,
-            by.by
+            by.by,
+            matches!(care, Care::Released(_))
         ],
     )?;
     Ok(transaction.last_insert_rowid())
@@ -152,19 +153,43 @@ pub(super) fn ask(
 pub(super) fn asks(connection: &Connection, after: i64) -> rusqlite::Result<Vec<Ask>> {
     connection
         .prepare_cached(
-            "SELECT id, at_us, incident, who FROM asks WHERE answer IS NULL AND id > ? ORDER BY id",
+            "SELECT id, at_us, incident, who, released FROM asks WHERE answer IS NULL AND id > ? ORDER BY id",
         )?
         .query_map([after], |row| {
+            let by = Acknowledged {
+                at: Timestamp::from_microsecond(row.get(1)?).unwrap_or_default(),
+                by: row.get(3)?,
+            };
             Ok(Ask {
                 id: row.get(0)?,
                 incident: row.get::<_, i64>(2)? as u64,
-                by: Acknowledged {
-                    at: Timestamp::from_microsecond(row.get(1)?).unwrap_or_default(),
-                    by: row.get(3)?,
+                care: if row.get(4)? {
+                    Care::Released(by)
+                } else {
+                    Care::Taken(by)
                 },
             })
         })?
         .collect()
+}
+
+/// Writes an entry into the timeline of an incident; the number of notes that it has by now is bounded.
+pub(super) fn note(
+    transaction: &Transaction<'_>,
+    incident: u64,
+    entry: &TimelineEntry,
+) -> Result<(), Fault> {
+    let notes: i64 = transaction.query_row(
+        "SELECT count(*) FROM timeline WHERE incident = ? AND what = ?",
+        params![incident as i64, entry.what.as_str()],
+        |row| row.get(0),
+    )?;
+    if notes >= NOTES_MAX {
+        return Err(Fault::Refused(format!(
+            "INC-{incident} has {notes} notes already"
+        )));
+    }
+    incidents::add(transaction, incident, entry)
 }
 
 pub(super) fn answer(transaction: &Transaction<'_>, id: i64, answer: &str) -> rusqlite::Result<()> {

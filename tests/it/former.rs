@@ -13,7 +13,7 @@ use edgewatch::domain::cell::{CellKey, ReceiverName};
 use edgewatch::domain::change::Change;
 use edgewatch::domain::diagnosis::{Cause, Level};
 use edgewatch::domain::fingerprint::DriftKind;
-use edgewatch::domain::incident::{Happening, Incident, State, Subject, TimelineEntry};
+use edgewatch::domain::incident::{Care, Happening, Incident, State, Subject, TimelineEntry};
 use edgewatch::domain::notification::{Notification, Reason};
 use edgewatch::domain::plan::StorePolicy;
 use edgewatch::domain::surroundings::ClientFace;
@@ -243,9 +243,10 @@ async fn what_people_asked_and_what_was_learned_is_there() {
         panic!("{asked:?}");
     };
     assert_eq!(
-        (ask.id, ask.incident, ask.by.by.as_str()),
+        (ask.id, ask.incident, ask.care.by().by.as_str()),
         (2, 2, "somebody")
     );
+    assert!(matches!(ask.care, Care::Taken(_)));
     let silences = Store::read_only(&path).unwrap().silences().unwrap();
     let names: Vec<String> = silences
         .iter()

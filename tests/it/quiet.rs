@@ -335,6 +335,65 @@ async fn a_running_daemon_hears_of_silences_and_acknowledgements() {
             .contains("Acknowledged by bob")
     );
 
+    // Let go of again, with a note of what was done; both stand in the story, and in the post-mortem.
+    let (code, note) = json(
+        &world,
+        &[
+            "incidents",
+            "note",
+            "INC-1",
+            "rang the GMC,\nticket 123",
+            "--who",
+            "bob",
+        ],
+    )
+    .await;
+    assert_eq!((code, &note["state"]), (0, &"noted".into()), "{note}");
+    let (code, out, _) = run(world.command(&["incidents", "unack", "1", "--who", "bob"])).await;
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "INC-1: nobody looks after it any more\n")
+    );
+    within(
+        "that nobody looks after it",
+        slack.eventually(|s| {
+            let texts = s.replies();
+            let told = |m: &crate::fakes::SlackMessage| {
+                m.body.to_string().contains("NO LONGER ACKNOWLEDGED")
+            };
+            texts.iter().any(told) && !s.parents()[0].body.to_string().contains("Acknowledged by")
+        }),
+    )
+    .await;
+    let (code, again) = json(&world, &["incidents", "unack", "1"]).await;
+    assert_eq!(
+        (code, &again["state"]),
+        (1, &"not acknowledged".into()),
+        "{again}"
+    );
+    let (_, incident) = json(&world, &["incidents", "show", "1"]).await;
+    assert_eq!(incident["acknowledged"], Value::Null, "{incident}");
+    let entries = incident["timeline"].as_array().unwrap();
+    let noted = entries
+        .iter()
+        .find(|entry| entry["what"] == "note")
+        .unwrap();
+    assert_eq!(noted["text"], "rang the GMC, ticket 123 (bob)");
+    let (_, out, _) = run(world.command(&["postmortem", "1"])).await;
+    assert!(
+        out.contains("Note: rang the GMC, ticket 123 (bob)"),
+        "{out}"
+    );
+    assert!(
+        out.contains("No longer acknowledged: bob no longer looks after it"),
+        "{out}"
+    );
+    let (_, out, _) = run(world.command(&["incidents", "show", "1"])).await;
+    assert!(
+        out.contains("note         rang the GMC, ticket 123 (bob)"),
+        "{out}"
+    );
+
     // The message that stands there shows a silence, who asked for it, and its end; nobody is told.
     let messages = slack.messages().len();
     let add = [

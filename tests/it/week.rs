@@ -13,7 +13,7 @@ use edgewatch::app::deliver::{Deliver, Timing};
 use edgewatch::clock;
 use edgewatch::config;
 use edgewatch::domain::cell::CellKey;
-use edgewatch::domain::incident::Acknowledged;
+use edgewatch::domain::incident::{Acknowledged, Care};
 use edgewatch::domain::notification::{Channel, Receiver};
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::secret::Secret;
@@ -383,12 +383,12 @@ async fn a_week_tells_each_problem_once() {
         }
         if !acknowledged && hours > ACKNOWLEDGED {
             acknowledged = true;
-            let event = Event::Acknowledged {
+            let event = Event::Care {
                 incident: 1,
-                by: Acknowledged {
+                care: Care::Taken(Acknowledged {
                     by: "alice".to_owned(),
                     at: night.now,
-                },
+                }),
             };
             night.apply(event).await;
         }

@@ -12,7 +12,7 @@ use edgewatch::config::{self, Inputs};
 use edgewatch::domain::cell::CellKey;
 use edgewatch::domain::change::Change;
 use edgewatch::domain::habits::Past;
-use edgewatch::domain::incident::{Acknowledged, Happening, Incident, State};
+use edgewatch::domain::incident::{Acknowledged, Care, Happening, Incident, State};
 use edgewatch::domain::mute::{Ended, Matcher, Silence};
 use edgewatch::domain::notification::Reason;
 use edgewatch::domain::observation::{Observation, Phases, Route};
@@ -510,11 +510,11 @@ impl Stage {
             return;
         };
         self.acknowledged.insert(incident);
-        let by = Acknowledged {
+        let care = Care::Taken(Acknowledged {
             at: self.now(),
             by: "ann".to_owned(),
-        };
-        self.feed(Event::Acknowledged { incident, by }).await;
+        });
+        self.feed(Event::Care { incident, care }).await;
     }
 
     /// A new file; new workers where the receivers are others.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::play::{Play, Setup, kind_at, route};
 use super::{client, gmc};
-use crate::domain::incident::Happening;
+use crate::domain::incident::{Care, Happening};
 use crate::domain::mute::{Begins, Effect, Maintenance, Matcher};
 use crate::domain::notification::Escalation;
 use crate::domain::verdict::Kind;
@@ -164,17 +164,18 @@ fn a_new_file_with_maintenance_is_heeded_at_once() {
     );
 }
 
+fn escalating() -> Setup {
+    gmc().with(|plan| {
+        plan.routes[0].escalate = Some(Escalation {
+            to: "support".into(),
+            after: Duration::from_secs(1800),
+            min_confidence: 0.0,
+        });
+    })
+}
+
 #[test]
 fn who_acknowledges_is_left_alone_and_nobody_is_called() {
-    let escalating = || {
-        gmc().with(|plan| {
-            plan.routes[0].escalate = Some(Escalation {
-                to: "support".into(),
-                after: Duration::from_secs(1800),
-                min_confidence: 0.0,
-            });
-        })
-    };
     let world = |cell: &_, t| {
         kind_at(
             (400..9000).contains(&t) && client(cell, "java-8"),
@@ -196,6 +197,43 @@ fn who_acknowledges_is_left_alone_and_nobody_is_called() {
     play.run(12_000, world);
     assert_eq!(play.reasons("engineers"), "opened reminder resolved");
     assert_eq!(play.reasons("support"), "opened reminder resolved");
+    play.hold();
+}
+
+/// Who looks after it no longer does: engineers hear so, and are reminded as if nobody ever had.
+#[test]
+fn when_nobody_looks_after_it_any_more_reminders_go_on() {
+    let world = |cell: &_, t| {
+        kind_at(
+            (400..11_000).contains(&t) && client(cell, "java-8"),
+            Kind::EdgeBlock,
+            cell,
+        )
+    };
+    let mut play = Play::new(escalating());
+    play.run(1000, world);
+    play.care(1, "ann", Care::Released);
+    play.acknowledge(1, "ann");
+    play.acknowledge(1, "bob");
+    play.care(1, "bob", Care::Released);
+    play.care(1, "bob", Care::Released);
+    play.care(9, "bob", Care::Released);
+    play.restart();
+    play.run(12_000, world);
+    assert_eq!(
+        play.reasons("engineers"),
+        "opened acknowledged acknowledged acknowledged reminder resolved"
+    );
+    assert_eq!(play.reasons("support"), "opened reminder resolved");
+    let entries = play.changes.iter().flat_map(|change| &change.timeline);
+    let texts: Vec<&str> = entries.map(|entry| entry.text.as_str()).collect();
+    for text in [
+        "acknowledged by bob, in place of ann",
+        "bob no longer looks after it",
+    ] {
+        let times = texts.iter().filter(|known| **known == text).count();
+        assert_eq!(times, 1, "{text} in {texts:#?}");
+    }
     play.hold();
 }
 
@@ -273,7 +311,7 @@ proptest! {
             (0i64..6000, 1i64..4000, 0u8..4, 0u8..3, 1usize..Kind::ALL.len()),
             1..4,
         ),
-        wishes in proptest::collection::vec((0i64..9000, 0u8..6, 1i64..4000), 0..7),
+        wishes in proptest::collection::vec((0i64..9000, 0u8..7, 1i64..4000), 0..7),
         delay in 0u64..1200,
     ) {
         let world = |cell: &_, t: i64| {
@@ -298,6 +336,7 @@ proptest! {
                 2 => play.silence(Matcher::default(), lasting),
                 3 => play.end_silences(),
                 4 => play.acknowledge(1, "ann"),
+                5 => play.care(1, "bob", Care::Released),
                 _ => play.restart(),
             }
             play.hold();

@@ -16,7 +16,7 @@ use crate::domain::cell::{
 };
 use crate::domain::change::Change;
 use crate::domain::diagnosis::Cause;
-use crate::domain::incident::{Acknowledged, Incident, IncidentCell, Subject};
+use crate::domain::incident::{Acknowledged, Care, Incident, IncidentCell, Subject};
 use crate::domain::mute::{Ended, Matcher, Silence};
 use crate::domain::notification::{Channel, Notification, Reason, Receiver, Route};
 use crate::domain::observation::{Answer, Observation, Phases, Purpose, Route as Path};
@@ -449,11 +449,16 @@ impl Play {
 
     /// Somebody looks after an incident, if there is one with this number.
     pub(super) fn acknowledge(&mut self, incident: u64, who: &str) {
-        let by = Acknowledged {
+        self.care(incident, who, Care::Taken);
+    }
+
+    /// Somebody says who looks after it.
+    pub(super) fn care(&mut self, incident: u64, who: &str, care: fn(Acknowledged) -> Care) {
+        let care = care(Acknowledged {
             at: at(self.second),
             by: who.to_owned(),
-        };
-        let event = Event::Acknowledged { incident, by };
+        });
+        let event = Event::Care { incident, care };
         let effects = self.monitor.step(event, at(self.second));
         self.apply(effects);
     }
