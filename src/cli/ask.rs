@@ -155,15 +155,15 @@ pub(super) fn show(
     match format {
         Format::Text => {
             let entries: Vec<matrix::Entry> = judged.iter().map(entry).collect();
-            super::print(&matrix::matrix(&entries, super::colour()));
-            super::print(&conclusion::text(
+            super::print(&matrix::matrix(&entries, super::colour(), super::columns()));
+            super::show(&conclusion::text(
                 &found.briefings,
                 &found.remarks,
                 &found.idle.iter().map(did_not_run).collect::<Vec<_>>(),
                 super::colour(),
             ));
             if let Some((sentence, _)) = more {
-                super::print(&format!("{sentence}\n"));
+                super::show(&format!("{sentence}\n"));
             }
         }
         Format::Json => {

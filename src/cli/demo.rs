@@ -446,6 +446,9 @@ impl Story {
             .filter(|e| e.cell.probe.as_str() == "gmc-connect")
             .cloned()
             .collect();
-        super::print(&format!("\n{}", matrix::matrix(&probes, self.colour)));
+        super::print(&format!(
+            "\n{}",
+            matrix::matrix(&probes, self.colour, super::columns())
+        ));
     }
 }

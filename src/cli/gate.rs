@@ -86,7 +86,7 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
     match arguments.format {
         Format::Text => {
             let Clearance { state, why } = &answer.clearance;
-            super::print(&format!("{}: {why}\n", state.as_str()));
+            super::show(&format!("{}: {why}\n", state.as_str()));
         }
         Format::Json => super::print(&format!("{:#}\n", json(&answer, arguments))),
     }

@@ -123,7 +123,12 @@ fn list(
     });
     let known: Vec<(Incident, Briefing)> = briefed.collect();
     match format {
-        Format::Text => super::print(&incidents::list(&known, &plan.zone, clock::now())),
+        Format::Text => super::show(&incidents::list(
+            &known,
+            &plan.zone,
+            clock::now(),
+            super::colour(),
+        )),
         Format::Json => {
             let rows: Vec<_> = known
                 .iter()
@@ -151,7 +156,7 @@ fn show(
     match format {
         Format::Text => {
             let colour = super::colour();
-            super::print(&incidents::story(
+            super::show(&incidents::story(
                 &told.incident,
                 &briefing,
                 &told.timeline,

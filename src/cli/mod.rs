@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::report::fold;
 use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
@@ -203,6 +204,25 @@ fn print(text: &str) {
     use std::io::Write as _;
     let mut out = anstream::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints what a person reads, in lines that fit the terminal.
+fn show(text: &str) {
+    match columns() {
+        Some(columns) => print(&fold::fold(text, columns)),
+        None => print(text),
+    }
+}
+
+/// The width that lines must fit: `COLUMNS` where it is exported, else that of the terminal; `None`: nobody knows one.
+fn columns() -> Option<usize> {
+    let named = std::env::var("COLUMNS").ok();
+    let named = named.and_then(|columns| columns.parse().ok());
+    named.or_else(|| {
+        let terminal = std::io::stdout().is_terminal();
+        let width = terminal.then(|| comfy_table::Table::new().width());
+        width.flatten().map(usize::from)
+    })
 }
 
 /// Results are written for scripts, and so is what went wrong; set once, before any command runs.

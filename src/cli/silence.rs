@@ -158,7 +158,7 @@ fn add(plan: &Plan, add: &Add, format: Format) -> Result<ExitCode, String> {
             for number in muted {
                 let _ = writeln!(text, "INC-{number} is open, and muted");
             }
-            super::print(&text);
+            super::show(&text);
         }
         Format::Json => {
             let mut value = silences::json(&silence, now);
@@ -233,7 +233,7 @@ fn list(plan: &Plan, all: bool, format: Format) -> Result<ExitCode, String> {
     let mut found = reader.silences().map_err(|e| e.to_string())?;
     found.retain(|silence| all || silence.holds(now));
     match format {
-        Format::Text => super::print(&silences::list(&found, &plan.zone, now)),
+        Format::Text => super::show(&silences::list(&found, &plan.zone, now)),
         Format::Json => {
             let rows: Vec<Value> = found.iter().map(|s| silences::json(s, now)).collect();
             super::print(&format!("{:#}\n", Value::from(rows)));

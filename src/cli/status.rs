@@ -45,7 +45,7 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
         Err(error) => return super::complain(&error),
     };
     match arguments.format {
-        Format::Text => super::print(&text(&status, super::colour())),
+        Format::Text => super::show(&text(&status, super::colour())),
         Format::Json => super::print(&format!("{:#}\n", json(&status))),
     }
     if !status.troubles.is_empty() || status.incidents.iter().any(|open| open.our_side) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{Cell, Color, ContentArrangement, Table};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -28,15 +28,24 @@ fn state_word(state: State) -> &'static str {
 
 /// A table of incidents, newest first as they come; `now` gives the age of those still open.
 #[must_use]
-pub fn list(known: &[(Incident, Briefing)], zone: &TimeZone, now: Timestamp) -> String {
+pub fn list(
+    known: &[(Incident, Briefing)],
+    zone: &TimeZone,
+    now: Timestamp,
+    colour: bool,
+) -> String {
     if known.is_empty() {
         return "no incidents\n".to_owned();
     }
     let mut table = Table::new();
     table
         .load_style(NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .force_no_tty();
+        .set_content_arrangement(ContentArrangement::Disabled);
+    if colour {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
     table.set_header(["incident", "state", "since", "lasted", "what"]);
     for (incident, briefing) in known {
         let mut what = vec![briefing.headline.clone()];
@@ -45,11 +54,15 @@ pub fn list(known: &[(Incident, Briefing)], zone: &TimeZone, now: Timestamp) -> 
             what.extend(quiet(by, telling.muted.as_ref(), &telling.during, zone));
         }
         table.add_row([
-            format!("INC-{}", briefing.incident),
-            state_word(briefing.state).to_owned(),
-            local(briefing.onset_at, zone),
-            duration(briefing.failing_for(now)),
-            what.join("\n"),
+            Cell::new(format!("INC-{}", briefing.incident)),
+            Cell::new(state_word(briefing.state)).fg(match briefing.state {
+                State::Open => Color::Red,
+                State::Resolved => Color::Green,
+                State::Unwatched => Color::Yellow,
+            }),
+            Cell::new(local(briefing.onset_at, zone)),
+            Cell::new(duration(briefing.failing_for(now))),
+            Cell::new(what.join("\n")),
         ]);
     }
     let mut text = String::new();

@@ -21,9 +21,9 @@ pub struct Entry {
     pub took: Duration,
 }
 
-/// Draws a table for each probe, in the order in which the entries come.
+/// Draws a table for each probe, in the order in which the entries come; a list where a table is wider than `columns`.
 #[must_use]
-pub fn matrix(entries: &[Entry], colour: bool) -> String {
+pub fn matrix(entries: &[Entry], colour: bool, columns: Option<usize>) -> String {
     let mut text = String::new();
     let mut drawn = BTreeSet::new();
     for entry in entries {
@@ -33,7 +33,13 @@ pub fn matrix(entries: &[Entry], colour: bool) -> String {
         }
         let of_probe: Vec<&Entry> = entries.iter().filter(|e| e.cell.probe == *probe).collect();
         let _ = writeln!(text, "{probe}");
-        let _ = writeln!(text, "{}", one_probe(&of_probe, colour));
+        let table = one_probe(&of_probe, colour);
+        let fits = |columns| table_width(&of_probe) <= columns;
+        if columns.is_none_or(fits) {
+            let _ = writeln!(text, "{table}");
+        } else {
+            list(&mut text, &of_probe, colour);
+        }
     }
     text
 }
@@ -77,6 +83,42 @@ fn one_probe(entries: &[&Entry], colour: bool) -> Table {
     table
 }
 
+/// How wide the table is; its colours take no room.
+fn table_width(entries: &[&Entry]) -> usize {
+    let plain = one_probe(entries, false);
+    let widths = plain.lines().map(|line| line.chars().count());
+    widths.max().unwrap_or(0)
+}
+
+/// The same with a line for each egress below each client.
+fn list(text: &mut String, entries: &[&Entry], colour: bool) {
+    let names = entries.iter().map(|e| e.cell.egress.as_str());
+    let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
+    let rows = in_order(
+        entries
+            .iter()
+            .map(|e| (e.cell.client.clone(), e.cell.credential.clone())),
+    );
+    for (client, credential) in rows {
+        let _ = writeln!(text, "  {}", row_name(client.as_str(), &credential));
+        for entry in entries {
+            let cell = &entry.cell;
+            if (&cell.client, &cell.credential) != (&client, &credential) {
+                continue;
+            }
+            let style = if colour {
+                super::verdict::style_of(entry.verdict.kind)
+            } else {
+                anstyle::Style::new()
+            };
+            let egress = cell.egress.as_str();
+            let said = words(entry);
+            let _ = writeln!(text, "    {egress:<width$}  {style}{said}{style:#}");
+        }
+    }
+    text.push('\n');
+}
+
 /// Keeps the first of each, in the order of appearance.
 fn in_order<T: Ord + Clone>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = BTreeSet::new();
@@ -91,7 +133,7 @@ fn row_name(client: &str, credential: &CredentialName) -> String {
     }
 }
 
-fn verdict_cell(entry: &Entry) -> Cell {
+fn words(entry: &Entry) -> String {
     let verdict = &entry.verdict;
     let mut text = verdict.kind.label().to_owned();
     match (&verdict.code, entry.status) {
@@ -104,8 +146,12 @@ fn verdict_cell(entry: &Entry) -> Cell {
         _ => {}
     }
     let _ = write!(text, " {}", duration(entry.took));
-    let cell = Cell::new(text);
-    match verdict.kind {
+    text
+}
+
+fn verdict_cell(entry: &Entry) -> Cell {
+    let cell = Cell::new(words(entry));
+    match entry.verdict.kind {
         Kind::Pass => cell.fg(Color::Green),
         kind if kind.is_network() => cell.fg(Color::Magenta),
         kind if kind.is_refusal() => cell.fg(Color::Red).add_attribute(Attribute::Bold),
@@ -166,7 +212,7 @@ gmc
 │ java-11   pass 31 ms                 ·                    │
 └───────────────────────────────────────────────────────────┘
 ";
-        let drawn = matrix(&entries, false);
+        let drawn = matrix(&entries, false, Some(70));
         let words = |text: &str| {
             text.split_whitespace()
                 .filter(|w| !w.contains(['─', '═']))
@@ -175,7 +221,29 @@ gmc
         };
         assert_eq!(words(&drawn), words(expected));
         assert!(!drawn.contains('\u{1b}'), "no colour was asked for");
-        assert!(matrix(&entries, true).contains('\u{1b}'));
+        assert!(matrix(&entries, true, None).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_table_that_does_not_fit_is_a_list() {
+        let entries = [
+            entry("de1", "java-8", Kind::EdgeBlock, 403),
+            entry("us-east-1", "java-8", Kind::EdgeBlock, 403),
+            entry("de1", "java-11", Kind::Pass, 200),
+        ];
+        let expected = "\
+gmc
+  java-8
+    de1        BLOCKED (HTTP 403) 31 ms
+    us-east-1  BLOCKED (HTTP 403) 31 ms
+  java-11
+    de1        pass 31 ms
+
+";
+        assert_eq!(matrix(&entries, false, Some(40)), expected);
+        assert!(matrix(&entries, true, Some(40)).contains('\u{1b}'));
+        let fits = matrix(&entries, false, Some(200));
+        assert_eq!(fits, matrix(&entries, false, None));
     }
 
     #[test]

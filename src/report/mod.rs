@@ -5,6 +5,7 @@ mod cause;
 pub mod conclusion;
 mod curl;
 pub mod dossier;
+pub mod fold;
 pub mod incidents;
 pub mod matrix;
 pub mod pack;

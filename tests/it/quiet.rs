@@ -394,6 +394,18 @@ async fn a_running_daemon_hears_of_silences_and_acknowledgements() {
         "{out}"
     );
 
+    // On a narrow terminal nothing is broken within a word.
+    for command in [&["status"][..], &["incidents"], &["incidents", "show", "1"]] {
+        let mut narrow = world.command(command);
+        narrow.env("COLUMNS", "40");
+        let (_, out, _) = run(narrow).await;
+        let words = |text: &str| text.split_whitespace().count();
+        let wide = out
+            .lines()
+            .find(|line| line.chars().count() > 40 && words(line) > 1);
+        assert_eq!(wide, None, "{out}");
+    }
+
     // The message that stands there shows a silence, who asked for it, and its end; nobody is told.
     let messages = slack.messages().len();
     let add = [
