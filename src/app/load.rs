@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::on_disk::{OnDisk, read_bounded};
-use crate::config::{self, Checked, Findings, Inputs, Remembered};
+use crate::config::{self, Checked, Finding, Findings, Inputs, Remembered};
 use crate::domain::plan::Plan;
 use crate::domain::secret::{Secrets, mask};
 use crate::machine::log::Source;
@@ -241,14 +241,29 @@ pub fn store_path(path: &Path) -> Option<PathBuf> {
 /// Says in the log what is odd about a file that can be used: a secret that is not there, for example.
 pub fn log_warnings(checked: &Checked) {
     for warning in &checked.warnings {
-        tracing::warn!("{}: {}; {}", warning.path, warning.message, warning.hint);
+        log_warning(warning);
+    }
+}
+
+fn log_warning(warning: &Finding) {
+    let Finding {
+        path,
+        message,
+        hint,
+        line,
+        ..
+    } = warning;
+    if *line == 0 {
+        tracing::warn!("{path}: {message}; {hint}");
+    } else {
+        tracing::warn!("{path}: {message}; {hint} (line {line})");
     }
 }
 
 /// The same without doubts, for commands that answer a question: only what leaves something out of the answer.
 pub fn log_gaps(checked: &Checked) {
     for warning in checked.warnings.iter().filter(|warning| !warning.doubt) {
-        tracing::warn!("{}: {}; {}", warning.path, warning.message, warning.hint);
+        log_warning(warning);
     }
 }
 
@@ -299,7 +314,7 @@ impl Inputs for Surroundings {
             .filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         if path.is_dir() {
-            return Some("it is a directory".to_owned());
+            return Some("it is a directory; name a file in it".to_owned());
         }
         match std::fs::metadata(folder) {
             Ok(found) if !found.is_dir() => Some(format!("{} is no directory", folder.display())),

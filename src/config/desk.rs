@@ -37,6 +37,7 @@ enum Step<'t> {
 pub(super) struct Desk<'t> {
     file: &'t str,
     text: &'t str,
+    lines: Vec<&'t str>,
     /// Each path as its parent's number and the last step.
     paths: Vec<(u32, Step<'t>)>,
     hidden: Vec<Hidden>,
@@ -52,6 +53,7 @@ impl<'t> Desk<'t> {
         Self {
             file,
             text,
+            lines: text.lines().collect(),
             paths: vec![(0, Step::Root)],
             hidden: Vec::new(),
             found: Vec::new(),
@@ -151,12 +153,12 @@ impl<'t> Desk<'t> {
         self.found.len() >= Findings::KEPT_MAX
     }
 
-    /// Warns when an unquoted text looks cut at " #", where YAML begins a comment.
+    /// Warns when an unquoted text of one line looks cut at " #", where YAML begins a comment.
     ///
     /// Written close, as in `AcmeApp/4.2 #17`, it is hardly meant as one; comments have a blank behind the sign.
     pub(super) fn doubt_comment(&mut self, place: Place, text: &str) {
         let line = (place.mark.line as usize).checked_sub(1);
-        let Some(line) = line.and_then(|index| self.text.lines().nth(index)) else {
+        let Some(line) = line.and_then(|index| self.lines.get(index)) else {
             return;
         };
         let column = place.mark.column.saturating_sub(1) as usize;
@@ -374,8 +376,33 @@ pub(super) fn unseen(text: &str) -> Option<String> {
         .find_map(|c| Some(format!("U+{:04X} ({})", u32::from(c), what(c)?)))
 }
 
+/// What other programs call it, and what it is called here.
+const ELSEWHERE: [(&str, &str); 8] = [
+    ("matches", "regex"),
+    ("contains", "body"),
+    ("from", "at"),
+    ("start", "at"),
+    ("begins", "at"),
+    ("end", "until"),
+    ("duration", "for"),
+    ("interval", "every"),
+];
+
 /// The name in `known` that `name` most likely stands for.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| *theirs == name);
+    let ours = elsewhere.map(|(_, ours)| *ours);
+    alike(name, known.clone()).or_else(|| {
+        let mut known = known;
+        known.find(|known| Some(*known) == ours)
+    })
+}
+
+/// The one with the most letters in common.
+fn alike<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Below this two names have little more than letters in common.
     const LIKENESS_MIN: f64 = 0.84;
     let lower = name.to_lowercase();
@@ -422,6 +449,8 @@ mod tests {
             ("evry", "did you mean \"every\"?"),
             ("Timeout", "did you mean \"timeout\"?"),
             ("xyz", "keys: every, timeout"),
+            ("interval", "did you mean \"every\"?"),
+            ("matches", "keys: every, timeout"),
         ] {
             let hint = suggest(name, ["every", "timeout"].into_iter(), "keys");
             assert_eq!(hint, expected, "{name}");

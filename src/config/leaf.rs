@@ -141,6 +141,9 @@ impl Read for HeaderText {
             desk.error(place, trap, format!("write \"{}\" in quotes", clean(text)));
             return None;
         }
+        if plain {
+            desk.doubt_comment(place, text);
+        }
         header_value(text, place, desk).then(|| Self(text.to_owned()))
     }
 }
@@ -193,7 +196,6 @@ impl Read for UserAgent {
             );
             return None;
         }
-        desk.doubt_comment(place, &text);
         header_value(&text, place, desk).then_some(Self(text))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::desk::{Desk, Place, clean, quote};
+use super::desk::{Desk, Place, clean, quote, unseen};
 use super::leaf::inline_schema;
 use super::read::{Read, scalar, trap, wrong_type};
 use super::yaml::Node;
@@ -32,6 +32,10 @@ impl<const MIN: u64, const MAX: u64> Read for Span<MIN, MAX> {
                         in_bounds(number, MIN, MAX).unwrap_or(hint)
                     }
                     _ => hint,
+                };
+                let hint = match unseen(text) {
+                    Some(sign) => format!("it holds {sign}; {hint}"),
+                    None => hint,
                 };
                 desk.error(place, message, hint);
                 return None;

@@ -326,6 +326,9 @@ impl Read for String {
             desk.error(place, trap, format!("write \"{}\" in quotes", clean(text)));
             return None;
         }
+        if plain {
+            desk.doubt_comment(place, text);
+        }
         if text.starts_with(['\u{201c}', '\u{201e}', '\u{2018}'])
             && text.ends_with(['\u{201d}', '\u{201c}', '\u{2019}'])
         {

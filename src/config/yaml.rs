@@ -253,9 +253,19 @@ impl<'t> Builder<'t> {
             }
         }
         let own = entries.len();
+        let second = merges.get(1).map(|(mark, _)| *mark);
         for (mark, value) in merges {
             self.doubt_merge(&entries, own, mark, &value);
             merge(&mut entries, mark, value)?;
+        }
+        if let Some(mark) = second.filter(|mark| !self.doubts.iter().any(|d| d.mark == *mark)) {
+            self.doubts.push(Doubt {
+                mark,
+                message:
+                    "a second \"<<\" in one mapping; other readers of YAML take one of the two"
+                        .to_owned(),
+                hint: "write \"<<: [*first, *second]\"".to_owned(),
+            });
         }
         Ok(entries)
     }

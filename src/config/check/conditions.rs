@@ -126,7 +126,6 @@ fn read(raw: Common, desk: &mut Desk<'_>) -> Conditions {
         if text.value.is_empty() {
             desk.error(text.place, "\"\" is in every body", "name a text");
         }
-        desk.doubt_comment(text.place, &text.value);
         if let Some(sign) = sign_of_a_regex(&text.value) {
             desk.warning(
                 text.place,

@@ -194,7 +194,7 @@ fn here(plan: &Plan, places: &Places, inputs: &dyn Inputs, desk: &mut Desk<'_>) 
                 "the store {} can't be written: {why}",
                 quote(&plan.store.path.display().to_string())
             ),
-            "make the directory, and let it be edgewatch's",
+            "edgewatch needs a file there, in a directory that is its own",
         );
     }
 }

@@ -1,9 +1,10 @@
 //! Names that the file gives, and references to them.
 
 use std::collections::{HashMap, HashSet};
+use std::iter::once;
 
 use crate::config::collections::Many;
-use crate::config::desk::{At, Desk, suggest};
+use crate::config::desk::{At, Desk, nearest, suggest, unseen};
 use crate::config::leaf::Name;
 
 /// The names of one kind, in the order of the file.
@@ -37,6 +38,11 @@ impl Names {
         let text = &name.value.0;
         if self.contains(text) {
             return true;
+        }
+        let meant = |known: &str| unseen(known).is_some() && nearest(text, once(known)).is_some();
+        if self.iter().any(meant) {
+            // The definition is written with a sign that looks like another: that is the error.
+            return false;
         }
         let hint = if desk.is_full() {
             String::new()

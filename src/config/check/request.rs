@@ -126,7 +126,6 @@ pub(super) fn body(
 ) -> Option<Template> {
     let file = match raw.value {
         Form::Short(text) => {
-            desk.doubt_comment(raw.place, &text);
             return template(&text, raw.place, "", desk);
         }
         Form::Full(full) => full.file?,
