@@ -151,7 +151,7 @@ impl Read for HeaderText {
 inline_schema!(
     HeaderText,
     "HeaderText",
-    json_schema!({ "type": ["string", "integer"] })
+    json_schema!({ "type": ["string", "integer"], "pattern": "^[\\t -~]*$" })
 );
 
 /// Whether `text` can stand in a header (RFC 9110 section 5.5); reports why not.
@@ -200,7 +200,11 @@ impl Read for UserAgent {
     }
 }
 
-inline_schema!(UserAgent, "UserAgent", json_schema!({ "type": "string" }));
+inline_schema!(
+    UserAgent,
+    "UserAgent",
+    json_schema!({ "type": "string", "pattern": "^[\\t -~]*$" })
+);
 
 /// `true` or `false`.
 #[derive(Debug, Clone, Copy)]
@@ -262,7 +266,10 @@ impl Read for Address {
 inline_schema!(
     Address,
     "Address",
-    json_schema!({ "type": "string", "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }] })
+    json_schema!({ "type": "string", "anyOf": [
+        { "format": "ipv4", "pattern": "^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$" },
+        { "format": "ipv6", "pattern": "^[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*$" }
+    ] })
 );
 
 /// An IP address with a port.

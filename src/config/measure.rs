@@ -57,7 +57,11 @@ impl<const MIN: u64, const MAX: u64> Read for Span<MIN, MAX> {
 }
 
 inline_schema!(@MIN @MAX Span<MIN, MAX>, "Duration",
-    json_schema!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$", "examples": ["500ms", "30s", "5m", "1h30m"] }));
+    json_schema!({ "type": "string", "pattern": if MIN > 0 { SOME } else { ANY }, "examples": ["500ms", "30s", "5m", "1h30m"] }));
+
+/// Durations as the schema describes them: any, and those of more than nothing.
+const ANY: &str = "^([0-9]+(ms|s|m|h|d))+$";
+const SOME: &str = "^([0-9]+(ms|s|m|h|d))*[0-9]*[1-9][0-9]*(ms|s|m|h|d)([0-9]+(ms|s|m|h|d))*$";
 
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),

@@ -12,6 +12,7 @@ mod finding;
 mod leaf;
 mod mask;
 mod measure;
+mod narrow;
 mod raw;
 mod read;
 mod schema;

@@ -3,6 +3,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
+use super::narrow::narrow;
 use super::raw;
 
 /// The JSON Schema (draft 2020-12) of `probes.yaml`.
@@ -11,6 +12,7 @@ pub fn schema() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<raw::File>().to_value();
     drop_null(&mut schema);
+    narrow(&mut schema);
     if let Some(root) = schema.as_object_mut() {
         root.insert("title".to_owned(), json!("probes.yaml of edgewatch"));
         // Where anchors may be kept; never read.

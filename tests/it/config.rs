@@ -210,6 +210,78 @@ fn the_schema_refuses_what_it_can_know_to_be_wrong() {
     }
 }
 
+/// Each is one edit of a file that both accept; the reader refuses it, and so does the schema.
+#[test]
+fn the_schema_refuses_what_stands_at_one_place() {
+    const GOOD: &str = r#"version: 1
+service: Acme
+egresses: { a: 127.0.0.1, b: { address: 127.0.0.2 } }
+clients: { c: "Java/1.8", d: { user_agent: "x/1", headers: { Accept: "*/*" } } }
+probes:
+  p: { url: "https://a.example/", every: 30s, timeout: 10s, from: [a, b], as: [c], headers: { X-A: one } }
+maintenance: [{ name: w, cron: "0 22 * * *", for: 8h, effect: mute, probes: [p] }]
+notify:
+  receivers:
+    slack: { slack: { token: { env: BOT }, channel: C0123456789 } }
+    mail: { email: { host: localhost, tls: none, from: alerts@example.org, to: [ann@example.org] } }
+  routes: [{ to: slack, after: 10m, probes: [p] }, { to: mail }]
+"#;
+    let schema = jsonschema::validator_for(&config::schema()).unwrap();
+    let is_valid = |text: &str| {
+        let value: serde_json::Value = serde_yaml::from_str(text).unwrap();
+        schema.is_valid(&value)
+    };
+    let given = Given {
+        env: HashMap::from([("BOT", "xoxb-1234")]),
+        ..Given::default()
+    };
+    assert!(is_valid(GOOD));
+    read(GOOD, &given).unwrap();
+    for (from, to) in [
+        ("every: 30s, ", ""),
+        ("every: 30s, ", "every: 30s, cron: \"* * * * *\", "),
+        ("https://a.example/", "a.example/"),
+        ("https://a.example/", "ftp://a.example/"),
+        ("as: [c]", "as: []"),
+        ("from: [a, b]", "from: []"),
+        ("as: [c]", "as: [c, c]"),
+        ("probes: [p] }]", "probes: [] }]"),
+        ("after: 10m, probes: [p]", "after: 10m, probes: []"),
+        ("C0123456789", "alerts"),
+        ("C0123456789", "\"#alerts\""),
+        ("slack: { slack:", "slack: { log: {}, slack:"),
+        (
+            "slack: { slack: { token: { env: BOT }, channel: C0123456789 } }",
+            "slack: { fallback: mail }",
+        ),
+        (
+            "{ address: 127.0.0.2 }",
+            "{ address: 127.0.0.2, interface: eth0 }",
+        ),
+        ("address: 127.0.0.2", "address: 127.0.0.300"),
+        ("address: 127.0.0.2", "address: host.example"),
+        ("address: 127.0.0.2", "address: 127.0.0.0/8"),
+        ("a: 127.0.0.1", "a: 127.0.0.256"),
+        ("X-A: one", "X-A: \"one\\nX-B: two\""),
+        ("\"x/1\"", "\"x\\n1\""),
+        ("X-A: one", "Host: a.example"),
+        ("X-A: one", "User-Agent: x/1"),
+        ("X-A: one", "content-LENGTH: \"1\""),
+        ("Accept:", "Transfer-Encoding:"),
+        ("[ann@example.org]", "[ann]"),
+        ("[ann@example.org]", "[]"),
+        ("from: alerts@example.org", "from: \"alerts@\""),
+        ("every: 30s", "every: 0s"),
+        ("timeout: 10s", "timeout: 0s"),
+        ("for: 8h", "for: 0h"),
+    ] {
+        let text = GOOD.replacen(from, to, 1);
+        assert_ne!(text, GOOD, "{from}");
+        assert!(read(&text, &given).is_err(), "the reader takes {to:?}");
+        assert!(!is_valid(&text), "the schema takes {to:?}");
+    }
+}
+
 #[test]
 fn a_file_of_ten_thousand_cells_is_read_in_linear_time() {
     let text = |probes: usize| {

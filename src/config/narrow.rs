@@ -1,0 +1,146 @@
+//! What the schema knows of a file beyond the types: which keys go together, and what texts look like.
+//!
+//! The reader refuses all of this with a better message; an editor says it while the file is written. What takes more
+//! than the text at that place (a name that nobody defined, a file that is not there) is left to `edgewatch check`.
+
+use serde_json::{Map, Value, json};
+
+/// Headers that belong to the request itself or to a client.
+const NOT_TO_SET: [&str; 7] = [
+    "user-agent",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "expect",
+    "upgrade",
+];
+
+/// The kinds of channels, of which a receiver has one.
+const CHANNELS: [&str; 7] = [
+    "slack",
+    "teams",
+    "webhook",
+    "email",
+    "pagerduty",
+    "alertmanager",
+    "log",
+];
+
+/// Lists that name something: an empty one means nothing, and the same twice is a slip.
+const LISTS: [(&str, &str); 7] = [
+    ("Probe", "from"),
+    ("Probe", "as"),
+    ("Probe", "with"),
+    ("Maintenance", "probes"),
+    ("Route", "probes"),
+    ("Route", "egresses"),
+    ("Email", "to"),
+];
+
+/// Puts all of it into the schema as it was made from the types.
+pub(super) fn narrow(schema: &mut Value) {
+    // Controls have a schedule of their own when they name none.
+    if let Some(probe) = schema.pointer_mut("/properties/probes/additionalProperties") {
+        probe["anyOf"] = json!([{ "required": ["every"] }, { "required": ["cron"] }]);
+    }
+    let Some(all) = schema.get_mut("$defs").and_then(Value::as_object_mut) else {
+        return;
+    };
+    not_two(all, "Probe", &["every", "cron"]);
+    one_of(all, "Receiver", &CHANNELS);
+    one_of(all, "Maintenance", &["cron", "at"]);
+    not_two(all, "Egress", &["address", "interface", "proxy"]);
+    for (name, key) in LISTS {
+        list(property(all, name, key));
+    }
+    for (name, key, pattern) in [
+        ("Probe", "url", "^[Hh][Tt][Tt][Pp][Ss]?://"),
+        ("Slack", "channel", "^[CGD][A-Z0-9]{8,}$"),
+        ("Email", "from", MAIL),
+    ] {
+        if let Some(text) = property(all, name, key) {
+            text.insert("pattern".to_owned(), json!(pattern));
+        }
+    }
+    let recipients = property(all, "Email", "to").and_then(|to| to.get_mut("anyOf"));
+    for choice in recipients
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        let text = match choice.get_mut("items") {
+            Some(items) => items,
+            None => choice,
+        };
+        text["pattern"] = json!(MAIL);
+    }
+    for name in ["Probe", "Client"] {
+        if let Some(headers) = property(all, name, "headers") {
+            let mut names = json!({ "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" });
+            names["not"] = json!({ "pattern": in_any_case(&NOT_TO_SET) });
+            headers.insert("propertyNames".to_owned(), names);
+        }
+    }
+}
+
+/// An address alone, or behind a name in `<` and `>`.
+const MAIL: &str = "^([^<>@]*<[^\\s@<>]+@[^\\s@<>]+>|[^\\s@<>]+@[^\\s@<>]+)$";
+
+fn property<'a>(
+    all: &'a mut Map<String, Value>,
+    name: &str,
+    key: &str,
+) -> Option<&'a mut Map<String, Value>> {
+    all.get_mut(name)?
+        .get_mut("properties")?
+        .get_mut(key)?
+        .as_object_mut()
+}
+
+/// Exactly one of these keys is there.
+fn one_of(all: &mut Map<String, Value>, name: &str, keys: &[&str]) {
+    let choices: Vec<Value> = keys
+        .iter()
+        .map(|key| json!({ "required": [key] }))
+        .collect();
+    if let Some(Value::Object(definition)) = all.get_mut(name) {
+        definition.insert("oneOf".to_owned(), choices.into());
+    }
+}
+
+/// At most one of these keys is there.
+fn not_two(all: &mut Map<String, Value>, name: &str, keys: &[&str]) {
+    let pairs = keys.iter().enumerate().flat_map(|(place, one)| {
+        let others = keys[place + 1..].iter();
+        others.map(move |other| json!({ "required": [one, other] }))
+    });
+    let pairs: Vec<Value> = pairs.collect();
+    if let Some(Value::Object(definition)) = all.get_mut(name) {
+        definition.insert("not".to_owned(), json!({ "anyOf": pairs }));
+    }
+}
+
+/// A list with something in it, and nothing twice.
+fn list(property: Option<&mut Map<String, Value>>) {
+    let choices = property.and_then(|property| property.get_mut("anyOf"));
+    for choice in choices.and_then(Value::as_array_mut).into_iter().flatten() {
+        if choice["type"] == "array" {
+            choice["minItems"] = json!(1);
+            choice["uniqueItems"] = json!(true);
+        }
+    }
+}
+
+/// A pattern for one of these words, in small or capital letters.
+fn in_any_case(words: &[&str]) -> String {
+    let both = |c: char| match c {
+        'a'..='z' => format!("[{}{c}]", c.to_ascii_uppercase()),
+        _ => c.to_string(),
+    };
+    let words: Vec<String> = words
+        .iter()
+        .map(|word| word.chars().map(both).collect())
+        .collect();
+    format!("^({})$", words.join("|"))
+}
