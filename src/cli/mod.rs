@@ -121,7 +121,21 @@ enum Format {
 /// Reads the arguments, runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
-    let matches = Arguments::command().get_matches();
+    let matches = match Arguments::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let given: Vec<String> = std::env::args().collect();
+            let json = given.iter().any(|word| word == "--format=json")
+                || given.windows(2).any(|two| two == ["--format", "json"]);
+            if !(json && error.use_stderr()) {
+                error.exit();
+            }
+            let text = error.render().to_string();
+            let what = text.lines().next().unwrap_or_default();
+            JSON.store(true, Ordering::Relaxed);
+            return complain(what.strip_prefix("error: ").unwrap_or(what));
+        }
+    };
     let mut arguments = match Arguments::from_arg_matches(&matches) {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),

@@ -251,7 +251,9 @@ fn end(plan: &Plan, number: u64, who: Option<&str>, format: Format) -> Result<Ex
         .end_silence(number, ended.clone())
         .map_err(|e| e.to_string())?;
     let Some(silence) = found else {
-        eprintln!("edgewatch: there is no silence {number}; see `edgewatch silence list`");
+        super::complain(&format!(
+            "there is no silence {number}; see `edgewatch silence list`"
+        ));
         return Ok(exit::problem());
     };
     let done = silence.ended == Some(ended);

@@ -77,10 +77,7 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
                 print!("{text}");
                 ExitCode::SUCCESS
             }
-            Err(error) => {
-                eprintln!("edgewatch replay: {error}");
-                ExitCode::from(2)
-            }
+            Err(error) => complain(args.format, &error),
         };
     }
     if let Some(id) = &args.incident {
@@ -93,21 +90,27 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
                 };
                 play_all(&args, &[scenario])
             }
-            Err(error) => {
-                eprintln!("edgewatch replay: {error}");
-                ExitCode::from(2)
-            }
+            Err(error) => complain(args.format, &error),
         };
     }
     let scenarios: Result<Vec<Scenario>, String> =
         files(&args.paths).and_then(|files| files.iter().map(|f| load(f)).collect());
     match scenarios {
         Ok(scenarios) => play_all(args, &scenarios),
-        Err(error) => {
-            eprintln!("edgewatch replay: {error}");
-            ExitCode::from(2)
+        Err(error) => complain(args.format, &error),
+    }
+}
+
+/// Says what went wrong: on a line of its own like a scenario's result, where scripts read.
+fn complain(format: Format, what: &str) -> ExitCode {
+    match format {
+        Format::Text => eprintln!("edgewatch replay: {what}"),
+        Format::Json => {
+            let error = serde_json::json!({ "what": what, "where": null, "how": null });
+            println!("{}", serde_json::json!({ "error": error }));
         }
     }
+    ExitCode::from(2)
 }
 
 /// The scenario files that the arguments name, in order.
@@ -156,10 +159,7 @@ fn play_all(args: &ReplayArgs, scenarios: &[Scenario]) -> ExitCode {
     let stages: Result<Vec<Stage>, String> = scenarios.iter().map(Stage::new).collect();
     let stages = match stages {
         Ok(stages) => stages,
-        Err(error) => {
-            eprintln!("edgewatch replay: {error}");
-            return ExitCode::from(2);
-        }
+        Err(error) => return complain(args.format, &error),
     };
     let jobs: Vec<(usize, u64)> = scenarios
         .iter()

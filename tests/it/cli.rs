@@ -11,6 +11,35 @@ use crate::world::{PASSWORD, RULE, World, program, run};
 
 const TWO: &str = "de1: 127.0.0.2, us1: 127.0.0.3";
 
+/// Scripts read standard output whatever went wrong, a slip in the arguments too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_wrong_is_json_for_scripts() {
+    for (arguments, what) in [
+        (
+            &["status", "--nope", "--format", "json"][..],
+            "unexpected argument '--nope' found",
+        ),
+        (
+            &["gate", "--format=json", "--max-age", "x"],
+            "invalid value 'x'",
+        ),
+        (
+            &["replay", "--format", "json", "/nowhere.yaml"],
+            "/nowhere.yaml: ",
+        ),
+        (
+            &["incidents", "--config", "/nowhere.yaml", "--format", "json"],
+            "can't read /nowhere.yaml",
+        ),
+    ] {
+        let (code, out, err) = run(program(arguments)).await;
+        assert_eq!((code, err.as_str()), (2, ""), "{arguments:?}: {out}");
+        let said: Value = serde_json::from_str(&out).unwrap();
+        let said = said["error"]["what"].as_str().unwrap();
+        assert!(said.starts_with(what), "{arguments:?}: {said}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn once_shows_a_matrix_that_passes() {
     let world = World::start().await;
