@@ -257,6 +257,9 @@ pub struct Standing {
     pub reminded: u32,
     /// What it was not told while that was muted; `None`: nothing.
     pub owed: Option<Reason>,
+    /// The cause that it was told of last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knows: Option<Cause>,
 }
 
 spelled!(

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::board::quiet::Quiet;
 use crate::domain::cell::ReceiverName;
+use crate::domain::diagnosis::Cause;
 use crate::domain::incident::{Happening, Incident, Muted, Standing, State, TimelineEntry};
 use crate::domain::moment::later;
 use crate::domain::notification::{Channel, Engineers, Notification, Reason, named};
@@ -249,7 +250,8 @@ fn to_those_told(
         let news = match occasion {
             Occasion::Reopened | Occasion::WatchedAgain => Some(Reason::Reopened),
             Occasion::Changed { before } => {
-                (before.shown(bound) != after.shown(bound)).then_some(Reason::Changed)
+                let bound_before = bound_of(plan, incident, &receiver, before.cause());
+                (before.shown(bound_before) != after.shown(bound)).then_some(Reason::Changed)
             }
             // Who reads plain words reads the same ones; delivery leaves that out.
             Occasion::Answered { .. } => Some(Reason::Changed),
@@ -315,6 +317,11 @@ fn tell(plan: &Plan, incident: &mut Incident, told: Told, now: Timestamp) -> Not
             .filter(|_| open && !incident.comes_and_goes())
             .and_then(|at| opens_at(plan, incident, &receiver, at)),
     };
+    let briefing = briefing::write(plan, incident, view);
+    if briefing.cause_known && !matches!(incident.diagnosis.cause, Cause::Unknown { .. }) {
+        let cause = incident.diagnosis.cause.clone();
+        standing(incident, &receiver).knows = Some(cause);
+    }
     Notification {
         delivery: delivery(incident.number, incident.told, &receiver, now),
         incident: incident.number,
@@ -323,27 +330,35 @@ fn tell(plan: &Plan, incident: &mut Incident, told: Told, now: Timestamp) -> Not
         receiver,
         created_at: now,
         not_before: now,
-        briefing: briefing::write(plan, incident, view),
+        briefing,
     }
 }
 
 /// Those told who can still be told, each with the bound below which no cause is named to them.
 ///
 /// A route may have been narrowed or removed since; who heard of the opening hears of the end all the
-/// same, without a cause when nothing says how sure it must be.
+/// same, without a cause when nothing says how sure it must be, unless they were told it before.
 fn known(plan: &Plan, incident: &Incident) -> Vec<(ReceiverName, f64)> {
     let configured = |name: &&ReceiverName| plan.receivers.iter().any(|r| r.name == **name);
-    let bound = |name: &ReceiverName| {
-        let route = plan.routes.iter().find(|route| route.to == *name);
-        let escalations = plan.routes.iter().filter_map(|r| r.escalate.as_ref());
-        let escalation = || escalations.clone().find(|further| further.to == *name);
-        route
-            .map(|route| route.min_confidence)
-            .or_else(|| escalation().map(|further| further.min_confidence))
-            .unwrap_or(f64::INFINITY)
-    };
+    let cause = &incident.diagnosis.cause;
     let told = incident.told_receivers.iter().filter(configured);
-    told.map(|name| (name.clone(), bound(name))).collect()
+    told.map(|name| (name.clone(), bound_of(plan, incident, name, cause)))
+        .collect()
+}
+
+/// The confidence below which this cause is not named to a receiver.
+fn bound_of(plan: &Plan, incident: &Incident, name: &ReceiverName, cause: &Cause) -> f64 {
+    // Who was told it does not read less of it later because it is a little less sure.
+    if known_standing(incident, name).knows.as_ref() == Some(cause) {
+        return 0.0;
+    }
+    let route = plan.routes.iter().find(|route| route.to == *name);
+    let escalations = plan.routes.iter().filter_map(|r| r.escalate.as_ref());
+    let escalation = || escalations.clone().find(|further| further.to == *name);
+    route
+        .map(|route| route.min_confidence)
+        .or_else(|| escalation().map(|further| further.min_confidence))
+        .unwrap_or(f64::INFINITY)
 }
 
 /// The bounds of confidence of those who know of an incident, and of its timeline, which names whatever is likeliest.
@@ -388,6 +403,7 @@ fn known_standing(incident: &Incident, receiver: &ReceiverName) -> Standing {
         told_at: incident.began(),
         reminded: incident.reminded,
         owed: None,
+        knows: None,
     })
 }
 

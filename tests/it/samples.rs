@@ -670,12 +670,14 @@ fn any_telling() -> impl Strategy<Value = Telling> {
         instant(),
         any::<u32>(),
         option::of(select(REASONS.to_vec())),
+        option::of(any_cause()),
     )
-        .prop_map(|(receiver, told_at, reminded, owed)| Standing {
+        .prop_map(|(receiver, told_at, reminded, owed, knows)| Standing {
             receiver: ReceiverName::new(&receiver),
             told_at,
             reminded,
             owed,
+            knows,
         });
     let answer = option::of((text(), option::of(instant())));
     (

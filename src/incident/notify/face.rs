@@ -72,6 +72,10 @@ impl Face {
         }
     }
 
+    pub(super) fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
     /// Whether the incident still has the cause that it had.
     #[must_use]
     pub fn same_cause(&self, incident: &Incident) -> bool {

@@ -196,6 +196,14 @@ impl Story {
         self
     }
 
+    /// It is as sure now.
+    fn sure(mut self, confidence: f64) -> Self {
+        let before = Face::of(&self.incident);
+        self.incident.diagnosis.confidence = confidence;
+        self.tell(Occasion::Changed { before: &before });
+        self
+    }
+
     fn acknowledge(mut self) -> Self {
         self.incident.acknowledged = Some(Acknowledged {
             at: at(self.minute),
@@ -564,6 +572,34 @@ fn a_return_in_a_silence() {
         "a change on top is no message of its own",
         &with(&["80 ~ no longer muted", "80 a reopened"]),
     );
+}
+
+/// A card that says less than the one before reads as going backwards.
+#[test]
+fn who_was_told_the_cause_reads_it_to_the_end() {
+    let careful =
+        "notify: { receivers: { a: { log: {} } }, routes: [{ to: a, min_confidence: 0.9 }] }";
+    let story = Story::new(careful)
+        .sure(0.7)
+        .open()
+        .pass(5)
+        .sure(0.95)
+        .pass(10)
+        .sure(0.8)
+        .pass(60)
+        .resolve();
+    let named: Vec<bool> = (0..story.notifications.len())
+        .map(|place| story.briefing(place).cause_known)
+        .collect();
+    assert_eq!(named, [false, true, true, true], "{:#?}", story.lines);
+    // Another cause, of which nobody is sure, is another thing.
+    let story = Story::new(careful)
+        .open()
+        .pass(5)
+        .sure(0.8)
+        .change("modern");
+    let last = story.notifications.len() - 1;
+    assert!(story.briefing(0).cause_known && !story.briefing(last).cause_known);
 }
 
 #[test]
