@@ -173,6 +173,24 @@ impl Email {
         Sent { thread, result }
     }
 
+    /// Tells many things in one mail; what is to be remembered of each, in their order.
+    ///
+    /// When only some recipients take it, the next try goes to all of them: it may tell of others by then.
+    pub async fn tell_together(&self, messages: &[Message<'_>]) -> Result<Vec<Thread>, SendError> {
+        let Some(first) = messages.first() else {
+            return Ok(Vec::new());
+        };
+        let letter = self.writer.write_together(messages)?;
+        let mut thread = Thread::default();
+        self.hand(&letter, first.delivery, &mut thread).await?;
+        let threads = messages.iter().map(|message| Thread {
+            root: thread.root.clone(),
+            told: plain::digest(message),
+            under_way: None,
+        });
+        Ok(threads.collect())
+    }
+
     /// Tells of another channel; `thread` is what is remembered of that trouble.
     pub async fn trouble(&self, trouble: &Trouble<'_>, mut thread: Thread) -> Sent {
         let result = match self.writer.of_channel(trouble) {

@@ -9,8 +9,9 @@ use lettre::message::{Mailbox, Message as Letter, SinglePart};
 use uuid::Uuid;
 
 use super::error::{Class, SendError};
+use super::phrases::Phrases;
 use super::text::{Clock, cut, lasted, line, over, reference, remarks, summary};
-use super::{Message, Trouble, log, plain, plain_words};
+use super::{Message, Trouble, log, plain, plain_words, teams_together};
 use crate::domain::notification::{Reason, Templates};
 
 /// Programs that read mail cut a subject long before the 998 characters that a line may have.
@@ -66,6 +67,34 @@ impl Writer {
                 ("X-Edgewatch-Reason", message.reason.as_str()),
             ],
             body: self.body(message),
+        })
+    }
+
+    /// Many in one mail: a line for each, and for engineers what is known of each below.
+    pub(super) fn write_together(&self, messages: &[Message<'_>]) -> Result<Vec<u8>, SendError> {
+        let Some(first) = messages.first() else {
+            return Err(SendError::new(Class::Payload, "a mail about nothing"));
+        };
+        let clock = Clock::new(first);
+        let (word, _, large) = teams_together::head(messages);
+        let services = teams_together::services(messages);
+        let mut body = vec![format!("{word}: {large}"), services.clone(), String::new()];
+        let phrases = Phrases::for_teams(&Templates::default());
+        let lines = messages.iter();
+        body.extend(lines.map(|m| format!("- {}", teams_together::line_of(m, &clock, &phrases))));
+        if !self.plain {
+            for message in messages {
+                body.push(format!("\n---\n\n{}", log::text(message)));
+            }
+        }
+        body.push(format!("\n{}\n", teams_together::foot(messages, &clock)));
+        self.letter(Parts {
+            id: self.message_id(first.delivery),
+            root: None,
+            at: first.now,
+            subject: cut(&format!("[{word}] {large}: {services}"), SUBJECT_MAX),
+            marks: &[("X-Edgewatch-Reason", "together")],
+            body: body.join("\n"),
         })
     }
 

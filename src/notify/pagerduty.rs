@@ -7,18 +7,21 @@
 //! one that a person resolved too early opens again); who acknowledges here does so there; the end resolves, but for one that
 //! is no longer watched: a person closes that. An incident that was over before
 //! anything could be told triggers with severity `info` and resolves at once, so that it is on record.
+//! Many at once are one alert, which pages once and resolves when all of them are over.
 //! Another channel of ours that does not work is an alert of its own, resolved when it works again.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use url::Url;
+use uuid::Uuid;
 
 use super::error::{Class, SendError};
 use super::http::{self, Again, Answer, Peer};
 use super::text::{Clock, cut, line, percent, reference, remarks, severity, summary};
 use super::{Message, Trouble, evidence};
-use crate::domain::notification::{Briefing, Reason};
+use crate::domain::incident::State;
+use crate::domain::notification::{Briefing, Member, Reason};
 use crate::domain::secret::Secret;
 
 /// `PagerDuty`'s own API; accounts in Europe have <https://events.eu.pagerduty.com>.
@@ -29,6 +32,8 @@ const SUMMARY_MAX: usize = 1_024;
 const SERVICE_MAX: usize = 100;
 /// Of one text in the details; all of them together stay below 64 KiB.
 const DETAIL_MAX: usize = 4_000;
+/// Of the list of many incidents in one alert.
+const MANY_MAX: usize = 20_000;
 /// Links of one incident; texts of the configuration rarely hold more than one.
 const LINKS_MAX: usize = 5;
 
@@ -112,6 +117,32 @@ impl PagerDuty {
         Ok(())
     }
 
+    /// Tells one thing within one alert for many; `members` are all of them, as they are now.
+    pub async fn tell_member(
+        &self,
+        message: &Message<'_>,
+        alert: Uuid,
+        members: &[Member],
+    ) -> Result<(), SendError> {
+        let open = members.iter().filter(|m| m.state == State::Open).count();
+        let lost = members.iter().any(|m| m.state == State::Unwatched);
+        // Somebody looks after one of them; who is paged for all acknowledges the alert.
+        if message.reason == Reason::Acknowledged {
+            return Ok(());
+        }
+        // A person closes what nobody knows to be over.
+        let action = if open == 0 && !lost {
+            Action::Resolve
+        } else {
+            Action::Trigger
+        };
+        if action == Action::Resolve && message.whole && !message.late {
+            let first = of_many(message, alert, members, Action::Trigger);
+            self.send(first).await?;
+        }
+        self.send(of_many(message, alert, members, action)).await
+    }
+
     /// Tells of another channel.
     pub async fn trouble(&self, trouble: &Trouble<'_>) -> Result<(), SendError> {
         self.send(of_channel(trouble)).await
@@ -185,6 +216,42 @@ fn event(message: &Message<'_>, action: Action) -> Map<String, Value> {
                 event.insert("links".to_owned(), links.into());
             }
         }
+    }
+    event
+}
+
+/// One alert for many.
+fn of_many(
+    message: &Message<'_>,
+    alert: Uuid,
+    members: &[Member],
+    action: Action,
+) -> Map<String, Value> {
+    let mut event = Map::new();
+    event.insert("event_action".to_owned(), action.as_str().into());
+    event.insert(
+        "dedup_key".to_owned(),
+        format!("edgewatch/many/{alert}").into(),
+    );
+    if action == Action::Trigger {
+        let open = members.iter().filter(|m| m.state == State::Open);
+        let said = open
+            .clone()
+            .map(|m| format!("INC-{}: {}", m.incident, line(&m.headline)));
+        let said = said.collect::<Vec<_>>().join("\n");
+        let title = format!(
+            "{} incidents at once, {} open; the newest: {}",
+            members.len(),
+            open.count(),
+            line(&message.briefing.headline)
+        );
+        let mut problem = problem(message);
+        problem["summary"] = cut(&title, SUMMARY_MAX).into();
+        problem["class"] = "many".into();
+        problem["severity"] = severity(message.briefing).into();
+        problem["custom_details"] = json!({ "open": cut(&said, MANY_MAX) });
+        event.insert("client".to_owned(), "edgewatch".into());
+        event.insert("payload".to_owned(), problem);
     }
     event
 }

@@ -9,8 +9,9 @@ use super::plain::{DO_NOW, RING, say, stands_in};
 use super::plain_words::{foot_remarks, service, words};
 use super::text::{Clock, cut, lasted, line, over, reference};
 
-/// Problems with a line of their own; the rest are named by their references. With four bytes a character the card stays below 12 KiB.
-const LINES_MAX: usize = 10;
+/// Of all the lines, one for each problem; what does not fit is named by its reference. Teams takes cards of 28 KB:
+/// <https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using> (2026-11-22).
+const LINES_BYTES_MAX: usize = 14_000;
 /// Of what is broken and of who is affected, in one such line.
 const WORDS_MAX: usize = 120;
 const REST_MAX: usize = 600;
@@ -36,16 +37,22 @@ pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Val
             json!({ "type": "TextBlock", "text": escape(&ring), "weight": "Bolder", "wrap": true }),
         );
     }
-    body.extend(messages.iter().take(LINES_MAX).map(|message| {
-        let text = format!(
-            "{} ({})",
-            fact(message, &clock, phrases),
-            reference(message.briefing)
-        );
-        json!({ "type": "TextBlock", "text": escape(&text), "wrap": true, "spacing": "Small" })
-    }));
-    if messages.len() > LINES_MAX {
-        let rest: Vec<String> = messages[LINES_MAX..]
+    let mut bytes = 0;
+    let lines: Vec<Value> = messages
+        .iter()
+        .map(|message| {
+            let text = line_of(message, &clock, phrases);
+            json!({ "type": "TextBlock", "text": escape(&text), "wrap": true, "spacing": "Small" })
+        })
+        .take_while(|line| {
+            bytes += line.to_string().len();
+            bytes <= LINES_BYTES_MAX
+        })
+        .collect();
+    let named = lines.len();
+    body.extend(lines);
+    if messages.len() > named {
+        let rest: Vec<String> = messages[named..]
             .iter()
             .map(|message| {
                 let fixed = if ended(message) { " (fixed)" } else { "" };
@@ -66,8 +73,17 @@ pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Val
     Some(envelope(&title, &frame(&title, &body)))
 }
 
+/// One problem on a line.
+pub(super) fn line_of(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> String {
+    format!(
+        "{} ({})",
+        fact(message, clock, phrases),
+        reference(message.briefing)
+    )
+}
+
 /// Whose they are: up to three by name, more by their number.
-fn services(messages: &[Message<'_>]) -> String {
+pub(super) fn services(messages: &[Message<'_>]) -> String {
     let mut names: Vec<String> = Vec::new();
     for name in messages.iter().map(|message| service(message.briefing)) {
         if !names.contains(&name) {
@@ -86,7 +102,8 @@ fn ended(message: &Message<'_>) -> bool {
     message.reason.is_end()
 }
 
-fn head(messages: &[Message<'_>]) -> (&'static str, &'static str, String) {
+/// The word for all of them, how it looks, and how many they are.
+pub(super) fn head(messages: &[Message<'_>]) -> (&'static str, &'static str, String) {
     let fixed = messages.iter().filter(|m| m.briefing.is_fixed()).count();
     let lost = messages
         .iter()
@@ -177,7 +194,7 @@ fn fact(message: &Message<'_>, clock: &Clock, phrases: &Phrases) -> String {
     }
 }
 
-fn foot(messages: &[Message<'_>], clock: &Clock) -> String {
+pub(super) fn foot(messages: &[Message<'_>], clock: &Clock) -> String {
     let mut foot = vec![format!("All times are {}", clock.place)];
     let next = messages
         .iter()

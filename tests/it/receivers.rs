@@ -5,6 +5,7 @@ mod channels;
 pub(crate) mod email;
 pub(crate) mod endpoint;
 mod mail_server;
+mod many;
 pub(crate) mod pagerduty;
 mod together;
 pub(crate) mod webhook;

@@ -199,6 +199,40 @@ impl Sender {
     }
 }
 
+impl Sender {
+    /// Whether it tells of many in one message that stands alone.
+    pub(super) fn tells_together(&self) -> bool {
+        matches!(self, Self::Teams(_) | Self::Email(_))
+    }
+
+    /// Tells many things in one message; what is to be remembered of each, in their order.
+    pub(super) async fn tell_together(
+        &self,
+        messages: &[Message<'_>],
+    ) -> Result<Vec<Thread>, SendError> {
+        match self {
+            Self::Teams(teams) => {
+                teams.tell_together(messages).await?;
+                Ok(messages.iter().map(told_teams).collect())
+            }
+            Self::Email(email) => {
+                let threads = email.tell_together(messages).await?;
+                let texts = threads.iter().map(email::Thread::text);
+                Ok(texts.map(|text| remembered(EMAIL, text)).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// By what name its answer is known.
+    pub(super) fn reference(&self) -> &'static str {
+        match self {
+            Self::Email(_) => EMAIL,
+            _ => TEAMS,
+        }
+    }
+}
+
 async fn tell_slack(
     slack: &Slack,
     channel: &str,

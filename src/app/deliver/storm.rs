@@ -12,6 +12,9 @@ use super::timing::{Timing, elapsed};
 use crate::domain::notification::{Member, Reason};
 use crate::store::{Delivery, Storm};
 
+/// Of what is told in one message: as many as can each have a line that somebody reads.
+const TOGETHER_MOST: usize = 50;
+
 /// What openings beyond the bound do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -89,6 +92,8 @@ pub(super) fn together<'a>(
             send.delivery.notification.incident,
         )
     });
+    // The rest follows in the next one.
+    sends.truncate(TOGETHER_MOST);
     sends
 }
 

@@ -70,8 +70,9 @@ impl Default for Timing {
             divert: Duration::from_secs(180),
             give_up: Duration::from_secs(24 * 3600),
             give_up_tries: 8,
-            // About one message a second is allowed: <https://docs.slack.dev/apis/web-api/rate-limits> (2026-11-22).
-            gap_slack: Duration::from_millis(1_100),
+            // About one message a second is allowed, and 50 edits a minute: each message may be one.
+            // <https://docs.slack.dev/apis/web-api/rate-limits> (2026-11-22).
+            gap_slack: Duration::from_millis(1_250),
             // 100 cards an hour was the connectors' limit, 4 requests a second Teams': well inside both.
             gap_teams: Duration::from_secs(5),
             // No server minds one mail a second.

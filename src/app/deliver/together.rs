@@ -1,10 +1,10 @@
-//! A worker in a storm: one summary in Slack whose thread has the details, one card for many in Teams.
+//! A worker in a storm: one summary in Slack whose thread has the details, one alert in `PagerDuty`, one card or mail for many.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::order::{self, Rules, Send};
-use super::sender::{self, Sender};
+use super::sender::Sender;
 use super::storm::{self, Place};
 use super::timing::elapsed;
 use super::worker::Worker;
@@ -23,7 +23,7 @@ impl Worker {
         has_own: bool,
         now: Timestamp,
     ) -> Result<Option<Storm>, StoreError> {
-        if !matches!(self.sender, Sender::Slack { .. }) || has_own {
+        if !matches!(self.sender, Sender::Slack { .. } | Sender::PagerDuty(_)) || has_own {
             return Ok(None);
         }
         let (receiver, lane) = (&self.receiver.name, send.delivery.lane.as_str());
@@ -55,15 +55,22 @@ impl Worker {
         join(to, members, true).await.map(Some)
     }
 
-    /// Tells Slack of one incident within its summary; the summary's place is on the disk before the rest goes on.
+    /// Tells Slack or `PagerDuty` of one incident within its summary; the summary's place is on the disk before the rest goes on.
     pub(super) async fn tell_member(
         &self,
         message: &Message<'_>,
         storm: &Storm,
         look_since: Option<Timestamp>,
     ) -> Result<Result<String, SendError>, StoreError> {
-        let Sender::Slack { slack, channel } = &self.sender else {
-            return Ok(Ok(String::new()));
+        let (slack, channel) = match &self.sender {
+            Sender::Slack { slack, channel } => (slack, channel),
+            Sender::PagerDuty(pagerduty) => {
+                let told = pagerduty
+                    .tell_member(message, storm.delivery, &storm.members)
+                    .await;
+                return Ok(told.map(|()| "pagerduty".to_owned()));
+            }
+            _ => return Ok(Ok(String::new())),
         };
         let parent = storm
             .thread
@@ -95,14 +102,14 @@ impl Worker {
         Ok(sent.result.map(|()| reference.unwrap_or_default()))
     }
 
-    /// Whether a storm is on for Teams, and what is to be told with `first` in one card.
+    /// Whether a storm is on for Teams or mail, and what is to be told with `first` in one card.
     pub(super) async fn together<'a>(
         &self,
         first: &Send<'_>,
         rows: &'a [Delivery],
         rules: Rules,
     ) -> Result<(bool, Vec<Send<'a>>), StoreError> {
-        if !matches!(self.sender, Sender::Teams(_)) {
+        if !self.sender.tells_together() {
             return Ok((false, Vec::new()));
         }
         let since = storm::since(rules.now, self.timing.storm_window);
@@ -127,10 +134,6 @@ impl Worker {
 
     /// Tells many things in one card, and marks all of them or none.
     pub(super) async fn send_together(&mut self, sends: Vec<Send<'_>>) -> Result<(), StoreError> {
-        let Sender::Teams(teams) = &self.sender else {
-            return Ok(());
-        };
-        let teams = teams.clone();
         let now = clock::now();
         let messages: Vec<Message<'_>> = sends
             .iter()
@@ -149,17 +152,18 @@ impl Worker {
             .collect();
         let ids = sends.iter().map(|s| s.delivery.notification.delivery);
         self.store.sending(ids.collect(), now).await?;
-        let result = teams.tell_together(&messages).await;
+        let result = self.sender.tell_together(&messages).await;
+        let reference = self.sender.reference();
         let now = clock::now();
         self.pause_for(self.timing.storm_gap, now);
         let mut settled = Vec::new();
-        for (send, message) in sends.iter().zip(&messages) {
+        for (place, send) in sends.iter().enumerate() {
             let (outcome, divert) = match &result {
-                Ok(()) => {
-                    self.reached(send, sender::TEAMS);
+                Ok(threads) => {
+                    self.reached(send, reference);
                     let outcome = Outcome::Accepted {
-                        reference: sender::TEAMS.to_owned(),
-                        thread: Some(sender::told_teams(message)),
+                        reference: reference.to_owned(),
+                        thread: threads.get(place).cloned(),
                         merged: send.merged_ids(),
                     };
                     (outcome, self.end_for_fallback(send.delivery).await?)
