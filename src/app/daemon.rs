@@ -20,6 +20,7 @@ use super::keeper::Keeper;
 use super::on_disk::OnDisk;
 use super::pages::Showing;
 use super::record::{Record, Recorder};
+use super::refusal::Refusal;
 use super::self_watch::{Around, SelfWatch, Taken};
 use super::unwritten::{self, Say, Unwritten};
 use super::{load, round};
@@ -183,7 +184,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         clicks: None,
         messages: options.messages,
         actions,
-        refused: false,
+        refusal: Refusal::default(),
         unwritten: Unwritten::default(),
         ears: Ears::default(),
     };
@@ -226,6 +227,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             _ = state.work.own.beats.tick() => {
                 state.work.own.beat(around(&state.driver, &state.work.keeper, clock::now()));
                 state.look_at_writing();
+                state.look_at_the_file(options.config.as_deref());
                 state.look_at_buttons().await;
                 if state.deliver.is_none() {
                     state.deliver_anew().await;
@@ -299,8 +301,7 @@ struct Loop {
     clicks: Option<Clicks>,
     messages: Print,
     actions: Option<mpsc::Sender<Wish>>,
-    /// The last reload was refused, and told.
-    refused: bool,
+    refusal: Refusal,
     /// What was said of a store that can't be written.
     unwritten: Unwritten,
     /// What was said of buttons that nobody hears.
@@ -532,7 +533,16 @@ impl Loop {
                 path.display()
             );
             self.refuse(path, &why);
-        } else if std::mem::take(&mut self.refused) {
+        } else {
+            self.refusal.taken(clock::now());
+        }
+    }
+
+    /// Says so once a right file has been in force for a while, after one that was not taken.
+    fn look_at_the_file(&mut self, config: Option<&std::path::Path>) {
+        if let Some(path) = config
+            && self.refusal.is_over(clock::now())
+        {
             self.notice(Notice {
                 headline: format!(
                     "{} is in force again, after one that was not taken",
@@ -547,7 +557,7 @@ impl Loop {
     fn refuse(&mut self, path: &std::path::Path, why: &str) {
         let around = around(&self.driver, &self.work.keeper, clock::now());
         self.work.own.refused(&self.work.plan, why, around);
-        if !std::mem::replace(&mut self.refused, true) {
+        if self.refusal.refused() {
             let faults = why.lines().filter(|line| !line.starts_with(' '));
             let faults = faults.take(FAULTS_TOLD);
             self.notice(Notice {
@@ -647,6 +657,7 @@ impl Loop {
         let said = renewed.said(&self.work.plan.store.path);
         self.notice(Notice {
             headline: said[..1].to_uppercase() + &said[1..],
+            because: renewed.lost().iter().map(ToString::to_string).collect(),
             next_step: Some(
                 "Find out who removed or cut it, so that it does not happen again".to_owned(),
             ),

@@ -22,6 +22,8 @@ pub mod load;
 pub mod on_disk;
 // The log of `run --record`.
 pub mod record;
+// A file that is not taken is told once.
+mod refusal;
 // One round now, without the daemon.
 pub mod round;
 // The daemon as its own patient: counts, looks after itself, tells others.

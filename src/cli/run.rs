@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::exit;
@@ -25,6 +25,18 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
+    // First of all: a reload that is asked for while it starts must not end it.
+    let runtime = match super::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return super::complain(&error),
+    };
+    let signals = {
+        let _within = runtime.enter();
+        match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => return super::complain(&error),
+        }
+    };
     if let Err(error) = super::start_log(log) {
         return super::complain(&error);
     }
@@ -73,30 +85,39 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
         messages: std::sync::Arc::new(|text: &str| super::print(text)),
         actions: Some(mpsc::channel(64)),
     };
-    let runtime = match super::runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return super::complain(&error),
-    };
-    match runtime.block_on(until_signalled(options)) {
+    match runtime.block_on(until_signalled(options, signals)) {
         Ok(()) => exit::OK,
         Err(error) => super::complain(&error),
     }
 }
 
-async fn until_signalled(options: Options) -> Result<(), String> {
+/// What the operating system may tell the daemon.
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on none of them ends the process by itself.
+    fn listen() -> Result<Self, String> {
+        let listen = |kind| signal(kind).map_err(|e| format!("can't listen for signals: {e}"));
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+}
+
+async fn until_signalled(options: Options, mut signals: Signals) -> Result<(), String> {
     let (commands, wanted) = mpsc::channel(4);
-    let listen = |kind| signal(kind).map_err(|e| format!("can't listen for signals: {e}"));
-    let (mut hangup, mut interrupt, mut terminate) = (
-        listen(SignalKind::hangup())?,
-        listen(SignalKind::interrupt())?,
-        listen(SignalKind::terminate())?,
-    );
     tokio::spawn(async move {
         loop {
             let command = tokio::select! {
-                _ = hangup.recv() => Command::Reload,
-                _ = interrupt.recv() => Command::Stop,
-                _ = terminate.recv() => Command::Stop,
+                _ = signals.hangup.recv() => Command::Reload,
+                _ = signals.interrupt.recv() => Command::Stop,
+                _ = signals.terminate.recv() => Command::Stop,
             };
             if commands.send(command).await.is_err() {
                 return;

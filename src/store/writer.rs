@@ -60,6 +60,18 @@ pub struct Renewed {
 }
 
 impl Renewed {
+    /// What is gone with it, in sentences for people.
+    #[must_use]
+    pub fn lost(&self) -> &'static [&'static str] {
+        if self.whole {
+            return &[];
+        }
+        &[
+            "Silences are lost, and must be made anew; so are earlier incidents and history",
+            "Where the messages of open incidents stand is lost too: their news comes in new messages",
+        ]
+    }
+
     /// One sentence for people.
     #[must_use]
     pub fn said(&self, path: &Path) -> String {
@@ -73,7 +85,7 @@ impl Renewed {
             )
         } else {
             format!(
-                "the store {path} was cut while edgewatch ran; a new one was begun with the open incidents, and earlier ones and history are lost{aside}"
+                "the store {path} was cut while edgewatch ran; a new one was begun with the open incidents{aside}"
             )
         }
     }

@@ -9,6 +9,9 @@ use edgewatch::store::{Renewed, Store, StoreError};
 use tempfile::TempDir;
 
 use super::samples::{change, fresh};
+use crate::daemon::{Daemon, within};
+use crate::fakes::{CHANNEL, Fake};
+use crate::world::{RULE, World, run};
 
 fn policy(path: &Path) -> StorePolicy {
     StorePolicy {
@@ -131,10 +134,46 @@ async fn what_was_cut_is_put_aside_and_a_new_one_begun() {
     drop(begun);
     let (store, renewed) = after(&path, cut).await;
     assert!(!renewed.whole && renewed.aside.is_some());
-    assert!(renewed.said(&path).contains("was cut while edgewatch ran"));
+    let said = renewed.said(&path);
+    assert!(said.contains("was cut while edgewatch ran"), "{said}");
+    assert!(renewed.lost()[0].starts_with("Silences are lost"));
     // What the daemon still knows is kept anew.
     store.commit(change(1, Vec::new())).await.unwrap();
     assert_eq!(started_again(store, &path).await, (1, 0));
+}
+
+/// The daemon as a process: engineers hear what is lost, and the end of what was open all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_whose_store_is_cut_says_so_and_goes_on() {
+    let world = World::start().await;
+    let (slack, teams) = (Fake::slack().await, Fake::teams().await);
+    let notify = format!(
+        "notify: {{ receivers: {{ engineers: {{ slack: {{ token: {{ env: SLACK_BOT_TOKEN }}, channel: {CHANNEL}, api: \"{}\" }} }} }} }}",
+        slack.api()
+    );
+    world.write("de1: 127.0.0.2", "1s", &notify);
+    let daemon = Daemon::start(&world, &teams);
+    within("good rounds", async { drop(world.partner.seen(8).await) }).await;
+    // So that all of it stands in the file itself.
+    assert_eq!(daemon.stop().await, 0);
+    let daemon = Daemon::start(&world, &teams);
+    world.partner.switch(RULE, true);
+    within("the opening", slack.eventually(|s| !s.parents().is_empty())).await;
+    let path = world.directory.path().join("edgewatch.sqlite");
+    let cut = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    cut.set_len(5000).unwrap();
+    let told = |text: &'static str| {
+        slack.eventually(move |s| {
+            let messages = s.messages();
+            messages.iter().any(|m| m.body.to_string().contains(text))
+        })
+    };
+    within("that it was cut", told("Silences are lost")).await;
+    world.partner.switch(RULE, false);
+    within("the end", told("FIXED")).await;
+    let (code, out, err) = run(world.command(&["incidents", "show", "1"])).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(daemon.stop().await, 0);
 }
 
 #[tokio::test]

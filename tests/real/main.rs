@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod letter;
 mod mail;
 mod names;
 mod software;
