@@ -176,10 +176,15 @@ fn json(query: &At<String>, desk: &mut Desk<'_>) -> Option<Condition> {
     let path = match jsonpath::query(path.trim()) {
         Ok(path) => path,
         Err(error) => {
+            let one_sign = path.contains('=') && !path.contains("==");
             desk.error(
                 query.place,
                 format!("{} is no JSONPath", quote(path.trim())),
-                error,
+                if one_sign {
+                    "compare with \"==\", or \"!=\"".to_owned()
+                } else {
+                    error
+                },
             );
             return None;
         }

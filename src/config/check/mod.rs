@@ -67,14 +67,18 @@ pub(super) fn plan(
 
     let egress_names = match &raw.egresses {
         Some(named) => Names::new("egress", named.value.0.iter().map(|(n, _)| n.value.clone())),
-        None => Names::new("egress", ["default".to_owned()]),
+        None => Names::new("egress", ["default".to_owned()]).lost(raw.present.has("egresses")),
     };
+    let lost_probes = raw.probes.is_none() && raw.present.has("probes");
+    let lost_clients = raw.clients.is_none() && raw.present.has("clients");
+    let lost_credentials = raw.credentials.is_none() && raw.present.has("credentials");
     let client_names = Names::new(
         "client",
         raw.clients
             .iter()
             .flat_map(|named| named.value.0.iter().map(|(n, _)| n.value.clone())),
-    );
+    )
+    .lost(lost_clients);
     let credential_names = Names::new(
         "credential",
         std::iter::once("anonymous".to_owned()).chain(
@@ -82,7 +86,8 @@ pub(super) fn plan(
                 .iter()
                 .flat_map(|named| named.value.0.iter().map(|(n, _)| n.value.clone())),
         ),
-    );
+    )
+    .lost(lost_credentials);
     let egresses = matrix::egresses(raw.egresses, inputs, desk);
     let clients = matrix::clients(raw.clients, desk);
     let mut credentials = matrix::credentials(raw.credentials, inputs, desk);
@@ -173,11 +178,12 @@ pub(super) fn plan(
     }
 
     let signatures = signatures(raw.signatures, desk);
-    let probe_names = Names::new("probe", probe_names);
+    let probe_names = Names::new("probe", probe_names).lost(lost_probes);
     let mentionable = notify::Mentionable {
         probes: &probe_names,
         egresses: &egress_names,
         tags: &tags,
+        lost_probes,
     };
     let setting = phrases::Setting {
         service: service.as_deref().unwrap_or_default(),

@@ -16,17 +16,29 @@ pub(super) struct Names {
     what: &'static str,
     order: Vec<String>,
     known: HashMap<String, usize>,
+    /// Where they are given could not be read: any name may be one.
+    lost: bool,
 }
 
 impl Names {
     pub(super) fn new(what: &'static str, names: impl IntoIterator<Item = String>) -> Self {
         let order: Vec<String> = names.into_iter().collect();
         let known = order.iter().cloned().zip(0..).collect();
-        Self { what, order, known }
+        Self {
+            what,
+            order,
+            known,
+            lost: false,
+        }
+    }
+
+    /// The same, where nobody can tell what there is, as their key is written wrongly: that is the error.
+    pub(super) fn lost(self, lost: bool) -> Self {
+        Self { lost, ..self }
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
-        self.known.contains_key(name)
+        self.lost || self.known.contains_key(name)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> + Clone {

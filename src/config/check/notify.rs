@@ -48,6 +48,8 @@ pub(super) struct Mentionable<'a> {
     pub(super) probes: &'a Names,
     pub(super) egresses: &'a Names,
     pub(super) tags: &'a HashSet<String>,
+    /// Nobody can tell what probes and tags there are, as their key is written wrongly.
+    pub(super) lost_probes: bool,
 }
 
 pub(super) fn notify(
@@ -58,8 +60,10 @@ pub(super) fn notify(
     desk: &mut Desk<'_>,
 ) -> (Vec<Receiver>, Vec<Route>) {
     let raw = raw.map(|r| r.value).unwrap_or_default();
+    let lost_receivers = raw.receivers.is_none() && raw.present.has("receivers");
     let named = raw.receivers.map(|r| r.value.0).unwrap_or_default();
-    let names = Names::new("receiver", named.iter().map(|(name, _)| name.value.clone()));
+    let names = Names::new("receiver", named.iter().map(|(name, _)| name.value.clone()))
+        .lost(lost_receivers);
     let places: HashMap<String, Place> = named
         .iter()
         .map(|(name, _)| (name.value.clone(), name.place))
@@ -191,7 +195,7 @@ fn route(
         .and_then(|further| escalation(further.value, own.as_deref(), names, receivers, desk));
     let mut tags = Vec::new();
     for tag in raw.tags.map(|t| t.value.0).unwrap_or_default() {
-        if known.tags.contains(&tag.value.0) {
+        if known.lost_probes || known.tags.contains(&tag.value.0) {
             tags.push(tag.value.0);
             continue;
         }

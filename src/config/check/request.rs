@@ -55,11 +55,11 @@ pub(super) fn url(text: &At<String>, desk: &mut Desk<'_>) -> Option<Url> {
             return None;
         }
         Err(error) => {
-            desk.error(
-                place,
-                format!("{} is no URL", quote(text)),
-                error.to_string(),
-            );
+            let mend = match error {
+                url::ParseError::InvalidPort => "a port is a number up to 65535".to_owned(),
+                other => other.to_string(),
+            };
+            desk.error(place, format!("{} is no URL", quote(text)), mend);
             return None;
         }
     };
@@ -71,6 +71,13 @@ pub(super) fn url(text: &At<String>, desk: &mut Desk<'_>) -> Option<Url> {
             "put them under \"credentials\" and send a header: \"Authorization: Basic {{ credential.basic }}\"",
         );
         return None;
+    }
+    if text.contains(char::is_whitespace) {
+        desk.warning(
+            place,
+            "the blank in it is sent as %20",
+            "remove it, or write \"%20\" if it is meant",
+        );
     }
     if !matches!(parsed.scheme(), "http" | "https") {
         desk.error(

@@ -112,7 +112,7 @@ pub(super) fn fields(text: &str) -> Result<Fields, String> {
         6 => {}
         0 => {
             return Err(
-                "the cron expression is empty; write six fields, seconds first, such as \"0 */5 * * * *\""
+                "the cron expression is empty; write five fields, such as \"*/5 * * * *\""
                     .to_owned(),
             );
         }
@@ -124,7 +124,7 @@ pub(super) fn fields(text: &str) -> Result<Fields, String> {
         }
         count => {
             return Err(format!(
-                "{text:?} has {count} field{}; write six (second minute hour day month weekday), or five without the second",
+                "{text:?} has {count} field{}; write five (minute hour day month weekday)",
                 if count == 1 { "" } else { "s" }
             ));
         }
@@ -305,11 +305,11 @@ mod tests {
         for (text, expected) in [
             (
                 "",
-                r#"the cron expression is empty; write six fields, seconds first, such as "0 */5 * * * *""#,
+                r#"the cron expression is empty; write five fields, such as "*/5 * * * *""#,
             ),
             (
                 "* * *",
-                r#""* * *" has 3 fields; write six (second minute hour day month weekday), or five without the second"#,
+                r#""* * *" has 3 fields; write five (minute hour day month weekday)"#,
             ),
             (
                 "0 0 0 1 1 * 2027",
