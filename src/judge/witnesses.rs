@@ -525,15 +525,17 @@ impl Bench<'_> {
             let of = |c: usize| universe.cells[c].level(axis);
             let meant: BTreeSet<u16> = cells.iter().map(of).collect();
             let have: BTreeSet<u16> = failing.iter().map(|c| of(*c)).collect();
+            let but_one = |c: &Condition| matches!(c, Condition::AllBut(a, _) if *a == axis);
+            let wide = conditions.is_empty() || conditions.iter().any(but_one);
             let most = match axis {
                 Axis::Version => LEVELS_WANTED,
-                _ if conditions.is_empty() => WIDE_WANTED,
+                _ if wide => WIDE_WANTED,
                 Axis::Egress => EGRESSES_WANTED,
                 _ => LEVELS_WANTED,
             };
             // "Down for everybody" needs the honest client to fail too: it may be our clients they refuse.
             if axis == Axis::Client
-                && conditions.is_empty()
+                && wide
                 && let Some(control) = universe.control
                 && meant.contains(&control)
                 && !have.contains(&control)

@@ -66,6 +66,10 @@ fn what_stands_follows_what_is_refused() {
         &[(&two, &[java, okhttp]), (&one, &[java])],
     );
     check(
+        "two of four, from the start",
+        &[(&two, &[java, okhttp]), (&two, &[java, okhttp])],
+    );
+    check(
         "everybody but one, from the start",
         &[(&but_one, &["every client but curl at a"])],
     );
