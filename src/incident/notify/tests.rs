@@ -414,7 +414,7 @@ fn what_comes_and_goes_is_told_as_over_when_it_stays_away() {
         let wait = notification
             .not_before
             .duration_since(notification.created_at);
-        (notification.reason.as_str(), wait.as_mins())
+        (notification.reason.as_str(), wait.as_secs())
     };
     let told: Vec<_> = (0..story.notifications.len()).map(waits).collect();
     assert_eq!(
@@ -424,10 +424,10 @@ fn what_comes_and_goes_is_told_as_over_when_it_stays_away() {
             ("resolved", 0),
             ("reopened", 0),
             // It came back once: this end may be the last, or the next gap of a rhythm.
-            ("resolved", 3),
+            ("resolved", 75),
             ("reopened", 0),
             // Three times the ten minutes from one beginning to the next.
-            ("resolved", 30),
+            ("resolved", 1800),
         ]
     );
     let comes = "it comes and goes (3 times so far, about every 10 min); it is told as over once it has stayed away for 30 min";
