@@ -118,11 +118,6 @@ impl Class {
         self.failed() && self.tier() == Tier::Weak
     }
 
-    #[must_use]
-    pub fn is_medium(self) -> bool {
-        self.tier() == Tier::Medium
-    }
-
     /// Whether somebody answered, and refused.
     #[must_use]
     pub fn is_signed(self) -> bool {

@@ -153,7 +153,7 @@ impl Suspicion {
     fn is_no_burst(&self) -> bool {
         let lasts = |tier: Tier, until: f64| until - self.since >= SPAN_SHARE * tier.span_s();
         let (ran, failed) = (f64::from(self.others_ran), f64::from(self.others_failed));
-        let together = self.class.is_medium()
+        let together = self.class == Class::EdgeChallenge
             && self.others.len() + 1 >= TOGETHER
             && failed >= TOGETHER_FAIL * ran;
         lasts(self.class.tier(), self.last_failed)
