@@ -89,7 +89,7 @@ const QUIET_MIN: Duration = Duration::from_secs(300);
 const QUIET_MAX: Duration = Duration::from_secs(3 * 3600);
 
 /// The end of what came back once waits no longer than this: it may as well be the last.
-const RETURNED_ONCE_WAITS: Duration = Duration::from_secs(75);
+const RETURNED_ONCE_WAITS: Duration = Duration::from_secs(20);
 
 impl Incident {
     /// What later incidents are compared with; `None` while it is open, and where nobody saw it end.

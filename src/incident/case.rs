@@ -645,7 +645,7 @@ mod tests {
         assert_eq!(incident.told_as_over_after(), Duration::ZERO);
         (incident.reopened, incident.reopened_at) = (1, Some(at(600)));
         assert_eq!(incident.period(), minutes(10));
-        assert_eq!(incident.told_as_over_after(), Duration::from_secs(75));
+        assert_eq!(incident.told_as_over_after(), Duration::from_secs(20));
         assert_eq!(
             incident.returns_within(Duration::from_secs(900)),
             Duration::from_secs(1800)

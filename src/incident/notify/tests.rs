@@ -424,7 +424,7 @@ fn what_comes_and_goes_is_told_as_over_when_it_stays_away() {
             ("resolved", 0),
             ("reopened", 0),
             // It came back once: this end may be the last, or the next gap of a rhythm.
-            ("resolved", 75),
+            ("resolved", 20),
             ("reopened", 0),
             // Three times the ten minutes from one beginning to the next.
             ("resolved", 1800),
