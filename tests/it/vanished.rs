@@ -176,9 +176,13 @@ async fn a_daemon_whose_store_is_cut_says_so_and_goes_on() {
     assert_eq!(daemon.stop().await, 0);
     // What was cut is put aside; nobody could look through the values of the beginning of a store.
     let entries = std::fs::read_dir(world.directory.path()).unwrap();
-    let aside = entries.map(|entry| entry.unwrap().path());
-    let mut aside = aside.filter(|path| path.display().to_string().contains(".corrupt-"));
-    std::fs::remove_file(aside.next().expect("it was put aside")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let is_aside = |path: &PathBuf| path.display().to_string().contains(".corrupt-");
+    let aside: Vec<PathBuf> = paths.filter(is_aside).collect();
+    assert!(!aside.is_empty());
+    for path in aside {
+        std::fs::remove_file(path).unwrap();
+    }
 }
 
 #[tokio::test]
