@@ -49,11 +49,10 @@ pub struct Suspicion {
     pub asked: usize,
     /// When the last request that was asked for is due.
     due: f64,
-    /// Whether the second signed refusal is told, however soon it may be over.
-    quick: bool,
+    /// Signed refusals of probes that are told at the second one, however soon it may be over.
+    quick: usize,
     others: BTreeSet<usize>,
-    /// Refusals that are signed, the first with them, and when the last one was.
-    signed: u32,
+    /// When a cell of the host was refused last.
     refused_at: f64,
     /// Runs of other cells of the host since, and those of them that failed.
     others_ran: u32,
@@ -68,7 +67,8 @@ pub enum Judgement {
 }
 
 impl Suspicion {
-    /// Opens on a failure; `rate` is how often such failures come by themselves here.
+    /// Opens on a failure; `rate` is how often such failures come by themselves here, and `quick` whether the probe's second
+    /// signed refusal is told.
     #[must_use]
     pub fn new(record: &Record, rate: f64, quick: bool) -> Self {
         Self {
@@ -80,9 +80,8 @@ impl Suspicion {
             last_failed: record.at,
             asked: 0,
             due: record.at,
-            quick,
+            quick: usize::from(quick && record.class.is_signed()),
             others: BTreeSet::new(),
-            signed: u32::from(record.class.is_signed()),
             refused_at: record.at,
             others_ran: 0,
             others_failed: 0,
@@ -107,12 +106,12 @@ impl Suspicion {
         now > self.due + FORGOTTEN_S
     }
 
-    /// Takes in another observation of the host; `weak_rate` is the learned rate of weak failures.
-    pub fn weigh(&mut self, record: &Record, weak_rate: f64) -> Judgement {
+    /// Takes in another observation of the host; `weak_rate` is the learned rate of weak failures, `quick` as in [`Self::new`].
+    pub fn weigh(&mut self, record: &Record, weak_rate: f64, quick: bool) -> Judgement {
         let gap = record.at - self.last_failed;
         let persists = |class: Class| class.persists(gap, weak_rate);
         if record.class.is_signed() {
-            self.signed += 1;
+            self.quick += usize::from(quick);
             self.refused_at = record.at;
         }
         if record.cell() != self.cell {
@@ -140,7 +139,7 @@ impl Suspicion {
             }
         }
         let certain = self.prior + self.ratio >= CONFIRM_ODDS.ln() && self.is_no_burst();
-        if certain || self.quick && self.signed >= 2 {
+        if certain || self.quick >= 2 {
             Judgement::Confirmed
         } else if self.ratio <= DISMISS {
             Judgement::Dismissed
@@ -192,7 +191,7 @@ mod tests {
         while let Some(at) = it.next_ask(now) {
             now = at;
             let class = if fails(now) { class } else { Class::Pass };
-            let judgement = it.weigh(&record(now, class), 0.003);
+            let judgement = it.weigh(&record(now, class), 0.003, false);
             if judgement != Judgement::Undecided {
                 return (judgement, now, it.asked);
             }
@@ -230,8 +229,24 @@ mod tests {
         (1..60).map(f64::from).find(|at| {
             let mut next = record(*at, class);
             next.traits.cell = *at as u32 % cells;
-            it.weigh(&next, 0.003) == Judgement::Confirmed
+            it.weigh(&next, 0.003, quick) == Judgement::Confirmed
         })
+    }
+
+    #[test]
+    fn refusals_of_other_probes_are_not_those_of_a_quick_one() {
+        let class = Class::EdgeChallenge;
+        let mut it = Suspicion::new(&record(0.0, class), class.noise().rate, false);
+        let looks = [(1.0, true), (2.0, false), (3.0, true)];
+        let judged = looks.map(|(at, quick)| it.weigh(&record(at, class), 0.003, quick));
+        assert_eq!(
+            judged,
+            [
+                Judgement::Undecided,
+                Judgement::Undecided,
+                Judgement::Confirmed
+            ]
+        );
     }
 
     #[test]

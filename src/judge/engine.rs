@@ -630,9 +630,11 @@ impl Engine {
         let egress = self.universe.cells[cell].egress;
         let at = usize::from(host);
         let rates = self.baseline.rates(egress, host);
+        let endpoint = self.universe.cells[cell].endpoint;
+        let quick = self.universe.endpoints[usize::from(endpoint)].quick;
         self.suspicions[at].take_if(|suspicion| suspicion.is_forgotten(record.at));
         if let Some(suspicion) = &mut self.suspicions[at] {
-            match suspicion.weigh(record, rates[0]) {
+            match suspicion.weigh(record, rates[0], quick) {
                 Judgement::Undecided => {
                     if cell == suspicion.cell {
                         self.ask_again(at, record.at);
@@ -649,8 +651,6 @@ impl Engine {
             }
         } else if record.class.failed() && !accounted_for && !self.undecided() {
             let rate = rates[record.class.index()];
-            let endpoint = self.universe.cells[cell].endpoint;
-            let quick = self.universe.endpoints[usize::from(endpoint)].quick;
             self.suspicions[at] = Some(Suspicion::new(record, rate, quick));
             self.ask_again(at, record.at);
         }

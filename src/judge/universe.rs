@@ -21,7 +21,7 @@ pub struct Endpoint {
     pub method: u16,
     /// Whether requests carry the cell's credential.
     pub auth: bool,
-    /// Whether the second signed refusal is told, and not waited for what a burst lasts.
+    /// Whether its second signed refusal is told, though it may be a burst.
     pub quick: bool,
 }
 

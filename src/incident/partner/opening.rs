@@ -54,7 +54,7 @@ impl Partner {
             }
             trouble.looked_at = Some(world.now);
             let cells = running.members(world.board, place);
-            if cells.is_empty() || running.is_about_to_tell(world, place) {
+            if cells.is_empty() || running.is_about_to_tell(world, place, &cells) {
                 continue;
             }
             match running.blame(world, place, &cells) {
@@ -170,7 +170,7 @@ impl Running {
     }
 
     /// Whether the engine waits for an answer that may name the cause, and has not waited long.
-    fn is_about_to_tell(&self, world: &World<'_>, place: usize) -> bool {
+    fn is_about_to_tell(&self, world: &World<'_>, place: usize, cells: &[IncidentCell]) -> bool {
         let trouble = &self.troubles[place];
         let asks = self
             .asked
@@ -179,16 +179,7 @@ impl Running {
         asks && self.engine.asking() == Some(trouble.id)
             && self.causes(trouble.id).next().is_none()
             && ahead(trouble.sure_at, HOLD_CAUSE, world.now).is_some()
-            && !self.is_quick(world, place)
-    }
-
-    /// Whether its first word is wanted before its cause.
-    fn is_quick(&self, world: &World<'_>, place: usize) -> bool {
-        let cells = self.members(world.board, place);
-        let mut probes = cells
-            .iter()
-            .filter_map(|c| world.board.plan.probe(&c.cell.probe));
-        probes.any(|probe| probe.tell == Tell::Quick)
+            && !is_quick(world, cells)
     }
 
     /// Whether the partner may be blamed for these cells.
@@ -241,4 +232,12 @@ impl Running {
         }
         true
     }
+}
+
+/// Whether the first word is wanted before the cause.
+fn is_quick(world: &World<'_>, cells: &[IncidentCell]) -> bool {
+    let mut probes = cells
+        .iter()
+        .filter_map(|c| world.board.plan.probe(&c.cell.probe));
+    probes.any(|probe| probe.tell == Tell::Quick)
 }
