@@ -28,11 +28,10 @@ use crate::clock;
 use crate::domain::change::Change;
 use crate::domain::habits::Past;
 use crate::domain::incident::{Care, Happening, TimelineEntry};
-use crate::domain::moment::in_words;
+use crate::domain::moment::set_by;
 use crate::domain::notification::{Channel, Receiver};
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
-use crate::domain::secret::mask;
 use crate::domain::surroundings::{Learned, Memory};
 use crate::machine::driver::{Driver, Hands};
 use crate::machine::log::Source;
@@ -327,29 +326,6 @@ struct Work {
     showing: Showing,
 }
 
-/// A notice about ourselves, without its words.
-fn own_notice() -> Notice {
-    Notice {
-        at: clock::now(),
-        subject: "edgewatch".to_owned(),
-        our_side: true,
-        probes: Vec::new(),
-        headline: String::new(),
-        because: Vec::new(),
-        next_step: None,
-        // Whoever is at work on a partner or on our network is not at work on this.
-        during: Vec::new(),
-    }
-}
-
-/// The same without secrets that an error may quote.
-fn masked(notice: Notice, plan: &Plan) -> Notice {
-    let secrets = plan.secrets();
-    let because = notice.because.iter();
-    let because = because.map(|text| mask(text, &secrets)).collect();
-    Notice { because, ..notice }
-}
-
 /// The file's own name; where it lies is no matter of a channel.
 fn shown(path: &std::path::Path) -> String {
     path.file_name().map_or_else(
@@ -548,7 +524,7 @@ impl Loop {
                     "{} is in force again, after one that was not taken",
                     shown(path)
                 ),
-                ..own_notice()
+                ..Notice::of_ourselves(clock::now())
             });
         }
     }
@@ -569,7 +545,7 @@ impl Loop {
                 next_step: Some(
                     "Mend the file (`edgewatch check` shows every fault), then reload".to_owned(),
                 ),
-                ..own_notice()
+                ..Notice::of_ourselves(clock::now())
             });
         }
     }
@@ -584,12 +560,16 @@ impl Loop {
             .map(|it| (it.number, it.opened_at, headline(plan, it)))
             .collect();
         let health = self.work.store.health();
-        match self.unwritten.look(&health, own_notice(), &open) {
+        match self
+            .unwritten
+            .look(&health, Notice::of_ourselves(clock::now()), &open)
+        {
             None => {}
             Some(Say::CanAgain(notice)) => self.notice(notice),
             Some(Say::Cannot(notice)) => {
                 tracing::error!("{}", notice.headline);
-                let due = notice::due_to_anybody(plan, &masked(notice, plan), clock::now());
+                let due =
+                    notice::due_to_anybody(plan, &notice.masked(&plan.secrets()), clock::now());
                 Deliver::tell_past_the_store(
                     due,
                     &plan.receivers,
@@ -603,7 +583,10 @@ impl Loop {
     /// Says so when buttons are not heard, and draws messages without them until they are.
     async fn look_at_buttons(&mut self) {
         let hearing = self.clicks.as_ref().map(Clicks::hearing);
-        let told = self.ears.look(&hearing.unwrap_or_default(), own_notice());
+        let told = self.ears.look(
+            &hearing.unwrap_or_default(),
+            Notice::of_ourselves(clock::now()),
+        );
         if let Some(notice) = told {
             tracing::warn!("{}", notice.headline);
             self.notice(notice);
@@ -613,11 +596,7 @@ impl Loop {
 
     /// The clock of the host was set: all that is open goes on by the clock as it is, and it is told.
     async fn clock_was_set(&mut self, by: SignedDuration) {
-        let way = if by.is_negative() { "back" } else { "forward" };
-        let said = format!(
-            "The clock of edgewatch's host was set {way} by {}",
-            in_words(by.unsigned_abs())
-        );
+        let said = format!("The clock of edgewatch's host was set {}", set_by(by));
         tracing::error!(
             "{said}; what is open goes on with its times moved, and every cell is asked anew"
         );
@@ -634,7 +613,7 @@ impl Loop {
                     .to_owned(),
             ],
             next_step: Some("Find out who sets it: clocks of servers are kept by NTP".to_owned()),
-            ..own_notice()
+            ..Notice::of_ourselves(clock::now())
         });
     }
 
@@ -661,13 +640,13 @@ impl Loop {
             next_step: Some(
                 "Find out who removed or cut it, so that it does not happen again".to_owned(),
             ),
-            ..own_notice()
+            ..Notice::of_ourselves(clock::now())
         });
     }
 
     /// Tells those who want notices.
     fn notice(&self, notice: Notice) {
-        let notice = masked(notice, &self.work.plan);
+        let notice = notice.masked(&self.work.plan.secrets());
         self.work.keeper.learned(Box::new(Learned {
             memory: Memory::default(),
             notifications: notice::due(&self.work.plan, &notice, clock::now()),

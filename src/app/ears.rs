@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::cell::ReceiverName;
+use crate::domain::moment::elapsed;
 use crate::notify::slack_socket::Hearing;
 use crate::surroundings::notice::Notice;
 
@@ -49,8 +50,7 @@ impl Ears {
             });
         }
         let since = *self.deaf_since.get_or_insert(plain.at);
-        let long = Duration::try_from(plain.at.duration_since(since)).unwrap_or_default();
-        if self.told || long < PATIENCE {
+        if self.told || elapsed(since, plain.at) < PATIENCE {
             return None;
         }
         self.told = true;
@@ -98,16 +98,8 @@ mod tests {
             (320, Hearing::Listening),
         ];
         let said = looks.into_iter().filter_map(|(second, hearing)| {
-            let plain = Notice {
-                at: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second),
-                subject: String::new(),
-                our_side: true,
-                probes: Vec::new(),
-                headline: String::new(),
-                because: Vec::new(),
-                next_step: None,
-                during: Vec::new(),
-            };
+            let plain =
+                Notice::of_ourselves(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second));
             let notice = ears.look(&[(ReceiverName::new("engineers"), hearing)], plain)?;
             Some(format!("{second}: {}", notice.headline))
         });

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::domain::moment::elapsed;
+
 /// So long a file must have been in force before it is told that one is.
 const STANDS_FOR: Duration = Duration::from_secs(30);
 
@@ -33,10 +35,8 @@ impl Refusal {
 
     /// Whether to say now that one is in force again.
     pub(super) fn is_over(&mut self, now: Timestamp) -> bool {
-        let stands = |since: Timestamp| {
-            Duration::try_from(now.duration_since(since)).is_ok_and(|stood| stood >= STANDS_FOR)
-        };
-        let over = self.good_since.is_some_and(stands);
+        let good_since = self.good_since;
+        let over = good_since.is_some_and(|since| elapsed(since, now) >= STANDS_FOR);
         if over {
             *self = Self::default();
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::keeping::Health;
+use crate::domain::moment::elapsed;
 use crate::surroundings::notice::Notice;
 
 /// A store that is slow or locked for a moment is no news.
@@ -102,10 +103,6 @@ impl Unwritten {
     }
 }
 
-fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(since)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
@@ -132,16 +129,7 @@ mod tests {
                 .iter()
                 .map(|(number, opened)| (*number, at(*opened), "refused".to_owned()))
                 .collect();
-            let plain = Notice {
-                at: at(*second),
-                subject: String::new(),
-                our_side: true,
-                probes: Vec::new(),
-                headline: String::new(),
-                because: Vec::new(),
-                next_step: None,
-                during: Vec::new(),
-            };
+            let plain = Notice::of_ourselves(at(*second));
             Some(match it.look(&health, plain, &open)? {
                 Say::Cannot(notice) => format!("{second}: {}", notice.because.join(", ")),
                 Say::CanAgain(_) => format!("{second}: again"),

@@ -16,9 +16,21 @@ pub fn later(at: Timestamp, wait: Duration) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
-/// A span as people say it, in its two largest units ("2 h", "1 h 59 min", "45 s").
+/// From `from` to `to`; nothing when it would be negative.
 #[must_use]
-pub fn in_words(span: Duration) -> String {
+pub fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}
+
+/// How a clock was set, as people say it ("back by 2 h").
+#[must_use]
+pub fn set_by(by: SignedDuration) -> String {
+    let way = if by.is_negative() { "back" } else { "forward" };
+    format!("{way} by {}", in_words(by.unsigned_abs()))
+}
+
+/// A span as people say it, in its two largest units ("2 h", "1 h 59 min", "45 s").
+fn in_words(span: Duration) -> String {
     let seconds = span.saturating_add(Duration::from_millis(500)).as_secs();
     let units = [
         (seconds / 86_400, "days"),

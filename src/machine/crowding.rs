@@ -58,10 +58,6 @@ impl Crowding {
             )
         });
         Some(Notice {
-            at: since,
-            subject: "edgewatch".to_owned(),
-            our_side: true,
-            probes: Vec::new(),
             headline: format!(
                 "{skipped} of {} runs were not made in the last minute: too few may be under way at once",
                 started + skipped
@@ -70,7 +66,7 @@ impl Crowding {
             next_step: Some(
                 "Raise `runs_in_flight`, lengthen `every` or shorten `timeout` of what doesn't answer".to_owned(),
             ),
-            during: Vec::new(),
+            ..Notice::of_ourselves(since)
         })
     }
 }

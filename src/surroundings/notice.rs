@@ -13,6 +13,7 @@ use crate::domain::notification::named;
 use crate::domain::notification::{Briefing, Channel, Engineers, Notification, Plain, Reason};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Words;
+use crate::domain::secret::{Secrets, mask};
 use crate::domain::spells::Spells;
 use crate::domain::verdict::Kind;
 use crate::words::evidence::{cut, plain};
@@ -35,6 +36,36 @@ pub struct Notice {
     pub next_step: Option<String>,
     /// Names of the maintenance that it falls into.
     pub during: Vec<String>,
+}
+
+impl Notice {
+    /// About ourselves, without its words.
+    #[must_use]
+    pub fn of_ourselves(at: Timestamp) -> Self {
+        Self {
+            at,
+            subject: "edgewatch".to_owned(),
+            our_side: true,
+            probes: Vec::new(),
+            headline: String::new(),
+            because: Vec::new(),
+            next_step: None,
+            // Whoever is at work on a partner or on our network is not at work on this.
+            during: Vec::new(),
+        }
+    }
+
+    /// The same without secrets that an error may quote.
+    #[must_use]
+    pub fn masked(self, secrets: &Secrets) -> Self {
+        let hide = |text: &String| mask(text, secrets);
+        Self {
+            headline: hide(&self.headline),
+            because: self.because.iter().map(hide).collect(),
+            next_step: self.next_step.as_ref().map(hide),
+            ..self
+        }
+    }
 }
 
 /// The notifications of a notice, one a receiver, each for when the first of its routes is open.
@@ -152,5 +183,26 @@ fn briefing(plan: &Plan, notice: &Notice, now: Timestamp) -> Briefing {
         muted: None,
         held_back: Vec::new(),
         plain: Plain::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::secret::Secret;
+
+    #[test]
+    fn no_word_of_a_notice_shows_a_secret() {
+        let quoting = || "refused: hunter22".to_owned();
+        let notice = Notice {
+            headline: quoting(),
+            because: vec![quoting()],
+            next_step: Some(quoting()),
+            ..Notice::of_ourselves(Timestamp::UNIX_EPOCH)
+        };
+        let masked = notice.masked(&Secrets::of([Secret::new("hunter22")]));
+        let said = format!("{masked:?}");
+        assert!(!said.contains("hunter22"), "{said}");
+        assert_eq!(said.matches("[secret]").count(), 3, "{said}");
     }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::timing::{divertible, elapsed};
+use super::timing::divertible;
+use crate::domain::moment::elapsed;
 use crate::domain::notification::{Briefing, Reason};
 use crate::store::{Delivery, Progress};
 

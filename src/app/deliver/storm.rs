@@ -8,7 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::order::{Send, groups, uncertain};
-use super::timing::{Timing, elapsed};
+use super::timing::Timing;
+use crate::domain::moment::elapsed;
 use crate::domain::notification::{Member, Reason};
 use crate::store::{Delivery, Storm};
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::domain::moment::elapsed;
+
 use crate::domain::notification::Reason;
 use crate::notify::{Class, SendError};
 use crate::store::Delivery;
@@ -207,8 +209,4 @@ pub(super) fn divertible(delivery: &Delivery) -> bool {
 pub(super) fn backoff(min: Duration, max: Duration, tries: u32, random: f64) -> Duration {
     let doubled = min.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
     doubled.min(max).mul_f64(random.clamp(0.0, 1.0))
-}
-
-pub(super) fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
-    Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Monitor;
 use crate::domain::change::Change;
 use crate::domain::incident::Happening;
-use crate::domain::moment::{in_words, moved};
+use crate::domain::moment::{moved, set_by};
 use crate::domain::mute::Silence;
 use crate::incident::case::entry;
 
@@ -52,9 +52,8 @@ fn by_the_new(silence: &Silence, by: SignedDuration, now: Timestamp) -> Silence 
 }
 
 fn said(by: SignedDuration) -> String {
-    let way = if by.is_negative() { "back" } else { "forward" };
-    let time = in_words(by.unsigned_abs());
     format!(
-        "the clock of edgewatch's host was set {way} by {time}; times before are given by the clock as it is now"
+        "the clock of edgewatch's host was set {}; times before are given by the clock as it is now",
+        set_by(by)
     )
 }
