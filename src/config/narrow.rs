@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::check::KINDS;
+
 /// Headers that belong to the request itself or to a client.
 const NOT_TO_SET: [&str; 7] = [
     "user-agent",
@@ -14,17 +16,6 @@ const NOT_TO_SET: [&str; 7] = [
     "connection",
     "expect",
     "upgrade",
-];
-
-/// The kinds of channels, of which a receiver has one.
-const CHANNELS: [&str; 7] = [
-    "slack",
-    "teams",
-    "webhook",
-    "email",
-    "pagerduty",
-    "alertmanager",
-    "log",
 ];
 
 /// Lists that name something: an empty one means nothing, and the same twice is a slip.
@@ -48,7 +39,7 @@ pub(super) fn narrow(schema: &mut Value) {
         return;
     };
     not_two(all, "Probe", &["every", "cron"]);
-    one_of(all, "Receiver", &CHANNELS);
+    one_of(all, "Receiver", &KINDS);
     one_of(all, "Maintenance", &["cron", "at"]);
     not_two(all, "Egress", &["address", "interface", "proxy"]);
     for (name, key) in LISTS {

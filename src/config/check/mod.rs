@@ -31,6 +31,7 @@ use jiff::tz::TimeZone;
 use self::budget::Budget;
 use self::forbid::Forbidden;
 use self::names::Names;
+pub(super) use self::notify::KINDS;
 use self::probes::{Around, Unfit};
 use super::Inputs;
 use super::collections::{Form, List, Many};

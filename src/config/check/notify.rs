@@ -25,7 +25,7 @@ use crate::domain::verdict::Kind;
 const PLAIN_CONFIDENCE: f64 = 0.9;
 
 /// The keys of a receiver that say what kind it is.
-const KINDS: [&str; 7] = [
+pub(in crate::config) const KINDS: [&str; 7] = [
     "slack",
     "teams",
     "webhook",
