@@ -13,10 +13,10 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::note::{Body, Note, Run};
+use super::place::{row, table};
 use super::schema::{self, days};
 use super::surroundings;
 use crate::domain::cell::CellKey;
@@ -29,9 +29,6 @@ use crate::domain::verdict::{Kind, Rule};
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// Part of the file's bound that bodies may fill.
 const BODIES_SHARE: u64 = 4;
-/// Bits of a row's number that tell rows of one millisecond apart.
-const PLACE_BITS: u32 = 20;
-pub(super) const PLACE_MAX: u32 = (1 << PLACE_BITS) - 1;
 /// Rows deleted at once when a single day fills the file.
 const DELETE_ROWS: i64 = 50_000;
 /// Pages given back to the disk at once.
@@ -357,20 +354,6 @@ fn forget_incidents(connection: &Connection) -> rusqlite::Result<()> {
         )?;
     }
     Ok(())
-}
-
-/// The number of a row: its millisecond, then its place among the rows of that.
-pub(super) fn row(at: Timestamp, place: u32) -> i64 {
-    // Up to the year 2248; what is later, by whatever clock, lies together at the end.
-    let millisecond = at.as_millisecond().clamp(0, i64::MAX >> PLACE_BITS);
-    millisecond << PLACE_BITS | i64::from(place & PLACE_MAX)
-}
-
-/// `observations_20261122`.
-pub(super) fn table(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::UTC)
-        .strftime("observations_%Y%m%d")
-        .to_string()
 }
 
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<u64> {

@@ -23,6 +23,7 @@ mod marks;
 mod note;
 mod open;
 mod outbox;
+mod place;
 mod reader;
 mod readers;
 mod runs;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
-use super::history::{PLACE_MAX, row, table};
+use super::place::{PLACE_MAX, row, table};
 use super::schema::days;
 use crate::domain::cell::CellKey;
 use crate::domain::past::PastRun;
