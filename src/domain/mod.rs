@@ -38,4 +38,5 @@ pub(crate) mod spelling;
 pub mod spells;
 pub mod subject;
 pub mod surroundings;
+pub mod tally;
 pub mod verdict;
