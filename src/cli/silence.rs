@@ -56,7 +56,7 @@ enum What {
     Add(Box<Add>),
     /// Silences in force (the default)
     List {
-        /// Those that are over as well, for 90 days.
+        /// Those that are over as well, for 400 days.
         #[arg(long)]
         all: bool,
     },

@@ -8,6 +8,7 @@ use rusqlite::{Transaction, params};
 
 use super::document;
 use super::error::Fault;
+use super::rollups;
 use super::schema::days;
 use crate::domain::moment::moved;
 use crate::domain::mute::Silence;
@@ -22,6 +23,7 @@ pub(super) fn follow(
         let ahead = format!("DELETE FROM {day} WHERE at_us > ?");
         transaction.execute(&ahead, [now.as_microsecond()])?;
     }
+    rollups::forget_ahead(transaction, now)?;
     move_timelines(transaction, by)?;
     move_outbox(transaction, by)?;
     move_silences(transaction, by, now)

@@ -5,7 +5,7 @@
 //! the cell touches a page for each cell and batch (measured: 20 times the bytes written). An old day is
 //! dropped whole. The body of a failure is kept once for each hash.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 
 use super::note::{Body, Note, Run};
 use super::place::{row, table};
+use super::rollups::{self, Rollups};
 use super::schema::{self, days};
 use super::surroundings;
 use crate::domain::cell::CellKey;
@@ -37,6 +38,8 @@ const VACUUM_PAGES: i64 = 2_048;
 const TIDY_BATCHES: u32 = 1_024;
 /// Notifications that are done are kept this long.
 const OUTBOX_KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Changes of verdicts are few, and tell "since when" for as long as days are counted.
+const CHANGES_KEEP: Duration = Duration::from_secs(rollups::YEAR_DAYS as u64 * 24 * 3600);
 /// Resolved incidents beyond this many are forgotten, oldest first.
 const INCIDENTS_MAX: i64 = 10_000;
 
@@ -51,6 +54,7 @@ pub(super) struct History {
     body_bytes: Option<u64>,
     /// Day and batches since ages were looked at.
     tidied: Option<(String, u32)>,
+    rollups: Rollups,
 }
 
 impl History {
@@ -62,6 +66,7 @@ impl History {
             place: fastrand::u32(..),
             body_bytes: None,
             tidied: None,
+            rollups: Rollups::default(),
         }
     }
 
@@ -89,9 +94,13 @@ impl History {
         secrets: &Secrets,
     ) -> rusqlite::Result<()> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut hours = BTreeSet::new();
         for (note, body) in batch {
             match note {
-                Note::Run(run) => self.insert_run(&transaction, run)?,
+                Note::Run(run) => {
+                    hours.insert(rollups::hour(run.at));
+                    self.insert_run(&transaction, run)?;
+                }
                 Note::VerdictChange(change) => {
                     let cell = self.cell_id(&transaction, &change.cell)?;
                     transaction
@@ -110,7 +119,18 @@ impl History {
                 self.insert_body(&transaction, body, secrets)?;
             }
         }
+        rollups::touch(&transaction, &hours)?;
+        self.rollups.touched(&hours);
         transaction.commit()
+    }
+
+    /// Counts a slice of the hours and days that are over; `true`: there is more to count.
+    pub(super) fn count(
+        &mut self,
+        connection: &mut Connection,
+        now: Timestamp,
+    ) -> rusqlite::Result<bool> {
+        self.rollups.turn(connection, now)
     }
 
     fn insert_run(&mut self, transaction: &Transaction<'_>, run: &Run) -> rusqlite::Result<()> {
@@ -248,7 +268,13 @@ impl History {
         }
         let oldest = oldest.as_microsecond();
         connection.execute("DELETE FROM bodies WHERE at_us < ?", [oldest])?;
-        connection.execute("DELETE FROM verdict_changes WHERE at_us < ?", [oldest])?;
+        let changes = now
+            .checked_sub(self.policy.keep_for.max(CHANGES_KEEP))
+            .unwrap_or(Timestamp::MIN);
+        connection.execute(
+            "DELETE FROM verdict_changes WHERE at_us < ?",
+            [changes.as_microsecond()],
+        )?;
         self.body_bytes = None;
         let done = now.checked_sub(OUTBOX_KEEP).unwrap_or(Timestamp::MIN);
         connection.execute(
@@ -302,6 +328,10 @@ impl History {
                 self.drop_day(connection, oldest)?;
                 continue;
             }
+            let before: Option<i64> =
+                connection.query_row(&format!("SELECT min(at_us) FROM {oldest}"), [], |row| {
+                    row.get(0)
+                })?;
             let deleted = connection.execute(
                 &format!(
                     "WITH ends (low, high) AS (SELECT (SELECT min(rowid) FROM {oldest}), (SELECT max(rowid) FROM {oldest}))
@@ -312,6 +342,13 @@ impl History {
                 ),
                 [DELETE_ROWS],
             )?;
+            let after: Option<i64> =
+                connection.query_row(&format!("SELECT min(at_us) FROM {oldest}"), [], |row| {
+                    row.get(0)
+                })?;
+            if let Some(cut) = after.or(before) {
+                rollups::cut(connection, cut)?;
+            }
             if deleted == 0 {
                 self.drop_day(connection, oldest)?;
             }
@@ -323,6 +360,13 @@ impl History {
     }
 
     fn drop_day(&mut self, connection: &Connection, day: &str) -> rusqlite::Result<()> {
+        let newest: Option<i64> =
+            connection.query_row(&format!("SELECT max(at_us) FROM {day}"), [], |row| {
+                row.get(0)
+            })?;
+        if let Some(newest) = newest {
+            rollups::cut(connection, newest)?;
+        }
         connection.execute_batch(&format!("DROP TABLE {day}"))?;
         self.days.remove(day);
         connection.flush_prepared_statement_cache();

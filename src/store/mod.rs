@@ -26,6 +26,7 @@ mod outbox;
 mod place;
 mod reader;
 mod readers;
+mod rollups;
 mod runs;
 mod schema;
 mod silences;

@@ -185,7 +185,7 @@ fn walk(
 }
 
 /// Whether the rows of a day lie in the order of time; those of former formats lie as they were written.
-fn lies_by_time(connection: &Connection, day: &str) -> rusqlite::Result<bool> {
+pub(super) fn lies_by_time(connection: &Connection, day: &str) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM pragma_table_info(?) WHERE name = 'id'")?
         .exists([day])
@@ -207,7 +207,10 @@ pub(super) fn cells(connection: &Connection) -> rusqlite::Result<Vec<CellKey>> {
 }
 
 /// The store's numbers of those cells that ever ran.
-fn ids(connection: &Connection, cells: &[CellKey]) -> rusqlite::Result<HashMap<i64, CellKey>> {
+pub(super) fn ids(
+    connection: &Connection,
+    cells: &[CellKey],
+) -> rusqlite::Result<HashMap<i64, CellKey>> {
     let mut statement = connection.prepare(
         "SELECT id FROM cells WHERE probe = ? AND egress = ? AND client = ? AND credential = ?",
     )?;

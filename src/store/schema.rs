@@ -172,6 +172,45 @@ const STEPS: &[Step] = &[
     Step::Once("ALTER TABLE storm_members ADD COLUMN state TEXT;"),
     // 8: somebody looks after an incident no longer.
     Step::Once("ALTER TABLE asks ADD COLUMN released INTEGER NOT NULL DEFAULT 0;"),
+    // 9: runs counted by hour and day, of each cell and each probe, and which of them are to be counted yet.
+    Step::Once(
+        "
+    CREATE TABLE IF NOT EXISTS hours (
+        hour INTEGER NOT NULL, cell INTEGER NOT NULL,
+        runs INTEGER NOT NULL, passed INTEGER NOT NULL, failed INTEGER NOT NULL, ours INTEGER NOT NULL,
+        max_us INTEGER NOT NULL, took BLOB NOT NULL, phases BLOB NOT NULL, kinds TEXT,
+        PRIMARY KEY (hour, cell)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS days (
+        cell INTEGER NOT NULL, day INTEGER NOT NULL,
+        runs INTEGER NOT NULL, passed INTEGER NOT NULL, failed INTEGER NOT NULL, ours INTEGER NOT NULL,
+        max_us INTEGER NOT NULL, took BLOB NOT NULL, phases BLOB NOT NULL, kinds TEXT,
+        PRIMARY KEY (cell, day)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS probe_hours (
+        probe TEXT NOT NULL, hour INTEGER NOT NULL,
+        runs INTEGER NOT NULL, passed INTEGER NOT NULL, failed INTEGER NOT NULL, ours INTEGER NOT NULL,
+        max_us INTEGER NOT NULL, took BLOB NOT NULL, phases BLOB NOT NULL, kinds TEXT,
+        PRIMARY KEY (probe, hour)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS probe_days (
+        probe TEXT NOT NULL, day INTEGER NOT NULL,
+        runs INTEGER NOT NULL, passed INTEGER NOT NULL, failed INTEGER NOT NULL, ours INTEGER NOT NULL,
+        max_us INTEGER NOT NULL, took BLOB NOT NULL, phases BLOB NOT NULL, kinds TEXT,
+        PRIMARY KEY (probe, day)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS hours_due (hour INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE IF NOT EXISTS days_due (day INTEGER PRIMARY KEY) STRICT;
+    CREATE INDEX IF NOT EXISTS verdict_changes_cell ON verdict_changes (cell, at_us);
+    ",
+    ),
+    // 10: the hours of days that are there are to be counted.
+    Step::EachDay(
+        "WITH RECURSIVE day (text) AS (SELECT substr('{day}', 14)),
+             first (hour) AS (SELECT unixepoch(substr(text, 1, 4) || '-' || substr(text, 5, 2) || '-' || substr(text, 7, 2)) / 3600 FROM day),
+             hours (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM hours WHERE n < 23)
+         INSERT OR IGNORE INTO hours_due SELECT hour + n FROM first, hours;",
+    ),
 ];
 
 /// The format this program writes.

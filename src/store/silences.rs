@@ -13,8 +13,8 @@ use super::{document, incidents};
 use crate::domain::incident::{Acknowledged, Care, TimelineEntry};
 use crate::domain::mute::{Ended, SILENCES_MAX, Silence};
 
-/// What is over is kept this long, for people who ask what was muted.
-const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// What is over is kept as long as days are counted, for people who ask what was muted.
+const KEPT: Duration = Duration::from_secs(super::rollups::YEAR_DAYS as u64 * 24 * 3600);
 /// Acknowledgements that may wait for a daemon.
 const ASKS_MAX: i64 = 1_000;
 

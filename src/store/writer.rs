@@ -179,6 +179,12 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether somebody waits for the writer, or history enough for a batch.
+    fn waits(&self) -> bool {
+        let waiting = self.lock();
+        !waiting.jobs.is_empty() || waiting.stop || waiting.notes.len() >= BATCH_ROWS
+    }
+
     pub(super) fn mask(&self, secrets: Secrets) {
         self.lock().secrets = secrets;
     }
@@ -346,6 +352,7 @@ impl Writer {
                 job(&mut self.connection);
             }
             failed = !self.write();
+            self.count();
             // A plain copy of the file alone is then no older than this.
             if merged.elapsed() >= MERGE_EVERY {
                 merged = Instant::now();
@@ -356,6 +363,23 @@ impl Writer {
             // A stop is not obeyed while rows wait that can be written.
             if stop && (failed || self.queue.health().queued_rows == 0) {
                 return;
+            }
+        }
+    }
+
+    /// Counts hours and days that are over, while nothing else waits.
+    fn count(&mut self) {
+        loop {
+            match self
+                .history
+                .count(&mut self.connection, crate::clock::now())
+            {
+                Ok(true) if !self.queue.waits() => {}
+                Ok(_) => return,
+                Err(error) => {
+                    let error = StoreError::new(&self.path, "count the history", error);
+                    return self.queue.wrote(Some(&error));
+                }
             }
         }
     }
