@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod classify;
 mod demo;
+mod export;
 mod gate;
 mod incidents;
 mod once;
@@ -56,6 +57,7 @@ Examples:
   edgewatch incidents ack 12             somebody looks after INC-12: no more reminders
   edgewatch silence add --probe gmc-connect --for 2h
   edgewatch report 12                    the letter to the partner about INC-12
+  edgewatch export --from 2026-10-01     what was counted since, as CSV or JSON
   edgewatch                              probe on schedule and tell Slack and Teams (the same as `edgewatch run`)
   edgewatch status                       is the daemon well, what did it see last, does anything need care?
   curl -si https://example.org | edgewatch classify -
@@ -104,6 +106,7 @@ enum Command {
     Store(store::Arguments),
     Report(report::Arguments),
     Postmortem(report::PostmortemArguments),
+    Export(export::Arguments),
     Web(web::Arguments),
     Demo(demo::Arguments),
     Replay(crate::lab::replay::ReplayArgs),
@@ -168,6 +171,7 @@ pub fn main() -> ExitCode {
         Command::Store(command) => store::run(&config, &command),
         Command::Report(command) => report::run(&config, &command),
         Command::Postmortem(command) => report::run_postmortem(&config, &command),
+        Command::Export(command) => export::run(&config, &command),
         Command::Web(command) => web::run(&config, &command),
         Command::Demo(command) => demo::run(&arguments.log, &command),
         Command::Replay(command) => crate::lab::replay::run(&command),

@@ -3,9 +3,11 @@
 
 mod cause;
 pub mod conclusion;
+pub mod csv;
 mod curl;
 pub mod dossier;
 pub mod fold;
+pub mod history;
 pub mod incidents;
 pub mod matrix;
 pub mod pack;

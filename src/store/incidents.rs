@@ -131,6 +131,21 @@ pub(super) fn page(
     found.into_iter().collect()
 }
 
+/// Incidents that were open between two times, newest first.
+pub(super) fn between(
+    connection: &Connection,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Incident>, Fault> {
+    let found = query(
+        connection,
+        "SELECT number, version, document FROM incidents
+         WHERE opened_us < ?2 AND (state = 'open' OR resolved_us >= ?1) ORDER BY number DESC",
+        [from.as_microsecond(), until.as_microsecond()],
+    )?;
+    found.into_iter().collect()
+}
+
 pub(super) fn show(connection: &Connection, number: u64) -> Result<Option<Shown>, Fault> {
     let found = query(
         connection,
@@ -149,25 +164,45 @@ pub(super) fn show(connection: &Connection, number: u64) -> Result<Option<Shown>
 }
 
 fn timeline(connection: &Connection, number: u64) -> Result<Vec<TimelineEntry>, Fault> {
-    let mut statement = connection.prepare_cached(
-        "SELECT at, what, text FROM timeline WHERE incident = ? ORDER BY at_us, id",
-    )?;
-    let mut rows = statement.query([number as i64])?;
+    let sql = "SELECT at, what, text, incident FROM timeline WHERE incident = ? ORDER BY at_us, id";
+    let entries = entries(connection, sql, [number as i64])?;
+    Ok(entries.into_iter().map(|(_, entry)| entry).collect())
+}
+
+/// What happened to any before a time, newest first.
+pub(super) fn happened(
+    connection: &Connection,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<(u64, TimelineEntry)>, Fault> {
+    let sql = "SELECT at, what, text, incident FROM timeline WHERE at_us < ? ORDER BY at_us DESC, id DESC LIMIT ?";
+    entries(connection, sql, [before.as_microsecond(), limit as i64])
+}
+
+fn entries(
+    connection: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<(u64, TimelineEntry)>, Fault> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(values)?;
     let mut timeline = Vec::new();
     while let Some(row) = rows.next()? {
         let (at, what): (String, String) = (row.get(0)?, row.get(1)?);
+        let number = row.get::<_, i64>(3)?.unsigned_abs();
         let unreadable = |why: String| Fault::Unreadable {
             what: format!("the timeline of INC-{number}"),
             why,
         };
-        timeline.push(TimelineEntry {
+        let entry = TimelineEntry {
             at: at
                 .parse()
                 .map_err(|e: jiff::Error| unreadable(e.to_string()))?,
             what: Happening::from_word(&what)
                 .ok_or_else(|| unreadable(format!("{what:?} is no happening")))?,
             text: row.get(2)?,
-        });
+        };
+        timeline.push((number, entry));
     }
     Ok(timeline)
 }

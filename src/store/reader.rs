@@ -1,5 +1,6 @@
 //! Reading the file beside a daemon that writes it.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,12 +11,13 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use super::error::{Fault, StoreError};
 use super::incidents::{self, Open, Shown};
 use super::outbox::{self, Delivery};
-use super::{open, runs, silences};
-use crate::domain::cell::CellKey;
-use crate::domain::incident::Incident;
+use super::{open, rollups, runs, silences};
+use crate::domain::cell::{CellKey, ProbeName};
+use crate::domain::incident::{Incident, TimelineEntry};
 use crate::domain::moment::later;
 use crate::domain::mute::Silence;
 use crate::domain::past::PastRun;
+use crate::domain::tally::Tally;
 
 /// History that lies further ahead is of a clock that was set back since.
 const AHEAD: Duration = Duration::from_secs(60);
@@ -51,6 +53,11 @@ impl Reader {
     /// Incidents, newest first: those with a number below `below`; `None`: the newest.
     pub fn page(&self, below: Option<u64>, limit: usize) -> Result<Vec<Incident>, StoreError> {
         self.read("read incidents", |c| incidents::page(c, below, limit))
+    }
+
+    /// Incidents that were open between two times, newest first.
+    pub fn between(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Incident>, StoreError> {
+        self.read("read incidents", |c| incidents::between(c, from, until))
     }
 
     /// One incident with its timeline and what became of its notifications.
@@ -95,9 +102,75 @@ impl Reader {
         })
     }
 
+    /// Runs of a probe by the hour in which they began (hours since 1970, UTC), up to now; kept for 400 days.
+    pub fn probe_hours(
+        &self,
+        probe: &ProbeName,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeMap<i64, Tally>, StoreError> {
+        self.read("read the history", |c| {
+            rollups::probe_hours(c, probe, from, until)
+        })
+    }
+
+    /// Runs of a cell by hour, those that are over; kept for eight days.
+    pub fn cell_hours(
+        &self,
+        cell: &CellKey,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeMap<i64, Tally>, StoreError> {
+        self.read("read the history", |c| {
+            let ids = runs::ids(c, std::slice::from_ref(cell))?;
+            let id = ids.keys().next();
+            id.map_or(Ok(BTreeMap::new()), |id| {
+                rollups::cell_hours(c, *id, from, until)
+            })
+        })
+    }
+
+    /// Runs of a cell by day (days since 1970, UTC), those that are over; kept for 400 days.
+    pub fn cell_days(
+        &self,
+        cell: &CellKey,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeMap<i64, Tally>, StoreError> {
+        self.read("read the history", |c| {
+            let ids = runs::ids(c, std::slice::from_ref(cell))?;
+            let id = ids.keys().next();
+            id.map_or(Ok(BTreeMap::new()), |id| {
+                rollups::cell_days(c, *id, from, until)
+            })
+        })
+    }
+
+    /// Since when runs of a probe are counted; `None`: none is yet.
+    pub fn counted_since(&self, probe: &ProbeName) -> Result<Option<Timestamp>, StoreError> {
+        self.read("read the history", |c| rollups::since(c, probe))
+    }
+
+    /// Every probe that ever ran, by name, in the file or not.
+    pub fn probes(&self) -> Result<Vec<ProbeName>, StoreError> {
+        self.read("read the history", |c| {
+            let probes = rollups::probes(c)?;
+            Ok::<_, rusqlite::Error>(probes.iter().map(|name| name.as_str().into()).collect())
+        })
+    }
+
     /// Every silence that is kept, over or in force, by number.
     pub fn silences(&self) -> Result<Vec<Silence>, StoreError> {
         self.read("read silences", silences::all)
+    }
+
+    /// What happened to incidents before a time, newest first.
+    pub fn happened(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(u64, TimelineEntry)>, StoreError> {
+        self.read("read incidents", |c| incidents::happened(c, before, limit))
     }
 
     /// What still has to be sent, and what was given up within the last week.
