@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::frame::{self, Content, Place};
 use super::live::Topic;
-use super::parts::{class, many, time, verdict, visible};
+use super::parts::{cell_path, class, many, time, verdict, visible};
 use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
 use crate::domain::cell::CellKey;
 use crate::domain::past::PastRun;
@@ -82,22 +82,6 @@ impl Past {
     }
 }
 
-/// Where a cell's page is.
-pub(super) fn path(cell: &CellKey) -> String {
-    let names = [
-        cell.probe.as_str(),
-        cell.egress.as_str(),
-        cell.client.as_str(),
-        cell.credential.as_str(),
-    ];
-    let names = names.map(|name| {
-        // `+` is a blank in queries alone.
-        let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
-        name.replace('+', "%20")
-    });
-    format!("/cells/{}", names.join("/"))
-}
-
 pub(super) async fn page(
     State(pages): State<Pages>,
     Path((probe, egress, client, credential)): Path<(String, String, String, String)>,
@@ -140,7 +124,7 @@ pub(super) async fn page(
 
 fn shown(scene: &Scene, cell: &CellKey, range: usize, past: &Past) -> Markup {
     let (zone, now) = (scene.zone(), scene.now);
-    let own = scene.to(&path(cell));
+    let own = scene.to(&cell_path(cell));
     let incident = scene.look.incidents.iter();
     let incident = incident
         .filter(|it| it.cells.iter().any(|member| member.cell == *cell))
@@ -269,7 +253,7 @@ mod tests {
         );
         assert_eq!(share(&past), "2 of 5 runs passed");
         assert_eq!(
-            path(&run(0, Kind::Pass, None).cell),
+            cell_path(&run(0, Kind::Pass, None).cell),
             "/cells/p/e%201%2F2/c/anonymous"
         );
     }

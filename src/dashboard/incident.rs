@@ -389,7 +389,7 @@ fn cells(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
                         } }
                         tbody { @for line in &dossier.lines {
                             tr {
-                                td { a href=(scene.to(&super::cell::path(&line.cell))) { (line.cell.client) } } td { (line.cell.egress) } td { (line.cell.credential) } td { (line.cell.probe) }
+                                td { a href=(scene.to(&super::parts::cell_path(&line.cell))) { (line.cell.client) } } td { (line.cell.egress) } td { (line.cell.credential) } td { (line.cell.probe) }
                                 td class=(class(line.kind)) { (verdict(line.kind, line.code.as_deref(), line.status)) }
                                 td { @if let Some(at) = line.at { (time(at, zone, now)) } @else { "–" } }
                             }

@@ -6,6 +6,7 @@
 
 mod assets;
 mod cell;
+mod chart;
 mod frame;
 mod gate;
 mod incident;
@@ -14,6 +15,7 @@ mod live;
 mod now;
 mod parts;
 mod present;
+mod probe;
 mod serve;
 mod status_page;
 
@@ -278,6 +280,8 @@ fn router(pages: Pages) -> Router {
             "/cells/{probe}/{egress}/{client}/{credential}",
             get(cell::page),
         )
+        .route("/probes/{probe}", get(probe::page))
+        .route("/probes/{probe}/history.csv", get(probe::table))
         .route("/status", get(status_page::page))
         .route("/status.atom", get(status_page::feed))
         .route("/live", get(live::live))

@@ -333,7 +333,7 @@ impl<'a> Board<'a> {
         let drawn = self.cells <= CELLS_MAX;
         html! {
             section.probe id=(format!("probe-{place}")) {
-                h2 { (name) }
+                h2 { a href=(scene.to(&super::parts::probe_path(name))) { (name) } }
                 p.below {
                     (every)
                     " · "
@@ -430,9 +430,14 @@ fn td(scene: &Scene, known: &Known<'_>, key: &CellKey, shown: &Shown<'_>, row: &
 fn linked(scene: &Scene, known: &Known<'_>, key: &CellKey, content: &Markup) -> Markup {
     let to = match known.0.get(key) {
         Some(number) => format!("/incidents/{number}"),
-        None => super::cell::path(key),
+        None => super::parts::cell_path(key),
     };
     html! { a href=(scene.to(&to)) { (content) } }
+}
+
+/// The matrix of one probe, as on the first page.
+pub(super) fn board(scene: &Scene, probe: &Probe) -> Markup {
+    Board::of(scene, probe).markup(scene, &Known::of(scene), 0)
 }
 
 fn control(scene: &Scene, known: &Known<'_>, probe: &Probe) -> Markup {
@@ -440,7 +445,7 @@ fn control(scene: &Scene, known: &Known<'_>, probe: &Probe) -> Markup {
     let passing = board.cells - board.failing.len();
     html! {
         li {
-            strong { (probe.name) } " "
+            a href=(scene.to(&super::parts::probe_path(&probe.name))) { (probe.name) } " "
             @match board.newest {
                 None => "– not run yet",
                 Some(newest) => {

@@ -6,13 +6,19 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use super::present::Cell;
+use crate::domain::cell::{CellKey, ProbeName};
 use crate::domain::shown::is_unsafe;
 use crate::domain::verdict::Kind;
+use crate::report::csv;
 use crate::report::matrix::duration;
 
 /// The same text, with what one can't see made visible; line breaks stay.
@@ -36,6 +42,48 @@ pub(super) fn visible(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(shown)
+}
+
+/// A table for a spreadsheet.
+pub(super) fn spreadsheet<Row: AsRef<[String]>>(
+    header: &[&str],
+    rows: impl IntoIterator<Item = Row>,
+) -> Response {
+    file(
+        "text/csv; charset=utf-8",
+        format!("{}{}", csv::MARK, csv::table(header, rows)),
+    )
+}
+
+/// A text of some kind as an answer.
+pub(super) fn file(kind: &'static str, text: String) -> Response {
+    let mut answer = Response::new(Body::from(text));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}
+
+/// A name as a part of a path.
+fn segment(name: &str) -> String {
+    let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    // `+` is a blank in queries alone.
+    name.replace('+', "%20")
+}
+
+/// Where a probe's page is.
+pub(super) fn probe_path(probe: &ProbeName) -> String {
+    format!("/probes/{}", segment(probe.as_str()))
+}
+
+/// Where a cell's page is.
+pub(super) fn cell_path(cell: &CellKey) -> String {
+    let names = [
+        cell.probe.as_str(),
+        cell.egress.as_str(),
+        cell.client.as_str(),
+        cell.credential.as_str(),
+    ];
+    format!("/cells/{}", names.map(segment).join("/"))
 }
 
 /// A sentence of ours, in which names stand between backticks.

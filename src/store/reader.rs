@@ -13,6 +13,7 @@ use super::incidents::{self, Open, Shown};
 use super::outbox::{self, Delivery};
 use super::{open, rollups, runs, silences};
 use crate::domain::cell::{CellKey, ProbeName};
+use crate::domain::change::VerdictChange;
 use crate::domain::incident::{Incident, TimelineEntry};
 use crate::domain::moment::later;
 use crate::domain::mute::Silence;
@@ -151,6 +152,16 @@ impl Reader {
         self.read("read the history", |c| rollups::since(c, probe))
     }
 
+    /// How each cell of a probe changed between two times, oldest first, and the last change of each before.
+    pub fn changes(
+        &self,
+        probe: &ProbeName,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeMap<CellKey, Vec<VerdictChange>>, StoreError> {
+        self.read("read the history", |c| runs::changes(c, probe, from, until))
+    }
+
     /// Every probe that ever ran, by name, in the file or not.
     pub fn probes(&self) -> Result<Vec<ProbeName>, StoreError> {
         self.read("read the history", |c| {
@@ -171,6 +182,15 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<(u64, TimelineEntry)>, StoreError> {
         self.read("read incidents", |c| incidents::happened(c, before, limit))
+    }
+
+    /// Changes of verdicts before a time, newest first.
+    pub fn changed(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<VerdictChange>, StoreError> {
+        self.read("read the history", |c| runs::changed(c, before, limit))
     }
 
     /// What still has to be sent, and what was given up within the last week.

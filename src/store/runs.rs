@@ -3,7 +3,7 @@
 //! A day's rows lie in the order of time, so a question reads the rows of its time and no others. It ends at
 //! a bound, and can go on from there: a question never reads a whole store at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::error::Fault;
 use super::place::{PLACE_MAX, row, table};
 use super::schema::days;
-use crate::domain::cell::CellKey;
+use crate::domain::cell::{CellKey, ProbeName};
+use crate::domain::change::VerdictChange;
 use crate::domain::past::PastRun;
 use crate::domain::verdict::Kind;
 
@@ -204,6 +205,90 @@ pub(super) fn cells(connection: &Connection) -> rusqlite::Result<Vec<CellKey>> {
             })
         })?
         .collect()
+}
+
+/// Changes of one cell in one answer; what changes all the time is told by its newest.
+const CHANGES_MAX: i64 = 1_000;
+
+/// Changes of verdicts of any cell before a time, newest first.
+pub(super) fn changed(
+    connection: &Connection,
+    before: Timestamp,
+    limit: usize,
+) -> rusqlite::Result<Vec<VerdictChange>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT at_us, from_kind, to_kind, probe, egress, client, credential
+         FROM verdict_changes JOIN cells ON cells.id = verdict_changes.cell
+         WHERE at_us < ? ORDER BY verdict_changes.id DESC LIMIT ?",
+    )?;
+    let mut rows = statement.query([before.as_microsecond(), limit as i64])?;
+    let mut changes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (from, to): (Option<String>, String) = (row.get(1)?, row.get(2)?);
+        let Some(to) = Kind::from_word(&to) else {
+            continue;
+        };
+        changes.push(VerdictChange {
+            cell: CellKey {
+                probe: row.get::<_, String>(3)?.as_str().into(),
+                egress: row.get::<_, String>(4)?.as_str().into(),
+                client: row.get::<_, String>(5)?.as_str().into(),
+                credential: row.get::<_, String>(6)?.as_str().into(),
+            },
+            at: Timestamp::from_microsecond(row.get(0)?).unwrap_or(Timestamp::MIN),
+            from: from.and_then(|word| Kind::from_word(&word)),
+            to,
+        });
+    }
+    Ok(changes)
+}
+
+/// How the cells of a probe changed between two times, oldest first, each with its last change before them.
+pub(super) fn changes(
+    connection: &Connection,
+    probe: &ProbeName,
+    from: Timestamp,
+    until: Timestamp,
+) -> rusqlite::Result<BTreeMap<CellKey, Vec<VerdictChange>>> {
+    let cells: Vec<CellKey> = cells(connection)?;
+    let cells: Vec<CellKey> = cells
+        .into_iter()
+        .filter(|cell| cell.probe == *probe)
+        .collect();
+    let ids = ids(connection, &cells)?;
+    let mut within = connection.prepare(
+        "SELECT at_us, from_kind, to_kind FROM (
+             SELECT * FROM verdict_changes WHERE cell = ?1 AND at_us >= ?2 AND at_us < ?3 ORDER BY at_us DESC LIMIT ?4
+         ) UNION ALL SELECT at_us, from_kind, to_kind FROM (
+             SELECT * FROM verdict_changes WHERE cell = ?1 AND at_us < ?2 ORDER BY at_us DESC LIMIT 1
+         ) ORDER BY at_us",
+    )?;
+    let mut found = BTreeMap::new();
+    for (id, cell) in ids {
+        let asked = [
+            id,
+            from.as_microsecond(),
+            until.as_microsecond(),
+            CHANGES_MAX,
+        ];
+        let mut rows = within.query(asked)?;
+        let mut changes = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (before, after): (Option<String>, String) = (row.get(1)?, row.get(2)?);
+            // A word of a later program is left out.
+            let Some(to) = Kind::from_word(&after) else {
+                continue;
+            };
+            changes.push(VerdictChange {
+                cell: cell.clone(),
+                at: Timestamp::from_microsecond(row.get(0)?).unwrap_or(Timestamp::MIN),
+                from: before.and_then(|word| Kind::from_word(&word)),
+                to,
+            });
+        }
+        found.insert(cell, changes);
+    }
+    Ok(found)
 }
 
 /// The store's numbers of those cells that ever ran.
