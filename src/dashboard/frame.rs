@@ -22,13 +22,15 @@ pub(super) struct Content<'a> {
 pub(super) enum Place {
     Now,
     Incidents,
+    History,
     Status,
     Nowhere,
 }
 
-const PLACES: [(Place, &str, &str); 3] = [
+const PLACES: [(Place, &str, &str); 4] = [
     (Place::Now, "/", "Now"),
     (Place::Incidents, "/incidents", "Incidents"),
+    (Place::History, "/months", "History"),
     (Place::Status, "/status", "For support staff"),
 ];
 

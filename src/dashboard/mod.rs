@@ -12,6 +12,7 @@ mod gate;
 mod incident;
 mod incidents;
 mod live;
+mod month;
 mod now;
 mod parts;
 mod present;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
@@ -282,6 +283,8 @@ fn router(pages: Pages) -> Router {
         )
         .route("/probes/{probe}", get(probe::page))
         .route("/probes/{probe}/history.csv", get(probe::table))
+        .route("/months", get(this_month))
+        .route("/months/{month}", get(month::page))
         .route("/status", get(status_page::page))
         .route("/status.atom", get(status_page::feed))
         .route("/live", get(live::live))
@@ -294,6 +297,13 @@ fn router(pages: Pages) -> Router {
 async fn now_page(State(pages): State<Pages>) -> Page {
     let scene = scene(&pages).await?;
     Ok(html(StatusCode::OK, now::page(&scene)))
+}
+
+/// To the page of the month that it is.
+async fn this_month(State(pages): State<Pages>) -> Page {
+    let scene = scene(&pages).await?;
+    let path = scene.to(&month::path(scene.now, scene.zone()));
+    Ok(Redirect::temporary(&path).into_response())
 }
 
 async fn nothing(State(pages): State<Pages>) -> Page {
