@@ -23,14 +23,22 @@ pub(super) enum Place {
     Now,
     Incidents,
     History,
+    Quiet,
+    Deliveries,
+    Drift,
+    Configuration,
     Status,
     Nowhere,
 }
 
-const PLACES: [(Place, &str, &str); 4] = [
+const PLACES: [(Place, &str, &str); 8] = [
     (Place::Now, "/", "Now"),
     (Place::Incidents, "/incidents", "Incidents"),
     (Place::History, "/months", "History"),
+    (Place::Quiet, "/quiet", "Quiet"),
+    (Place::Deliveries, "/deliveries", "Deliveries"),
+    (Place::Drift, "/drift", "Drift"),
+    (Place::Configuration, "/config", "Configuration"),
     (Place::Status, "/status", "For support staff"),
 ];
 

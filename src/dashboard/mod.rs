@@ -7,6 +7,9 @@
 mod assets;
 mod cell;
 mod chart;
+mod config;
+mod deliveries;
+mod drift;
 mod frame;
 mod gate;
 mod incident;
@@ -17,6 +20,7 @@ mod now;
 mod parts;
 mod present;
 mod probe;
+mod quiet;
 mod serve;
 mod status_page;
 
@@ -285,6 +289,12 @@ fn router(pages: Pages) -> Router {
         .route("/probes/{probe}/history.csv", get(probe::table))
         .route("/months", get(this_month))
         .route("/months/{month}", get(month::page))
+        .route("/quiet", get(quiet::page))
+        .route("/quiet.csv", get(quiet::table))
+        .route("/deliveries", get(deliveries::page))
+        .route("/deliveries.csv", get(deliveries::table))
+        .route("/drift", get(drift::page))
+        .route("/config", get(config::page))
         .route("/status", get(status_page::page))
         .route("/status.atom", get(status_page::feed))
         .route("/live", get(live::live))

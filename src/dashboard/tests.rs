@@ -14,7 +14,7 @@ use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
 use crate::report::fixture::{Night, at, march};
 
-fn scene(plan: &Plan, runs: &[PastRun], incidents: Vec<Incident>) -> Scene {
+pub(super) fn scene_of(plan: &Plan, runs: &[PastRun], incidents: Vec<Incident>) -> Scene {
     let plan = Arc::new(plan.clone());
     let source = Source::Copy {
         plan: Arc::clone(&plan),
@@ -76,7 +76,7 @@ fn what_a_stranger_writes_stays_text() {
         dossier.briefing.headline = text.to_owned();
         dossier.briefing.got = text.to_owned();
         dossier.briefing.because = vec![text.to_owned()];
-        let scene = scene(&night.plan, &[], Vec::new());
+        let scene = scene_of(&night.plan, &[], Vec::new());
         incident::page(&scene, &dossier).into_string()
     };
     let plain = page("words");
@@ -103,7 +103,7 @@ fn the_matrix_says_what_is_not_of_now() {
     let plan = &night.plan;
     let pass = |place, time| run(plan, place, time, Kind::Pass);
     let text = |runs: &[PastRun], incidents| {
-        let scene = scene(plan, runs, incidents);
+        let scene = scene_of(plan, runs, incidents);
         now::page(&scene).into_string()
     };
     let nothing = text(&[], Vec::new());

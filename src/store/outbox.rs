@@ -583,6 +583,29 @@ pub(super) fn of_incident(connection: &Connection, number: u64) -> rusqlite::Res
     .map(|(rows, _)| rows)
 }
 
+/// Messages, newest first, of one receiver or all, in one state or all; `pending` is whatever waits.
+pub(super) fn list(
+    connection: &Connection,
+    receiver: Option<&ReceiverName>,
+    state: Option<Progress>,
+    skip: usize,
+    limit: usize,
+) -> rusqlite::Result<Vec<Delivery>> {
+    let state = match state {
+        None => String::new(),
+        Some(Progress::Pending | Progress::Sending) => {
+            "AND state IN ('pending', 'sending')".to_owned()
+        }
+        Some(state) => format!("AND state = '{state}'"),
+    };
+    let filter = format!(
+        "id IN (SELECT id FROM outbox WHERE (?1 = '' OR receiver = ?1) {state} ORDER BY id DESC LIMIT {limit} OFFSET {skip})
+         ORDER BY id DESC"
+    );
+    let receiver = receiver.map_or("", ReceiverName::as_str);
+    read(connection, &filter, receiver).map(|(rows, _)| rows)
+}
+
 pub(super) fn undelivered(
     connection: &Connection,
     now: Timestamp,

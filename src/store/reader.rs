@@ -10,14 +10,15 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::error::{Fault, StoreError};
 use super::incidents::{self, Open, Shown};
-use super::outbox::{self, Delivery};
-use super::{open, rollups, runs, silences};
-use crate::domain::cell::{CellKey, ProbeName};
+use super::outbox::{self, Delivery, Progress};
+use super::{open, rollups, runs, silences, surroundings};
+use crate::domain::cell::{CellKey, ProbeName, ReceiverName};
 use crate::domain::change::VerdictChange;
 use crate::domain::incident::{Incident, TimelineEntry};
 use crate::domain::moment::later;
 use crate::domain::mute::Silence;
 use crate::domain::past::PastRun;
+use crate::domain::surroundings::Memory;
 use crate::domain::tally::Tally;
 
 /// History that lies further ahead is of a clock that was set back since.
@@ -173,6 +174,26 @@ impl Reader {
     /// Every silence that is kept, over or in force, by number.
     pub fn silences(&self) -> Result<Vec<Silence>, StoreError> {
         self.read("read silences", silences::all)
+    }
+
+    /// Messages, newest first, of one receiver or all, in one state or all.
+    pub fn deliveries(
+        &self,
+        receiver: Option<&ReceiverName>,
+        state: Option<Progress>,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.read("read the outbox", |c| {
+            outbox::list(c, receiver, state, skip, limit)
+        })
+    }
+
+    /// What is remembered of fronts and of our own side; what can't be read is left out.
+    pub fn memory(&self) -> Result<Memory, StoreError> {
+        self.read("read what was learned", |c| {
+            surroundings::load(c).map(|(memory, _)| memory)
+        })
     }
 
     /// What happened to incidents before a time, newest first.
