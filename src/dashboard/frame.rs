@@ -23,6 +23,7 @@ pub(super) enum Place {
     Now,
     Incidents,
     History,
+    Events,
     Quiet,
     Deliveries,
     Drift,
@@ -31,10 +32,11 @@ pub(super) enum Place {
     Nowhere,
 }
 
-const PLACES: [(Place, &str, &str); 8] = [
+const PLACES: [(Place, &str, &str); 9] = [
     (Place::Now, "/", "Now"),
     (Place::Incidents, "/incidents", "Incidents"),
     (Place::History, "/months", "History"),
+    (Place::Events, "/events", "Events"),
     (Place::Quiet, "/quiet", "Quiet"),
     (Place::Deliveries, "/deliveries", "Deliveries"),
     (Place::Drift, "/drift", "Drift"),
@@ -43,6 +45,15 @@ const PLACES: [(Place, &str, &str); 8] = [
 ];
 
 pub(super) fn page(scene: &Scene, content: &Content<'_>) -> Markup {
+    framed(scene, content, true)
+}
+
+/// A page without bar and foot, for a screen that nobody touches.
+pub(super) fn bare(scene: &Scene, content: &Content<'_>) -> Markup {
+    framed(scene, content, false)
+}
+
+fn framed(scene: &Scene, content: &Content<'_>, whole: bool) -> Markup {
     let look = &scene.look;
     let service = &look.plan.service;
     let ill = !look.incidents.is_empty();
@@ -64,13 +75,15 @@ pub(super) fn page(scene: &Scene, content: &Content<'_>) -> Markup {
                 }
             }
             body {
-                a.skip href="#main" { "Skip to the content" }
+                @if whole { a.skip href="#main" { "Skip to the content" } }
                 header {
                     strong { "edgewatch · " (service) }
-                    nav aria-label="Pages" {
-                        @for (place, path, name) in PLACES {
-                            @let here = (place == content.place).then_some("page");
-                            a href=(scene.to(path)) aria-current=[here] { (name) }
+                    @if whole {
+                        nav aria-label="Pages" {
+                            @for (place, path, name) in PLACES {
+                                @let here = (place == content.place).then_some("page");
+                                a href=(scene.to(path)) aria-current=[here] { (name) }
+                            }
                         }
                     }
                     p id="contact" { span id="live" {} " " (moment(scene.now, scene.zone(), scene.now)) }
@@ -83,7 +96,7 @@ pub(super) fn page(scene: &Scene, content: &Content<'_>) -> Markup {
                     (banners(scene))
                     main id="main" tabindex="-1" { (content.main) }
                 }
-                (foot(scene))
+                @if whole { (foot(scene)) }
             }
         }
     }

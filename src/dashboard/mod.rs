@@ -10,6 +10,7 @@ mod chart;
 mod config;
 mod deliveries;
 mod drift;
+mod events;
 mod frame;
 mod gate;
 mod incident;
@@ -23,6 +24,8 @@ mod probe;
 mod quiet;
 mod serve;
 mod status_page;
+mod subscribe;
+mod wall;
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -289,12 +292,16 @@ fn router(pages: Pages) -> Router {
         .route("/probes/{probe}/history.csv", get(probe::table))
         .route("/months", get(this_month))
         .route("/months/{month}", get(month::page))
+        .route("/events", get(events::page))
         .route("/quiet", get(quiet::page))
         .route("/quiet.csv", get(quiet::table))
         .route("/deliveries", get(deliveries::page))
         .route("/deliveries.csv", get(deliveries::table))
         .route("/drift", get(drift::page))
         .route("/config", get(config::page))
+        .route("/wall", get(wall::page))
+        .route("/maintenance.ics", get(subscribe::calendar))
+        .route("/badge/{file}", get(subscribe::badge))
         .route("/status", get(status_page::page))
         .route("/status.atom", get(status_page::feed))
         .route("/live", get(live::live))

@@ -18,7 +18,7 @@ use super::frame::{self, Content, Place};
 use super::live::Topic;
 use super::now::{Standing, keys, standing_of};
 use super::parts::visible;
-use super::{Page, Pages, Scene, failed, html as answer, scene};
+use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
 use crate::domain::cell::ReceiverName;
 use crate::domain::incident::{Incident, State as Stands};
 use crate::domain::notification::{Channel, Notification, Receiver, Route, Templates};
@@ -96,9 +96,12 @@ fn histories(reader: &Reader, receiver: &ReceiverName) -> Result<Vec<History>, S
 
 /// How a service stands; the worst first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum How {
-    /// Number of the incident that its channel was told of.
-    Problem(u64),
+pub(super) enum How {
+    /// The incident that its channel was told of.
+    Problem {
+        incident: u64,
+        since: Timestamp,
+    },
     Planned {
         name: String,
         until: Timestamp,
@@ -152,7 +155,10 @@ fn state(scene: &Scene, probe: &Probe, histories: &[History]) -> How {
                 .is_some_and(|last| !last.reason.is_end())
     });
     if let Some(history) = problem {
-        return How::Problem(history.incident.number);
+        return How::Problem {
+            incident: history.incident.number,
+            since: history.incident.onset_at,
+        };
     }
     let windows = scene.vitals.iter().flat_map(|vitals| &vitals.maintenance);
     let mut windows = windows.filter(|window| {
@@ -178,6 +184,16 @@ fn state(scene: &Scene, probe: &Probe, histories: &[History]) -> How {
         Standing::Works => How::Works,
         Standing::Unknown { worked_at } => How::Unknown(worked_at),
     }
+}
+
+/// How one probe stands by what its channel was told.
+pub(super) async fn how(pages: &Pages, scene: &Scene, probe: &Probe) -> Result<How, Failure> {
+    let receiver = channel(&scene.look.plan).map(|channel| channel.receiver);
+    let read = pages.read(move |reader| match receiver {
+        Some(receiver) => histories(reader, &receiver),
+        None => Ok(Vec::new()),
+    });
+    Ok(state(scene, probe, &read.await?))
 }
 
 pub(super) async fn page(State(pages): State<Pages>) -> Page {
@@ -208,10 +224,10 @@ fn whole(scene: &Scene, channel: Option<&Spoken>, histories: &[History]) -> Mark
         .unwrap_or_default();
     let mut problems: Vec<u64> = Vec::new();
     for service in &services {
-        if let How::Problem(number) = service.state
-            && !problems.contains(&number)
+        if let How::Problem { incident, .. } = service.state
+            && !problems.contains(&incident)
         {
-            problems.push(number);
+            problems.push(incident);
         }
     }
     let sentence = sentence(&services);
@@ -244,7 +260,7 @@ fn whole(scene: &Scene, channel: Option<&Spoken>, histories: &[History]) -> Mark
                         @if let Some(at) = worked_at { "Last known: worked at " (time(*at)) "." }
                     }
                 }
-                How::Problem(_) | How::Works => {}
+                How::Problem { .. } | How::Works => {}
             }
         }
         @if !works.is_empty() {
@@ -254,7 +270,12 @@ fn whole(scene: &Scene, channel: Option<&Spoken>, histories: &[History]) -> Mark
         (planned(scene))
         (own_side(scene))
         (before(scene, histories))
-        p { a href=(scene.to("/status.atom")) type="application/atom+xml" { "Subscribe to the messages (Atom)" } }
+        ul.acts {
+            li { a href=(scene.to("/status.atom")) type="application/atom+xml" { "Subscribe to the messages (Atom)" } }
+            @if !scene.look.plan.maintenance.is_empty() {
+                li { a href=(scene.to("/maintenance.ics")) type="text/calendar" { "Subscribe to planned work (calendar)" } }
+            }
+        }
     };
     frame::page(
         scene,
@@ -279,7 +300,7 @@ fn sentence(services: &[Service]) -> String {
     }
     let parts = [
         (
-            count(|s| matches!(s, How::Problem(_))),
+            count(|s| matches!(s, How::Problem { .. })),
             "does not work",
             "do not work",
         ),

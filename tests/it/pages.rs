@@ -147,6 +147,13 @@ async fn every_page_tells_the_incident_and_nothing_that_it_may_not() {
             "text/html",
             "BLOCKED 1010",
         ),
+        ("/probes/connect", "text/html", "As a table"),
+        ("/probes/connect?range=24h", "text/html", "f-blocked"),
+        (
+            "/probes/connect/history.csv?range=24h",
+            "text/csv",
+            "\r\nconnect,",
+        ),
         ("/status", "text/html", "Submitting recommendations"),
         ("/status.atom", "application/atom+xml", "urn:uuid:"),
     ] {
@@ -172,7 +179,27 @@ async fn every_page_tells_the_incident_and_nothing_that_it_may_not() {
             assert!(!found.body.contains(secret), "{path} shows a secret");
         }
     }
+    let moved = get(address, "/months").await;
+    assert_eq!(moved.status, 307);
+    let month = moved.head.split("location: ").nth(1).unwrap();
+    let month = month.split("\r\n").next().unwrap();
+    for (path, kind, part) in [
+        (month.to_owned(), "text/html", "client <code>legacy</code>"),
+        (
+            format!("{month}.csv"),
+            "text/csv",
+            "connect,blocked,client `legacy`,",
+        ),
+    ] {
+        let found = get(address, &path).await;
+        assert_eq!(found.status, 200, "{path}");
+        assert!(found.head.contains(&format!("content-type: {kind}")));
+        assert!(found.body.contains(part), "{path}: {}", found.body);
+    }
     for path in [
+        "/months/2026-13",
+        "/months/october",
+        "/probes/nothing",
         "/incidents/2",
         "/cells/connect/de1/legacy/nobody",
         "/incidents/x",
@@ -196,6 +223,22 @@ async fn every_page_tells_the_incident_and_nothing_that_it_may_not() {
     is_clean(&now.body);
     is_clean(&one.body);
     assert_eq!(daemon.stop().await, 0);
+    let exported = |arguments: &[&str]| {
+        let output = world.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let runs: serde_json::Value =
+        serde_json::from_str(&exported(&["export", "--format", "json"])).unwrap();
+    let probes = runs["probes"].as_array().unwrap();
+    let connect = probes.iter().find(|it| it["probe"] == "connect").unwrap();
+    let blocked = connect["buckets"][0]["families"]["blocked"].as_u64();
+    assert!(blocked.unwrap() >= 2, "{runs}");
+    let incidents = exported(&["export", "--what", "incidents", "--probe", "connect"]);
+    assert!(
+        incidents.contains("\r\nINC-1,open,edge_block,"),
+        "{incidents}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -126,7 +126,8 @@ pause.addEventListener("click", () => {
     refresh();
   }
 });
-if (page.dataset.live) live.parentNode.before(pause);
+// A screen that nobody touches has no bar to hold it.
+if (page.dataset.live && document.querySelector("nav")) live.parentNode.before(pause);
 
 // Where a text is made to be taken elsewhere.
 for (const button of document.querySelectorAll("button[data-copy]")) {
