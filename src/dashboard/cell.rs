@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::frame::{self, Content, Place};
 use super::live::Topic;
-use super::parts::{cell_path, class, many, time, verdict, visible};
+use super::parts::{cell_path, class, many, run_path, time, verdict, visible};
 use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
 use crate::domain::cell::CellKey;
 use crate::domain::past::PastRun;
@@ -163,7 +163,7 @@ fn shown(scene: &Scene, cell: &CellKey, range: usize, past: &Past) -> Markup {
                             td class=(class(stretch.kind)) { (verdict(stretch.kind, stretch.code.as_deref(), stretch.status)) }
                             td { (stretch.runs) }
                             td { (time(stretch.first, zone, now)) }
-                            td { (time(stretch.last, zone, now)) }
+                            td { a href=(scene.to(&run_path(cell, stretch.last))) { (time(stretch.last, zone, now)) } }
                             td { @if let Some(id) = &stretch.reference { code { (visible(id)) } } @else { "–" } }
                         }
                     } }

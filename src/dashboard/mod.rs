@@ -22,6 +22,7 @@ mod parts;
 mod present;
 mod probe;
 mod quiet;
+mod run;
 mod serve;
 mod status_page;
 mod subscribe;
@@ -292,6 +293,12 @@ fn router(pages: Pages) -> Router {
         .route("/probes/{probe}/history.csv", get(probe::table))
         .route("/months", get(this_month))
         .route("/months/{month}", get(month::page))
+        .route(
+            "/runs/{probe}/{egress}/{client}/{credential}/{at}",
+            get(run::page),
+        )
+        .route("/compare", get(run::compare))
+        .route("/bodies/{sha256}", get(run::body))
         .route("/events", get(events::page))
         .route("/quiet", get(quiet::page))
         .route("/quiet.csv", get(quiet::table))

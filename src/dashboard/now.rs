@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::Scene;
 use super::frame::{self, Content, Place};
 use super::live::Topic;
-use super::parts::{age, ago, cell, class, many, of, prose, time, verdict, visible};
+use super::parts::{age, ago, cell, class, many, of, probe_path, prose, time, verdict, visible};
 use super::present::Cell;
 use crate::domain::cell::{CellKey, ClientName, CredentialName, EgressName};
 use crate::domain::incident::{Incident, State};
@@ -37,7 +37,7 @@ pub(super) fn page(scene: &Scene) -> Markup {
     let main = html! {
         h1 { (sentence) }
         @for incident in &look.incidents { (card(scene, incident)) }
-        @for (place, board) in boards.iter().enumerate() { (board.markup(scene, &known, place)) }
+        @for (place, board) in boards.iter().enumerate() { (board.markup(scene, &known, place, &html! { a href=(scene.to(&probe_path(&board.probe.name))) { (board.probe.name) } })) }
         @if !controls.is_empty() {
             section {
                 h2 { "Controls" }
@@ -225,7 +225,7 @@ fn shown<'a>(scene: &'a Scene, probe: &Probe, key: &CellKey) -> Shown<'a> {
     }
 }
 
-fn every(probe: &Probe) -> Option<Duration> {
+pub(super) fn every(probe: &Probe) -> Option<Duration> {
     match &probe.schedule {
         Schedule::Every(every) => Some(*every),
         Schedule::Cron(_) => None,
@@ -321,8 +321,7 @@ impl<'a> Board<'a> {
         shown
     }
 
-    fn markup(&self, scene: &Scene, known: &Known<'_>, place: usize) -> Markup {
-        let name = &self.probe.name;
+    fn markup(&self, scene: &Scene, known: &Known<'_>, place: usize, head: &Markup) -> Markup {
         let every = match &self.probe.schedule {
             Schedule::Every(every) => format!("every {}", lasting(*every)),
             Schedule::Cron(cron) => format!("by cron {}", cron.text()),
@@ -333,7 +332,7 @@ impl<'a> Board<'a> {
         let drawn = self.cells <= CELLS_MAX;
         html! {
             section.probe id=(format!("probe-{place}")) {
-                h2 { a href=(scene.to(&super::parts::probe_path(name))) { (name) } }
+                h2 { (head) }
                 p.below {
                     (every)
                     " · "
@@ -437,7 +436,7 @@ fn linked(scene: &Scene, known: &Known<'_>, key: &CellKey, content: &Markup) -> 
 
 /// The matrix of one probe, as on the first page.
 pub(super) fn board(scene: &Scene, probe: &Probe) -> Markup {
-    Board::of(scene, probe).markup(scene, &Known::of(scene), 0)
+    Board::of(scene, probe).markup(scene, &Known::of(scene), 0, &html! { "Now" })
 }
 
 fn control(scene: &Scene, known: &Known<'_>, probe: &Probe) -> Markup {
@@ -445,7 +444,7 @@ fn control(scene: &Scene, known: &Known<'_>, probe: &Probe) -> Markup {
     let passing = board.cells - board.failing.len();
     html! {
         li {
-            a href=(scene.to(&super::parts::probe_path(&probe.name))) { (probe.name) } " "
+            a href=(scene.to(&probe_path(&probe.name))) { (probe.name) } " "
             @match board.newest {
                 None => "– not run yet",
                 Some(newest) => {

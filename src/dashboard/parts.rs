@@ -86,6 +86,18 @@ pub(super) fn cell_path(cell: &CellKey) -> String {
     format!("/cells/{}", names.map(segment).join("/"))
 }
 
+/// Where the page of a run is.
+pub(super) fn run_path(cell: &CellKey, at: Timestamp) -> String {
+    format!("/runs/{}", run_name(cell, at))
+}
+
+/// A run in a path or a query.
+pub(super) fn run_name(cell: &CellKey, at: Timestamp) -> String {
+    let cell = cell_path(cell);
+    let cell = cell.strip_prefix("/cells/").unwrap_or(&cell);
+    format!("{cell}/{}", at.as_microsecond())
+}
+
 /// A sentence of ours, in which names stand between backticks.
 pub(super) fn prose(text: &str) -> Markup {
     let text = visible(text);

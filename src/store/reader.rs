@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::error::{Fault, StoreError};
 use super::incidents::{self, Open, Shown};
+use super::one_run::{self, KeptRun};
 use super::outbox::{self, Delivery, Progress};
 use super::{open, rollups, runs, silences, surroundings};
 use crate::domain::cell::{CellKey, ProbeName, ReceiverName};
@@ -169,6 +170,21 @@ impl Reader {
             let probes = rollups::probes(c)?;
             Ok::<_, rusqlite::Error>(probes.iter().map(|name| name.as_str().into()).collect())
         })
+    }
+
+    /// The run of a cell that began at this microsecond; `None`: there is none, or it is no longer kept.
+    pub fn run(&self, cell: &CellKey, at: Timestamp) -> Result<Option<KeptRun>, StoreError> {
+        self.read("read the history", |c| one_run::find(c, cell, at))
+    }
+
+    /// The run of another cell about the same time that ended the other way and has most in common.
+    pub fn beside(&self, run: &KeptRun) -> Result<Option<KeptRun>, StoreError> {
+        self.read("read the history", |c| one_run::beside(c, run))
+    }
+
+    /// The kept part of a failure's body, secrets masked.
+    pub fn body(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read("read a body", |c| one_run::body(c, sha256))
     }
 
     /// Every silence that is kept, over or in force, by number.
