@@ -26,7 +26,7 @@
 //! | [`lab`] | scenarios, the player, and the score of what people are told; logs played back | domain, lang, judge, surroundings, machine, config, simulate |
 //! | [`telemetry`] | what edgewatch says of itself: metrics, health, heartbeat | domain, clock |
 //! | [`dossier`] | one incident as the store and the file know it, gathered for the texts about it | domain, words, report, store |
-//! | [`dashboard`] | pages for people, read only, on a listener of their own | domain, words, report, store, notify, dossier, telemetry, clock |
+//! | [`dashboard`] | pages for people, read only, on a listener of their own | domain, ask, words, report, store, notify, dossier, telemetry, clock |
 //! | [`app`] | wiring: start, the loop, delivery, stop | all of the above but lab, ask and simulate |
 //! | [`cli`] | one file a command | all of the above |
 //!

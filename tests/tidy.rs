@@ -55,6 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "dashboard",
         &[
             "domain",
+            "ask",
             "words",
             "report",
             "store",

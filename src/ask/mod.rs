@@ -4,5 +4,7 @@
 pub mod clearance;
 // What a single round says, without waiting for a confirmation.
 pub mod conclude;
+// The answer to a job that wants to start.
+pub mod gate;
 // Whether a client that is not in the file yet would pass.
 pub mod trial;

@@ -6,23 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use super::ask::{self, Levels};
-use crate::ask::clearance::{Clearance, Held, Known, State, age, clearance};
+use crate::ask::clearance::{Clearance, Known, State, clearance};
 use crate::ask::conclude;
+use crate::ask::gate::{self, Answer};
 use crate::cli::Format;
 use crate::cli::exit;
 use crate::clock;
 use crate::config;
 use crate::domain::cell::CellKey;
-use crate::domain::diagnosis::Cause;
-use crate::domain::incident::{self, Incident};
 use crate::domain::past::PastRun;
 use crate::domain::plan::Plan;
-use crate::domain::verdict::Kind;
 use crate::store::Store;
-use crate::words::briefing;
 
 /// How far back the store is searched, so that "stale" can say how stale.
 const BACK: Duration = Duration::from_secs(48 * 3600);
@@ -56,14 +52,6 @@ pub(super) struct Arguments {
     store: super::StoreAt,
 }
 
-/// The answer with what it was drawn from.
-struct Answer {
-    clearance: Clearance,
-    known: Vec<Known>,
-    held: Vec<Held>,
-    at: Timestamp,
-}
-
 pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
     if let Err(error) = super::start_log(if log == "info" { "warn" } else { log }) {
         return super::complain(&error);
@@ -88,7 +76,11 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
             let Clearance { state, why } = &answer.clearance;
             super::show(&format!("{}: {why}\n", state.as_str()));
         }
-        Format::Json => super::print(&format!("{:#}\n", json(&answer, arguments))),
+        Format::Json => {
+            let source = if arguments.now { "now" } else { "store" };
+            let value = gate::json(&answer, &arguments.probe, arguments.max_age, source);
+            super::print(&format!("{value:#}\n"));
+        }
     }
     match answer.clearance.state {
         State::Safe => exit::OK,
@@ -124,46 +116,12 @@ fn from_the_store(plan: &Plan, arguments: &Arguments) -> Result<Answer, String> 
         Ok(read) => read,
         Err(error) => return Ok(lost(error.to_string())),
     };
-    let known: Vec<Known> = cells
-        .into_iter()
-        .map(|cell| Known {
-            last: runs.iter().find(|run| run.cell == cell).cloned(),
-            cell,
-        })
-        .collect();
-    let held: Vec<Held> = open
-        .incidents
-        .iter()
-        .filter(|incident| stands_in_the_way(incident, &known))
-        .map(|incident| Held {
-            number: incident.number,
-            our_side: incident.is_ours(),
-            headline: briefing::headline(plan, incident),
-        })
-        .collect();
-    Ok(Answer {
-        clearance: clearance(&known, &held, arguments.max_age, at),
-        known,
-        held,
-        at,
-    })
-}
-
-/// Open, and one of the cells is a failing one of it, or uses an egress that is down.
-fn stands_in_the_way(incident: &Incident, known: &[Known]) -> bool {
-    let down = |cell: &CellKey| match &incident.diagnosis.cause {
-        Cause::OurNetwork { egresses } if incident.kind != Kind::LocalError => {
-            egresses.contains(&cell.egress)
-        }
-        _ => false,
-    };
-    let holds = |cell: &CellKey| {
-        let mut failing = incident.cells.iter().filter(|held| held.failing);
-        down(cell) || failing.any(|held| held.cell == *cell)
-    };
-    // What is warned of works.
-    let stands = incident.state == incident::State::Open && incident.kind != Kind::Warning;
-    stands && known.iter().any(|k| holds(&k.cell))
+    let known = cells.into_iter().map(|cell| Known {
+        last: runs.iter().find(|run| run.cell == cell).cloned(),
+        cell,
+    });
+    let (open, max_age) = (&open.incidents, arguments.max_age);
+    Ok(gate::answer(plan, known.collect(), open, max_age, at))
 }
 
 /// Every cell of the probe that the arguments leave, whether or not its credential is set here: the
@@ -242,40 +200,5 @@ fn by_probing(plan: &Arc<Plan>, arguments: &Arguments) -> Result<Answer, String>
         known,
         held: Vec::new(),
         at,
-    })
-}
-
-/// The answer for scripts; keys are stable.
-fn json(answer: &Answer, arguments: &Arguments) -> Value {
-    let cells = answer.known.iter().map(|known| {
-        let last = known.last.as_ref();
-        let age_s = last.map(|run| age(run.at, answer.at).as_secs());
-        let fresh =
-            last.is_some_and(|run| arguments.now || age(run.at, answer.at) <= arguments.max_age);
-        json!({
-            "egress": known.cell.egress.as_str(),
-            "client": known.cell.client.as_str(),
-            "credential": known.cell.credential.as_str(),
-            "kind": last.map(|run| run.kind.as_str()),
-            "status": last.and_then(|run| run.status),
-            "at": last.map(|run| run.at.to_string()),
-            "age_s": age_s,
-            "fresh": fresh,
-        })
-    });
-    json!({
-        "probe": arguments.probe,
-        "safe": answer.clearance.state == State::Safe,
-        "state": answer.clearance.state.as_str(),
-        "why": answer.clearance.why,
-        "source": if arguments.now { "now" } else { "store" },
-        "asked_at": answer.at.to_string(),
-        "max_age_s": arguments.max_age.as_secs(),
-        "cells": cells.collect::<Vec<_>>(),
-        "incidents": answer.held.iter().map(|held| json!({
-            "incident": held.number,
-            "our_side": held.our_side,
-            "headline": held.headline,
-        })).collect::<Vec<_>>(),
     })
 }

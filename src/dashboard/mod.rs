@@ -4,6 +4,7 @@
 //! never find words for what a message says elsewhere: those are `words`' and `report`'s. What is now comes from
 //! [`Present`], which the loop writes; what was comes from the store, through readers of its own.
 
+mod api;
 mod assets;
 mod cell;
 mod chart;
@@ -313,6 +314,7 @@ fn router(pages: Pages) -> Router {
         .route("/status.atom", get(status_page::feed))
         .route("/live", get(live::live))
         .route("/assets/{name}", get(assets::asset))
+        .merge(api::routes())
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(pages.clone(), gate::gate))
         .with_state(pages)

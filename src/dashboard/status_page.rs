@@ -196,6 +196,32 @@ pub(super) async fn how(pages: &Pages, scene: &Scene, probe: &Probe) -> Result<H
     Ok(state(scene, probe, &read.await?))
 }
 
+/// What the page says of each service, for scripts.
+pub(super) async fn facts(pages: &Pages, scene: &Scene) -> Result<Vec<serde_json::Value>, Failure> {
+    let channel = channel(&scene.look.plan);
+    let receiver = channel.as_ref().map(|channel| channel.receiver.clone());
+    let read = pages.read(move |reader| match receiver {
+        Some(receiver) => histories(reader, &receiver),
+        None => Ok(Vec::new()),
+    });
+    let services = services(scene, channel.as_ref(), &read.await?);
+    let said = services.into_iter().map(|service| {
+        let (state, since, until, reference) = match service.state {
+            How::Problem { incident, since } => {
+                ("problem", Some(since), None, Some(format!("INC-{incident}")))
+            }
+            How::Planned { until, .. } => ("planned_work", None, Some(until), None),
+            How::Checked(since) => ("being_checked", Some(since), None, None),
+            How::Unknown(_) => ("not_known", None, None, None),
+            How::Works => ("works", None, None, None),
+        };
+        serde_json::json!({
+            "what": service.name, "state": state, "since": since, "until": until, "reference": reference,
+        })
+    });
+    Ok(said.collect())
+}
+
 pub(super) async fn page(State(pages): State<Pages>) -> Page {
     let scene = scene(&pages).await?;
     let channel = channel(&scene.look.plan);

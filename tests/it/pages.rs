@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -35,14 +37,35 @@ async fn say(address: SocketAddr, request: &str) -> Answer {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    kept::keep("page", body);
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let (head, body) = answer.split_at(end.unwrap());
+    let head = String::from_utf8(head.to_vec()).unwrap().to_lowercase();
+    let body = String::from_utf8(unchunked(&head, &body[4..])).unwrap();
+    kept::keep("page", &body);
     Answer {
         status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-        head: head.to_lowercase(),
-        body: body.to_owned(),
+        head,
+        body,
     }
+}
+
+/// A body as it was before it went over the wire in pieces (RFC 9112 section 7.1).
+fn unchunked(head: &str, mut body: &[u8]) -> Vec<u8> {
+    if !head.contains("transfer-encoding: chunked") {
+        return body.to_vec();
+    }
+    let mut whole = Vec::new();
+    while let Some(end) = body.windows(2).position(|two| two == b"\r\n") {
+        let size = std::str::from_utf8(&body[..end]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        let piece = body.get(end + 2..end + 2 + size).unwrap_or_default();
+        whole.extend_from_slice(piece);
+        if size == 0 {
+            break;
+        }
+        body = &body[end + 2 + size + 2..];
+    }
+    whole
 }
 
 async fn get(address: SocketAddr, path: &str) -> Answer {
@@ -154,6 +177,18 @@ async fn every_page_tells_the_incident_and_nothing_that_it_may_not() {
             "text/csv",
             "\r\nconnect,",
         ),
+        ("/events", "text/html", "INC-1"),
+        ("/events?what=verdicts", "text/html", "pass → BLOCKED"),
+        ("/quiet", "text/html", "Nothing is."),
+        ("/quiet.csv", "text/csv", "silence,what,from"),
+        ("/deliveries", "text/html", "support"),
+        ("/deliveries.csv", "text/csv", ",support,1,opened,"),
+        ("/drift", "text/html", "Fronts now"),
+        ("/config", "text/html", "<li id=\"L1\">version: 1</li>"),
+        ("/wall", "text/html", "nobody looks after it"),
+        ("/maintenance.ics", "text/calendar", "BEGIN:VCALENDAR"),
+        ("/badge/connect.svg", "image/svg+xml", "problem since"),
+        ("/badge/connect.json", "application/json", "problem since"),
         ("/status", "text/html", "Submitting recommendations"),
         ("/status.atom", "application/atom+xml", "urn:uuid:"),
     ] {
@@ -196,7 +231,58 @@ async fn every_page_tells_the_incident_and_nothing_that_it_may_not() {
         assert!(found.head.contains(&format!("content-type: {kind}")));
         assert!(found.body.contains(part), "{path}: {}", found.body);
     }
+    as_described(address).await;
+    let runs = get(address, "/api/v1/cells/connect/de1/legacy/gmc/runs").await;
+    let runs: Value = serde_json::from_str(&runs.body).unwrap();
+    let mut refused = runs["runs"].as_array().unwrap().iter();
+    let refused = refused.rfind(|run| run["kind"] == "edge_block");
+    let at: Timestamp = refused.unwrap()["at"].as_str().unwrap().parse().unwrap();
+    let path = format!("/runs/connect/de1/legacy/gmc/{}", at.as_microsecond());
+    let run = get(address, &path).await;
+    assert_eq!(run.status, 200, "{path}");
+    for part in [
+        "BLOCKED 1010",
+        "The body, as received",
+        "error code: 1010",
+        "Compare with",
+    ] {
+        assert!(run.body.contains(part), "{part}: {}", run.body);
+    }
+    let link = |part: &str| {
+        let mut links = run
+            .body
+            .split("href=\"")
+            .map(|rest| rest.split('"').next().unwrap());
+        let link = links.find(|link| link.starts_with(part)).unwrap();
+        link.replace("&amp;", "&")
+    };
+    let two = get(address, &link("/compare?")).await;
+    assert_eq!(two.status, 200);
+    for part in ["What differs", "differs", "What is equal", "modern"] {
+        assert!(two.body.contains(part), "{part}: {}", two.body);
+    }
+    is_clean(&run.body);
+    is_clean(&two.body);
+    let body = get(address, &link("/bodies/")).await;
+    assert!(
+        body.head.contains("content-type: text/plain"),
+        "{}",
+        body.head
+    );
+    assert!(
+        body.head.contains("content-disposition: attachment"),
+        "{}",
+        body.head
+    );
     for path in [
+        "/runs/connect/de1/legacy/gmc/1",
+        "/runs/connect/de1/legacy/gmc/x",
+        "/compare?a=x&b=y",
+        "/bodies/..%2F..%2Fetc%2Fpasswd",
+        "/gate/nothing",
+        "/api/v1/gate/connect?as=nobody",
+        "/api/v1/incidents/2",
+        "/badge/nothing.svg",
         "/months/2026-13",
         "/months/october",
         "/probes/nothing",
@@ -239,6 +325,58 @@ async fn every_page_tells_the_incident_and_nothing_that_it_may_not() {
         incidents.contains("\r\nINC-1,open,edge_block,"),
         "{incidents}"
     );
+}
+
+/// Every answer of the interface for scripts is as its description says, and the gate's status says what it says.
+async fn as_described(address: SocketAddr) {
+    let schema = get(address, "/api/v1/schema.json").await;
+    let schema: Value = serde_json::from_str(&schema.body).unwrap();
+    assert_eq!(schema["openapi"], "3.1.0");
+    for (path, described) in schema["paths"].as_object().unwrap() {
+        let asked = path
+            .replace("{probe}", "connect")
+            .replace("{egress}", "de1")
+            .replace("{client}", "legacy")
+            .replace("{credential}", "gmc")
+            .replace("{number}", "1");
+        let found = get(address, &asked).await;
+        let answers = &described["get"]["responses"];
+        let answer = &answers[found.status.to_string()]["content"];
+        let (kind, body) = answer.as_object().unwrap().iter().next().unwrap();
+        assert!(
+            found.head.contains(&format!("content-type: {kind}")),
+            "{asked}"
+        );
+        if kind != "application/json" {
+            continue;
+        }
+        let whole = json!({
+            "$ref": body["schema"]["$ref"].as_str().unwrap_or("#/components/schemas/Any"),
+            "components": { "schemas": schema["components"]["schemas"] },
+        });
+        let mut whole = whole;
+        whole["components"]["schemas"]["Any"] = json!({ "type": "object" });
+        let value: Value = serde_json::from_str(&found.body).unwrap();
+        let validator = jsonschema::validator_for(&whole).unwrap();
+        let wrong: Vec<String> = validator
+            .iter_errors(&value)
+            .map(|e| e.to_string())
+            .collect();
+        assert!(wrong.is_empty(), "{asked}: {wrong:?}\n{value:#}");
+    }
+    for (path, status, word) in [
+        ("/gate/connect?as=legacy", 409, "blocked: "),
+        ("/gate/connect?as=modern&from=de2", 200, "safe: "),
+        ("/gate/connect?as=modern&max_age_s=0", 503, "unknown: "),
+    ] {
+        let found = get(address, path).await;
+        assert_eq!(
+            (found.status, found.body.starts_with(word)),
+            (status, true),
+            "{path}: {}",
+            found.body
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
