@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, Transaction};
 
 use super::error::{Fault, StoreError};
+use super::people::{self, Act};
 use super::{open, silences, writer};
 use crate::domain::incident::{Care, TimelineEntry};
 use crate::domain::mute::{Ended, Silence};
@@ -24,7 +25,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// An open file into which only silences, notes and acknowledgements are written.
+/// An open file into which only what people do is written: silences, notes, acknowledgements, sign-ins.
 #[derive(Debug)]
 pub struct Hand {
     connection: Connection,
@@ -79,6 +80,40 @@ impl Hand {
     pub fn answer(&self, id: i64) -> Result<Option<String>, StoreError> {
         silences::answered(&self.connection, id)
             .map_err(|fault| StoreError::new(&self.path, "read an acknowledgement", fault))
+    }
+
+    /// Leaves the digest of a secret that somebody may sign in to the pages with, within minutes and once.
+    pub fn offer(&mut self, sha256: &str, who: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.write("keep a sign-in", |t| people::offer(t, sha256, who, now))
+    }
+
+    /// Takes a secret's digest for a session's; who signs in. `None`: the secret is not good, or no more.
+    pub fn sign_in(
+        &mut self,
+        secret: &str,
+        session: &str,
+        now: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        self.write("sign in", |t| people::sign_in(t, secret, session, now))
+    }
+
+    /// Ends a session.
+    pub fn sign_out(&mut self, session: &str) -> Result<(), StoreError> {
+        self.write("sign out", |t| people::sign_out(t, session))
+    }
+
+    /// Notes that somebody begins to act; `false`: the same form was sent before.
+    pub fn begin(&mut self, session: &str, once: &str, act: &Act) -> Result<bool, StoreError> {
+        self.write("write down what is done", |t| {
+            people::begin(t, session, once, act)
+        })
+    }
+
+    /// Notes what came of it.
+    pub fn ended(&mut self, once: &str, answer: &str) -> Result<(), StoreError> {
+        self.write("write down what was done", |t| {
+            people::ended(t, once, answer)
+        })
     }
 
     fn write<T>(

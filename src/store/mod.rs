@@ -24,6 +24,8 @@ mod note;
 mod one_run;
 mod open;
 mod outbox;
+// Who acts in the pages.
+mod people;
 mod place;
 mod reader;
 mod readers;
@@ -60,6 +62,7 @@ pub use incidents::{Open, Shown};
 pub use marks::Mark;
 pub use one_run::KeptRun;
 pub use outbox::{Delivery, Divert, Outcome, Progress, Thread};
+pub use people::Act;
 pub use reader::Reader;
 pub use runs::{Cursor, RunsAsked, RunsPage};
 pub use silences::Ask;

@@ -12,6 +12,7 @@ use super::error::{Fault, StoreError};
 use super::incidents::{self, Open, Shown};
 use super::one_run::{self, KeptRun};
 use super::outbox::{self, Delivery, Progress};
+use super::people::{self, Act};
 use super::{open, rollups, runs, silences, surroundings};
 use crate::domain::cell::{CellKey, ProbeName, ReceiverName};
 use crate::domain::change::VerdictChange;
@@ -185,6 +186,16 @@ impl Reader {
     /// The kept part of a failure's body, secrets masked.
     pub fn body(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.read("read a body", |c| one_run::body(c, sha256))
+    }
+
+    /// Whose session this is the digest of; `None`: nobody's, or it is over.
+    pub fn signed_in(&self, session: &str, now: Timestamp) -> Result<Option<String>, StoreError> {
+        self.read("read sessions", |c| people::who(c, session, now))
+    }
+
+    /// What people did in the pages before a time, newest first.
+    pub fn acts(&self, before: Timestamp, limit: usize) -> Result<Vec<Act>, StoreError> {
+        self.read("read what was done", |c| people::acts(c, before, limit))
     }
 
     /// Every silence that is kept, over or in force, by number.

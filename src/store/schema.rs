@@ -211,6 +211,19 @@ const STEPS: &[Step] = &[
              hours (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM hours WHERE n < 23)
          INSERT OR IGNORE INTO hours_due SELECT hour + n FROM first, hours;",
     ),
+    // 11: who may act in the pages, and what each did; digests in place of secrets.
+    Step::Once(
+        "
+    CREATE TABLE IF NOT EXISTS sign_ins (sha256 TEXT NOT NULL UNIQUE, who TEXT NOT NULL, ends_us INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS sessions (
+        sha256 TEXT NOT NULL UNIQUE, who TEXT NOT NULL, seen_us INTEGER NOT NULL, ends_us INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS audit (
+        id INTEGER PRIMARY KEY, once TEXT NOT NULL UNIQUE, at_us INTEGER NOT NULL,
+        who TEXT NOT NULL, what TEXT NOT NULL, thing TEXT NOT NULL, answer TEXT NOT NULL
+    ) STRICT;
+    ",
+    ),
 ];
 
 /// The format this program writes.

@@ -489,7 +489,7 @@ async fn refuses_a_file_of_a_newer_version() {
         .unwrap()
         .pragma_update(None, "user_version", 99)
         .unwrap();
-    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 10); run that version, or set another `store.path`";
+    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 11); run that version, or set another `store.path`";
     assert_eq!(refusal(&path), message);
     assert!(matches!(
         Store::read_only(&path),
