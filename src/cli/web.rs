@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::exit;
 use crate::app::load::{self, Kept};
-use crate::dashboard::{self, Pages, Source};
+use crate::clock;
+use crate::dashboard::{self, Pages, Source, people};
+use crate::domain::secret::mask;
 use crate::store::Store;
 
 /// Show a store's pages in the browser, read only: a copy of it, on any machine, without the daemon
@@ -17,7 +19,13 @@ use crate::store::Store;
 /// kept none, by probes.yaml. Serves until Ctrl-C. Exit code 0 when it was ended, 2 when the store can't be read or the
 /// address can't be listened on.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  edgewatch web --store copy.sqlite      shows a copy
+  edgewatch web sign-in                  to act in the daemon's pages: look after an incident, silence")]
 pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     #[command(flatten)]
     store: super::StoreAt,
     /// A loopback address and port; port 0 leaves the choice to the system.
@@ -25,11 +33,53 @@ pub(super) struct Arguments {
     listen: SocketAddr,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Print an address that signs you in to the daemon's pages; good for five minutes, and once
+    SignIn {
+        /// Who signs in, for the others; the user of this shell when left out.
+        #[arg(long, value_name = "NAME")]
+        who: Option<String>,
+    },
+}
+
 pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
+    if let Some(What::SignIn { who }) = &arguments.what {
+        return match sign_in(config, arguments, who.as_deref()) {
+            Ok(text) => {
+                super::print(&text);
+                exit::OK
+            }
+            Err(error) => super::complain(&error),
+        };
+    }
     match super::runtime().and_then(|runtime| runtime.block_on(serve(config, arguments))) {
         Ok(()) => exit::OK,
         Err(error) => super::complain(&error),
     }
+}
+
+/// Whoever can write the store may act; a secret that is left in it says so to the pages.
+fn sign_in(config: &Path, arguments: &Arguments, who: Option<&str>) -> Result<String, String> {
+    let mut plan = load::load(config).map_err(|error| error.to_string())?.plan;
+    arguments.store.choose(&mut plan);
+    let Some(web) = &plan.web else {
+        return Err("the file shows no pages (`web: none`)".to_owned());
+    };
+    let who = mask(&super::who(who), &plan.secrets());
+    let secret = people::secret()?;
+    let mut store = Store::hand(&plan.store.path).map_err(|error| error.to_string())?;
+    let offered = store.offer(&people::digest(&secret), &who, clock::now());
+    offered.map_err(|error| error.to_string())?;
+    let (port, path) = (web.address.port(), &web.path);
+    Ok(if port == 0 {
+        // Which port the system chose stands in the daemon's log.
+        format!("the secret for /sign-in, good for five minutes and once:\n{secret}\n")
+    } else {
+        format!(
+            "{who} signs in at (good for five minutes, and once):\nhttp://edgewatch.localhost:{port}{path}/sign-in#{secret}\n"
+        )
+    })
 }
 
 async fn serve(config: &Path, arguments: &Arguments) -> Result<(), String> {

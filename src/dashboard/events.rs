@@ -17,11 +17,12 @@ use crate::store::{Reader, StoreError};
 const LISTED: usize = 100;
 
 /// What can be asked for, each with its words.
-const KINDS: [(&str, &str); 4] = [
+const KINDS: [(&str, &str); 5] = [
     ("incidents", "Incidents"),
     ("verdicts", "Verdicts"),
     ("silences", "Silences"),
     ("drift", "Drift"),
+    ("acts", "Acts in the pages"),
 ];
 
 struct Event {
@@ -121,6 +122,17 @@ fn gather(
                     });
                 }
             }
+        }
+    }
+    if wants("acts") {
+        for act in reader.acts(before, limit)? {
+            events.push(Event {
+                at: act.at,
+                what: "acts",
+                path: None,
+                name: act.thing,
+                text: format!("{}: {} ({})", act.who, act.what, act.answer),
+            });
         }
     }
     events.sort_by_key(|event| std::cmp::Reverse(event.at));

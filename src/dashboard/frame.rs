@@ -86,6 +86,9 @@ fn framed(scene: &Scene, content: &Content<'_>, whole: bool) -> Markup {
                             }
                         }
                     }
+                    @if whole {
+                        @if let Some(name) = &scene.who { p { a href=(scene.to("/sign-in")) { (visible(&name.name)) } } }
+                    }
                     p id="contact" { span id="live" {} " " (moment(scene.now, scene.zone(), scene.now)) }
                 }
                 p id="lost" role="status" {}

@@ -1,6 +1,6 @@
 //! What every request passes before a page is made, and what every answer carries.
 //!
-//! There is no password, so what counts is who asks for what name: a page of a stranger can make a browser on this
+//! Looking needs no password, so what counts is who asks for what name: a page of a stranger can make a browser on this
 //! host ask loopback under a name of the stranger's (DNS rebinding), and such a name is refused.
 
 use std::io::Write as _;
@@ -15,13 +15,14 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{
     ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 
-use super::Pages;
+use super::{Pages, people};
 
 /// For a whole page.
 const PAGE_MAX: Duration = Duration::from_secs(10);
@@ -57,7 +58,9 @@ pub(super) async fn gate(State(pages): State<Pages>, request: Request, next: Nex
     let mut answer = if let Some(refused) = refusal(&request, pages.names()) {
         refused
     } else {
-        let made = tokio::time::timeout(PAGE_MAX, next.run(request)).await;
+        let who = people::who(&pages, request.headers()).await;
+        let made = people::answered_for(who, next.run(request));
+        let made = tokio::time::timeout(PAGE_MAX, made).await;
         made.unwrap_or_else(|_| {
             let why = "the page took too long; try again\n";
             text(StatusCode::SERVICE_UNAVAILABLE, why)
@@ -95,13 +98,43 @@ fn refusal(request: &Request, names: &[String]) -> Option<Response> {
              `web: { names: [...] }` in probes.yaml, and must hand on the Host header as it came\n",
         ));
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        let headers = answer.headers_mut();
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Some(answer);
+    match *request.method() {
+        Method::GET | Method::HEAD => None,
+        Method::POST => foreign(headers).map(|why| text(StatusCode::FORBIDDEN, why)),
+        _ => {
+            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and POST\n");
+            let headers = answer.headers_mut();
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+            Some(answer)
+        }
     }
-    None
+}
+
+/// Why what is sent does not come from a page of ours; `None`: it does.
+///
+/// Browsers say from where (<https://words.filippo.io/csrf/>, read 2026-11-30); what says nothing is refused.
+fn foreign(headers: &HeaderMap) -> Option<&'static str> {
+    let one = |name: HeaderName| {
+        let mut all = headers.get_all(name).iter();
+        let first = all.next()?.to_str().unwrap_or("?");
+        Some(if all.next().is_some() { "?" } else { first })
+    };
+    if let Some(site) = one(HeaderName::from_static("sec-fetch-site")) {
+        let own = matches!(site, "same-origin" | "none");
+        return (!own)
+            .then_some("this comes from a page of somebody else; open it from edgewatch's own\n");
+    }
+    let Some(origin) = one(ORIGIN) else {
+        return Some(
+            "neither Sec-Fetch-Site nor Origin says where this comes from; a proxy in between must hand on both headers\n",
+        );
+    };
+    let origin = origin
+        .strip_prefix("https://")
+        .or_else(|| origin.strip_prefix("http://"));
+    let own = origin
+        .is_some_and(|origin| one(HOST).is_some_and(|host| host.eq_ignore_ascii_case(origin)));
+    (!own).then_some("this comes from a page of somebody else; a proxy in between must hand on the Host header as it came\n")
 }
 
 /// Whether a name is one by which we are asked: loopback's own, or the operator's.
@@ -221,6 +254,38 @@ mod tests {
         ] {
             let host: Authority = host.parse().unwrap();
             assert_eq!(is_ours(&host, &names), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn only_pages_of_ours_send_anything() {
+        for (site, origin, own) in [
+            (Some("same-origin"), None, true),
+            (Some("none"), None, true),
+            (Some("same-site"), Some("http://localhost:9465"), false),
+            (Some("cross-site"), Some("http://localhost:9465"), false),
+            (None, Some("http://localhost:9465"), true),
+            (None, Some("https://LOCALHOST:9465"), true),
+            (None, Some("http://localhost:9466"), false),
+            (None, Some("http://localhost"), false),
+            (None, Some("http://localhost:9465.evil.example"), false),
+            (None, Some("null"), false),
+            (None, None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("localhost:9465"));
+            if let Some(site) = site {
+                let name = HeaderName::from_static("sec-fetch-site");
+                headers.insert(name, HeaderValue::from_static(site));
+            }
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(foreign(&headers).is_none(), own, "{site:?} {origin:?}");
+            headers.append(ORIGIN, HeaderValue::from_static("http://localhost:9465"));
+            if site.is_none() && origin.is_some() {
+                assert!(foreign(&headers).is_some(), "two origins");
+            }
         }
     }
 

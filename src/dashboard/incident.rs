@@ -27,6 +27,7 @@ pub(super) fn page(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
             li { a href=(to("post-mortem")) { "Post-mortem" } }
             li { a href=(to("evidence.json")) { "Evidence as JSON" } }
         }
+        @if briefing.is_open() { (super::forms::about_incident(scene, number, incident.acknowledged.is_some())) }
         div.two {
             (what(scene, dossier))
             (next(scene, dossier))

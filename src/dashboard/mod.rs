@@ -1,9 +1,10 @@
-//! Pages for people, read only: what is now, each incident with its evidence, and in plain words what works.
+//! Pages for people: what is now, each incident with its evidence, and in plain words what works.
 //!
 //! They are made here and work without JavaScript; a small module keeps an open page fresh. Pages never decide and
 //! never find words for what a message says elsewhere: those are `words`' and `report`'s. What is now comes from
 //! [`Present`], which the loop writes; what was comes from the store, through readers of its own.
 
+mod acts;
 mod api;
 mod assets;
 mod cell;
@@ -12,6 +13,7 @@ mod config;
 mod deliveries;
 mod drift;
 mod events;
+mod forms;
 mod frame;
 mod gate;
 mod incident;
@@ -20,6 +22,7 @@ mod live;
 mod month;
 mod now;
 mod parts;
+pub(crate) mod people;
 mod present;
 mod probe;
 mod quiet;
@@ -34,10 +37,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
@@ -57,6 +60,8 @@ pub use serve::{Bound, Listener, bind};
 
 use present::Seq;
 
+/// Of a form that is sent.
+const FORM_MAX: usize = 64 << 10;
 /// Streams at once.
 const STREAMS_MAX: usize = 64;
 /// Pages that read the store at once.
@@ -108,6 +113,8 @@ struct Scene {
     vitals: Option<Vitals>,
     /// Whether it said so itself just now.
     live: bool,
+    /// Who asks; `None`: nobody who is signed in.
+    who: Option<people::Person>,
 }
 
 impl Scene {
@@ -143,6 +150,15 @@ impl Pages {
 
     fn base(&self) -> &str {
         &self.0.base
+    }
+
+    fn store(&self) -> &std::path::Path {
+        &self.0.store
+    }
+
+    /// Whether there is a daemon to do what is asked.
+    fn changes_anything(&self) -> bool {
+        matches!(self.0.source, Source::Loop { .. })
     }
 
     fn names(&self) -> &[String] {
@@ -202,6 +218,7 @@ impl Pages {
             look,
             vitals,
             live,
+            who: people::person(),
         })
     }
 
@@ -310,12 +327,18 @@ fn router(pages: Pages) -> Router {
         .route("/wall", get(wall::page))
         .route("/maintenance.ics", get(subscribe::calendar))
         .route("/badge/{file}", get(subscribe::badge))
+        .route("/sign-in", get(acts::sign_in_page).post(acts::sign_in))
+        .route("/sign-out", post(acts::sign_out))
+        .route("/incidents/{number}/{what}", post(acts::on_incident))
+        .route("/quiet/silence", post(acts::silence))
+        .route("/quiet/{number}/end", post(acts::end_silence))
         .route("/status", get(status_page::page))
         .route("/status.atom", get(status_page::feed))
         .route("/live", get(live::live))
         .route("/assets/{name}", get(assets::asset))
         .merge(api::routes())
         .fallback(nothing)
+        .layer(DefaultBodyLimit::max(FORM_MAX))
         .layer(middleware::from_fn_with_state(pages.clone(), gate::gate))
         .with_state(pages)
 }

@@ -66,6 +66,7 @@ fn shown(scene: &Scene, silences: &[Silence]) -> Markup {
     let maintenance = &scene.look.plan.maintenance;
     let main = html! {
         h1 { "Quiet" }
+        (super::forms::new_silence(scene))
         section {
             h2 { "Silenced now" }
             @if in_force.is_empty() { p { "Nothing is." } }
@@ -124,8 +125,25 @@ fn shown(scene: &Scene, silences: &[Silence]) -> Markup {
 
 fn one(scene: &Scene, silence: &Silence) -> Markup {
     let (zone, now) = (scene.zone(), scene.now);
-    let plan = &scene.look.plan;
-    let cells = plan
+    html! {
+        article.card.planned {
+            p {
+                strong { "Silence " (silence.number) ": " (visible(&silence.matcher.to_string())) }
+                " · until " (time(silence.until, zone, now))
+                " · " (visible(&silence.by)) ", since " (time(silence.from, zone, now))
+                @if let Some(why) = &silence.why { ": “" (visible(why)) "”" }
+            }
+            (super::forms::ending(scene, silence.number))
+            (effect(scene, silence))
+        }
+    }
+}
+
+/// What it mutes, and what not.
+pub(super) fn effect(scene: &Scene, silence: &Silence) -> Markup {
+    let cells = scene
+        .look
+        .plan
         .every_cell()
         .filter(|(_, cell)| silence.matcher.covers_cell(cell))
         .count();
@@ -142,13 +160,6 @@ fn one(scene: &Scene, silence: &Silence) -> Markup {
         }
     };
     html! {
-        article.card.planned {
-            p {
-                strong { "Silence " (silence.number) ": " (visible(&silence.matcher.to_string())) }
-                " · until " (time(silence.until, zone, now))
-                " · " (visible(&silence.by)) ", since " (time(silence.from, zone, now))
-                @if let Some(why) = &silence.why { ": “" (visible(why)) "”" }
-            }
             p {
                 "Mutes now: "
                 @if cells > 0 { (many(cells, "cell")) "; " }
@@ -156,7 +167,6 @@ fn one(scene: &Scene, silence: &Silence) -> Markup {
                 @else { (links(&muted)) ", of which nobody is told." }
                 @if !partly.is_empty() { " Told all the same, because something else of it fails too: " (links(&partly)) "." }
             }
-        }
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) fn scene_of(plan: &Plan, runs: &[PastRun], incidents: Vec<Incident>) 
         look: Look::of(plan, runs, incidents),
         vitals: None,
         live: false,
+        who: None,
     }
 }
 

@@ -25,14 +25,14 @@ const HEADERS: [&str; 6] = [
 ];
 
 /// An answer: its status, its head in lower case, its body.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 /// Sends these lines over a connection of their own, and reads to the end.
-async fn say(address: SocketAddr, request: &str) -> Answer {
+pub(crate) async fn say(address: SocketAddr, request: &str) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -68,13 +68,13 @@ fn unchunked(head: &str, mut body: &[u8]) -> Vec<u8> {
     whole
 }
 
-async fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     say(address, &request).await
 }
 
 /// Where a daemon shows its pages, as its log says.
-fn address(world: &World) -> SocketAddr {
+pub(crate) fn address(world: &World) -> SocketAddr {
     let log = std::fs::read_to_string(world.directory.path().join("daemon.log")).unwrap();
     let (_, rest) = log.rsplit_once("http://edgewatch.localhost:").unwrap();
     let port = rest.split('/').next().unwrap().parse().unwrap();
@@ -420,6 +420,10 @@ async fn who_asks_for_another_name_or_wants_to_change_something_is_refused() {
         ("GET / HTTP/1.0\r\n", 403),
         (
             "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n",
+            403,
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Length: 0\r\n",
             405,
         ),
         ("DELETE /incidents/1 HTTP/1.1\r\nHost: localhost\r\n", 405),

@@ -129,6 +129,14 @@ pause.addEventListener("click", () => {
 // A screen that nobody touches has no bar to hold it.
 if (page.dataset.live && document.querySelector("nav")) live.parentNode.before(pause);
 
+// The secret of a printed address is sent once and leaves the bar; it never was in a request's address.
+const secret = document.querySelector("input[name=secret]");
+if (secret && location.hash.length > 1) {
+  secret.value = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname);
+  secret.form.submit();
+}
+
 // Where a text is made to be taken elsewhere.
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.hidden = false;

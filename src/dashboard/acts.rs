@@ -1,0 +1,436 @@
+//! What people do in the pages: look after an incident, write beside it, silence, end a silence.
+//!
+//! Each is one `POST` to an address of the thing, by somebody who is signed in, from a page of ours, done once and
+//! written down. It goes the way that the command line goes: through the store, to the daemon.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use http::header::SET_COOKIE;
+use http::{HeaderValue, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use maud::{Markup, html};
+
+use super::forms::{self, once};
+use super::frame::{self, Content, Place};
+use super::live::Topic;
+use super::parts::visible;
+use super::people::{COOKIE_NAME, digest, person, secret};
+use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
+use crate::clock;
+use crate::domain::incident::{Acknowledged, Care, Happening, State as Stands, TimelineEntry};
+use crate::domain::mute::{Ended, Matcher, Silence, words};
+use crate::domain::plan::Plan;
+use crate::domain::secret::mask;
+use crate::store::{Act, Hand, StoreError};
+
+type Form = BTreeMap<String, String>;
+
+fn form(body: &str) -> Form {
+    url::form_urlencoded::parse(body.as_bytes())
+        .into_owned()
+        .collect()
+}
+
+/// A field's text, on one line and without secrets.
+fn text(plan: &Plan, form: &Form, key: &str) -> Option<String> {
+    let text = mask(&words(form.get(key)?), &plan.secrets());
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn refused(scene: &Scene, status: StatusCode, title: &str, why: &str) -> Response {
+    let main = html! {
+        h1 { (title) }
+        p { (why) }
+        p { a href=(scene.to("/")) { "What is now" } }
+    };
+    let content = Content {
+        title,
+        place: Place::Nowhere,
+        topic: Topic::Incidents,
+        main,
+    };
+    answer(status, frame::page(scene, &content))
+}
+
+/// Where people sign in.
+pub(super) async fn sign_in_page(State(pages): State<Pages>) -> Page {
+    let scene = scene(&pages).await?;
+    let main = html! {
+        h1 { "Sign in" }
+        @match person() {
+            Some(person) => {
+                p { "You are " strong { (visible(&person.name)) } "." }
+                form method="post" action=(scene.to("/sign-out")) { button { "Sign out" } }
+            }
+            None => {
+                p { "Looking needs no sign-in. To act, run " code { "edgewatch web sign-in" } " on the host of the daemon, and open the address that it prints, or paste the secret here." }
+                form method="post" action=(scene.to("/sign-in")) {
+                    p { label { "Secret " input type="password" name="secret" autocomplete="one-time-code" required; } }
+                    button { "Sign in" }
+                }
+            }
+        }
+    };
+    let content = Content {
+        title: "Sign in",
+        place: Place::Nowhere,
+        topic: Topic::Incidents,
+        main,
+    };
+    Ok(answer(StatusCode::OK, frame::page(&scene, &content)))
+}
+
+pub(super) async fn sign_in(State(pages): State<Pages>, body: String) -> Page {
+    let scene = scene(&pages).await?;
+    let asked = form(&body);
+    let given = digest(asked.get("secret").map_or("", |secret| secret.trim()));
+    let Ok(fresh) = secret() else {
+        return Ok(refused(
+            &scene,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Not signed in",
+            "The system gives no randomness.",
+        ));
+    };
+    let session = digest(&fresh);
+    let taken = write(&pages, move |hand| {
+        hand.sign_in(&given, &session, clock::now())
+    })
+    .await;
+    match taken {
+        Ok(Some(_)) => {
+            let mut done = Redirect::to(&scene.to("/")).into_response();
+            let cookie = format!(
+                "{COOKIE_NAME}={fresh}; Secure; HttpOnly; SameSite=Lax; Path=/; Max-Age=2592000"
+            );
+            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+                done.headers_mut().insert(SET_COOKIE, cookie);
+            }
+            Ok(done)
+        }
+        Ok(None) => {
+            let why = "This secret is not known: each is good for five minutes, and once. Run `edgewatch web sign-in` again.";
+            Ok(refused(&scene, StatusCode::FORBIDDEN, "Not signed in", why))
+        }
+        Err(failure) => Ok(failed(&scene, &failure)),
+    }
+}
+
+pub(super) async fn sign_out(State(pages): State<Pages>) -> Page {
+    let scene = scene(&pages).await?;
+    if let Some(person) = person() {
+        let ended = write(&pages, move |hand| hand.sign_out(&person.session)).await;
+        if let Err(failure) = ended {
+            return Ok(failed(&scene, &failure));
+        }
+    }
+    let mut done = Redirect::to(&scene.to("/")).into_response();
+    let gone = format!("{COOKIE_NAME}=; Secure; HttpOnly; SameSite=Lax; Path=/; Max-Age=0");
+    if let Ok(gone) = HeaderValue::from_str(&gone) {
+        done.headers_mut().insert(SET_COOKIE, gone);
+    }
+    Ok(done)
+}
+
+/// Writes to the store as a command does, on a thread where it holds up nobody.
+async fn write<T: Send + 'static>(
+    pages: &Pages,
+    work: impl FnOnce(&mut Hand) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Failure> {
+    let path = pages.store().to_owned();
+    let done = tokio::task::spawn_blocking(move || work(&mut crate::store::Store::hand(&path)?));
+    match done.await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(Failure::Unreadable(error.to_string())),
+        Err(_) => Err(Failure::Unreadable("writing it was broken off".to_owned())),
+    }
+}
+
+/// Does something in somebody's name, once, and writes it down; then leads to `back`.
+async fn act(
+    pages: &Pages,
+    form: &Form,
+    (what, thing, back): (&'static str, String, String),
+    work: impl FnOnce(&mut Hand, &str) -> Result<String, StoreError> + Send + 'static,
+) -> Page {
+    let scene = scene(pages).await?;
+    let Some(person) = person() else {
+        let why = "Only somebody who is signed in may do that. Run `edgewatch web sign-in` on the host of the daemon.";
+        return Ok(refused(
+            &scene,
+            StatusCode::UNAUTHORIZED,
+            "Sign in first",
+            why,
+        ));
+    };
+    if !pages.changes_anything() {
+        let why = "This is a store that nobody runs by: it is only shown.";
+        return Ok(refused(
+            &scene,
+            StatusCode::CONFLICT,
+            "Nothing was done",
+            why,
+        ));
+    }
+    let once = form.get("once").filter(|once| once.len() == 64).cloned();
+    let Some(once) = once else {
+        let why = "The form is not whole; go back, load the page again, and send it again.";
+        return Ok(refused(
+            &scene,
+            StatusCode::BAD_REQUEST,
+            "Nothing was done",
+            why,
+        ));
+    };
+    let by = format!("{} in the browser", person.name);
+    let done = write(pages, move |hand| {
+        let act = Act {
+            at: clock::now(),
+            who: person.name.clone(),
+            what: what.to_owned(),
+            thing,
+            answer: String::new(),
+        };
+        if !hand.begin(&person.session, &once, &act)? {
+            return Ok(());
+        }
+        let done = work(hand, &by);
+        let said = done.as_ref().map_or_else(ToString::to_string, Clone::clone);
+        hand.ended(&once, &said)?;
+        done.map(drop)
+    });
+    match done.await {
+        Ok(()) => Ok(Redirect::to(&scene.to(&back)).into_response()),
+        Err(failure) => Ok(failed(&scene, &failure)),
+    }
+}
+
+/// The open incident of this number.
+fn open(scene: &Scene, number: &str) -> Option<u64> {
+    let mut open = scene.look.incidents.iter();
+    let found = open.find(|it| it.number.to_string() == number && it.state == Stands::Open);
+    found.map(|it| it.number)
+}
+
+/// `acknowledge`, `release`, `note`, `silence`.
+pub(super) async fn on_incident(
+    State(pages): State<Pages>,
+    Path((number, what)): Path<(String, String)>,
+    body: String,
+) -> Page {
+    let (scene, form) = (scene(&pages).await?, form(&body));
+    let Some(number) = open(&scene, &number) else {
+        let why = format!("INC-{} is not open.", visible(&number));
+        return Ok(failed(&scene, &Failure::Missing(why)));
+    };
+    let plan = std::sync::Arc::clone(&scene.look.plan);
+    let thing = |what: &'static str| {
+        (
+            what,
+            format!("INC-{number}"),
+            format!("/incidents/{number}"),
+        )
+    };
+    match what.as_str() {
+        "acknowledge" | "release" => {
+            let released = what == "release";
+            let thing = thing(if released { "release" } else { "acknowledge" });
+            act(&pages, &form, thing, move |hand, by| {
+                let by = Acknowledged {
+                    at: clock::now(),
+                    by: by.to_owned(),
+                };
+                let care = if released {
+                    Care::Released(by)
+                } else {
+                    Care::Taken(by)
+                };
+                hand.care(number, &care)
+                    .map(|_| "asked of the daemon".to_owned())
+            })
+            .await
+        }
+        "note" => {
+            let Some(text) = text(&plan, &form, "text") else {
+                return Ok(refused(
+                    &scene,
+                    StatusCode::BAD_REQUEST,
+                    "Nothing was done",
+                    "A note needs some text.",
+                ));
+            };
+            act(&pages, &form, thing("note"), move |hand, by| {
+                let entry = TimelineEntry {
+                    at: clock::now(),
+                    what: Happening::Note,
+                    text: format!("{text} ({by})"),
+                };
+                hand.note(number, &entry).map(|()| "written".to_owned())
+            })
+            .await
+        }
+        "silence" => {
+            let matcher = Matcher {
+                incidents: vec![number],
+                ..Matcher::default()
+            };
+            silenced(&pages, &scene, &form, matcher, thing("silence")).await
+        }
+        _ => Ok(failed(
+            &scene,
+            &Failure::Missing("There is no such act.".to_owned()),
+        )),
+    }
+}
+
+async fn silenced(
+    pages: &Pages,
+    scene: &Scene,
+    form: &Form,
+    matcher: Matcher,
+    thing: (&'static str, String, String),
+) -> Page {
+    let minutes = form
+        .get("for")
+        .and_then(|minutes| minutes.parse::<i64>().ok());
+    let minutes = minutes.filter(|minutes| forms::LASTS.iter().any(|(_, known)| known == minutes));
+    let why = text(&scene.look.plan, form, "why");
+    let (Some(minutes), Some(why)) = (minutes, why) else {
+        let why = "A silence needs a time and a reason, so that the others know.";
+        return Ok(refused(
+            scene,
+            StatusCode::BAD_REQUEST,
+            "Nothing was done",
+            why,
+        ));
+    };
+    act(pages, form, thing, move |hand, by| {
+        let now = clock::now();
+        let silence = Silence {
+            number: 0,
+            matcher,
+            from: now,
+            until: now
+                .checked_add(SignedDuration::from_mins(minutes))
+                .unwrap_or(Timestamp::MAX),
+            by: by.to_owned(),
+            why: Some(why),
+            ended: None,
+        };
+        let kept = hand.add_silence(silence)?;
+        Ok(format!("silence {}", kept.number))
+    })
+    .await
+}
+
+/// A silence of what the form names; with `preview` its effect is shown first, and nothing is done.
+pub(super) async fn silence(State(pages): State<Pages>, body: String) -> Page {
+    let (scene, form) = (scene(&pages).await?, form(&body));
+    let plan = &scene.look.plan;
+    let named = |key: &str| form.get(key).filter(|name| !name.is_empty());
+    let matcher = Matcher {
+        probes: named("probe")
+            .and_then(|name| plan.probe(&name.as_str().into()))
+            .map(|it| it.name.clone())
+            .into_iter()
+            .collect(),
+        egresses: named("egress")
+            .and_then(|name| plan.egresses.iter().find(|it| it.name.as_str() == name))
+            .map(|it| it.name.clone())
+            .into_iter()
+            .collect(),
+        clients: named("client")
+            .and_then(|name| plan.client(&name.as_str().into()))
+            .map(|it| it.name.clone())
+            .into_iter()
+            .collect(),
+        ..Matcher::default()
+    };
+    let asked = ["probe", "egress", "client"]
+        .into_iter()
+        .filter(|key| named(key).is_some())
+        .count();
+    let found = matcher.probes.len() + matcher.egresses.len() + matcher.clients.len();
+    if found == 0 || found != asked {
+        let why =
+            "Name a probe, an egress or a client of the file: what names nothing silences nothing.";
+        return Ok(refused(
+            &scene,
+            StatusCode::BAD_REQUEST,
+            "Nothing was done",
+            why,
+        ));
+    }
+    if form.contains_key("preview") {
+        return Ok(answer(StatusCode::OK, preview(&scene, &form, matcher)));
+    }
+    let thing = ("silence", matcher.to_string(), "/quiet".to_owned());
+    silenced(&pages, &scene, &form, matcher, thing).await
+}
+
+/// What a silence would mute now, and the same form once more to keep it.
+fn preview(scene: &Scene, form: &Form, matcher: Matcher) -> Markup {
+    let silence = Silence {
+        number: 0,
+        matcher,
+        from: scene.now,
+        until: scene.now,
+        by: String::new(),
+        why: None,
+        ended: None,
+    };
+    let main = html! {
+        h1 { "New silence: " (visible(&silence.matcher.to_string())) }
+        (super::quiet::effect(scene, &silence))
+        form method="post" action=(scene.to("/quiet/silence")) {
+            @for (key, value) in form.iter().filter(|(key, _)| *key != "preview" && *key != "once") {
+                input type="hidden" name=(key) value=(value);
+            }
+            (once())
+            button { "Silence it" }
+        }
+        p { a href=(scene.to("/quiet")) { "Leave it" } }
+    };
+    let content = Content {
+        title: "New silence",
+        place: Place::Quiet,
+        topic: Topic::Incidents,
+        main,
+    };
+    frame::page(scene, &content)
+}
+
+pub(super) async fn end_silence(
+    State(pages): State<Pages>,
+    Path(number): Path<String>,
+    body: String,
+) -> Page {
+    let form = form(&body);
+    let Ok(number) = number.parse::<u64>() else {
+        let scene = scene(&pages).await?;
+        return Ok(failed(
+            &scene,
+            &Failure::Missing("There is no such silence.".to_owned()),
+        ));
+    };
+    let thing = (
+        "end a silence",
+        format!("silence {number}"),
+        "/quiet".to_owned(),
+    );
+    act(&pages, &form, thing, move |hand, by| {
+        let ended = Ended {
+            at: clock::now(),
+            by: by.to_owned(),
+        };
+        let found = hand.end_silence(number, ended.clone())?;
+        Ok(match found {
+            Some(silence) if silence.ended == Some(ended) => "ended".to_owned(),
+            Some(_) => "was over already".to_owned(),
+            None => "there is none".to_owned(),
+        })
+    })
+    .await
+}
