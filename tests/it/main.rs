@@ -5,6 +5,7 @@
 )]
 
 /// A partner, and an incident of it for every cause of the diagnosis.
+mod acts;
 mod alpha;
 /// A Slack and a Teams on loopback that are strict, and fail on demand.
 mod fakes;
