@@ -18,6 +18,15 @@ const pages = {
   letter: "incidents/1/letter",
   postmortem: "incidents/1/post-mortem",
   cell: "cells/gmc-connect/office/legacy-reval/gmc",
+  probe: "probes/gmc-connect?range=24h",
+  month: "months",
+  events: "events",
+  quiet: "quiet",
+  deliveries: "deliveries",
+  drift: "drift",
+  configuration: "config",
+  wall: "wall",
+  signin: "sign-in",
   status: "status",
   missing: "nothing",
 };
@@ -31,7 +40,7 @@ const browser = await chromium.launch({
 });
 mkdirSync(out, { recursive: true });
 for (const colorScheme of ["light", "dark"]) {
-  for (const width of [1280, 390, 320]) {
+  for (const width of [1280, 320]) {
     const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme });
     const page = await context.newPage();
     for (const [name, path] of Object.entries(pages)) {
