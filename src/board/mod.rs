@@ -16,7 +16,7 @@ use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::index::Index;
 use crate::domain::mute::Silence;
 use crate::domain::plan::Plan;
-use crate::domain::probe::Probe;
+use crate::domain::probe::{Probe, Schedule};
 use crate::domain::secret::Secrets;
 use crate::domain::verdict::Kind;
 use quiet::Quiet;
@@ -53,6 +53,20 @@ pub struct Host {
     pub cells: Vec<usize>,
     /// A control probe asks it.
     pub control: bool,
+    /// Extra requests that it may get in any hour.
+    pub extra_an_hour: usize,
+}
+
+/// Extra requests to a host in any hour: so many, or such a part of what the plan asks of it by itself.
+const EXTRA_AN_HOUR: usize = 30;
+const EXTRA_PART: f64 = 0.25;
+
+/// Requests that a cell makes in an hour; those by cron are few.
+fn an_hour(schedule: &Schedule) -> f64 {
+    match schedule {
+        Schedule::Every(every) => 3600.0 / every.as_secs_f64(),
+        Schedule::Cron(_) => 0.0,
+    }
 }
 
 /// A cell, and its latest verdict.
@@ -136,6 +150,7 @@ impl Board {
                     name,
                     cells: Vec::new(),
                     control: false,
+                    extra_an_hour: EXTRA_AN_HOUR,
                 });
                 board.hosts.len() - 1
             });
@@ -175,6 +190,11 @@ impl Board {
                 ran: before.map(|cell| cell.ran).unwrap_or_default(),
                 key,
             });
+        }
+        for host in &mut board.hosts {
+            let of = |id: &usize| an_hour(&source.probes[board.cells[*id].probe].schedule);
+            let planned: f64 = host.cells.iter().map(of).sum();
+            host.extra_an_hour = EXTRA_AN_HOUR.max((planned * EXTRA_PART) as usize);
         }
         let index = &board.index;
         board

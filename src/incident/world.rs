@@ -25,8 +25,9 @@ use crate::words::briefing;
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// What fails again within this time of its end may have a rhythm; what comes back once a day is news each time.
 const RHYTHM_WITHIN: Duration = Duration::from_secs(2 * 3600);
-/// Extra requests to a host in any hour, over all incidents.
-const PER_HOUR_MAX: usize = 30;
+/// Of the extra requests that a host may get in an hour, those that see how large a share fails leave so many for
+/// what names a cause: one in so many.
+const SURVEYS_LEAVE: usize = 3;
 
 /// What a step may use of the rest of the world.
 #[derive(Debug)]
@@ -154,21 +155,51 @@ pub struct Run<'a> {
 pub struct Hour {
     /// When they were due, oldest first.
     due: VecDeque<Timestamp>,
+    /// So many may be made in any hour, over all incidents.
+    most: usize,
 }
 
 impl Hour {
     #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self {
+            due: VecDeque::new(),
+            most,
+        }
+    }
+
+    /// The same hour where more or fewer may be made.
+    #[must_use]
+    pub fn of_at_most(mut self, most: usize) -> Self {
+        let beyond = self.due.len().saturating_sub(most);
+        self.due.drain(..beyond);
+        self.most = most;
+        self
+    }
+
+    /// Whether no more may be made.
+    #[must_use]
     pub fn full(&self, now: Timestamp) -> bool {
+        self.made(now) >= self.most
+    }
+
+    /// Whether what is left is for naming a cause.
+    #[must_use]
+    pub fn full_for_surveys(&self, now: Timestamp) -> bool {
+        self.made(now) >= self.most - self.most / SURVEYS_LEAVE
+    }
+
+    fn made(&self, now: Timestamp) -> usize {
         let hour = SignedDuration::from_hours(1);
         let ago = now.checked_sub(hour).unwrap_or(now);
         // Requests are booked minutes ahead at most; a later one is from before the clock was set back.
         let ahead = now.checked_add(hour).unwrap_or(now);
         let counts = |at: &&Timestamp| **at > ago && **at <= ahead;
-        self.due.iter().filter(counts).count() >= PER_HOUR_MAX
+        self.due.iter().filter(counts).count()
     }
 
     pub fn note(&mut self, at: Timestamp) {
-        if self.due.len() >= PER_HOUR_MAX {
+        if self.due.len() >= self.most {
             self.due.pop_front();
         }
         // One that is booked for a quiet minute may come after one that is booked later.
@@ -334,7 +365,7 @@ mod tests {
 
     #[test]
     fn an_hour_forgets_the_earliest_not_the_first_booked() {
-        let mut hour = Hour::default();
+        let mut hour = Hour::new(30);
         hour.note(at(65));
         (0..29).for_each(|second| hour.note(at(second)));
         assert!(hour.full(at(30)));
@@ -345,7 +376,7 @@ mod tests {
 
     #[test]
     fn an_hour_has_a_bound() {
-        let mut hour = Hour::default();
+        let mut hour = Hour::new(30);
         let mut asked = Vec::new();
         for second in 0..7200 {
             if !hour.full(at(second)) {
@@ -359,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_by_a_day_leaves_an_hour_free() {
-        let mut hour = Hour::default();
+        let mut hour = Hour::new(30);
         for second in 0..30 {
             hour.note(at(86_400 + second));
         }

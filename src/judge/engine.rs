@@ -133,25 +133,11 @@ struct Survey {
     /// Ends then unless something fails again.
     until: f64,
     next_at: f64,
-    /// Runs made of late, which fade by [`SURVEY_RUNS`] an hour.
-    made: f64,
-    made_at: f64,
     /// Rotates through the cells.
     turn: usize,
 }
 
-impl Survey {
-    /// Whether an hour has room for another run: most of a host's extra runs are for naming the cause.
-    fn has_room(&mut self, now: f64) -> bool {
-        let faded = SURVEY_RUNS * (now - self.made_at) / 3600.0;
-        self.made = (self.made - faded).max(0.0);
-        self.made_at = now;
-        self.made + 1.0 <= SURVEY_RUNS
-    }
-}
-
-/// Runs of surveys at once, and an hour; the seconds between two of them, and how long one lasts beyond the last failure.
-const SURVEY_RUNS: f64 = 18.0;
+/// Seconds between two runs of a survey, and how long it lasts beyond the last failure.
 const SURVEY_GAP_S: f64 = 3.0;
 const SURVEY_S: f64 = 120.0;
 /// Seconds after which a run of weak failures is no burst any more; pause that ends a run.
@@ -666,22 +652,28 @@ impl Engine {
             survey.until = now + SURVEY_S;
         }
         survey.going = now <= survey.until;
-        if !survey.going || busy || now < survey.next_at || !survey.has_room(now) {
+        if !survey.going || busy || now < survey.next_at {
             return;
         }
         let egress = self.universe.cells[record.cell()].egress;
         let background = self.baseline.rates(egress, host);
         let pop = record.traits.pop;
-        let Some(key) = self.rates.nearest(record.cell(), pop, &background) else {
+        let Some(near) = self.rates.nearest(record.cell(), pop, &background) else {
             if record.class.failed() || record.purpose == Purpose::Confirm {
                 self.surveys[at].until = now;
             }
             return;
         };
         let masked = self.episode.as_ref().map(|episode| self.masked(episode));
+        let asks_as_somebody = |cell: usize| {
+            let endpoint = self.universe.cells[cell].endpoint;
+            self.universe.endpoints[usize::from(endpoint)].auth
+        };
         let cells: Vec<usize> = (0..self.universe.cells.len())
-            .filter(|c| self.rates.counts_for(key, *c, pop) && self.universe.host_of(*c) == host)
-            .filter(|c| !self.universe.is_control(*c))
+            .filter(|c| self.rates.counts_for(near.key, *c, pop))
+            .filter(|c| self.universe.host_of(*c) == host && !self.universe.is_control(*c))
+            // An account that may be what is refused isn't asked in a row, so that it doesn't lock.
+            .filter(|c| !near.denied || !asks_as_somebody(*c))
             .filter(|c| masked.as_ref().is_none_or(|masked| !masked.contains(*c)))
             .collect();
         let survey = &mut self.surveys[at];
@@ -690,7 +682,6 @@ impl Engine {
         let Some(cell) = cells.get(survey.turn % cells.len().max(1)).copied() else {
             return;
         };
-        survey.made += 1.0;
         survey.next_at = now + SURVEY_GAP_S;
         self.effects.push(Effect::Ask(Ask {
             cell,

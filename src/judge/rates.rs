@@ -22,8 +22,8 @@ const STANDS_OUT: f64 = 4.0;
 const STEP_MAX: f64 = 8.0;
 /// Tests that each key makes at once: its shares and kinds of failure.
 const TESTS: f64 = 4.0;
-/// So little is missing that a few more runs would decide.
-const NEAR: f64 = 8.2;
+/// So little is missing that some more runs would decide: about what three failures say.
+const NEAR: f64 = 11.0;
 /// A key that is asked more often than this by itself needs no more, seconds.
 const DENSE_S: f64 = 1.5;
 const YEAR_S: f64 = 365.0 * 86_400.0;
@@ -32,7 +32,7 @@ const RATE_SPAN_S: f64 = 600.0;
 /// A share this large is a fault even where nothing is known of before; a smaller one may be how it always
 /// was there, unless a change explains the runs so much better (log).
 const LARGE: f64 = 0.2;
-const CHANGED: f64 = 4.0;
+const CHANGED: f64 = 6.0;
 /// Runs of a key are halved beyond this, so that old times fade.
 const RUNS_MAX: u32 = 20_000;
 /// Prior of the share that fails within a burst: failures and passes.
@@ -212,6 +212,8 @@ struct Excursion {
     known: [Count; SHARES.len()],
     /// The last failure before `piece`.
     before: f64,
+    /// Failures since it began.
+    failed: u32,
     piece: Piece,
 }
 
@@ -223,6 +225,7 @@ impl Excursion {
             since: [at; SHARES.len()],
             known: [before; SHARES.len()],
             before: f64::NEG_INFINITY,
+            failed: 0,
             piece: Piece::new(at, before),
         }
     }
@@ -246,11 +249,6 @@ impl Excursion {
         }
         self.piece = Piece::new(at, before);
         self.scores.iter().any(|score| *score > 0.0)
-    }
-
-    /// Whether there is more than a single failure.
-    fn has_failed_before(&self) -> bool {
-        self.piece.failed > 1 || self.scores.iter().any(|score| *score > 0.0)
     }
 
     /// How far the best share is above the score of an alarm, and since when it explains the runs.
@@ -329,6 +327,14 @@ impl Key {
 pub struct Alarm {
     pub key: usize,
     pub since: f64,
+}
+
+/// A key that some more runs would decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Near {
+    pub key: usize,
+    /// It is refused by the application, which may be because of the account.
+    pub denied: bool,
 }
 
 /// The scores of all keys of a universe.
@@ -446,6 +452,7 @@ impl Rates {
                 let rate = kin.background(background);
                 for excursion in it.excursions.iter_mut().filter(|e| e.kin == kin) {
                     excursion.piece.add(at, true, rate);
+                    excursion.failed += 1;
                     if let Some(since) = excursion.alarm(rate, tests_a_year, all) {
                         let key = *key as usize;
                         alarms.push(Alarm { key, since });
@@ -457,28 +464,29 @@ impl Rates {
         alarms
     }
 
-    /// The key of this cell that a few more runs would decide, if there is one.
+    /// The key of this cell that some more runs would decide, if there is one; a single failure is weather.
     #[must_use]
-    pub fn nearest(&self, cell: usize, pop: Option<u16>, background: &Background) -> Option<usize> {
+    pub fn nearest(&self, cell: usize, pop: Option<u16>, background: &Background) -> Option<Near> {
         let tests = TESTS * self.keys.len() as f64 * YEAR_S;
-        let missing = |key: &usize| {
-            let it = &self.keys[*key];
+        let near = |key: usize| {
+            let it = &self.keys[key];
             let tests_a_year = tests / it.gap_s();
             it.excursions
                 .iter()
-                .filter(|e| e.has_failed_before())
-                .filter_map(|e| {
-                    e.standing(e.kin.background(background), tests_a_year, it.count(e.kin))
+                .filter(|e| e.failed > 1)
+                .filter_map(move |e| {
+                    let background = e.kin.background(background);
+                    let (above, _) = e.standing(background, tests_a_year, it.count(e.kin))?;
+                    let denied = e.kin == Kin::Class(Class::OriginDenied);
+                    Some((above, Near { key, denied }))
                 })
-                .map(|(above, _)| above)
-                .fold(f64::NEG_INFINITY, f64::max)
         };
         self.keys_of(cell, pop)
             .filter(|key| self.keys[*key].gap_s() > DENSE_S)
-            .map(|key| (missing(&key), key))
+            .flat_map(near)
             .filter(|(above, _)| *above >= -NEAR)
             .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, key)| key)
+            .map(|(_, near)| near)
     }
 
     /// Forgets what speaks for a fault, when an incident takes over.

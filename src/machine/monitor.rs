@@ -120,7 +120,11 @@ impl Monitor {
             doubted: BTreeSet::new(),
             ground: Ground {
                 down: BTreeSet::new(),
-                hours: vec![Hour::default(); board.hosts.len()],
+                hours: board
+                    .hosts
+                    .iter()
+                    .map(|host| Hour::new(host.extra_an_hour))
+                    .collect(),
                 next_number: next_number.max(highest.map_or(1, |number| number + 1)),
                 past: Past::of(&known),
                 ways: Ways::new(board.asked()),
@@ -608,7 +612,10 @@ impl Monitor {
             .collect();
         let hosts = self.ground.board.hosts.iter();
         self.ground.hours = hosts
-            .map(|host| hours.get(&host.name).cloned().unwrap_or_default())
+            .map(|host| {
+                let known = hours.get(&host.name).cloned().unwrap_or_default();
+                known.of_at_most(host.extra_an_hour)
+            })
             .collect();
         self.fit(now, effects);
     }

@@ -111,7 +111,14 @@ impl Running {
         let Some(known) = world.board.get(&asked.cell) else {
             return;
         };
-        if world.down.contains(&asked.cell.egress) || world.hours[known.host].full(world.now) {
+        let hour = &world.hours[known.host];
+        let surveys = |ask: &Ask| ask.reason == Reason::FailsAtTimes;
+        let full = if asked.ask.as_ref().is_some_and(surveys) {
+            hour.full_for_surveys(world.now)
+        } else {
+            hour.full(world.now)
+        };
+        if full || world.down.contains(&asked.cell.egress) {
             return;
         }
         world.hours[known.host].note(asked.at);
