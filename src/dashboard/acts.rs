@@ -4,6 +4,7 @@
 //! written down. It goes the way that the command line goes: through the store, to the daemon.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -24,6 +25,10 @@ use crate::domain::mute::{Ended, Matcher, Silence, words};
 use crate::domain::plan::Plan;
 use crate::domain::secret::mask;
 use crate::store::{Act, Hand, StoreError};
+
+/// How often, and how many times, the daemon's answer is looked for.
+const ANSWER_EVERY: Duration = Duration::from_millis(50);
+const ANSWER_LOOKS: u32 = 80;
 
 type Form = BTreeMap<String, String>;
 
@@ -207,6 +212,17 @@ async fn act(
     }
 }
 
+/// What the daemon says to an acknowledgement; it looks once a second, and the page that follows shows it then.
+fn answered(hand: &Hand, ask: i64) -> Result<String, StoreError> {
+    for _ in 0..ANSWER_LOOKS {
+        if let Some(answer) = hand.answer(ask)? {
+            return Ok(answer);
+        }
+        std::thread::sleep(ANSWER_EVERY);
+    }
+    Ok("noted for the daemon".to_owned())
+}
+
 /// The open incident of this number.
 fn open(scene: &Scene, number: &str) -> Option<u64> {
     let mut open = scene.look.incidents.iter();
@@ -247,8 +263,8 @@ pub(super) async fn on_incident(
                 } else {
                     Care::Taken(by)
                 };
-                hand.care(number, &care)
-                    .map(|_| "asked of the daemon".to_owned())
+                let ask = hand.care(number, &care)?;
+                answered(hand, ask)
             })
             .await
         }

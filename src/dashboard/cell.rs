@@ -1,19 +1,24 @@
 //! One cell: how it ended lately, as stretches of runs that ended alike.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use axum::extract::{Path, State};
 use http::{StatusCode, Uri};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
+use super::chart;
 use super::frame::{self, Content, Place};
 use super::live::Topic;
 use super::parts::{cell_path, class, many, run_path, time, verdict, visible};
 use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
 use crate::domain::cell::CellKey;
 use crate::domain::past::PastRun;
+use crate::domain::tally::Tally;
 use crate::domain::verdict::Kind;
+use crate::report::history::{Bucket, Step};
 
 /// Stretches of one page.
 const STRETCHES_MAX: usize = 200;
@@ -103,26 +108,64 @@ pub(super) async fn page(
     let wanted = cell.clone();
     let read = pages.read(move |reader| {
         let mut past = Past::default();
+        let year = until.checked_sub(SignedDuration::from_hours(365 * 24));
+        let days = reader.cell_days(&wanted, year.unwrap_or(Timestamp::MIN), until)?;
         let whole = reader.runs(&[wanted], from, until, |run| past.see(run))?;
         past.cut |= !whole;
-        Ok(past)
+        Ok((past, by_day(&days)))
     });
-    let past = match read.await {
-        Ok(past) => past,
+    let (past, days) = match read.await {
+        Ok(found) => found,
         Err(failure) => return Ok(failed(&scene, &failure)),
     };
     let configured = scene.look.plan.every_cell().any(|(_, known)| known == cell);
-    if past.runs == 0 && !configured {
+    if past.runs == 0 && days.is_empty() && !configured {
         let why = format!(
             "The file has no cell {}, and no run of it is kept.",
             visible(&cell.to_string())
         );
         return Ok(failed(&scene, &Failure::Missing(why)));
     }
-    Ok(answer(StatusCode::OK, shown(&scene, &cell, range, &past)))
+    Ok(answer(
+        StatusCode::OK,
+        shown(&scene, &cell, range, &past, &days),
+    ))
 }
 
-fn shown(scene: &Scene, cell: &CellKey, range: usize, past: &Past) -> Markup {
+/// Days since 1970, UTC, from the first that is counted to the last; one without a run is there, and empty.
+fn by_day(days: &BTreeMap<i64, Tally>) -> Vec<Bucket> {
+    let (Some((first, _)), Some((last, _))) = (days.first_key_value(), days.last_key_value())
+    else {
+        return Vec::new();
+    };
+    let at = |day: i64| Timestamp::from_second(day * 86_400).unwrap_or(Timestamp::MAX);
+    let day = |day| Bucket {
+        from: at(day),
+        until: at(day + 1),
+        tally: days.get(&day).cloned().unwrap_or_default(),
+    };
+    (*first..=*last).map(day).collect()
+}
+
+/// A year of the cell, day by day, for as far as days are over and counted.
+fn year(cell: &CellKey, days: &[Bucket], now: Timestamp) -> Markup {
+    html! {
+        @if let (Some(first), Some(last)) = (days.first(), days.last()) {
+            section {
+                h2 { "By day (UTC): " (chart::counts(&chart::sum(days))) }
+                (chart::patterns())
+                figure {
+                    (chart::shares(&cell.to_string(), days))
+                    p.axis { span { (time(first.from, &TimeZone::UTC, now)) } span { (time(last.until, &TimeZone::UTC, now)) } }
+                    (chart::legend(false))
+                }
+                details id="days" { summary { "As a table" } (chart::table(days, Step::Day, &TimeZone::UTC, now)) }
+            }
+        }
+    }
+}
+
+fn shown(scene: &Scene, cell: &CellKey, range: usize, past: &Past, days: &[Bucket]) -> Markup {
     let (zone, now) = (scene.zone(), scene.now);
     let own = scene.to(&cell_path(cell));
     let incident = scene.look.incidents.iter();
@@ -170,6 +213,7 @@ fn shown(scene: &Scene, cell: &CellKey, range: usize, past: &Past) -> Markup {
                 }
             }
         }
+        (year(cell, days, now))
     };
     frame::page(
         scene,
@@ -256,6 +300,22 @@ mod tests {
             cell_path(&run(0, Kind::Pass, None).cell),
             "/cells/p/e%201%2F2/c/anonymous"
         );
+    }
+
+    #[test]
+    fn days_without_a_run_stay_gaps() {
+        let mut one = Tally::default();
+        let phases = crate::domain::observation::Phases::default();
+        one.count(Kind::Pass, std::time::Duration::from_millis(5), &phases);
+        let days = by_day(&BTreeMap::from([(18_000, one.clone()), (18_003, one)]));
+        let runs: Vec<u64> = days.iter().map(|day| day.tally.runs).collect();
+        assert_eq!(runs, [1, 0, 0, 1]);
+        assert_eq!(days[0].until, days[1].from);
+        let now = days[3].until;
+        let shown = year(&run(0, Kind::Pass, None).cell, &days, now).into_string();
+        assert!(shown.contains("f-gap"), "{shown}");
+        assert_eq!(shown.matches("did not run</td>").count(), 2, "{shown}");
+        assert_eq!(by_day(&BTreeMap::new()), []);
     }
 
     #[test]

@@ -162,6 +162,8 @@ fn foot(scene: &Scene) -> Markup {
                 (time(vitals.plan.since, scene.zone(), scene.now))
             }
             " · times of " (zone)
+            " · " a href=(scene.to("/accessibility")) { "Accessibility" }
+            " · " a href=(scene.to("/help")) { "What the words mean" }
         }
     }
 }

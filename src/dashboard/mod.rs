@@ -4,6 +4,7 @@
 //! never find words for what a message says elsewhere: those are `words`' and `report`'s. What is now comes from
 //! [`Present`], which the loop writes; what was comes from the store, through readers of its own.
 
+mod about;
 mod acts;
 mod api;
 mod assets;
@@ -327,6 +328,8 @@ fn router(pages: Pages) -> Router {
         .route("/wall", get(wall::page))
         .route("/maintenance.ics", get(subscribe::calendar))
         .route("/badge/{file}", get(subscribe::badge))
+        .route("/help", get(about::help))
+        .route("/accessibility", get(about::accessibility))
         .route("/sign-in", get(acts::sign_in_page).post(acts::sign_in))
         .route("/sign-out", post(acts::sign_out))
         .route("/incidents/{number}/{what}", post(acts::on_incident))

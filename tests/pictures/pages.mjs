@@ -27,6 +27,8 @@ const pages = {
   configuration: "config",
   wall: "wall",
   signin: "sign-in",
+  help: "help",
+  accessibility: "accessibility",
   status: "status",
   missing: "nothing",
 };
