@@ -14,7 +14,6 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::asks::{Asks, Heard, Wish};
 use super::clicks::Clicks;
 use super::deliver::{Deliver, Print, Timing};
-use super::difference::difference;
 use super::ears::Ears;
 use super::keeper::Keeper;
 use super::on_disk::OnDisk;
@@ -26,6 +25,7 @@ use super::unwritten::{self, Say, Unwritten};
 use super::{load, round};
 use crate::clock;
 use crate::domain::change::Change;
+use crate::domain::difference::Difference;
 use crate::domain::habits::Past;
 use crate::domain::incident::{Care, Happening, TimelineEntry};
 use crate::domain::moment::set_by;
@@ -673,7 +673,7 @@ impl Loop {
         let receivers_changed = self.work.plan.receivers != checked.plan.receivers;
         // The open store stays as it is, and the plan says what is.
         let store = self.work.plan.store.clone();
-        let changes = difference(&self.work.plan, &checked.plan);
+        let changes = Difference::between(&self.work.plan, &checked.plan).lines();
         self.work.plan = Arc::new(Plan {
             store,
             ..checked.plan

@@ -9,7 +9,6 @@ pub mod daemon;
 // From the outbox to the receivers: one worker each.
 pub mod deliver;
 // What a new plan changes.
-mod difference;
 // Whether buttons are heard.
 mod ears;
 // Commits what the loop decided, in order and off its path.

@@ -8,6 +8,7 @@ mod export;
 mod gate;
 mod incidents;
 mod once;
+mod plan;
 mod report;
 mod run;
 mod schema;
@@ -51,6 +52,7 @@ pub mod exit {
 Examples:
   edgewatch demo                         watch the whole story on this machine, without network or configuration
   edgewatch check                        is probes.yaml right?
+  edgewatch plan                         what would a reload of probes.yaml change?
   edgewatch once                         run the matrix now and show it
   edgewatch try --user-agent \"Java/21.0.2\" gmc-connect
   edgewatch gate gmc-connect && start-the-sync
@@ -94,6 +96,7 @@ struct Arguments {
 enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
+    Plan(plan::Arguments),
     Once(once::Arguments),
     Try(try_client::Arguments),
     Gate(gate::Arguments),
@@ -159,6 +162,7 @@ pub fn main() -> ExitCode {
     {
         Command::Run(command) => run::run(&config, &arguments.log, &command),
         Command::Check(command) => check::run(&config, &command),
+        Command::Plan(command) => plan::run(&config, &command),
         Command::Once(command) => once::run(&config, &arguments.log, &command),
         Command::Gate(command) => gate::run(&config, &arguments.log, &command),
         Command::Try(command) => try_client::run(&config, &arguments.log, &command),

@@ -10,6 +10,7 @@ pub mod change;
 pub mod condition;
 mod decoding;
 pub mod diagnosis;
+pub mod difference;
 pub mod earlier;
 pub mod failing;
 pub mod fingerprint;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName};
 use super::diagnosis::{Cause, Diagnosis, Level};
 use super::incident::Incident;
+use super::plan::Plan;
 use super::verdict::Factor;
 
 /// Former names with the present ones.
@@ -74,6 +75,34 @@ impl Renames {
         for run in runs.into_iter().flatten() {
             self.mend(&mut run.cell);
         }
+    }
+
+    /// What a probe is called now.
+    #[must_use]
+    pub fn probe_now<'a>(&'a self, name: &'a ProbeName) -> &'a ProbeName {
+        self.probes.get(name).unwrap_or(name)
+    }
+
+    /// What an egress is called now.
+    #[must_use]
+    pub fn egress_now<'a>(&'a self, name: &'a EgressName) -> &'a EgressName {
+        self.egresses.get(name).unwrap_or(name)
+    }
+
+    /// What a client is called now.
+    #[must_use]
+    pub fn client_now<'a>(&'a self, name: &'a ClientName) -> &'a ClientName {
+        self.clients.get(name).unwrap_or(name)
+    }
+
+    /// Those whose former name a plan has, each in a sentence.
+    #[must_use]
+    pub fn said_of(&self, before: &Plan) -> Vec<String> {
+        let mut it = self.clone();
+        it.probes.retain(|name, _| before.probe(name).is_some());
+        it.egresses.retain(|name, _| before.egress(name).is_some());
+        it.clients.retain(|name, _| before.client(name).is_some());
+        it.said()
     }
 
     /// Each in a sentence: "client `a` is called `b` now".

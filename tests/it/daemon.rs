@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::fakes::{Fake, TOKEN};
-use crate::world::{World, program};
+use crate::world::{World, program, run};
 
 /// Confirming and recovering take their spaced repeats, tens of seconds each, in real time.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -212,4 +212,51 @@ async fn one_bad_secret_value_stops_nothing_else_at_a_start() {
     let said = "holds a character that can't stand in a header; cells with it do not run until it is mended";
     assert!(log.contains(said), "{log}");
     assert!(!log.contains("hunter"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_edit_would_do_is_told_before_it_is_taken() {
+    let world = World::start().await;
+    let teams = Fake::teams().await;
+    world.write("de1: 127.0.0.2", "1s", "");
+    let good = std::fs::read_to_string(world.config()).unwrap();
+    let former = world.directory.path().join("former.yaml");
+    std::fs::write(&former, &good).unwrap();
+    let nobody = run(world.command(&["plan", "--format", "json"])).await;
+    assert_eq!(nobody.0, 2, "{nobody:?}");
+    let daemon = Daemon::start(&world, &teams);
+    within("a first round", async { drop(world.partner.seen(2).await) }).await;
+    assert_eq!(daemon.stop().await, 0);
+
+    let (code, out, _) = run(world.command(&["plan"])).await;
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("Nothing changes."), "{out}");
+
+    let edited = good
+        .replace("Java/11.0.10", "Java/21.0.2")
+        .replacen("every: 1s", "every: 2s", 1)
+        .replace("de1: 127.0.0.2", "de1: 127.0.0.2, us1: 127.0.0.3");
+    std::fs::write(world.config(), &edited).unwrap();
+    let former = former.to_str().unwrap();
+    for against in [&["plan"][..], &["plan", "--against", former]] {
+        let (code, out, err) = run(world.command(against)).await;
+        assert_eq!((code, err.as_str()), (1, ""), "{out}");
+        for said in [
+            "cells 3 → 6: 3 added, 3 changed",
+            "  ~ connect  from: de1 → de1, us1; every: 1s → 2s",
+            "  ~ modern  user_agent: \"Java/11.0.10\" → \"Java/21.0.2\"",
+            "egresses\n  + us1",
+            ": 60.0 → 120.0",
+        ] {
+            assert!(out.contains(said), "{said} is missing:\n{out}");
+        }
+    }
+    let (code, out, _) = run(world.command(&["plan", "--format", "json"])).await;
+    let said: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &said["cells"]["before"]), (1, &3.into()), "{out}");
+
+    std::fs::write(world.config(), "version: 1\nprobs: {}\n").unwrap();
+    let (code, _, err) = run(world.command(&["plan"])).await;
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("did you mean \"probes\""), "{err}");
 }
