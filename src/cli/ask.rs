@@ -233,6 +233,7 @@ fn cell_json(judged: &Judged) -> Value {
         },
         "local": observation.route.local.map(|a| a.to_string()),
         "remote": observation.route.remote.map(|a| a.to_string()),
+        "sent": observation.sent,
     })
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::{CellKey, TlsVersion};
 use super::form::{base64, nanos, nanos_option};
+use super::sent::Sent;
 use super::spelling::spelled;
 
 /// What one run of one cell saw.
@@ -28,6 +29,9 @@ pub struct Observation {
     pub phases: Phases,
     pub route: Route,
     pub tls: Option<TlsFacts>,
+    /// How the last hop's request looked to an edge; `None`: nothing was sent, or by a version that did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Sent>,
     /// Redirects that were followed, in order; the last answer is in `answer`.
     pub hops: Vec<Hop>,
     pub answer: Option<Answer>,

@@ -542,6 +542,7 @@ fn judged(start: &Start, kind: Kind, pop: Option<&str>, now: Timestamp) -> Judge
             phases: Phases::default(),
             route: Path::default(),
             tls: None,
+            sent: None,
             hops: Vec::new(),
             answer: status.map(|status| Answer {
                 http: HttpVersion::H1_1,

@@ -96,6 +96,7 @@ fn judged(start: &Start, at: Timestamp, verdict: Verdict) -> Judged {
             phases: Phases::default(),
             route: Route::default(),
             tls: None,
+            sent: None,
             hops: Vec::new(),
             answer: None,
             failure: None,

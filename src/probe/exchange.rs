@@ -34,6 +34,9 @@ const HEADERS_MAX: usize = 200;
 /// Bytes of an answer's headers; more are refused.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
+/// How hyper opens a connection over HTTP/2, as Akamai writes it; a test reads it off the wire.
+const H2_FORM: &str = "2:0;4:2097152;5:16384;6:65536|5177345|0|m,s,a,p";
+
 /// Which HTTP the two sides agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Agreed {
@@ -56,6 +59,9 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     now.enter(Phase::FirstByte);
+    let (http2, sent) = (agreed == Agreed::Http2, now.sent());
+    sent.header_order = Some(request.header_order(http2));
+    sent.h2 = http2.then(|| H2_FORM.to_owned());
     match agreed {
         Agreed::Http1 => {
             let wire = Wire::new(stream, Some(request.http1()), now.meter.clone());

@@ -146,6 +146,7 @@ impl Prober {
             phases: now.phases,
             route: now.route,
             tls: now.tls,
+            sent: now.sent,
             hops: now.hops,
             answer,
             failure,

@@ -9,6 +9,7 @@ use super::frames::Frames;
 use crate::domain::observation::{
     Failure, FailureKind, Hop, HttpVersion, Phase, Phases, Route, TlsFacts,
 };
+use crate::domain::sent::{Sent, Stack};
 
 /// Bytes that are no content: heads, interim answers, control frames, chunk sizes.
 pub(super) const OVERHEAD_MAX: u64 = 512 * 1024;
@@ -23,6 +24,7 @@ pub(super) struct Progress {
     pub(super) phases: Phases,
     pub(super) route: Route,
     pub(super) tls: Option<TlsFacts>,
+    pub(super) sent: Option<Sent>,
     pub(super) hops: Vec<Hop>,
     /// The answer of the last hop, as far as it was read.
     pub(super) reading: Option<Reading>,
@@ -61,6 +63,7 @@ impl Progress {
             phases: Phases::default(),
             route: Route::default(),
             tls: None,
+            sent: None,
             hops: Vec::new(),
             reading: None,
             peer: String::new(),
@@ -76,11 +79,22 @@ impl Progress {
         self.phases = Phases::default();
         self.route = Route::default();
         self.tls = None;
+        self.sent = None;
         self.reading = None;
         self.proxy = None;
         self.meter = Meter::default();
         self.phase = Phase::Dns;
         self.since = None;
+    }
+
+    /// What was sent so far, to be filled in.
+    pub(super) fn sent(&mut self) -> &mut Sent {
+        self.sent.get_or_insert(Sent {
+            stack: Stack::Native,
+            ja4: None,
+            header_order: None,
+            h2: None,
+        })
     }
 
     /// Ends the phase that is running, and begins another.

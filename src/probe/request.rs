@@ -17,6 +17,7 @@ use super::failure::local;
 use crate::domain::cell::{Client, Credential, HeaderCase};
 use crate::domain::observation::{Failure, Phase};
 use crate::domain::probe::{Probe, Template};
+use crate::domain::sent::header_order;
 
 /// What may go along on this hop.
 #[derive(Debug, Clone, Copy)]
@@ -121,19 +122,21 @@ impl Request {
         Bytes::from(bytes)
     }
 
+    /// A mark of the names as they go on the wire.
+    pub(super) fn header_order(&self, http2: bool) -> String {
+        if !http2 {
+            return header_order("1.1", self.headers.iter().map(|(name, _)| name.as_str()));
+        }
+        let kept = self.headers.iter().filter(|(n, v)| !is_forbidden(n, v));
+        let names: Vec<String> = kept.map(|(n, _)| n.to_ascii_lowercase()).collect();
+        header_order("2", names.iter().map(String::as_str))
+    }
+
     /// The request for HTTP/2, where `Host` becomes `:authority` and names are lower case.
     ///
     /// Repeated names come together at the first one's place. What RFC 9113 section 8.2.2 forbids is
     /// left out.
     pub(super) fn http2(&self) -> Result<http::Request<Payload>, Failure> {
-        const FORBIDDEN: [&str; 6] = [
-            "host",
-            "connection",
-            "keep-alive",
-            "proxy-connection",
-            "transfer-encoding",
-            "upgrade",
-        ];
         let unfit = |what: &str| {
             let message = format!("{what} can't be sent over HTTP/2");
             local(Phase::FirstByte, message)
@@ -154,10 +157,10 @@ impl Request {
         *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_2;
         for (name, value) in &self.headers {
-            let name = name.to_ascii_lowercase();
-            if FORBIDDEN.contains(&name.as_str()) || (name == "te" && value != "trailers") {
+            if is_forbidden(name, value) {
                 continue;
             }
+            let name = name.to_ascii_lowercase();
             let (Ok(name), Ok(value)) = (
                 HeaderName::from_bytes(name.as_bytes()),
                 HeaderValue::from_bytes(value.as_bytes()),
@@ -251,6 +254,20 @@ fn complete<'a>(
     }
     front.append(&mut listed);
     front
+}
+
+/// Whether a header has no place in HTTP/2 (RFC 9113 section 8.2.2).
+fn is_forbidden(name: &str, value: &str) -> bool {
+    const FORBIDDEN: [&str; 6] = [
+        "host",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let is = |other: &&str| name.eq_ignore_ascii_case(other);
+    FORBIDDEN.iter().any(is) || (is(&"te") && value != "trailers")
 }
 
 /// Headers that may hold secrets or name the host, and so stay with the host they were written for.

@@ -15,8 +15,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion,
-    RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
+    ProtocolVersion, RootCertStore, SignatureScheme, SupportedCipherSuite,
+    SupportedProtocolVersion,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -32,6 +33,7 @@ use super::failure::{
 };
 use super::progress::Progress;
 use crate::domain::cell::{Client, HttpOffer, TlsRange, TlsVersion};
+use crate::domain::hello;
 use crate::domain::observation::{Certificate, Failure, FailureKind, Phase, TlsFacts};
 
 /// What our side leaves out, said wherever a server finds nothing to agree on.
@@ -49,7 +51,18 @@ pub(super) struct Tls {
     verifier: Arc<Noting>,
     provider: Arc<CryptoProvider>,
     /// A handful at most, so a list will do.
-    configs: Vec<(TlsRange, HttpOffer, Arc<ClientConfig>)>,
+    configs: Vec<Prepared>,
+}
+
+/// What clients of one TLS range and HTTP offer share.
+#[derive(Clone)]
+struct Prepared {
+    range: TlsRange,
+    offer: HttpOffer,
+    config: Arc<ClientConfig>,
+    /// JA4 of the hello to a named host, and to an address, which is not named in it. rustls shuffles its
+    /// extensions, JA4 sorts them: so it is the same each time.
+    ja4: [Arc<str>; 2],
 }
 
 impl Tls {
@@ -94,8 +107,13 @@ impl Tls {
         if self.config(client).is_some() {
             return Ok(());
         }
-        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
-            .with_protocol_versions(versions(client.tls))
+        let versions = versions(client.tls);
+        // A client of one version lists no suite of the other; rustls would.
+        let mut provider = CryptoProvider::clone(&self.provider);
+        let spoken = |suite: &SupportedCipherSuite| versions.contains(&suite.version());
+        provider.cipher_suites.retain(spoken);
+        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
             .map_err(|e| format!("client {}: {e}", client.name))?
             .dangerous()
             .with_custom_certificate_verifier(self.verifier.clone())
@@ -106,16 +124,23 @@ impl Tls {
             HttpOffer::Http2 => vec![b"h2".to_vec()],
             HttpOffer::Either => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         };
-        self.configs
-            .push((client.tls, client.http, Arc::new(config)));
+        let config = Arc::new(config);
+        let address = ServerName::from(IpAddr::from([192, 0, 2, 1]));
+        let name = ServerName::try_from("partner.example").map_err(|e| e.to_string())?;
+        let ja4 = [ja4(&config, name)?, ja4(&config, address)?];
+        self.configs.push(Prepared {
+            range: client.tls,
+            offer: client.http,
+            config,
+            ja4,
+        });
         Ok(())
     }
 
-    fn config(&self, client: &Client) -> Option<Arc<ClientConfig>> {
+    fn config(&self, client: &Client) -> Option<&Prepared> {
         self.configs
             .iter()
-            .find(|(tls, http, _)| (*tls, *http) == (client.tls, client.http))
-            .map(|(_, _, config)| config.clone())
+            .find(|known| (known.range, known.offer) == (client.tls, client.http))
     }
 
     /// Does the handshake with `host`, as `client`; notes the facts in `now`.
@@ -126,9 +151,15 @@ impl Tls {
         stream: TcpStream,
         now: &mut Progress,
     ) -> Result<TlsStream<TcpStream>, Failure> {
-        let Some(config) = self.config(client) else {
+        let Some(prepared) = self.config(client) else {
             return Err(local(Phase::Tls, "this client has no TLS configuration"));
         };
+        let [named, addressed] = &prepared.ja4;
+        let ja4 = match host {
+            Host::Domain(_) => named,
+            Host::Ipv4(_) | Host::Ipv6(_) => addressed,
+        };
+        now.sent().ja4 = Some(ja4.to_string());
         let name = match host {
             Host::Domain(name) => ServerName::try_from(name.trim_end_matches('.').to_owned())
                 .map_err(|_| {
@@ -138,7 +169,7 @@ impl Tls {
             Host::Ipv4(ip) => ServerName::from(IpAddr::V4(*ip)),
             Host::Ipv6(ip) => ServerName::from(IpAddr::V6(*ip)),
         };
-        let connector = TlsConnector::from(config);
+        let connector = TlsConnector::from(prepared.config.clone());
         let handshake = async {
             let outcome = connector.connect(name, stream).await;
             (outcome, SHOWN.with(RefCell::take))
@@ -196,6 +227,19 @@ fn versions(range: TlsRange) -> &'static [&'static SupportedProtocolVersion] {
         (TlsVersion::V1_2, TlsVersion::V1_2) => &ONLY_12,
         (TlsVersion::V1_2, TlsVersion::V1_3) => &BOTH,
         (TlsVersion::V1_3, _) => &ONLY_13,
+    }
+}
+
+/// The fingerprint of the hello that a configuration makes.
+fn ja4(config: &Arc<ClientConfig>, name: ServerName<'static>) -> Result<Arc<str>, String> {
+    let mut wire = Vec::new();
+    ClientConnection::new(config.clone(), name)
+        .map_err(|e| e.to_string())?
+        .write_tls(&mut wire)
+        .map_err(|e| e.to_string())?;
+    match hello::read(&wire) {
+        hello::Read::Hello(hello) => Ok(Arc::from(hello.ja4())),
+        hello::Read::More | hello::Read::Not => Err("our own TLS hello can't be read".to_owned()),
     }
 }
 

@@ -354,6 +354,7 @@ fn observation(plan: &Plan, text: &str, answer: Option<Answer>) -> Observation {
             cipher: None,
             certificate: Some(shown),
         }),
+        sent: None,
         hops: Vec::new(),
         answer,
         failure,

@@ -8,6 +8,7 @@ mod headers;
 mod proxies;
 mod redirects;
 mod resolving;
+mod sent;
 mod tls;
 
 use std::time::Duration;

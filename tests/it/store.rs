@@ -81,6 +81,7 @@ fn observation(client: &str, started_at: Timestamp, status: u16, body: &str) -> 
             ..Route::default()
         },
         tls: None,
+        sent: None,
         hops: vec![],
         answer: Some(Answer {
             http: HttpVersion::H1_1,

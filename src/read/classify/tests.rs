@@ -68,6 +68,7 @@ pub(crate) fn seen(answer: Option<Answer>, failure: Option<Failure>) -> Observat
         phases: Phases::default(),
         route: Route::default(),
         tls: None,
+        sent: None,
         hops: Vec::new(),
         answer,
         failure,

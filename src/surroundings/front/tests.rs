@@ -30,6 +30,7 @@ fn observation(head: &str) -> Observation {
         phases: Phases::default(),
         route: Route::default(),
         tls: None,
+        sent: None,
         hops: Vec::new(),
         answer: Some(saved::parse(text.as_bytes()).unwrap()),
         failure: None,

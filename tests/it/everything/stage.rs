@@ -621,6 +621,7 @@ fn judged(start: &Start, kind: Kind, now: Timestamp) -> Judged {
             phases: Phases::default(),
             route: Route::default(),
             tls: None,
+            sent: None,
             hops: Vec::new(),
             answer: None,
             failure: None,

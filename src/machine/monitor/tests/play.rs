@@ -374,6 +374,7 @@ impl Play {
             phases: Phases::default(),
             route: Path::default(),
             tls: None,
+            sent: None,
             hops: Vec::new(),
             answer,
             failure: None,
