@@ -127,13 +127,13 @@ fn client(arguments: &Arguments, plan: &Plan) -> Result<Client, String> {
     if arguments.headers.len() > HEADERS_MAX {
         return Err(format!("--header: more than {HEADERS_MAX} headers"));
     }
-    let mut headers: Vec<(String, String)> = Vec::new();
+    let mut headers: Vec<(String, Option<String>)> = Vec::new();
     for text in &arguments.headers {
         let (name, value) = header(text)?;
         if headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(&name)) {
             return Err(format!("--header: {name} is given twice"));
         }
-        headers.push((name, value));
+        headers.push((name, Some(value)));
     }
     let mut name = "try".to_owned();
     while plan.client(&ClientName::new(&name)).is_some() {
@@ -149,7 +149,7 @@ fn client(arguments: &Arguments, plan: &Plan) -> Result<Client, String> {
         },
         tls: TlsRange::default(),
         headers,
-        header_case: HeaderCase::Title,
+        header_case: HeaderCase::default(),
         control: false,
     })
 }

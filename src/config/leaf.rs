@@ -154,6 +154,26 @@ inline_schema!(
     json_schema!({ "type": ["string", "integer"], "pattern": "^[\\t -~]*$" })
 );
 
+/// The value of a header, or none: then only its place is said.
+#[derive(Debug, Clone)]
+pub(super) struct MaybeText(pub(super) Option<String>);
+
+impl Read for MaybeText {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        HeaderText::read(node, place, desk).map(|text| Self(Some(text.0)))
+    }
+
+    fn of_nothing() -> Option<Self> {
+        Some(Self(None))
+    }
+}
+
+inline_schema!(
+    MaybeText,
+    "MaybeText",
+    json_schema!({ "type": ["string", "integer"], "pattern": "^[\\t -~]*$" })
+);
+
 /// Whether `text` can stand in a header (RFC 9110 section 5.5); reports why not.
 pub(super) fn header_value(text: &str, place: Place, desk: &mut Desk<'_>) -> bool {
     let bad = text.chars().find(|c| !matches!(c, '\t' | ' '..='~'));

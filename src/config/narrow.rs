@@ -5,18 +5,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::check::KINDS;
+use super::check::{CONNECTION, KINDS};
 
-/// Headers that belong to the request itself or to a client.
-const NOT_TO_SET: [&str; 7] = [
-    "user-agent",
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "expect",
-    "upgrade",
-];
+/// Headers that belong to the request itself.
+const NOT_TO_SET: [&str; 3] = ["transfer-encoding", "expect", "upgrade"];
+/// Those that belong to a client as well, and what it may say of them.
+const OF_A_CLIENT: [&str; 4] = ["user-agent", "host", "content-length", "connection"];
 
 /// Lists that name something: an empty one means nothing, and the same twice is a slip.
 const LISTS: [(&str, &str); 7] = [
@@ -66,12 +60,26 @@ pub(super) fn narrow(schema: &mut Value) {
         };
         text["pattern"] = json!(MAIL);
     }
-    for name in ["Probe", "Client"] {
-        if let Some(headers) = property(all, name, "headers") {
-            let mut names = json!({ "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" });
-            names["not"] = json!({ "pattern": in_any_case(&NOT_TO_SET) });
-            headers.insert("propertyNames".to_owned(), names);
-        }
+    let names = |not: &[&str]| json!({ "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "not": { "pattern": in_any_case(not) } });
+    if let Some(headers) = property(all, "Probe", "headers") {
+        let not = [&NOT_TO_SET[..], &OF_A_CLIENT].concat();
+        headers.insert("propertyNames".to_owned(), names(&not));
+    }
+    if let Some(headers) = property(all, "Client", "headers") {
+        headers.insert("propertyNames".to_owned(), names(&NOT_TO_SET));
+        let (placed, nothing) = (OF_A_CLIENT.split_at(3).0, json!({ "const": null }));
+        let text = headers.get("additionalProperties").cloned();
+        let mut some = Map::new();
+        some.insert(in_any_case(placed), nothing.clone());
+        some.insert(
+            in_any_case(&["accept"]),
+            json!({ "anyOf": [text, nothing] }),
+        );
+        some.insert(
+            in_any_case(&["connection"]),
+            json!({ "pattern": in_any_case(&CONNECTION) }),
+        );
+        headers.insert("patternProperties".to_owned(), some.into());
     }
 }
 

@@ -15,7 +15,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::collections::{Form, List, Many, Named, Pairs};
 use super::desk::{Desk, Place};
 use super::leaf::{
-    Address, Flag, HeaderText, Name, PartnerName, Pattern, SocketText, Status, UserAgent, Word,
+    Address, Flag, HeaderText, MaybeText, Name, PartnerName, Pattern, SocketText, Status,
+    UserAgent, Word,
 };
 use super::measure::{Share, Size, Span, Whole};
 use super::read::{Read, mirror};
@@ -123,9 +124,11 @@ mirror! {
         "http" http: Word<HttpOffer>,
         /// TLS versions to offer.
         "tls" tls: Tls,
-        /// Headers in this order, before those of the probe.
-        "headers" headers: Pairs<HeaderText>,
-        /// How HTTP/1.1 header names are written on the wire; title when left out.
+        /// Headers in this order, before those of the probe. "Host: ~", "User-Agent: ~" and "Content-Length: ~" say where
+        /// those stand, which would come first, second and last; "Accept: ~" leaves it out. Connection may be keep-alive,
+        /// close, TE or both.
+        "headers" headers: Pairs<MaybeText>,
+        /// How HTTP/1.1 header names are written on the wire: as_written here, in title case, or lower; as_written when left out.
         "header_case" header_case: Word<HeaderCase>,
         /// Honest and expected to pass everywhere: tells "they block our client" from "they block us".
         "control" control: Flag,

@@ -16,6 +16,11 @@ use super::yaml::{Key, Node, Value};
 pub(super) trait Read: Sized {
     fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self>;
 
+    /// What `~`, or nothing behind the colon, stands for; `None`: it is refused.
+    fn of_nothing() -> Option<Self> {
+        None
+    }
+
     /// Called for whatever stands where this type is expected, before anything can be shown of it.
     fn hide(_node: &Node<'_>, _desk: &mut Desk<'_>) {}
 }
@@ -118,8 +123,11 @@ pub(super) fn read_at<'t, T: Read>(
 ) -> Option<At<T>> {
     T::hide(node, desk);
     if is_null(node) {
-        desk.error(place, "has no value", "write one, or remove the key");
-        return None;
+        let value = T::of_nothing();
+        if value.is_none() {
+            desk.error(place, "has no value", "write one, or remove the key");
+        }
+        return value.map(|value| At { value, place });
     }
     T::read(node, place, desk).map(|value| At { value, place })
 }

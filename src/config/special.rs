@@ -313,7 +313,7 @@ words! {
     HttpOffer, "an HTTP version to offer", ["1.1" = HttpOffer::Http1, "2" = HttpOffer::Http2, "either" = HttpOffer::Either];
     HttpVersion, "an HTTP version", ["1.0" = HttpVersion::H1_0, "1.1" = HttpVersion::H1_1, "2" = HttpVersion::H2];
     TlsVersion, "a TLS version", ["1.2" = TlsVersion::V1_2, "1.3" = TlsVersion::V1_3];
-    HeaderCase, "a way to write header names", ["title" = HeaderCase::Title, "lower" = HeaderCase::Lower];
+    HeaderCase, "a way to write header names", ["as_written" = HeaderCase::AsWritten, "title" = HeaderCase::Title, "lower" = HeaderCase::Lower];
     Encryption, "a way to encrypt", ["starttls" = Encryption::StartTls, "implicit" = Encryption::Implicit, "none" = Encryption::None];
     Readers, "a choice of words", ["engineers" = Readers::Engineers, "plain" = Readers::Plain];
     Effect, "an effect", ["mute" = Effect::Mute, "annotate" = Effect::Annotate];

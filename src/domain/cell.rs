@@ -153,13 +153,30 @@ pub struct Client {
     pub http: HttpOffer,
     pub tls: TlsRange,
     /// Sent in this order, before the probe's own headers; a probe's header of the same name replaces the value in place.
-    pub headers: Vec<(String, String)>,
+    /// Without a value the place alone is said: of `Host`, `User-Agent` and `Content-Length`, whose values are the
+    /// request's; and `Accept` is then not sent.
+    pub headers: Vec<(String, Option<String>)>,
     pub header_case: HeaderCase,
     /// Honest and expected to pass everywhere: tells "they block our client" from "they block us".
     pub control: bool,
 }
 
 impl Client {
+    /// The headers and their spelling, for marks that are kept: what versions before could say too is written as by them.
+    #[must_use]
+    pub fn headers_mark(&self) -> (String, &'static str) {
+        let each = self.headers.iter().map(|(name, value)| match value {
+            Some(value) => format!("({name:?}, {value:?})"),
+            None => format!("({name:?})"),
+        });
+        let case = match self.header_case {
+            HeaderCase::AsWritten => "Title",
+            HeaderCase::Title => "Raised",
+            HeaderCase::Lower => "Lower",
+        };
+        (format!("[{}]", each.collect::<Vec<_>>().join(", ")), case)
+    }
+
     /// The product that the user agent names first (`Java` of `Java/1.8.0_275`); clients of one product are
     /// often refused together. The client's own name when there is none.
     #[must_use]
@@ -220,7 +237,10 @@ spelled!(
 /// How HTTP/1.1 header names are written on the wire; HTTP/2 is always lower case (RFC 9113 section 8.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HeaderCase {
+    /// As they stand in the file; those that edgewatch adds in title case.
     #[default]
+    AsWritten,
+    /// The first letter of each word is raised.
     Title,
     Lower,
 }
@@ -286,6 +306,31 @@ impl fmt::Display for CellKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_of_headers_stay_what_they_were() {
+        let mut client = Client {
+            name: "c".into(),
+            user_agent: String::new(),
+            http: HttpOffer::Http1,
+            tls: TlsRange::default(),
+            headers: Vec::new(),
+            header_case: HeaderCase::default(),
+            control: false,
+        };
+        assert_eq!(client.headers_mark(), ("[]".to_owned(), "Title"));
+        let pairs = vec![("A", "b"), ("C", "\"")];
+        let texts = pairs
+            .iter()
+            .map(|(n, v)| (n.to_string(), Some(v.to_string())));
+        client.headers = texts.collect();
+        assert_eq!(client.headers_mark().0, format!("{pairs:?}"));
+        client.headers.push(("Host".to_owned(), None));
+        client.header_case = HeaderCase::Title;
+        let (headers, case) = client.headers_mark();
+        assert_eq!(headers, r#"[("A", "b"), ("C", "\""), ("Host")]"#);
+        assert_ne!(case, "Title");
+    }
 
     #[test]
     fn http_versions_are_written_alike() {

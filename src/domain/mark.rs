@@ -67,11 +67,21 @@ fn way(egress: &Egress) -> impl std::fmt::Debug {
 }
 
 fn client(client: &Client) -> impl std::fmt::Debug {
+    let (headers, case) = client.headers_mark();
     (
         &client.user_agent,
         client.http,
         client.tls,
-        &client.headers,
-        client.header_case,
+        AsItStands(headers),
+        AsItStands(case.to_owned()),
     )
+}
+
+/// A text in a mark without quotes around it.
+struct AsItStands(String);
+
+impl std::fmt::Debug for AsItStands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }

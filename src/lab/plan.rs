@@ -238,8 +238,8 @@ fn client(universe: &Universe, client: u16, version: u16) -> Result<Client, Stri
             }
         },
         tls: TlsRange::default(),
-        headers: vec![("Accept".to_owned(), "*/*".to_owned())],
-        header_case: HeaderCase::Title,
+        headers: vec![("Accept".to_owned(), Some("*/*".to_owned()))],
+        header_case: HeaderCase::default(),
         control: universe.control == Some(client),
     })
 }

@@ -1,7 +1,7 @@
 //! The request of one hop, exactly as the operator wrote it.
 //!
 //! Edges judge which headers come, in which order and spelling, so nothing is added but `Host`,
-//! `User-Agent`, `Accept` and, with a body, `Content-Length`; and HTTP/1.1 requests are written as
+//! `User-Agent`, `Accept` and, with a body, `Content-Length`, each at the place that the client gives it; and HTTP/1.1 requests are written as
 //! bytes here, because header maps group repeated names and so lose the order.
 
 use std::borrow::Cow;
@@ -173,7 +173,8 @@ impl Request {
     }
 }
 
-type Header<'a> = (Cow<'a, str>, String);
+/// Without a value, only the place is said.
+type Header<'a> = (Cow<'a, str>, Option<String>);
 
 /// What the operator listed: the client's headers, the probe's in their place or behind them.
 fn listed<'a>(
@@ -185,7 +186,7 @@ fn listed<'a>(
     let mut list: Vec<Header<'a>> = client
         .headers
         .iter()
-        .filter(|(name, _)| carry.own_headers || !is_private(name))
+        .filter(|(name, value)| carry.own_headers || value.is_none() || !is_private(name))
         .map(|(name, value)| (Cow::from(name.as_str()), value.clone()))
         .collect();
     if carry.own_headers {
@@ -197,7 +198,7 @@ fn listed<'a>(
             .collect();
         for (name, template) in &probe.headers {
             let lower = name.to_ascii_lowercase();
-            let header = (Cow::from(name.as_str()), fill(template));
+            let header = (Cow::from(name.as_str()), Some(fill(template)));
             if open.contains(&lower) {
                 open.retain(|n| *n != lower);
                 replace(&mut list, header);
@@ -224,36 +225,42 @@ fn replace<'a>(list: &mut Vec<Header<'a>>, header: Header<'a>) {
     list[place] = header;
 }
 
-/// Adds the few headers that were not listed: the first three in front, `Content-Length` at the end.
+/// Fills the headers that have only a place, and adds the few that have none: three in front, `Content-Length` at
+/// the end. What still has no value then is not sent.
 fn complete<'a>(
     mut listed: Vec<Header<'a>>,
-    client: &'a Client,
+    client: &Client,
     url: &Url,
     body: Option<&Bytes>,
-) -> Vec<Header<'a>> {
+) -> Vec<(Cow<'a, str>, String)> {
     let place = |list: &[Header<'a>], name: &str| {
         list.iter().position(|(n, _)| n.eq_ignore_ascii_case(name))
     };
-    if let Some(body) = body {
-        let length = body.len().to_string();
-        match place(&listed, "content-length") {
-            Some(index) => listed[index].1 = length,
-            None => listed.push((Cow::from("Content-Length"), length)),
-        }
+    let length = body.map(|body| body.len().to_string());
+    match (place(&listed, "content-length"), length) {
+        (Some(index), Some(length)) => listed[index].1 = Some(length),
+        // Some programs say it of a request that has no body.
+        (Some(index), None) => listed[index].1 = listed[index].1.take().or(Some("0".to_owned())),
+        (None, Some(length)) => listed.push((Cow::from("Content-Length"), Some(length))),
+        (None, None) => {}
     }
+    let host = || Some(url[Position::BeforeHost..Position::AfterPort].to_owned());
+    let agent = || Some(client.user_agent.clone()).filter(|agent| !agent.is_empty());
     let mut front: Vec<Header<'a>> = Vec::with_capacity(listed.len() + 3);
-    if place(&listed, "host").is_none() {
-        let host = &url[Position::BeforeHost..Position::AfterPort];
-        front.push((Cow::from("Host"), host.to_owned()));
-    }
-    if place(&listed, "user-agent").is_none() && !client.user_agent.is_empty() {
-        front.push((Cow::from("User-Agent"), client.user_agent.clone()));
-    }
+    let mut fill = |name: &'static str, value: Option<String>| match place(&listed, name) {
+        Some(index) if listed[index].1.is_none() => listed[index].1 = value,
+        Some(_) => {}
+        None => front.push((Cow::from(name), value)),
+    };
+    fill("Host", host());
+    fill("User-Agent", agent());
     if place(&listed, "accept").is_none() {
-        front.push((Cow::from("Accept"), "*/*".to_owned()));
+        front.push((Cow::from("Accept"), Some("*/*".to_owned())));
     }
     front.append(&mut listed);
-    front
+    let sent = front.into_iter();
+    sent.filter_map(|(name, value)| Some((name, value?)))
+        .collect()
 }
 
 /// Whether a header has no place in HTTP/2 (RFC 9113 section 8.2.2).
@@ -279,9 +286,10 @@ fn is_private(name: &str) -> bool {
 /// A header name as it goes on an HTTP/1.1 wire.
 ///
 /// Title case raises the first letter of each word and leaves the others as the operator wrote them,
-/// so that `SOAPAction` stays what it is.
+/// so that `SOAPAction` stays what it is. What edgewatch adds itself is written in title case.
 fn spelled(name: &str, case: HeaderCase) -> String {
     match case {
+        HeaderCase::AsWritten => name.to_owned(),
         HeaderCase::Lower => name.to_ascii_lowercase(),
         HeaderCase::Title => {
             let mut start = true;

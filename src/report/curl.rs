@@ -129,6 +129,9 @@ fn headers(run: &Specimen) -> Vec<String> {
         // curl would send its own.
         None => "-H 'User-Agent:'".to_owned(),
     }];
+    if of("accept").is_none() {
+        options.push("-H 'Accept:'".to_owned());
+    }
     for (name, value) in &run.request_headers {
         let by_curl = name.eq_ignore_ascii_case("accept") && value == "*/*";
         if by_curl || name.eq_ignore_ascii_case("user-agent") {
@@ -191,7 +194,7 @@ mod tests {
         assert_eq!(
             command(&night.plan, &run),
             "curl -sS -i \\\n  -X 'PUT' \\\n  --http1.1 \\\n  --proxy 'socks5h://proxy.internal:1080' --proxy-user '{{ proxy user:password }}' \\\n  \
-             --max-time 20 \\\n  -H 'User-Agent:' \\\n  -H 'X-It'\\''s: a'\\''b' \\\n  -H 'Content-Type:' \\\n  \
+             --max-time 20 \\\n  -H 'User-Agent:' \\\n  -H 'Accept:' \\\n  -H 'X-It'\\''s: a'\\''b' \\\n  -H 'Content-Type:' \\\n  \
              --data-raw '@file [31m' \\\n  'https://webcache.gmc-uk.org/GMCWebServices/WebService.asmx'"
         );
     }

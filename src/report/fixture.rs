@@ -483,7 +483,7 @@ fn plan() -> Plan {
         http: HttpOffer::Http1,
         tls: TlsRange::default(),
         headers: Vec::new(),
-        header_case: HeaderCase::Title,
+        header_case: HeaderCase::default(),
         control: false,
     };
     let office = Proxy {

@@ -326,10 +326,8 @@ fn lead(at: Timestamp, onset: Timestamp) -> f64 {
 }
 
 fn face(client: &Client) -> ClientFace {
-    let rest = format!(
-        "{:?} {:?} {:?} {:?}",
-        client.http, client.tls, client.headers, client.header_case
-    );
+    let (headers, case) = client.headers_mark();
+    let rest = format!("{:?} {:?} {headers} {case}", client.http, client.tls);
     ClientFace {
         user_agent: client.user_agent.clone(),
         rest: fnv(rest.bytes()),
@@ -380,7 +378,9 @@ mod tests {
     fn the_user_agent_in_a_face_is_plain_and_the_rest_a_digest() {
         let mut other = client("Java/1.8");
         assert_eq!(face(&client("Java/1.8")), face(&other));
-        other.headers.push(("X-Key".to_owned(), "k".to_owned()));
+        other
+            .headers
+            .push(("X-Key".to_owned(), Some("k".to_owned())));
         let (one, other) = (face(&client("Java/1.8")), face(&other));
         assert!(one.user_agent == other.user_agent && one.rest != other.rest);
     }

@@ -143,9 +143,10 @@ fn request_headers(
         headers.push(("User-Agent".to_owned(), client.user_agent.clone()));
     }
     let own = client
+    // What has only its place is said elsewhere: host, length, and the user agent above.
         .headers
         .iter()
-        .map(|(name, value)| (name, Template::text(value.as_str())));
+        .filter_map(|(name, value)| Some((name, Template::text(value.as_deref()?))));
     let asked = probe
         .headers
         .iter()
@@ -163,10 +164,9 @@ fn request_headers(
             None => headers.push((name.clone(), value)),
         }
     }
-    if !headers
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case("accept"))
-    {
+    let is_accept = |name: &str| name.eq_ignore_ascii_case("accept");
+    let left_out = |(name, value): &(String, Option<String>)| value.is_none() && is_accept(name);
+    if !headers.iter().any(|(name, _)| is_accept(name)) && !client.headers.iter().any(left_out) {
         headers.push(("Accept".to_owned(), "*/*".to_owned()));
     }
     headers.truncate(HEADERS_MAX);

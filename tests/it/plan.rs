@@ -58,7 +58,7 @@ pub(crate) fn client(name: &str, user_agent: &str) -> Client {
         http: HttpOffer::Http1,
         tls: TlsRange::default(),
         headers: Vec::new(),
-        header_case: HeaderCase::Title,
+        header_case: HeaderCase::default(),
         control: false,
     }
 }

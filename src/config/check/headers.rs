@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::config::collections::Pairs;
 use crate::config::desk::{At, Desk, Place, quote};
-use crate::config::leaf::HeaderText;
+use crate::config::leaf::{HeaderText, MaybeText};
 
 /// Whether `name` is a token (RFC 9110 section 5.6.2); reports why not.
 pub(super) fn header_name(name: &str, place: Place, desk: &mut Desk<'_>) -> bool {
@@ -20,29 +20,61 @@ pub(super) fn header_name(name: &str, place: Place, desk: &mut Desk<'_>) -> bool
     valid
 }
 
-/// The headers that can be sent, with their places; reports the others.
-pub(super) fn sendable(
+/// Whose headers they are: a client's say how it presents itself, a probe's what is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Client,
+    Probe,
+}
+
+/// The headers of a probe that can be sent, with their places; reports the others.
+pub(super) fn of_probe(
     raw: Option<At<Pairs<HeaderText>>>,
     desk: &mut Desk<'_>,
 ) -> Vec<(String, At<String>)> {
+    let pairs = raw.map(|pairs| pairs.value.0).unwrap_or_default();
+    let pairs = pairs.into_iter().map(|(name, value)| {
+        let text = Some(value.value.0);
+        (name, value.place, text)
+    });
+    let sendable = sendable(pairs, Whose::Probe, desk).into_iter();
+    sendable
+        .filter_map(|(name, place, text)| {
+            Some((
+                name,
+                At {
+                    value: text?,
+                    place,
+                },
+            ))
+        })
+        .collect()
+}
+
+/// The same of a client, where some stand for a place alone.
+pub(super) fn of_client(
+    raw: Option<At<Pairs<MaybeText>>>,
+    desk: &mut Desk<'_>,
+) -> Vec<(String, Place, Option<String>)> {
+    let pairs = raw.map(|pairs| pairs.value.0).unwrap_or_default();
+    let pairs = pairs.into_iter();
+    let pairs = pairs.map(|(name, value)| (name, value.place, value.value.0));
+    sendable(pairs, Whose::Client, desk)
+}
+
+fn sendable(
+    pairs: impl Iterator<Item = (At<String>, Place, Option<String>)>,
+    whose: Whose,
+    desk: &mut Desk<'_>,
+) -> Vec<(String, Place, Option<String>)> {
     let mut seen = HashSet::new();
     let mut headers = Vec::new();
-    for (name, value) in raw.map(|pairs| pairs.value.0).unwrap_or_default() {
+    for (name, place, text) in pairs {
         if !header_name(&name.value, name.place, desk) {
             continue;
         }
         let lower = name.value.to_ascii_lowercase();
-        let reason = match lower.as_str() {
-            "user-agent" => {
-                Some("the user agent belongs to a client: \"clients.<name>.user_agent\"")
-            }
-            "host" => Some("it comes from \"url\"; to reach another address use \"connect_to\""),
-            "content-length" | "transfer-encoding" | "connection" | "expect" | "upgrade" => {
-                Some("it follows from the request")
-            }
-            _ => None,
-        };
-        if let Some(reason) = reason {
+        if let Some(reason) = follows(&lower, text.as_deref(), whose) {
             desk.error(
                 name.place,
                 format!("{} can't be set here", quote(&name.value)),
@@ -58,7 +90,14 @@ pub(super) fn sendable(
             );
             continue;
         }
-        let text = value.value.0;
+        if text.is_none() && !PLACED.contains(&lower.as_str()) && lower != "accept" {
+            desk.error(
+                place,
+                "has no value",
+                "write one, or remove the key; only Host, User-Agent and Content-Length may stand for their place alone, and Accept for none",
+            );
+            continue;
+        }
         let carries_secret = matches!(
             lower.as_str(),
             "authorization"
@@ -72,22 +111,62 @@ pub(super) fn sendable(
                 | "x-functions-key"
                 | "ocp-apim-subscription-key"
         );
-        if carries_secret && !text.contains("{{") {
-            desk.hide_at(value.place);
+        let value = text.as_deref().unwrap_or_default();
+        if carries_secret && !value.contains("{{") {
+            desk.hide_at(place);
             desk.error(
-                value.place,
+                place,
                 "a secret can't stand in this file",
                 "put it under \"credentials\" and write \"{{ credential.<field> }}\" in a probe's headers",
             );
             continue;
         }
-        headers.push((
-            name.value,
-            At {
-                value: text,
-                place: value.place,
-            },
-        ));
+        if value.trim_matches([' ', '\t']) != value {
+            desk.warning(
+                place,
+                format!("the header {} has a blank at an end", quote(&name.value)),
+                "servers read it without; remove it",
+            );
+        }
+        headers.push((name.value, place, text));
     }
     headers
+}
+
+/// Whose value is that of the request; a client may say where they stand.
+const PLACED: [&str; 3] = ["host", "user-agent", "content-length"];
+/// What programs say of the connection; what else it could say would change the request.
+pub(in crate::config) const CONNECTION: [&str; 5] =
+    ["keep-alive", "close", "te", "te, close", "close, te"];
+
+/// Why a header can't be set: it follows from something else.
+fn follows(lower: &str, value: Option<&str>, whose: Whose) -> Option<&'static str> {
+    match (lower, whose) {
+        (name, Whose::Client) if PLACED.contains(&name) && value.is_none() => None,
+        ("user-agent", Whose::Client) => Some(
+            "write it as \"user_agent\"; \"User-Agent: ~\" here says where among the headers it stands",
+        ),
+        ("host", Whose::Client) => {
+            Some("it comes from \"url\"; \"Host: ~\" says where among the headers it stands")
+        }
+        ("content-length", Whose::Client) => Some(
+            "it is that of the body; \"Content-Length: ~\" says where among the headers it stands",
+        ),
+        ("connection", Whose::Client) => {
+            let known = value
+                .is_some_and(|value| CONNECTION.contains(&value.to_ascii_lowercase().as_str()));
+            (!known).then_some("write keep-alive, close, TE or \"TE, close\", as the program does")
+        }
+        ("user-agent", Whose::Probe) => {
+            Some("the user agent belongs to a client: \"clients.<name>.user_agent\"")
+        }
+        ("host", Whose::Probe) => {
+            Some("it comes from \"url\"; to reach another address use \"connect_to\"")
+        }
+        ("connection", Whose::Probe) => Some("it belongs to a client: \"clients.<name>.headers\""),
+        ("content-length" | "transfer-encoding" | "expect" | "upgrade", _) => {
+            Some("it follows from the request")
+        }
+        _ => None,
+    }
 }

@@ -13,7 +13,7 @@ use crate::config::Inputs;
 use crate::config::collections::{Form, Named};
 use crate::config::desk::{Desk, Place, quote};
 use crate::config::raw;
-use crate::domain::cell::{Client, Way};
+use crate::domain::cell::{Client, HttpOffer, Way};
 use crate::domain::condition::Condition;
 use crate::domain::notification::Channel;
 use crate::domain::plan::Plan;
@@ -288,6 +288,7 @@ fn clients(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
             );
         }
     }
+    only_in_http1(plan, places, desk);
     if !plan.clients.is_empty() && !plan.clients.iter().any(|client| client.control) {
         desk.warning(
             places.clients_key.unwrap_or(places.root),
@@ -301,6 +302,45 @@ fn clients(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
             "every client is a control",
             "name the user agents that your services really send: those are what an edge refuses",
         );
+    }
+}
+
+/// Headers of a connection, which HTTP/2 forbids (RFC 9113 section 8.2.2): over it they are left out.
+fn only_in_http1(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    const CONNECTION: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "te"];
+    let forbidden = |name: &str, value: Option<&str>| {
+        CONNECTION.iter().any(|c| name.eq_ignore_ascii_case(c))
+            && !(name.eq_ignore_ascii_case("te") && value == Some("trailers"))
+    };
+    for client in &plan.clients {
+        let when = match client.http {
+            HttpOffer::Http1 => continue,
+            HttpOffer::Http2 => "is not sent: HTTP/2 forbids it",
+            HttpOffer::Either => "is not sent when HTTP/2 is agreed on, which forbids it",
+        };
+        let hint = "remove it, or offer http: \"1.1\" if the program does";
+        let own = client.headers.iter();
+        for (name, _) in own.filter(|(name, value)| forbidden(name, value.as_deref())) {
+            let place = places.find(&places.clients, client.name.as_str());
+            desk.warning(place, format!("the header {} {when}", quote(name)), hint);
+        }
+        let probes = plan.probes.iter();
+        for probe in probes.filter(|probe| probe.as_clients.contains(&client.name)) {
+            let text = |template: &Template| match template.parts.as_slice() {
+                [Part::Text(text)] => Some(text.clone()),
+                _ => None,
+            };
+            let names = probe.headers.iter();
+            for (name, _) in names.filter(|(name, value)| forbidden(name, text(value).as_deref())) {
+                let key = (probe.name.to_string(), name.clone());
+                let place = places.headers.get(&key).copied();
+                desk.warning(
+                    place.unwrap_or_else(|| places.find(&places.probes, probe.name.as_str())),
+                    format!("as \"{}\" the header {} {when}", client.name, quote(name)),
+                    hint,
+                );
+            }
+        }
     }
 }
 

@@ -314,15 +314,15 @@ fn client(name: &str, raw: raw::Client, desk: &mut Desk<'_>) -> Client {
         }
     }
     let mut headers = Vec::new();
-    for (name, value) in headers::sendable(raw.headers, desk) {
-        if value.value.contains("{{") {
+    for (name, place, value) in headers::of_client(raw.headers, desk) {
+        if value.as_ref().is_some_and(|value| value.contains("{{")) {
             desk.error(
-                value.place,
+                place,
                 "placeholders are not filled in headers of a client",
                 "move the header to the probe",
             );
         }
-        headers.push((name, value.value));
+        headers.push((name, value));
     }
     Client {
         http: raw.http.map_or_else(HttpOffer::default, |h| h.value.0),

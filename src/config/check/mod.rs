@@ -30,6 +30,7 @@ use jiff::tz::TimeZone;
 
 use self::budget::Budget;
 use self::forbid::Forbidden;
+pub(super) use self::headers::CONNECTION;
 use self::names::Names;
 pub(super) use self::notify::KINDS;
 use self::probes::{Around, Unfit};

@@ -91,7 +91,7 @@ pub(super) fn probe(
 
     let mut headers = Vec::new();
     let mut shown_headers = Vec::new();
-    for (header, value) in headers::sendable(raw.headers, desk) {
+    for (header, value) in headers::of_probe(raw.headers, desk) {
         if let Some(template) = request::template(&value.value, value.place, "", desk) {
             if known {
                 let found =

@@ -15,6 +15,7 @@ struct Case<'a> {
     name: &'a str,
     user_agent: &'a str,
     spelling: HeaderCase,
+    /// `~` stands for no value: the place alone.
     client: &'a [Pair<'a>],
     probe: &'a [Pair<'a>],
     body: Option<&'a str>,
@@ -85,6 +86,36 @@ async fn requests_are_exactly_as_configured() {
             ..PLAIN
         },
         Case {
+            name: "places, and none",
+            client: &[
+                ("accept-language", "en"),
+                ("Accept", "~"),
+                ("user-agent", "~"),
+                ("Content-Length", "~"),
+                ("SOAPAction", "c"),
+                ("Host", "~"),
+                ("Connection", "Keep-Alive"),
+            ],
+            probe: &[("SOAPAction", "p")],
+            spelling: HeaderCase::AsWritten,
+            expected: "GET /x?y=1 HTTP/1.1\r\naccept-language: en\r\nuser-agent: Java/1.8.0_275\r\n\
+                       Content-Length: 0\r\nSOAPAction: p\r\nHost: HOST\r\nConnection: Keep-Alive\r\n\r\n",
+            ..PLAIN
+        },
+        Case {
+            name: "a place of what is not there; a probe's own Accept is sent",
+            user_agent: "",
+            client: &[
+                ("User-Agent", "~"),
+                ("Content-Length", "~"),
+                ("accept", "~"),
+            ],
+            probe: &[("Accept", "text/xml")],
+            body: Some("<a/>"),
+            expected: "POST /x?y=1 HTTP/1.1\r\nHost: HOST\r\nContent-Length: 4\r\nAccept: text/xml\r\n\r\n",
+            ..PLAIN
+        },
+        Case {
             name: "lower case",
             spelling: HeaderCase::Lower,
             probe: &[("X-Custom", "1"), ("Content-Length", "999")],
@@ -101,7 +132,7 @@ async fn requests_are_exactly_as_configured() {
         plan.clients[0].header_case = case.spelling;
         let listed = case.client.iter();
         plan.clients[0].headers = listed
-            .map(|(n, v)| (n.to_string(), v.to_string()))
+            .map(|(n, v)| (n.to_string(), (*v != "~").then(|| v.to_string())))
             .collect();
         let listed = case.probe.iter();
         plan.probes[0].headers = listed
@@ -129,7 +160,7 @@ async fn requests_over_http2_are_as_configured_too() {
     let server = Server::http2(|_| Reply::new(200).body("ok")).await;
     let mut plan = plan(&server.url("/x?y=1"));
     plan.clients[0].http = edgewatch::domain::cell::HttpOffer::Http2;
-    plan.clients[0].headers = vec![("Accept-Language".to_owned(), "en".to_owned())];
+    plan.clients[0].headers = vec![("Accept-Language".to_owned(), Some("en".to_owned()))];
     plan.probes[0].method = Method::POST;
     plan.probes[0].headers = [("SOAPAction", "a"), ("Connection", "close"), ("X-B", "b")]
         .map(|(n, v)| (n.to_owned(), Template::text(v)))

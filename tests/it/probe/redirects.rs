@@ -137,7 +137,7 @@ async fn nothing_private_goes_to_another_host() {
         let mut plan = following(url, redirects);
         with_password(&mut plan, "hunter22");
         plan.clients[0].headers = [("Accept-Language", "en"), ("Cookie", "id=7")]
-            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+            .map(|(n, v)| (n.to_owned(), Some(v.to_owned())))
             .into();
         plan.probes[0].method = Method::POST;
         plan.probes[0].headers = vec![

@@ -93,7 +93,7 @@ async fn the_form_of_http2_is_that_of_the_wire() {
 async fn without_tls_there_are_only_the_headers() {
     let server = Server::http(|_| Reply::new(200)).await;
     let mut plan = plan(&server.url("/"));
-    plan.clients[0].headers = vec![("DNT".into(), "1".into())];
+    plan.clients[0].headers = vec![("DNT".into(), Some("1".into()))];
     let names = ["Host", "User-Agent", "Accept", "DNT"];
     let expected = Sent {
         stack: Stack::Native,
