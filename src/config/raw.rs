@@ -27,7 +27,7 @@ use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
 use crate::domain::mute::Effect;
 use crate::domain::notification::Encryption;
 use crate::domain::observation::HttpVersion;
-use crate::domain::probe::Resolver;
+use crate::domain::probe::{Cookies, Resolver};
 use crate::domain::verdict::{Factor, Kind, Maker, Rule, Severity, Tell};
 
 const SECOND: u64 = 1000;
@@ -183,6 +183,9 @@ mirror! {
         "contact" contact: Contact,
         /// How far redirects are followed; same_host when left out.
         "redirects" redirects: Form<Word<Follow>, Redirects>,
+        /// Whether cookies that a redirect sets go along on the hops after it: run, until the run is over, or none; run when
+        /// left out.
+        "cookies" cookies: Word<Cookies>,
         /// Body kept for classification; 256KiB when left out.
         "body_limit" body_limit: Size<{ KIB }, { 16 * MIB }>,
         /// Who resolves names: edgewatch itself, or the system; own when left out.

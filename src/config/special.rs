@@ -13,7 +13,7 @@ use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
 use crate::domain::mute::Effect;
 use crate::domain::notification::Encryption;
 use crate::domain::observation::HttpVersion;
-use crate::domain::probe::Resolver;
+use crate::domain::probe::{Cookies, Resolver};
 use crate::domain::verdict::{Factor, Kind, Maker, Rule, Severity, Tell};
 
 /// Where a secret comes from; never the secret itself.
@@ -307,6 +307,7 @@ words! {
         "PATCH" = Method::Patch, "DELETE" = Method::Delete, "OPTIONS" = Method::Options,
     ];
     Follow, "a rule for redirects", ["no" = Follow::No, "same_host" = Follow::SameHost, "any" = Follow::Any];
+    Cookies, "a rule for cookies", ["run" = Cookies::Run, "none" = Cookies::None];
     Never, "a schedule or \"never\"", ["never" = Never::Never];
     Off, "\"none\" or a mapping", ["none" = Off::Off];
     IpFamily, "an IP version", ["any" = IpFamily::Any, "v4" = IpFamily::V4, "v6" = IpFamily::V6];

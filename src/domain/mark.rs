@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::cell::{CellKey, Client, Egress};
 use super::plan::Plan;
-use super::probe::Probe;
+use super::probe::{Cookies, Probe};
 
 impl Plan {
     /// The mark of a cell; `None` when the plan lacks one of its names.
@@ -54,8 +54,12 @@ fn probe(probe: &Probe) -> impl std::fmt::Debug {
         probe.redirects,
         probe.connect_to,
     );
+    let cookies = match probe.cookies {
+        Cookies::Run => "",
+        Cookies::None => " without cookies",
+    };
     format!(
-        "{request:?}{:?}{meanings:?}{:?}{}",
+        "{request:?}{:?}{meanings:?}{:?}{}{cookies}",
         (&probe.expect.conditions, probe.expect.verdict),
         probe.timeout,
         probe.control

@@ -37,6 +37,8 @@ pub struct Probe {
     pub meanings: Vec<Meaning>,
     pub words: Words,
     pub redirects: Redirects,
+    /// What becomes of cookies that a redirect sets.
+    pub cookies: Cookies,
     /// Decoded body bytes kept for classification; more are counted, up to a bound, and dropped.
     pub body_bytes_max: usize,
     pub resolver: Resolver,
@@ -229,6 +231,16 @@ pub enum Redirects {
     SameHost(u8),
     /// To any host, at most this many; credentials and own headers go only to the first host.
     Any(u8),
+}
+
+/// What becomes of cookies that a redirect sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cookies {
+    /// Sent along on the hops after it, and forgotten with the run; most HTTP libraries do so.
+    #[default]
+    Run,
+    /// Not sent, as by Java's `HttpURLConnection`.
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -21,7 +21,7 @@ use crate::domain::condition::{Condition, Conditions};
 use crate::domain::notification::{Channel, Receiver, Route};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
 use crate::domain::probe::{
-    Expect, Meaning, Part, Probe, Redirects, Resolver, Schedule, Spelling, Template, Words,
+    Cookies, Expect, Meaning, Part, Probe, Redirects, Resolver, Schedule, Spelling, Template, Words,
 };
 use crate::domain::secret::Secret;
 use crate::domain::verdict::{Factor, Kind, Severity, Tell};
@@ -362,6 +362,7 @@ fn bare(name: &str, url: Url, grounds: Option<&Grounds>) -> Probe {
         meanings: Vec::new(),
         words: Words::default(),
         redirects: Redirects::No,
+        cookies: Cookies::default(),
         body_bytes_max: 1 << 18,
         resolver: Resolver::Own,
         connect_to: grounds.map(|_| IpAddr::V4(Ipv4Addr::LOCALHOST)),

@@ -52,7 +52,7 @@ pub(super) async fn exchange<S>(
     agreed: Agreed,
     request: &Request,
     body_bytes_max: usize,
-    decide: impl FnOnce(u16, Option<&str>) -> Next,
+    decide: impl FnOnce(u16, &[(String, String)]) -> Next,
     now: &mut Progress,
 ) -> Result<Next, Failure>
 where
@@ -111,7 +111,7 @@ async fn read<Sender>(
     mut tasks: Tasks,
     sender: Sender,
     body_bytes_max: usize,
-    decide: impl FnOnce(u16, Option<&str>) -> Next,
+    decide: impl FnOnce(u16, &[(String, String)]) -> Next,
     now: &mut Progress,
 ) -> Result<Next, Failure> {
     let (head, mut body) = answer.into_parts();
@@ -140,7 +140,7 @@ async fn read<Sender>(
             .map(|(_, value)| value.as_str())
     };
     let status = head.status.as_u16();
-    let next = decide(status, all("location").next());
+    let next = decide(status, &headers);
     if matches!(next, Next::Follow(_)) {
         now.leave();
         return Ok(next);

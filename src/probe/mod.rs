@@ -7,6 +7,7 @@
 
 mod body;
 mod connect;
+mod cookies;
 mod exchange;
 mod failure;
 mod frames;
@@ -27,6 +28,7 @@ use jiff::Timestamp;
 use tokio::net::TcpStream;
 use url::{Host, Url};
 
+use self::cookies::Jar;
 use self::exchange::{Agreed, agree, exchange};
 use self::failure::{failure, local};
 use self::progress::{Progress, Reading, Waiting};
@@ -41,7 +43,7 @@ use crate::domain::cell::{
 };
 use crate::domain::observation::{Answer, Failure, FailureKind, Hop, Observation, Phase, Purpose};
 use crate::domain::plan::Plan;
-use crate::domain::probe::Probe;
+use crate::domain::probe::{Cookies, Probe};
 use crate::domain::secret::{Secrets, mask};
 
 /// Runs the cells of one plan; shared by all runs.
@@ -210,19 +212,30 @@ impl Prober {
                 body: cell.probe.body.is_some(),
             },
         };
+        let mut jar = Jar::default();
         loop {
             let hop_began = Instant::now();
             now.start_hop();
             let carry = step.carry;
             let (probe, client) = (cell.probe, cell.client);
-            let request = Request::build(probe, client, cell.credential, step)?;
+            let cookie = jar.header(&step.url);
+            let request = Request::build(probe, client, cell.credential, step, cookie)?;
             let mut hop = None;
             let followed = now.hops.len();
-            let decide = |status: u16, location: Option<&str>| {
+            let keep = probe.cookies == Cookies::Run;
+            let decide = |status: u16, headers: &[(String, String)]| {
+                let all = |wanted: &'static str| {
+                    let found = headers.iter().filter(move |(name, _)| name == wanted);
+                    found.map(|(_, value)| value.as_str())
+                };
+                let location = all("location").next();
                 let next =
                     redirect::next(probe.redirects, followed, &request, carry, status, location);
                 if matches!(next, Next::Follow(_)) {
                     hop = Some((status, location.unwrap_or_default().to_owned()));
+                    for cookie in all("set-cookie").filter(|_| keep) {
+                        jar.set(&request.url, cookie);
+                    }
                 }
                 next
             };
@@ -255,7 +268,7 @@ impl Prober {
         &self,
         cell: &Cell<'_>,
         request: &Request,
-        decide: impl FnOnce(u16, Option<&str>) -> Next,
+        decide: impl FnOnce(u16, &[(String, String)]) -> Next,
         now: &mut Progress,
     ) -> Result<Next, Failure> {
         let stream = self.reach(cell, &request.url, now).await?;

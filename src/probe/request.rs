@@ -46,7 +46,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Puts the request of one hop together.
+    /// Puts the request of one hop together; `cookie` is what hops before were given.
     ///
     /// # Errors
     /// A header that can't be sent; its value is never quoted.
@@ -55,6 +55,7 @@ impl Request {
         client: &Client,
         credential: Option<&Credential>,
         step: Step,
+        cookie: Option<String>,
     ) -> Result<Self, Failure> {
         let Step { url, method, carry } = step;
         let fill = |template: &Template| {
@@ -68,7 +69,10 @@ impl Request {
             .as_ref()
             .filter(|_| carry.body)
             .map(|template| Bytes::from(fill(template)));
-        let listed = listed(probe, client, carry, fill);
+        let mut listed = listed(probe, client, carry, fill);
+        if let Some(cookie) = cookie {
+            add_cookie(&mut listed, cookie);
+        }
         let headers = complete(listed, client, &url, body.as_ref());
         let headers = headers
             .into_iter()
@@ -212,6 +216,21 @@ fn listed<'a>(
         list.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("content-"));
     }
     list
+}
+
+/// Adds cookies behind those that are configured, or at the end.
+fn add_cookie(list: &mut Vec<Header<'_>>, cookie: String) {
+    let known = list
+        .iter_mut()
+        .find(|(name, _)| name.eq_ignore_ascii_case("cookie"));
+    match known {
+        Some((_, Some(value))) => {
+            value.push_str("; ");
+            value.push_str(&cookie);
+        }
+        Some((_, value)) => *value = Some(cookie),
+        None => list.push((Cow::from("Cookie"), Some(cookie))),
+    }
 }
 
 /// Puts `header` in the place of its first namesake, and removes the others.

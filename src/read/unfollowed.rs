@@ -6,7 +6,7 @@
 use url::Url;
 
 use crate::domain::observation::{Answer, FailureKind, Observation};
-use crate::domain::probe::{Probe, Redirects};
+use crate::domain::probe::{Cookies, Probe, Redirects};
 
 /// Characters of an address that are shown.
 const SHOWN_CHARS_MAX: usize = 120;
@@ -24,7 +24,7 @@ pub(super) fn told(probe: &Probe, observation: &Observation, answer: &Answer) ->
         .as_ref()
         .is_some_and(|failure| failure.kind == FailureKind::Redirects);
     if too_many {
-        return with_cookies(answer);
+        return with_cookies(probe, answer);
     }
     let from = observation
         .hops
@@ -64,16 +64,19 @@ pub(super) fn told(probe: &Probe, observation: &Observation, answer: &Answer) ->
     })
 }
 
-/// A redirect that sets a cookie may wait for it.
-fn with_cookies(answer: &Answer) -> Option<String> {
+/// A redirect that sets a cookie may wait for it, which it gets unless that is switched off.
+fn with_cookies(probe: &Probe, answer: &Answer) -> Option<String> {
+    if probe.cookies == Cookies::Run {
+        return None;
+    }
     let cookies: Vec<&str> = answer
         .header_all("set-cookie")
         .filter_map(|cookie| Some(cookie.split_once('=')?.0.trim()))
         .collect();
     (!cookies.is_empty()).then(|| {
         format!(
-            "our choice: edgewatch keeps no cookies between redirects, and this one sets {}; a client that \
-             sends it back may get through, as one under `command:` or a `Cookie` header would tell",
+            "our choice: no cookies are kept between redirects (`cookies: none`), and this one sets {}; a client \
+             that sends it back may get through, as `cookies: run` would tell",
             cookies.join(", ")
         )
     })

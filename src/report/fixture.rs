@@ -18,7 +18,8 @@ use crate::domain::incident::{
 };
 use crate::domain::notification::{Briefing, CellLine, Engineers, Plain, Reason};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
-use crate::domain::probe::{Contact, Expect, Probe, Redirects, Resolver, Schedule, Words};
+use crate::domain::probe::{Contact, Cookies, Expect, Probe, Redirects, Resolver, Schedule, Words};
+use crate::domain::sent::{Sent, Stack};
 use crate::domain::spells::Spells;
 use crate::domain::verdict::{
     Evidence, Factor, Kind, Maker, Rule, Severity, Strength, Tell, Verdict, WhoActs,
@@ -591,6 +592,7 @@ fn probe(name: &str, url: &str) -> Probe {
         tags: Vec::new(),
         severity: Severity::Warning,
         tell: Tell::Sure,
+        cookies: Cookies::default(),
         control: false,
     }
 }

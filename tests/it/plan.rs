@@ -7,7 +7,7 @@ use edgewatch::domain::cell::{
 };
 use edgewatch::domain::condition::Conditions;
 use edgewatch::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
-use edgewatch::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
+use edgewatch::domain::probe::{Cookies, Expect, Probe, Redirects, Resolver, Schedule, Words};
 use edgewatch::domain::verdict::{Severity, Tell};
 
 /// One probe of `url` from egress `here` as client `plain` without a credential.
@@ -82,6 +82,7 @@ pub(crate) fn probe(name: &str, url: &str) -> Probe {
         meanings: Vec::new(),
         words: Words::default(),
         redirects: Redirects::No,
+        cookies: Cookies::default(),
         body_bytes_max: 256 * 1024,
         resolver: Resolver::Own,
         connect_to: None,

@@ -23,7 +23,7 @@ use crate::config::special::Follow;
 use crate::domain::cell::{ClientName, Credential, CredentialName, EgressName, ProbeName};
 use crate::domain::condition::{Condition, Conditions};
 use crate::domain::probe::{
-    Contact, Expect, Meaning, Probe, Redirects, Resolver, Schedule, Template, Words,
+    Contact, Cookies, Expect, Meaning, Probe, Redirects, Resolver, Schedule, Template, Words,
 };
 use crate::domain::verdict::{Severity, Tell};
 use crate::lang::cron::Cron;
@@ -204,6 +204,7 @@ pub(super) fn probe(
         meanings,
         words: words(raw.words.map(|w| w.value).unwrap_or_default(), contact),
         redirects: redirects(raw.redirects.map(|r| r.value), in_controls),
+        cookies: raw.cookies.map_or_else(Cookies::default, |c| c.value.0),
         body_bytes_max: raw
             .body_limit
             .map_or(BODY_BYTES_MAX, |limit| limit.value.0 as usize),

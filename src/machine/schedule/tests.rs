@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::condition::Conditions;
 use crate::domain::plan::{IncidentPolicy, Politeness, StorePolicy};
-use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Words};
+use crate::domain::probe::{Cookies, Expect, Probe, Redirects, Resolver, Words};
 use crate::domain::verdict::{Severity, Tell};
 
 /// A probe `name` of `cells` cells against `host`.
@@ -33,6 +33,7 @@ fn probe(name: &str, host: &str, cells: usize, schedule: Schedule) -> Probe {
         meanings: Vec::new(),
         words: Words::default(),
         redirects: Redirects::No,
+        cookies: Cookies::default(),
         body_bytes_max: 1,
         resolver: Resolver::Own,
         connect_to: None,

@@ -14,7 +14,7 @@ use super::*;
 use crate::domain::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName};
 use crate::domain::condition::{Compare, TextMatch};
 use crate::domain::observation::{Certificate, Hop, HttpVersion, Phases, Purpose, Route, TlsFacts};
-use crate::domain::probe::{Expect, Redirects, Resolver, Schedule, Words};
+use crate::domain::probe::{Cookies, Expect, Redirects, Resolver, Schedule, Words};
 use crate::lang::xpath::XPath;
 use crate::read::signatures::page::tests::answer;
 
@@ -36,6 +36,7 @@ fn probe() -> Probe {
         meanings: Vec::new(),
         words: Words::default(),
         redirects: Redirects::No,
+        cookies: Cookies::default(),
         body_bytes_max: 262_144,
         resolver: Resolver::Own,
         connect_to: None,
@@ -821,6 +822,7 @@ fn a_redirect_that_is_not_followed_says_why_and_whereto() {
     // A redirect that needs the cookie it sets.
     let mut asked = probe();
     asked.redirects = Redirects::SameHost(5);
+    asked.cookies = Cookies::None;
     let page = answer(
         302,
         &[("location", "/"), ("set-cookie", "seen=hunter22; Path=/")],
@@ -834,7 +836,7 @@ fn a_redirect_that_is_not_followed_says_why_and_whereto() {
     let verdict = classify(&asked, &[], &seen(Some(page), Some(failure)));
     assert!(says(
         &verdict,
-        "keeps no cookies between redirects, and this one sets seen"
+        "no cookies are kept between redirects (`cookies: none`), and this one sets seen"
     ));
     assert!(!says(&verdict, "hunter22"), "{verdict:?}");
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use edgewatch::domain::observation::{FailureKind, Phase};
 use edgewatch::domain::plan::Plan;
-use edgewatch::domain::probe::{Redirects, Template};
+use edgewatch::domain::probe::{Cookies, Redirects, Template};
 use http::Method;
 
 use super::{assert_answered, password_in, run, with_password};
@@ -63,6 +63,31 @@ async fn redirects_are_followed_and_told() {
     let peers: Vec<_> = server.seen().iter().map(|s| s.peer).collect();
     assert_ne!(peers[0], peers[1]);
     assert_eq!(seen.route.local, Some(peers[2]));
+}
+
+/// A gate that redirects to itself until its cookie comes back, as some CDNs have.
+#[tokio::test]
+async fn a_gate_gets_its_cookie_back() {
+    let server = Server::http(|seen| match seen.header("cookie") {
+        Some("own=1; gate=open") => Reply::new(200).body("end"),
+        _ => Reply::new(302)
+            .header("Location", "/ws?again")
+            .header("Set-Cookie", "gate=open; Path=/; HttpOnly")
+            .header("Set-Cookie", "other=1; Path=/elsewhere"),
+    })
+    .await;
+    let mut plan = following(&server.url("/ws"), Redirects::SameHost(5));
+    plan.probes[0].headers = vec![("Cookie".to_owned(), Template::text("own=1"))];
+    let seen = run(&plan).await;
+    assert_answered(&seen, 200, "end");
+    assert_eq!(seen.hops.len(), 1);
+    // Nothing is left of it for the next run.
+    assert_eq!(run(&plan).await.hops.len(), 1);
+    assert_eq!(server.seen()[2].header("cookie"), Some("own=1"));
+
+    plan.probes[0].cookies = Cookies::None;
+    let failure = run(&plan).await.failure.expect("a failure");
+    assert_eq!(failure.kind, FailureKind::Redirects);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use crate::domain::mute::{Ended, Matcher, Silence};
 use crate::domain::notification::{Channel, Notification, Reason, Receiver, Route};
 use crate::domain::observation::{Answer, Observation, Phases, Purpose, Route as Path};
 use crate::domain::plan::{IncidentPolicy, Plan, Politeness, StorePolicy};
-use crate::domain::probe::{Expect, Probe, Redirects, Resolver, Schedule, Words};
+use crate::domain::probe::{Cookies, Expect, Probe, Redirects, Resolver, Schedule, Words};
 use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::{Evidence, Kind, Maker, Severity, Strength, Tell, Verdict, WhoActs};
 use crate::read::classify::classify_answer;
@@ -108,6 +108,7 @@ impl Setup {
             meanings: Vec::new(),
             words: Words::default(),
             redirects: Redirects::No,
+            cookies: Cookies::default(),
             body_bytes_max: 1 << 18,
             resolver: Resolver::Own,
             connect_to: None,
