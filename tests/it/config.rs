@@ -99,6 +99,7 @@ fn the_file_in_the_root_loads_without_any_environment() {
             "gmc-connect from this-host as monitor",
             "internet from this-host as monitor",
             "same-edge from this-host as monitor",
+            "same-edge-scored from this-host as monitor",
         ]
     );
 }
