@@ -6,5 +6,7 @@ pub mod clearance;
 pub mod conclude;
 // The answer to a job that wants to start.
 pub mod gate;
+// How alike two requests look from outside.
+pub mod likeness;
 // Whether a client that is not in the file yet would pass.
 pub mod trial;

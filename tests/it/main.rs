@@ -35,6 +35,7 @@ mod classify;
 mod cli;
 /// Buttons in Slack over a WebSocket: each click once, refused ones answered, never deaf for good.
 mod clicks;
+mod clients;
 /// The daemon as a real process whose clock is set.
 mod clock_set;
 /// Reading `probes.yaml`: the file in the root, its schema, and a table of files that are refused.

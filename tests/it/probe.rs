@@ -26,7 +26,7 @@ use crate::plan::plan;
 use crate::server::{Reply, Server};
 
 /// Runs the first cell of the plan once.
-async fn run(plan: &Plan) -> Observation {
+pub(crate) async fn run(plan: &Plan) -> Observation {
     let cell = plan.cells().next().expect("a cell").1;
     run_cell(plan, &cell).await
 }
