@@ -3,6 +3,7 @@
 mod ask;
 mod check;
 mod classify;
+mod client;
 mod demo;
 mod export;
 mod gate;
@@ -55,6 +56,7 @@ Examples:
   edgewatch plan                         what would a reload of probes.yaml change?
   edgewatch once                         run the matrix now and show it
   edgewatch try --user-agent \"Java/21.0.2\" gmc-connect
+  edgewatch client legacy-reval          what does this client really send, TLS fingerprint included?
   edgewatch gate gmc-connect && start-the-sync
   edgewatch incidents ack 12             somebody looks after INC-12: no more reminders
   edgewatch silence add --probe gmc-connect --for 2h
@@ -99,6 +101,7 @@ enum Command {
     Plan(plan::Arguments),
     Once(once::Arguments),
     Try(try_client::Arguments),
+    Client(client::Arguments),
     Gate(gate::Arguments),
     Classify(classify::Arguments),
     Schema(schema::Arguments),
@@ -166,6 +169,7 @@ pub fn main() -> ExitCode {
         Command::Once(command) => once::run(&config, &arguments.log, &command),
         Command::Gate(command) => gate::run(&config, &arguments.log, &command),
         Command::Try(command) => try_client::run(&config, &arguments.log, &command),
+        Command::Client(command) => client::run(&config, &arguments.log, &command),
         Command::Classify(command) => classify::run(&command),
         Command::Schema(command) => schema::run(&command),
         Command::Templates(command) => templates::run(&command),

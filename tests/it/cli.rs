@@ -40,6 +40,129 @@ async fn what_went_wrong_is_json_for_scripts() {
     }
 }
 
+/// A file whose partner is never asked: `partner.test` is no name, and the recorder stands in for it.
+const CLIENTS: &str = r#"version: 1
+service: GMC
+timezone: UTC
+clients:
+  java: { user_agent: Java/17.0.15, headers: { User-Agent: ~, Host: ~, Accept: "text/html, */*; q=0.2", Connection: keep-alive } }
+  other: { user_agent: Java/11.0.10, http: either }
+credentials: { gmc: { password: { env: GMC_PASSWORD } } }
+probes:
+  ws: { url: https://partner.test/ws, headers: { X-Key: "{{ credential.password }}" }, with: gmc, every: 5m, as: java }
+  page: { url: http://partner.test/page, every: 5m, as: other }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_shows_what_is_really_sent() {
+    let directory = kept::folder();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("probes.yaml"), CLIENTS).unwrap();
+    let client = async |arguments: &[&str]| {
+        let mut command = program(&["client"]);
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(path("probes.yaml"));
+        run(command).await
+    };
+    // The password is not there, and is not needed.
+    let (code, out, _) = client(&["java"]).await;
+    assert_eq!(code, 0, "{out}");
+    let lines: Vec<&str> = out.lines().map(str::trim).collect();
+    assert_eq!(lines[0], "ws as java");
+    for line in [
+        "TLS name      partner.test",
+        "ALPN          http/1.1",
+        "GET /ws HTTP/1.1",
+        "User-Agent: Java/17.0.15",
+        "Host: partner.test",
+        "Connection: keep-alive",
+        "X-Key: dummy",
+    ] {
+        assert!(lines.contains(&line), "{line} is missing:\n{out}");
+    }
+    assert!(out.contains("TLS (JA4)     t13d1010h1_"), "{out}");
+    assert!(out.contains("edgewatch's own, rustls"), "{out}");
+
+    let (code, out, _) = client(&["other", "--probe", "ws", "--format", "json"]).await;
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let sent = &json["requests"][0]["sent"];
+    assert_eq!((code, &json["same"]), (0, &Value::Null), "{out}");
+    assert_eq!(sent["stack"], "native");
+    assert!(
+        sent["ja4"].as_str().unwrap().starts_with("t13d1010h2_"),
+        "{out}"
+    );
+    assert_eq!(
+        sent["h2"],
+        "2:0;4:2097152;5:16384;6:65536|5177345|0|m,s,a,p"
+    );
+    assert_eq!(json["requests"][0]["head"][0], "GET /ws HTTP/2");
+    assert_eq!(
+        json["requests"][0]["alpn"],
+        serde_json::json!(["h2", "http/1.1"])
+    );
+
+    // As the real system sends it; then as another runtime would.
+    let captured = "# ja4: JA4\nGET /elsewhere HTTP/1.1\nUser-Agent: Java/17.0.15\nHost: real.example\n\
+                    Accept: text/html, */*; q=0.2\nConnection: keep-alive\nX-Key: of the real one\n";
+    let ja4 = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("TLS (JA4)     "))
+        .unwrap();
+    std::fs::write(path("same"), captured.replace("JA4", ja4)).unwrap();
+    let like = async |name: &str| {
+        let file = path(name);
+        client(&["java", "--like", file.to_str().unwrap()]).await
+    };
+    let (code, out, _) = like("same").await;
+    assert!(
+        code == 0 && out.contains("The same in all that was compared."),
+        "{out}"
+    );
+    let jvm = "t13d371200_db35923f8641_7c76daad20ec";
+    std::fs::write(
+        path("other"),
+        captured
+            .replace("JA4", jvm)
+            .replace("\nConn", "\nDNT: 1\nConn"),
+    )
+    .unwrap();
+    let (code, out, _) = like("other").await;
+    assert_eq!(code, 1, "{out}");
+    assert!(
+        out.contains(&format!(
+            "differs  TLS fingerprint: {ja4} here, {jvm} in the file\n"
+        )),
+        "{out}"
+    );
+    assert!(out.contains("differs  DNT: 1: only in the file\n"), "{out}");
+    assert!(!out.contains("of the real one"), "{out}");
+
+    let (code, out, _) = client(&["java", "other"]).await;
+    assert_eq!(code, 1, "{out}");
+    assert!(
+        out.contains("differs  version: HTTP/1.1 here, HTTP/2 as other"),
+        "{out}"
+    );
+    for (arguments, expected) in [
+        (
+            &["jva"][..],
+            "there is no client \"jva\" in the file; there are: java, other",
+        ),
+        (
+            &["java", "--probe", "x"],
+            "there is no probe \"x\" in the file; there are: ws, page",
+        ),
+        (&["java", "--like", "/nowhere"], "can't read /nowhere"),
+    ] {
+        let (code, _, err) = client(arguments).await;
+        assert_eq!(code, 2, "{arguments:?}");
+        assert!(err.contains(expected), "{err}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn once_shows_a_matrix_that_passes() {
     let world = World::start().await;
