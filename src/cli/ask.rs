@@ -15,6 +15,7 @@ use crate::cli::exit;
 use crate::domain::cell::{CellKey, ProbeName};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
+use crate::domain::sent::Stack;
 use crate::machine::Judged;
 use crate::report::{conclusion, matrix, verdict};
 
@@ -165,6 +166,9 @@ pub(super) fn show(
             if let Some((sentence, _)) = more {
                 super::show(&format!("{sentence}\n"));
             }
+            if (found.outcome == Outcome::AllPass || more.is_some()) && over_our_tls(judged) {
+                super::show(OVER_OUR_TLS);
+            }
         }
         Format::Json => {
             let cells: Vec<Value> = judged.iter().map(cell_json).collect();
@@ -186,6 +190,21 @@ pub(super) fn show(
             super::print(&format!("{result:#}\n"));
         }
     }
+}
+
+/// What a pass does not say.
+const OVER_OUR_TLS: &str = "\
+Judged over rustls, edgewatch's own TLS: whether an edge refuses the TLS fingerprint of your own programs can't be seen \
+with it (`edgewatch client NAME` shows what is sent).\n";
+
+/// Whether requests went over TLS, by our own stack alone.
+fn over_our_tls(judged: &[Judged]) -> bool {
+    let sent = || {
+        judged
+            .iter()
+            .filter_map(|one| one.observation.sent.as_ref())
+    };
+    sent().any(|sent| sent.ja4.is_some()) && sent().all(|sent| sent.stack == Stack::Native)
 }
 
 /// `24 cells did not run: ACME_TOKEN is not set`.

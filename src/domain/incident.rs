@@ -10,6 +10,7 @@ use super::diagnosis::{Cause, Diagnosis};
 use super::earlier::Earlier;
 use super::form::{fraction, nanos, nanos_named};
 use super::reason::Reason;
+use super::sent::Sent;
 use super::spelling::spelled;
 use super::spells::Spells;
 pub use super::subject::Subject;
@@ -357,6 +358,9 @@ pub struct Specimen {
     #[serde(rename = "phases_ns", with = "nanos_named")]
     pub phases: Vec<(String, Duration)>,
     pub certificate: Option<String>,
+    /// How it looked to an edge; `None`: not noted by the version that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Sent>,
     pub verdict: Verdict,
 }
 

@@ -448,6 +448,12 @@ fn blocked(cell: &CellKey) -> Specimen {
         took: Duration::from_millis(31),
         phases: Vec::new(),
         certificate: Some("webcache.gmc-uk.org, issued by Cloudflare Inc ECC CA-3, valid until 2021-12-01".to_owned()),
+        sent: Some(Sent {
+            stack: Stack::Native,
+            ja4: Some("t13d1010h1_61a7ad8aa9b6_76ad8fd2bde2".to_owned()),
+            header_order: Some("3f0c2b6a9d51".to_owned()),
+            h2: None,
+        }),
         verdict,
     }
 }
@@ -586,13 +592,13 @@ fn probe(name: &str, url: &str) -> Probe {
         meanings: Vec::new(),
         words: Words::default(),
         redirects: Redirects::No,
+        cookies: Cookies::default(),
         body_bytes_max: 1 << 18,
         resolver: Resolver::Own,
         connect_to: None,
         tags: Vec::new(),
         severity: Severity::Warning,
         tell: Tell::Sure,
-        cookies: Cookies::default(),
         control: false,
     }
 }

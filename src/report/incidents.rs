@@ -287,6 +287,9 @@ fn specimen(text: &mut String, run: &Specimen, zone: &TimeZone) {
             .unwrap_or_default();
         let _ = writeln!(text, "  from       {local}{public} to {remote}");
     }
+    if let Some(ja4) = run.sent.as_ref().and_then(|sent| sent.ja4.as_ref()) {
+        let _ = writeln!(text, "  TLS        {ja4} (JA4)");
+    }
     match (&run.failure, run.status) {
         (Some(failure), _) => {
             let _ = writeln!(text, "  failed     {failure}");
@@ -380,6 +383,7 @@ fn specimen_json(run: &Specimen) -> Value {
         "response_headers": run.response_headers,
         "excerpt": run.excerpt,
         "failure": run.failure,
+        "sent": run.sent,
         "took_ms": run.took.as_millis() as u64,
         "verdict": verdict::json(&run.verdict),
     })

@@ -475,6 +475,9 @@ fn request(text: &mut String, dossier: &Dossier<'_>, name: &str, run: &Specimen)
             "What stands in {{ … }} belongs to the account and is left out.",
         ));
     }
+    if run.url.starts_with("https:") {
+        text.push_str(&wrapped("", &other_tls(run)));
+    }
     let took = super::matrix::duration(run.took);
     match (run.status, &run.failure) {
         (Some(status), _) => {
@@ -503,6 +506,19 @@ fn request(text: &mut String, dossier: &Dossier<'_>, name: &str, run: &Specimen)
         text.push_str(&wrapped("The page says: ", &format!("\"{excerpt}\"")));
     }
     text.push('\n');
+}
+
+/// The command is not the whole run: its TLS is another, which an edge may judge.
+fn other_tls(run: &Specimen) -> String {
+    let sent = run.sent.as_ref();
+    let ja4 = sent.and_then(|sent| sent.ja4.as_ref());
+    let ja4 = ja4.map_or_else(String::new, |ja4| format!(" (fingerprint JA4 {ja4})"));
+    let finding = if run.verdict.passed() {
+        "if it is refused, that is a finding"
+    } else {
+        "if it passes, that is the finding"
+    };
+    format!("The command has curl's TLS, the request had that of the monitor{ja4}: {finding}.")
 }
 
 fn sure(text: &mut String, dossier: &Dossier<'_>) {

@@ -11,6 +11,7 @@ mod headline;
 mod plain;
 mod reasons;
 mod ruled_out;
+mod stack;
 mod story;
 
 use jiff::Timestamp;

@@ -111,6 +111,7 @@ pub fn specimen(
         certificate: tls
             .and_then(|tls| tls.certificate.as_ref())
             .map(|certificate| clean(&certificate_line(certificate), VALUE_CHARS_MAX)),
+        sent: observation.sent.clone(),
         verdict: Verdict {
             vendor: Cow::Owned(clean(&verdict.vendor, 60)),
             fronted_by: Cow::Owned(clean(&verdict.fronted_by, 60)),
@@ -142,8 +143,8 @@ fn request_headers(
     if !client.user_agent.is_empty() {
         headers.push(("User-Agent".to_owned(), client.user_agent.clone()));
     }
-    let own = client
     // What has only its place is said elsewhere: host, length, and the user agent above.
+    let own = client
         .headers
         .iter()
         .filter_map(|(name, value)| Some((name, Template::text(value.as_deref()?))));

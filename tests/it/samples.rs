@@ -14,6 +14,7 @@ use edgewatch::domain::incident::{
 };
 use edgewatch::domain::notification::{Briefing, CellLine, Engineers, Notification, Plain, Reason};
 use edgewatch::domain::probe::{Contact, Words};
+use edgewatch::domain::sent::{Sent, Stack};
 use edgewatch::domain::spells::Spells;
 use edgewatch::domain::verdict::{Evidence, Factor, Kind, Maker, Rule, Strength, Verdict, WhoActs};
 use jiff::Timestamp;
@@ -92,6 +93,12 @@ pub(crate) fn specimen(client: &str, verdict: Verdict) -> Specimen {
             ("connect".into(), Duration::from_millis(9)),
         ],
         certificate: Some("CN=gmc-uk.org, 62 days left".into()),
+        sent: Some(Sent {
+            stack: Stack::Native,
+            ja4: Some("t13d1010h1_61a7ad8aa9b6_76ad8fd2bde2".into()),
+            header_order: Some("3f0c2b6a9d51".into()),
+            h2: None,
+        }),
         verdict,
     }
 }
@@ -464,6 +471,7 @@ fn any_specimen() -> BoxedStrategy<Specimen> {
         0_u64..u64::MAX / 2,
         vec((text(), 0_u64..u64::MAX / 2), 0..3),
         option::of(text()),
+        option::of(any_sent()),
         any_verdict(),
     );
     (first, second, third, fourth)
@@ -471,7 +479,7 @@ fn any_specimen() -> BoxedStrategy<Specimen> {
             let (cell, at, method, url, request_headers, request_body) = first;
             let (local, public, remote, resolved) = second;
             let (status, http, response_headers, excerpt) = third;
-            let (body_sha256, failure, took, phases, certificate, verdict) = fourth;
+            let (body_sha256, failure, took, phases, certificate, sent, verdict) = fourth;
             Specimen {
                 cell,
                 at,
@@ -495,10 +503,25 @@ fn any_specimen() -> BoxedStrategy<Specimen> {
                     .map(|(phase, ns)| (phase, Duration::from_nanos(ns)))
                     .collect(),
                 certificate,
+                sent,
                 verdict,
             }
         })
         .boxed()
+}
+
+fn any_sent() -> impl Strategy<Value = Sent> {
+    let stack = option::of((text(), text())).prop_map(|program| match program {
+        None => Stack::Native,
+        Some((name, version)) => Stack::Program { name, version },
+    });
+    let texts = (option::of(text()), option::of(text()), option::of(text()));
+    (stack, texts).prop_map(|(stack, (ja4, header_order, h2))| Sent {
+        stack,
+        ja4,
+        header_order,
+        h2,
+    })
 }
 
 fn any_diagnosis() -> BoxedStrategy<Diagnosis> {

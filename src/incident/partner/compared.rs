@@ -157,6 +157,7 @@ mod tests {
             took: std::time::Duration::ZERO,
             phases: Vec::new(),
             certificate: None,
+            sent: None,
             verdict,
         }
     }

@@ -112,6 +112,7 @@ fn run_json(dossier: &Dossier<'_>, run: &Specimen) -> Value {
         "status": run.status,
         "http": run.http,
         "failure": run.failure,
+        "sent": run.sent,
         "took_ms": run.took.as_millis() as u64,
         "response_headers": run.response_headers,
         "excerpt": run.excerpt,
