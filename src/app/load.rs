@@ -307,6 +307,33 @@ impl Inputs for Surroundings {
         all.is_dir().then(|| all.join(name).exists())
     }
 
+    fn program(&self, name: &str) -> Result<String, String> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let runs = |path: &Path| {
+            let found = std::fs::metadata(path);
+            found.map(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        };
+        if !name.contains('/') {
+            let mut folders = crate::probe::PROGRAM_FOLDERS.split(':');
+            let found = folders.find_map(|folder| {
+                let path = Path::new(folder).join(name);
+                runs(&path).ok()?.then(|| path.display().to_string())
+            });
+            let folders = crate::probe::PROGRAM_FOLDERS.replace(':', ", ");
+            return found.ok_or_else(|| format!("there is no such program in {folders}"));
+        }
+        let path = self.beside.join(name);
+        let path = std::path::absolute(&path).unwrap_or(path);
+        match runs(&path) {
+            Ok(true) => Ok(path.display().to_string()),
+            Ok(false) => Err("it is no file that may be executed".to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err("there is no such file".to_owned())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     fn unwritable(&self, path: &Path) -> Option<String> {
         use std::io::ErrorKind;
         let folder = path

@@ -150,6 +150,7 @@ fn client(arguments: &Arguments, plan: &Plan) -> Result<Client, String> {
         tls: TlsRange::default(),
         headers,
         header_case: HeaderCase::default(),
+        program: None,
         control: false,
     })
 }

@@ -51,6 +51,14 @@ pub trait Inputs {
         None
     }
 
+    /// Where a program is that the file names, or why it can't be run; nothing is started.
+    ///
+    /// # Errors
+    /// Why it can't be run.
+    fn program(&self, name: &str) -> Result<String, String> {
+        Ok(name.to_owned())
+    }
+
     /// Why a store could not be written here, as far as can be seen without writing it.
     fn unwritable(&self, _path: &Path) -> Option<String> {
         None

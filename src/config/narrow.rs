@@ -32,6 +32,9 @@ pub(super) fn narrow(schema: &mut Value) {
     let Some(all) = schema.get_mut("$defs").and_then(Value::as_object_mut) else {
         return;
     };
+    if let Some(client) = all.get_mut("Client") {
+        client["anyOf"] = json!([{ "required": ["user_agent"] }, { "required": ["command"] }]);
+    }
     not_two(all, "Probe", &["every", "cron"]);
     one_of(all, "Receiver", &KINDS);
     one_of(all, "Maintenance", &["cron", "at"]);

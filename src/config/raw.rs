@@ -20,7 +20,9 @@ use super::leaf::{
 };
 use super::measure::{Share, Size, Span, Whole};
 use super::read::{Read, mirror};
-use super::special::{Field, Follow, Log, Method, Never, Off, PathText, ProxyUrl, Readers, Source};
+use super::special::{
+    BuiltIn, Field, Follow, Log, Method, Never, Off, PathText, ProxyUrl, Readers, Source,
+};
 use super::week::{DayTimes, Week};
 use super::yaml::{Node, Value};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
@@ -118,8 +120,11 @@ mirror! {
 
     /// How requests present themselves.
     Client {
-        /// Sent as it stands; "" sends no User-Agent at all.
-        required "user_agent" user_agent: UserAgent,
+        /// Sent as it stands; "" sends no User-Agent at all. Needed unless a program is named, which has its own.
+        "user_agent" user_agent: UserAgent,
+        /// A program that makes the requests in place of edgewatch, with its own TLS: curl, or a program and its arguments
+        /// as a list, which is told what to ask on standard input and answers on standard output (docs/programs.md).
+        "command" command: Form<Word<BuiltIn>, List<String>>,
         /// HTTP version to offer; 1.1 when left out.
         "http" http: Word<HttpOffer>,
         /// TLS versions to offer.

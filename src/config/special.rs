@@ -271,6 +271,12 @@ pub(super) enum Follow {
     Any,
 }
 
+/// Programs that edgewatch knows how to speak to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BuiltIn {
+    Curl,
+}
+
 /// For what can be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Never {
@@ -308,6 +314,7 @@ words! {
     ];
     Follow, "a rule for redirects", ["no" = Follow::No, "same_host" = Follow::SameHost, "any" = Follow::Any];
     Cookies, "a rule for cookies", ["run" = Cookies::Run, "none" = Cookies::None];
+    BuiltIn, "a program that is built in, or a list", ["curl" = BuiltIn::Curl];
     Never, "a schedule or \"never\"", ["never" = Never::Never];
     Off, "\"none\" or a mapping", ["none" = Off::Off];
     IpFamily, "an IP version", ["any" = IpFamily::Any, "v4" = IpFamily::V4, "v6" = IpFamily::V6];

@@ -157,8 +157,29 @@ pub struct Client {
     /// request's; and `Accept` is then not sent.
     pub headers: Vec<(String, Option<String>)>,
     pub header_case: HeaderCase,
+    /// Who makes its requests in our place; `None`: edgewatch itself.
+    pub program: Option<Program>,
     /// Honest and expected to pass everywhere: tells "they block our client" from "they block us".
     pub control: bool,
+}
+
+/// A program of the operator's that makes the requests of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The program and its arguments; never a line for a shell.
+    pub command: Vec<String>,
+    pub speaks: Speaks,
+    /// The HTTP version to ask it for; `None`: its own choice.
+    pub http: Option<HttpOffer>,
+}
+
+/// How a program is told what to ask, and answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// curl's own configuration in, an answer as it stood on the wire out.
+    Curl,
+    /// One JSON object a line, each way.
+    Lines,
 }
 
 impl Client {
@@ -175,6 +196,13 @@ impl Client {
             HeaderCase::Lower => "Lower",
         };
         (format!("[{}]", each.collect::<Vec<_>>().join(", ")), case)
+    }
+
+    /// The same of its program; empty without one.
+    #[must_use]
+    pub fn program_mark(&self) -> String {
+        let program = self.program.as_ref();
+        program.map_or_else(String::new, |program| format!(" by {program:?}"))
     }
 
     /// The product that the user agent names first (`Java` of `Java/1.8.0_275`); clients of one product are
@@ -316,6 +344,7 @@ mod tests {
             tls: TlsRange::default(),
             headers: Vec::new(),
             header_case: HeaderCase::default(),
+            program: None,
             control: false,
         };
         assert_eq!(client.headers_mark(), ("[]".to_owned(), "Title"));

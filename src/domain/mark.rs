@@ -77,7 +77,7 @@ fn client(client: &Client) -> impl std::fmt::Debug {
         client.http,
         client.tls,
         AsItStands(headers),
-        AsItStands(case.to_owned()),
+        AsItStands(format!("{case}{}", client.program_mark())),
     )
 }
 

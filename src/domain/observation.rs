@@ -271,6 +271,8 @@ spelled!(
         EgressMissing = "egress_missing",
         /// The proxy could not be reached, refused or did not answer.
         Proxy = "proxy",
+        /// A client's program could not be run, or did not do what it says.
+        Program = "program",
         /// Anything else that is proven to be on our side: no file descriptors, permission.
         Local = "local",
         /// An error that nobody can place.

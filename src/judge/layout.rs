@@ -59,6 +59,7 @@ fn same_but_version(one: &Client, other: &Client) -> bool {
     one.user_agent == other.user_agent
         && one.tls == other.tls
         && one.headers == other.headers
+        && one.program == other.program
         && one.control == other.control
 }
 

@@ -240,6 +240,7 @@ fn client(universe: &Universe, client: u16, version: u16) -> Result<Client, Stri
         tls: TlsRange::default(),
         headers: vec![("Accept".to_owned(), Some("*/*".to_owned()))],
         header_case: HeaderCase::default(),
+        program: None,
         control: universe.control == Some(client),
     })
 }

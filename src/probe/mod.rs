@@ -11,6 +11,7 @@ mod cookies;
 mod exchange;
 mod failure;
 mod frames;
+mod program;
 mod progress;
 mod proxy;
 mod redirect;
@@ -31,6 +32,7 @@ use url::{Host, Url};
 use self::cookies::Jar;
 use self::exchange::{Agreed, agree, exchange};
 use self::failure::{failure, local};
+use self::program::Programs;
 use self::progress::{Progress, Reading, Waiting};
 use self::proxy::Goal;
 use self::redirect::Next;
@@ -46,6 +48,9 @@ use crate::domain::plan::Plan;
 use crate::domain::probe::{Cookies, Probe};
 use crate::domain::secret::{Secrets, mask};
 
+/// Where programs are looked for that are named without a path, as in `PATH`.
+pub const PROGRAM_FOLDERS: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// Runs the cells of one plan; shared by all runs.
 ///
 /// It owns what it needs of the plan. A changed plan gets a new one.
@@ -58,6 +63,8 @@ pub struct Prober {
     secrets: HashMap<(Option<CredentialName>, EgressName), Secrets>,
     tls: Tls,
     names: Names,
+    /// `None` when no client is a program.
+    programs: Option<Programs>,
 }
 
 impl fmt::Debug for Prober {
@@ -94,6 +101,7 @@ impl Prober {
             secrets: secrets(plan),
             tls,
             names: Names::new(plan.name_servers.clone(), hosts(plan)),
+            programs: Programs::new(plan)?,
         })
     }
 
@@ -108,6 +116,14 @@ impl Prober {
         due_at: Timestamp,
         started_at: Timestamp,
     ) -> Observation {
+        let client = self.clients.get(&cell.client);
+        let is_program = client.is_some_and(|client| client.program.is_some());
+        let programs = self.programs.as_ref().filter(|_| is_program);
+        // Waiting for room is our lateness, and none of the run's time.
+        let _room = match programs {
+            Some(programs) => programs.room.acquire().await.ok(),
+            None => None,
+        };
         let begun = Instant::now();
         let mut now = Progress::new(begun);
         let mut secrets = Secrets::default();
@@ -271,6 +287,10 @@ impl Prober {
         decide: impl FnOnce(u16, &[(String, String)]) -> Next,
         now: &mut Progress,
     ) -> Result<Next, Failure> {
+        if let Some(program) = &cell.client.program {
+            // On the heap, so that runs of our own carry nothing of it.
+            return Box::pin(self.ask_program(cell, program, request, decide, now)).await;
+        }
         let stream = self.reach(cell, &request.url, now).await?;
         let body_bytes_max = cell.probe.body_bytes_max;
         if request.url.scheme() == "http" {

@@ -73,7 +73,11 @@ impl Request {
         if let Some(cookie) = cookie {
             add_cookie(&mut listed, cookie);
         }
-        let headers = complete(listed, client, &url, body.as_ref());
+        // A program adds what it adds, and that is the point of it.
+        let headers = match client.program {
+            Some(_) => wishes(listed),
+            None => complete(listed, client, &url, body.as_ref()),
+        };
         let headers = headers
             .into_iter()
             .map(|(name, value)| (spelled(&name, client.header_case), value))
@@ -107,6 +111,16 @@ impl Request {
             return Err(local(Phase::FirstByte, message));
         }
         Ok(())
+    }
+
+    /// The headers, in their order; of a program's request only those that are wished for.
+    pub(super) fn wishes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.headers.iter();
+        all.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub(super) fn body(&self) -> Option<&[u8]> {
+        self.body.as_deref()
     }
 
     /// The bytes of the request in HTTP/1.1.
@@ -277,8 +291,13 @@ fn complete<'a>(
         front.push((Cow::from("Accept"), Some("*/*".to_owned())));
     }
     front.append(&mut listed);
-    let sent = front.into_iter();
-    sent.filter_map(|(name, value)| Some((name, value?)))
+    wishes(front)
+}
+
+/// Those that have a value.
+fn wishes(list: Vec<Header<'_>>) -> Vec<(Cow<'_, str>, String)> {
+    let all = list.into_iter();
+    all.filter_map(|(name, value)| Some((name, value?)))
         .collect()
 }
 

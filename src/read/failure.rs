@@ -62,7 +62,7 @@ fn of_failure(failure: &Failure) -> Verdict {
 fn placed(kind: FailureKind, phase: Phase) -> (Kind, Maker) {
     use FailureKind as F;
     match (kind, phase) {
-        (F::EgressMissing | F::NoRoute | F::Proxy | F::Resolver | F::Local, _) => {
+        (F::EgressMissing | F::NoRoute | F::Proxy | F::Program | F::Resolver | F::Local, _) => {
             (Kind::LocalError, Maker::OurSide)
         }
         (F::CertificateUnread, _) => (Kind::TlsError, Maker::OurSide),

@@ -491,6 +491,7 @@ fn plan() -> Plan {
         tls: TlsRange::default(),
         headers: Vec::new(),
         header_case: HeaderCase::default(),
+        program: None,
         control: false,
     };
     let office = Proxy {

@@ -327,7 +327,11 @@ fn lead(at: Timestamp, onset: Timestamp) -> f64 {
 
 fn face(client: &Client) -> ClientFace {
     let (headers, case) = client.headers_mark();
-    let rest = format!("{:?} {:?} {headers} {case}", client.http, client.tls);
+    let program = client.program_mark();
+    let rest = format!(
+        "{:?} {:?} {headers} {case}{program}",
+        client.http, client.tls
+    );
     ClientFace {
         user_agent: client.user_agent.clone(),
         rest: fnv(rest.bytes()),
@@ -361,6 +365,7 @@ mod tests {
             tls: TlsRange::default(),
             headers: Vec::new(),
             header_case: HeaderCase::default(),
+            program: None,
             control: false,
         }
     }

@@ -59,6 +59,7 @@ pub(crate) fn client(name: &str, user_agent: &str) -> Client {
         tls: TlsRange::default(),
         headers: Vec::new(),
         header_case: HeaderCase::default(),
+        program: None,
         control: false,
     }
 }

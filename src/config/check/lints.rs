@@ -256,7 +256,8 @@ fn sends(client: &Client) -> String {
             client.http,
             client.tls,
             &client.headers,
-            client.header_case
+            client.header_case,
+            &client.program
         )
     )
 }
@@ -274,7 +275,7 @@ fn clients(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
             );
         }
         let agent = &client.user_agent;
-        if agent.is_empty() {
+        if agent.is_empty() && client.program.is_none() {
             desk.warning(
                 place,
                 "sends no User-Agent at all",

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use url::Url;
 
 use super::headers;
+use super::programs;
 use super::secrets;
 use crate::config::Inputs;
 use crate::config::collections::{Form, Named};
@@ -261,6 +262,7 @@ fn proxy_parts(url: &At<ProxyUrl>, desk: &mut Desk<'_>) -> Option<(ProxyKind, St
 
 pub(super) fn clients(
     raw: Option<At<Named<Form<UserAgent, raw::Client>>>>,
+    inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> Vec<Client> {
     let Some(raw) = raw else {
@@ -276,9 +278,12 @@ pub(super) fn clients(
     raw.value
         .0
         .into_iter()
-        .filter_map(|(name, client)| match client?.value {
-            Form::Short(user_agent) => Some(plain(&name.value, user_agent.0)),
-            Form::Full(full) => Some(self::client(&name.value, full, desk)),
+        .filter_map(|(name, client)| {
+            let client = client?;
+            Some(match client.value {
+                Form::Short(user_agent) => plain(&name.value, user_agent.0),
+                Form::Full(full) => self::client(&name.value, full, client.place, inputs, desk),
+            })
         })
         .collect()
 }
@@ -291,11 +296,22 @@ fn plain(name: &str, user_agent: String) -> Client {
         tls: TlsRange::default(),
         headers: Vec::new(),
         header_case: HeaderCase::default(),
+        program: None,
         control: false,
     }
 }
 
-fn client(name: &str, raw: raw::Client, desk: &mut Desk<'_>) -> Client {
+fn client(
+    name: &str,
+    mut raw: raw::Client,
+    place: Place,
+    inputs: &dyn Inputs,
+    desk: &mut Desk<'_>,
+) -> Client {
+    if !raw.present.has("user_agent") && !raw.present.has("command") {
+        desk.error(place, "\"user_agent\" is missing", "");
+    }
+    let program = programs::program(&mut raw, inputs, desk);
     let mut tls = TlsRange::default();
     if let Some(range) = raw.tls {
         let place = range.place;
@@ -331,6 +347,7 @@ fn client(name: &str, raw: raw::Client, desk: &mut Desk<'_>) -> Client {
         header_case: raw
             .header_case
             .map_or_else(HeaderCase::default, |c| c.value.0),
+        program,
         control: raw.control.is_some_and(|c| c.value.0),
         ..plain(name, raw.user_agent.map(|u| u.value.0).unwrap_or_default())
     }

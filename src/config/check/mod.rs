@@ -16,6 +16,7 @@ mod names;
 mod notify;
 mod phrases;
 mod probes;
+mod programs;
 mod quiet;
 mod request;
 mod secrets;
@@ -91,7 +92,7 @@ pub(super) fn plan(
     )
     .lost(lost_credentials);
     let egresses = matrix::egresses(raw.egresses, inputs, desk);
-    let clients = matrix::clients(raw.clients, desk);
+    let clients = matrix::clients(raw.clients, inputs, desk);
     let mut credentials = matrix::credentials(raw.credentials, inputs, desk);
     let politeness = politeness(raw.politeness.map(|p| p.value));
 

@@ -49,6 +49,7 @@ impl Setup {
             tls: TlsRange::default(),
             headers: Vec::new(),
             header_case: HeaderCase::default(),
+            program: None,
             control: *name == "plain",
         });
         Self {

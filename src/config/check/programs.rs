@@ -1,0 +1,93 @@
+//! Programs that make the requests of a client: whether they are there, and what can't be said beside them.
+
+use crate::config::Inputs;
+use crate::config::collections::Form;
+use crate::config::desk::{Desk, Place, quote};
+use crate::config::raw;
+use crate::config::special::BuiltIn;
+use crate::domain::cell::{Program, Speaks};
+
+/// Programs that imitate the hello of a browser: what edgewatch never sends.
+const IMITATORS: [&str; 5] = [
+    "curl_cffi",
+    "curl-impersonate",
+    "curl_chrome",
+    "wreq",
+    "utls",
+];
+
+/// The program of a client; reports one that can't be run, and what does not go with one.
+pub(super) fn program(
+    raw: &mut raw::Client,
+    inputs: &dyn Inputs,
+    desk: &mut Desk<'_>,
+) -> Option<Program> {
+    let command = raw.command.take()?;
+    let decides = |place: Place, desk: &mut Desk<'_>| {
+        let hint = "remove it: the program decides how it writes headers and speaks TLS";
+        desk.error(place, "has no say over a program", hint);
+    };
+    if let Some(case) = raw.header_case.take() {
+        decides(case.place, desk);
+    }
+    if let Some(tls) = raw.tls.take() {
+        decides(tls.place, desk);
+    }
+    if let Some(control) = raw.control.as_ref().filter(|control| control.value.0) {
+        desk.warning(
+            control.place,
+            "a control that depends on a second program",
+            "when that can't be run, nothing tells \"they refuse our client\" from \"they refuse us\"; let an own client be the control",
+        );
+    }
+    let (speaks, place, mut words) = match command.value {
+        Form::Short(built_in) => match built_in.0 {
+            BuiltIn::Curl => (Speaks::Curl, command.place, vec!["curl".to_owned()]),
+        },
+        Form::Full(list) => {
+            let mut words = Vec::with_capacity(list.0.len());
+            for word in list.0 {
+                if word.value.contains("{{") {
+                    desk.error(
+                        word.place,
+                        "placeholders are not filled in a command",
+                        "the program gets the whole request on its standard input",
+                    );
+                }
+                if let Some(name) = IMITATORS.iter().find(|name| word.value.contains(**name)) {
+                    desk.warning(
+                        word.place,
+                        format!("{} imitates browsers", quote(name)),
+                        "run what your services run: edges refuse imitations for good reasons, and their pass says nothing of your services",
+                    );
+                }
+                words.push(word.value);
+            }
+            (Speaks::Lines, command.place, words)
+        }
+    };
+    let Some(name) = words.first_mut() else {
+        desk.error(
+            place,
+            "names no program",
+            "write the program and its arguments, like [/usr/bin/java, -cp, worker.jar, Worker]",
+        );
+        return None;
+    };
+    match inputs.program(name) {
+        Ok(found) => *name = found,
+        Err(why) => desk.error(
+            place,
+            format!("{} can't be run: {why}", quote(name)),
+            "name the program by its whole path",
+        ),
+    }
+    if speaks == Speaks::Curl {
+        words.extend(["-q", "-K", "-"].map(str::to_owned));
+    }
+    Some(Program {
+        command: words,
+        speaks,
+        http: raw.http.as_ref().map(|http| http.value.0),
+    })
+}
