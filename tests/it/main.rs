@@ -74,6 +74,7 @@ mod notices;
 mod pages;
 /// One run against servers that behave, misbehave, refuse and lie.
 mod probe;
+mod programs;
 /// Silences and acknowledgements, by command and by button, with a daemon and without.
 mod quiet;
 /// The other receivers, over real sockets: webhook, mail, `PagerDuty`, Alertmanager.

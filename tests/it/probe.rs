@@ -68,7 +68,7 @@ fn assert_answered(seen: &Observation, status: u16, body: &str) {
 }
 
 /// A credential `gmc` with one field `password`.
-fn with_password(plan: &mut Plan, password: &str) {
+pub(crate) fn with_password(plan: &mut Plan, password: &str) {
     plan.credentials = vec![Credential {
         name: "gmc".into(),
         fields: [("password".to_owned(), Secret::new(password))].into(),
@@ -79,7 +79,7 @@ fn with_password(plan: &mut Plan, password: &str) {
     plan.probes[0].with = vec!["gmc".into()];
 }
 
-fn password_in(before: &str, after: &str) -> Template {
+pub(crate) fn password_in(before: &str, after: &str) -> Template {
     Template {
         parts: vec![
             Part::Text(before.to_owned()),
