@@ -476,7 +476,7 @@ fn request(text: &mut String, dossier: &Dossier<'_>, name: &str, run: &Specimen)
         ));
     }
     if run.url.starts_with("https:") {
-        text.push_str(&wrapped("", &other_tls(run)));
+        text.push_str(&wrapped("", &other_tls(dossier, run)));
     }
     let took = super::matrix::duration(run.took);
     match (run.status, &run.failure) {
@@ -509,7 +509,12 @@ fn request(text: &mut String, dossier: &Dossier<'_>, name: &str, run: &Specimen)
 }
 
 /// The command is not the whole run: its TLS is another, which an edge may judge.
-fn other_tls(run: &Specimen) -> String {
+fn other_tls(dossier: &Dossier<'_>, run: &Specimen) -> String {
+    let client = dossier.plan.client(&run.cell.client);
+    let whose = match client.and_then(|client| client.program.as_ref()) {
+        Some(_) => "of one of our programs",
+        None => "of the monitor",
+    };
     let sent = run.sent.as_ref();
     let ja4 = sent.and_then(|sent| sent.ja4.as_ref());
     let ja4 = ja4.map_or_else(String::new, |ja4| format!(" (fingerprint JA4 {ja4})"));
@@ -518,7 +523,7 @@ fn other_tls(run: &Specimen) -> String {
     } else {
         "if it passes, that is the finding"
     };
-    format!("The command has curl's TLS, the request had that of the monitor{ja4}: {finding}.")
+    format!("The command has curl's TLS, the request had that {whose}{ja4}: {finding}.")
 }
 
 fn sure(text: &mut String, dossier: &Dossier<'_>) {

@@ -30,6 +30,7 @@ use super::partner::Partner;
 use super::request::{BODY_BYTES_MAX, Reply, Request};
 use super::rules::{Action, Rule, Rules};
 use super::wire::{Breakable, End, Heard, Sent, Tap, header_lines};
+use crate::domain::hello;
 use crate::domain::observation::HttpVersion;
 
 /// Requests that are remembered; older ones are forgotten first.
@@ -332,15 +333,28 @@ async fn connection(stream: TcpStream, peer: SocketAddr, state: Arc<State>) {
     let tls = lock(&state.tls).clone();
     let Some(config) = tls else {
         let http2 = state.http2 && begins_http2(&stream).await;
-        return serve(stream, peer, state, broken, false, http2).await;
+        return serve(stream, peer, state, broken, None, http2).await;
     };
+    if lock(&state.rules).of_tls() {
+        let (stream, heard) = Tap::new(stream);
+        let handshake = TlsAcceptor::from(config).accept(stream);
+        let Ok(Ok(stream)) = tokio::time::timeout(GREETING_WITHIN, handshake).await else {
+            return;
+        };
+        let ja4 = match hello::read(&lock(&heard)) {
+            hello::Read::Hello(hello) => Some(hello.ja4()),
+            hello::Read::More | hello::Read::Not => None,
+        };
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        return serve(stream, peer, state, broken, Some(Hail { ja4 }), http2).await;
+    }
     let handshake = TlsAcceptor::from(config).accept(stream);
     // A client that refuses the certificate ends up here; it has its own error to show.
     let Ok(Ok(stream)) = tokio::time::timeout(GREETING_WITHIN, handshake).await else {
         return;
     };
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    serve(stream, peer, state, broken, true, http2).await;
+    serve(stream, peer, state, broken, Some(Hail::default()), http2).await;
 }
 
 /// Reads and answers nothing until the peer gives up.
@@ -383,12 +397,20 @@ async fn begins_http2(stream: &Breakable) -> bool {
         .unwrap_or(false)
 }
 
+/// What is known of a TLS handshake.
+#[derive(Debug, Clone, Default)]
+struct Hail {
+    /// Fingerprint of the hello, where a rule asks for it.
+    ja4: Option<String>,
+}
+
+/// `tls` is `None` without it.
 async fn serve<S>(
     stream: S,
     peer: SocketAddr,
     state: Arc<State>,
     broken: Arc<AtomicBool>,
-    tls: bool,
+    tls: Option<Hail>,
     http2: bool,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -397,6 +419,7 @@ async fn serve<S>(
     let service = service_fn(move |request| {
         let state = Arc::clone(&state);
         let (heard, broken) = (Arc::clone(&heard), Arc::clone(&broken));
+        let tls = tls.clone();
         async move { state.meet(request, peer, tls, &heard, &broken).await }
     });
     let stream = TokioIo::new(stream);
@@ -426,7 +449,7 @@ impl State {
         &self,
         request: hyper::Request<Incoming>,
         peer: SocketAddr,
-        tls: bool,
+        tls: Option<Hail>,
         heard: &Heard,
         broken: &AtomicBool,
     ) -> io::Result<hyper::Response<Sent>> {
@@ -517,7 +540,7 @@ impl State {
 async fn read(
     request: hyper::Request<Incoming>,
     peer: SocketAddr,
-    tls: bool,
+    tls: Option<Hail>,
     heard: &Heard,
 ) -> Option<Request> {
     let (head, body) = request.into_parts();
@@ -552,7 +575,8 @@ async fn read(
         .unwrap_or_default();
     Some(Request {
         peer,
-        tls,
+        tls: tls.is_some(),
+        ja4: tls.and_then(|tls| tls.ja4),
         http,
         method: head.method.to_string(),
         target: head

@@ -589,6 +589,7 @@ mod tests {
         let request = Request {
             peer: "127.0.0.1:1".parse().unwrap(),
             tls: true,
+            ja4: None,
             http: HttpVersion::H1_1,
             method: "GET".into(),
             target: "/a?b".into(),

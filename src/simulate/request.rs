@@ -13,6 +13,8 @@ pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
 pub(super) struct Request {
     pub(super) peer: SocketAddr,
     pub(super) tls: bool,
+    /// Fingerprint of the TLS hello, where a rule asks for it.
+    pub(super) ja4: Option<String>,
     pub(super) http: HttpVersion,
     pub(super) method: String,
     /// Path and query.

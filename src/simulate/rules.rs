@@ -124,6 +124,10 @@ pub struct When {
     pub cred: Option<Text>,
     /// Any of these; empty: any.
     pub http: Vec<HttpVersion>,
+    /// Fingerprint of the TLS hello; a request without one is compared as the empty text.
+    pub ja4: Option<Text>,
+    /// The same, which it must not have.
+    pub other_ja4_than: Option<Text>,
 }
 
 impl When {
@@ -182,6 +186,11 @@ impl When {
                 .as_ref()
                 .is_none_or(|range| range.contains(&request.body.len()))
             && (self.http.is_empty() || self.http.contains(&request.http))
+            && text(&self.ja4, request.ja4.as_deref())
+            && !self
+                .other_ja4_than
+                .as_ref()
+                .is_some_and(|other| other.matches(request.ja4.as_deref().unwrap_or_default()))
             // Last: it parses the body.
             && (self.cred.is_none() || text(&self.cred, request.credential().as_deref()))
     }
@@ -194,6 +203,11 @@ impl When {
             && self.body_bytes.is_none()
             && self.cred.is_none()
             && self.http.is_empty()
+            && !self.of_tls()
+    }
+
+    fn of_tls(&self) -> bool {
+        self.ja4.is_some() || self.other_ja4_than.is_some()
     }
 }
 
@@ -398,6 +412,11 @@ impl Rules {
         })
     }
 
+    /// Whether a rule asks for the fingerprint of the hello.
+    pub(super) fn of_tls(&self) -> bool {
+        self.rules.iter().any(|(rule, _)| rule.when.of_tls())
+    }
+
     /// The rule that a request meets; `None`: it goes through.
     pub(super) fn judge(
         &mut self,
@@ -473,6 +492,7 @@ mod tests {
         Request {
             peer: format!("{address}:40000").parse().unwrap(),
             tls: false,
+            ja4: None,
             http: HttpVersion::H1_1,
             method: "POST".into(),
             target: "/a/b?c=d".into(),

@@ -32,7 +32,7 @@ fn play(case: &Case) -> Vec<String> {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut stage = Stage::new(case).await;
+        let mut stage = Box::pin(Stage::new(case)).await;
         for (number, step) in (1..).zip(&case.steps) {
             stage.play(number, step).await;
         }

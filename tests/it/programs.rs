@@ -12,6 +12,9 @@ use edgewatch::domain::plan::Plan;
 use edgewatch::domain::probe::{Redirects, Template};
 use edgewatch::domain::sent::Stack;
 use edgewatch::read::classify::classify;
+use edgewatch::simulate::{
+    Action, Certificate, Clock, Edge, Form, Front, Page, Partner, Rule, Script, Text, When,
+};
 use http::Method;
 use tokio::io::AsyncReadExt as _;
 
@@ -20,7 +23,7 @@ use crate::plan::plan;
 use crate::probe::{password_in, run, with_password};
 use crate::server::certificates::Authority;
 use crate::server::{Reply, Server};
-use crate::world::program;
+use crate::world::{self, program};
 
 fn curl(http: Option<HttpOffer>) -> Program {
     let found = ["/usr/local/bin/curl", "/usr/bin/curl"];
@@ -356,6 +359,104 @@ async fn an_honest_program_is_believed() {
     };
     assert_eq!((sent.stack, sent.ja4), (stack, None));
     assert!(sent.header_order.is_some());
+}
+
+/// What `once` says of an edge with this rule, asked from two egresses as three clients, one of them curl.
+async fn told(when: impl Fn(&str) -> When) -> (String, String) {
+    let authority = bare().await;
+    let page = Action::Page(Page::Cloudflare {
+        code: 1010,
+        form: Form::Text,
+    });
+    let script = Script {
+        tls: Some(Certificate {
+            names: vec!["partner.test".to_owned()],
+            ..Certificate::default()
+        }),
+        front: Front::cloudflare(),
+        rules: vec![Rule::new("tls", when(&authority), page)],
+        ..Script::new(Clock::new(edgewatch::clock::now))
+    };
+    let edge = Edge::start(Partner::control(), script).await.unwrap();
+    let directory = kept::folder();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("root.pem"), edge.root_pem().unwrap()).unwrap();
+    let text = format!(
+        r#"version: 1
+service: GMC
+timezone: UTC
+trust: [root.pem]
+egresses: {{ de1: 127.0.0.2, us1: 127.0.0.3 }}
+clients:
+  batch: {{ user_agent: Java/17.0.15, http: either }}
+  jvm: {{ user_agent: Java/17.0.15, command: curl }}
+  plain: {{ user_agent: monitor, http: either, control: true }}
+probes:
+  ws: {{ url: "https://partner.test:{}/", connect_to: 127.0.0.1, every: 5m, timeout: 10s }}
+politeness: {{ per_host: {{ requests_per_minute: 1000, gap: 20ms }} }}
+"#,
+        edge.addr().port()
+    );
+    std::fs::write(path("probes.yaml"), text).unwrap();
+    let mut command = program(&["once", "--format", "json"]);
+    command.arg("--config").arg(path("probes.yaml"));
+    let (_, out, err) = world::run(command).await;
+    let json: serde_json::Value = serde_json::from_str(&out).expect(&err);
+    let problem = &json["conclusion"]["problems"][0];
+    let word = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
+    (word("headline"), word("next_step"))
+}
+
+/// An edge that judges the TLS hello, and a real program beside our own client: the true sentence, and nobody blamed who
+/// passes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_on_the_fingerprint_is_named_by_the_pair_alone() {
+    let curl = bare().await;
+    let (headline, step) = told(|curl| When {
+        ja4: Some(Text::exact(curl)),
+        ..When::any()
+    })
+    .await;
+    let expected = format!(
+        "GMC refuses the TLS fingerprint `{curl}` of client `jvm` at Cloudflare, not its user agent"
+    );
+    assert_eq!(headline, expected);
+    let ask = format!("Ask GMC to allow the TLS fingerprint (JA4) `{curl}` for these requests");
+    assert!(step.starts_with(&ask), "{step}");
+
+    // The user agent of Java without Java's hello.
+    let (headline, step) = told(|curl| When {
+        ua: Some(Text::prefix("Java/")),
+        other_ja4_than: Some(Text::exact(curl)),
+        ..When::any()
+    })
+    .await;
+    assert_eq!(
+        headline,
+        "Only edgewatch's stand-in `batch` is refused at Cloudflare; `jvm` passes with the same user agent and its own TLS"
+    );
+    assert!(
+        step.starts_with("Ask nobody for anything: your systems pass."),
+        "{step}"
+    );
+
+    // rustls, whatever its user agent.
+    let (headline, _) = told(|curl| When {
+        other_ja4_than: Some(Text::exact(curl)),
+        ..When::any()
+    })
+    .await;
+    assert_eq!(
+        headline,
+        "Only edgewatch itself is refused at Cloudflare: every client over its own TLS fails, `jvm` passes with another"
+    );
+
+    // The user agent, whatever the hello.
+    let (headline, _) = told(|_| When::ua(Text::prefix("Java/"))).await;
+    assert!(
+        headline.starts_with("GMC refuses every `Java` client"),
+        "{headline}"
+    );
 }
 
 /// Whatever ends edgewatch ends its programs.

@@ -23,6 +23,9 @@ impl Story<'_> {
                 quoted(&self.our_egresses())
             ));
         }
+        if let Some(step) = self.stack_step() {
+            return Some(step);
+        }
         let tell = diagnosis
             .would_tell
             .as_ref()
@@ -255,7 +258,7 @@ impl Story<'_> {
         self.failing_vendor().or_else(of_one)
     }
 
-    fn give_reference(&self) -> String {
+    pub(super) fn give_reference(&self) -> String {
         // The one of the run that stands in the evidence, so that the partner looks up what they are shown.
         let shown = self
             .incident

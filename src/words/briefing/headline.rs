@@ -40,6 +40,9 @@ impl Story<'_> {
         {
             return self.too_often(*per_minute, *by_egress);
         }
+        if let Some(stack) = self.stack_statement() {
+            return stack;
+        }
         let happens = self.happens_to(self.hit().as_deref());
         if self.named() {
             let breadth = self.breadth();
@@ -449,7 +452,7 @@ pub(super) fn quoted(egresses: &[EgressName]) -> String {
 
 /// A sentence begins with a capital, unless it begins with a name.
 fn capital(text: &str) -> String {
-    const OURS: [&str; 6] = ["the", "about", "nearly", "fewer", "requests", "no"];
+    const OURS: [&str; 7] = ["the", "about", "nearly", "fewer", "requests", "no", "only"];
     let first = text.split(' ').next().unwrap_or_default();
     let mut letters = text.chars();
     match letters.next() {
