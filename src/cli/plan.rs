@@ -265,9 +265,10 @@ fn one_part(text: &mut String, part: &Part, cells: &Cells) {
                 None => key.key.to_owned(),
             })
             .collect();
-        let keys = match keys.is_empty() {
-            true => String::new(),
-            false => format!("  {}", keys.join("; ")),
+        let keys = if keys.is_empty() {
+            String::new()
+        } else {
+            format!("  {}", keys.join("; "))
         };
         let _ = writeln!(text, "  ~ {name}{keys}");
     }

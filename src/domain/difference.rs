@@ -317,6 +317,7 @@ fn probe(old: &Probe, new: &Probe) -> Option<Vec<Key>> {
     keys.hidden("meanings", &old.meanings, &new.meanings);
     keys.hidden("words", &old.words, &new.words);
     keys.hidden("redirects", &old.redirects, &new.redirects);
+    keys.hidden("cookies", &old.cookies, &new.cookies);
     keys.hidden("body_limit", &old.body_bytes_max, &new.body_bytes_max);
     keys.hidden("resolver", &old.resolver, &new.resolver);
     keys.hidden("connect_to", &old.connect_to, &new.connect_to);
@@ -335,6 +336,8 @@ fn client(old: &Client, new: &Client) -> Option<Vec<Key>> {
     keys.hidden("tls", &old.tls, &new.tls);
     keys.hidden("headers", &old.headers, &new.headers);
     keys.hidden("header_case", &old.header_case, &new.header_case);
+    // Arguments of a program may hold anything.
+    keys.hidden("command", &old.program, &new.program);
     keys.hidden("control", &old.control, &new.control);
     let same = Client {
         name: new.name.clone(),
