@@ -79,6 +79,11 @@ impl Difference {
         let cells_before: BTreeSet<CellKey> = before.cells().map(|(_, cell)| was(cell)).collect();
         let cells_now: BTreeSet<CellKey> = now.cells().map(|(_, cell)| cell).collect();
         let parts = parts(before, now);
+        let renamed = now.former.of_those(
+            |name| before.probe(name).is_some(),
+            |name| before.egress(name).is_some(),
+            |name| before.client(name).is_some(),
+        );
         let cells = Cells {
             before: cells_before.len(),
             now: cells_now.len(),
@@ -94,7 +99,7 @@ impl Difference {
             cells,
             parts,
             settings: settings(before, now),
-            renamed: now.former.said_of(before),
+            renamed: renamed.said(),
             hosts: loads(before, now),
         }
     }

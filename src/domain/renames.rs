@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::cell::{CellKey, ClientName, CredentialName, EgressName, ProbeName};
 use super::diagnosis::{Cause, Diagnosis, Level};
 use super::incident::Incident;
-use super::plan::Plan;
 use super::verdict::Factor;
 
 /// Former names with the present ones.
@@ -95,14 +94,19 @@ impl Renames {
         self.clients.get(name).unwrap_or(name)
     }
 
-    /// Those whose former name a plan has, each in a sentence.
+    /// Those whose former name was in use.
     #[must_use]
-    pub fn said_of(&self, before: &Plan) -> Vec<String> {
+    pub fn of_those(
+        &self,
+        probe: impl Fn(&ProbeName) -> bool,
+        egress: impl Fn(&EgressName) -> bool,
+        client: impl Fn(&ClientName) -> bool,
+    ) -> Self {
         let mut it = self.clone();
-        it.probes.retain(|name, _| before.probe(name).is_some());
-        it.egresses.retain(|name, _| before.egress(name).is_some());
-        it.clients.retain(|name, _| before.client(name).is_some());
-        it.said()
+        it.probes.retain(|name, _| probe(name));
+        it.egresses.retain(|name, _| egress(name));
+        it.clients.retain(|name, _| client(name));
+        it
     }
 
     /// Each in a sentence: "client `a` is called `b` now".
