@@ -16,7 +16,7 @@ use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::index::Index;
 use crate::domain::mute::Silence;
 use crate::domain::plan::Plan;
-use crate::domain::probe::{Probe, Schedule};
+use crate::domain::probe::Probe;
 use crate::domain::secret::Secrets;
 use crate::domain::verdict::Kind;
 use quiet::Quiet;
@@ -60,14 +60,6 @@ pub struct Host {
 /// Extra requests to a host in any hour: so many, or such a part of what the plan asks of it by itself.
 const EXTRA_AN_HOUR: usize = 30;
 const EXTRA_PART: f64 = 0.25;
-
-/// Requests that a cell makes in an hour; those by cron are few.
-fn an_hour(schedule: &Schedule) -> f64 {
-    match schedule {
-        Schedule::Every(every) => 3600.0 / every.as_secs_f64(),
-        Schedule::Cron(_) => 0.0,
-    }
-}
 
 /// A cell, and its latest verdict.
 #[derive(Debug)]
@@ -192,8 +184,8 @@ impl Board {
             });
         }
         for host in &mut board.hosts {
-            let of = |id: &usize| an_hour(&source.probes[board.cells[*id].probe].schedule);
-            let planned: f64 = host.cells.iter().map(of).sum();
+            let of = |id: &usize| source.probes[board.cells[*id].probe].schedule.a_minute();
+            let planned = 60.0 * host.cells.iter().map(of).sum::<f64>();
             host.extra_an_hour = EXTRA_AN_HOUR.max((planned * EXTRA_PART) as usize);
         }
         let index = &board.index;

@@ -15,14 +15,15 @@ use crate::domain::difference::{Cells, Changed, Difference, Part};
 use crate::domain::incident::{Incident, State};
 use crate::domain::mute::Silence;
 use crate::domain::plan::Plan;
+use crate::machine::log::Source;
 use crate::report::incidents::local;
 use crate::store::Store;
 
 /// Show what taking the file would change: cells, receivers, requests a minute, open incidents, silences
 ///
 /// Compares the file with what the daemon runs by, as its store keeps it (`--against FILE`: with another file).
-/// Secrets are compared by their shape, not by their value; values that may hold one are never shown. Touches no
-/// network and changes nothing. Exit code 0 when nothing would change, 1 when something would, 2 when a file is
+/// Secrets are compared by their shape, not by their value, and those that this shell lacks are taken as the daemon has
+/// them; values that may hold one are never shown. Touches no network and changes nothing. Exit code 0 when nothing would change, 1 when something would, 2 when a file is
 /// faulty or nothing is there to compare with.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -87,9 +88,11 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
 }
 
 fn edit(config: &Path, arguments: &Arguments) -> Result<Edit, String> {
-    let (plan, now) = without_values(config)?;
+    let loaded = load::load_with_source(config).map_err(|error| error.to_string())?;
+    let plan = &loaded.checked.plan;
     if let Some(path) = &arguments.against {
-        let (_, before) = without_values(path)?;
+        let former = load::load_with_source(path).map_err(|error| error.to_string())?;
+        let (before, now) = (bare(&former, None), bare(&loaded, None));
         return Ok(Edit {
             against: path.display().to_string(),
             difference: Difference::between(&before, &now),
@@ -111,6 +114,8 @@ fn edit(config: &Path, arguments: &Arguments) -> Result<Edit, String> {
             kept.path.display()
         )
     })?;
+    // What only the daemon has of secrets is no change.
+    let now = bare(&loaded, Some(&kept.source));
     let known = reader.load_open().map_err(|error| error.to_string())?;
     let silences = reader.silences().map_err(|error| error.to_string())?;
     let at = clock::now();
@@ -131,18 +136,23 @@ fn edit(config: &Path, arguments: &Arguments) -> Result<Edit, String> {
     })
 }
 
-/// The plan of a file, and the same with every secret replaced by another of its shape, as a store keeps it.
-fn without_values(path: &Path) -> Result<(Plan, Plan), String> {
-    let Loaded {
-        checked, source, ..
-    } = load::load_with_source(path).map_err(|error| error.to_string())?;
+/// The plan with every secret replaced by another of its shape, as a store keeps it; what this shell lacks is as `former`.
+fn bare(loaded: &Loaded, former: Option<&Source>) -> Plan {
+    let mut source = loaded.source.clone();
+    for (name, text) in former.iter().flat_map(|former| &former.env) {
+        let known = source.env.entry(name.clone());
+        known.or_insert_with(|| text.clone());
+    }
+    for (name, text) in former.iter().flat_map(|former| &former.files) {
+        let known = source.files.entry(name.clone());
+        known.or_insert_with(|| text.clone());
+    }
     let kept = Kept {
-        path: path.to_owned(),
+        path: PathBuf::new(),
         at: clock::now(),
         source,
     };
-    let bare = kept.plan().unwrap_or_else(|| checked.plan.clone());
-    Ok((checked.plan, bare))
+    kept.plan().unwrap_or_else(|| loaded.checked.plan.clone())
 }
 
 fn touched<'a>(open: impl Iterator<Item = &'a Incident>, now: &Plan) -> Vec<Touched> {

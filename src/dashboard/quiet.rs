@@ -111,7 +111,7 @@ fn shown(scene: &Scene, silences: &[Silence]) -> Markup {
         }
         p.acts {
             a href=(scene.to("/quiet.csv")) { "CSV" }
-            span.below { "A silence is made and ended with " code { "edgewatch silence" } ", or by the buttons in Slack." }
+            span.below { "A silence is made and ended with " code { "edgewatch silence" } ", by the buttons in Slack, or here by who signed in." }
         }
     };
     let content = Content {

@@ -414,9 +414,7 @@ fn loads(before: &Plan, now: &Plan) -> Vec<Load> {
 fn a_minute(plan: &Plan) -> BTreeMap<String, f64> {
     let mut hosts = BTreeMap::new();
     for (probe, _) in plan.cells() {
-        if let Schedule::Every(every) = &probe.schedule {
-            *hosts.entry(probe.host()).or_default() += 60.0 / every.as_secs_f64();
-        }
+        *hosts.entry(probe.host()).or_default() += probe.schedule.a_minute();
     }
     hosts
 }

@@ -62,6 +62,17 @@ pub enum Schedule {
     Cron(Cron),
 }
 
+impl Schedule {
+    /// Requests that a cell makes in a minute; none counted of those by cron, which are few.
+    #[must_use]
+    pub fn a_minute(&self) -> f64 {
+        match self {
+            Self::Every(every) => 60.0 / every.as_secs_f64(),
+            Self::Cron(_) => 0.0,
+        }
+    }
+}
+
 /// A text with `{{ credential.<key> }}` placeholders, split when the file was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Template {

@@ -232,6 +232,12 @@ async fn what_an_edit_would_do_is_told_before_it_is_taken() {
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("Nothing changes."), "{out}");
 
+    // A shell without the daemon's secrets sees no other plan.
+    let mut bare = world.command(&["plan"]);
+    bare.env_remove("GMC_USERNAME").env_remove("GMC_PASSWORD");
+    let (code, out, _) = run(bare).await;
+    assert_eq!(code, 0, "{out}");
+
     let edited = good
         .replace("Java/11.0.10", "Java/21.0.2")
         .replacen("every: 1s", "every: 2s", 1)
