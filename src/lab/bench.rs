@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::over_time::{self, Fit, OverTime};
 use super::player::{Playback, Stage, play};
 use super::score::{Marks, judge, unanswerable};
+use crate::lab::moving::{self, MOVES};
 use crate::lab::parallel::in_parallel;
 use crate::lab::random::{KINDS, incident};
 use crate::lab::scenario::{self, Design, Noise, Scenario};
@@ -18,17 +20,7 @@ pub(super) fn random(
     format: Format,
 ) -> Result<String, String> {
     let known: Vec<&str> = KINDS.iter().map(|k| k.0).collect();
-    if let Some(unknown) = kinds.iter().find(|k| !known.contains(&k.as_str())) {
-        return Err(format!(
-            "--kinds: there is no kind {unknown:?}; known are {}",
-            known.join(", ")
-        ));
-    }
-    let chosen: Vec<&str> = if kinds.is_empty() {
-        known
-    } else {
-        kinds.iter().map(String::as_str).collect()
-    };
+    let chosen = chosen(kinds, &known)?;
     let results = in_parallel(count, |i| {
         let kind = chosen[i % chosen.len()];
         let drawn = seed.wrapping_mul(1_000_003).wrapping_add(i as u64);
@@ -43,6 +35,7 @@ pub(super) fn random(
                 stage.book(),
                 &playback,
                 &marks,
+                &over_time::judge(&scenario, &playback),
             );
             line["kind"] = kind.into();
             line["identifiable"] = (!unanswerable(&scenario, stage.book())).into();
@@ -67,15 +60,104 @@ pub(super) fn random(
     Ok(tables(&runs))
 }
 
+/// Plays `count` random worlds that move and prints the table by the way in which they do.
+pub(super) fn moving(
+    count: usize,
+    kinds: &[String],
+    seed: u64,
+    format: Format,
+) -> Result<String, String> {
+    let known: Vec<&str> = MOVES.iter().map(|k| k.0).collect();
+    let chosen = chosen(kinds, &known)?;
+    let results = in_parallel(count, |i| {
+        let kind = chosen[i % chosen.len()];
+        let drawn = seed.wrapping_mul(1_000_003).wrapping_add(i as u64);
+        let scenario = moving::world(kind, drawn)?;
+        let stage = Stage::new(&scenario).ok()?;
+        let playback = play(&scenario, &stage, drawn, false);
+        let course = over_time::judge(&scenario, &playback);
+        let line = (format == Format::Json).then(|| {
+            let marks = judge(&scenario, stage.book(), &playback);
+            let (universe, book) = (&scenario.universe, stage.book());
+            let mut line = table::line(&scenario.id, universe, book, &playback, &marks, &course);
+            line["kind"] = kind.into();
+            line.to_string()
+        });
+        Some((kind, scenario.id, course, line))
+    });
+    let runs: Vec<_> = results.into_iter().flatten().collect();
+    if format == Format::Json {
+        let lines = runs.into_iter().filter_map(|r| r.3);
+        return Ok(lines.fold(String::new(), |all, line| all + &line + "\n"));
+    }
+    let mut out = String::from(
+        "| the world | n | right % | statement true % of the time | wide | narrow | silent | stale | FIXED s p50 / p99 | false ends | messages a change p99, most |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for (kind, words) in MOVES.into_iter().chain([("", "**all**")]) {
+        let here = runs.iter().filter(|r| kind.is_empty() || r.0 == kind);
+        moving_line(&mut out, words, &here.map(|r| &r.2).collect::<Vec<_>>());
+    }
+    out.push('\n');
+    for (_, id, course, _) in runs.iter().filter(|r| !r.2.is_right()) {
+        let _ = writeln!(out, "{id}: {}", course.what());
+    }
+    Ok(out)
+}
+
+fn moving_line(out: &mut String, words: &str, runs: &[&OverTime]) {
+    if runs.is_empty() {
+        return;
+    }
+    let mut all = OverTime::default();
+    runs.iter().for_each(|run| all.add(run));
+    let right = runs.iter().filter(|r| r.is_right()).count();
+    let percent = |share: f64| 100.0 * share;
+    let late = |share| table::quantile(all.fixed_s.iter().copied(), share).unwrap_or(f64::NAN);
+    let _ = writeln!(
+        out,
+        "| {words} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.0} / {:.0} | {} of {} | {}, {} |",
+        runs.len(),
+        percent(right as f64 / runs.len() as f64),
+        percent(all.true_share().unwrap_or(1.0)),
+        percent(all.share(Fit::Wide)),
+        percent(all.share(Fit::Narrow)),
+        percent(all.share(Fit::Silent)),
+        percent(all.share(Fit::Stale)),
+        late(0.5),
+        late(0.99),
+        all.false_resolved,
+        all.resolved,
+        table::quantile(all.messages.iter().copied(), 0.99).unwrap_or(0),
+        all.messages_most(),
+    );
+}
+
+/// The kinds that were asked for, or all.
+fn chosen<'a>(kinds: &'a [String], known: &[&'a str]) -> Result<Vec<&'a str>, String> {
+    if let Some(unknown) = kinds.iter().find(|k| !known.contains(&k.as_str())) {
+        return Err(format!(
+            "--kinds: there is no kind {unknown:?}; known are {}",
+            known.join(", ")
+        ));
+    }
+    Ok(if kinds.is_empty() {
+        known.to_vec()
+    } else {
+        kinds.iter().map(String::as_str).collect()
+    })
+}
+
 /// The random incident with an id like `pair-1000307`, and its seed.
 pub(super) fn by_id(id: &str) -> Result<(Scenario, u64), String> {
     let unknown = || format!("--incident: {id:?} is no id of a random incident; write KIND-SEED");
     let (kind, seed) = id.rsplit_once('-').ok_or_else(unknown)?;
     let seed: u64 = seed.parse().map_err(|_| unknown())?;
-    if !KINDS.iter().any(|k| k.0 == kind) {
-        return Err(unknown());
-    }
-    let mut scenario = incident(kind, seed).ok_or_else(unknown)?;
+    let scenario = if KINDS.iter().any(|k| k.0 == kind) {
+        incident(kind, seed)
+    } else {
+        moving::world(kind, seed)
+    };
+    let mut scenario = scenario.ok_or_else(unknown)?;
     scenario.title = scenario
         .faults
         .iter()
@@ -87,7 +169,15 @@ pub(super) fn by_id(id: &str) -> Result<(Scenario, u64), String> {
                 .map(|(k, v)| format!("{k}={}", v.values().join("|")))
                 .collect();
             let classes: Vec<&str> = f.classes.iter().map(|c| c.0.as_str()).collect();
-            format!("{} gives {}", when.join(" "), classes.join("|"))
+            let until = |to: Option<f64>| to.map_or(String::new(), |to| to.to_string());
+            let spans = f.active_min.iter().take(3);
+            let spans: Vec<String> = spans.map(|s| format!("{}-{}", s.0, until(s.1))).collect();
+            format!(
+                "{} gives {} min {}",
+                when.join(" "),
+                classes.join("|"),
+                spans.join(", ")
+            )
         })
         .collect::<Vec<_>>()
         .join("; ");

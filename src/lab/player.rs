@@ -25,6 +25,7 @@ use crate::domain::observation::{
     Answer, Body, HttpVersion, Observation, Phases, Purpose, Route as Path,
 };
 use crate::domain::verdict::{Kind, Maker, Rule, Verdict, WhoActs};
+use crate::judge::cells::CellSet;
 use crate::judge::rules::{Nature, RuleBook};
 use crate::lang::cron::Cron;
 use crate::machine::driver::{self, Simulation};
@@ -75,6 +76,8 @@ pub(super) struct Message {
     pub(super) text: String,
     /// What it says fails, or passes again, in the keys of scenario files.
     pub(super) cells: Vec<Map<String, Value>>,
+    /// The same as a set.
+    pub(super) failing: CellSet,
 }
 
 /// One run of a scenario.
@@ -380,12 +383,14 @@ impl Player<'_> {
             }
             return;
         }
+        let (cells, failing) = self.named(incident);
         let message = Message {
             at: second(note.not_before).max(at),
             reason: note.reason,
             incident: note.incident,
             text: note.briefing.headline.clone(),
-            cells: self.named(incident),
+            cells,
+            failing,
         };
         if message.at > at {
             self.held.push(message);
@@ -395,19 +400,23 @@ impl Player<'_> {
     }
 
     /// What a message says fails: what is blamed, and the cells themselves where it can't tell.
-    fn named(&self, incident: &Incident) -> Vec<Map<String, Value>> {
+    fn named(&self, incident: &Incident) -> (Vec<Map<String, Value>>, CellSet) {
         let (universe, planned) = (&self.scenario.universe, &self.stage.planned);
-        let blames = blame::of(universe, planned, incident);
-        let whens = |blame: &Blame| blame::whens(universe, &self.stage.book, blame);
+        let mut blames = blame::of(universe, planned, incident);
         if blames.is_empty() {
-            return whens(&Blame {
+            blames.push(Blame {
                 cells: blame::failing(planned, incident),
                 pop: None,
                 rate: None,
                 natures: Vec::new(),
             });
         }
-        blames.iter().flat_map(whens).collect()
+        let mut failing = CellSet::none(universe.cells.len());
+        for blame in &blames {
+            failing.add_all(&blame.cells);
+        }
+        let whens = |blame: &Blame| blame::whens(universe, &self.stage.book, blame);
+        (blames.iter().flat_map(whens).collect(), failing)
     }
 
     /// Says what was held back until now.

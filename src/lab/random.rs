@@ -63,7 +63,7 @@ const BUSY: usize = 40;
 const TRIES: u32 = 400;
 
 /// Draws names for a universe.
-fn names(random: &mut Rng) -> Names {
+pub(super) fn names(random: &mut Rng) -> Names {
     let hosts = random.usize(1..4);
     let endpoints = random.usize(2..7).max(hosts);
     let mut it = Names {
@@ -126,7 +126,7 @@ fn names(random: &mut Rng) -> Names {
     it
 }
 
-fn pick<'a, T>(random: &mut Rng, list: &'a [T]) -> &'a T {
+pub(super) fn pick<'a, T>(random: &mut Rng, list: &'a [T]) -> &'a T {
     &list[random.usize(0..list.len())]
 }
 

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::over_time::{self, OverTime};
 use super::parallel::in_parallel;
 use super::player::{Playback, Stage, play};
 use super::scenario::{self, ExpectedVerdict, Scenario};
@@ -41,6 +42,9 @@ pub struct ReplayArgs {
     /// Kinds of random incidents, separated by commas
     #[arg(long, value_delimiter = ',', requires = "random")]
     pub kinds: Vec<String>,
+    /// Draws worlds that change while people are being told: two causes, shares that grow, what comes and goes
+    #[arg(long, requires = "random")]
+    pub moving: bool,
     /// Tells the story of one random incident by its id, as the table of `--random` names it
     #[arg(long, value_name = "KIND-SEED", conflicts_with_all = ["paths", "random"])]
     pub incident: Option<String>,
@@ -72,7 +76,12 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(count) = args.random {
-        return match bench::random(count, &args.kinds, args.seed, args.format) {
+        let draw = if args.moving {
+            bench::moving
+        } else {
+            bench::random
+        };
+        return match draw(count, &args.kinds, args.seed, args.format) {
             Ok(text) => {
                 print!("{text}");
                 ExitCode::SUCCESS
@@ -155,6 +164,13 @@ fn load(file: &Path) -> Result<Scenario, String> {
     scenario::read(&text, &name)
 }
 
+/// A run with its marks.
+struct Scored {
+    playback: Playback,
+    marks: Marks,
+    course: OverTime,
+}
+
 fn play_all(args: &ReplayArgs, scenarios: &[Scenario]) -> ExitCode {
     let stages: Result<Vec<Stage>, String> = scenarios.iter().map(Stage::new).collect();
     let stages = match stages {
@@ -175,17 +191,22 @@ fn play_all(args: &ReplayArgs, scenarios: &[Scenario]) -> ExitCode {
         let tell = story && seed == args.seed;
         let playback = play(&scenarios[i], &stages[i], seed, tell);
         let marks = judge(&scenarios[i], stages[i].book(), &playback);
-        (playback, marks)
+        let course = over_time::judge(&scenarios[i], &playback);
+        Scored {
+            playback,
+            marks,
+            course,
+        }
     });
     let mut out = String::new();
     let mut short = false;
     if args.format == Format::Text && scenarios.len() > 1 {
-        out.push_str("| scenario | right | in time | false | confirm s p50 / p90 | attributed s p50 / p90 | extra p50 / p90 | |\n");
-        out.push_str("| --- | --- | --- | --- | --- | --- | --- | --- |\n");
+        out.push_str("| scenario | right | in time | false | confirm s p50 / p90 | attributed s p50 / p90 | extra p50 / p90 | statement true % of the time | |\n");
+        out.push_str("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
     }
     let mut total = [0_usize; 5];
     for (i, scenario) in scenarios.iter().enumerate() {
-        let of_this: Vec<&(Playback, Marks)> = jobs
+        let of_this: Vec<&Scored> = jobs
             .iter()
             .zip(&results)
             .filter(|((s, _), _)| *s == i)
@@ -195,13 +216,14 @@ fn play_all(args: &ReplayArgs, scenarios: &[Scenario]) -> ExitCode {
         short |= !enough;
         match args.format {
             Format::Json => {
-                for (playback, marks) in &of_this {
+                for run in &of_this {
                     let line = table::line(
                         &scenario.id,
                         &scenario.universe,
                         stages[i].book(),
-                        playback,
-                        marks,
+                        &run.playback,
+                        &run.marks,
+                        &run.course,
                     );
                     let _ = writeln!(out, "{line}");
                 }
@@ -212,7 +234,8 @@ fn play_all(args: &ReplayArgs, scenarios: &[Scenario]) -> ExitCode {
             }
             Format::Text => {
                 row(&mut out, scenario, &of_this, enough);
-                let count = |of: fn(&Marks) -> bool| of_this.iter().filter(|r| of(&r.1)).count();
+                let count =
+                    |of: fn(&Marks) -> bool| of_this.iter().filter(|r| of(&r.marks)).count();
                 total[0] += of_this.len();
                 total[1] += count(|m| m.passed);
                 total[2] += count(|m| m.in_time);
@@ -238,16 +261,16 @@ fn play_all(args: &ReplayArgs, scenarios: &[Scenario]) -> ExitCode {
 }
 
 /// Whether enough runs of a scenario are right, and in time.
-fn is_enough(scenario: &Scenario, runs: &[&(Playback, Marks)]) -> bool {
+fn is_enough(scenario: &Scenario, runs: &[&Scored]) -> bool {
     let all = runs.len() as f64;
-    let passed = runs.iter().filter(|r| r.1.passed).count() as f64;
-    let in_time = runs.iter().filter(|r| r.1.in_time).count() as f64;
+    let passed = runs.iter().filter(|r| r.marks.passed).count() as f64;
+    let in_time = runs.iter().filter(|r| r.marks.in_time).count() as f64;
     let timed = scenario.expect.verdict != ExpectedVerdict::None;
     passed >= RIGHT * all && (!timed || in_time >= IN_TIME * passed)
 }
 
-fn row(out: &mut String, scenario: &Scenario, runs: &[&(Playback, Marks)], enough: bool) {
-    let marks = || runs.iter().map(|r| &r.1);
+fn row(out: &mut String, scenario: &Scenario, runs: &[&Scored], enough: bool) {
+    let marks = || runs.iter().map(|r| &r.marks);
     let count = |of: fn(&Marks) -> bool| marks().filter(|m| of(m)).count();
     let mut why: Vec<String> = Vec::new();
     for failure in marks().flat_map(|m| &m.failures) {
@@ -257,7 +280,7 @@ fn row(out: &mut String, scenario: &Scenario, runs: &[&(Playback, Marks)], enoug
     }
     let _ = writeln!(
         out,
-        "| {} | {}/{} | {} | {} | {} | {} | {} | {}{} |",
+        "| {} | {}/{} | {} | {} | {} | {} | {} | {} | {}{} |",
         scenario.id,
         count(|m| m.passed),
         runs.len(),
@@ -266,9 +289,18 @@ fn row(out: &mut String, scenario: &Scenario, runs: &[&(Playback, Marks)], enoug
         table::spread(marks().filter_map(|m| m.confirmed_s)),
         table::spread(marks().filter_map(|m| m.complete_s)),
         table::spread(marks().filter_map(|m| m.extra.map(f64::from))),
+        true_share(runs),
         if enough { "" } else { "SHORT " },
         why.join("; ")
     );
+}
+
+/// How much of the time the statement was exact or rightly quiet, percent; a dash where it can't be judged at any time.
+fn true_share(runs: &[&Scored]) -> String {
+    let mut all = OverTime::default();
+    runs.iter().for_each(|run| all.add(&run.course));
+    let share = all.true_share();
+    share.map_or("-".to_owned(), |share| format!("{:.0}", 100.0 * share))
 }
 
 /// How many requests of one sort in a row a story tells before it only says that there were more.
@@ -280,7 +312,7 @@ fn is_run(text: &str) -> bool {
     crate::domain::verdict::Kind::from_word(kind).is_some()
 }
 
-fn tell_story(out: &mut String, scenario: &Scenario, (playback, _): &(Playback, Marks)) {
+fn tell_story(out: &mut String, scenario: &Scenario, Scored { playback, .. }: &Scored) {
     let _ = writeln!(
         out,
         "{}: {} (seed {})",
@@ -304,16 +336,22 @@ fn tell_story(out: &mut String, scenario: &Scenario, (playback, _): &(Playback, 
     );
 }
 
-fn tell_scores(out: &mut String, runs: &[&(Playback, Marks)]) {
-    let passed = runs.iter().filter(|r| r.1.passed).count();
-    let in_time = runs.iter().filter(|r| r.1.in_time).count();
+fn tell_scores(out: &mut String, runs: &[&Scored]) {
+    let passed = runs.iter().filter(|r| r.marks.passed).count();
+    let in_time = runs.iter().filter(|r| r.marks.in_time).count();
     let _ = writeln!(
         out,
         "{passed} of {} runs right, {in_time} in time; attributed after {} s (p50 / p90)",
         runs.len(),
-        table::spread(runs.iter().filter_map(|r| r.1.complete_s))
+        table::spread(runs.iter().filter_map(|r| r.marks.complete_s))
     );
-    for (playback, marks) in runs.iter().filter(|r| !r.1.passed).take(20) {
-        let _ = writeln!(out, "seed {}: {}", playback.seed, marks.failures.join("; "));
+    let _ = writeln!(
+        out,
+        "what stood was true {} % of the time",
+        true_share(runs)
+    );
+    for run in runs.iter().filter(|r| !r.marks.passed).take(20) {
+        let why = run.marks.failures.join("; ");
+        let _ = writeln!(out, "seed {}: {why}", run.playback.seed);
     }
 }

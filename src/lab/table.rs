@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::blame;
+use super::over_time::{Fit, OverTime};
 use super::player::{Claim, Message, Playback, Played};
 use super::score::Marks;
 use crate::judge::rules::{RateKey, RuleBook};
@@ -78,6 +79,20 @@ fn message(it: &Message, onset: f64) -> Value {
     })
 }
 
+fn over_time(course: &OverTime) -> Value {
+    let seconds = Fit::ALL.into_iter().zip(course.seconds);
+    json!({
+        "right": course.is_right(),
+        "seconds": seconds
+            .map(|(fit, s)| (fit.as_str().to_owned(), rounded(s, 0).into()))
+            .collect::<serde_json::Map<_, _>>(),
+        "fixed_s": course.fixed_s.iter().map(|s| rounded(*s, 0)).collect::<Vec<_>>(),
+        "wrong_ends": course.wrong_ends,
+        "false_resolved": course.false_resolved,
+        "messages_by_change": course.messages,
+    })
+}
+
 /// One run as one JSON object.
 pub(super) fn line(
     scenario: &str,
@@ -85,6 +100,7 @@ pub(super) fn line(
     book: &RuleBook,
     playback: &Playback,
     marks: &Marks,
+    course: &OverTime,
 ) -> Value {
     json!({
         "scenario": scenario,
@@ -101,6 +117,7 @@ pub(super) fn line(
             .iter()
             .map(|m| message(m, playback.onset))
             .collect::<Vec<_>>(),
+        "over_time": over_time(course),
         "extra_requests_total": playback.extra,
         "scheduled_requests": playback.scheduled,
         "suppressed": playback.suppressed > 0 && playback.incidents.is_empty(),
