@@ -110,8 +110,8 @@ struct Trouble {
     named_at: Option<Timestamp>,
     /// The picture changed since the last diagnosis.
     dirty: bool,
-    /// Runs asked to see whether it is over.
-    recovery_runs: u32,
+    /// When runs were asked of late to see whether it is over.
+    recovery_runs: Vec<Timestamp>,
     /// When it was last looked at whether it may open.
     looked_at: Option<Timestamp>,
     notes: Vec<TimelineEntry>,
@@ -129,7 +129,7 @@ impl Trouble {
             missing: None,
             named_at: None,
             dirty: true,
-            recovery_runs: 0,
+            recovery_runs: Vec::new(),
             looked_at: None,
             notes: Vec::new(),
         }

@@ -22,8 +22,11 @@ use crate::incident::world::Run;
 use crate::judge::engine::{Ask, Reason};
 use crate::judge::explain;
 
-/// Requests to see whether an incident is over.
-const RECOVERY_RUNS_MAX: u32 = 6;
+/// Requests to see whether an incident is over, within their window.
+const RECOVERY_RUNS_MAX: usize = 6;
+const RECOVERY_WINDOW: Duration = Duration::from_secs(900);
+/// What the schedule does not come to is asked by itself after this long, and then ever more seldom.
+const SILENT_FOR: Duration = Duration::from_secs(600);
 /// Between the first pass and the next request that may confirm it.
 const SOON: Duration = Duration::from_secs(2);
 /// Beyond its timeout, how long an answer may stay away before the request counts as lost.
@@ -191,7 +194,8 @@ impl Running {
         let wanted = match (&asked.ask, asked.incident) {
             (Some(ask), _) => self.engine.still_wanted(ask),
             (None, Some(id)) => self.troubles.iter().any(|trouble| {
-                trouble.id == id && trouble.case.as_ref().is_some_and(Case::recovering)
+                let case = trouble.case.as_ref().filter(|_| trouble.id == id);
+                case.is_some_and(|case| case.recovering() || case.all_silent_since(asked.at))
             }),
             // Whether a control answers is always worth knowing while something is held back.
             (None, None) => !self.troubles.is_empty(),
@@ -211,11 +215,14 @@ impl Running {
                 .asked
                 .iter()
                 .any(|asked| asked.incident == Some(trouble.id) && asked.ask.is_none());
-            if waits || trouble.recovery_runs >= RECOVERY_RUNS_MAX {
+            let lately = |at: &Timestamp| later(*at, RECOVERY_WINDOW) > now;
+            trouble.recovery_runs.retain(lately);
+            if waits || trouble.recovery_runs.len() >= RECOVERY_RUNS_MAX {
                 continue;
             }
-            if let Some((cell, wait)) = next_member(trouble, world) {
-                trouble.recovery_runs += 1;
+            let member = next_member(trouble, world).or_else(|| silent_member(trouble, world));
+            if let Some((cell, wait)) = member {
+                trouble.recovery_runs.push(now);
                 wanted.push(Asked {
                     cell,
                     purpose: Purpose::Confirm,
@@ -234,7 +241,7 @@ impl Running {
 
     /// Asks again what was seen while our own side was in the way.
     pub(super) fn ask_again(&mut self, world: &mut World<'_>, cells: &[CellKey]) {
-        for cell in cells.iter().take(RECOVERY_RUNS_MAX as usize) {
+        for cell in cells.iter().take(RECOVERY_RUNS_MAX) {
             if self.asked.iter().any(|asked| asked.cell == *cell) {
                 continue;
             }
@@ -289,15 +296,31 @@ impl Running {
     }
 }
 
-/// The member to ask next, and how long to wait.
+/// The case, where its recovery may be asked for: a limit on our rate is not tested by asking more.
+fn askable<'a>(trouble: &'a Trouble, world: &World<'_>) -> Option<&'a Case> {
+    let may_ask = world.board.plan.politeness.extra_per_incident > 0;
+    let case = trouble.case.as_ref().filter(|_| may_ask)?;
+    (case.incident.kind != Kind::RateLimited).then_some(case)
+}
+
+/// The member to ask when none ran for long: nothing that is asked anyway would show that it is over.
+///
+/// A refused account is left alone: asking might lock it.
+fn silent_member(trouble: &Trouble, world: &World<'_>) -> Option<(CellKey, Duration)> {
+    let case = askable(trouble, world)?;
+    let age = world
+        .now
+        .duration_since(case.incident.onset_at)
+        .unsigned_abs();
+    let silent = world.now.checked_sub(SILENT_FOR.max(age / 4)).ok()?;
+    let oldest = case.failing().min_by_key(|member| member.last_at)?;
+    let account = oldest.kind == Kind::OriginDenied && !oldest.cell.credential.is_anonymous();
+    (!account && case.all_silent_since(silent)).then(|| (oldest.cell.clone(), Duration::ZERO))
+}
+
+/// The member to ask next, once one passed, and how long to wait.
 fn next_member(trouble: &Trouble, world: &World<'_>) -> Option<(CellKey, Duration)> {
-    let case = trouble.case.as_ref().filter(|case| case.recovering())?;
-    // A limit on our rate is not tested by asking more.
-    if case.incident.kind == Kind::RateLimited
-        || world.board.plan.politeness.extra_per_incident == 0
-    {
-        return None;
-    }
+    let case = askable(trouble, world).filter(|case| case.recovering())?;
     // The one that was asked longest ago: the schedule may never come to it.
     let last_at = |cell: &&&CellKey| case.member(cell).map(|member| member.last_at);
     let waiting = case.still_failing();
