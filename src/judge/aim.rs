@@ -13,6 +13,9 @@ use super::episode::Episode;
 const AFTER_EXTRA: u32 = 6;
 const AFTER_S: f64 = 60.0;
 
+/// Rounds after which a refused cell is asked itself: it may have come free while others have not.
+const ITSELF_EVERY: u64 = 2;
+
 impl Engine {
     /// The cell to run in place of a scheduled one, with the reason when it is another.
     ///
@@ -100,7 +103,10 @@ impl Engine {
         let first = *hit.first()?;
         let endpoint = self.universe.cells[cell].endpoint;
         let key = (endpoint, self.book.rules[first].group);
-        if episode.sentinels.insert(key, round) != Some(round) {
+        let first_of_the_round = episode.sentinels.insert(key, round) != Some(round);
+        let asked = episode.asked.entry(cell).or_insert(round);
+        if first_of_the_round || round.saturating_sub(*asked) >= ITSELF_EVERY {
+            *asked = round;
             return None;
         }
         let mut best: Option<(bool, usize)> = None;

@@ -201,6 +201,8 @@ pub struct Episode {
     pub since_closed: u32,
     /// Rounds for which an endpoint has had its sentinel, by endpoint and cause group.
     pub sentinels: BTreeMap<(u16, usize), u64>,
+    /// The round in which a refused cell was asked itself last.
+    pub asked: BTreeMap<usize, u64>,
     /// Extra requests by credential and provider, to lock no account.
     pub refused: BTreeMap<(u16, u16), Refusals>,
 }
@@ -218,6 +220,7 @@ impl Episode {
             widened: 0,
             since_closed: 0,
             sentinels: BTreeMap::new(),
+            asked: BTreeMap::new(),
             refused: BTreeMap::new(),
         }
     }
