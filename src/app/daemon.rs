@@ -10,6 +10,7 @@ use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 
 use super::asks::{Asks, Heard, Wish};
 use super::clicks::Clicks;
@@ -22,6 +23,7 @@ use super::record::{Record, Recorder};
 use super::refusal::Refusal;
 use super::self_watch::{Around, SelfWatch, Taken};
 use super::unwritten::{self, Say, Unwritten};
+use super::watch::{LOOK_EVERY, Watch};
 use super::{load, round};
 use crate::clock;
 use crate::domain::change::Change;
@@ -77,7 +79,7 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// What the plan was read from, for those who ask the store what the daemon runs by.
     pub source: Option<Source>,
-    /// To see whether the file is edited; `None` where none is in force.
+    /// The files as they were read, also of one that was refused: to see whether they are edited.
     pub on_disk: Option<OnDisk>,
     /// Why the file was not taken: the plan is then the last one that was.
     pub refused: Option<String>,
@@ -133,7 +135,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     let prober = Arc::new(Prober::new(&plan)?);
     let (actions, clicks) = options.actions.unzip();
     let receivers = drawn(&plan.receivers, actions.is_some());
-    let own = SelfWatch::start(&plan, store.clone(), options.on_disk, clock::now()).await?;
+    let watch = options.config.as_deref().zip(options.on_disk.clone());
+    let in_force = options.on_disk.filter(|_| options.refused.is_none());
+    let own = SelfWatch::start(&plan, store.clone(), in_force, clock::now()).await?;
     let deliver = Deliver::start(
         store.clone(),
         &receivers,
@@ -186,6 +190,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         refusal: Refusal::default(),
         unwritten: Unwritten::default(),
         ears: Ears::default(),
+        watch: watch.map(|(path, on_disk)| Watch::new(path, on_disk)),
     };
     state.listen();
     state.work.own.incidents(state.driver.machine());
@@ -212,6 +217,8 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         state.clock_was_set(by).await;
     }
     let mut renewed = store.renewed();
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         if let Some(by) = clock::follow() {
             state.clock_was_set(by).await;
@@ -223,6 +230,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
                 Some(Command::Reload) => state.reload(options.config.as_deref()).await,
                 Some(Command::Stop) | None => break,
             },
+            _ = looks.tick(), if state.work.plan.watch => {
+                state.look_at_edits(options.config.as_deref()).await;
+            }
             _ = state.work.own.beats.tick() => {
                 state.work.own.beat(around(&state.driver, &state.work.keeper, clock::now()));
                 state.look_at_writing();
@@ -305,6 +315,8 @@ struct Loop {
     unwritten: Unwritten,
     /// What was said of buttons that nobody hears.
     ears: Ears,
+    /// `None` of a plan that has no file.
+    watch: Option<Watch>,
 }
 
 /// What carries out what the machine wants: tasks that probe, and the store.
@@ -502,8 +514,32 @@ impl Loop {
     /// Reads the file again; a faulty one leaves everything as it is, and shows wherever we are watched.
     async fn reload(&mut self, config: Option<&std::path::Path>) {
         let Some(path) = config else { return };
+        let (found, on_disk) = load::attempt(path);
+        if let Some(watch) = &mut self.watch {
+            watch.was_read(on_disk);
+        }
+        self.take_or_refuse(path, found).await;
+    }
+
+    /// Takes an edit by itself, once it has stood.
+    async fn look_at_edits(&mut self, config: Option<&std::path::Path>) {
+        let Some(watch) = &mut self.watch else { return };
+        if let Some((path, found)) = config.zip(watch.look(clock::now())) {
+            self.take_or_refuse(path, found).await;
+        }
+    }
+
+    async fn take_or_refuse(
+        &mut self,
+        path: &std::path::Path,
+        found: Result<load::Loaded, load::Error>,
+    ) {
         self.work.own.reloading();
-        if let Err(why) = self.take(path).await {
+        let taken = match found {
+            Ok(loaded) => self.take(path, loaded).await,
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(why) = taken {
             tracing::error!(
                 "{} was not taken, the old one stays in force:\n{why}",
                 path.display()
@@ -542,9 +578,14 @@ impl Loop {
                     shown(path)
                 ),
                 because: faults.map(ToOwned::to_owned).collect(),
-                next_step: Some(
-                    "Mend the file (`edgewatch check` shows every fault), then reload".to_owned(),
-                ),
+                next_step: Some(format!(
+                    "Mend the file (`edgewatch check` shows every fault){}",
+                    if self.work.plan.watch {
+                        "; it is taken by itself once it is right"
+                    } else {
+                        ", then reload"
+                    }
+                )),
                 ..Notice::of_ourselves(clock::now())
             });
         }
@@ -653,12 +694,12 @@ impl Loop {
         }));
     }
 
-    async fn take(&mut self, path: &std::path::Path) -> Result<(), String> {
+    async fn take(&mut self, path: &std::path::Path, loaded: load::Loaded) -> Result<(), String> {
         let load::Loaded {
             checked,
             source,
             on_disk,
-        } = load::load_with_source(path).map_err(|e| e.to_string())?;
+        } = loaded;
         let prober = Prober::new(&checked.plan)?;
         let prepared = self.work.own.prepare(&checked.plan).await?;
         load::log_warnings(&checked);
@@ -673,7 +714,8 @@ impl Loop {
         let receivers_changed = self.work.plan.receivers != checked.plan.receivers;
         // The open store stays as it is, and the plan says what is.
         let store = self.work.plan.store.clone();
-        let changes = Difference::between(&self.work.plan, &checked.plan).lines();
+        let difference = Difference::between(&self.work.plan, &checked.plan);
+        let changes = difference.lines();
         self.work.plan = Arc::new(Plan {
             store,
             ..checked.plan
@@ -690,7 +732,14 @@ impl Loop {
             self.deliver_anew().await;
         }
         let around = around(&self.driver, &self.work.keeper, clock::now());
-        tracing::info!("{} is in force: {}", path.display(), changes.join("; "));
+        let said = changes.join("; ");
+        tracing::info!("{} is in force: {said}", path.display());
+        if !difference.is_empty() {
+            self.notice(Notice {
+                headline: format!("{} was edited and is in force: {said}", shown(path)),
+                ..Notice::of_ourselves(clock::now())
+            });
+        }
         let taken = Taken {
             prepared,
             on_disk,

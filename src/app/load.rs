@@ -56,25 +56,51 @@ pub struct Loaded {
 /// # Errors
 /// As of [`load`].
 pub fn load_with_source(path: &Path) -> Result<Loaded, Error> {
-    let text = read_bounded(path).map_err(|e| {
-        let mend = match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                "; name the file with --config, or see `edgewatch demo`"
-            }
-            _ => "",
-        };
-        Error::Unreadable(format!("can't read {}: {e}{mend}", path.display()))
-    })?;
+    attempt(path).0
+}
+
+/// The same, with the files as they were read, also of a file that can't be used.
+///
+/// # Errors
+/// As of [`load`].
+pub fn attempt(path: &Path) -> (Result<Loaded, Error>, OnDisk) {
+    let text = match read_bounded(path) {
+        Ok(text) => text,
+        Err(e) => {
+            let mend = match e.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "; name the file with --config, or see `edgewatch demo`"
+                }
+                _ => "",
+            };
+            let why = format!("can't read {}: {e}{mend}", path.display());
+            let on_disk = OnDisk::new(path, None, std::iter::empty());
+            return (Err(Error::Unreadable(why)), on_disk);
+        }
+    };
     let beside = path.parent().map(Path::to_owned).unwrap_or_default();
     let inputs = Surroundings::beside(beside);
     let checked = config::read(&text, &path.display().to_string(), &inputs);
-    let mut checked = checked.map_err(Error::Faulty)?;
-    let absent = inputs.absent.into_inner();
-    let mut source = inputs.read.into_inner();
-    let there = source.files.iter();
-    let there = there.map(|(name, text)| (name.as_str(), Some(text.as_str())));
+    let absent = inputs.absent.borrow();
     let absent = absent.iter().map(|name| (name.as_str(), None));
-    let on_disk = OnDisk::new(path, &text, there.chain(absent));
+    let files = inputs.read.borrow().files.clone();
+    let there = files.iter();
+    let there = there.map(|(name, text)| (name.as_str(), Some(text.as_str())));
+    let on_disk = OnDisk::new(path, Some(&text), there.chain(absent));
+    let loaded = checked
+        .map(|checked| loaded(path, text, checked, &inputs, on_disk.clone()))
+        .map_err(Error::Faulty);
+    (loaded, on_disk)
+}
+
+fn loaded(
+    path: &Path,
+    text: String,
+    mut checked: Checked,
+    inputs: &Surroundings,
+    on_disk: OnDisk,
+) -> Loaded {
+    let mut source = inputs.read.take();
     let secrets = checked.plan.secrets();
     for (name, text) in &source.files {
         let bare = text
@@ -90,11 +116,11 @@ pub fn load_with_source(path: &Path) -> Result<Loaded, Error> {
     }
     source.text = text;
     without_secrets(&mut source, &secrets);
-    Ok(Loaded {
+    Loaded {
         checked,
         source,
         on_disk: Some(on_disk),
-    })
+    }
 }
 
 /// The name of the note that holds the plan of the daemon in the store.

@@ -31,3 +31,5 @@ mod self_watch;
 pub mod status;
 // What is said while nothing can be kept.
 mod unwritten;
+// When an edited file is taken by itself.
+mod watch;

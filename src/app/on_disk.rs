@@ -1,6 +1,6 @@
 //! Whether what the plan was read from still stands on the disk as it was read.
 //!
-//! An edited file does nothing until it is read again, and who edited it may not know that. A look costs a few
+//! An edited file does nothing until it is read again, by itself or when it is told to. A look costs a few
 //! calls for the files' marks; only a file whose mark is another is read, and a save without a change is none.
 
 use std::io::Read as _;
@@ -16,13 +16,13 @@ use crate::telemetry::vitals::Edited;
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The files of a plan as they were when it was read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OnDisk {
     files: Vec<File>,
     edited: Option<Edited>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct File {
     /// As people know it.
     name: String,
@@ -35,11 +35,12 @@ struct File {
 }
 
 impl OnDisk {
-    /// `files` are names with what was read of them, of those that lie beside `config`; `None`: nothing could be.
+    /// `text` is what was read of `config`; `files` are names with what was read of them, of those that lie beside it;
+    /// `None`: nothing could be.
     #[must_use]
     pub fn new<'a>(
         config: &Path,
-        text: &str,
+        text: Option<&str>,
         files: impl Iterator<Item = (&'a str, Option<&'a str>)>,
     ) -> Self {
         let beside = config.parent().map(Path::to_owned).unwrap_or_default();
@@ -54,7 +55,7 @@ impl OnDisk {
             mark: None,
             differs: false,
         };
-        let own = file(own, config.to_owned(), Some(text));
+        let own = file(own, config.to_owned(), text);
         let others = files.map(|(name, text)| file(name.to_owned(), beside.join(name), text));
         Self {
             files: std::iter::once(own).chain(others).collect(),
@@ -131,7 +132,7 @@ mod tests {
         write("probes.yaml", "version: 1\n");
         write("tok", "abc");
         let files = [("tok", Some("abc")), ("later", None)];
-        let mut it = OnDisk::new(&config, "version: 1\n", files.into_iter());
+        let mut it = OnDisk::new(&config, Some("version: 1\n"), files.into_iter());
         let minute = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
         let mut look = |at: i64| {
             let edited = it.look(minute(at));

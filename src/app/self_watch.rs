@@ -16,6 +16,7 @@ use crate::board::quiet::InForce;
 use crate::domain::change::Change;
 use crate::domain::incident::Subject;
 use crate::domain::keeping::Health;
+use crate::domain::moment::elapsed;
 use crate::domain::mute::Silence;
 use crate::domain::plan::{Listen, Plan};
 use crate::domain::secret::mask;
@@ -32,6 +33,8 @@ use crate::telemetry::{Heartbeat, Listener, Live, Meters, Metrics, Systemd, Told
 const BEAT_MAX: Duration = Duration::from_secs(10);
 /// At least this long, whatever a service manager or a file asks for.
 const BEAT_MIN: Duration = Duration::from_millis(10);
+/// An edit that is taken by itself is no news for so long.
+const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 /// Questions that may wait for the loop.
 const QUESTIONS_MAX: usize = 16;
 
@@ -67,6 +70,8 @@ pub(super) struct SelfWatch {
     on_disk: Option<OnDisk>,
     /// It was edited, and not read again.
     edited: Option<Edited>,
+    /// Edits are taken by themselves.
+    watching: bool,
     /// Only `ended` and `panicked`; the rest is the timetable's.
     runs: Runs,
     incidents_open: u64,
@@ -135,6 +140,7 @@ impl SelfWatch {
             reload: None,
             on_disk,
             edited: None,
+            watching: plan.watch,
             runs: Runs::default(),
             incidents_open: 0,
             noted_at: Timestamp::MIN,
@@ -229,9 +235,11 @@ impl SelfWatch {
     fn look_at_disk(&mut self, now: Timestamp) {
         let before = self.edited.take();
         let edited = self.on_disk.as_mut().and_then(|disk| disk.look(now));
-        self.edited = edited.cloned();
+        let soon = |edited: &&Edited| elapsed(edited.since, now) < TAKEN_WITHIN;
+        self.edited = edited.filter(|it| !(self.watching && soon(it))).cloned();
         if let Some(Edited { what, .. }) = &self.edited
             && before != self.edited
+            && !self.watching
         {
             tracing::warn!(
                 "{what} on the disk is not what is in force; SIGHUP (`systemctl reload edgewatch`) reads it again"
@@ -276,6 +284,7 @@ impl SelfWatch {
             changes,
         } = taken;
         (self.on_disk, self.edited) = (on_disk, None);
+        self.watching = plan.watch;
         self.meters.edited(false);
         self.plan = plan_facts(plan, self.plan.generation + 1, now);
         self.meters = self.metrics.meters(plan, Some(&self.meters));

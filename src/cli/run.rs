@@ -13,8 +13,8 @@ use crate::app::record::Record;
 
 /// Probe on schedule, keep history, open incidents and tell people (the default)
 ///
-/// Runs in the foreground until SIGINT or SIGTERM; SIGHUP reads the file again, and keeps the old one
-/// when the new one is faulty. Messages for receivers without a token are printed. Under systemd it says when
+/// Runs in the foreground until SIGINT or SIGTERM. An edit of the file, or of a file that it names, is taken by itself
+/// once it has stood for a second (`watch: false` in the file: at SIGHUP alone); the old one stays when the new one is faulty. Messages for receivers without a token are printed. Under systemd it says when
 /// it is ready and feeds the watchdog. Exit code 0 when it was stopped, 1 when the file is faulty, 2 when it
 /// can't start: no store, no address to listen on.
 #[derive(Debug, Default, clap::Args)]
@@ -40,7 +40,8 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
     if let Err(error) = super::start_log(log) {
         return super::complain(&error);
     }
-    let why = match load::load_with_source(config) {
+    let (found, on_disk) = load::attempt(config);
+    let why = match found {
         Ok(loaded) => Ok(loaded),
         Err(load::Error::Faulty(findings)) => {
             eprintln!("{findings}");
@@ -66,16 +67,14 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
         }
     };
     let load::Loaded {
-        checked,
-        source,
-        on_disk,
+        checked, source, ..
     } = loaded;
     load::log_warnings(&checked);
     let options = Options {
         plan: checked.plan,
         config: Some(config.to_owned()),
         source: refused.is_none().then(|| source.clone()),
-        on_disk,
+        on_disk: Some(on_disk),
         refused,
         record: arguments
             .record

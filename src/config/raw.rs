@@ -94,6 +94,9 @@ mirror! {
         "web" web: Form<Word<Off>, Web>,
         /// A dead-man's switch that is told that edgewatch is alive.
         "heartbeat" heartbeat: Heartbeat,
+        /// Whether an edit of this file, or of a file that it names, is taken by itself once it has stood for a second; true when
+        /// left out. With false it waits for SIGHUP (`systemctl reload edgewatch`).
+        "watch" watch: Flag,
     }
 
     /// A way out to the internet; `{}` leaves the choice to the system's routes.

@@ -394,6 +394,7 @@ fn settings(before: &Plan, now: &Plan) -> Vec<&'static str> {
         ("listen", before.listen != now.listen),
         ("web", before.web != now.web),
         ("heartbeat", before.heartbeat != now.heartbeat),
+        ("watch", before.watch != now.watch),
     ];
     let differ = all.iter().filter(|(_, differs)| *differs);
     differ.map(|(what, _)| *what).collect()

@@ -52,6 +52,8 @@ pub struct Plan {
     pub web: Option<Web>,
     /// Who is told that edgewatch is alive; `None`: nobody.
     pub heartbeat: Option<Heartbeat>,
+    /// Whether an edited file is taken by itself; else it waits for SIGHUP.
+    pub watch: bool,
     /// What was called otherwise before, as the file says (`was:`).
     pub former: Renames,
 }

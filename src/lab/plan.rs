@@ -139,6 +139,7 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
             listen: None,
             web: None,
             heartbeat: None,
+            watch: true,
             former: crate::domain::renames::Renames::default(),
             runs_in_flight_max: 64,
         },

@@ -571,6 +571,7 @@ fn plan() -> Plan {
         listen: None,
         web: None,
         heartbeat: None,
+        watch: true,
         former: crate::domain::renames::Renames::default(),
     }
 }

@@ -37,6 +37,7 @@ pub(crate) fn plan(url: &str) -> Plan {
         listen: None,
         web: None,
         heartbeat: None,
+        watch: true,
         former: edgewatch::domain::renames::Renames::default(),
     }
 }

@@ -138,6 +138,8 @@ struct Patient {
     commands: mpsc::Sender<Command>,
     task: JoinHandle<Result<(), String>>,
     kept: Follower,
+    /// Messages of receivers without a channel.
+    said: Arc<Mutex<String>>,
     tally: Tally,
     /// Hold at the next run that ends.
     hold: Arc<AtomicBool>,
@@ -157,6 +159,8 @@ impl Patient {
             holds,
             released: Mutex::new(released),
         };
+        let said = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&said);
         let read = config.as_ref().map(|config| load::load_with_source(config));
         let options = Options {
             on_disk: read.and_then(|read| read.unwrap().on_disk),
@@ -166,7 +170,7 @@ impl Patient {
             plan,
             config,
             started: Some(started),
-            messages: Arc::new(|_: &str| {}),
+            messages: Arc::new(move |text: &str| heard.lock().unwrap().push_str(text)),
             actions: None,
         };
         let daemon = daemon::run(options, wanted);
@@ -179,6 +183,7 @@ impl Patient {
             commands,
             task,
             kept,
+            said,
             tally: Tally::default(),
             hold,
             held,
@@ -484,13 +489,14 @@ async fn a_reload_that_is_refused_shows_wherever_one_looks() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_edit_that_nobody_had_read_shows_wherever_one_looks() {
     let place = Place::new().await;
-    place.write_usual();
+    let rest = "listen: 127.0.0.1:0\nwatch: false";
+    place.write("a: A/1, b: B/1", &place.probe("page"), rest);
     let patient = Patient::start(place.plan(), Some(place.config())).await;
     let (_, text, _) = status(&place.config(), &[]).await;
     assert!(!text.contains("edited"), "{text}");
 
     let three = "a: A/1, b: B/1, c: C/1";
-    place.write(three, &place.probe("page"), "listen: 127.0.0.1:0");
+    place.write(three, &place.probe("page"), rest);
     let (code, text) = patient.get("/readyz").await;
     assert_eq!(code, 503, "{text}");
     assert!(text.contains("probes.yaml was edited (seen "), "{text}");
@@ -513,6 +519,62 @@ async fn an_edit_that_nobody_had_read_shows_wherever_one_looks() {
     let (_, text, _) = status(&place.config(), &[]).await;
     let said = ": 3 cells, 1 more; probes: page changed; clients: c added";
     assert!(text.contains(said), "{text}");
+    patient.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_edit_is_taken_by_itself_and_told_once() {
+    let place = Place::new().await;
+    place.write_usual();
+    let patient = Patient::start(place.plan(), Some(place.config())).await;
+    let until = async |said: &str| {
+        within(said, async {
+            while !patient.get("/status").await.1.contains(said) {}
+        })
+        .await;
+    };
+    let good = std::fs::read_to_string(place.config()).unwrap();
+
+    place.write(
+        "a: A/1, b: B/1, c: C/1",
+        &place.probe("page"),
+        "listen: 127.0.0.1:0",
+    );
+    until("3 cells, 1 more").await;
+    assert_eq!(patient.get("/readyz").await.0, 200);
+    // The service manager is told to reload what is in force already.
+    patient.reload().await;
+    until("nothing changed").await;
+    let (_, text) = patient.get("/metrics").await;
+    expect(&text, "edgewatch_config_generation", 3.0);
+
+    std::fs::write(place.config(), good.replace("clients:", "cleints:")).unwrap();
+    until("did you mean").await;
+    let (_, text) = patient.get("/metrics").await;
+    expect(
+        &text,
+        "edgewatch_config_reloads_total{result=\"refused\"}",
+        1.0,
+    );
+    std::fs::write(place.config(), &good).unwrap();
+    until("2 cells, 1 fewer").await;
+    let (_, text) = patient.get("/metrics").await;
+    expect(&text, "edgewatch_config_generation", 4.0);
+    expect(
+        &text,
+        "edgewatch_config_reloads_total{result=\"refused\"}",
+        1.0,
+    );
+    let told = |words: &str| patient.said.lock().unwrap().matches(words).count();
+    let edits = "probes.yaml was edited and is in force: ";
+    within("what is told of the edits", async {
+        while told(edits) < 2 || told("was not taken, the one before stays") < 1 {
+            patient.get("/status").await;
+        }
+    })
+    .await;
+    assert_eq!(told(edits), 2, "{}", patient.said.lock().unwrap());
+    assert_eq!(told("was not taken, the one before stays"), 1);
     patient.stop().await;
 }
 

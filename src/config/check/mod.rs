@@ -243,6 +243,7 @@ pub(super) fn plan(
         listen,
         web,
         heartbeat,
+        watch: raw.watch.is_none_or(|watch| watch.value.0),
         former,
     };
     lints::warn(&plan, &places, inputs, desk);

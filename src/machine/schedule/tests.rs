@@ -82,6 +82,7 @@ fn plan(per_minute: u32, gap_ms: u64, probes: Vec<Probe>) -> Plan {
         listen: None,
         web: None,
         heartbeat: None,
+        watch: true,
         former: crate::domain::renames::Renames::default(),
     }
 }

@@ -84,6 +84,7 @@ impl Setup {
                 listen: None,
                 web: None,
                 heartbeat: None,
+                watch: true,
                 former: crate::domain::renames::Renames::default(),
             },
         }
