@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use super::finding::{Finding, Findings, Severity};
 use super::mask::{self, Hidden};
 use super::slips;
-use super::yaml::{Broken, Key, Mark, Node, Value};
+use super::yaml::{Broken, Doubt, Key, Mark, Node, Value};
 
 /// A node of the file: its position, and the number of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,33 +33,79 @@ enum Step<'t> {
     Item(usize),
 }
 
+/// One of the files, by its name in messages.
+#[derive(Debug)]
+struct Text<'t> {
+    name: &'t str,
+    whole: &'t str,
+    lines: Vec<&'t str>,
+}
+
 #[derive(Debug)]
 pub(super) struct Desk<'t> {
-    file: &'t str,
-    text: &'t str,
-    lines: Vec<&'t str>,
+    /// The main file, and what it includes.
+    texts: Vec<Text<'t>>,
     /// Each path as its parent's number and the last step.
     paths: Vec<(u32, Step<'t>)>,
     hidden: Vec<Hidden>,
-    found: Vec<Finding>,
+    found: Vec<(Mark, Finding)>,
     omitted: usize,
     errors: usize,
     /// Warnings from now on are doubts.
     pub(super) doubting: bool,
+    /// One of the texts is no YAML.
+    pub(super) is_broken: bool,
+    /// Where a text is not what it will be once it is mended: nothing else is told of it.
+    unfilled: Vec<Mark>,
 }
 
 impl<'t> Desk<'t> {
     pub(super) fn new(file: &'t str, text: &'t str) -> Self {
-        Self {
-            file,
-            text,
-            lines: text.lines().collect(),
+        let mut desk = Self {
+            texts: Vec::new(),
             paths: vec![(0, Step::Root)],
             hidden: Vec::new(),
             found: Vec::new(),
             omitted: 0,
             errors: 0,
             doubting: false,
+            is_broken: false,
+            unfilled: Vec::new(),
+        };
+        desk.add_text(file, text);
+        desk
+    }
+
+    /// A further file; returns its number.
+    pub(super) fn add_text(&mut self, name: &'t str, text: &'t str) -> u16 {
+        self.texts.push(Text {
+            name,
+            whole: text,
+            lines: text.lines().collect(),
+        });
+        (self.texts.len() - 1) as u16
+    }
+
+    /// The main file's name in messages.
+    pub(super) fn main_file(&self) -> &'t str {
+        self.texts[0].name
+    }
+
+    /// Where `place` is, for a message that stands at `here`: `on line 3`, of another file with its name.
+    pub(super) fn line_of(&self, place: Mark, here: Mark) -> String {
+        if place.file == here.file {
+            format!("on line {}", place.line)
+        } else {
+            let name = self.texts[place.file as usize].name;
+            format!("in {name}, line {}", place.line)
+        }
+    }
+
+    /// The place of a key at the root whose node is not read here.
+    pub(super) fn beside(&mut self, mark: Mark, key: &'static str) -> Place {
+        Place {
+            mark,
+            path: self.path(Place::default(), Step::Key(Cow::Borrowed(key))),
         }
     }
 
@@ -119,6 +165,17 @@ impl<'t> Desk<'t> {
         self.add(Severity::Error, place, message.into(), hint.into());
     }
 
+    /// The same of a text that could not be filled in: what else is wrong with it nobody knows yet.
+    pub(super) fn unfilled(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.error(place, message, hint);
+        self.unfilled.push(place.mark);
+    }
+
     pub(super) fn warning(
         &mut self,
         place: Place,
@@ -129,14 +186,21 @@ impl<'t> Desk<'t> {
     }
 
     fn add(&mut self, severity: Severity, place: Place, message: String, hint: String) {
+        // What several probes share is held against each of them.
+        let known =
+            |(mark, known): &&(Mark, Finding)| *mark == place.mark && known.message == message;
+        let told = self.unfilled.contains(&place.mark) || self.found.iter().any(|it| known(&it));
+        if told && place != Place::default() {
+            return;
+        }
         if self.found.len() >= Findings::KEPT_MAX {
             self.omitted += 1;
             return;
         }
         let path = self.path_text(place);
-        self.found.push(Finding {
+        let finding = Finding {
             severity,
-            file: self.file.to_owned(),
+            file: self.texts[place.mark.file as usize].name.to_owned(),
             line: place.mark.line,
             column: place.mark.column,
             path,
@@ -145,7 +209,8 @@ impl<'t> Desk<'t> {
             source_line: String::new(),
             caret: 0,
             doubt: self.doubting,
-        });
+        };
+        self.found.push((place.mark, finding));
     }
 
     /// Whether a further finding would only be counted, so that looking for its mend is in vain.
@@ -158,7 +223,8 @@ impl<'t> Desk<'t> {
     /// Written close, as in `AcmeApp/4.2 #17`, it is hardly meant as one; comments have a blank behind the sign.
     pub(super) fn doubt_comment(&mut self, place: Place, text: &str) {
         let line = (place.mark.line as usize).checked_sub(1);
-        let Some(line) = line.and_then(|index| self.lines.get(index)) else {
+        let lines = &self.texts[place.mark.file as usize].lines;
+        let Some(line) = line.and_then(|index| lines.get(index)) else {
             return;
         };
         let column = place.mark.column.saturating_sub(1) as usize;
@@ -188,8 +254,10 @@ impl<'t> Desk<'t> {
 
     /// What the parser says; of a line with a sign that nobody sees, that as well.
     pub(super) fn broken(&mut self, broken: Broken) {
-        let mut broken = slips::refine(self.text, broken);
-        let lines = self.text.lines().enumerate();
+        self.is_broken = true;
+        let text = self.texts[broken.mark.file as usize].whole;
+        let mut broken = slips::refine(text, broken);
+        let lines = text.lines().enumerate();
         let near = lines
             .map(|(index, line)| (index as u32 + 1, line))
             .filter(|(number, _)| {
@@ -222,22 +290,29 @@ impl<'t> Desk<'t> {
         self.doubting = before;
     }
 
-    /// A doubt about a place that has no path.
-    pub(super) fn doubt(&mut self, mark: Mark, message: String, hint: String) {
-        self.doubt_at(Place { mark, path: 0 }, message, hint);
+    /// Doubts about places that have no path.
+    pub(super) fn doubts(&mut self, doubts: Vec<Doubt>) {
+        for Doubt {
+            mark,
+            message,
+            hint,
+        } in doubts
+        {
+            self.doubt_at(Place { mark, path: 0 }, message, hint);
+        }
     }
 
     /// Keeps what a line of `credentials` holds out of sight: of a file that is no YAML nobody knows which part is a secret.
     fn hide_credentials(&mut self, mark: Mark) {
         let number = mark.line as usize;
-        let above = self.text.lines().take(number);
+        let text = self.texts[mark.file as usize].whole;
+        let above = text.lines().take(number);
         let section =
             above.filter(|line| !line.starts_with([' ', '\t', '#', '-']) && !line.is_empty());
         let of_secrets = section
             .last()
             .is_some_and(|line| line.starts_with("credentials"));
-        let line = self
-            .text
+        let line = text
             .lines()
             .nth(number.saturating_sub(1))
             .unwrap_or_default();
@@ -307,22 +382,21 @@ impl<'t> Desk<'t> {
         path
     }
 
-    /// Everything found, in the order of the file, with the lines it is about.
+    /// Everything found, in the order of the files, with the lines it is about.
     pub(super) fn finish(self) -> Findings {
-        let mut findings = self.found;
-        findings.sort_by_key(|f| (f.line, f.column));
-        let lines: Vec<&str> = self.text.lines().collect();
-        for finding in &mut findings {
-            if let Some(line) = (finding.line as usize)
+        let mut found = self.found;
+        found.sort_by_key(|(mark, _)| *mark);
+        for (mark, finding) in &mut found {
+            let lines = &self.texts[mark.file as usize].lines;
+            if let Some(line) = (mark.line as usize)
                 .checked_sub(1)
                 .and_then(|index| lines.get(index))
             {
-                (finding.source_line, finding.caret) =
-                    mask::show(line, finding.line, finding.column, &self.hidden);
+                (finding.source_line, finding.caret) = mask::show(line, *mark, &self.hidden);
             }
         }
         Findings {
-            findings,
+            findings: found.into_iter().map(|(_, finding)| finding).collect(),
             omitted: self.omitted,
         }
     }

@@ -53,11 +53,11 @@ static SECRET_KEY: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// The line as it may be shown, and where the character at `column` (from 1) stands in it.
-pub(super) fn show(line: &str, number: u32, column: u32, hidden: &[Hidden]) -> (String, u32) {
+/// The line at `at` as it may be shown, and where its character stands in it.
+pub(super) fn show(line: &str, at: Mark, hidden: &[Hidden]) -> (String, u32) {
     let line = line.trim_end();
-    let ranges = secrets(line, number, hidden);
-    let target = byte_of(line, column);
+    let ranges = secrets(line, at, hidden);
+    let target = byte_of(line, at.column);
     let mut shown = String::new();
     let mut caret = None;
     let mut at = 0;
@@ -89,10 +89,11 @@ fn push(shown: &mut String, caret: &mut Option<usize>, text: &str, at: usize, ta
 }
 
 /// Byte ranges to blank, in order and apart from each other.
-fn secrets(line: &str, number: u32, hidden: &[Hidden]) -> Vec<Range<usize>> {
+fn secrets(line: &str, at: Mark, hidden: &[Hidden]) -> Vec<Range<usize>> {
+    let number = at.line;
     let mut ranges: Vec<Range<usize>> = hidden
         .iter()
-        .filter(|h| h.start.line <= number && number <= h.end.line)
+        .filter(|h| h.start.file == at.file && h.start.line <= number && number <= h.end.line)
         .map(|h| {
             let start = if h.start.line == number {
                 byte_of(line, h.start.column)
@@ -187,6 +188,14 @@ fn crop(line: &str, caret: usize) -> (String, u32) {
 mod tests {
     use super::*;
 
+    fn at(column: u32) -> Mark {
+        Mark {
+            file: 0,
+            line: 1,
+            column,
+        }
+    }
+
     #[test]
     fn blanks_what_looks_like_a_secret() {
         for (name, line, expected) in [
@@ -236,26 +245,26 @@ mod tests {
                 "x: \"[secret]\"",
             ),
         ] {
-            assert_eq!(show(line, 1, 1, &[]).0, expected, "{name}");
+            assert_eq!(show(line, at(1), &[]).0, expected, "{name}");
         }
     }
 
     #[test]
     fn the_caret_follows_the_text() {
         let hidden = [Hidden {
-            start: Mark { line: 1, column: 4 },
-            end: Mark { line: 1, column: 7 },
+            start: at(4),
+            end: at(7),
         }];
-        let (line, caret) = show("a: xyz, b", 1, 9, &hidden);
+        let (line, caret) = show("a: xyz, b", at(9), &hidden);
         assert_eq!((line.as_str(), caret), ("a: [secret], b", 14));
-        let (line, caret) = show("a: xyz, b", 1, 5, &hidden);
+        let (line, caret) = show("a: xyz, b", at(5), &hidden);
         assert_eq!((line.as_str(), caret), ("a: [secret], b", 4));
     }
 
     #[test]
     fn a_long_line_is_cut_around_the_caret() {
         let line = format!("{}!{}", "a".repeat(500), "b".repeat(500));
-        let (shown, caret) = show(&line, 1, 501, &[]);
+        let (shown, caret) = show(&line, at(501), &[]);
         assert_eq!(shown.chars().nth(caret as usize - 1), Some('!'));
         assert_eq!(shown.chars().count(), WIDTH_MAX + 4);
     }

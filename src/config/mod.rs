@@ -154,7 +154,7 @@ pub fn read(text: &str, file: &str, inputs: &dyn Inputs) -> Result<Checked, Find
         );
         return Err(desk.finish());
     }
-    let plan = match yaml::parse_and_doubt(text) {
+    let plan = match yaml::parse_and_doubt(text, 0, &mut 0) {
         Err(broken) => {
             desk.broken(broken);
             None
@@ -169,9 +169,7 @@ pub fn read(text: &str, file: &str, inputs: &dyn Inputs) -> Result<Checked, Find
         }
         Ok((Some(mut root), doubts)) => {
             yaml::drop_extensions(&mut root);
-            for doubt in doubts {
-                desk.doubt(doubt.mark, doubt.message, doubt.hint);
-            }
+            desk.doubts(doubts);
             let place = desk::Desk::root(&root);
             read::read_at::<raw::File>(&root, place, &mut desk)
                 .and_then(|raw| check::plan(raw.value, place, inputs, &mut desk))

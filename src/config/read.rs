@@ -49,15 +49,29 @@ macro_rules! mirror {
             pub(super) present: $crate::config::read::Present,
         }
 
+        impl $name {
+            /// Its keys, and which of them it must have.
+            #[allow(dead_code, reason = "few ask")]
+            pub(super) const KEYS: &[(&'static str, bool)] =
+                &[$(($key, !<[&str]>::is_empty(&[$(stringify!($required))?])),)+];
+
+            /// Takes over what `from` says and this does not.
+            #[allow(dead_code, reason = "few share")]
+            pub(super) fn lacking(&mut self, from: &Self) {
+                $( if !self.present.has($key) {
+                    self.$field.clone_from(&from.$field);
+                } )+
+                self.present.add_all(&from.present);
+            }
+        }
+
         impl $crate::config::read::Read for $name {
             fn read<'t>(
                 node: &$crate::config::yaml::Node<'t>,
                 place: $crate::config::desk::Place,
                 desk: &mut $crate::config::desk::Desk<'t>,
             ) -> Option<Self> {
-                const KEYS: &[(&str, bool)] =
-                    &[$(($key, !<[&str]>::is_empty(&[$(stringify!($required))?])),)+];
-                let (entries, present) = $crate::config::read::keys(node, place, desk, KEYS)?;
+                let (entries, present) = $crate::config::read::keys(node, place, desk, Self::KEYS)?;
                 let mut read = Self {
                     present,
                     ..Self::default()
@@ -145,6 +159,14 @@ impl Present {
         self.keys.contains(&key)
     }
 
+    pub(super) fn add(&mut self, key: &'static str) {
+        self.keys.push(key);
+    }
+
+    pub(super) fn add_all(&mut self, others: &Self) {
+        self.keys.extend(&others.keys);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty() && !self.strange
     }
@@ -207,16 +229,15 @@ pub(super) fn entries<'n, 't>(
             kept.push(entry);
         } else {
             let at = desk.at_key(place, &entry.0);
-            let first = entries
-                .iter()
-                .find(|(key, _)| key.text == entry.0.text)
-                .map_or(0, |(key, _)| key.mark.line);
+            let first = entries.iter().find(|(key, _)| key.text == entry.0.text);
+            let first = first.map_or(entry.0.mark, |(key, _)| key.mark);
+            let first = desk.line_of(first, entry.0.mark);
             hide_behind(&entry.0, &entry.1, desk);
             hide(&entry.1, desk);
             desk.error(
                 at,
                 format!("the key {} stands here twice", quote(&entry.0.text)),
-                format!("the first is on line {first}"),
+                format!("the first is {first}"),
             );
         }
     }

@@ -5,8 +5,13 @@
 
 use super::syntax::{Broken, Mark, Slip};
 
-/// The same error, told where it began.
+/// The same error, told where it began; `text` is that of its file.
 pub(super) fn refine(text: &str, broken: Broken) -> Broken {
+    let file = broken.mark.file;
+    refine_in(text, broken.in_file(0)).in_file(file)
+}
+
+fn refine_in(text: &str, broken: Broken) -> Broken {
     let lines: Vec<&str> = text.lines().collect();
     if let Some(tab) = tab(&lines, broken.mark) {
         return tab;
@@ -24,6 +29,7 @@ pub(super) fn refine(text: &str, broken: Broken) -> Broken {
 
 fn at(line: usize, column: usize) -> Mark {
     Mark {
+        file: 0,
         line: u32::try_from(line + 1).unwrap_or(u32::MAX),
         column: u32::try_from(column + 1).unwrap_or(u32::MAX),
     }

@@ -8,6 +8,8 @@ pub(super) const DEPTH_MAX: usize = 32;
 /// A position in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Mark {
+    /// Which of the texts: 0 is the main file.
+    pub(super) file: u16,
     /// From 1.
     pub(super) line: u32,
     /// In characters, from 1.
@@ -17,6 +19,7 @@ pub(super) struct Mark {
 impl Mark {
     pub(super) fn of(marker: Marker) -> Self {
         Self {
+            file: 0,
             line: u32::try_from(marker.line()).unwrap_or(u32::MAX),
             column: u32::try_from(marker.col() + 1).unwrap_or(u32::MAX),
         }
@@ -45,6 +48,12 @@ pub(super) enum Slip {
 }
 
 impl Broken {
+    /// The same in another of the texts.
+    pub(super) fn in_file(mut self, file: u16) -> Self {
+        self.mark.file = file;
+        self
+    }
+
     pub(super) fn at(mark: Mark, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             mark,

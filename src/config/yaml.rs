@@ -55,48 +55,72 @@ pub(super) struct Doubt {
 
 /// Reads one document; `None` when there is nothing but comments.
 pub(super) fn parse(text: &str) -> Result<Option<Node<'_>>, Broken> {
-    parse_and_doubt(text).map(|(root, _)| root)
+    parse_and_doubt(text, 0, &mut 0).map(|(root, _)| root)
 }
 
-/// The same, with what is doubted of its merges.
-pub(super) fn parse_and_doubt(text: &str) -> Result<(Option<Node<'_>>, Vec<Doubt>), Broken> {
-    let options = granit_parser::options! {
-        emit_comments: false,
-        flow_nesting_limit: DEPTH_MAX,
-        block_nesting_limit: DEPTH_MAX,
-    };
-    let mut builder = Builder {
-        events: Parser::new_from_str_with_options(text, options),
-        anchors: HashMap::new(),
-        nodes: 0,
-        aliased: false,
-        doubts: Vec::new(),
-    };
-    let mut root = None;
-    let mut documents = 0;
-    loop {
-        let (event, span) = builder.next()?;
-        match event {
-            Event::StreamEnd => return Ok((root, builder.doubts)),
-            Event::DocumentStart(..) => {
-                documents += 1;
-                if documents > 1 {
-                    return Err(Broken::at(
-                        Mark::of(span.start),
-                        "a second document begins here",
-                        "one file is one document; remove the \"---\"",
-                    ));
+/// The same of the text with this number, with what is doubted of its merges; `nodes` counts over all texts.
+pub(super) fn parse_and_doubt<'t>(
+    text: &'t str,
+    file: u16,
+    nodes: &mut usize,
+) -> Result<(Option<Node<'t>>, Vec<Doubt>), Broken> {
+    let mut builder = Builder::new(text, file, *nodes);
+    let root = builder.root().map_err(|broken| broken.in_file(file));
+    *nodes = builder.nodes;
+    root.map(|root| (root, builder.doubts))
+}
+
+impl<'t> Builder<'t> {
+    fn new(text: &'t str, file: u16, nodes: usize) -> Self {
+        let options = granit_parser::options! {
+            emit_comments: false,
+            flow_nesting_limit: DEPTH_MAX,
+            block_nesting_limit: DEPTH_MAX,
+        };
+        Self {
+            events: Parser::new_from_str_with_options(text, options),
+            anchors: HashMap::new(),
+            file,
+            nodes,
+            aliased: false,
+            doubts: Vec::new(),
+        }
+    }
+
+    fn root(&mut self) -> Result<Option<Node<'t>>, Broken> {
+        let mut root = None;
+        let mut documents = 0;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(root),
+                Event::DocumentStart(..) => {
+                    documents += 1;
+                    if documents > 1 {
+                        return Err(Broken::at(
+                            Mark::of(span.start),
+                            "a second document begins here",
+                            "one file is one document; remove the \"---\"",
+                        ));
+                    }
+                }
+                Event::StreamStart | Event::DocumentEnd => {}
+                event => {
+                    let node = self.node(event, &span)?;
+                    let scalar = matches!(node.value, Value::Scalar { .. });
+                    let empty = scalar && node.mark == node.end;
+                    if !empty {
+                        root = Some(node);
+                    }
                 }
             }
-            Event::StreamStart | Event::DocumentEnd => {}
-            event => {
-                let node = builder.node(event, &span)?;
-                let scalar = matches!(node.value, Value::Scalar { .. });
-                let empty = scalar && node.mark == node.end;
-                if !empty {
-                    root = Some(node);
-                }
-            }
+        }
+    }
+
+    fn mark(&self, marker: granit_parser::Marker) -> Mark {
+        Mark {
+            file: self.file,
+            ..Mark::of(marker)
         }
     }
 }
@@ -116,6 +140,8 @@ struct Anchored<'t> {
 struct Builder<'t> {
     events: Parser<'t, StrInput<'t>>,
     anchors: HashMap<usize, Anchored<'t>>,
+    /// The number of the text.
+    file: u16,
     nodes: usize,
     aliased: bool,
     doubts: Vec<Doubt>,
@@ -148,7 +174,7 @@ impl<'t> Builder<'t> {
     }
 
     fn node(&mut self, event: Event<'t>, span: &Span) -> Result<Node<'t>, Broken> {
-        let mark = Mark::of(span.start);
+        let mark = self.mark(span.start);
         let before = self.nodes;
         self.spend(1, mark)?;
         let (anchor, node) = match event {
@@ -164,7 +190,7 @@ impl<'t> Builder<'t> {
                     text,
                     plain: style == ScalarStyle::Plain && !string,
                 };
-                let end = Mark::of(span.end);
+                let end = self.mark(span.end);
                 (anchor, Node { mark, end, value })
             }
             Event::SequenceStart(_, anchor, tag) => {
