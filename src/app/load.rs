@@ -1,13 +1,12 @@
 //! `probes.yaml` from the disk, with the files and environment it refers to.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::on_disk::{OnDisk, read_bounded};
+use super::on_disk::{self, OnDisk, read_bounded};
 use crate::config::{self, Checked, Finding, Findings, Inputs, Remembered};
 use crate::domain::plan::Plan;
 use crate::domain::secret::{Secrets, mask};
@@ -86,7 +85,8 @@ pub fn attempt(path: &Path) -> (Result<Loaded, Error>, OnDisk) {
     let files = inputs.read.borrow().files.clone();
     let there = files.iter();
     let there = there.map(|(name, text)| (name.as_str(), Some(text.as_str())));
-    let on_disk = OnDisk::new(path, Some(&text), there.chain(absent));
+    let lists = inputs.lists.take();
+    let on_disk = OnDisk::new(path, Some(&text), there.chain(absent)).with_lists(lists);
     let loaded = checked
         .map(|checked| loaded(path, text, checked, &inputs, on_disk.clone()))
         .map_err(Error::Faulty);
@@ -156,6 +156,7 @@ impl Kept {
     pub fn plan(&self) -> Option<Plan> {
         let inputs = Remembered {
             env: &self.source.env,
+            variables: &self.source.variables,
             files: &self.source.files,
         };
         let name = self.path.display().to_string();
@@ -177,7 +178,7 @@ pub fn last_good(path: &Path) -> Option<(Timestamp, Loaded)> {
     }
     let inputs = Former {
         now: Surroundings::beside(path.parent().map(Path::to_owned).unwrap_or_default()),
-        files: &kept.source.files,
+        kept: &kept.source,
     };
     let name = path.display().to_string();
     let checked = config::read(&kept.source.text, &name, &inputs).ok()?;
@@ -190,9 +191,10 @@ pub fn last_good(path: &Path) -> Option<(Timestamp, Loaded)> {
 }
 
 /// Where a refused file kept its references: as they are now, and of files that are gone and hold no secret, as they were.
+/// What it includes is as it was, like its own text.
 struct Former<'a> {
     now: Surroundings,
-    files: &'a BTreeMap<String, String>,
+    kept: &'a Source,
 }
 
 impl Inputs for Former<'_> {
@@ -201,8 +203,23 @@ impl Inputs for Former<'_> {
     }
 
     fn file(&self, path: &Path) -> std::io::Result<String> {
-        let kept = || self.files.get(&path.display().to_string()).cloned();
+        let kept = || self.kept.files.get(&path.display().to_string()).cloned();
         self.now.file(path).or_else(|error| kept().ok_or(error))
+    }
+
+    fn part(&self, path: &Path) -> std::io::Result<String> {
+        let kept = self.kept.files.get(&path.display().to_string());
+        kept.cloned()
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }
+
+    fn matching(&self, pattern: &Path) -> std::io::Result<Vec<PathBuf>> {
+        Ok(config::among(self.kept.included.iter(), pattern))
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let kept = || self.kept.variables.get(name).cloned();
+        self.now.variable(name).or_else(kept)
     }
 
     fn secret_file(&self, path: &Path) -> std::io::Result<String> {
@@ -300,6 +317,8 @@ struct Surroundings {
     read: RefCell<Source>,
     /// Files that could not be.
     absent: RefCell<Vec<String>>,
+    /// What patterns stood for.
+    lists: RefCell<Vec<(PathBuf, Vec<PathBuf>)>>,
 }
 
 impl Surroundings {
@@ -308,6 +327,7 @@ impl Surroundings {
             beside: directory,
             read: RefCell::default(),
             absent: RefCell::default(),
+            lists: RefCell::default(),
         }
     }
 }
@@ -318,6 +338,27 @@ impl Inputs for Surroundings {
         let mut read = self.read.borrow_mut();
         read.env.insert(name.to_owned(), value.clone());
         Some(value)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let value = std::env::var(name).ok()?;
+        let mut read = self.read.borrow_mut();
+        read.variables.insert(name.to_owned(), value.clone());
+        Some(value)
+    }
+
+    fn matching(&self, pattern: &Path) -> std::io::Result<Vec<PathBuf>> {
+        let found = on_disk::matching(&self.beside, pattern);
+        let list = found.as_ref().map_or_else(|_| Vec::new(), Clone::clone);
+        self.lists.borrow_mut().push((pattern.to_owned(), list));
+        found
+    }
+
+    fn part(&self, path: &Path) -> std::io::Result<String> {
+        let text = self.file(path)?;
+        let mut read = self.read.borrow_mut();
+        read.included.insert(path.display().to_string());
+        Ok(text)
     }
 
     fn has_address(&self, address: std::net::IpAddr) -> Option<bool> {

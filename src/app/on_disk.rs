@@ -19,6 +19,9 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct OnDisk {
     files: Vec<File>,
+    /// Patterns of included files, and the files that they stood for.
+    lists: Vec<(PathBuf, Vec<PathBuf>)>,
+    beside: PathBuf,
     edited: Option<Edited>,
 }
 
@@ -57,10 +60,18 @@ impl OnDisk {
         };
         let own = file(own, config.to_owned(), text);
         let others = files.map(|(name, text)| file(name.to_owned(), beside.join(name), text));
+        let files = std::iter::once(own).chain(others).collect();
         Self {
-            files: std::iter::once(own).chain(others).collect(),
+            files,
+            lists: Vec::new(),
+            beside,
             edited: None,
         }
+    }
+
+    /// The same, with what the patterns of included files stood for.
+    pub(super) fn with_lists(self, lists: Vec<(PathBuf, Vec<PathBuf>)>) -> Self {
+        Self { lists, ..self }
     }
 
     /// Which files are not as they were read, and since which look.
@@ -69,7 +80,12 @@ impl OnDisk {
             file.look();
         }
         let differ = self.files.iter().filter(|file| file.differs);
-        let names: Vec<&str> = differ.map(|file| file.name.as_str()).collect();
+        let mut names: Vec<String> = differ.map(|file| file.name.clone()).collect();
+        for (pattern, files) in &self.lists {
+            let now = matching(&self.beside, pattern).unwrap_or_default();
+            let new = now.iter().filter(|file| !files.contains(file));
+            names.extend(new.map(|file| file.display().to_string()));
+        }
         if names.is_empty() {
             self.edited = None;
         } else {
@@ -94,6 +110,35 @@ impl File {
         let text = read_bounded(&self.path).ok();
         self.differs = text.map(|text| <[u8; 32]>::from(Sha256::digest(text))) != self.read;
     }
+}
+
+/// The files that a pattern names, by name; the one that it is, whether it is there or not, when it has no wildcard.
+///
+/// # Errors
+/// What the system says of its folder, but that there is none.
+pub(super) fn matching(beside: &Path, pattern: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let name = pattern.file_name().unwrap_or_default().to_string_lossy();
+    if !name.contains(['*', '?']) {
+        return Ok(vec![pattern.to_owned()]);
+    }
+    let folder = pattern.parent().unwrap_or(Path::new(""));
+    let entries = match std::fs::read_dir(beside.join(folder)) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let own = entry.file_name();
+        // A link is what it leads to.
+        let is_folder = std::fs::metadata(entry.path()).is_ok_and(|it| it.is_dir());
+        if !is_folder && crate::config::fits(&name, &own.to_string_lossy()) {
+            found.push(folder.join(own));
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// One byte more than allowed is read, so that the reader of the text can say that it is too long.

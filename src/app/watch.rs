@@ -196,6 +196,28 @@ mod tests {
     }
 
     #[test]
+    fn files_that_it_includes_are_watched_and_new_ones_are_edits() {
+        let mut place = Place::plain();
+        let folder = place.folder.path().join("conf.d");
+        fs::create_dir(&folder).unwrap();
+        place.write("probes.yaml", &format!("{FILE}include: conf.d/*.yaml\n"));
+        assert_eq!(place.looks(3), "-S-");
+        let probe = |name: &str, path: &str| {
+            format!("probes: {{ {name}: {{ url: \"https://b.example{path}\", every: 5m }} }}\n")
+        };
+        place.write("conf.d/one.yaml", &probe("q", "/"));
+        assert_eq!(place.looks(3), "-S-", "a new file");
+        place.write("conf.d/one.yaml", &probe("q", "/other"));
+        assert_eq!(place.looks(3), "-S-", "an edited file");
+        place.write("conf.d/.one.yaml.swp", "what editors leave");
+        assert_eq!(place.looks(3), "---");
+        place.write("conf.d/two.yaml", &probe("q", "/"));
+        assert_eq!(place.looks(5), "---x-", "a name that is there twice");
+        fs::remove_file(folder.join("two.yaml")).unwrap();
+        assert_eq!(place.looks(3), "-S-", "a file that went");
+    }
+
+    #[test]
     fn renames_and_links_set_anew_are_edits() {
         // As editors save: another file under the name, the old one aside.
         let mut place = Place::plain();

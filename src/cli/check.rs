@@ -43,8 +43,13 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
             }
             let plan = &checked.plan;
             let controls = plan.probes.iter().filter(|probe| probe.control).count();
+            let included = match checked.included {
+                0 => String::new(),
+                1 => " with the file that it includes".to_owned(),
+                many => format!(" with the {many} files that it includes"),
+            };
             super::print(&format!(
-                "{} is right: {}, {}, {}, {}, {}\n",
+                "{}{included} is right: {}, {}, {}, {}, {}\n",
                 config.display(),
                 counted(plan.probes.len() - controls, "probe", "probes"),
                 counted(controls, "control", "controls"),
@@ -91,7 +96,13 @@ fn sum(config: &Path, findings: &Findings) -> String {
     let warnings = findings.findings.len() - errors.findings.len();
     let first = errors.findings.first().filter(|_| warnings > 0);
     let first = first.map_or_else(String::new, |error| {
-        format!(" (the first in line {})", error.line)
+        let elsewhere = Path::new(&error.file) != config;
+        let file = if elsewhere {
+            format!("{}, ", error.file)
+        } else {
+            String::new()
+        };
+        format!(" (the first in {file}line {})", error.line)
     });
     let warned = match warnings {
         0 => String::new(),

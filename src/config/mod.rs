@@ -1,14 +1,16 @@
 //! The text of `probes.yaml` into a checked [`Plan`].
 //!
-//! In order of the data: `yaml` makes a tree with positions, `raw` mirrors the file's keys, `read`
-//! and `leaf` read the tree into the mirror, `check` makes the plan of it, and `desk` gathers what
-//! any of them finds, so that one reading reports every error.
+//! In order of the data: `yaml` makes a tree with positions, `include` adds those of further files, `variables` fills in
+//! what comes from the environment, `raw` mirrors the file's keys, `read` and `leaf` read the tree into the mirror,
+//! `shared` gives each probe what it shares with others, `check` makes the plan of it, and `desk` gathers what any of
+//! them finds, so that one reading reports every error.
 //! Nothing here touches the file system or the environment: both come in through [`Inputs`].
 
 mod check;
 mod collections;
 mod desk;
 mod finding;
+mod include;
 mod leaf;
 mod mask;
 mod measure;
@@ -19,6 +21,7 @@ mod schema;
 mod slips;
 mod special;
 mod syntax;
+mod variables;
 mod week;
 mod yaml;
 
@@ -27,6 +30,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::finding::{Finding, Findings, Severity};
+pub use self::include::fits;
 pub use self::schema::schema;
 use crate::domain::plan::Plan;
 
@@ -64,7 +68,29 @@ pub trait Inputs {
         None
     }
 
-    /// The same of a file that holds a secret.
+    /// The files that `pattern` names, in order, as [`part`](Self::part) reads them: those in its folder whose names it
+    /// [`fits`], or the one that it is when it has no wildcard, whether that is there or not.
+    ///
+    /// # Errors
+    /// What the system says of the folder.
+    fn matching(&self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
+        Ok(vec![pattern.to_owned()])
+    }
+
+    /// The text of an included file.
+    ///
+    /// # Errors
+    /// As of [`file`](Self::file).
+    fn part(&self, path: &Path) -> io::Result<String> {
+        self.file(path)
+    }
+
+    /// The value of an environment variable that is filled in, and so no secret.
+    fn variable(&self, name: &str) -> Option<String> {
+        self.env(name)
+    }
+
+    /// The text of a file that holds a secret, as of [`file`](Self::file).
     ///
     /// # Errors
     /// As of [`file`](Self::file).
@@ -78,6 +104,8 @@ pub trait Inputs {
 pub struct Remembered<'a> {
     /// By name; a variable that was not there is missing.
     pub env: &'a BTreeMap<String, String>,
+    /// Those that are filled in.
+    pub variables: &'a BTreeMap<String, String>,
     /// By path as written.
     pub files: &'a BTreeMap<String, String>,
 }
@@ -91,6 +119,32 @@ impl Inputs for Remembered<'_> {
         let file = self.files.get(&path.display().to_string());
         file.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).cloned()
+    }
+
+    fn matching(&self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
+        Ok(among(self.files.keys(), pattern))
+    }
+}
+
+/// Those of `files` that a pattern names.
+#[must_use]
+pub fn among<'a>(files: impl Iterator<Item = &'a String>, pattern: &Path) -> Vec<PathBuf> {
+    let name = |path: &Path| {
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+    };
+    let own = name(pattern).unwrap_or_default();
+    if !own.contains(['*', '?']) {
+        return vec![pattern.to_owned()];
+    }
+    let paths = files.map(PathBuf::from);
+    let matching = paths.filter(|path| {
+        path.parent() == pattern.parent() && name(path).is_some_and(|name| fits(&own, &name))
+    });
+    matching.collect()
 }
 
 /// A duration as the file writes it: `30s`, `5m`, `1h30m`.
@@ -105,6 +159,8 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
 #[derive(Debug)]
 pub struct Checked {
     pub plan: Plan,
+    /// How many files it includes.
+    pub included: usize,
     /// What may not be meant; never an error.
     pub warnings: Findings,
 }
@@ -145,8 +201,8 @@ fn part(text: &str, key: &str) -> String {
 /// # Errors
 /// Everything that is wrong with the file, warnings among it, in the order of its lines.
 pub fn read(text: &str, file: &str, inputs: &dyn Inputs) -> Result<Checked, Findings> {
-    let mut desk = desk::Desk::new(file, text);
     if text.len() > yaml::BYTES_MAX {
+        let mut desk = desk::Desk::new(file, text);
         desk.error(
             desk::Place::default(),
             "holds more than 1 MiB",
@@ -154,10 +210,17 @@ pub fn read(text: &str, file: &str, inputs: &dyn Inputs) -> Result<Checked, Find
         );
         return Err(desk.finish());
     }
-    let plan = match yaml::parse_and_doubt(text, 0, &mut 0) {
+    let mut nodes = 0;
+    let main = yaml::parse_and_doubt(text, 0, &mut nodes);
+    let (parts, complaints) = match &main {
+        Ok((Some(root), _)) => include::parts(root, file, inputs),
+        _ => Default::default(),
+    };
+    let mut desk = desk::Desk::new(file, text);
+    let mut root = match main {
         Err(broken) => {
             desk.broken(broken);
-            None
+            return Err(desk.finish());
         }
         Ok((None, _)) => {
             desk.error(
@@ -165,19 +228,44 @@ pub fn read(text: &str, file: &str, inputs: &dyn Inputs) -> Result<Checked, Find
                 "the file is empty",
                 "it needs \"version: 1\", \"service\", \"clients\" and \"probes\"",
             );
-            None
+            return Err(desk.finish());
         }
-        Ok((Some(mut root), doubts)) => {
-            yaml::drop_extensions(&mut root);
+        Ok((Some(root), doubts)) => {
             desk.doubts(doubts);
-            let place = desk::Desk::root(&root);
-            read::read_at::<raw::File>(&root, place, &mut desk)
-                .and_then(|raw| check::plan(raw.value, place, inputs, &mut desk))
+            root
         }
     };
+    yaml::drop_extensions(&mut root);
+    for complaint in complaints {
+        complaint.tell(&mut desk);
+    }
+    for part in &parts {
+        let number = desk.add_text(&part.name, &part.text);
+        match yaml::parse_and_doubt(&part.text, number, &mut nodes) {
+            Err(broken) => desk.broken(broken),
+            Ok((None, _)) => {}
+            Ok((Some(mut part), doubts)) => {
+                desk.doubts(doubts);
+                yaml::drop_extensions(&mut part);
+                include::join(&mut root, part, &mut desk);
+            }
+        }
+    }
+    // Of files that are no YAML nobody knows what is missing for want of them.
+    if desk.is_broken {
+        return Err(desk.finish());
+    }
+    let filled = variables::fill(&mut root, inputs, &mut desk);
+    let place = desk::Desk::root(&root);
+    let plan = read::read_at::<raw::File>(&root, place, &mut desk)
+        .and_then(|raw| check::plan(raw.value, place, inputs, &mut desk));
+    if let Some(plan) = &plan {
+        filled.hold_against(&plan.secrets(), &mut desk);
+    }
     match plan {
         Some(plan) if !desk.has_errors() => Ok(Checked {
             plan,
+            included: parts.len(),
             warnings: desk.finish(),
         }),
         _ => Err(desk.finish()),

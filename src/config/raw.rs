@@ -62,6 +62,8 @@ mirror! {
         "credentials" credentials: Named<Named<Field>>,
         /// What is probed.
         required "probes" probes: Named<Probe>,
+        /// Further files that hold probes, partners, clients, receivers and the like ("conf.d/*.yaml"), from the directory of this one.
+        "include" include: Many<String>,
         /// Probes that should always pass, and so tell "they block us" from "we are offline".
         "controls" controls: Controls,
         /// Whom to ring, and where to read on; stands in messages about every probe that has none of its own.

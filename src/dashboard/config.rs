@@ -71,6 +71,12 @@ fn shown(scene: &Scene, note: Option<&str>) -> Markup {
                 None => p { "The store keeps no file yet." },
             }
         }
+        @for (name, text) in included(kept.as_ref()) {
+            section {
+                h2 { (visible(name)) }
+                ol.file { @for line in text.lines() { li { (visible(line)) } } }
+            }
+        }
     };
     let content = Content {
         title: "Configuration",
@@ -79,6 +85,17 @@ fn shown(scene: &Scene, note: Option<&str>) -> Markup {
         main,
     };
     frame::page(scene, &content)
+}
+
+/// The files that it includes, by name.
+fn included(kept: Option<&Value>) -> Vec<(&str, &str)> {
+    let part = |key: &str| kept?.pointer(&format!("/source/{key}"));
+    let names = part("included").and_then(Value::as_array);
+    let files = part("files").and_then(Value::as_object);
+    let names = names.into_iter().flatten().filter_map(Value::as_str);
+    names
+        .filter_map(|name| Some((name, files?.get(name)?.as_str()?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -92,6 +109,13 @@ mod tests {
         let scene = scene_of(&march().plan, &[], Vec::new());
         let note = r#"{"path": "probes.yaml", "at": "2021-02-28T00:00:00Z", "source": {"text": "version: 1\nservice: <b>\n"}}"#;
         let page = shown(&scene, Some(note)).into_string();
+        let parts = r#"{"source": {"text": "version: 1\n", "files": {"a.yaml": "x: <1>\n", "secret": "s3"}, "included": ["a.yaml"]}}"#;
+        let with_parts = shown(&scene, Some(parts)).into_string();
+        assert!(
+            with_parts.contains("<h2>a.yaml</h2><ol class=\"file\"><li>x: &lt;1&gt;</li></ol>"),
+            "{with_parts}"
+        );
+        assert!(!with_parts.contains("s3"), "{with_parts}");
         assert!(
             page.contains("<li id=\"L2\">service: &lt;b&gt;</li>"),
             "{page}"

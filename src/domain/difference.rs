@@ -433,6 +433,7 @@ mod tests {
         let env = BTreeMap::from([("T".to_owned(), token.to_owned())]);
         let inputs = Remembered {
             env: &env,
+            variables: &BTreeMap::new(),
             files: &BTreeMap::new(),
         };
         config::read(&text, "probes.yaml", &inputs).unwrap().plan

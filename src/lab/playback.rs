@@ -152,6 +152,7 @@ fn differs(
 fn read(source: &Source) -> Result<Plan, String> {
     let inputs = Remembered {
         env: &source.env,
+        variables: &source.variables,
         files: &source.files,
     };
     config::read(&source.text, "the log", &inputs)

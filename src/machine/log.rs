@@ -6,7 +6,7 @@
 //! the same way and hears the same must answer the same, so a log is a test case, and the way to see in a quiet hour
 //! what happened in a bad one. Digests hold within one version: another may decide otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -31,8 +31,14 @@ pub struct Source {
     pub text: String,
     /// By name; a variable that was not there is missing.
     pub env: BTreeMap<String, String>,
+    /// Variables that are filled in, and so no secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
     /// By path as written.
     pub files: BTreeMap<String, String>,
+    /// Those of the files that the text includes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub included: BTreeSet<String>,
 }
 
 /// One line of a log.

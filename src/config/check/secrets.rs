@@ -53,7 +53,7 @@ pub(super) fn name(source: &Source) -> String {
 }
 
 /// Why a file can't be read, in words that do not depend on the system.
-pub(super) fn unreadable(path: &str, error: &std::io::Error) -> String {
+pub(in crate::config) fn unreadable(path: &str, error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     let reason = match error.kind() {
         ErrorKind::NotFound => "there is no such file".to_owned(),
