@@ -18,6 +18,7 @@ mod narrow;
 mod raw;
 mod read;
 mod schema;
+mod shared;
 mod slips;
 mod special;
 mod syntax;
@@ -31,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::finding::{Finding, Findings, Severity};
 pub use self::include::fits;
-pub use self::schema::schema;
+pub use self::schema::{part_schema, schema};
 use crate::domain::plan::Plan;
 
 /// Where the file's references lead: the environment, and files beside it.

@@ -6,6 +6,8 @@
 use serde_json::{Map, Value, json};
 
 use super::check::{CONNECTION, KINDS};
+use super::include;
+use super::raw::OWN;
 
 /// Headers that belong to the request itself.
 const NOT_TO_SET: [&str; 3] = ["transfer-encoding", "expect", "upgrade"];
@@ -25,10 +27,6 @@ const LISTS: [(&str, &str); 7] = [
 
 /// Puts all of it into the schema as it was made from the types.
 pub(super) fn narrow(schema: &mut Value) {
-    // Controls have a schedule of their own when they name none.
-    if let Some(probe) = schema.pointer_mut("/properties/probes/additionalProperties") {
-        probe["anyOf"] = json!([{ "required": ["every"] }, { "required": ["cron"] }]);
-    }
     let Some(all) = schema.get_mut("$defs").and_then(Value::as_object_mut) else {
         return;
     };
@@ -84,6 +82,107 @@ pub(super) fn narrow(schema: &mut Value) {
         );
         headers.insert("patternProperties".to_owned(), some.into());
     }
+    shared(schema);
+    for name in ["Shared", "Partner"] {
+        if let Some(all) = schema.get_mut("$defs").and_then(Value::as_object_mut) {
+            not_two(all, name, &["every", "cron"]);
+        }
+    }
+}
+
+/// Which keys a probe needs where it stands: those that it may have from somebody else it need not have itself.
+fn shared(schema: &mut Value) {
+    let schedule = json!([{ "required": ["every"] }, { "required": ["cron"] }]);
+    // Controls have a schedule of their own when they name none.
+    let whole = json!({ "required": ["url"], "not": { "required": ["path"] } });
+    let with = |place: Option<&mut Value>, more: &Value| {
+        let place = place.and_then(Value::as_object_mut);
+        if let (Some(place), Some(more)) = (place, more.as_object()) {
+            place.extend(more.clone());
+        }
+    };
+    with(
+        schema.pointer_mut("/properties/probes/additionalProperties"),
+        &whole,
+    );
+    for list in ["additionalProperties", "items"] {
+        let controls = schema.pointer_mut("/properties/controls/anyOf");
+        let forms = controls.and_then(Value::as_array_mut).into_iter().flatten();
+        for form in forms.filter_map(|form| form.pointer_mut(&format!("/{list}/anyOf/1"))) {
+            with(Some(form), &whole);
+        }
+    }
+    // A text in a partner's block is a path, and a mapping has one of both.
+    let of_partner = "/$defs/Partner/properties/probes/additionalProperties/anyOf";
+    if let Some(Value::Array(forms)) = schema.pointer_mut(of_partner) {
+        forms[0]["pattern"] = json!("^/");
+        let one = json!({ "oneOf": [{ "required": ["path"] }, { "required": ["url"] }] });
+        with(forms.get_mut(1), &one);
+    }
+    if let Some(path) = schema.pointer_mut("/$defs/Probe/properties/path") {
+        path["pattern"] = json!("^/");
+    }
+    let own = schema.pointer("/$defs/Probe/properties");
+    let mut keys = own.and_then(Value::as_object).cloned().unwrap_or_default();
+    keys.retain(|key, _| !OWN.contains(&key.as_str()));
+    for (key, property) in &mut keys {
+        *property = reference(property, &format!("#/$defs/Probe/properties/{key}"));
+    }
+    for name in ["Shared", "Partner"] {
+        let Some(definition) = schema.pointer_mut(&format!("/$defs/{name}")) else {
+            continue;
+        };
+        definition["additionalProperties"] = json!(false);
+        if let Some(known) = definition
+            .as_object_mut()
+            .map(|it| it.entry("properties").or_insert_with(|| json!({})))
+            .and_then(Value::as_object_mut)
+        {
+            known.extend(keys.clone());
+        }
+    }
+    schema["$defs"]["Partner"]["required"] = json!(["probes"]);
+    let Some(root) = schema.as_object_mut() else {
+        return;
+    };
+    root.insert("required".to_owned(), json!(["version", "service"]));
+    let probes = json!([{ "required": ["probes"] }, { "required": ["partners"] }]);
+    // What an included file holds an editor can't see.
+    root.insert(
+        "anyOf".to_owned(),
+        json!([{ "required": ["include"] }, { "required": ["clients"], "anyOf": probes }]),
+    );
+    root.insert(
+        "if".to_owned(),
+        json!({ "not": { "anyOf": [{ "required": ["defaults"] }, { "required": ["include"] }] } }),
+    );
+    let each = json!({ "additionalProperties": { "anyOf": schedule } });
+    root.insert(
+        "then".to_owned(),
+        json!({ "patternProperties": { "^probes$": each } }),
+    );
+}
+
+/// The schema of an included file: some of the keys, and none that must be there.
+pub(super) fn part(whole: &Value) -> Value {
+    let keys = include::keys().chain(["version"]).filter_map(|key| {
+        let there = whole.pointer(&format!("/properties/{key}"))?;
+        let property = reference(there, &format!("probes.schema.json#/properties/{key}"));
+        Some((key.to_owned(), property))
+    });
+    json!({
+        "$schema": whole["$schema"],
+        "title": "a file that probes.yaml includes",
+        "type": "object",
+        "properties": keys.collect::<Map<_, _>>(),
+        "patternProperties": { "^x-": true },
+        "additionalProperties": false
+    })
+}
+
+/// The same property as at another place.
+fn reference(property: &Value, place: &str) -> Value {
+    json!({ "description": property["description"], "$ref": place })
 }
 
 /// An address alone, or behind a name in `<` and `>`.

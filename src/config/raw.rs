@@ -13,18 +13,18 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::collections::{Form, List, Many, Named, Pairs};
-use super::desk::{Desk, Place};
+use super::desk::{At, Desk, Place};
 use super::leaf::{
     Address, Flag, HeaderText, MaybeText, Name, PartnerName, Pattern, SocketText, Status,
     UserAgent, Word,
 };
 use super::measure::{Share, Size, Span, Whole};
-use super::read::{Read, mirror};
+use super::read::{Read, field, keys, mirror};
 use super::special::{
     BuiltIn, Field, Follow, Log, Method, Never, Off, PathText, ProxyUrl, Readers, Source,
 };
 use super::week::{DayTimes, Week};
-use super::yaml::{Node, Value};
+use super::yaml::{Key, Node, Value};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
 use crate::domain::mute::Effect;
 use crate::domain::notification::Encryption;
@@ -61,7 +61,15 @@ mirror! {
         /// Named sets of secrets, each from the environment or a file.
         "credentials" credentials: Named<Named<Field>>,
         /// What is probed.
-        required "probes" probes: Named<Probe>,
+        "probes" probes: Named<Probe>,
+        /// Probes by whom they ask: each partner with its host, what its probes share, and its probes.
+        "partners" partners: Named<Partner>,
+        /// What probes share: all of them, those with a tag, those of a partner. The nearest wins: what a probe says itself, its
+        /// partner's block, its tags in their order, its partner, all. Headers, expect, origin, words, contact and forbid are put
+        /// together key by key; anything else is taken whole.
+        "defaults" defaults: Defaults,
+        /// Names for several egresses, clients, credentials or probes, to write where these are listed.
+        "groups" groups: Named<Many<Name>>,
         /// Further files that hold probes, partners, clients, receivers and the like ("conf.d/*.yaml"), from the directory of this one.
         "include" include: Many<String>,
         /// Probes that should always pass, and so tell "they block us" from "we are offline".
@@ -159,7 +167,9 @@ mirror! {
         /// Only for controls that are written as a list; elsewhere the name is the key.
         "name" name: Name,
         /// What to ask; http or https.
-        required "url" url: String,
+        "url" url: String,
+        /// What to ask of the partner's host, in a partner's block, in place of `url`; begins with "/".
+        "path" path: String,
         /// Whose it is; hosts of one partner are diagnosed together. The registrable domain of the host when left out.
         /// Where the file has several partners, messages call each by this name.
         "partner" partner: PartnerName,
@@ -215,6 +225,16 @@ mirror! {
         "was" was: Name,
         /// Further requests that this probe may not make.
         "forbid" forbid: Forbid,
+    }
+
+    /// What probes share.
+    Defaults {
+        /// All probes; controls stand for themselves.
+        "probes" probes: Shared,
+        /// Those with a tag.
+        "tags" tags: Named<Shared>,
+        /// Those of a partner, as `partner` calls it, or the key of its block.
+        "partners" partners: Pairs<Shared>,
     }
 
     /// A request body from a file.
@@ -644,5 +664,110 @@ impl JsonSchema for Controls {
         let named = Named::<Form<String, Probe>>::json_schema(generator);
         let list = List::<Form<String, Probe>>::json_schema(generator);
         json_schema!({ "anyOf": [named, list] })
+    }
+}
+
+/// Keys of a probe that are its own and nobody shares.
+pub(super) const OWN: [&str; 4] = ["name", "url", "path", "was"];
+
+/// What a probe may say and several may share.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shared(pub(super) Probe);
+
+impl Read for Shared {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        let known: Vec<(&'static str, bool)> = sharable().map(|key| (key, false)).collect();
+        read_known(node, place, desk, &known, &[]).map(|(probe, _)| Self(probe))
+    }
+}
+
+/// A partner: where it is, what its probes share, and its probes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Partner {
+    pub(super) host: Option<At<String>>,
+    pub(super) probes: Option<At<Named<Form<String, Probe>>>>,
+    pub(super) shared: Probe,
+    /// Its probes stand there and could not be read.
+    pub(super) lost: bool,
+}
+
+impl Read for Partner {
+    fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
+        let mut known = vec![("host", false), ("probes", true)];
+        known.extend(sharable().map(|key| (key, false)));
+        let (shared, own) = read_known(node, place, desk, &known, &["host", "probes"])?;
+        let mut partner = Self {
+            shared,
+            ..Self::default()
+        };
+        for (key, value) in own {
+            if key.text == "host" {
+                partner.host = field(&key, &value, place, desk);
+            } else {
+                partner.probes = field(&key, &value, place, desk);
+                partner.lost = partner.probes.is_none();
+            }
+        }
+        Some(partner)
+    }
+}
+
+fn sharable() -> impl Iterator<Item = &'static str> {
+    let all = Probe::KEYS.iter().map(|(key, _)| *key);
+    all.filter(|key| !OWN.contains(key))
+}
+
+type Entry<'t> = (Key<'t>, Node<'t>);
+
+/// Reads a mapping of these keys; those of `apart` are given back, the others are a probe's.
+fn read_known<'t>(
+    node: &Node<'t>,
+    place: Place,
+    desk: &mut Desk<'t>,
+    known: &[(&'static str, bool)],
+    apart: &[&str],
+) -> Option<(Probe, Vec<Entry<'t>>)> {
+    let (entries, _) = keys(node, place, desk, known)?;
+    let (own, rest): (Vec<Entry<'t>>, Vec<Entry<'t>>) = entries
+        .into_iter()
+        .cloned()
+        .partition(|(key, _)| apart.contains(&&*key.text));
+    let rest = Node {
+        mark: node.mark,
+        end: node.end,
+        value: Value::Map(rest),
+    };
+    Some((Probe::read(&rest, place, desk)?, own))
+}
+
+impl JsonSchema for Shared {
+    fn schema_name() -> Cow<'static, str> {
+        "Shared".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let _ = generator.subschema_for::<Probe>();
+        // What a probe may say, without its own keys: put together in `narrow`.
+        json_schema!({ "type": "object" })
+    }
+}
+
+impl JsonSchema for Partner {
+    fn schema_name() -> Cow<'static, str> {
+        "Partner".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut probes = Named::<Form<String, Probe>>::json_schema(generator);
+        let said = "Its probes by name; a plain text is the path.";
+        probes.insert("description".to_owned(), said.into());
+        json_schema!({
+            "type": "object",
+            "properties": {
+                "host": {
+                    "description": "Where its probes' paths are (\"api.acme.example\", over https unless \"http://\" stands before it).",
+                    "type": "string"
+                },
+                "probes": probes
+            }
+        })
     }
 }

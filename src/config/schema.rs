@@ -3,7 +3,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::narrow::narrow;
+use super::narrow::{self, narrow};
 use super::raw;
 
 /// The JSON Schema (draft 2020-12) of `probes.yaml`.
@@ -19,6 +19,12 @@ pub fn schema() -> Value {
         root.insert("patternProperties".to_owned(), json!({ "^x-": true }));
     }
     schema
+}
+
+/// The same of a file that `probes.yaml` includes; refers to the other, as `probes.schema.json` beside it.
+#[must_use]
+pub fn part_schema() -> Value {
+    narrow::part(&schema())
 }
 
 /// Takes `null` out of every choice: the generator adds it to what may be left out, but a key

@@ -32,15 +32,17 @@ use jiff::tz::TimeZone;
 use self::budget::Budget;
 use self::forbid::Forbidden;
 pub(super) use self::headers::CONNECTION;
-use self::names::Names;
+use self::names::{Groups, Names};
 pub(super) use self::notify::KINDS;
 use self::probes::{Around, Unfit};
+pub(super) use self::secrets::unreadable;
 use super::Inputs;
-use super::collections::{Form, List, Many};
+use super::collections::{Form, List, Many, Named};
 use super::desk::{At, Desk, Place, quote};
 use super::measure::Span;
 use super::raw;
 use super::raw::Controls;
+use super::shared;
 use crate::domain::cell::{Client, Credential};
 use crate::domain::plan::{IncidentPolicy, OwnSignature, Plan, Politeness, StorePolicy, Web};
 use crate::domain::probe::Probe;
@@ -49,11 +51,22 @@ use crate::lang::cron::Cron;
 
 /// The plan; `None` when there were errors.
 pub(super) fn plan(
-    raw: raw::File,
+    mut raw: raw::File,
     place: Place,
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> Option<Plan> {
+    if !raw.present.has("probes") && !raw.present.has("partners") {
+        desk.error(place, "\"probes\" is missing", "");
+    }
+    let probes_place = raw.probes.as_ref().map(|probes| probes.place);
+    let probes_place = probes_place.or(raw.partners.as_ref().map(|partners| partners.place));
+    let shared::Probes { all, lost } = shared::probes(&mut raw, desk);
+    let lost_probes = lost;
+    raw.probes = probes_place.map(|place| At {
+        value: Named(all),
+        place,
+    });
     let places = lints::Places::of(&raw, place);
     let zone = zone(raw.timezone.as_ref(), desk);
     let former = former::names(&raw, desk);
@@ -72,7 +85,6 @@ pub(super) fn plan(
         Some(named) => Names::new("egress", named.value.0.iter().map(|(n, _)| n.value.clone())),
         None => Names::new("egress", ["default".to_owned()]).lost(raw.present.has("egresses")),
     };
-    let lost_probes = raw.probes.is_none() && raw.present.has("probes");
     let lost_clients = raw.clients.is_none() && raw.present.has("clients");
     let lost_credentials = raw.credentials.is_none() && raw.present.has("credentials");
     let client_names = Names::new(
@@ -91,6 +103,19 @@ pub(super) fn plan(
         ),
     )
     .lost(lost_credentials);
+    let names_of_probes = raw.probes.iter().flat_map(|named| &named.value.0);
+    let names_of_probes = names_of_probes.map(|(name, _)| name.value.clone());
+    let probes_and_controls = names_of_probes.chain(names_of_controls(raw.controls.as_ref()));
+    let kinds = [
+        &egress_names,
+        &client_names,
+        &credential_names,
+        &Names::new("probe", probes_and_controls).lost(lost_probes),
+    ];
+    let groups = Groups::of(raw.groups, &kinds, desk);
+    let egress_names = egress_names.grouped(&groups);
+    let client_names = client_names.grouped(&groups);
+    let credential_names = credential_names.grouped(&groups);
     let egresses = matrix::egresses(raw.egresses, inputs, desk);
     let clients = matrix::clients(raw.clients, inputs, desk);
     let mut credentials = matrix::credentials(raw.credentials, inputs, desk);
@@ -181,7 +206,9 @@ pub(super) fn plan(
     }
 
     let signatures = signatures(raw.signatures, desk);
-    let probe_names = Names::new("probe", probe_names).lost(lost_probes);
+    let probe_names = Names::new("probe", probe_names)
+        .lost(lost_probes)
+        .grouped(&groups);
     let mentionable = notify::Mentionable {
         probes: &probe_names,
         egresses: &egress_names,
@@ -375,6 +402,24 @@ fn controls(raw: Option<Controls>, desk: &mut Desk<'_>) -> Vec<(At<String>, At<r
                 (name, control)
             })
             .collect(),
+    }
+}
+
+/// Names that controls have, as far as they are written down.
+fn names_of_controls(raw: Option<&At<Controls>>) -> Vec<String> {
+    match raw.map(|controls| &controls.value) {
+        None => Vec::new(),
+        Some(Controls::Named(named)) => {
+            let names = named.0.iter();
+            names.map(|(name, _)| name.value.clone()).collect()
+        }
+        Some(Controls::List(list)) => {
+            let full = list.0.iter().filter_map(|item| match &item.value {
+                Form::Full(probe) => probe.name.as_ref(),
+                Form::Short(_) => None,
+            });
+            full.map(|name| name.value.0.clone()).collect()
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::iter::once;
 
-use crate::config::collections::Many;
+use crate::config::collections::{Many, Named};
 use crate::config::desk::{At, Desk, nearest, suggest, unseen};
 use crate::config::leaf::Name;
 
@@ -18,6 +18,61 @@ pub(super) struct Names {
     known: HashMap<String, usize>,
     /// Where they are given could not be read: any name may be one.
     lost: bool,
+    /// Names for several of them.
+    groups: Groups,
+}
+
+/// Names for several names, of whatever kind.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Groups(HashMap<String, Vec<String>>);
+
+impl Groups {
+    /// The groups of the file, each held against every kind that there is.
+    pub(super) fn of(
+        raw: Option<At<Named<Many<Name>>>>,
+        kinds: &[&Names],
+        desk: &mut Desk<'_>,
+    ) -> Self {
+        let mut groups = HashMap::new();
+        for (name, members) in raw.map(|raw| raw.value.0).unwrap_or_default() {
+            if let Some(kind) = kinds
+                .iter()
+                .find(|kind| kind.known.contains_key(&name.value))
+            {
+                desk.error(
+                    name.place,
+                    format!(
+                        "there is {} {} \"{}\" already",
+                        article(kind.what),
+                        kind.what,
+                        name.value
+                    ),
+                    "name the group differently: both are written in the same places",
+                );
+            }
+            let members = members.map(|members| members.value.0).unwrap_or_default();
+            let known = |member: &At<Name>| kinds.iter().any(|kind| kind.contains(&member.value.0));
+            for member in members.iter().filter(|member| !known(member)) {
+                let all = kinds.iter().flat_map(|kind| kind.iter());
+                let all: Vec<&str> = all.collect();
+                desk.error(
+                    member.place,
+                    format!(
+                        "there is no egress, client, credential or probe \"{}\"",
+                        member.value.0
+                    ),
+                    suggest(&member.value.0, all.iter().copied(), "known"),
+                );
+            }
+            let members = members.into_iter().filter(known);
+            groups.insert(name.value, members.map(|member| member.value.0).collect());
+        }
+        Self(groups)
+    }
+}
+
+fn article(what: &str) -> &'static str {
+    if what.starts_with('e') { "an" } else { "a" }
 }
 
 impl Names {
@@ -29,6 +84,15 @@ impl Names {
             order,
             known,
             lost: false,
+            groups: Groups::default(),
+        }
+    }
+
+    /// The same, with names for several of them.
+    pub(super) fn grouped(self, groups: &Groups) -> Self {
+        Self {
+            groups: groups.clone(),
+            ..self
         }
     }
 
@@ -59,7 +123,8 @@ impl Names {
         let hint = if desk.is_full() {
             String::new()
         } else {
-            suggest(text, self.iter(), "known")
+            let groups = self.groups.0.keys().map(String::as_str);
+            suggest(text, self.iter().chain(groups), "known")
         };
         desk.error(
             name.place,
@@ -67,6 +132,44 @@ impl Names {
             hint,
         );
         false
+    }
+
+    /// The same names with the members of groups in their place.
+    pub(super) fn without_groups(
+        &self,
+        names: Vec<At<Name>>,
+        desk: &mut Desk<'_>,
+    ) -> Vec<At<Name>> {
+        let mut all: Vec<At<Name>> = Vec::with_capacity(names.len());
+        let mut of_groups: HashSet<String> = HashSet::new();
+        let has = |all: &[At<Name>], name: &str| all.iter().any(|known| known.value.0 == name);
+        for name in names {
+            let group = self.groups.0.get(&name.value.0);
+            let Some(members) = group.filter(|_| !self.contains(&name.value.0)) else {
+                // Twice by itself is a slip, once more than in a group is none.
+                if !of_groups.contains(&name.value.0) {
+                    all.push(name);
+                }
+                continue;
+            };
+            for member in members {
+                if !self.contains(member) {
+                    let (group, what) = (&name.value.0, self.what);
+                    desk.error(
+                        name.place,
+                        format!("the group \"{group}\" holds \"{member}\", and that is no {what}"),
+                        "a group stands where all of its members could",
+                    );
+                } else if !has(&all, member) {
+                    of_groups.insert(member.clone());
+                    all.push(At {
+                        value: Name(member.clone()),
+                        place: name.place,
+                    });
+                }
+            }
+        }
+        all
     }
 
     /// The names mentioned, without those that do not exist or were there before.
@@ -80,7 +183,7 @@ impl Names {
         }
         let mut seen = HashSet::new();
         let mut names = Vec::with_capacity(many.value.0.len());
-        for name in many.value.0 {
+        for name in self.without_groups(many.value.0, desk) {
             if !self.check(&name, desk) {
                 continue;
             }

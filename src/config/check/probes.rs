@@ -78,6 +78,16 @@ pub(super) fn probe(
             "remove this one",
         );
     }
+    if !raw.present.has("url") && raw.url.is_none() {
+        desk.error(place, "\"url\" is missing", "");
+    }
+    if in_controls && let Some(path) = &raw.path {
+        desk.error(
+            path.place,
+            "a control belongs to no partner's block",
+            "write the whole \"url\"",
+        );
+    }
     let url = raw.url.as_ref().and_then(|url| request::url(url, desk));
     let timeout = raw.timeout.as_ref().map_or(TIMEOUT, |t| t.value.0);
     let with = with(raw.with, around, desk);
