@@ -5,6 +5,7 @@
 
 mod bad;
 mod good;
+mod shared;
 
 use std::collections::HashMap;
 use std::io;
@@ -29,6 +30,11 @@ impl Inputs for Given {
             .get(path.to_str().unwrap())
             .cloned()
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn matching(&self, pattern: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+        let files: Vec<String> = self.files.keys().map(|name| (*name).to_owned()).collect();
+        Ok(config::among(files.iter(), pattern))
     }
 
     fn has_address(&self, address: std::net::IpAddr) -> Option<bool> {
