@@ -273,6 +273,30 @@ pub enum HeaderCase {
     Lower,
 }
 
+impl HeaderCase {
+    /// A header name as it goes on an HTTP/1.1 wire.
+    ///
+    /// Title case raises the first letter of each word and leaves the others as the operator wrote them,
+    /// so that `SOAPAction` stays what it is. What edgewatch adds itself is written in title case.
+    #[must_use]
+    pub fn spell(self, name: &str) -> String {
+        match self {
+            Self::AsWritten => name.to_owned(),
+            Self::Lower => name.to_ascii_lowercase(),
+            Self::Title => {
+                let mut start = true;
+                name.chars()
+                    .map(|c| {
+                        let letter = if start { c.to_ascii_uppercase() } else { c };
+                        start = c == '-';
+                        letter
+                    })
+                    .collect()
+            }
+        }
+    }
+}
+
 /// A named set of secrets, or the reason why it can't be used now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {

@@ -1,6 +1,7 @@
 //! A probe: a request, what a good answer looks like, a schedule, and the matrix it runs over.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -9,6 +10,7 @@ use url::Url;
 
 use super::cell::{ClientName, CredentialName, EgressName, ProbeName};
 use super::condition::Conditions;
+use super::forbid::Forbidden;
 use super::verdict::{Factor, Kind, Severity, Tell};
 use crate::lang::cron::Cron;
 
@@ -51,6 +53,8 @@ pub struct Probe {
     pub tell: Tell,
     /// Should always pass, and so tells "they block us" from "we are offline".
     pub control: bool,
+    /// Requests that may not be made with anything of it: the file's rules and its own.
+    pub forbid: [Arc<Forbidden>; 2],
 }
 
 /// When a probe's cells run.

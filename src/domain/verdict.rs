@@ -47,6 +47,13 @@ spelled!(
     /// What kind of rule refused, where it can be known.
     Rule {
         UserAgent = "user_agent",
+        Referer = "referer",
+        Origin = "origin",
+        ContentType = "content_type",
+        /// Another header: that it is there, its value, its place, or how many bytes all have.
+        Header = "header",
+        /// What the body holds, or its size.
+        Body = "body",
         Ip = "ip",
         Asn = "asn",
         Geo = "geo",

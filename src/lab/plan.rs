@@ -372,6 +372,7 @@ fn bare(name: &str, url: Url, grounds: Option<&Grounds>) -> Probe {
         severity: Severity::Warning,
         tell: Tell::Sure,
         control: false,
+        forbid: Default::default(),
     }
 }
 

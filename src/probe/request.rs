@@ -14,7 +14,7 @@ use hyper::body::{Body, Frame};
 use url::{Position, Url};
 
 use super::failure::local;
-use crate::domain::cell::{Client, Credential, HeaderCase};
+use crate::domain::cell::{Client, Credential};
 use crate::domain::observation::{Failure, Phase};
 use crate::domain::probe::{Probe, Template};
 use crate::domain::sent::header_order;
@@ -80,7 +80,7 @@ impl Request {
         };
         let headers = headers
             .into_iter()
-            .map(|(name, value)| (spelled(&name, client.header_case), value))
+            .map(|(name, value)| (client.header_case.spell(&name), value))
             .collect();
         let request = Self {
             method,
@@ -319,27 +319,6 @@ fn is_forbidden(name: &str, value: &str) -> bool {
 fn is_private(name: &str) -> bool {
     const PRIVATE: [&str; 4] = ["host", "authorization", "proxy-authorization", "cookie"];
     PRIVATE.iter().any(|p| name.eq_ignore_ascii_case(p))
-}
-
-/// A header name as it goes on an HTTP/1.1 wire.
-///
-/// Title case raises the first letter of each word and leaves the others as the operator wrote them,
-/// so that `SOAPAction` stays what it is. What edgewatch adds itself is written in title case.
-fn spelled(name: &str, case: HeaderCase) -> String {
-    match case {
-        HeaderCase::AsWritten => name.to_owned(),
-        HeaderCase::Lower => name.to_ascii_lowercase(),
-        HeaderCase::Title => {
-            let mut start = true;
-            name.chars()
-                .map(|c| {
-                    let letter = if start { c.to_ascii_uppercase() } else { c };
-                    start = c == '-';
-                    letter
-                })
-                .collect()
-        }
-    }
 }
 
 /// A body that is all there; unlike the ready-made one it never makes hyper add a `content-length`.

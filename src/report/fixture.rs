@@ -602,5 +602,6 @@ fn probe(name: &str, url: &str) -> Probe {
         severity: Severity::Warning,
         tell: Tell::Sure,
         control: false,
+        forbid: Default::default(),
     }
 }

@@ -92,5 +92,6 @@ pub(crate) fn probe(name: &str, url: &str) -> Probe {
         severity: Severity::Warning,
         tell: Tell::Sure,
         control: false,
+        forbid: Default::default(),
     }
 }

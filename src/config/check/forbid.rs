@@ -1,148 +1,33 @@
-//! Requests that no probe may make: write operations are refused before anything is sent.
-//!
-//! The check is on what would be sent, with placeholders as they stand, and errs on the side of
-//! refusing: letter case is ignored, and a pattern like `<Try` also catches `<gmc:TryAddDoctor` and
-//! a `SOAPAction` whose operation begins with `Try`, because those are other spellings of one call.
-
-use std::sync::LazyLock;
-
-use regex::Regex;
+//! The rules of `forbid` as the file has them.
 
 use crate::config::collections::{Form, Many};
 use crate::config::desk::At;
 use crate::config::leaf::Word;
 use crate::config::raw;
-use crate::config::special::Method;
+use crate::domain::forbid::{Forbidden, Pattern};
 
-/// Rules of one `forbid`, the file's or a probe's.
-#[derive(Debug, Default)]
-pub(super) struct Forbidden {
-    body: Vec<Pattern>,
-    methods: Vec<Method>,
-    paths: Vec<Pattern>,
-    headers: Vec<(String, Pattern)>,
-}
-
-#[derive(Debug)]
-enum Pattern {
-    Text { shown: String, lower: String },
-    Regex(Regex),
-}
-
-impl Pattern {
-    fn is_match(&self, text: &str) -> bool {
-        match self {
-            Self::Text { lower, .. } => text.to_lowercase().contains(lower),
-            Self::Regex(regex) => regex.is_match(text),
-        }
+pub(super) fn forbidden(raw: Option<raw::Forbid>) -> Forbidden {
+    let Some(raw) = raw else {
+        return Forbidden::default();
+    };
+    let headers = raw.headers.map(|h| h.value.0).unwrap_or_default();
+    let methods = raw.method.map(|m| m.value.0).unwrap_or_default();
+    Forbidden {
+        body: patterns(raw.body.map(|b| b.value)),
+        methods: methods
+            .into_iter()
+            .map(|At { value: Word(m), .. }| m.into())
+            .collect(),
+        paths: patterns(raw.path.map(|p| p.value)),
+        headers: headers
+            .into_iter()
+            .flat_map(|(name, many)| {
+                patterns(Some(many.value))
+                    .into_iter()
+                    .map(move |pattern| (name.value.to_ascii_lowercase(), pattern))
+            })
+            .collect(),
     }
-}
-
-impl std::fmt::Display for Pattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Text { shown, .. } => write!(f, "\"{shown}\""),
-            Self::Regex(regex) => write!(f, "/{regex}/"),
-        }
-    }
-}
-
-/// What a probe would send.
-pub(super) struct Request<'a> {
-    pub(super) method: Method,
-    pub(super) path: &'a str,
-    /// With placeholders as they stand.
-    pub(super) headers: &'a [(String, String)],
-    pub(super) body: &'a str,
-}
-
-static PREFIX: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"<(/?)[A-Za-z_][\w.-]*:").ok());
-
-impl Forbidden {
-    pub(super) fn new(raw: Option<raw::Forbid>) -> Self {
-        let Some(raw) = raw else {
-            return Self::default();
-        };
-        let headers = raw.headers.map(|h| h.value.0).unwrap_or_default();
-        Self {
-            body: patterns(raw.body.map(|b| b.value)),
-            methods: raw
-                .method
-                .map(|m| {
-                    m.value
-                        .0
-                        .into_iter()
-                        .map(|At { value: Word(m), .. }| m)
-                        .collect()
-                })
-                .unwrap_or_default(),
-            paths: patterns(raw.path.map(|p| p.value)),
-            headers: headers
-                .into_iter()
-                .flat_map(|(name, many)| {
-                    patterns(Some(many.value))
-                        .into_iter()
-                        .map(move |pattern| (name.value.to_ascii_lowercase(), pattern))
-                })
-                .collect(),
-        }
-    }
-
-    /// The first rule that the request breaks, in words: `the body holds "<Try"`.
-    pub(super) fn broken_by(&self, request: &Request<'_>) -> Option<String> {
-        if self.methods.contains(&request.method) {
-            return Some("its method is on the list".to_owned());
-        }
-        if let Some(pattern) = self.paths.iter().find(|p| p.is_match(request.path)) {
-            return Some(format!("its path holds {pattern}"));
-        }
-        for (name, pattern) in &self.headers {
-            let hit = request
-                .headers
-                .iter()
-                .any(|(n, value)| n.eq_ignore_ascii_case(name) && pattern.is_match(value));
-            if hit {
-                return Some(format!("its header \"{name}\" holds {pattern}"));
-            }
-        }
-        let without_prefixes = PREFIX
-            .as_ref()
-            .map(|regex| regex.replace_all(request.body, "<$1"));
-        for pattern in &self.body {
-            let bare = without_prefixes.as_deref().unwrap_or_default();
-            if pattern.is_match(request.body) || pattern.is_match(bare) {
-                return Some(format!("its body holds {pattern}"));
-            }
-            if let Pattern::Text { lower, .. } = pattern
-                && let Some(operation) = lower.strip_prefix('<')
-                && !operation.is_empty()
-                && soap_action(request.headers)
-                    .is_some_and(|action| action.to_lowercase().starts_with(operation))
-            {
-                return Some(format!("its SOAPAction names an operation like {pattern}"));
-            }
-        }
-        None
-    }
-}
-
-/// The operation in `SOAPAction`, or in the `action` of a SOAP 1.2 content type.
-fn soap_action(headers: &[(String, String)]) -> Option<&str> {
-    headers.iter().find_map(|(name, value)| {
-        let action = if name.eq_ignore_ascii_case("soapaction") {
-            value
-        } else if name.eq_ignore_ascii_case("content-type") {
-            value.split_once("action=")?.1.split(';').next()?
-        } else {
-            return None;
-        };
-        action
-            .trim()
-            .trim_matches('"')
-            .rsplit(['/', '#', ':'])
-            .next()
-    })
 }
 
 fn patterns(raw: Option<Many<Form<String, raw::RegexText>>>) -> Vec<Pattern> {
@@ -150,89 +35,8 @@ fn patterns(raw: Option<Many<Form<String, raw::RegexText>>>) -> Vec<Pattern> {
         .unwrap_or_default()
         .into_iter()
         .filter_map(|at| match at.value {
-            Form::Short(text) => Some(Pattern::Text {
-                lower: text.to_lowercase(),
-                shown: text,
-            }),
+            Form::Short(text) => Some(Pattern::text(text)),
             Form::Full(regex) => regex.regex.map(|r| Pattern::Regex(r.value.0)),
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(text: &str) -> Pattern {
-        Pattern::Text {
-            shown: text.to_owned(),
-            lower: text.to_lowercase(),
-        }
-    }
-
-    fn check(name: &str, body: &str, headers: &[(&str, &str)], expected: Option<&str>) {
-        let rules = Forbidden {
-            body: vec![text("<Try")],
-            methods: vec![Method::Delete],
-            paths: vec![text("/admin")],
-            headers: vec![("x-mode".into(), text("write"))],
-        };
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-            .collect();
-        let request = Request {
-            method: Method::Post,
-            path: "/ws?x",
-            headers: &headers,
-            body,
-        };
-        assert_eq!(rules.broken_by(&request).as_deref(), expected, "{name}");
-    }
-
-    #[test]
-    fn catches_write_operations_however_they_are_spelt() {
-        let body = Some("its body holds \"<Try\"");
-        let action = Some("its SOAPAction names an operation like \"<Try\"");
-        check("as it stands", "<x><TryAddDoctor/></x>", &[], body);
-        check("in another case", "<tryadddoctor>", &[], body);
-        check("with a prefix", "<g:TryAddDoctor xmlns:g='u'>", &[], body);
-        check("a read", "<CheckRecommendationStatus/>", &[], None);
-        check(
-            "a word that merely holds it",
-            "<Entry>Try again</Entry>",
-            &[],
-            None,
-        );
-        check(
-            "by its action",
-            "<CheckRecommendationStatus/>",
-            &[(
-                "SOAPAction",
-                "\"https://webcache.gmc-uk.org/GMCWebServices/TryAddDoctor\"",
-            )],
-            action,
-        );
-        check(
-            "by the action of SOAP 1.2",
-            "",
-            &[(
-                "content-type",
-                "application/soap+xml; action=\"urn:a#TryIt\"; charset=utf-8",
-            )],
-            action,
-        );
-        check(
-            "another action",
-            "",
-            &[("SOAPAction", "https://x/Try/Check")],
-            None,
-        );
-        check(
-            "a header",
-            "",
-            &[("X-Mode", "Write")],
-            Some("its header \"x-mode\" holds \"write\""),
-        );
-    }
 }

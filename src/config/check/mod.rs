@@ -25,12 +25,13 @@ mod template;
 mod web;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use self::budget::Budget;
-use self::forbid::Forbidden;
+use self::forbid::forbidden;
 pub(super) use self::headers::CONNECTION;
 use self::names::{Groups, Names};
 pub(super) use self::notify::KINDS;
@@ -121,7 +122,7 @@ pub(super) fn plan(
     let mut credentials = matrix::credentials(raw.credentials, inputs, desk);
     let politeness = politeness(raw.politeness.map(|p| p.value));
 
-    let forbidden = Forbidden::new(raw.forbid.map(|f| f.value));
+    let forbidden = Arc::new(forbidden(raw.forbid.map(|f| f.value)));
     let by_name: HashMap<&str, &Credential> =
         credentials.iter().map(|c| (c.name.as_str(), c)).collect();
     let contact = raw.contact.map(|contact| probes::contact(contact, desk));

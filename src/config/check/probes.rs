@@ -1,6 +1,7 @@
 //! Probes and controls: the request, what a good answer looks like, the schedule, the matrix.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -8,7 +9,7 @@ use url::Url;
 
 use super::budget::Budget;
 use super::conditions::{conditions, expected, verdict_of_an_answer};
-use super::forbid::{Forbidden, Request};
+use super::forbid::forbidden;
 use super::headers;
 use super::names::Names;
 use super::request;
@@ -22,6 +23,7 @@ use crate::config::raw;
 use crate::config::special::Follow;
 use crate::domain::cell::{ClientName, Credential, CredentialName, EgressName, ProbeName};
 use crate::domain::condition::{Condition, Conditions};
+use crate::domain::forbid::{Forbidden, Request};
 use crate::domain::probe::{
     Contact, Cookies, Expect, Meaning, Probe, Redirects, Resolver, Schedule, Template, Words,
 };
@@ -44,7 +46,7 @@ pub(super) struct Around<'a> {
     /// With `anonymous`.
     pub(super) credential_names: &'a Names,
     pub(super) credentials: &'a HashMap<&'a str, &'a Credential>,
-    pub(super) forbidden: &'a Forbidden,
+    pub(super) forbidden: &'a Arc<Forbidden>,
     /// As whom controls run when they do not say.
     pub(super) control_client: Option<&'a str>,
     /// For probes that have none of their own.
@@ -161,12 +163,12 @@ pub(super) fn probe(
     let contact = raw.contact.map(|contact| self::contact(contact, desk));
     let url = url?;
     let request = Request {
-        method,
+        method: method.into(),
         path: &url[url::Position::BeforePath..],
         headers: &shown_headers,
         body: &body.as_ref().map(Template::masked).unwrap_or_default(),
     };
-    let own = Forbidden::new(raw.forbid.map(|f| f.value));
+    let own = Arc::new(forbidden(raw.forbid.map(|f| f.value)));
     for (rules, whose) in [(around.forbidden, "forbid"), (&own, "its own forbid")] {
         if let Some(reason) = rules.broken_by(&request) {
             desk.error(
@@ -224,6 +226,7 @@ pub(super) fn probe(
         severity: raw.severity.map_or(Severity::Warning, |s| s.value.0),
         tell: tell.unwrap_or(Tell::Sure),
         control: in_controls || raw.control.is_some_and(|c| c.value.0),
+        forbid: [around.forbidden.clone(), own],
     })
 }
 

@@ -118,6 +118,7 @@ impl Setup {
             severity: Severity::Warning,
             tell: Tell::Sure,
             control: false,
+            forbid: Default::default(),
         };
         self.plan.probes.push(probe);
         self
