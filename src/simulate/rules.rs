@@ -119,7 +119,16 @@ pub struct When {
     pub method: Vec<String>,
     /// A header of this name, in any case, compares so.
     pub header: Option<(String, Text)>,
+    /// Headers that it must not have.
+    pub lacks: Vec<String>,
+    /// The first of these headers stands before the second.
+    pub order: Option<(String, String)>,
+    /// Without the question mark; none is compared as the empty text.
+    pub query: Option<Text>,
+    /// Names, values and line ends of all headers.
+    pub head_bytes: Option<RangeInclusive<usize>>,
     pub body_bytes: Option<RangeInclusive<usize>>,
+    pub body: Option<Text>,
     /// The SOAP user name, else the `Authorization` header; none is compared as the empty text.
     pub cred: Option<Text>,
     /// Any of these; empty: any.
@@ -181,10 +190,24 @@ impl When {
             && self.header.as_ref().is_none_or(|(name, wanted)| {
                 request.header(name).is_some_and(|v| wanted.matches(v))
             })
+            && !self.lacks.iter().any(|name| request.header(name).is_some())
+            && self
+                .order
+                .as_ref()
+                .is_none_or(|(first, second)| stands_before(request, first, second))
+            && text(&self.query, request.target.split_once('?').map(|(_, query)| query))
+            && self
+                .head_bytes
+                .as_ref()
+                .is_none_or(|range| range.contains(&head_bytes(request)))
             && self
                 .body_bytes
                 .as_ref()
                 .is_none_or(|range| range.contains(&request.body.len()))
+            && self
+                .body
+                .as_ref()
+                .is_none_or(|wanted| wanted.matches(&String::from_utf8_lossy(&request.body)))
             && (self.http.is_empty() || self.http.contains(&request.http))
             && text(&self.ja4, request.ja4.as_deref())
             && !self
@@ -200,6 +223,11 @@ impl When {
             && self.path.is_none()
             && self.method.is_empty()
             && self.header.is_none()
+            && self.lacks.is_empty()
+            && self.order.is_none()
+            && self.query.is_none()
+            && self.head_bytes.is_none()
+            && self.body.is_none()
             && self.body_bytes.is_none()
             && self.cred.is_none()
             && self.http.is_empty()
@@ -209,6 +237,21 @@ impl When {
     fn of_tls(&self) -> bool {
         self.ja4.is_some() || self.other_ja4_than.is_some()
     }
+}
+
+fn stands_before(request: &Request, first: &str, second: &str) -> bool {
+    let place = |wanted: &str| {
+        let mut names = request.headers.iter();
+        names.position(|(name, _)| name.eq_ignore_ascii_case(wanted))
+    };
+    matches!((place(first), place(second)), (Some(first), Some(second)) if first < second)
+}
+
+fn head_bytes(request: &Request) -> usize {
+    let lines = request.headers.iter();
+    lines
+        .map(|(name, value)| name.len() + value.len() + 4)
+        .sum()
 }
 
 /// How a text is compared.
@@ -518,7 +561,7 @@ mod tests {
     #[test]
     fn conditions() {
         let bytes = request("127.0.0.1", "").body.len();
-        for (name, when, expected) in [
+        for (name, when, expected) in vec![
             ("everything", When::any(), true),
             ("agent", When::ua(Text::exact("Java/1.8.0_275")), true),
             ("other agent", When::ua(Text::exact("Java/1.8")), false),
@@ -580,6 +623,86 @@ mod tests {
                 "larger body",
                 When {
                     body_bytes: Some(bytes + 1..=usize::MAX),
+                    ..When::any()
+                },
+                false,
+            ),
+            (
+                "body text",
+                When {
+                    body: Some(Text::regex("<Username>tis<").unwrap()),
+                    ..When::any()
+                },
+                true,
+            ),
+            (
+                "other body text",
+                When {
+                    body: Some(Text::exact("")),
+                    ..When::any()
+                },
+                false,
+            ),
+            (
+                "query",
+                When {
+                    query: Some(Text::exact("c=d")),
+                    ..When::any()
+                },
+                true,
+            ),
+            (
+                "other query",
+                When {
+                    query: Some(Text::prefix("d")),
+                    ..When::any()
+                },
+                false,
+            ),
+            (
+                "lacks a header",
+                When {
+                    lacks: vec!["cookie".into()],
+                    ..When::any()
+                },
+                true,
+            ),
+            (
+                "does not lack it",
+                When {
+                    lacks: vec!["cookie".into(), "x-team".into()],
+                    ..When::any()
+                },
+                false,
+            ),
+            (
+                "order",
+                When {
+                    order: Some(("user-agent".into(), "x-team".into())),
+                    ..When::any()
+                },
+                true,
+            ),
+            (
+                "other order",
+                When {
+                    order: Some(("x-team".into(), "user-agent".into())),
+                    ..When::any()
+                },
+                false,
+            ),
+            (
+                "size of headers",
+                When {
+                    head_bytes: Some(43..=43),
+                    ..When::any()
+                },
+                true,
+            ),
+            (
+                "larger headers",
+                When {
+                    head_bytes: Some(44..=usize::MAX),
                     ..When::any()
                 },
                 false,
