@@ -1,5 +1,7 @@
 //! What a person or a job asks for now: one round, a new client, may a job start.
 
+// Which part of a request is refused.
+pub mod bisect;
 // Whether it is safe to start a job.
 pub mod clearance;
 // What a single round says, without waiting for a confirmation.
