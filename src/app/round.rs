@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::domain::cell::{CellKey, ProbeName};
+use crate::domain::cell::{CellKey, Client, CredentialName, Egress, ProbeName};
 use crate::domain::observation::{Observation, Purpose};
 use crate::domain::plan::Plan;
+use crate::domain::probe::Probe;
 use crate::domain::verdict::{Kind, Maker, Verdict};
 use crate::machine::Judged;
 use crate::machine::politeness::Pace;
@@ -78,6 +79,69 @@ impl Usuals {
             usual.weigh(&judged.observation, &mut judged.verdict);
         }
     }
+}
+
+/// One host asked again and again, each time after the answer before: no faster than the plan allows.
+#[derive(Debug)]
+pub struct Turns {
+    prober: Prober,
+    pace: Pace,
+    began: Instant,
+}
+
+impl Turns {
+    /// # Errors
+    /// A sentence when the prober can't be built from the plan.
+    pub fn new(plan: &Plan) -> Result<Self, String> {
+        Ok(Self {
+            prober: Prober::new(plan)?,
+            pace: Pace::new(&plan.politeness),
+            began: Instant::now(),
+        })
+    }
+
+    fn elapsed(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// Asks nothing before `wait` has passed: the host wants it so.
+    pub fn hold(&mut self, wait: Duration) {
+        let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+        self.pace.hold(self.elapsed().saturating_add(wait));
+    }
+
+    /// Makes a request when the host may be asked, with these in place of their namesakes in the plan.
+    ///
+    /// # Errors
+    /// A sentence on what is wrong with the client's TLS.
+    pub async fn ask(
+        &mut self,
+        (probe, client, egress): (&Probe, &Client, &Egress),
+        credential: &CredentialName,
+    ) -> Result<Observation, String> {
+        self.prober.put(probe, client, egress)?;
+        let cell = CellKey {
+            probe: probe.name.clone(),
+            egress: egress.name.clone(),
+            client: client.name.clone(),
+            credential: credential.clone(),
+        };
+        loop {
+            let now = self.elapsed();
+            let Some(wait) = pause(&mut self.pace, now) else {
+                break;
+            };
+            tokio::time::sleep(wait).await;
+        }
+        let now = clock::now();
+        Ok(self.prober.run(&cell, Purpose::Asked, now, now).await)
+    }
+}
+
+/// What an observation is as an answer to another probe of the plan.
+#[must_use]
+pub fn read_as(plan: &Plan, probe: &Probe, observation: &Observation) -> Verdict {
+    classify::classify(probe, &plan.signatures, observation)
 }
 
 async fn one_host(

@@ -1,6 +1,8 @@
 //! The command line: one file a command; arguments in, exit code out.
 
 mod ask;
+mod bisect;
+mod bisect_journal;
 mod check;
 mod classify;
 mod client;
@@ -56,6 +58,7 @@ Examples:
   edgewatch plan                         what would a reload of probes.yaml change?
   edgewatch once                         run the matrix now and show it
   edgewatch try --user-agent \"Java/21.0.2\" gmc-connect
+  edgewatch bisect gmc-connect --fails legacy-reval --passes new-reval    which part of the request is refused?
   edgewatch client legacy-reval          what does this client really send, TLS fingerprint included?
   edgewatch gate gmc-connect && start-the-sync
   edgewatch incidents ack 12             somebody looks after INC-12: no more reminders
@@ -101,6 +104,7 @@ enum Command {
     Plan(plan::Arguments),
     Once(once::Arguments),
     Try(try_client::Arguments),
+    Bisect(bisect::Arguments),
     Client(client::Arguments),
     Gate(gate::Arguments),
     Classify(classify::Arguments),
@@ -169,6 +173,7 @@ pub fn main() -> ExitCode {
         Command::Once(command) => once::run(&config, &arguments.log, &command),
         Command::Gate(command) => gate::run(&config, &arguments.log, &command),
         Command::Try(command) => try_client::run(&config, &arguments.log, &command),
+        Command::Bisect(command) => bisect::run(&config, &arguments.log, &command),
         Command::Client(command) => client::run(&config, &arguments.log, &command),
         Command::Classify(command) => classify::run(&command),
         Command::Schema(command) => schema::run(&command),

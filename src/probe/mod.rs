@@ -105,6 +105,18 @@ impl Prober {
         })
     }
 
+    /// Takes a probe, a client and an egress in place of those of the same names.
+    ///
+    /// # Errors
+    /// A sentence on what is wrong with the client's TLS.
+    pub fn put(&mut self, probe: &Probe, client: &Client, egress: &Egress) -> Result<(), String> {
+        self.tls.prepare(client)?;
+        self.probes.insert(probe.name.clone(), probe.clone());
+        self.clients.insert(client.name.clone(), client.clone());
+        self.egresses.insert(egress.name.clone(), egress.clone());
+        Ok(())
+    }
+
     /// Runs `cell` once.
     ///
     /// `due_at` is when the schedule wanted it, `started_at` is now; both are only passed on. A cell
