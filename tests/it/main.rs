@@ -27,6 +27,8 @@ mod world;
 
 /// `try`, `gate`, `report` and `postmortem`, as a person or a job meets them.
 mod asking;
+/// `bisect` against planted rules.
+mod bisect;
 /// What Slack accepts as blocks, from its documentation and not from our sender.
 mod block_kit;
 /// Scores the classifier against saved answers.
