@@ -14,6 +14,7 @@ use super::partner;
 use super::prose::{both, utc, wrapped};
 use crate::domain::cell::ClientName;
 use crate::domain::diagnosis::Level;
+use crate::domain::head::closest;
 use crate::domain::incident::Specimen;
 use crate::domain::verdict::Kind;
 
@@ -118,8 +119,17 @@ fn notes(dossier: &Dossier<'_>) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if let Some(tell) = &dossier.incident.diagnosis.would_tell {
-        notes.push(format!("For us: this would tell more: {}.", plain(tell)));
+    let clients: Vec<ClientName> = levels
+        .iter()
+        .filter_map(|level| match level {
+            Level::Client(name) => Some(name.clone()),
+            _ => None,
+        })
+        .collect();
+    let diagnosis = &dossier.incident.diagnosis;
+    let by_parts = || closest(dossier.plan, diagnosis, &clients)?.would_tell();
+    if let Some(tell) = diagnosis.would_tell.clone().or_else(by_parts) {
+        notes.push(format!("For us: this would tell more: {}.", plain(&tell)));
     }
     if !notes.is_empty() {
         notes.push("Delete these lines before sending.".to_owned());

@@ -8,6 +8,7 @@ mod advice;
 mod before;
 mod beside;
 mod headline;
+mod parts;
 mod plain;
 mod reasons;
 mod ruled_out;

@@ -735,7 +735,7 @@ async fn two_parts_that_differ_are_told_apart_by_a_bisection_alone() {
     assert_eq!(code, 1, "{out}{err}");
     let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
     for said in [
-        "requests of `bad` and of `good`, which pass, differ in User-Agent, Accept, Referer, Origin, X-Trace, Pragma and 3 more: which of these is refused is not known",
+        "requests of `bad` and of `good`, which pass, differ in User-Agent, Accept, Referer, Origin, X-Trace, Pragma and 3 more: which of these decides is not known",
         "Ask GMC to allow requests like those of client `bad` (user agent `Java/1.8.0_275`; they differ from those of `good`, which pass, also in Accept, Referer,",
         "Would tell: `edgewatch bisect p --fails bad --passes good --from a`",
     ] {

@@ -99,7 +99,7 @@ const CODES: &[Code] = &[
     code(
         &[1011],
         EdgeBlock,
-        Rule::FirewallRule,
+        Rule::Referer,
         VisitorOrSiteOwner,
         "hotlink protection: the Referer is refused",
     ),

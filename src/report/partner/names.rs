@@ -3,17 +3,47 @@
 use super::host;
 use crate::domain::cell::{ClientName, EgressName, ProbeName, http_name};
 use crate::domain::diagnosis::Level;
+use crate::domain::head::{Part, closest};
 use crate::domain::verdict::{Factor, vendor_name};
 use crate::report::dossier::Dossier;
 use crate::report::prose::list;
 
 /// `the user agent "Java/1.8.0_275" (our client "legacy")`.
+///
+/// Where a blamed client differs in more from what passes, that is said too: no part is blamed alone.
 pub(super) fn agent(dossier: &Dossier<'_>, name: &ClientName) -> String {
+    if let Some(parts) = by_its_parts(dossier, name) {
+        return parts;
+    }
     match dossier.plan.client(name).map(|c| c.user_agent.as_str()) {
         None => format!("our client \"{name}\""),
         Some("") => format!("no User-Agent header (our client \"{name}\")"),
         Some(agent) => format!("the user agent \"{agent}\" (our client \"{name}\")"),
     }
+}
+
+fn by_its_parts(dossier: &Dossier<'_>, name: &ClientName) -> Option<String> {
+    let (plan, diagnosis) = (dossier.plan, &dossier.incident.diagnosis);
+    if diagnosis.cause.levels() != [Level::Client(name.clone())] {
+        return None;
+    }
+    let pair = closest(plan, diagnosis, std::slice::from_ref(name))?;
+    let client = plan.client(name)?;
+    let others = pair.parts.iter().filter(|part| **part != Part::UserAgent);
+    let others: Vec<String> = others.map(Part::name).collect();
+    if others.is_empty() {
+        return None;
+    }
+    let others = list(&others, "and");
+    Some(match client.user_agent.as_str() {
+        "" => format!("our client \"{name}\", which differs from what passes in {others}"),
+        agent if pair.parts.contains(&Part::UserAgent) => format!(
+            "the user agent \"{agent}\" (our client \"{name}\", which also differs from what passes in {others})"
+        ),
+        agent => format!(
+            "our client \"{name}\" (user agent \"{agent}\"), which differs from what passes in {others} alone"
+        ),
+    })
 }
 
 /// `our address 203.0.113.15 (egress "de1")`.

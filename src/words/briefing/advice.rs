@@ -23,12 +23,13 @@ impl Story<'_> {
                 quoted(&self.our_egresses())
             ));
         }
-        if let Some(step) = self.stack_step() {
+        if let Some(step) = self.stack_step().or_else(|| self.header_step()) {
             return Some(step);
         }
         let tell = diagnosis
             .would_tell
-            .as_ref()
+            .clone()
+            .or_else(|| self.bisect().filter(|_| self.named()))
             .map(|tell| format!("Would tell: {tell}"));
         if !self.named() {
             return tell;
@@ -182,7 +183,9 @@ impl Story<'_> {
         };
         match (self.incident.kind, levels) {
             // An agent is not dropped, but what it sends.
-            (Kind::Timeout, [Level::Client(_) | Level::Family { .. }, ..]) => {
+            (Kind::Timeout, [Level::Client(_) | Level::Family { .. }, ..])
+                if !whom.starts_with("requests ") =>
+            {
                 format!("requests of {whom}")
             }
             _ => whom,
@@ -193,6 +196,9 @@ impl Story<'_> {
         match level {
             Level::Client(name) => {
                 let agent = self.plan.client(name).map(|c| c.user_agent.as_str());
+                if let Some(parts) = self.by_its_parts(name) {
+                    return parts;
+                }
                 match agent {
                     None | Some("") => format!("client `{name}`"),
                     Some(agent) => format!("the user agent `{}`", cut(agent, 80)),
@@ -212,6 +218,9 @@ impl Story<'_> {
                     [] => format!("the addresses of region `{name}`"),
                     some => format!("{} (region `{name}`)", terms::list(some, "and")),
                 }
+            }
+            Level::Family { name, .. } if self.several_parts().is_some() => {
+                format!("requests like those of the `{name}` clients")
             }
             Level::Family { name, .. } => format!("user agents that begin with `{name}`"),
             // Our name of a probe tells them nothing.

@@ -43,6 +43,9 @@ impl Story<'_> {
         if let Some(stack) = self.stack_statement() {
             return stack;
         }
+        if let Some(header) = self.header_statement() {
+            return header;
+        }
         let happens = self.happens_to(self.hit().as_deref());
         if self.named() {
             let breadth = self.breadth();

@@ -20,6 +20,7 @@ impl Story<'_> {
     pub(super) fn because(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.comes_and_goes().into_iter().collect();
         lines.extend(self.by_cause());
+        lines.extend(self.several_parts().filter(|_| self.named()));
         lines.extend(self.over_our_tls());
         lines.extend(self.by_the_answer(&lines));
         lines
