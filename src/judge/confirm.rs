@@ -13,6 +13,8 @@ use super::evidence::Record;
 pub(super) const FAULT_FAILS: f64 = 0.96;
 /// Faults that begin, per request.
 pub(super) const ONSETS: f64 = 2e-6;
+/// The same, of a fault that was over lately.
+const RETURNS: f64 = 2e-3;
 /// Lowest prior log odds: even the noisiest class may be confirmed.
 const PRIOR_MIN: f64 = -9.0;
 /// Odds of a fault at which it is confirmed.
@@ -25,6 +27,8 @@ const ANOTHER_CELL: f64 = 2.0;
 const OTHERS_FAIL: f64 = 0.1;
 /// Share of [`super::class::Tier::span_s`] that must lie between first and last failure.
 pub(super) const SPAN_SHARE: f64 = 0.7;
+/// The same, where it is a fault that was over lately.
+const SPAN_SHARE_OF_A_RETURN: f64 = 0.2;
 /// So many cells that are refused together are no burst of one, once the shortest burst is over.
 const TOGETHER: usize = 4;
 /// And at least this share of the runs of other cells fails.
@@ -33,6 +37,15 @@ const TOGETHER_FAIL: f64 = 0.8;
 const FORGOTTEN_S: f64 = 3600.0;
 /// Requests per suspicion.
 const ASKS_MAX: usize = 9;
+
+/// What is known of a run beside its answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The probe's second signed refusal is told.
+    pub quick: bool,
+    /// It failed as a fault did that was over lately.
+    pub returns: bool,
+}
 
 /// A host under suspicion.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +64,8 @@ pub struct Suspicion {
     due: f64,
     /// Signed refusals of probes that are told at the second one, however soon it may be over.
     quick: usize,
+    /// It looks like a fault that was over lately.
+    returns: bool,
     others: BTreeSet<usize>,
     /// When a cell of the host was refused last.
     refused_at: f64,
@@ -67,20 +82,21 @@ pub enum Judgement {
 }
 
 impl Suspicion {
-    /// Opens on a failure; `rate` is how often such failures come by themselves here, and `quick` whether the probe's second
-    /// signed refusal is told.
+    /// Opens on a failure; `rate` is how often such failures come by themselves here.
     #[must_use]
-    pub fn new(record: &Record, rate: f64, quick: bool) -> Self {
+    pub fn new(record: &Record, rate: f64, known: Known) -> Self {
+        let onsets = if known.returns { RETURNS } else { ONSETS };
         Self {
             cell: record.cell(),
             class: record.class,
             since: record.at,
-            prior: (ONSETS / rate).ln().clamp(PRIOR_MIN, 0.0),
+            prior: (onsets / rate).ln().clamp(PRIOR_MIN, 0.0),
             ratio: 0.0,
             last_failed: record.at,
             asked: 0,
             due: record.at,
-            quick: usize::from(quick && record.class.is_signed()),
+            quick: usize::from(known.quick && record.class.is_signed()),
+            returns: known.returns,
             others: BTreeSet::new(),
             refused_at: record.at,
             others_ran: 0,
@@ -106,12 +122,12 @@ impl Suspicion {
         now > self.due + FORGOTTEN_S
     }
 
-    /// Takes in another observation of the host; `weak_rate` is the learned rate of weak failures, `quick` as in [`Self::new`].
-    pub fn weigh(&mut self, record: &Record, weak_rate: f64, quick: bool) -> Judgement {
+    /// Takes in another observation of the host; `weak_rate` is the learned rate of weak failures.
+    pub fn weigh(&mut self, record: &Record, weak_rate: f64, known: Known) -> Judgement {
         let gap = record.at - self.last_failed;
         let persists = |class: Class| class.persists(gap, weak_rate);
         if record.class.is_signed() {
-            self.quick += usize::from(quick);
+            self.quick += usize::from(known.quick);
             self.refused_at = record.at;
         }
         if record.cell() != self.cell {
@@ -150,7 +166,12 @@ impl Suspicion {
 
     /// Whether it lasts longer than a burst: of one cell, or of as many as are refused together.
     fn is_no_burst(&self) -> bool {
-        let lasts = |tier: Tier, until: f64| until - self.since >= SPAN_SHARE * tier.span_s();
+        let share = if self.returns {
+            SPAN_SHARE_OF_A_RETURN
+        } else {
+            SPAN_SHARE
+        };
+        let lasts = |tier: Tier, until: f64| until - self.since >= share * tier.span_s();
         let (ran, failed) = (f64::from(self.others_ran), f64::from(self.others_failed));
         let together = self.class == Class::EdgeChallenge
             && self.others.len() + 1 >= TOGETHER
@@ -186,12 +207,12 @@ mod tests {
 
     /// Asks the trigger until the suspicion is decided: `(judgement, seconds, requests)`.
     fn play(class: Class, fails: impl Fn(f64) -> bool) -> (Judgement, f64, usize) {
-        let mut it = Suspicion::new(&record(0.0, class), class.noise().rate, false);
+        let mut it = Suspicion::new(&record(0.0, class), class.noise().rate, Known::default());
         let mut now = 0.0;
         while let Some(at) = it.next_ask(now) {
             now = at;
             let class = if fails(now) { class } else { Class::Pass };
-            let judgement = it.weigh(&record(now, class), 0.003, false);
+            let judgement = it.weigh(&record(now, class), 0.003, Known::default());
             if judgement != Judgement::Undecided {
                 return (judgement, now, it.asked);
             }
@@ -225,20 +246,30 @@ mod tests {
 
     /// Cells of one host that fail one after the other, a second apart: when it is certain.
     fn one_after_the_other(class: Class, cells: u32, quick: bool) -> Option<f64> {
-        let mut it = Suspicion::new(&record(0.0, class), class.noise().rate, quick);
+        let known = Known {
+            quick,
+            returns: false,
+        };
+        let mut it = Suspicion::new(&record(0.0, class), class.noise().rate, known);
         (1..60).map(f64::from).find(|at| {
             let mut next = record(*at, class);
             next.traits.cell = *at as u32 % cells;
-            it.weigh(&next, 0.003, quick) == Judgement::Confirmed
+            it.weigh(&next, 0.003, known) == Judgement::Confirmed
         })
     }
 
     #[test]
     fn refusals_of_other_probes_are_not_those_of_a_quick_one() {
         let class = Class::EdgeChallenge;
-        let mut it = Suspicion::new(&record(0.0, class), class.noise().rate, false);
+        let mut it = Suspicion::new(&record(0.0, class), class.noise().rate, Known::default());
         let looks = [(1.0, true), (2.0, false), (3.0, true)];
-        let judged = looks.map(|(at, quick)| it.weigh(&record(at, class), 0.003, quick));
+        let judged = looks.map(|(at, quick)| {
+            let known = Known {
+                quick,
+                returns: false,
+            };
+            it.weigh(&record(at, class), 0.003, known)
+        });
         assert_eq!(
             judged,
             [
@@ -270,5 +301,24 @@ mod tests {
     #[test]
     fn a_burst_of_timeouts_is_weather() {
         assert_eq!(play(Class::Timeout, |at| at < 60.0).0, Judgement::Dismissed);
+    }
+
+    #[test]
+    fn what_was_over_lately_is_known_when_it_comes_back() {
+        let confirmed = |returns: bool| {
+            let class = Class::Timeout;
+            let known = Known {
+                quick: false,
+                returns,
+            };
+            let mut it = Suspicion::new(&record(0.0, class), class.noise().rate, known);
+            [10.0, 20.0, 30.0, 40.0].into_iter().find(|at| {
+                let mut next = record(*at, class);
+                next.traits.cell = *at as u32;
+                it.weigh(&next, 0.003, known) == Judgement::Confirmed
+            })
+        };
+        assert_eq!(confirmed(false), None, "a burst may last so long");
+        assert_eq!(confirmed(true), Some(40.0));
     }
 }

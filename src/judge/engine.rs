@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::baseline::Baseline;
 use super::changes::{Changes, Expected};
 use super::class::{CLASSES, Class};
-use super::confirm::{Judgement, Suspicion};
+use super::confirm::{Judgement, Known, Suspicion};
 use super::episode::{Cause, Episode, Refusals, has_shown};
 use super::evidence::Record;
 use super::posterior::{LIKELY, Search};
@@ -143,6 +143,8 @@ const SURVEY_S: f64 = 120.0;
 /// Seconds after which a run of weak failures is no burst any more; pause that ends a run.
 const BURST_MAX_S: f64 = 100.0;
 const RUN_PAUSE_S: f64 = 75.0;
+/// So long after its last failure a cause that is over may come back as itself.
+const LATELY_S: f64 = 3600.0;
 /// How much is remembered.
 const HISTORY_S: f64 = 6.0 * 3600.0;
 const HISTORY_MAX: usize = 40_000;
@@ -151,6 +153,10 @@ const WINDOW_TAIL_S: f64 = 120.0;
 /// Passes among the failures of a cause that always strikes: more than this share, and at least
 /// so many, and it is not what we named.
 const CONTRADICTED: (f64, u32) = (0.08, 3);
+/// Failures in a row that a share would bring with no more than this chance, over so many seconds: all fails now.
+const NO_SHARE: (f64, f64) = (1e-4, 300.0);
+/// No cause is believed to strike more surely than this.
+const STRIKES_AT_MOST: f64 = 0.98;
 
 /// The diagnosis of one universe.
 #[derive(Debug, Clone)]
@@ -172,6 +178,8 @@ pub struct Engine {
     /// Failures in announced windows.
     pub suppressed: u64,
     pub(super) episode: Option<Episode>,
+    /// Causes that are over, the last one last.
+    pub(super) lately: Vec<Cause>,
     pub(super) next_incident: u32,
     pub(super) effects: Vec<Effect>,
 }
@@ -194,6 +202,7 @@ impl Engine {
             windows: Vec::new(),
             suppressed: 0,
             episode: None,
+            lately: Vec::new(),
             next_incident: 1,
             effects: Vec::new(),
             universe,
@@ -326,6 +335,8 @@ impl Engine {
                 last_failed: now,
                 passes: 0,
                 last_passed: now,
+                in_a_row: 0,
+                row_began: now,
                 passed: 0,
                 failed: 0,
                 fixed: true,
@@ -507,11 +518,15 @@ impl Engine {
         let mut contradicted = false;
         let whose = self.whose(&episode, record);
         for (place, cause) in episode.causes.iter_mut().enumerate() {
-            if self.book.pattern(cause.rule).matches(&record.traits) {
+            let its = !record.class.failed() || cause.may_fail_as(record.class);
+            if its && self.book.pattern(cause.rule).matches(&record.traits) {
                 explained = true;
                 fixed |= cause.fixed;
                 if !record.class.failed() || whose.is_none_or(|whose| whose == place) {
                     contradicted |= cause.take(record) && !cause.reviewed;
+                    if cause.grows_to_all() {
+                        self.effects.push(Effect::Revised(Box::new(cause.clone())));
+                    }
                 }
             }
         }
@@ -617,10 +632,13 @@ impl Engine {
         let at = usize::from(host);
         let rates = self.baseline.rates(egress, host);
         let endpoint = self.universe.cells[cell].endpoint;
-        let quick = self.universe.endpoints[usize::from(endpoint)].quick;
+        let known = Known {
+            quick: self.universe.endpoints[usize::from(endpoint)].quick,
+            returns: record.class.failed() && self.was_over_lately(record),
+        };
         self.suspicions[at].take_if(|suspicion| suspicion.is_forgotten(record.at));
         if let Some(suspicion) = &mut self.suspicions[at] {
-            match suspicion.weigh(record, rates[0], quick) {
+            match suspicion.weigh(record, rates[0], known) {
                 Judgement::Undecided => {
                     if cell == suspicion.cell {
                         self.ask_again(at, record.at);
@@ -637,9 +655,19 @@ impl Engine {
             }
         } else if record.class.failed() && !accounted_for && !self.undecided() {
             let rate = rates[record.class.index()];
-            self.suspicions[at] = Some(Suspicion::new(record, rate, quick));
+            self.suspicions[at] = Some(Suspicion::new(record, rate, known));
             self.ask_again(at, record.at);
         }
+    }
+
+    /// Whether a run failed as a cause did that ended not long ago: what comes and goes is known when it comes back.
+    fn was_over_lately(&self, record: &Record) -> bool {
+        self.lately.iter().any(|cause| {
+            let since = record.at - cause.last_failed;
+            since <= LATELY_S
+                && cause.shows(record.class)
+                && self.book.pattern(cause.rule).matches(&record.traits)
+        })
     }
 
     /// Asks a few more times where a share of the requests seems to fail: soon it is certain, or not so.
@@ -776,10 +804,27 @@ impl Cause {
             self.last_passed = record.at;
             return false;
         }
+        if self.in_a_row == 0 || self.passes > 0 {
+            (self.in_a_row, self.row_began) = (0, record.at);
+        }
+        self.in_a_row += 1;
         self.passes = 0;
         self.last_failed = record.at;
         self.failed += 1;
         self.is_contradicted()
+    }
+
+    /// Takes it for one that always strikes, when it has for so long that a share can't be; whether it does.
+    fn grows_to_all(&mut self) -> bool {
+        let (chance, least_s) = NO_SHARE;
+        let lasts = self.last_failed - self.row_began >= least_s;
+        let all = f64::from(self.in_a_row) * self.rate.min(STRIKES_AT_MOST).ln() < chance.ln();
+        let grows = !self.always_strikes() && self.special.is_none() && lasts && all;
+        if grows {
+            (self.always, self.rate) = (STRIKES_AT_MOST, 1.0);
+            (self.passed, self.failed) = (0, self.in_a_row);
+        }
+        grows
     }
 
     /// Whether too much has passed in between for a cause that always strikes.

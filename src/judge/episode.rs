@@ -33,6 +33,9 @@ pub struct Cause {
     /// Since the last failure.
     pub passes: u32,
     pub last_passed: f64,
+    /// Failures since the last pass, and when the first of them was.
+    pub in_a_row: u32,
+    pub row_began: f64,
     pub passed: u32,
     pub failed: u32,
     /// Its question is closed: its cells are evidence for nothing else.
@@ -64,6 +67,21 @@ impl Cause {
     #[must_use]
     pub fn shows(&self, class: Class) -> bool {
         has_shown(&self.shown, class)
+    }
+
+    /// Takes in that it was found again, by these failures.
+    pub(super) fn learn(&mut self, shown: &Counts) {
+        for (mine, more) in self.shown.iter_mut().zip(shown) {
+            *mine = (*mine).max(*more);
+        }
+    }
+
+    /// Whether it may be what made a request fail so: by a mechanism that it has shown.
+    #[must_use]
+    pub fn may_fail_as(&self, class: Class) -> bool {
+        let shown = |known: Class| self.shown[known.index()] > 0 && self.shows(known);
+        let alike = |known: Class| known.mechanism() == class.mechanism() && shown(known);
+        self.shows(class) || Class::FAILURES.into_iter().any(alike)
     }
 
     #[must_use]
@@ -109,7 +127,7 @@ const RECOVERED_BY_LUCK: f64 = 0.001;
 /// Questions that add to the budget.
 const WIDENINGS_MAX: u32 = 2;
 /// Seconds without a failure before anything is called over.
-const QUIET_S: f64 = 60.0;
+pub(super) const QUIET_S: f64 = 60.0;
 
 /// A group whose aliases are of different nature: nothing that may be asked can tell them apart.
 #[derive(Debug, Clone, PartialEq)]

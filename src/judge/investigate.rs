@@ -90,7 +90,7 @@ impl Engine {
                     same.special = cause.special;
                     self.effects.push(Effect::Revised(Box::new(same.clone())));
                 }
-                Some(_) => {}
+                Some(same) => same.learn(&cause.shown),
             }
         }
         question.best = look.best;
@@ -140,7 +140,8 @@ impl Engine {
     /// that could not be seen.
     fn join_what_looks_alike(&self, episode: &Episode, posterior: &mut Posterior) {
         let mut hidden = CellSet::none(self.universe.cells.len());
-        for cause in episode.causes.iter().filter(|c| c.blocks_its_cells()) {
+        let hides = |c: &&Cause| c.blocks_its_cells() && !c.reviewed;
+        for cause in episode.causes.iter().filter(hides) {
             hidden.add_all(&self.book.pattern(cause.rule).cells);
         }
         if hidden.is_empty() {
@@ -304,6 +305,8 @@ impl Engine {
                 last_failed: now,
                 passes: 0,
                 last_passed: now,
+                in_a_row: 0,
+                row_began: now,
                 passed: 0,
                 failed: 0,
                 fixed: false,

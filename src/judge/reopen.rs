@@ -99,7 +99,10 @@ impl Engine {
     /// Whether a cause that is fixed explains a run.
     fn is_known(&self, episode: &Episode, record: &Record) -> bool {
         let mut fixed = episode.causes.iter().filter(|c| c.fixed);
-        fixed.any(|c| self.book.pattern(c.rule).matches(&record.traits))
+        fixed.any(|c| {
+            let its = !record.class.failed() || c.may_fail_as(record.class);
+            its && self.book.pattern(c.rule).matches(&record.traits)
+        })
     }
 
     /// Since when the likeliest answer to an open question no longer holds for all that it explained.
