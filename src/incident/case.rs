@@ -220,12 +220,6 @@ impl Case {
             .collect()
     }
 
-    /// Whether no failing member ran since then.
-    #[must_use]
-    pub fn all_silent_since(&self, then: Timestamp) -> bool {
-        self.failing().all(|member| member.last_at <= then)
-    }
-
     /// Whether members pass at present, with none failing in between.
     #[must_use]
     pub fn recovering(&self) -> bool {

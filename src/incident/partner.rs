@@ -112,6 +112,8 @@ struct Trouble {
     dirty: bool,
     /// When runs were asked of late to see whether it is over.
     recovery_runs: Vec<Timestamp>,
+    /// The same, of members that did not run for long.
+    silent_runs: Vec<Timestamp>,
     /// When it was last looked at whether it may open.
     looked_at: Option<Timestamp>,
     notes: Vec<TimelineEntry>,
@@ -130,6 +132,7 @@ impl Trouble {
             named_at: None,
             dirty: true,
             recovery_runs: Vec::new(),
+            silent_runs: Vec::new(),
             looked_at: None,
             notes: Vec::new(),
         }

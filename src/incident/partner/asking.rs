@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::board::Board;
 use crate::board::events::Effect;
 use crate::domain::cell::CellKey;
-use crate::domain::incident::Happening;
+use crate::domain::incident::{Happening, IncidentCell};
 use crate::domain::moment::later;
 use crate::domain::observation::Purpose;
 use crate::domain::verdict::Kind;
@@ -25,7 +25,8 @@ use crate::judge::explain;
 /// Requests to see whether an incident is over, within their window.
 const RECOVERY_RUNS_MAX: usize = 6;
 const RECOVERY_WINDOW: Duration = Duration::from_secs(900);
-/// What the schedule does not come to is asked by itself after this long, and then ever more seldom.
+/// What the schedule does not come to is asked by itself after this long, and then ever more seldom; so often in the window.
+const SILENT_RUNS_MAX: usize = 2;
 const SILENT_FOR: Duration = Duration::from_secs(600);
 /// Between the first pass and the next request that may confirm it.
 const SOON: Duration = Duration::from_secs(2);
@@ -48,11 +49,14 @@ pub(super) struct Asked {
 
 impl Asked {
     fn lost_at(&self, board: &Board) -> Timestamp {
-        let timeout = board
-            .plan
-            .probe(&self.cell.probe)
-            .map(|probe| probe.timeout);
-        later(self.at, timeout.unwrap_or_default() + LOST_AFTER)
+        later(self.answers_by(board), LOST_AFTER)
+    }
+
+    /// When its answer should have come: then another may be asked beside it.
+    fn answers_by(&self, board: &Board) -> Timestamp {
+        let probe = board.plan.probe(&self.cell.probe);
+        let timeout = probe.map(|probe| probe.timeout).unwrap_or_default();
+        later(self.at, timeout + SOON)
     }
 }
 
@@ -195,7 +199,8 @@ impl Running {
             (Some(ask), _) => self.engine.still_wanted(ask),
             (None, Some(id)) => self.troubles.iter().any(|trouble| {
                 let case = trouble.case.as_ref().filter(|_| trouble.id == id);
-                case.is_some_and(|case| case.recovering() || case.all_silent_since(asked.at))
+                let silent = |case: &Case| case.member(cell).is_some_and(|m| m.last_at < asked.at);
+                case.is_some_and(|case| case.recovering() || silent(case))
             }),
             // Whether a control answers is always worth knowing while something is held back.
             (None, None) => !self.troubles.is_empty(),
@@ -211,28 +216,41 @@ impl Running {
         let now = world.now;
         let mut wanted: Vec<Asked> = Vec::new();
         for trouble in &mut self.troubles {
-            let waits = self
-                .asked
-                .iter()
-                .any(|asked| asked.incident == Some(trouble.id) && asked.ask.is_none());
+            let waits = self.asked.iter().any(|asked| {
+                let for_it = asked.incident == Some(trouble.id) && asked.ask.is_none();
+                for_it && asked.answers_by(world.board) > now
+            });
             let lately = |at: &Timestamp| later(*at, RECOVERY_WINDOW) > now;
             trouble.recovery_runs.retain(lately);
-            if waits || trouble.recovery_runs.len() >= RECOVERY_RUNS_MAX {
+            trouble.silent_runs.retain(lately);
+            if waits {
                 continue;
             }
-            let member = next_member(trouble, world).or_else(|| silent_member(trouble, world));
-            if let Some((cell, wait)) = member {
+            let member = if trouble.recovery_runs.len() < RECOVERY_RUNS_MAX {
+                next_member(trouble, world)
+            } else {
+                None
+            };
+            let (cell, wait) = if let Some(member) = member {
                 trouble.recovery_runs.push(now);
-                wanted.push(Asked {
-                    cell,
-                    purpose: Purpose::Confirm,
-                    at: later(now, wait),
-                    why: "to see whether it is over".to_owned(),
-                    ask: None,
-                    incident: Some(trouble.id),
-                    again: false,
-                });
-            }
+                member
+            } else if trouble.silent_runs.len() < SILENT_RUNS_MAX
+                && let Some(cell) = silent_member(trouble, world)
+            {
+                trouble.silent_runs.push(now);
+                (cell, Duration::ZERO)
+            } else {
+                continue;
+            };
+            wanted.push(Asked {
+                cell,
+                purpose: Purpose::Confirm,
+                at: later(now, wait),
+                why: "to see whether it is over".to_owned(),
+                ask: None,
+                incident: Some(trouble.id),
+                again: false,
+            });
         }
         for asked in wanted {
             self.book(world, asked);
@@ -303,19 +321,23 @@ fn askable<'a>(trouble: &'a Trouble, world: &World<'_>) -> Option<&'a Case> {
     (case.incident.kind != Kind::RateLimited).then_some(case)
 }
 
-/// The member to ask when none ran for long: nothing that is asked anyway would show that it is over.
+/// A member that did not run for long: the schedule may never come to it.
 ///
 /// A refused account is left alone: asking might lock it.
-fn silent_member(trouble: &Trouble, world: &World<'_>) -> Option<(CellKey, Duration)> {
+fn silent_member(trouble: &Trouble, world: &World<'_>) -> Option<CellKey> {
     let case = askable(trouble, world)?;
     let age = world
         .now
         .duration_since(case.incident.onset_at)
         .unsigned_abs();
     let silent = world.now.checked_sub(SILENT_FOR.max(age / 4)).ok()?;
-    let oldest = case.failing().min_by_key(|member| member.last_at)?;
-    let account = oldest.kind == Kind::OriginDenied && !oldest.cell.credential.is_anonymous();
-    (!account && case.all_silent_since(silent)).then(|| (oldest.cell.clone(), Duration::ZERO))
+    let account =
+        |m: &IncidentCell| m.kind == Kind::OriginDenied && !m.cell.credential.is_anonymous();
+    let members = case
+        .failing()
+        .filter(|m| m.last_at <= silent && !account(m));
+    let oldest = members.min_by_key(|member| member.last_at)?;
+    Some(oldest.cell.clone())
 }
 
 /// The member to ask next, once one passed, and how long to wait.

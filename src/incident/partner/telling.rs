@@ -20,6 +20,7 @@ use crate::incident::partner::Trouble;
 use crate::incident::partner::World;
 use crate::incident::partner::{ahead, compared};
 use crate::incident::world::{self, retell};
+use crate::judge::cells::CellSet;
 use crate::judge::episode;
 use crate::judge::naming;
 use crate::judge::rules::{Condition, Nature};
@@ -277,21 +278,24 @@ impl Running {
             diagnosis.would_tell = Some(doubt);
             return diagnosis;
         }
-        let rules = causes
-            .iter()
-            .map(|cause| &self.layout.book.rules[cause.rule]);
-        let mut named: Vec<Cause> = rules
-            .map(|rule| naming::cause(&self.layout, rule))
+        let mut rules: Vec<usize> = causes.iter().map(|cause| cause.rule).collect();
+        let mut confidences: Vec<f64> = causes.iter().map(|c| naming::confidence(c)).collect();
+        // Beside what is certain stands what is all but that: it fails as well.
+        if let Some((rule, confidence)) = self.all_but_certain(trouble.id) {
+            rules.push(rule);
+            confidences.push(confidence);
+        }
+        let mut named: Vec<Cause> = self
+            .as_one(rules)
+            .into_iter()
+            .map(|rule| naming::cause(&self.layout, &self.layout.book.rules[rule]))
             .collect();
         diagnosis.cause = if named.len() == 1 {
             named.remove(0)
         } else {
             Cause::AnyOf(named)
         };
-        diagnosis.confidence = causes
-            .iter()
-            .map(|cause| naming::confidence(cause))
-            .fold(1.0, f64::min);
+        diagnosis.confidence = confidences.into_iter().fold(1.0, f64::min);
         diagnosis.fails = causes
             .iter()
             .find(|cause| !cause.always_strikes() && cause.special.is_none())
@@ -349,6 +353,20 @@ impl Running {
         let likely =
             question.incident == Some(id) && nature == Nature::Target && share >= FAR_LIKELIER;
         likely.then_some((rule, doubt.probability * share))
+    }
+
+    /// Several rules, or the simple one that their union is.
+    fn as_one(&self, rules: Vec<usize>) -> Vec<usize> {
+        let book = &self.layout.book;
+        let special = |rule: &usize| book.rules[*rule].special.is_some();
+        if rules.len() < 2 || rules.iter().any(special) {
+            return rules;
+        }
+        let mut union = CellSet::none(self.layout.universe.cells.len());
+        for rule in &rules {
+            union.add_all(&book.pattern(*rule).cells);
+        }
+        book.simple_rule(&union).map_or(rules, |rule| vec![rule])
     }
 
     /// The run that the engine waits for.
