@@ -151,6 +151,7 @@ fn client(arguments: &Arguments, plan: &Plan) -> Result<Client, String> {
         headers,
         header_case: HeaderCase::default(),
         program: None,
+        stands_in_for: None,
         control: false,
     })
 }

@@ -148,6 +148,9 @@ mirror! {
         "headers" headers: Pairs<MaybeText>,
         /// How HTTP/1.1 header names are written on the wire: as_written here, in title case, or lower; as_written when left out.
         "header_case" header_case: Word<HeaderCase>,
+        /// The client with a `command` whose requests this one makes over edgewatch's own TLS: two that differ in the TLS
+        /// alone tell a refused fingerprint from a refused user agent. Those of equal user agents are found by themselves.
+        "stands_in_for" stands_in_for: Name,
         /// Honest and expected to pass everywhere: tells "they block our client" from "they block us".
         "control" control: Flag,
         /// What it was called in the file before, so that its open incidents go on; not needed where only the name changed.

@@ -159,6 +159,9 @@ pub struct Client {
     pub header_case: HeaderCase,
     /// Who makes its requests in our place; `None`: edgewatch itself.
     pub program: Option<Program>,
+    /// The client of a program whose requests this one makes over edgewatch's own TLS, to tell a refused fingerprint from
+    /// a refused user agent; `None`: those of one with the same user agent.
+    pub stands_in_for: Option<ClientName>,
     /// Honest and expected to pass everywhere: tells "they block our client" from "they block us".
     pub control: bool,
 }
@@ -203,6 +206,20 @@ impl Client {
     pub fn program_mark(&self) -> String {
         let program = self.program.as_ref();
         program.map_or_else(String::new, |program| format!(" by {program:?}"))
+    }
+
+    /// Whether two make the same requests over different stacks: one by a program, the other in its place by edgewatch.
+    #[must_use]
+    pub fn is_twin_of(&self, other: &Self) -> bool {
+        let (program, own) = match (&self.program, &other.program) {
+            (Some(_), None) => (self, other),
+            (None, Some(_)) => (other, self),
+            _ => return false,
+        };
+        match &own.stands_in_for {
+            Some(name) => *name == program.name,
+            None => !own.user_agent.is_empty() && own.user_agent == program.user_agent,
+        }
     }
 
     /// The product that the user agent names first (`Java` of `Java/1.8.0_275`); clients of one product are
@@ -369,6 +386,7 @@ mod tests {
             headers: Vec::new(),
             header_case: HeaderCase::default(),
             program: None,
+            stands_in_for: None,
             control: false,
         };
         assert_eq!(client.headers_mark(), ("[]".to_owned(), "Title"));
@@ -383,6 +401,62 @@ mod tests {
         let (headers, case) = client.headers_mark();
         assert_eq!(headers, r#"[("A", "b"), ("C", "\""), ("Host")]"#);
         assert_ne!(case, "Title");
+    }
+
+    #[test]
+    fn twins_differ_in_the_stack_alone() {
+        let program = Program {
+            command: vec!["/usr/bin/java".to_owned()],
+            speaks: Speaks::Lines,
+            http: None,
+        };
+        let client =
+            |name: &str, agent: &str, program: Option<&Program>, of: Option<&str>| Client {
+                name: name.into(),
+                user_agent: agent.to_owned(),
+                http: HttpOffer::Http1,
+                tls: TlsRange::default(),
+                headers: Vec::new(),
+                header_case: HeaderCase::default(),
+                program: program.cloned(),
+                stands_in_for: of.map(ClientName::new),
+                control: false,
+            };
+        let jvm = client("jvm", "Java/17", Some(&program), None);
+        let check = |name: &str, other: &Client, expected: bool| {
+            let twins = (jvm.is_twin_of(other), other.is_twin_of(&jvm));
+            assert_eq!(twins, (expected, expected), "{name}");
+        };
+        check(
+            "the same user agent",
+            &client("batch", "Java/17", None, None),
+            true,
+        );
+        check(
+            "another one",
+            &client("batch", "Java/21", None, None),
+            false,
+        );
+        check(
+            "as the file says",
+            &client("batch", "x", None, Some("jvm")),
+            true,
+        );
+        check(
+            "another's",
+            &client("batch", "Java/17", None, Some("old")),
+            false,
+        );
+        check(
+            "two programs",
+            &client("old", "Java/17", Some(&program), None),
+            false,
+        );
+        let bare = client("curl", "", Some(&program), None);
+        assert!(
+            !bare.is_twin_of(&client("mute", "", None, None)),
+            "none is not the same"
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ const SERVER_NAME: u16 = 0;
 const SIGNATURE_ALGORITHMS: u16 = 13;
 const ALPN: u16 = 16;
 const PRE_SHARED_KEY: u16 = 41;
+const EARLY_DATA: u16 = 42;
 const SUPPORTED_VERSIONS: u16 = 43;
 
 /// What the first bytes of a connection are.
@@ -155,6 +156,15 @@ fn hello(body: &[u8]) -> Option<Hello> {
 }
 
 impl Hello {
+    /// The fingerprint that it would have without the offer to take up an earlier session; `None`: it makes none.
+    #[must_use]
+    pub fn ja4_fresh(&self) -> Option<String> {
+        let mut fresh = self.clone();
+        let of_session = |kind: &u16| [PRE_SHARED_KEY, EARLY_DATA].contains(kind);
+        fresh.extensions.retain(|kind| !of_session(kind));
+        self.resumes.then(|| fresh.ja4())
+    }
+
     /// The fingerprint, like `t13d1516h2_8daaf6152771_e5627efa2ab1`.
     #[must_use]
     pub fn ja4(&self) -> String {

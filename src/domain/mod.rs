@@ -45,4 +45,5 @@ pub mod spells;
 pub mod subject;
 pub mod surroundings;
 pub mod tally;
+pub mod twins;
 pub mod verdict;

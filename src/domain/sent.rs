@@ -10,10 +10,34 @@ pub struct Sent {
     pub stack: Stack,
     /// Fingerprint of the `ClientHello`; `None` without TLS.
     pub ja4: Option<String>,
+    /// What that would be without the offer to take up an earlier session; `None`: there was no such offer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ja4_fresh: Option<String>,
     /// Names of the headers in their order and case, in twelve hex digits (see [`header_order`]); `None`: none were sent.
     pub header_order: Option<String>,
     /// First flight of HTTP/2: `SETTINGS|WINDOW_UPDATE|PRIORITY|pseudo-headers`; `None` in HTTP/1.
     pub h2: Option<String>,
+}
+
+impl Sent {
+    /// By which stacks are told apart: the fingerprint that is the same on every connection of a program.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.ja4_fresh.as_deref().or(self.ja4.as_deref())
+    }
+}
+
+/// Whether two fingerprints are of one stack: that one asked for a name and the other for an address is the target's.
+#[must_use]
+pub fn is_same_stack(one: &str, other: &str) -> bool {
+    // The fourth character of JA4 says which.
+    let rest = |ja4: &str| {
+        ja4.char_indices()
+            .filter(|(at, _)| *at != 3)
+            .map(|(_, c)| c)
+            .collect::<String>()
+    };
+    one == other || rest(one) == rest(other)
 }
 
 /// Whose TLS and HTTP it is.

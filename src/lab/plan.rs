@@ -242,6 +242,7 @@ fn client(universe: &Universe, client: u16, version: u16) -> Result<Client, Stri
         headers: vec![("Accept".to_owned(), Some("*/*".to_owned()))],
         header_case: HeaderCase::default(),
         program: None,
+        stands_in_for: None,
         control: universe.control == Some(client),
     })
 }

@@ -92,6 +92,7 @@ impl Progress {
         self.sent.get_or_insert(Sent {
             stack: Stack::Native,
             ja4: None,
+            ja4_fresh: None,
             header_order: None,
             h2: None,
         })

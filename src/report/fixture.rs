@@ -451,6 +451,7 @@ fn blocked(cell: &CellKey) -> Specimen {
         sent: Some(Sent {
             stack: Stack::Native,
             ja4: Some("t13d1010h1_61a7ad8aa9b6_76ad8fd2bde2".to_owned()),
+            ja4_fresh: None,
             header_order: Some("3f0c2b6a9d51".to_owned()),
             h2: None,
         }),
@@ -492,6 +493,7 @@ fn plan() -> Plan {
         headers: Vec::new(),
         header_case: HeaderCase::default(),
         program: None,
+        stands_in_for: None,
         control: false,
     };
     let office = Proxy {

@@ -366,6 +366,7 @@ mod tests {
             headers: Vec::new(),
             header_case: HeaderCase::default(),
             program: None,
+            stands_in_for: None,
             control: false,
         }
     }

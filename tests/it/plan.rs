@@ -61,6 +61,7 @@ pub(crate) fn client(name: &str, user_agent: &str) -> Client {
         headers: Vec::new(),
         header_case: HeaderCase::default(),
         program: None,
+        stands_in_for: None,
         control: false,
     }
 }

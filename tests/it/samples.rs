@@ -96,6 +96,7 @@ pub(crate) fn specimen(client: &str, verdict: Verdict) -> Specimen {
         sent: Some(Sent {
             stack: Stack::Native,
             ja4: Some("t13d1010h1_61a7ad8aa9b6_76ad8fd2bde2".into()),
+            ja4_fresh: None,
             header_order: Some("3f0c2b6a9d51".into()),
             h2: None,
         }),
@@ -515,10 +516,12 @@ fn any_sent() -> impl Strategy<Value = Sent> {
         None => Stack::Native,
         Some((name, version)) => Stack::Program { name, version },
     });
-    let texts = (option::of(text()), option::of(text()), option::of(text()));
-    (stack, texts).prop_map(|(stack, (ja4, header_order, h2))| Sent {
+    let tls = (option::of(text()), option::of(text()));
+    let http = (option::of(text()), option::of(text()));
+    (stack, tls, http).prop_map(|(stack, (ja4, ja4_fresh), (header_order, h2))| Sent {
         stack,
         ja4,
+        ja4_fresh,
         header_order,
         h2,
     })

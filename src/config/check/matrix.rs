@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use url::Url;
 
 use super::headers;
+use super::names::Names;
 use super::programs;
 use super::secrets;
 use crate::config::Inputs;
 use crate::config::collections::{Form, Named};
 use crate::config::desk::{At, Desk, Place, quote};
-use crate::config::leaf::{Address, UserAgent, Word};
+use crate::config::leaf::{Address, Name, UserAgent, Word};
 use crate::config::raw;
 use crate::config::special::{Field, ProxyUrl};
 use crate::domain::cell::{
@@ -275,17 +276,74 @@ pub(super) fn clients(
             "name one, like \"plain: \\\"my-monitor (ops@example.org)\\\"\"",
         );
     }
-    raw.value
+    let names = raw.value.0.iter().map(|(name, _)| name.value.clone());
+    let names = Names::new("client", names);
+    let mut stand_ins = Vec::new();
+    let clients: Vec<Client> = raw
+        .value
         .0
         .into_iter()
         .filter_map(|(name, client)| {
             let client = client?;
             Some(match client.value {
                 Form::Short(user_agent) => plain(&name.value, user_agent.0),
-                Form::Full(full) => self::client(&name.value, full, client.place, inputs, desk),
+                Form::Full(mut full) => {
+                    let of = full.stands_in_for.take();
+                    stand_ins.extend(of.map(|of| (ClientName::new(&name.value), of)));
+                    self::client(&name.value, full, client.place, inputs, desk)
+                }
             })
         })
-        .collect()
+        .collect();
+    stand_in(clients, &names, &stand_ins, desk)
+}
+
+/// Ties clients to the programs whose requests they make; reports those that can't stand in for what they name.
+fn stand_in(
+    mut clients: Vec<Client>,
+    names: &Names,
+    stand_ins: &[(ClientName, At<Name>)],
+    desk: &mut Desk<'_>,
+) -> Vec<Client> {
+    for (name, of) in stand_ins {
+        if !names.check(of, desk) {
+            continue;
+        }
+        let program = ClientName::new(&of.value.0);
+        // One that is broken was reported there.
+        let Some(known) = clients.iter().find(|c| c.name == program) else {
+            continue;
+        };
+        if known.program.is_none() {
+            desk.error(
+                of.place,
+                format!("client \"{program}\" has no \"command\""),
+                "a client stands in for a program; remove the key, or let a program make the requests of that one",
+            );
+            continue;
+        }
+        let agent = known.user_agent.clone();
+        let Some(own) = clients.iter_mut().find(|c| c.name == *name) else {
+            continue;
+        };
+        if own.program.is_some() {
+            desk.error(
+                of.place,
+                "is of no use beside a \"command\"",
+                "edgewatch's own client stands in for a program; remove it here",
+            );
+            continue;
+        }
+        if !agent.is_empty() && agent != own.user_agent {
+            desk.warning(
+                of.place,
+                format!("client \"{program}\" has another user agent, {}", quote(&agent)),
+                "two that differ in the user agent too tell nothing of the TLS; let both have the same",
+            );
+        }
+        own.stands_in_for = Some(program);
+    }
+    clients
 }
 
 fn plain(name: &str, user_agent: String) -> Client {
@@ -297,6 +355,7 @@ fn plain(name: &str, user_agent: String) -> Client {
         headers: Vec::new(),
         header_case: HeaderCase::default(),
         program: None,
+        stands_in_for: None,
         control: false,
     }
 }

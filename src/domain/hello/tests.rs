@@ -64,6 +64,23 @@ fn server_name(name: &str) -> Vec<u8> {
     bytes
 }
 
+#[test]
+fn a_session_that_is_taken_up_is_folded_into_the_fresh_form() {
+    let suites = [0x1301, 0xc02b];
+    let fresh = vec![(0, server_name("a.test")), (45, vec![1, 1])];
+    let mut resumed = fresh.clone();
+    resumed.push((42, Vec::new()));
+    resumed.push((41, vec![0; 8]));
+    let read = |extensions: &[(u16, Vec<u8>)]| match read(&wire(&suites, extensions, 4096)) {
+        Read::Hello(hello) => hello,
+        other => panic!("{other:?}"),
+    };
+    let (first, second) = (read(&fresh), read(&resumed));
+    assert_eq!(first.ja4_fresh(), None);
+    assert_ne!(second.ja4(), first.ja4());
+    assert_eq!(second.ja4_fresh(), Some(first.ja4()));
+}
+
 /// The hello of the method's own description: its lists, in an order that is not the sorted one, with GREASE.
 /// <https://github.com/FoxIO-LLC/ja4/blob/main/technical_details/JA4.md> (read 2026-11-29).
 fn published() -> Vec<u8> {

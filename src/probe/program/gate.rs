@@ -316,6 +316,7 @@ impl Seen {
             hello::Read::Hello(hello) => {
                 now.enter(Phase::Tls);
                 now.sent().ja4 = Some(hello.ja4());
+                now.sent().ja4_fresh = hello.ja4_fresh();
                 self.hello = Some(hello);
             }
             hello::Read::More => {}

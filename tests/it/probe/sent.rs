@@ -55,6 +55,7 @@ async fn the_fingerprint_is_that_of_the_wire() {
             let sent = Sent {
                 stack: Stack::Native,
                 ja4: Some(wire),
+                ja4_fresh: None,
                 // The server left before.
                 header_order: None,
                 h2: None,
@@ -98,6 +99,7 @@ async fn without_tls_there_are_only_the_headers() {
     let expected = Sent {
         stack: Stack::Native,
         ja4: None,
+        ja4_fresh: None,
         header_order: Some(header_order("1.1", names)),
         h2: None,
     };

@@ -50,6 +50,7 @@ impl Setup {
             headers: Vec::new(),
             header_case: HeaderCase::default(),
             program: None,
+            stands_in_for: None,
             control: *name == "plain",
         });
         Self {
