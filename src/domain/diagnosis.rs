@@ -25,6 +25,11 @@ pub enum Level {
         name: String,
         clients: Vec<ClientName>,
     },
+    /// Every client whose TLS hello has this fingerprint.
+    Stack {
+        ja4: String,
+        clients: Vec<ClientName>,
+    },
     /// Every client that offers this HTTP version.
     Http {
         #[serde(alias = "name")]
@@ -63,6 +68,7 @@ impl Level {
             Self::Credential(_) => Factor::Credential,
             Self::Probe(_) | Self::Path { .. } => Factor::Endpoint,
             Self::Http { .. } => Factor::Http,
+            Self::Stack { .. } => Factor::Stack,
             Self::Method { .. } => Factor::Method,
             Self::Host { .. } => Factor::Host,
             Self::AllBut { factor, .. } => *factor,
@@ -77,9 +83,9 @@ impl Level {
             Self::Credential(name) => cell.credential == *name,
             Self::Probe(name) => cell.probe == *name,
             Self::Region { egresses, .. } => egresses.contains(&cell.egress),
-            Self::Family { clients, .. } | Self::Http { clients, .. } => {
-                clients.contains(&cell.client)
-            }
+            Self::Family { clients, .. }
+            | Self::Http { clients, .. }
+            | Self::Stack { clients, .. } => clients.contains(&cell.client),
             Self::Method { probes, .. } | Self::Path { probes, .. } | Self::Host { probes, .. } => {
                 probes.contains(&cell.probe)
             }
@@ -105,6 +111,7 @@ impl fmt::Display for Level {
             Self::Region { name, .. } => write!(f, "region {name}"),
             Self::Family { name, .. } => write!(f, "client family {name}"),
             Self::Http { version, .. } => write!(f, "HTTP version {version}"),
+            Self::Stack { ja4, .. } => write!(f, "TLS fingerprint {ja4}"),
             Self::Method { name, .. } => write!(f, "method {name}"),
             Self::Path { name, .. } => write!(f, "path {name}"),
             Self::Host { name, .. } => write!(f, "host {name}"),

@@ -170,9 +170,9 @@ impl Renames {
             Level::Credential(name) => now(&self.credentials, name),
             Level::Probe(name) => now(&self.probes, name),
             Level::Region { egresses, .. } => all_now(&self.egresses, egresses),
-            Level::Family { clients, .. } | Level::Http { clients, .. } => {
-                all_now(&self.clients, clients);
-            }
+            Level::Family { clients, .. }
+            | Level::Http { clients, .. }
+            | Level::Stack { clients, .. } => all_now(&self.clients, clients),
             Level::Method { probes, .. }
             | Level::Path { probes, .. }
             | Level::Host { probes, .. } => all_now(&self.probes, probes),

@@ -102,6 +102,8 @@ spelled!(
         Rate = "rate",
         Http = "http",
         Method = "method",
+        /// Whose TLS it is: what an edge sees before the first header.
+        Stack = "stack",
     }
 );
 
@@ -115,7 +117,7 @@ impl Factor {
     #[must_use]
     pub fn dimension(self) -> Self {
         match self {
-            Self::Client | Self::Http => Self::Client,
+            Self::Client | Self::Http | Self::Stack => Self::Client,
             Self::Endpoint | Self::Host | Self::Method => Self::Endpoint,
             Self::Egress | Self::Credential | Self::Rate => self,
         }

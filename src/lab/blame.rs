@@ -152,7 +152,7 @@ fn natures(levels: &[Level]) -> Vec<Nature> {
 
 fn nature(level: &Level) -> Nature {
     match level {
-        Level::Client(_) | Level::Family { .. } => Nature::Client,
+        Level::Client(_) | Level::Family { .. } | Level::Stack { .. } => Nature::Client,
         Level::Egress(_) | Level::Region { .. } => Nature::Network,
         Level::Credential(_) => Nature::Credential,
         Level::Http { .. } => Nature::Protocol,

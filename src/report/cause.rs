@@ -108,6 +108,7 @@ fn select(keys: &mut Map<String, Value>, level: &Level) {
         Level::Region { name, .. } => put(keys, "region", name),
         Level::Family { name, .. } => put(keys, "ua_family", name),
         Level::Http { version, .. } => put(keys, "http", version),
+        Level::Stack { ja4, .. } => put(keys, "stack", ja4),
         Level::AllBut { factor, others, .. } => {
             let key = match factor {
                 Factor::Egress => "egress",
@@ -152,6 +153,7 @@ fn levels(levels: &[Level]) -> Vec<Value> {
             Level::Region { name, egresses } => ("region", name.as_str(), json!(egresses)),
             Level::Family { name, clients } => ("family", name.as_str(), json!(clients)),
             Level::Http { version, clients } => ("http", version.as_str(), json!(clients)),
+            Level::Stack { ja4, clients } => ("stack", ja4.as_str(), json!(clients)),
             Level::Method { name, probes } => ("method", name.as_str(), json!(probes)),
             Level::Path { name, probes } => ("path", name.as_str(), json!(probes)),
             Level::Host { name, probes } => ("host", name.as_str(), json!(probes)),

@@ -281,6 +281,10 @@ fn the_pair(dossier: &Dossier<'_>, level: &Level, bad: &CellKey, good: &CellKey)
             good.client,
             client_differences(dossier, bad, good, true)
         ),
+        (_, Level::Stack { .. }) => format!(
+            "The same request with the same user agent from the same address{account} {passes} over another TLS (our client \"{}\"), so it is the handshake that is judged.",
+            good.client
+        ),
         (Factor::Client, _) => format!(
             "The same request from the same address{account} {passes} with {}.{}",
             agent(dossier, &good.client),

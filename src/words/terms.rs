@@ -18,6 +18,7 @@ pub fn level(level: &Level) -> String {
         Level::Region { name, .. } => format!("region `{name}`"),
         Level::Family { name, .. } => format!("the `{name}` clients"),
         Level::Http { version, .. } => http_name(version),
+        Level::Stack { ja4, .. } => format!("the TLS fingerprint `{ja4}`"),
         Level::AllBut { factor, name, .. } => format!("every {factor} but `{name}`"),
         Level::Method { .. } | Level::Path { .. } | Level::Host { .. } => requests(level),
     }
@@ -34,6 +35,7 @@ pub fn name(level: &Level) -> String {
         Level::Region { name, .. } | Level::Family { name, .. } => format!("`{name}`"),
         Level::AllBut { name, .. } => format!("all but `{name}`"),
         Level::Http { version, .. } => http_name(version),
+        Level::Stack { ja4, .. } => format!("`{ja4}`"),
         Level::Method { name, .. } | Level::Path { name, .. } | Level::Host { name, .. } => {
             name.clone()
         }
@@ -60,6 +62,7 @@ pub fn having(level: &Level) -> String {
         Level::Region { name, .. } => format!("from region `{name}`"),
         Level::Family { name, .. } => format!("of `{name}` clients"),
         Level::Http { version, .. } => format!("over {}", http_name(version)),
+        Level::Stack { .. } => format!("with {}", self::level(level)),
         Level::Method { name, .. } => format!("with method {name}"),
         Level::Path { name, .. } => format!("below {name}"),
         Level::Host { name, .. } => format!("to {name}"),
@@ -78,9 +81,11 @@ pub fn having(level: &Level) -> String {
 #[must_use]
 pub fn of_cells(level: &Level) -> String {
     match level {
-        Level::Egress(_) | Level::Client(_) | Level::Credential(_) | Level::Probe(_) => {
-            format!("with {}", self::level(level))
-        }
+        Level::Egress(_)
+        | Level::Client(_)
+        | Level::Credential(_)
+        | Level::Probe(_)
+        | Level::Stack { .. } => format!("with {}", self::level(level)),
         Level::Region { name, .. } => format!("with an egress in region `{name}`"),
         Level::Family { name, .. } => format!("with a `{name}` client"),
         Level::Host { name, .. } => format!("at {name}"),
@@ -140,6 +145,7 @@ pub fn factor(factor: Factor) -> &'static str {
         Factor::Rate => "your request rate",
         Factor::Http => "the HTTP version",
         Factor::Method => "the method",
+        Factor::Stack => "the TLS fingerprint",
     }
 }
 

@@ -27,7 +27,7 @@ fn hint(factors: &[Factor]) -> Option<Nature> {
         return None;
     };
     Some(match factor {
-        Factor::Client => Nature::Client,
+        Factor::Client | Factor::Stack => Nature::Client,
         Factor::Egress => Nature::Network,
         Factor::Credential => Nature::Credential,
         Factor::Http => Nature::Protocol,

@@ -99,6 +99,7 @@ fn having(dossier: &Dossier<'_>, level: &Level) -> String {
         Level::Region { egresses, .. } => format!("from {}", addresses(dossier, egresses)),
         Level::Credential(name) => format!("with our account \"{name}\""),
         Level::Http { version: name, .. } => format!("over {}", http_name(name)),
+        Level::Stack { .. } => format!("with {}", named(dossier, level)),
         Level::Method { name, .. } => format!("with method {name}"),
         Level::Probe(name) => format!("\"{}\"", endpoint(dossier, name)),
         Level::Path { name, .. } => format!("below {name}"),
@@ -172,6 +173,10 @@ pub(super) fn named(dossier: &Dossier<'_>, level: &Level) -> String {
         Level::Probe(name) => format!("the endpoint \"{}\"", endpoint(dossier, name)),
         Level::Family { name, .. } => format!("user agents that begin with \"{name}\""),
         Level::Http { version: name, .. } => http_name(name),
+        Level::Stack { ja4, clients } => format!(
+            "the TLS fingerprint (JA4) {ja4} (ours: {})",
+            quoted(clients)
+        ),
         Level::Method { name, .. } => format!("{name} requests"),
         Level::AllBut { factor, others, .. } => match factor {
             Factor::Egress => {

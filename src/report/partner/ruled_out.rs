@@ -80,6 +80,10 @@ fn one(dossier: &Dossier<'_>, pair: &RuledOut) -> Option<String> {
             ("the lack of an account".to_owned(), "without one")
         }
         Factor::Credential => (format!("our account \"{}\"", good.credential), "with it"),
+        Factor::Stack => (
+            format!("the TLS of our client \"{}\"", good.client),
+            "over it",
+        ),
         Factor::Rate => ("our request rate".to_owned(), "at it"),
         Factor::Endpoint | Factor::Host | Factor::Method => (
             format!("the endpoint \"{}\"", endpoint(dossier, &good.probe)),

@@ -1,11 +1,12 @@
 //! What the facts suggest to do, and what only people can write.
 
-use crate::domain::cell::ProbeName;
+use crate::domain::cell::{ClientName, ProbeName};
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::probe::Schedule;
 use crate::domain::verdict::Kind;
 use crate::report::dossier::Dossier;
 use crate::report::partner;
+use crate::report::prose::list;
 
 /// What the facts suggest; a team decides.
 pub(super) fn actions(dossier: &Dossier<'_>) -> Vec<String> {
@@ -95,6 +96,10 @@ pub(super) fn actions(dossier: &Dossier<'_>) -> Vec<String> {
     actions
 }
 
+fn names(clients: &[ClientName]) -> Vec<String> {
+    clients.iter().map(|name| format!("`{name}`")).collect()
+}
+
 /// What a level of the cause suggests.
 fn about(level: &Level, partner: &str, kind: Kind, probe: &ProbeName) -> Vec<String> {
     let before_roll_out =
@@ -121,6 +126,15 @@ fn about(level: &Level, partner: &str, kind: Kind, probe: &ProbeName) -> Vec<Str
         Level::Credential(name) => vec![format!(
             "Check who is told when the account behind `{name}` expires or is locked"
         )],
+        Level::Stack { clients, .. } => vec![
+            format!(
+                "Agree with {partner} that the TLS fingerprint of {} stays accepted, and that they tell us before they judge by fingerprints",
+                list(&names(clients), "and")
+            ),
+            format!(
+                "Ask before the next runtime update, which may change the fingerprint: `edgewatch try --command … {probe}`"
+            ),
+        ],
         Level::Http { .. } => vec![format!(
             "Agree with {partner} which HTTP versions they support, and set `http:` of the clients to one that works"
         )],

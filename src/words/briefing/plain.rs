@@ -166,7 +166,10 @@ impl Story<'_> {
     fn whom_it_hits(&self) -> (String, String, bool) {
         let one = |level: &Level| match level {
             Level::Client(_) => "one of our programs",
-            Level::Family { .. } | Level::Http { .. } => "some of our programs",
+            Level::Stack { clients, .. } if clients.len() == 1 => "one of our programs",
+            Level::Family { .. } | Level::Http { .. } | Level::Stack { .. } => {
+                "some of our programs"
+            }
             Level::AllBut { factor, .. } => match factor {
                 Factor::Egress => "all but one of our internet connections",
                 Factor::Credential => "all but one of our accounts",

@@ -126,7 +126,9 @@ impl Story<'_> {
                 || terms::factor(factor).to_owned(),
                 |probe| format!("method {}", probe.method),
             ),
-            Factor::Host | Factor::Rate | Factor::Http => terms::factor(factor).to_owned(),
+            Factor::Host | Factor::Rate | Factor::Http | Factor::Stack => {
+                terms::factor(factor).to_owned()
+            }
         };
         let listed = matches!(
             factor,

@@ -1,19 +1,24 @@
 //! Whose TLS was judged: what a program as a client shows, and what stays open without one.
 //!
 //! The user agent is the client's, the TLS hello is that of rustls, unless a program makes the requests. An edge that
-//! judges the hello may refuse edgewatch alone, or a program that edgewatch only speaks for. Two clients of one user
-//! agent, one of them a program, differ in that alone: only such a pair names the fingerprint.
+//! judges the hello may refuse edgewatch alone, or a program that edgewatch only speaks for. What pairs of both show is
+//! in [`crate::domain::twins`]; only such a pair names the fingerprint.
 
 use super::story::Story;
-use crate::domain::cell::{CellKey, Client};
+use crate::domain::cell::{Client, ClientName};
 use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::observation::FailureKind;
+use crate::domain::twins::{self, Shown};
 use crate::domain::verdict::{Factor, Kind};
 use crate::words::terms;
 
 /// What two stacks show.
 pub(super) enum Stacks<'a> {
-    /// The program is refused, and our own client passes with its user agent.
+    /// The programs are refused, and our own client passes with the user agent of one of them.
     Fingerprint {
+        programs: Vec<&'a ClientName>,
+        /// Of the refused requests, where it was noted.
+        ja4: Option<&'a str>,
         program: &'a Client,
         own: &'a Client,
     },
@@ -27,65 +32,62 @@ pub(super) enum Stacks<'a> {
 }
 
 impl<'a> Story<'a> {
+    /// Whether an edge refuses, or cuts the connection at the hello, which is how some do.
     fn is_edges(&self) -> bool {
-        matches!(self.incident.kind, Kind::EdgeBlock | Kind::EdgeChallenge) && !self.our_side()
+        let at_the_hello = || {
+            let code = self.specimen.and_then(|run| run.verdict.code.as_deref());
+            let cuts = [
+                FailureKind::Reset,
+                FailureKind::Closed,
+                FailureKind::Handshake,
+            ];
+            cuts.iter().any(|kind| code == Some(kind.as_str()))
+        };
+        let refused = match self.incident.kind {
+            Kind::EdgeBlock | Kind::EdgeChallenge => true,
+            Kind::TlsError => at_the_hello(),
+            _ => false,
+        };
+        refused && !self.our_side()
     }
 
-    /// The pair that tells the stack from the user agent.
+    /// Whether the requests have a hello at all.
+    fn by_tls(&self) -> bool {
+        self.probes.iter().any(|p| p.url.scheme() == "https")
+    }
+
+    /// What the pairs of twins show of the incident.
     pub(super) fn stacks(&self) -> Option<Stacks<'a>> {
-        if !self.is_edges() {
+        if !self.is_edges() || self.incident.diagnosis.fails.is_some() {
             return None;
         }
-        let (plan, diagnosis) = (self.plan, &self.incident.diagnosis);
-        let client = |cell: &CellKey| plan.client(&cell.client);
-        let is_program = |cell: &&CellKey| client(cell).is_some_and(|c| c.program.is_some());
-        let beside = |bad: &CellKey, good: &CellKey| {
-            bad.probe == good.probe
-                && bad.egress == good.egress
-                && bad.credential == good.credential
-        };
-        let passes_beside = |bad: &CellKey, wanted: &dyn Fn(&Client) -> bool| {
-            let mut passing = diagnosis.passing.iter();
-            let good =
-                passing.find(|good| beside(bad, good) && client(good).is_some_and(wanted))?;
-            plan.client(&good.client)
-        };
-        if let [Level::Client(name)] = self.blamed() {
-            let blamed = plan.client(name)?;
-            let mut own_cells = diagnosis.failing.iter().filter(|cell| cell.client == *name);
-            let other = own_cells.find_map(|bad| {
-                passes_beside(bad, &|other: &Client| {
-                    other.user_agent == blamed.user_agent
-                        && !other.user_agent.is_empty()
-                        && other.program.is_some() != blamed.program.is_some()
-                })
-            });
-            if let Some(other) = other {
-                return Some(match blamed.program {
-                    Some(_) => Stacks::Fingerprint {
-                        program: blamed,
-                        own: other,
-                    },
-                    None => Stacks::StandIn {
-                        own: blamed,
-                        program: other,
-                    },
-                });
-            }
-        }
-        // All that fails is ours, all that passes there is not: the clients have that in common.
-        let failing: Vec<&CellKey> = diagnosis.failing.iter().collect();
-        let mut names: Vec<_> = failing.iter().map(|cell| &cell.client).collect();
-        names.sort();
-        names.dedup();
-        let at_these = |cell: &&CellKey| failing.iter().any(|bad| beside(bad, cell));
-        let mut passing = diagnosis.passing.iter().filter(at_these).peekable();
-        let first = *passing.peek()?;
-        let alone = names.len() > 1
-            && !failing.iter().any(is_program)
-            && passing.all(|cell| is_program(&cell));
-        let program = plan.client(&first.client).filter(|_| alone)?;
-        Some(Stacks::OursAlone { program })
+        let diagnosis = &self.incident.diagnosis;
+        Some(
+            match twins::shown(self.plan, &diagnosis.failing, &diagnosis.passing)? {
+                Shown::StandIn { stand_in, program } => Stacks::StandIn {
+                    own: stand_in,
+                    program,
+                },
+                Shown::Monitor { program } => Stacks::OursAlone { program },
+                // Where addresses or accounts matter too, the sentence names all of it.
+                Shown::Program { program, stand_in } if self.by_tls() => {
+                    let (programs, ja4) = match self.blamed() {
+                        [Level::Stack { ja4, clients }] => {
+                            (clients.iter().collect(), Some(ja4.as_str()))
+                        }
+                        [Level::Client(name)] => (vec![name], self.ja4_of(name)),
+                        _ => return None,
+                    };
+                    Stacks::Fingerprint {
+                        programs,
+                        ja4,
+                        program,
+                        own: stand_in,
+                    }
+                }
+                Shown::Program { .. } => return None,
+            },
+        )
     }
 
     /// The pair in a sentence, in place of what would blame a client.
@@ -93,21 +95,32 @@ impl<'a> Story<'a> {
         let at = self
             .edge()
             .map_or_else(String::new, |edge| format!(" at {edge}"));
+        let cut = match self.incident.kind {
+            Kind::TlsError => "; there is no answer: the connection is cut at the TLS hello",
+            _ => "",
+        };
         Some(match self.stacks()? {
-            Stacks::Fingerprint { program, .. } => {
-                let ja4 = self.fingerprint(program);
+            Stacks::Fingerprint { programs, ja4, .. } => {
+                let several = programs.len() > 1;
                 format!(
-                    "{} refuses the TLS fingerprint{ja4} of client `{}`{at}, not its user agent",
+                    "{} refuses the TLS fingerprint{} of client{} {}{at}, not {}{cut}",
                     self.partner(),
-                    program.name
+                    quoted(ja4),
+                    if several { "s" } else { "" },
+                    names(&programs),
+                    if several {
+                        "their user agents"
+                    } else {
+                        "its user agent"
+                    },
                 )
             }
             Stacks::StandIn { own, program } => format!(
-                "only edgewatch's stand-in `{}` is refused{at}; `{}` passes with the same user agent and its own TLS",
+                "only edgewatch's stand-in `{}` is refused{at}; `{}` passes with the same user agent and its own TLS{cut}",
                 own.name, program.name
             ),
             Stacks::OursAlone { program } => format!(
-                "only edgewatch itself is refused{at}: every client over its own TLS fails, `{}` passes with another",
+                "only edgewatch itself is refused{at}: every client over its own TLS fails, `{}` passes with another{cut}",
                 program.name
             ),
         })
@@ -116,10 +129,10 @@ impl<'a> Story<'a> {
     /// What to do about it.
     pub(super) fn stack_step(&self) -> Option<String> {
         Some(match self.stacks()? {
-            Stacks::Fingerprint { program, .. } => format!(
+            Stacks::Fingerprint { ja4, .. } => format!(
                 "Ask {} to allow the TLS fingerprint (JA4){} for these requests{}",
                 self.partner(),
-                self.fingerprint(program),
+                quoted(ja4),
                 self.give_reference()
             ),
             Stacks::StandIn { own, program } => format!(
@@ -133,27 +146,46 @@ impl<'a> Story<'a> {
         })
     }
 
-    /// JA4 of the refused request, where it was noted, with a blank before it.
-    fn fingerprint(&self, client: &Client) -> String {
-        let run = self.specimen.filter(|run| run.cell.client == client.name);
-        let ja4 = run.and_then(|run| run.sent.as_ref()?.ja4.as_ref());
-        ja4.map_or_else(String::new, |ja4| format!(" `{ja4}`"))
+    /// JA4 of the refused request, where it was noted.
+    fn ja4_of(&self, client: &ClientName) -> Option<&'a str> {
+        let run = self.specimen.filter(|run| run.cell.client == *client)?;
+        run.sent.as_ref()?.fingerprint()
     }
 
-    /// A sentence wherever a rule on the TLS fingerprint would look just like this.
+    /// A sentence on the pair that shows it, or wherever a rule on the TLS fingerprint would look just like this.
     pub(super) fn over_our_tls(&self) -> Option<String> {
-        if let Some(Stacks::Fingerprint { program, own }) = self.stacks() {
-            return Some(format!(
-                "`{}` sends the same user agent over edgewatch's own TLS and passes from the same address, {} does not",
-                own.name,
-                terms::level(&Level::Client(program.name.clone()))
-            ));
+        match self.stacks() {
+            Some(Stacks::Fingerprint { program, own, .. }) => {
+                return Some(format!(
+                    "`{}` sends the same user agent over edgewatch's own TLS and passes from the same address, {} does not; \
+                     `edgewatch client {} {}` shows whether their headers differ too",
+                    own.name,
+                    terms::level(&Level::Client(program.name.clone())),
+                    program.name,
+                    own.name
+                ));
+            }
+            Some(Stacks::StandIn { own, program }) => {
+                return Some(format!(
+                    "`{}` sends what `{}` sends, over edgewatch's own TLS and perhaps with its headers in another order",
+                    own.name, program.name
+                ));
+            }
+            Some(Stacks::OursAlone { .. }) => return None,
+            None => {}
         }
-        let by_tls = self.probes.iter().any(|p| p.url.scheme() == "https");
-        let clients = self.probes.iter().flat_map(|probe| &probe.as_clients);
-        let mut clients = clients.filter_map(|name| self.plan.client(name));
-        // With a program among the clients the runs themselves show what its TLS makes of it.
-        if !by_tls || !self.is_edges() || clients.any(|client| client.program.is_some()) {
+        if !self.by_tls() || !self.is_edges() {
+            return None;
+        }
+        let diagnosis = &self.incident.diagnosis;
+        let of_program =
+            |name: &ClientName| self.plan.client(name).is_some_and(|c| c.program.is_some());
+        // A program that is refused too shows that it is not edgewatch's TLS alone.
+        if diagnosis
+            .failing
+            .iter()
+            .any(|cell| of_program(&cell.client))
+        {
             return None;
         }
         let of_client = |factor: Factor| factor.dimension() == Factor::Client;
@@ -165,14 +197,22 @@ impl<'a> Story<'a> {
                     .to_owned(),
             );
         }
-        let everybody = matches!(
-            self.incident.diagnosis.cause,
-            Cause::Everything | Cause::Unknown { .. }
-        ) && self.incident.diagnosis.passing.is_empty();
+        let everybody = matches!(diagnosis.cause, Cause::Everything | Cause::Unknown { .. })
+            && diagnosis.passing.is_empty();
         everybody.then(|| {
             "every request here has rustls, edgewatch's own TLS: perhaps edgewatch alone is refused; the same request \
              by curl on this host would tell"
                 .to_owned()
         })
     }
+}
+
+/// A fingerprint with a blank before it.
+fn quoted(ja4: Option<&str>) -> String {
+    ja4.map_or_else(String::new, |ja4| format!(" `{ja4}`"))
+}
+
+fn names(clients: &[&ClientName]) -> String {
+    let names: Vec<String> = clients.iter().map(|name| format!("`{name}`")).collect();
+    terms::list(&names, "and")
 }

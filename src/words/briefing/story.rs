@@ -230,7 +230,9 @@ impl<'a> Story<'a> {
             Level::Region { egresses, .. } => {
                 members(egresses.iter().map(|name| format!("`{name}`")).collect())
             }
-            Level::Family { clients, .. } | Level::Http { clients, .. } => {
+            Level::Family { clients, .. }
+            | Level::Http { clients, .. }
+            | Level::Stack { clients, .. } => {
                 members(clients.iter().map(|name| format!("`{name}`")).collect())
             }
             _ => None,

@@ -140,7 +140,7 @@ fn natures(levels: &[Level]) -> Vec<&'static str> {
     let mut natures: Vec<&str> = levels
         .iter()
         .filter_map(|level| match level {
-            Level::Client(_) | Level::Family { .. } => Some("client"),
+            Level::Client(_) | Level::Family { .. } | Level::Stack { .. } => Some("client"),
             Level::Egress(_) | Level::Region { .. } => Some("network"),
             Level::Credential(_) => Some("credential"),
             Level::Http { .. } => Some("protocol"),
