@@ -73,6 +73,12 @@ pub struct OurSide {
     /// Differences from the configured `public:` that were told: `(configured, seen)`.
     pub told: BTreeMap<EgressName, Vec<(IpAddr, IpAddr)>>,
     pub clients: BTreeMap<ClientName, ClientFace>,
+    /// Whose TLS each client was seen to have.
+    #[serde(default)]
+    pub stacks: BTreeMap<ClientName, SeenStack>,
+    /// When it was told last that clients of ours are refused and the systems are not.
+    #[serde(default)]
+    pub refused: BTreeMap<ClientName, Timestamp>,
     /// How each egress leaves this host, without passwords.
     pub ways: BTreeMap<EgressName, String>,
     /// The latest changes, oldest first.
@@ -96,6 +102,15 @@ pub struct ClientFace {
     /// A digest of all the rest: headers, HTTP and TLS.
     #[serde(with = "text")]
     pub rest: u64,
+}
+
+/// The TLS of a client as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenStack {
+    /// Fingerprint of a fresh connection.
+    pub ja4: String,
+    /// The program's own version, as it says; empty for edgewatch and for programs that say nothing.
+    pub version: String,
 }
 
 /// Something of ours that changed.

@@ -10,6 +10,7 @@ mod asking;
 mod compared;
 mod hearing;
 mod keeping;
+mod monitor_alone;
 mod opening;
 mod round;
 mod telling;
@@ -23,16 +24,18 @@ use super::notify::{self, Statement};
 use super::world::{self, Run, World};
 use crate::board::Board;
 use crate::domain::cell::{CellKey, EgressName};
+use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::{Care, Happening, Incident, Specimen, State, Subject, TimelineEntry};
 use crate::domain::moment::later;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Schedule;
 use crate::domain::renames::Renames;
+use crate::domain::sent::{Sent, is_same_stack};
 use crate::domain::verdict::Kind;
 use crate::incident::case::{Case, entry};
 use crate::judge::engine::{Engine, Options, Seen};
-use crate::judge::layout::{Landings, Layout};
+use crate::judge::layout::{Landings, Layout, Shown, Stacks};
 use crate::judge::naming;
 use crate::read::pop;
 use answers::Answers;
@@ -68,8 +71,9 @@ pub struct Partner {
     /// Our requests of late, by start: `(start, host, egress)`.
     sent: VecDeque<(f64, usize, EgressName)>,
     landings: Landings,
-    /// A point of presence came up that the engine does not know.
-    landed_elsewhere: bool,
+    stacks: Stacks,
+    /// A point of presence or a fingerprint came up that the engine does not know.
+    shown_new: bool,
 }
 
 /// A started engine, and the incidents it speaks of.
@@ -116,6 +120,10 @@ struct Trouble {
     silent_runs: Vec<Timestamp>,
     /// When it was last looked at whether it may open.
     looked_at: Option<Timestamp>,
+    /// Programs that were asked ahead of their schedule, to compare.
+    asked_twins: u32,
+    /// Who reads notices knows that edgewatch alone is refused.
+    told_alone: bool,
     notes: Vec<TimelineEntry>,
 }
 
@@ -134,6 +142,8 @@ impl Trouble {
             recovery_runs: Vec::new(),
             silent_runs: Vec::new(),
             looked_at: None,
+            asked_twins: 0,
+            told_alone: false,
             notes: Vec::new(),
         }
     }
@@ -170,7 +180,8 @@ impl Partner {
             recent: Vec::new(),
             sent: VecDeque::new(),
             landings: Landings::new(),
-            landed_elsewhere: false,
+            stacks: Stacks::new(),
+            shown_new: false,
         }
     }
 
@@ -198,6 +209,10 @@ impl Partner {
             self.keep_recent(incident);
             return;
         }
+        if let Cause::Level(Level::Stack { ja4, clients }) = &incident.diagnosis.cause {
+            let known = clients.iter().map(|name| (name.clone(), ja4.clone()));
+            self.stacks.extend(known);
+        }
         self.start(board, now);
         let Some(running) = &mut self.running else {
             return;
@@ -209,7 +224,13 @@ impl Partner {
             .filter(|member| member.failing)
             .filter_map(|member| Some((layout.find(&member.cell)?, member.kind)))
             .collect();
-        let cause = &incident.diagnosis.cause;
+        // The stack of one client is that client, to the engine.
+        let cause = &match &incident.diagnosis.cause {
+            Cause::Level(Level::Stack { clients, .. }) if clients.len() == 1 => {
+                Cause::Level(Level::Client(clients[0].clone()))
+            }
+            cause => cause.clone(),
+        };
         let named = layout
             .book
             .rules
@@ -289,6 +310,7 @@ impl Partner {
         {
             self.sent.pop_front();
         }
+        self.note_stack(board, run);
         let Some(name) = run.judged.observation.answer.as_ref().and_then(pop::of) else {
             return;
         };
@@ -299,8 +321,29 @@ impl Partner {
         let pops = self.landings.entry(key).or_default();
         if pops.len() < POPS_MAX || pops.contains_key(&name) {
             let count = pops.entry(name).or_default();
-            self.landed_elsewhere |= *count == 0;
+            self.shown_new |= *count == 0;
             *count = count.saturating_add(1);
+        }
+    }
+
+    /// Notes what TLS fingerprint the run's client has; it matters where programs make requests too.
+    fn note_stack(&mut self, board: &Board, run: &Run<'_>) {
+        let sent = run.judged.observation.sent.as_ref();
+        let Some(stack) = sent.and_then(Sent::fingerprint) else {
+            return;
+        };
+        let client = &run.cell.key.client;
+        let known = self.stacks.get(client);
+        if known.is_none_or(|known| !is_same_stack(known, stack)) {
+            self.stacks.insert(client.clone(), stack.to_owned());
+            self.shown_new |= board.plan.clients.iter().any(|c| c.program.is_some());
+        }
+    }
+
+    fn shown(&self) -> Shown<'_> {
+        Shown {
+            landings: &self.landings,
+            stacks: &self.stacks,
         }
     }
 
@@ -312,7 +355,7 @@ impl Partner {
         let Some(mut running) = self.lay_out(board) else {
             return;
         };
-        self.landed_elsewhere = false;
+        self.shown_new = false;
         let layout = &running.layout;
         let fresh = now.checked_sub(FRESH_PASSES).unwrap_or(now);
         let mut passes: Vec<(Timestamp, usize, usize)> = layout
@@ -366,7 +409,7 @@ impl Partner {
             .map(|cell| &cell.key)
             .collect();
         // What can't be laid out was refused when the partner was taken apart.
-        let layout = Layout::new(&board.plan, &keys, &controls, &self.landings).ok()?;
+        let layout = Layout::new(&board.plan, &keys, &controls, self.shown()).ok()?;
         let budget = board.plan.politeness.extra_per_incident;
         let options = Options {
             budget,
@@ -513,6 +556,7 @@ impl Partner {
     pub fn take_over(&mut self, old: Self, board: &Board, now: Timestamp) -> Vec<Incident> {
         self.recent = old.recent;
         self.landings = old.landings;
+        self.stacks = old.stacks;
         self.sent = old.sent;
         let Some(running) = old.running else {
             return Vec::new();

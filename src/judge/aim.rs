@@ -12,6 +12,8 @@ use super::episode::Episode;
 /// Extra requests, or seconds, before an open question may redirect the schedule.
 const AFTER_EXTRA: u32 = 6;
 const AFTER_S: f64 = 60.0;
+/// Two runs so close show a pair, seconds.
+const HEARD_S: f64 = 60.0;
 
 /// Rounds after which a refused cell is asked itself: it may have come free while others have not.
 const ITSELF_EVERY: u64 = 2;
@@ -26,7 +28,7 @@ impl Engine {
         };
         let aimed = self
             .towards_the_question(now, cell, &mut episode)
-            .or_else(|| self.past_the_block(cell, round, &mut episode));
+            .or_else(|| self.past_the_block(now, cell, round, &mut episode));
         self.episode = Some(episode);
         match aimed {
             Some((other, reason)) if other != cell => (other, Some(reason)),
@@ -80,8 +82,15 @@ impl Engine {
         chosen
     }
 
+    /// Whether a cell ran at this time or later.
+    fn was_heard(&self, cell: usize, since: f64) -> bool {
+        let mut lately = self.history.iter().rev().take_while(|r| r.at >= since);
+        lately.any(|r| r.cell() == cell)
+    }
+
     fn past_the_block(
         &self,
+        now: f64,
         cell: usize,
         round: u64,
         episode: &mut Episode,
@@ -109,7 +118,12 @@ impl Engine {
             *asked = round;
             return None;
         }
-        let mut best: Option<(bool, usize)> = None;
+        // How soon one is taken: a twin that was not heard of lately, then whom the round comes to, then the control.
+        let twin = |c: usize| {
+            let mut twins = self.universe.twins(cell);
+            twins.any(|twin| twin == c) && !self.was_heard(c, now - HEARD_S)
+        };
+        let mut best: Option<(u8, usize)> = None;
         for rule in &hit {
             for condition in &self.book.rules[*rule].conditions {
                 let axis = condition.axis();
@@ -121,9 +135,12 @@ impl Engine {
                         continue;
                     };
                     let blocked = blocking.iter().any(|r| cells_of(*r).contains(other));
-                    let control = self.universe.is_control(other);
-                    if !blocked && best.is_none_or(|(c, _)| c && !control) {
-                        best = Some((control, other));
+                    let rank = match other {
+                        other if twin(other) => 0,
+                        other => 1 + u8::from(self.universe.is_control(other)),
+                    };
+                    if !blocked && best.is_none_or(|(least, _)| rank < least) {
+                        best = Some((rank, other));
                     }
                 }
             }

@@ -261,6 +261,20 @@ impl Engine {
         self.episode.is_none() && !surveyed && self.suspicions.iter().all(Option::is_none)
     }
 
+    /// How often a cell passed, and how often it failed as `kind` does, since a time, seconds.
+    #[must_use]
+    pub fn outcomes(&self, cell: usize, kind: Kind, since: f64) -> (u32, u32) {
+        let recent = self.history.iter().rev().take_while(|r| r.at >= since);
+        let of_cell = recent.filter(|r| r.cell() == cell);
+        of_cell.fold((0, 0), |(passed, failed), r| {
+            let alike = r.class.failed() && r.class.mechanism() == Class::of(kind).mechanism();
+            (
+                passed + u32::from(!r.class.failed()),
+                failed + u32::from(alike),
+            )
+        })
+    }
+
     /// Whether a question is open: what fails now may belong to it.
     #[must_use]
     pub fn is_asking(&self) -> bool {

@@ -40,6 +40,7 @@ pub fn condition(universe: &Universe, condition: Condition) -> String {
         Condition::Region(i) => format!("every egress in {}", universe.regions[usize::from(i)]),
         Condition::Credential(i) => format!("credential {}", universe.credentials[usize::from(i)]),
         Condition::Version(i) => format!("HTTP version {}", universe.versions[usize::from(i)]),
+        Condition::Stack(i) => format!("TLS fingerprint {}", universe.stacks[usize::from(i)]),
         Condition::AllBut(axis, i) => {
             format!("every {} but {}", axis.factor(), universe.name(axis, i))
         }

@@ -577,22 +577,36 @@ impl Engine {
         endpoint: Option<u16>,
     ) -> Option<(usize, Reason)> {
         let masked = self.masked(episode);
-        let cells = (0..self.universe.cells.len()).filter(|c| {
-            !masked.contains(*c)
-                && !episode.is_spent(&self.universe, *c)
-                && endpoint.is_none_or(|e| self.universe.cells[*c].endpoint == e)
-        });
+        let cells: Vec<usize> = (0..self.universe.cells.len())
+            .filter(|c| {
+                !masked.contains(*c)
+                    && !episode.is_spent(&self.universe, *c)
+                    && endpoint.is_none_or(|e| self.universe.cells[*c].endpoint == e)
+            })
+            .collect();
+        // Whether it is who asks or what it asks over, the twin of a failing cell alone can show.
+        let known = &question.evidence.cells;
+        let fails = |c: usize| known.get(&c).is_some_and(|o| o.failed > 0);
+        let unheard = |c: &usize| {
+            let new = !known.contains_key(c) && !question.asks.contains_key(c);
+            new && self.universe.twins(*c).any(fails)
+        };
+        let twins: Vec<usize> = cells.iter().copied().filter(unheard).collect();
         let least = match endpoint {
             None => WORTH_ASKING,
             Some(_) => WORTH_ASKING / 20.0,
         };
-        question::best(
-            (&self.universe, &self.book),
-            (&self.search, &question.evidence, &question.posterior),
-            cells,
-            |c| question.asks.get(&c).copied().unwrap_or(0),
-            least,
-        )
-        .map(|(cell, bits)| (cell, Reason::TellsMost(bits)))
+        let best = |cells: Vec<usize>| {
+            question::best(
+                (&self.universe, &self.book),
+                (&self.search, &question.evidence, &question.posterior),
+                cells.into_iter(),
+                |c| question.asks.get(&c).copied().unwrap_or(0),
+                least,
+            )
+        };
+        best(twins)
+            .or_else(|| best(cells))
+            .map(|(cell, bits)| (cell, Reason::TellsMost(bits)))
     }
 }

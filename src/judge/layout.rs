@@ -18,6 +18,16 @@ use crate::judge::universe::{BadUniverse, Cell, Endpoint, EndpointNames, Names, 
 /// Where requests land: `(host, egress)` and a `PoP`, with how often it was seen.
 pub(crate) type Landings = BTreeMap<(String, EgressName), BTreeMap<String, u32>>;
 
+/// The TLS fingerprint that each client was seen to send.
+pub(crate) type Stacks = BTreeMap<ClientName, String>;
+
+/// What runs have shown that no plan says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    pub(crate) landings: &'a Landings,
+    pub(crate) stacks: &'a Stacks,
+}
+
 /// The universe of one partner, with the names of its cells.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -47,8 +57,16 @@ impl<T: PartialEq> Levels<T> {
 }
 
 /// The version of a client, as people write it.
-fn version(client: &Client) -> &'static str {
-    match client.http {
+///
+/// A program that was not told one has the version of those that it is compared with, so that it is not taken for the
+/// version of its own choice.
+fn version(plan: &Plan, client: &Client) -> &'static str {
+    let untold = client.program.as_ref().is_some_and(|p| p.http.is_none());
+    let own = |other: &&Client| other.program.is_none();
+    let twin = || plan.clients.iter().find(|other| other.is_twin_of(client));
+    let like = Some(client).filter(|_| untold);
+    let like = like.and_then(|_| twin().or_else(|| plan.clients.iter().find(own)));
+    match like.unwrap_or(client).http {
         HttpOffer::Http1 => "1.1",
         HttpOffer::Http2 => "2",
         HttpOffer::Either => "2 or 1.1",
@@ -61,6 +79,51 @@ fn same_but_version(one: &Client, other: &Client) -> bool {
         && one.headers == other.headers
         && one.program == other.program
         && one.control == other.control
+}
+
+/// The family of a client; a program that has a user agent of its own is of the family of who stands in for it.
+fn family<'a>(plan: &'a Plan, client: &'a Client) -> &'a str {
+    let twin = || plan.clients.iter().find(|other| other.is_twin_of(client));
+    let unknown = client.program.is_some() && client.user_agent.is_empty();
+    let like = unknown.then(twin).flatten();
+    like.unwrap_or(client).family()
+}
+
+/// Which clients make the same requests over different stacks.
+fn twins(clients: &[(&Client, u16)]) -> Vec<(usize, usize)> {
+    let mut twins = Vec::new();
+    for (place, (one, _)) in clients.iter().enumerate() {
+        let others = clients.iter().enumerate().skip(place + 1);
+        let like = others.filter(|(_, (other, _))| one.is_twin_of(other));
+        twins.extend(like.map(|(other, _)| (place, other)));
+    }
+    twins
+}
+
+/// The fingerprint of each client and version, where a program among them makes it matter.
+fn fingerprints(
+    plan: &Plan,
+    clients: &BTreeMap<(u16, u16), ClientName>,
+    stacks: &Stacks,
+) -> Vec<(usize, usize, String)> {
+    let of_program = |name: &ClientName| plan.client(name).is_some_and(|c| c.program.is_some());
+    if !clients.values().any(of_program) {
+        return Vec::new();
+    }
+    // Of edgewatch's own clients those that offer the same have the same.
+    let like = |name: &ClientName| {
+        let own = plan.client(name).filter(|c| c.program.is_none())?;
+        let same = |other: &&Client| {
+            other.program.is_none() && (other.http, other.tls) == (own.http, own.tls)
+        };
+        let mut others = plan.clients.iter().filter(same);
+        others.find_map(|other| stacks.get(&other.name))
+    };
+    let known = clients.iter().filter_map(|((client, version), name)| {
+        let stack = stacks.get(name).or_else(|| like(name))?.clone();
+        Some((usize::from(*client), usize::from(*version), stack))
+    });
+    known.collect()
 }
 
 /// The first path segment of a probe's URL, with its slash.
@@ -78,7 +141,7 @@ impl Layout {
         plan: &Plan,
         cells: &[&CellKey],
         controls: &[&CellKey],
-        landings: &Landings,
+        shown: Shown<'_>,
     ) -> Result<Self, BadUniverse> {
         let mut probes = Levels(Vec::new());
         let mut egresses = Levels(Vec::new());
@@ -96,7 +159,7 @@ impl Layout {
             let Some(client) = plan.client(&key.client) else {
                 continue;
             };
-            let version = versions.of(version(client));
+            let version = versions.of(version(plan, client));
             let same = clients.iter().find(|(known, level)| {
                 same_but_version(known, client)
                     && taken
@@ -158,12 +221,14 @@ impl Layout {
                 .collect(),
             clients: clients
                 .iter()
-                .map(|(client, _)| (client.name.to_string(), client.family().to_owned()))
+                .map(|(client, _)| (client.name.to_string(), family(plan, client).to_owned()))
                 .collect(),
             control: clients.iter().position(|(client, _)| client.control),
             credentials: credentials.0.iter().map(ToString::to_string).collect(),
             versions: versions.0.iter().map(ToString::to_string).collect(),
-            pops: shares(landings, &egresses.0),
+            stacks: fingerprints(plan, &taken, shown.stacks),
+            twins: twins(&clients),
+            pops: shares(shown.landings, &egresses.0),
         };
         let allowed: HashSet<Cell> = places.iter().map(|(cell, _)| *cell).collect();
         let universe = Universe::build(&names, |cell| allowed.contains(cell))?;
@@ -233,17 +298,33 @@ impl Layout {
             .collect()
     }
 
+    /// The configured clients with a TLS fingerprint.
+    #[must_use]
+    pub(crate) fn clients_with(&self, stack: u16) -> Vec<ClientName> {
+        let of = |place: &(u16, u16)| self.universe.stack_of.get(place) == Some(&stack);
+        let clients = self.clients.iter().filter(|(place, _)| of(place));
+        clients.map(|(_, name)| name.clone()).collect()
+    }
+
+    /// The TLS fingerprint of a configured client, where it was seen and matters.
+    #[must_use]
+    pub(crate) fn stack_of(&self, client: &ClientName) -> Option<&str> {
+        let (place, _) = self.clients.iter().find(|(_, name)| *name == client)?;
+        let stack = self.universe.stack_of.get(place)?;
+        Some(&self.universe.stacks[usize::from(*stack)])
+    }
+
     /// Whether another layout has the same cells under the same numbers.
     #[must_use]
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         self.keys == other.keys && self.universe == other.universe
     }
 
-    /// The same cells with other points of presence.
+    /// The same cells with other points of presence and TLS fingerprints.
     ///
     /// # Errors
     /// Never with what a layout was built from.
-    pub(crate) fn with_landings(&self, landings: &Landings) -> Result<Self, BadUniverse> {
+    pub(crate) fn with_seen(&self, plan: &Plan, shown: Shown<'_>) -> Result<Self, BadUniverse> {
         let egresses: Vec<EgressName> = self
             .names
             .egresses
@@ -251,7 +332,8 @@ impl Layout {
             .map(|(name, _)| EgressName::new(name))
             .collect();
         let mut names = self.names.clone();
-        names.pops = shares(landings, &egresses);
+        names.pops = shares(shown.landings, &egresses);
+        names.stacks = fingerprints(plan, &self.clients, shown.stacks);
         let universe = Universe::build(&names, |cell| self.universe.find(cell).is_some())?;
         Ok(Self {
             book: Arc::new(RuleBook::new(&universe)),

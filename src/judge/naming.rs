@@ -108,6 +108,10 @@ fn level(layout: &Layout, condition: Condition) -> Level {
             version: universe.versions[usize::from(i)].clone(),
             clients: layout.clients(None, Some(i)),
         },
+        Condition::Stack(i) => Level::Stack {
+            ja4: universe.stacks[usize::from(i)].clone(),
+            clients: layout.clients_with(i),
+        },
         Condition::AllBut(axis, i) => {
             let name = |level: u16| universe.name(axis, level).to_owned();
             let others = (0..universe.levels(axis)).filter(|level| *level != i);

@@ -38,6 +38,8 @@ pub enum Condition {
     Region(u16),
     Credential(u16),
     Version(u16),
+    /// A TLS fingerprint, whatever the client.
+    Stack(u16),
     /// Every level of a factor but this one.
     AllBut(Axis, u16),
 }
@@ -140,7 +142,7 @@ impl Condition {
     #[must_use]
     pub fn axis(self) -> Axis {
         match self {
-            Self::Client(_) | Self::Family(_) => Axis::Client,
+            Self::Client(_) | Self::Family(_) | Self::Stack(_) => Axis::Client,
             Self::Egress(_) | Self::Region(_) => Axis::Egress,
             Self::Credential(_) => Axis::Credential,
             Self::Version(_) => Axis::Version,
@@ -170,6 +172,7 @@ impl Condition {
                 c.credential == i && universe.endpoints[usize::from(c.endpoint)].auth
             }
             Self::Version(i) => c.version == i,
+            Self::Stack(i) => universe.stack(cell) == Some(i),
             Self::AllBut(axis, i) => {
                 c.level(axis) != i
                     && (axis != Axis::Credential
@@ -228,7 +231,7 @@ fn weight(condition: Condition) -> f64 {
         Condition::Client(_) | Condition::Egress(_) => 0.16,
         Condition::Family(_) => 0.08,
         Condition::Credential(_) => 0.11,
-        Condition::Region(_) => 0.05,
+        Condition::Region(_) | Condition::Stack(_) => 0.05,
         Condition::Version(_) => 0.04,
         Condition::AllBut(..) => 0.02,
     }
@@ -557,6 +560,24 @@ fn all_but(universe: &Universe) -> Vec<Levels> {
         .collect()
 }
 
+/// The TLS fingerprints that can be blamed: such as several clients have, and of which one has a twin with another.
+///
+/// One that no pair of twins can show is its client, as far as anybody can tell.
+fn stacks(universe: &Universe) -> Levels {
+    let of = |cell: usize, stack: u16| universe.stack(cell) == Some(stack);
+    let can_show = |stack: u16| {
+        let mut here = (0..universe.cells.len()).filter(|cell| of(*cell, stack));
+        here.any(|cell| {
+            let mut twins = universe.twins(cell);
+            twins.any(|twin| universe.stack(twin).is_some() && !of(twin, stack))
+        })
+    };
+    let all = 0..universe.stacks.len() as u16;
+    all.filter(|stack| can_show(*stack))
+        .map(Condition::Stack)
+        .collect()
+}
+
 /// The levels of each condition: client, family, egress, region, credential, version.
 fn levels(universe: &Universe) -> [Levels; 6] {
     let all = |n: usize, make: fn(u16) -> Condition| (0..n as u16).map(make).collect::<Levels>();
@@ -659,7 +680,16 @@ impl RuleBook {
         let pairs = pairs(universe, &levels);
         let mut conditions: Vec<(Vec<Condition>, f64)> = vec![(Vec::new(), WEIGHT_NONE)];
         let all_but = all_but(universe);
-        for list in levels.iter().chain(&all_but) {
+        let matching =
+            |condition: Condition| CellSet::filter(count, |cell| condition.matches(universe, cell));
+        // One that hits the same as a client, a family or everybody says nothing that these don't.
+        let says_more = |stack: &Condition| {
+            let cells = matching(*stack);
+            let mut others = levels.iter().flatten();
+            cells.len() < count && others.all(|other| matching(*other) != cells)
+        };
+        let stacks: Levels = stacks(universe).into_iter().filter(says_more).collect();
+        for list in levels.iter().chain(&all_but).chain([&stacks]) {
             let only_version =
                 list.len() < 2 && matches!(list.first(), Some(Condition::Version(_)));
             if !only_version {

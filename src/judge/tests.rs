@@ -34,6 +34,8 @@ fn names(egresses: &[&str], clients: &[&str], credentials: &[&str]) -> Names {
         control: Some(clients.len()),
         credentials: credentials.iter().map(|c| (*c).to_owned()).collect(),
         versions: vec!["h1".to_owned()],
+        stacks: Vec::new(),
+        twins: Vec::new(),
         pops: Vec::new(),
     }
 }
@@ -436,4 +438,52 @@ fn announced_maintenance_opens_nothing() {
         (u.host_of(cell) == 0).then_some(Kind::OriginError)
     });
     assert!(play.effects.is_empty() && play.engine.suppressed > 0);
+}
+
+/// Programs `java` and `axis` on one JVM, `own` in the place of `java`, `web` and the control over edgewatch's TLS.
+fn of_stacks() -> Names {
+    let mut names = names(&["de1", "us1"], &["java", "axis", "own", "web"], &["key"]);
+    let stacks = ["jvm", "jvm", "edgewatch", "edgewatch", "edgewatch"];
+    names.stacks = (0..5).map(|c| (c, 0, stacks[c].to_owned())).collect();
+    names.twins = vec![(0, 2)];
+    names.clients[2].1 = "java".to_owned();
+    names
+}
+
+#[test]
+fn the_twin_of_a_failing_client_is_asked_first_and_names_the_stack() {
+    let mut play = Play::new(&of_stacks());
+    let fails = |u: &Universe, at: f64, cell: usize| {
+        let jvm = u
+            .stack(cell)
+            .is_some_and(|stack| u.stacks[usize::from(stack)] == "jvm");
+        (at > 3000.0 && u.host_of(cell) == 0 && jvm).then_some(Kind::EdgeBlock)
+    };
+    play.until(3900.0, fails);
+    assert_eq!(play.named(), ["TLS fingerprint jvm at a"]);
+    let universe = play.engine.universe();
+    let extra = |p: &&(f64, Ask)| p.1.purpose == Purpose::Counter;
+    let first = &play.made.iter().find(extra).expect("an extra run").1;
+    let client = universe.cells[first.cell].client;
+    // Whichever failed first: `java` has a twin, `axis` has none.
+    let failed_first = play.made[0].1.cell;
+    if universe.cells[failed_first].client == 0 {
+        assert_eq!(client, 2, "{}", universe.describe(first.cell));
+    }
+}
+
+#[test]
+fn a_stack_without_a_twin_is_its_clients() {
+    let mut names = of_stacks();
+    names.twins.clear();
+    let universe = Universe::build(&names, |_| true).unwrap();
+    let stacks = |book: &RuleBook| {
+        let of_stack = |c: &super::rules::Condition| matches!(c, super::rules::Condition::Stack(_));
+        book.rules
+            .iter()
+            .any(|rule| rule.conditions.iter().any(of_stack))
+    };
+    assert!(!stacks(&RuleBook::new(&universe)), "no pair can show it");
+    let universe = Universe::build(&of_stacks(), |_| true).unwrap();
+    assert!(stacks(&RuleBook::new(&universe)));
 }

@@ -130,6 +130,12 @@ pub struct Universe {
     pub credentials: Vec<String>,
     /// HTTP versions.
     pub versions: Vec<String>,
+    /// TLS fingerprints, where the clients have several that were seen.
+    pub stacks: Vec<String>,
+    /// The one of each client level and version.
+    pub stack_of: BTreeMap<(u16, u16), u16>,
+    /// Clients that make the same requests over different stacks.
+    twins: Vec<(u16, u16)>,
     pub pops: Vec<String>,
     pub pop_shares: Vec<PopShare>,
     pub cells: Vec<Cell>,
@@ -149,6 +155,10 @@ pub struct Names {
     pub control: Option<usize>,
     pub credentials: Vec<String>,
     pub versions: Vec<String>,
+    /// Places of a client and of a version, and the TLS fingerprint that they have together.
+    pub stacks: Vec<(usize, usize, String)>,
+    /// Places of clients that make the same requests over different stacks.
+    pub twins: Vec<(usize, usize)>,
     /// `(host, egress, PoP, share)`
     pub pops: Vec<(String, String, String, f64)>,
 }
@@ -241,6 +251,13 @@ impl Universe {
             control: names.control.map(|i| i as u16),
             credentials: names.credentials.clone(),
             versions: names.versions.clone(),
+            stacks: Vec::new(),
+            stack_of: BTreeMap::new(),
+            twins: names
+                .twins
+                .iter()
+                .map(|(a, b)| (*a as u16, *b as u16))
+                .collect(),
             pops: Vec::new(),
             pop_shares: Vec::new(),
             cells: Vec::new(),
@@ -272,6 +289,10 @@ impl Universe {
                 name: name.clone(),
                 group,
             });
+        }
+        for (client, version, stack) in &names.stacks {
+            let stack = intern(&mut it.stacks, stack);
+            it.stack_of.insert((*client as u16, *version as u16), stack);
         }
         for (host, egress, pop, share) in &names.pops {
             let Some(host) = it.hosts.iter().position(|h| h == host) else {
@@ -346,6 +367,34 @@ impl Universe {
     #[must_use]
     pub fn is_control(&self, cell: usize) -> bool {
         Some(self.cells[cell].client) == self.control
+    }
+
+    /// The TLS fingerprint of a cell's requests; `None`: not seen.
+    #[must_use]
+    pub fn stack(&self, cell: usize) -> Option<u16> {
+        let cell = &self.cells[cell];
+        self.stack_of.get(&(cell.client, cell.version)).copied()
+    }
+
+    /// Another client that makes the same requests over another stack.
+    #[must_use]
+    pub fn stands_in_for(&self, client: u16) -> Option<u16> {
+        self.twins_of(client).next()
+    }
+
+    fn twins_of(&self, client: u16) -> impl Iterator<Item = u16> + '_ {
+        self.twins.iter().filter_map(move |(a, b)| match client {
+            client if client == *a => Some(*b),
+            client if client == *b => Some(*a),
+            _ => None,
+        })
+    }
+
+    /// The cells that differ from one in the stack alone.
+    pub fn twins(&self, cell: usize) -> impl Iterator<Item = usize> + '_ {
+        let cell = self.cells[cell];
+        let twins = self.twins_of(cell.client);
+        twins.filter_map(move |client| self.find(&cell.with(Axis::Client, client)))
     }
 
     /// The name of a level.

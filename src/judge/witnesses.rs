@@ -106,6 +106,7 @@ impl Bench<'_> {
             self.others_do_not_matter(cells, &failing, conditions),
             self.sibling_passes(cells, scope, conditions, &hosts, &passing),
             self.control_was_asked(cells, conditions, &failing),
+            self.twin_was_asked(cells, conditions, &failing),
             self.not_the_pop(rule, cells, conditions),
         ]
         .into_iter()
@@ -246,12 +247,12 @@ impl Bench<'_> {
                             universe.find(&universe.cells[*f].with(axis, level))
                         })
                         .filter(|c| !cells.contains(*c))
-                        // What the honest client gets is worth knowing by itself.
+                        // What the honest client gets is worth knowing by itself, what a twin gets even more.
                         .map(|c| {
-                            (
-                                c,
-                                usize::from(axis == Axis::Client && universe.is_control(c)),
-                            )
+                            let twin = 2 * usize::from(universe.twins(*f).any(|twin| twin == c));
+                            let control =
+                                usize::from(axis == Axis::Client && universe.is_control(c));
+                            (c, twin.max(control))
                         })
                 });
                 let lack = self.ask(contrasts);
@@ -610,6 +611,30 @@ impl Bench<'_> {
             lack
         } else {
             Lack::Nothing
+        }
+    }
+
+    /// Where a client is blamed that has a twin over another stack, it is known how that one fares; and where the stack
+    /// is, that it passes.
+    fn twin_was_asked(&self, cells: &CellSet, conditions: &[Condition], failing: &[usize]) -> Lack {
+        let universe = self.universe;
+        if !conditions.iter().any(|c| c.axis() == Axis::Client) {
+            return Lack::Nothing;
+        }
+        let by_stack = conditions.iter().any(|c| matches!(c, Condition::Stack(_)));
+        let beside = failing.iter().flat_map(|c| universe.twins(*c));
+        let twins: Vec<usize> = beside.filter(|c| !cells.contains(*c)).collect();
+        let known = |c: &usize| {
+            let seen = self.evidence.cells.get(c);
+            seen.is_some_and(|o| !by_stack || o.passed > o.failed)
+        };
+        if twins.iter().any(known) {
+            return Lack::Nothing;
+        }
+        match self.ask(twins.into_iter().map(|c| (c, 0))) {
+            Lack::Nothing | Lack::Wait(_) | Lack::Blocked if by_stack => Lack::Blocked,
+            lack @ Lack::Ask(_) => lack,
+            _ => Lack::Nothing,
         }
     }
 

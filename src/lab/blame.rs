@@ -295,6 +295,7 @@ fn keys(universe: &Universe, rule: &Rule) -> Map<String, Value> {
             Condition::Region(i) => set("region", text(&universe.regions[usize::from(i)])),
             Condition::Credential(i) => set("cred", text(&universe.credentials[usize::from(i)])),
             Condition::Version(i) => set("http", text(&universe.versions[usize::from(i)])),
+            Condition::Stack(i) => set("stack", text(&universe.stacks[usize::from(i)])),
             Condition::AllBut(axis, i) => {
                 let key = match axis {
                     Axis::Egress => "egress",

@@ -12,10 +12,10 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use super::scenario::Scenario;
+use super::scenario::{OWN_STACK, Scenario};
 use crate::domain::cell::{
     CellKey, Client, Credential, CredentialName, Egress, HeaderCase, HttpOffer, IpFamily,
-    ProbeName, TlsRange, Way,
+    ProbeName, Program, Speaks, TlsRange, Way,
 };
 use crate::domain::condition::{Condition, Conditions};
 use crate::domain::notification::{Channel, Receiver, Route};
@@ -226,25 +226,41 @@ fn client_name(universe: &Universe, client: u16, version: u16) -> String {
 }
 
 fn client(universe: &Universe, client: u16, version: u16) -> Result<Client, String> {
+    let http = match universe.versions[usize::from(version)].as_str() {
+        "h1" => HttpOffer::Http1,
+        "h2" => HttpOffer::Http2,
+        other => {
+            return Err(format!(
+                "no client offers HTTP version {other:?}; there are h1 and h2"
+            ));
+        }
+    };
+    let stack = stack(universe, client, version).unwrap_or(OWN_STACK);
     Ok(Client {
         name: client_name(universe, client, version).as_str().into(),
         user_agent: user_agent(universe, client),
-        http: match universe.versions[usize::from(version)].as_str() {
-            "h1" => HttpOffer::Http1,
-            "h2" => HttpOffer::Http2,
-            other => {
-                return Err(format!(
-                    "no client offers HTTP version {other:?}; there are h1 and h2"
-                ));
-            }
-        },
+        http,
         tls: TlsRange::default(),
         headers: vec![("Accept".to_owned(), Some("*/*".to_owned()))],
         header_case: HeaderCase::default(),
-        program: None,
-        stands_in_for: None,
+        program: (stack != OWN_STACK).then(|| Program {
+            command: vec![format!("/usr/bin/{stack}")],
+            speaks: Speaks::Lines,
+            http: Some(http),
+        }),
+        stands_in_for: universe
+            .stands_in_for(client)
+            .filter(|_| stack == OWN_STACK)
+            .map(|program| client_name(universe, program, version).as_str().into()),
         control: universe.control == Some(client),
     })
+}
+
+/// Whose TLS a client has, where the scenario says.
+#[must_use]
+pub fn stack(universe: &Universe, client: u16, version: u16) -> Option<&str> {
+    let stack = universe.stack_of.get(&(client, version))?;
+    Some(&universe.stacks[usize::from(*stack)])
 }
 
 fn key(universe: &Universe, cell: &Cell) -> CellKey {

@@ -13,8 +13,8 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::blame::{self, Blame};
-use super::plan::{CONTROL, Planned, plan};
-use super::scenario::Scenario;
+use super::plan::{CONTROL, Planned, plan, stack};
+use super::scenario::{OWN_STACK, Scenario};
 use super::world::{World, scheduled};
 use crate::domain::cell::{CellKey, ProbeName};
 use crate::domain::change::Change;
@@ -24,9 +24,11 @@ use crate::domain::notification::{Notification, Reason};
 use crate::domain::observation::{
     Answer, Body, HttpVersion, Observation, Phases, Purpose, Route as Path,
 };
+use crate::domain::sent::{Sent, Stack};
 use crate::domain::verdict::{Kind, Maker, Rule, Verdict, WhoActs};
 use crate::judge::cells::CellSet;
 use crate::judge::rules::{Nature, RuleBook};
+use crate::judge::universe::Universe;
 use crate::lang::cron::Cron;
 use crate::machine::driver::{self, Simulation};
 use crate::machine::{Effect, Judged, Machine, Start};
@@ -283,7 +285,9 @@ impl driver::World for Player<'_> {
         let pop = met
             .pop
             .map(|pop| self.scenario.universe.pops[usize::from(pop)].as_str());
-        Some((judged(start, met.kind, pop, now), now))
+        let mut judged = judged(start, met.kind, pop, now);
+        judged.observation.sent = sent(&self.scenario.universe, number);
+        Some((judged, now))
     }
 
     fn keep(&mut self, effect: Effect, now: Timestamp) {
@@ -522,6 +526,25 @@ fn restate(played: &mut Played, blames: Vec<Blame>, incident: &Incident, at: f64
     }
     played.among = blame::among(incident);
     played.missing.clone_from(&diagnosis.would_tell);
+}
+
+/// What a request of a cell looks like, where the scenario tells stacks apart.
+fn sent(universe: &Universe, cell: usize) -> Option<Sent> {
+    let cell = &universe.cells[cell];
+    let stack = stack(universe, cell.client, cell.version)?;
+    Some(Sent {
+        stack: match stack {
+            OWN_STACK => Stack::Native,
+            name => Stack::Program {
+                name: name.to_owned(),
+                version: String::new(),
+            },
+        },
+        ja4: Some(stack.to_owned()),
+        ja4_fresh: None,
+        header_order: None,
+        h2: None,
+    })
 }
 
 /// A run with this outcome, as a prober and a classifier would tell it.

@@ -93,7 +93,7 @@ impl OneOrMany {
 pub struct When(pub BTreeMap<String, OneOrMany>);
 
 /// The factors that a [`When`] may name.
-const FACTORS: [&str; 12] = [
+const FACTORS: [&str; 13] = [
     "endpoint",
     "host",
     "provider",
@@ -105,6 +105,7 @@ const FACTORS: [&str; 12] = [
     "ua_family",
     "cred",
     "http",
+    "stack",
     "pop",
 ];
 
@@ -202,6 +203,10 @@ fn level_matches(universe: &Universe, cell: usize, factor: &str, value: &str) ->
         ),
         "cred" => endpoint.auth && name(&universe.credentials, c.credential),
         "http" => name(&universe.versions, c.version),
+        "stack" => {
+            let stack = universe.stack(cell);
+            stack.is_some_and(|stack| name(&universe.stacks, stack))
+        }
         "pop" => true,
         _ => false,
     }
@@ -452,6 +457,10 @@ struct RawEgress {
 struct RawClient {
     id: String,
     family: Option<String>,
+    /// The TLS of a program that makes its requests; edgewatch's own when left out.
+    stack: Option<String>,
+    /// The client of a program whose user agent it sends over edgewatch's own TLS.
+    stands_in_for: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -664,6 +673,9 @@ fn classes(raw: &RawClass) -> Result<Vec<(Kind, f64)>, String> {
     Ok(list.into_iter().map(|(k, w)| (k, w / total)).collect())
 }
 
+/// The stack of clients that name none: edgewatch itself.
+pub const OWN_STACK: &str = "edgewatch";
+
 /// The first segment of a path, with its slash.
 #[must_use]
 pub fn prefix_of(path: &str) -> String {
@@ -681,6 +693,16 @@ fn universe(raw: &RawUniverse) -> Result<Universe, String> {
         clients.push(("control".to_owned(), "control".to_owned()));
         clients.len() - 1
     });
+    let place = |id: &String| raw.user_agents.iter().position(|other| other.id == *id);
+    let mut twins = Vec::new();
+    for (own, client) in raw.user_agents.iter().enumerate() {
+        if let Some(other) = &client.stands_in_for {
+            let program = place(other).filter(|at| raw.user_agents[*at].stack.is_some());
+            let none =
+                || format!("user_agents[{own}].stands_in_for: there is no program {other:?}");
+            twins.push((own, program.ok_or_else(none)?));
+        }
+    }
     let credentials: Vec<String> = if raw.credentials.is_empty() {
         vec!["none".to_owned()]
     } else {
@@ -696,6 +718,14 @@ fn universe(raw: &RawUniverse) -> Result<Universe, String> {
             })
             .collect()
     };
+    let programs = raw.user_agents.iter().any(|u| u.stack.is_some());
+    let stack = |client: usize| {
+        let named = raw.user_agents.get(client).and_then(|u| u.stack.as_deref());
+        named.unwrap_or(OWN_STACK).to_owned()
+    };
+    let levels = (0..clients.len()).flat_map(|c| (0..versions.len()).map(move |v| (c, v)));
+    let levels = levels.filter(|_| programs);
+    let stacks = levels.map(|(c, v)| (c, v, stack(c))).collect();
     let names = Names {
         endpoints: raw
             .endpoints
@@ -719,6 +749,8 @@ fn universe(raw: &RawUniverse) -> Result<Universe, String> {
         control,
         credentials,
         versions,
+        stacks,
+        twins,
         pops: raw
             .pops
             .iter()

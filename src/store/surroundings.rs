@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::domain::fingerprint::{Drift, DriftKind, Fingerprint};
     use crate::domain::surroundings::{
-        ClientFace, KnownPrint, OurSide, Own, OwnChange, SeenAddress,
+        ClientFace, KnownPrint, OurSide, Own, OwnChange, SeenAddress, SeenStack,
     };
 
     fn moment(second: i64) -> Timestamp {
@@ -136,6 +136,14 @@ mod tests {
                         rest: u64::MAX,
                     },
                 )]),
+                stacks: BTreeMap::from([(
+                    "java".into(),
+                    SeenStack {
+                        ja4: "t13d371200_db35923f8641_7c76daad20ec".to_owned(),
+                        version: "17.0.15".to_owned(),
+                    },
+                )]),
+                refused: BTreeMap::from([("java-own".into(), moment(6))]),
                 ways: BTreeMap::from([("de1".into(), "interface ens6".to_owned())]),
                 changes: vec![
                     OwnChange {

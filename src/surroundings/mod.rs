@@ -21,10 +21,13 @@ use crate::board::catching_up::Gone;
 use crate::board::events::{Effect, Judged};
 use crate::board::quiet::Hush;
 use crate::board::{Board, Cell};
-use crate::domain::cell::{CellKey, EgressName};
+use crate::domain::cell::{CellKey, ClientName, EgressName};
 use crate::domain::fingerprint::{Drift, DriftKind};
 use crate::domain::incident::Beside;
 use crate::domain::moment::later;
+use crate::domain::notification::Briefing;
+use crate::domain::observation::Observation;
+use crate::domain::sent::{Sent, Stack};
 use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::Kind;
 use crate::words::evidence::plain;
@@ -163,6 +166,7 @@ impl Surroundings {
         at: Timestamp,
     ) -> Option<Noticed> {
         let observation = &judged.observation;
+        self.note_sent(board, &cell.key, observation, at);
         if !front::speaks(observation, &judged.verdict) {
             return None;
         }
@@ -175,7 +179,8 @@ impl Surroundings {
                 let egress = &cell.key.egress;
                 let hush = hush(board, &behind(board, egress), said.at);
                 if !hush.muted {
-                    self.due.push(about_us(egress, said, hush.during));
+                    self.due
+                        .push(about_us(format!("egress {egress}"), said, hush.during));
                 }
             }
             return None;
@@ -223,6 +228,27 @@ impl Surroundings {
             self.keep_at = Some(self.keep_at.map_or(keep_at, |known| known.min(keep_at)));
         }
         noticed
+    }
+
+    /// Takes in whose TLS a run had, and tells when that changed.
+    fn note_sent(&mut self, board: &Board, cell: &CellKey, run: &Observation, at: Timestamp) {
+        let by_program = |sent: &&Sent| sent.stack != Stack::Native;
+        let Some(sent) = run.sent.as_ref().filter(by_program) else {
+            return;
+        };
+        let said = self.ours.sent(&cell.client, sent, at);
+        self.note_ours(at);
+        let Some(said) = said else {
+            return;
+        };
+        self.keep_at = Some(at);
+        let cells = board.cells.iter().map(|cell| &cell.key);
+        let concerned: Vec<_> = cells.filter(|key| key.client == cell.client).collect();
+        let hush = hush(board, &concerned, said.at);
+        if !hush.muted {
+            let subject = format!("client {}", cell.client);
+            self.due.push(about_us(subject, said, hush.during));
+        }
     }
 
     fn note_ours(&mut self, now: Timestamp) {
@@ -359,6 +385,32 @@ impl Surroundings {
 }
 
 impl Surroundings {
+    /// Tells that edgewatch alone is refused at these cells, as `said`, unless their clients were told of lately.
+    pub fn monitor_refused(
+        &mut self,
+        board: &Board,
+        cells: &[CellKey],
+        at: Timestamp,
+        said: Briefing,
+    ) {
+        let clients: BTreeSet<&ClientName> = cells.iter().map(|cell| &cell.client).collect();
+        let hush = hush(board, &cells.iter().collect::<Vec<_>>(), at);
+        if !self.ours.refused(&clients, at) || hush.muted {
+            return;
+        }
+        self.note_ours(at);
+        self.due.push(Notice {
+            at,
+            subject: said.subject,
+            our_side: true,
+            probes: Vec::new(),
+            headline: said.headline,
+            because: said.because,
+            next_step: said.next_step,
+            during: hush.during,
+        });
+    }
+
     /// Tells what came and went while runs were not heard of; `from` is when the first of them began.
     pub fn heard_late(&mut self, board: &Board, from: Timestamp, gone: &[Gone]) {
         let cells: Vec<_> = gone.iter().map(|gone| &gone.cell).collect();
@@ -428,10 +480,10 @@ fn about_front(board: &Board, place: usize, drift: &Drift, during: Vec<String>) 
     }
 }
 
-fn about_us(egress: &EgressName, said: Said, during: Vec<String>) -> Notice {
+fn about_us(subject: String, said: Said, during: Vec<String>) -> Notice {
     Notice {
         at: said.at,
-        subject: format!("egress {egress}"),
+        subject,
         our_side: true,
         probes: Vec::new(),
         headline: said.headline,

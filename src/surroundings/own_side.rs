@@ -4,16 +4,18 @@
 //! behind one egress is normal once it is known. Edits of a client or an egress are the operator's own
 //! and told to nobody, but when what they touch is refused hours later, they stand beside the incident.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 
 use super::fingerprint::{COINCIDENCE, LAG_MAX_S, LEAD_MAX_S, chance, fnv};
-use crate::domain::cell::{CellKey, Client, EgressName, Way};
+use crate::domain::cell::{CellKey, Client, ClientName, EgressName, Way};
 use crate::domain::incident::Beside;
 use crate::domain::observation::Observation;
 use crate::domain::plan::Plan;
-use crate::domain::surroundings::{ClientFace, OurSide, Own, OwnChange, SeenAddress};
+use crate::domain::sent::{self, Sent, Stack};
+use crate::domain::surroundings::{ClientFace, OurSide, Own, OwnChange, SeenAddress, SeenStack};
 
 /// Largest body that may be an echo of our address.
 const ECHO_BYTES_MAX: usize = 4096;
@@ -23,6 +25,8 @@ const ADDRESSES_MAX: usize = 16;
 const CHANGES_MAX: usize = 64;
 /// An address that was not seen for so long has gone, and its return is a change, seconds.
 const GONE_AFTER_S: i64 = 72 * 3600;
+/// What of our own is refused is told once in so long, seconds.
+const AGAIN_AFTER_S: i64 = 72 * 3600;
 
 /// Something of ours to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub struct OwnSide {
     known: OurSide,
     /// Seen once so far: egress, address, when.
     odd: Vec<(EgressName, IpAddr, Timestamp)>,
+    /// The same of fingerprints.
+    odd_stacks: BTreeMap<ClientName, (SeenStack, Timestamp)>,
     changed: bool,
 }
 
@@ -223,6 +229,68 @@ impl OwnSide {
         })
     }
 
+    /// Takes in what a program sent; a change of its TLS stands beside what is refused from then on, and is to be told.
+    ///
+    /// It counts when it was seen twice in a row, as addresses do.
+    pub fn sent(&mut self, client: &ClientName, sent: &Sent, at: Timestamp) -> Option<Said> {
+        let Stack::Program { version, .. } = &sent.stack else {
+            return None;
+        };
+        let ja4 = sent.fingerprint()?;
+        let before = self.known.stacks.get(client);
+        if before.is_some_and(|before| sent::is_same_stack(&before.ja4, ja4)) {
+            self.odd_stacks.remove(client);
+            return None;
+        }
+        let before = before.cloned();
+        let now = SeenStack {
+            ja4: ja4.to_owned(),
+            version: version.clone(),
+        };
+        let again = self.odd_stacks.insert(client.clone(), (now.clone(), at));
+        let first_at = match (&before, again) {
+            (None, _) => at,
+            (Some(_), Some((seen, first_at))) if seen.ja4 == now.ja4 => first_at,
+            _ => return None,
+        };
+        self.odd_stacks.remove(client);
+        self.known.stacks.insert(client.clone(), now.clone());
+        self.changed = true;
+        let before = before?;
+        let versions = match (before.version.as_str(), now.version.as_str()) {
+            (then, is) if then != is && !then.is_empty() && !is.is_empty() => {
+                format!(" ({then} → {is})")
+            }
+            _ => String::new(),
+        };
+        let text = format!("client `{client}` sends another TLS fingerprint{versions}");
+        self.note(first_at, Own::Client(client.clone()), text);
+        Some(Said {
+            at: first_at,
+            headline: format!("Client `{client}` sends another TLS fingerprint{versions}"),
+            because: vec![format!(
+                "JA4 `{}`, before it `{}`, seen twice in a row",
+                now.ja4, before.ja4
+            )],
+            next_step: "Nothing, where a runtime was updated on purpose; an edge that judges the handshake may treat it as another client".to_owned(),
+        })
+    }
+
+    /// Whether it is to be told that edgewatch alone is refused as these clients: not where that was told lately.
+    pub fn refused(&mut self, clients: &BTreeSet<&ClientName>, at: Timestamp) -> bool {
+        let lately = |client: &&ClientName| {
+            let told = self.known.refused.get(*client);
+            told.is_some_and(|told| at.duration_since(*told).as_secs() < AGAIN_AFTER_S)
+        };
+        if clients.iter().all(lately) {
+            return false;
+        }
+        let told = clients.iter().map(|client| ((*client).clone(), at));
+        self.known.refused.extend(told);
+        self.changed = true;
+        true
+    }
+
     /// Compares a plan with the one before, and remembers what was edited.
     pub fn replan(&mut self, plan: &Plan, now: Timestamp) {
         self.known.began.get_or_insert(now);
@@ -241,6 +309,8 @@ impl OwnSide {
                         before.user_agent, face.user_agent
                     )
                 };
+                // What follows from the edit is no news.
+                self.known.stacks.remove(name);
                 edits.push((Own::Client(name.clone()), text));
             }
         }
@@ -270,6 +340,12 @@ impl OwnSide {
             (self.known.clients, self.known.ways) = (clients, ways);
             self.changed = true;
         }
+        self.known
+            .stacks
+            .retain(|name, _| plan.client(name).is_some());
+        self.known
+            .refused
+            .retain(|name, _| plan.client(name).is_some());
         let count = self.known.addresses.len() + self.known.told.len();
         self.known
             .addresses
@@ -389,6 +465,75 @@ mod tests {
             .push(("X-Key".to_owned(), Some("k".to_owned())));
         let (one, other) = (face(&client("Java/1.8")), face(&other));
         assert!(one.user_agent == other.user_agent && one.rest != other.rest);
+    }
+
+    #[test]
+    fn another_fingerprint_of_a_program_is_told_once_it_was_seen_twice() {
+        let sent = |ja4: &str, fresh: Option<&str>, version: &str| Sent {
+            stack: Stack::Program {
+                name: "java".to_owned(),
+                version: version.to_owned(),
+            },
+            ja4: Some(ja4.to_owned()),
+            ja4_fresh: fresh.map(str::to_owned),
+            header_order: None,
+            h2: None,
+        };
+        let name = ClientName::new("java");
+        let (old, new) = ("t13d451100_a_b", "t13d431100_c_b");
+        let mut ours = OwnSide::default();
+        let mut see = |sent: &Sent, minute| ours.sent(&name, sent, at(minute));
+        assert_eq!(
+            see(&sent(old, None, "11.0.29"), 0),
+            None,
+            "the first is no change"
+        );
+        assert_eq!(
+            see(&sent("t13d451200_a_d", Some(old), "11.0.29"), 1),
+            None,
+            "an earlier session"
+        );
+        assert_eq!(
+            see(&sent("t13i451100_a_b", None, "11.0.29"), 2),
+            None,
+            "an address as host"
+        );
+        let native = Sent {
+            stack: Stack::Native,
+            ..sent(new, None, "")
+        };
+        assert_eq!(see(&native, 3), None, "edgewatch's own is no program's");
+        assert_eq!(see(&sent(new, None, "11.0.30"), 4), None, "once may be odd");
+        let said = see(&sent(new, None, "11.0.30"), 9).expect("a change");
+        assert_eq!(
+            (said.headline.as_str(), said.at),
+            (
+                "Client `java` sends another TLS fingerprint (11.0.29 → 11.0.30)",
+                at(4)
+            )
+        );
+        assert_eq!(see(&sent(new, None, "11.0.30"), 10), None, "once");
+        assert!(ours.take_changed(), "it is kept for the next start");
+        let beside = ours.beside(&[&cell("java", "e1")], at(30));
+        assert_eq!(beside.len(), 1);
+        assert!(beside[0].related, "{beside:?}");
+        // What follows from an edit is no news.
+        let mut plan = OwnSide::default();
+        plan.known.stacks = ours.known.stacks.clone();
+        assert!(plan.known.stacks.contains_key(&name));
+    }
+
+    #[test]
+    fn that_we_alone_are_refused_is_told_once_in_a_while() {
+        let mut ours = OwnSide::default();
+        let (java, web) = (ClientName::new("java"), ClientName::new("web"));
+        let both = BTreeSet::from([&java, &web]);
+        let one = BTreeSet::from([&java]);
+        assert!(ours.refused(&one, at(0)));
+        assert!(!ours.refused(&one, at(10)));
+        assert!(ours.refused(&both, at(11)), "another client is news");
+        assert!(!ours.refused(&one, at(72 * 60)));
+        assert!(ours.refused(&one, at(72 * 60 + 12)));
     }
 
     #[test]

@@ -278,6 +278,29 @@ impl Running {
         }
     }
 
+    /// Asks the programs that failing cells stand in for, one after the other.
+    pub(super) fn ask_twins(&mut self, world: &mut World<'_>, place: usize, twins: &[CellKey]) {
+        let on_their_way = |cell: &CellKey| self.asked.iter().any(|asked| asked.cell == *cell);
+        if twins.iter().any(on_their_way) {
+            return;
+        }
+        if let Some(cell) = twins.first() {
+            self.troubles[place].asked_twins += 1;
+            self.book(
+                world,
+                Asked {
+                    cell: cell.clone(),
+                    purpose: Purpose::Counter,
+                    at: later(world.now, Duration::from_secs(1)),
+                    why: "does the program pass that this one stands in for?".to_owned(),
+                    ask: None,
+                    incident: None,
+                    again: false,
+                },
+            );
+        }
+    }
+
     /// Asks a control that has not answered since the onset, to tell our network from theirs.
     pub(super) fn ask_control(&mut self, world: &mut World<'_>, trouble: usize) {
         let since = self.troubles[trouble].onset_at;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use std::collections::BTreeSet;
 
+use crate::board::Board;
 use crate::domain::cell::CellKey;
 use crate::domain::incident::{Happening, IncidentCell};
 use crate::domain::verdict::{Factor, Kind};
@@ -17,6 +18,7 @@ use crate::incident::partner::timestamp;
 use crate::incident::world::Run;
 use crate::judge::engine::{Effect as Said, Seen};
 use crate::judge::episode;
+use crate::judge::layout::Shown;
 use crate::judge::rules::Nature;
 use crate::read::pop;
 use crate::surroundings::Noticed;
@@ -41,8 +43,8 @@ impl Partner {
     pub(super) fn take(&mut self, world: &mut World<'_>, run: &Run<'_>) {
         let (host_requests, egress_requests) =
             self.rates(run.cell.host, &run.cell.key.egress, seconds(run.at));
-        if self.landed_elsewhere {
-            self.learn_landings();
+        if self.shown_new {
+            self.learn_what_was_shown(world.board);
         }
         let Some(running) = &mut self.running else {
             return;
@@ -62,16 +64,20 @@ impl Partner {
         self.share_out(run, kind);
     }
 
-    /// A new point of presence needs a new universe; only while nothing is being looked into.
-    pub(super) fn learn_landings(&mut self) {
+    /// A new point of presence or fingerprint needs a new universe; only while nothing is being looked into.
+    pub(super) fn learn_what_was_shown(&mut self, board: &Board) {
         let Some(running) = &mut self.running else {
             return;
         };
         if !running.engine.is_quiet() {
             return;
         }
-        self.landed_elsewhere = false;
-        if let Ok(layout) = running.layout.with_landings(&self.landings) {
+        self.shown_new = false;
+        let shown = Shown {
+            landings: &self.landings,
+            stacks: &self.stacks,
+        };
+        if let Ok(layout) = running.layout.with_seen(&board.plan, shown) {
             let (universe, book) = (layout.universe.clone(), layout.book.clone());
             running.engine.move_to(universe, book);
             running.layout = layout;

@@ -21,6 +21,7 @@ use crate::incident::partner::Running;
 use crate::incident::partner::Trouble;
 use crate::incident::partner::World;
 use crate::incident::partner::ahead;
+use crate::incident::partner::monitor_alone::Alone;
 use crate::judge::ways::Standing;
 
 /// How long it waits for its cause, so that the first message names it, while an answer is on its way.
@@ -56,6 +57,17 @@ impl Partner {
             let cells = running.members(world.board, place);
             if cells.is_empty() || running.is_about_to_tell(world, place, &cells) {
                 continue;
+            }
+            match running.alone(world, place, &cells) {
+                Alone::No => {}
+                Alone::Ask(twins) => {
+                    running.ask_twins(world, place, &twins);
+                    continue;
+                }
+                Alone::Yes => {
+                    self.tell_alone(world, place, cells);
+                    continue;
+                }
             }
             match running.blame(world, place, &cells) {
                 Blame::Theirs => self.open(world, place, cells),

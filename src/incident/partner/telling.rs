@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use crate::board::Board;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::shared;
-use crate::domain::diagnosis::{Cause, Diagnosis, Level};
+use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
 use crate::domain::incident::{IncidentCell, Specimen, State, Subject};
 use crate::domain::moment::later;
+use crate::domain::plan::Plan;
+use crate::domain::twins::{self, Shown};
 use crate::domain::verdict::{Factor, Kind};
 use crate::incident::case::{Case, clarity, majority};
 use crate::incident::notify::{Face, Statement};
@@ -145,6 +147,20 @@ impl Partner {
             }
         }
     }
+}
+
+/// That the stack makes no difference, where a program and who stands in for it are refused alike.
+fn alike(plan: &Plan, failing: &[CellKey]) -> Option<RuledOut> {
+    let (program, own) = twins::alike(plan, failing)?;
+    Some(RuledOut {
+        factor: Factor::Stack,
+        because: format!(
+            "`{}` over its own TLS and `{}` over edgewatch's fail alike",
+            program.client, own.client
+        ),
+        failing: Some(program.clone()),
+        passing: None,
+    })
 }
 
 impl Running {
@@ -291,7 +307,8 @@ impl Running {
             .map(|rule| naming::cause(&self.layout, &self.layout.book.rules[rule]))
             .collect();
         diagnosis.cause = if named.len() == 1 {
-            named.remove(0)
+            let (failing, passing) = (&diagnosis.failing, &diagnosis.passing);
+            self.by_its_stack(&board.plan, named.remove(0), failing, passing)
         } else {
             Cause::AnyOf(named)
         };
@@ -309,6 +326,38 @@ impl Running {
             diagnosis.ruled_out.extend(new);
         }
         diagnosis
+            .ruled_out
+            .extend(alike(&board.plan, &diagnosis.failing));
+        diagnosis
+    }
+
+    /// A refused program whose user agent passes over another stack is refused for its own; the cause says so.
+    fn by_its_stack(
+        &self,
+        plan: &Plan,
+        cause: Cause,
+        failing: &[CellKey],
+        passing: &[CellKey],
+    ) -> Cause {
+        let Cause::Level(Level::Client(name)) = &cause else {
+            return cause;
+        };
+        let refused: Vec<CellKey> = failing
+            .iter()
+            .filter(|cell| cell.client == *name)
+            .cloned()
+            .collect();
+        let by_program = matches!(
+            twins::shown(plan, &refused, passing),
+            Some(Shown::Program { .. })
+        );
+        match self.layout.stack_of(name).filter(|_| by_program) {
+            Some(ja4) => Cause::Level(Level::Stack {
+                ja4: ja4.to_owned(),
+                clients: vec![name.clone()],
+            }),
+            None => cause,
+        }
     }
 
     /// The levels that the likeliest explanations name, when more than one is likely.
