@@ -138,6 +138,8 @@ mirror! {
         /// A program that makes the requests in place of edgewatch, with its own TLS: curl, or a program and its arguments
         /// as a list, which is told what to ask on standard input and answers on standard output (docs/programs.md).
         "command" command: Form<Word<BuiltIn>, List<String>>,
+        /// How the program is kept between requests; one process a request when left out.
+        "worker" worker: Worker,
         /// HTTP version to offer; 1.1 when left out.
         "http" http: Word<HttpOffer>,
         /// TLS versions to offer.
@@ -163,6 +165,16 @@ mirror! {
         "min" min: Word<TlsVersion>,
         /// Highest version; 1.3 when left out.
         "max" max: Word<TlsVersion>,
+    }
+
+    /// A program that is kept between requests, one a client: it says hello first and ends with its input (docs/programs.md).
+    Worker {
+        /// Whether it is kept; true when left out.
+        "keep" keep: Flag,
+        /// It ends when nobody used it for so long; 15m when left out.
+        "idle" idle: Span<1_000, { DAY }>,
+        /// A new one takes its place after so many requests; 1000 when left out.
+        "runs" runs: Whole<1, 1_000_000>,
     }
 
     /// A request, what a good answer looks like, a schedule, and the matrix it runs over.

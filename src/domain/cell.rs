@@ -174,6 +174,26 @@ pub struct Program {
     pub speaks: Speaks,
     /// The HTTP version to ask it for; `None`: its own choice.
     pub http: Option<HttpOffer>,
+    /// It is kept between requests; `None`: one process a request.
+    pub keep: Option<Keep>,
+}
+
+/// How long a program is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// It ends when nobody used it for so long.
+    pub idle: std::time::Duration,
+    /// A new one takes its place after so many requests.
+    pub runs: u32,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            idle: std::time::Duration::from_secs(15 * 60),
+            runs: 1000,
+        }
+    }
 }
 
 /// How a program is told what to ask, and answers.
@@ -201,11 +221,15 @@ impl Client {
         (format!("[{}]", each.collect::<Vec<_>>().join(", ")), case)
     }
 
-    /// The same of its program; empty without one.
+    /// The same of its program; empty without one. Whether it is kept changes no request.
     #[must_use]
     pub fn program_mark(&self) -> String {
         let program = self.program.as_ref();
-        program.map_or_else(String::new, |program| format!(" by {program:?}"))
+        program.map_or_else(String::new, |program| {
+            let (command, speaks) = (&program.command, program.speaks);
+            let http = program.http;
+            format!(" by Program {{ command: {command:?}, speaks: {speaks:?}, http: {http:?} }}")
+        })
     }
 
     /// Whether two make the same requests over different stacks: one by a program, the other in its place by edgewatch.
@@ -409,6 +433,7 @@ mod tests {
             command: vec!["/usr/bin/java".to_owned()],
             speaks: Speaks::Lines,
             http: None,
+            keep: None,
         };
         let client =
             |name: &str, agent: &str, program: Option<&Program>, of: Option<&str>| Client {

@@ -155,6 +155,7 @@ mod tests {
                 command: vec!["/usr/bin/java".to_owned()],
                 speaks: Speaks::Lines,
                 http: None,
+                keep: None,
             }),
             stands_in_for: of.map(ClientName::new),
             control: name == "plain",

@@ -247,6 +247,7 @@ fn client(universe: &Universe, client: u16, version: u16) -> Result<Client, Stri
             command: vec![format!("/usr/bin/{stack}")],
             speaks: Speaks::Lines,
             http: Some(http),
+            keep: None,
         }),
         stands_in_for: universe
             .stands_in_for(client)

@@ -32,7 +32,7 @@ use url::{Host, Url};
 use self::cookies::Jar;
 use self::exchange::{Agreed, agree, exchange};
 use self::failure::{failure, local};
-use self::program::Programs;
+use self::program::{Leased, Programs};
 use self::progress::{Progress, Reading, Waiting};
 use self::proxy::Goal;
 use self::redirect::Next;
@@ -81,6 +81,8 @@ struct Cell<'a> {
     egress: &'a Egress,
     client: &'a Client,
     credential: Option<&'a Credential>,
+    /// Its program, where that is kept, for this run alone.
+    worker: Option<tokio::sync::Mutex<Leased>>,
 }
 
 impl Prober {
@@ -136,13 +138,19 @@ impl Prober {
             Some(programs) => programs.room.acquire().await.ok(),
             None => None,
         };
+        // So is the start of a program that is kept.
+        let leased = match programs {
+            Some(programs) => programs.lease(&cell.client).await,
+            None => None,
+        };
         let begun = Instant::now();
         let mut now = Progress::new(begun);
         let mut secrets = Secrets::default();
         let mut body_bytes_max = 0;
         let outcome = match self.find(cell) {
             Err(failed) => Err(failed),
-            Ok(cell) => {
+            Ok(mut cell) => {
+                cell.worker = leased.map(tokio::sync::Mutex::new);
                 secrets = self.secrets_of(&cell);
                 body_bytes_max = cell.probe.body_bytes_max;
                 let timeout = cell.probe.timeout;
@@ -222,6 +230,7 @@ impl Prober {
                 .get(&cell.client)
                 .ok_or_else(|| missing("client", &cell.client))?,
             credential,
+            worker: None,
         })
     }
 

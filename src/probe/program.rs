@@ -10,6 +10,7 @@ mod child;
 mod contract;
 mod curl;
 mod gate;
+mod kept;
 
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -23,13 +24,15 @@ use self::answer::Answered;
 use self::child::Ended;
 use self::contract::Wrong;
 use self::gate::{Gate, Seen};
+pub(super) use self::kept::Leased;
+use self::kept::{Kept, Worker};
 use super::body::Gathered;
 use super::failure::{failure, limit, one_line};
 use super::progress::{Progress, Reading};
 use super::redirect::Next;
 use super::request::Request;
 use super::{Cell, Prober};
-use crate::domain::cell::{Program, Speaks};
+use crate::domain::cell::{ClientName, Program, Speaks};
 use crate::domain::observation::{Failure, FailureKind, HttpVersion, Phase, TlsFacts};
 use crate::domain::plan::Plan;
 use crate::domain::sent::Stack;
@@ -48,6 +51,7 @@ pub(super) struct Programs {
     home: PathBuf,
     trust: Option<String>,
     pub(super) room: Semaphore,
+    kept: Kept,
 }
 
 impl Drop for Programs {
@@ -84,7 +88,13 @@ impl Programs {
             home,
             trust,
             room: Semaphore::new(PROCESSES_MAX),
+            kept: Kept::new(plan),
         }))
+    }
+
+    /// The kept program of a client for one run; `None`: it has one process a request.
+    pub(super) async fn lease(&self, client: &ClientName) -> Option<Leased> {
+        self.kept.lease(client, &self.home).await
     }
 }
 
@@ -127,6 +137,20 @@ impl Prober {
         let Some(programs) = &self.programs else {
             return Err(ours("is not ready to run".to_owned()));
         };
+        let mut leased = match &cell.worker {
+            Some(worker) => Some(worker.lock().await),
+            None => None,
+        };
+        let worker = match leased.as_deref_mut() {
+            Some(Ok(place)) => Some(place),
+            Some(Err(why)) => return Err(ours(why.clone())),
+            None => None,
+        };
+        if let Some(place) = worker {
+            return self
+                .ask_kept(cell, (programs, program), request, place, decide, now)
+                .await;
+        }
         let gate = Gate::open().await?;
         let left = now.deadline.saturating_duration_since(Instant::now());
         let within = left.saturating_sub(BEFORE_THE_END);
@@ -197,6 +221,99 @@ impl Prober {
             return Err(ours(wrong));
         }
         Ok(take(cell, program, answered, decide, now))
+    }
+}
+
+impl Prober {
+    /// One hop by a program that is kept; whatever it does wrong ends it.
+    async fn ask_kept(
+        &self,
+        cell: &Cell<'_>,
+        (programs, program): (&Programs, &Program),
+        request: &Request,
+        place: &mut Option<Worker>,
+        decide: impl FnOnce(u16, &[(String, String)]) -> Next,
+        now: &mut Progress,
+    ) -> Result<Next, Failure> {
+        let ours = |message: String| ours(cell, message);
+        // It leaves its place for the run, and comes back when all went well.
+        let Some(mut worker) = place.take() else {
+            return Err(ours("ended between two redirects".to_owned()));
+        };
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        let mut seen = Seen::default();
+        let outcome = self.one_line(cell, programs, request, (&mut worker, &id), now, &mut seen);
+        let mut outcome = outcome.await;
+        // One that was ended while it waited for work is none of the run's: it is started again.
+        if matches!(outcome, Some(Err(_))) && seen.connections == 0 && worker.is_dead() {
+            worker = Worker::start(&program.command, &programs.home)
+                .await
+                .map_err(ours)?;
+            let again = self.one_line(cell, programs, request, (&mut worker, &id), now, &mut seen);
+            outcome = again.await;
+        }
+        let Some(line) = outcome else {
+            return Err(too_late(cell, seen, now));
+        };
+        now.leave();
+        let answered = line
+            .and_then(|line| contract::answered(&line, &id))
+            .map_err(ours)?;
+        let version = worker.version.clone();
+        *place = Some(worker);
+        let answered = match answered {
+            Ok(answered) => Answered {
+                version,
+                ..answered
+            },
+            Err(wrong) => return Err(went_wrong(cell, &wrong, seen, now)),
+        };
+        if let Some(wrong) = unlikely(request, &answered, &seen) {
+            *place = None;
+            return Err(ours(wrong));
+        }
+        Ok(take(cell, program, answered, decide, now))
+    }
+}
+
+impl Prober {
+    /// Lets a kept program answer one request; `None`: not in time.
+    async fn one_line(
+        &self,
+        cell: &Cell<'_>,
+        programs: &Programs,
+        request: &Request,
+        (worker, id): (&mut Worker, &str),
+        now: &mut Progress,
+        seen: &mut Seen,
+    ) -> Option<Result<Vec<u8>, String>> {
+        let left = now.deadline.saturating_duration_since(Instant::now());
+        let within = left.saturating_sub(BEFORE_THE_END);
+        let around = contract::Around {
+            id,
+            user_agent: &cell.client.user_agent,
+            http: cell
+                .client
+                .program
+                .as_ref()
+                .and_then(|program| program.http),
+            gate: worker.gate.port,
+            trust: programs.trust.as_deref(),
+            within,
+            body_bytes_max: cell.probe.body_bytes_max,
+        };
+        let input = contract::line(request, &around);
+        let output_max = cell.probe.body_bytes_max.saturating_mul(4) / 3 + AROUND_BODY;
+        let (talker, gate) = (&mut worker.talker, &worker.gate);
+        let both = async {
+            tokio::select! {
+                line = talker.ask(input, output_max) => line,
+                never = gate.serve(self, cell, &request.url, now, seen) => match never {},
+            }
+        };
+        tokio::time::timeout(within + BEFORE_THE_END / 2, both)
+            .await
+            .ok()
     }
 }
 
@@ -274,15 +391,6 @@ fn unanswered(
     seen: Seen,
     now: &Progress,
 ) -> Failure {
-    if let Some(failed) = seen.failed {
-        return failed;
-    }
-    if let Some(host) = seen.elsewhere {
-        return ours(
-            cell,
-            format!("wanted to connect to {host}, which is not the probe's host"),
-        );
-    }
     let complaint = match wrong {
         Some(wrong) => wrong.message.clone(),
         None if program.speaks == Speaks::Curl => curl::complaint(&ended.said).to_owned(),
@@ -292,48 +400,70 @@ fn unanswered(
         }
     };
     let complaint = one_line(&complaint, SAID_CHARS_MAX);
-    let peer = &now.peer;
-    if seen.connections > 0
-        && seen.hello.is_some()
-        && seen.down == 0
-        && (seen.ended || seen.broke.is_some())
-    {
-        let kind = match seen.broke {
-            Some(_) => FailureKind::Reset,
-            None => FailureKind::Closed,
-        };
-        return failure(
-            Phase::Tls,
-            kind,
-            format!("{peer} cut the connection at the TLS hello"),
-        );
-    }
     let kind = match wrong {
-        Some(wrong) => FailureKind::ALL
-            .iter()
-            .copied()
-            .find(|kind| kind.as_str() == wrong.kind),
+        Some(wrong) => kind_of(wrong),
         None => ended.status.code().and_then(|code| match program.speaks {
             Speaks::Curl => curl::failed(code),
             Speaks::Lines => None,
         }),
     };
-    if let Some(kind) = kind.filter(|_| seen.connections > 0) {
-        let phase = match kind {
-            FailureKind::Handshake
-            | FailureKind::Certificate
-            | FailureKind::CertificateName
-            | FailureKind::CertificateIssuer
-            | FailureKind::CertificateExpired => Phase::Tls,
-            _ => Phase::FirstByte,
-        };
-        return failure(phase, kind, format!("{peer}: {complaint}"));
+    if let Some(failed) = on_the_wire(cell, seen, kind, &complaint, now) {
+        return failed;
     }
     let gap = if complaint.is_empty() { "" } else { ": " };
     ours(
         cell,
         format!("ended without an answer ({}){gap}{complaint}", ended.status),
     )
+}
+
+/// A failure that a kept program tells of: by what went over the wire first, then by what it says.
+fn went_wrong(cell: &Cell<'_>, wrong: &Wrong, seen: Seen, now: &Progress) -> Failure {
+    let complaint = one_line(&wrong.message, SAID_CHARS_MAX);
+    on_the_wire(cell, seen, kind_of(wrong), &complaint, now)
+        .unwrap_or_else(|| ours(cell, format!("got no answer: {complaint}")))
+}
+
+fn kind_of(wrong: &Wrong) -> Option<FailureKind> {
+    let mut kinds = FailureKind::ALL.iter().copied();
+    kinds.find(|kind| kind.as_str() == wrong.kind)
+}
+
+/// What went over the wire of a request without an answer; `None`: nothing that would not be the program's own trouble.
+fn on_the_wire(
+    cell: &Cell<'_>,
+    seen: Seen,
+    kind: Option<FailureKind>,
+    complaint: &str,
+    now: &Progress,
+) -> Option<Failure> {
+    if let Some(failed) = seen.failed {
+        return Some(failed);
+    }
+    if let Some(host) = seen.elsewhere {
+        let message = format!("wanted to connect to {host}, which is not the probe's host");
+        return Some(ours(cell, message));
+    }
+    let peer = &now.peer;
+    let at_the_hello = seen.connections > 0 && seen.hello.is_some() && seen.down == 0;
+    if at_the_hello && (seen.ended || seen.broke.is_some()) {
+        let kind = match seen.broke {
+            Some(_) => FailureKind::Reset,
+            None => FailureKind::Closed,
+        };
+        let message = format!("{peer} cut the connection at the TLS hello");
+        return Some(failure(Phase::Tls, kind, message));
+    }
+    let kind = kind.filter(|_| seen.connections > 0)?;
+    let phase = match kind {
+        FailureKind::Handshake
+        | FailureKind::Certificate
+        | FailureKind::CertificateName
+        | FailureKind::CertificateIssuer
+        | FailureKind::CertificateExpired => Phase::Tls,
+        _ => Phase::FirstByte,
+    };
+    Some(failure(phase, kind, format!("{peer}: {complaint}")))
 }
 
 /// Takes the answer over, or follows it.

@@ -33,6 +33,7 @@ fn curl(http: Option<HttpOffer>) -> Program {
         command: [curl, "-q", "-K", "-"].map(str::to_owned).into(),
         speaks: Speaks::Curl,
         http,
+        keep: None,
     }
 }
 
@@ -42,10 +43,11 @@ fn script(text: &str) -> Program {
         command: vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()],
         speaks: Speaks::Lines,
         http: None,
+        keep: None,
     }
 }
 
-fn trusting(server: &Server, authority: &Authority, program: Program) -> Plan {
+pub(crate) fn trusting(server: &Server, authority: &Authority, program: Program) -> Plan {
     let mut plan = plan(&server.url_as("https", "partner.test", "/ws?a=b"));
     plan.probes[0].connect_to = Some(server.address.ip());
     plan.trust = vec![authority.pem()];

@@ -5,7 +5,7 @@ use crate::config::collections::Form;
 use crate::config::desk::{Desk, Place, quote};
 use crate::config::raw;
 use crate::config::special::BuiltIn;
-use crate::domain::cell::{Program, Speaks};
+use crate::domain::cell::{Keep, Program, Speaks};
 
 /// Programs that imitate the hello of a browser: what edgewatch never sends.
 const IMITATORS: [&str; 5] = [
@@ -22,7 +22,18 @@ pub(super) fn program(
     inputs: &dyn Inputs,
     desk: &mut Desk<'_>,
 ) -> Option<Program> {
-    let command = raw.command.take()?;
+    let worker = raw.worker.take();
+    let Some(command) = raw.command.take() else {
+        if let Some(worker) = worker {
+            let hint = "remove it, or name the program as \"command\"";
+            desk.error(
+                worker.place,
+                "is of a program, and there is none here",
+                hint,
+            );
+        }
+        return None;
+    };
     let decides = |place: Place, desk: &mut Desk<'_>| {
         let hint = "remove it: the program decides how it writes headers and speaks TLS";
         desk.error(place, "has no say over a program", hint);
@@ -82,6 +93,10 @@ pub(super) fn program(
             "name the program by its whole path",
         ),
     }
+    if let Some(worker) = worker.as_ref().filter(|_| speaks == Speaks::Curl) {
+        let hint = "remove it: curl ends with each request, and is cheap to start";
+        desk.error(worker.place, "can't be kept", hint);
+    }
     if speaks == Speaks::Curl {
         words.extend(["-q", "-K", "-"].map(str::to_owned));
     }
@@ -89,5 +104,15 @@ pub(super) fn program(
         command: words,
         speaks,
         http: raw.http.as_ref().map(|http| http.value.0),
+        keep: worker.and_then(|worker| keep(worker.value)),
+    })
+}
+
+fn keep(raw: raw::Worker) -> Option<Keep> {
+    let wanted = raw.keep.is_none_or(|keep| keep.value.0);
+    let usual = Keep::default();
+    wanted.then(|| Keep {
+        idle: raw.idle.map_or(usual.idle, |idle| idle.value.0),
+        runs: raw.runs.map_or(usual.runs, |runs| runs.value.0 as u32),
     })
 }

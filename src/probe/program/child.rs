@@ -4,12 +4,15 @@ use std::io::{Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::probe::failure::one_line;
 
 /// Takes from a program what it would inherit of our rights, and ends it with us, whatever ends us; in util-linux since
 /// 2.33 (<https://man7.org/linux/man-pages/man1/setpriv.1.html>, read 2026-11-30). Without it programs run as they are.
@@ -23,6 +26,8 @@ const HOLD: [&str; 6] = [
 ];
 /// Bytes kept of standard error, the last ones.
 const SAID_MAX: usize = 8 * 1024;
+/// Pieces of output that wait to be read; the program waits beyond that.
+const PIECES_MAX: usize = 16;
 /// How long what is in the pipes is waited for once the program has ended.
 const DRAIN_WITHIN: Duration = Duration::from_millis(500);
 
@@ -73,27 +78,7 @@ pub(super) async fn run(
     output_max: usize,
 ) -> Result<Ended, String> {
     let program = command.first().ok_or("the command is empty")?;
-    if let Err(error) = std::fs::metadata(program).and_then(|found| executable(&found)) {
-        return Err(format!("`{program}` can't be started: {}", why(&error)));
-    }
-    let held = Path::new(HOLD[0]).exists();
-    let hold = HOLD.iter().filter(|_| held).copied();
-    let mut words = hold.chain(command.iter().map(String::as_str));
-    let mut child = Command::new(words.next().unwrap_or_default())
-        .args(words)
-        .env_clear()
-        .env("PATH", crate::probe::PROGRAM_FOLDERS)
-        .env("LANG", "C.UTF-8")
-        .env("TZ", "UTC")
-        .env("HOME", home)
-        .current_dir(home)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(|error| format!("`{program}` can't be started: {}", why(&error)))?;
-    let group = Group(Pid::from_raw(child.id().cast_signed()));
+    let (mut child, group) = start(command, home)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (output, said) = (
         Arc::<Mutex<Output>>::default(),
@@ -120,14 +105,7 @@ pub(super) async fn run(
     };
     let errors = {
         let said = said.clone();
-        tokio::task::spawn_blocking(move || {
-            read(stderr, &said, |kept, bytes| {
-                kept.bytes.extend_from_slice(bytes);
-                let many = kept.bytes.len().saturating_sub(SAID_MAX);
-                kept.bytes.drain(..many);
-                true
-            });
-        })
+        tokio::task::spawn_blocking(move || read_errors(stderr, &said))
     };
     let waited = tokio::task::spawn_blocking(move || child.wait()).await;
     // What it left behind may hold the pipes open for ever.
@@ -151,6 +129,168 @@ pub(super) async fn run(
         over: output.over,
         said: String::from_utf8_lossy(&said.bytes).into_owned(),
     })
+}
+
+/// Starts a program in a group of its own. It ends with the thread that starts it, which must be one of the runtime's.
+fn start(command: &[String], home: &Path) -> Result<(Child, Group), String> {
+    let program = command.first().ok_or("the command is empty")?;
+    if let Err(error) = std::fs::metadata(program).and_then(|found| executable(&found)) {
+        return Err(format!("`{program}` can't be started: {}", why(&error)));
+    }
+    let held = Path::new(HOLD[0]).exists();
+    let hold = HOLD.iter().filter(|_| held).copied();
+    let mut words = hold.chain(command.iter().map(String::as_str));
+    let child = Command::new(words.next().unwrap_or_default())
+        .args(words)
+        .env_clear()
+        .env("PATH", crate::probe::PROGRAM_FOLDERS)
+        .env("LANG", "C.UTF-8")
+        .env("TZ", "UTC")
+        .env("HOME", home)
+        .current_dir(home)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| format!("`{program}` can't be started: {}", why(&error)))?;
+    let group = Group(Pid::from_raw(child.id().cast_signed()));
+    Ok((child, group))
+}
+
+/// A program that goes on, and is talked to by lines. It dies with this value.
+pub(super) struct Talker {
+    /// `None` once it was waited for.
+    child: Option<Child>,
+    group: Group,
+    stdin: Arc<Mutex<Option<ChildStdin>>>,
+    /// Pieces of its output; closed when that ends.
+    output: mpsc::Receiver<Vec<u8>>,
+    /// What came of the next line so far.
+    begun: Vec<u8>,
+    said: Arc<Mutex<Output>>,
+    /// Closed when nothing more comes of that.
+    all_said: oneshot::Receiver<()>,
+}
+
+impl Talker {
+    /// # Errors
+    /// A sentence why the program could not be started.
+    pub(super) fn start(command: &[String], home: &Path) -> Result<Self, String> {
+        let (mut child, group) = start(command, home)?;
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let stderr = child.stderr.take();
+        let said = Arc::<Mutex<Output>>::default();
+        let (sender, output) = mpsc::channel(PIECES_MAX);
+        // Threads of their own: they last as long as the program.
+        std::thread::spawn(move || {
+            let Some(mut stdout) = stdout else { return };
+            let mut bytes = vec![0; 16 * 1024];
+            while let Ok(count @ 1..) = stdout.read(&mut bytes) {
+                if sender.blocking_send(bytes[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let kept = said.clone();
+        let (whole, all_said) = oneshot::channel();
+        std::thread::spawn(move || {
+            read_errors(stderr, &kept);
+            drop::<oneshot::Sender<()>>(whole);
+        });
+        Ok(Self {
+            child: Some(child),
+            group,
+            stdin: Arc::new(Mutex::new(stdin)),
+            output,
+            begun: Vec::new(),
+            said,
+            all_said,
+        })
+    }
+
+    pub(super) fn has_ended(&mut self) -> bool {
+        let child = self.child.as_mut();
+        self.output.is_closed() || child.is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Writes a request and reads the next line, of at most so many bytes.
+    ///
+    /// # Errors
+    /// What it did in place of a line.
+    pub(super) async fn ask(&mut self, input: Vec<u8>, most: usize) -> Result<Vec<u8>, String> {
+        if !self.begun.is_empty() || self.output.try_recv().is_ok() {
+            return Err("spoke before it was asked".to_owned());
+        }
+        let stdin = Arc::clone(&self.stdin);
+        let write = move || {
+            let mut stdin = stdin.lock().unwrap_or_else(PoisonError::into_inner);
+            stdin
+                .as_mut()
+                .is_some_and(|stdin| stdin.write_all(&input).is_ok())
+        };
+        // One that takes nothing is waited for in vain like one that says nothing.
+        let _ = tokio::task::spawn_blocking(write).await;
+        self.line(most).await
+    }
+
+    /// The next line.
+    ///
+    /// # Errors
+    /// What came in place of one.
+    pub(super) async fn line(&mut self, most: usize) -> Result<Vec<u8>, String> {
+        loop {
+            if let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
+                let rest = self.begun.split_off(end + 1);
+                return Ok(std::mem::replace(&mut self.begun, rest));
+            }
+            if self.begun.len() > most {
+                return Err(format!("wrote more than {most} bytes, which are not read"));
+            }
+            match self.output.recv().await {
+                Some(piece) => self.begun.extend_from_slice(&piece),
+                None => return Err(self.end().await),
+            }
+        }
+    }
+
+    /// How it ended, with the last that it said.
+    async fn end(&mut self) -> String {
+        let child = self.child.take();
+        let wait =
+            tokio::task::spawn_blocking(move || child.and_then(|mut child| child.wait().ok()));
+        let status = tokio::time::timeout(DRAIN_WITHIN, wait).await;
+        let _ = tokio::time::timeout(DRAIN_WITHIN, &mut self.all_said).await;
+        let status = match status {
+            Ok(Ok(Some(status))) => format!(" ({status})"),
+            _ => String::new(),
+        };
+        let said = lock(&self.said);
+        let said = String::from_utf8_lossy(&said.bytes);
+        let mut lines = said.lines().filter(|line| !line.trim().is_empty());
+        match lines.next_back() {
+            Some(line) => format!("ended{status}: {}", one_line(line, super::SAID_CHARS_MAX)),
+            None => format!("ended{status}"),
+        }
+    }
+}
+
+impl Drop for Talker {
+    fn drop(&mut self) {
+        // The group is killed with it; what is left is a line in the table of processes.
+        self.group.kill();
+        let _ = self.child.take().map(|mut child| child.wait());
+    }
+}
+
+/// Keeps the end of what comes.
+fn read_errors(pipe: Option<impl Read>, said: &Mutex<Output>) {
+    read(pipe, said, |kept, bytes| {
+        kept.bytes.extend_from_slice(bytes);
+        let many = kept.bytes.len().saturating_sub(SAID_MAX);
+        kept.bytes.drain(..many);
+        true
+    });
 }
 
 fn lock(output: &Mutex<Output>) -> std::sync::MutexGuard<'_, Output> {

@@ -158,6 +158,26 @@ pub(super) fn answered(output: &[u8], id: &str) -> Result<Result<Answered, Wrong
     Err("ended without an answer".to_owned())
 }
 
+/// Reads the first line of a program that is kept; returns its version, which may be empty.
+///
+/// # Errors
+/// Why it is no hello.
+pub(super) fn greeted(line: &[u8]) -> Result<String, String> {
+    let said = serde_json::from_slice::<Said>(line).ok();
+    let Some(Said {
+        v,
+        hello: Some(hello),
+        ..
+    }) = said
+    else {
+        return Err(format!("said {} in place of a hello", quoted(line)));
+    };
+    if v != VERSION {
+        return Err(format!("speaks version {v} of the contract, not {VERSION}"));
+    }
+    Ok(hello.version)
+}
+
 fn quoted(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let text: String = text

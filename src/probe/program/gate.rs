@@ -77,6 +77,11 @@ impl Gate {
         Ok(Self { listener, port })
     }
 
+    /// Refuses whoever waits: what a program wanted after its last run is none of the next.
+    pub(super) async fn forget(&self) {
+        while let Ok(Ok(_)) = tokio::time::timeout(Duration::ZERO, self.listener.accept()).await {}
+    }
+
     /// Lets the program through, one connection after the other; never ends by itself.
     pub(super) async fn serve(
         &self,
