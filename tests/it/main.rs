@@ -106,3 +106,4 @@ mod watched;
 mod week;
 /// Every text about an incident, for every cause, to be read by a person.
 mod words;
+mod workers;
