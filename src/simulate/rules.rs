@@ -137,6 +137,8 @@ pub struct When {
     pub ja4: Option<Text>,
     /// The same, which it must not have.
     pub other_ja4_than: Option<Text>,
+    /// The name of the first header as it came; over HTTP/1.1 with its case.
+    pub first_header: Option<Text>,
 }
 
 impl When {
@@ -210,6 +212,7 @@ impl When {
                 .is_none_or(|wanted| wanted.matches(&String::from_utf8_lossy(&request.body)))
             && (self.http.is_empty() || self.http.contains(&request.http))
             && text(&self.ja4, request.ja4.as_deref())
+            && text(&self.first_header, request.headers.first().map(|(name, _)| name.as_str()))
             && !self
                 .other_ja4_than
                 .as_ref()
@@ -231,6 +234,7 @@ impl When {
             && self.body_bytes.is_none()
             && self.cred.is_none()
             && self.http.is_empty()
+            && self.first_header.is_none()
             && !self.of_tls()
     }
 

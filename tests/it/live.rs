@@ -4,9 +4,9 @@
 //! Most run the daemon's parts in a time of their own, so that an hour passes in seconds; two run the
 //! daemon itself, in real time.
 
-mod driver;
+pub(crate) mod driver;
 mod finding;
-mod stage;
+pub(crate) mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

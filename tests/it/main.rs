@@ -54,6 +54,8 @@ mod deliver;
 mod escaping;
 /// Incidents, faults of channels, crashes and mutes together, in any order.
 mod everything;
+/// Edges that judge the TLS hello, against a real JVM and the daemon's machine.
+mod fingerprints;
 /// A store that the former version wrote: nothing of it is lost.
 mod former;
 /// The daemon as a real process whose disk is full.

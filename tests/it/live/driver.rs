@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use edgewatch::domain::change::Change;
 use edgewatch::domain::incident::Incident;
+use edgewatch::domain::notification::Notification;
 use edgewatch::domain::observation::Purpose;
 use edgewatch::domain::plan::Plan;
 use edgewatch::machine::driver::{self, Hands};
@@ -37,6 +38,8 @@ pub(crate) struct Driver {
 pub(crate) struct Seen {
     /// Every change of an incident, in order.
     pub(crate) changes: Vec<(Timestamp, Change)>,
+    /// What was told without being an incident.
+    pub(crate) notices: Vec<Notification>,
     /// Runs beyond the schedule.
     pub(crate) extra: Vec<String>,
     starts: Vec<Start>,
@@ -56,8 +59,10 @@ impl Hands for Seen {
     }
 
     fn keep(&mut self, effect: Effect, now: Timestamp) {
-        if let Effect::Save(change) = effect {
-            self.changes.push((now, *change));
+        match effect {
+            Effect::Save(change) => self.changes.push((now, *change)),
+            Effect::Learned(learned) => self.notices.extend(learned.notifications),
+            _ => {}
         }
     }
 }
