@@ -15,6 +15,7 @@
 //! | [`surroundings`] | fronts of hosts and our own side, and what becomes of a change | domain, board, words |
 //! | [`incident`] | incidents, their members, messages that are due | all of the above but lang |
 //! | [`machine`] | the loop: events in, effects out; when each cell is due | all of the above but read and words |
+//! | [`wire`] | what travels between a site and the hub: batches, plans, greetings | domain |
 //! | [`ask`] | what a person or a job asks for now: a round, a new client, a gate | domain, board, judge, incident, words |
 //! | [`config`] | the text of `probes.yaml` into a checked [`domain::plan::Plan`] | domain, lang |
 //! | [`clock`] | the one place that reads the wall clock | nothing of ours |
@@ -44,6 +45,7 @@ pub mod judge;
 pub mod machine;
 pub mod read;
 pub mod surroundings;
+pub mod wire;
 pub mod words;
 
 pub mod config;

@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("ask", &["domain", "board", "judge", "incident", "words"]),
+    ("wire", &["domain"]),
     ("config", &["domain", "lang"]),
     ("clock", &[]),
     ("probe", &["domain"]),
@@ -411,6 +412,7 @@ const PURE: &[&str] = &[
     "incident",
     "machine",
     "ask",
+    "wire",
 ];
 
 #[test]
