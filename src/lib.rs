@@ -22,6 +22,7 @@
 //! | [`probe`] | runs one cell over real sockets, returns an observation | domain |
 //! | [`store`] | the `SQLite` file: history, incidents, outbox | domain, clock |
 //! | [`notify`] | one message to one receiver: Slack, Teams, webhook, mail, `PagerDuty`, Alertmanager, the log | domain, lang, clock |
+//! | [`link`] | the connection between sites and the hub, and the spool of a site | domain, wire, clock |
 //! | [`report`] | renderings for people: tables, incident texts | domain |
 //! | [`simulate`] | a partner API behind a rule-driven edge, on loopback | domain |
 //! | [`lab`] | scenarios, the player, and the score of what people are told; logs played back | domain, lang, judge, surroundings, machine, config, simulate |
@@ -52,6 +53,7 @@ pub mod config;
 
 pub mod clock;
 
+pub mod link;
 pub mod notify;
 pub mod probe;
 pub mod report;

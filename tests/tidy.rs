@@ -36,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("probe", &["domain"]),
     ("store", &["domain", "clock"]),
     ("notify", &["domain", "lang", "clock"]),
+    ("link", &["domain", "wire", "clock"]),
     ("report", &["domain"]),
     ("simulate", &["domain"]),
     (
