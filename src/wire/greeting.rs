@@ -2,10 +2,8 @@
 //!
 //! The two messages are also a comparison of clocks: four times, as NTP takes them (RFC 5905 section 8).
 
-use prost::Message as _;
-
 use super::batch::ClockSaid;
-use super::{Unreadable, VERSION, check};
+use super::message;
 
 /// A site says that it is there, and how it is.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -54,6 +52,9 @@ pub struct Hello {
     /// Its certificate ends then, seconds since 1970; 0: it has none.
     #[prost(sint64, tag = "16")]
     pub certificate_until_s: i64,
+    /// Nobody who probes: somebody only looks whether an answer comes.
+    #[prost(bool, tag = "17")]
+    pub check: bool,
 }
 
 /// What the hub answers.
@@ -72,30 +73,6 @@ pub struct Welcome {
     /// Why the site is not taken, in a sentence; empty: it is.
     #[prost(string, tag = "5")]
     pub refused: String,
-}
-
-macro_rules! message {
-    ($type:ty) => {
-        impl $type {
-            /// As it travels.
-            #[must_use]
-            pub fn packed(self) -> Vec<u8> {
-                Self {
-                    version: VERSION,
-                    ..self
-                }
-                .encode_to_vec()
-            }
-
-            /// # Errors
-            /// [`Unreadable`]: it is none, or of a version that this program does not read.
-            pub fn read(message: &[u8]) -> Result<Self, Unreadable> {
-                let read = Self::decode(message)?;
-                check(read.version)?;
-                Ok(read)
-            }
-        }
-    };
 }
 
 message!(Hello);

@@ -4,6 +4,8 @@
 //! of its *meaning* beside it. Numbers of fields are never used again. What a hub makes of what comes twice, late or
 //! not at all is here too ([`inlet`]), without any connection.
 
+// A run that a site is asked for.
+pub mod ask;
 // Runs, gathered and packed.
 pub mod batch;
 // A site makes itself known, and what it is answered.
@@ -76,6 +78,31 @@ impl From<prost::DecodeError> for Unreadable {
         Self::Broken(error.to_string())
     }
 }
+
+/// How a small message is packed and read.
+macro_rules! message {
+    ($type:ty) => {
+        impl $type {
+            /// As it travels.
+            #[must_use]
+            pub fn packed(self) -> Vec<u8> {
+                prost::Message::encode_to_vec(&Self {
+                    version: $crate::wire::VERSION,
+                    ..self
+                })
+            }
+
+            /// # Errors
+            /// [`Unreadable`](crate::wire::Unreadable): it is none, or of a version that this program does not read.
+            pub fn read(message: &[u8]) -> Result<Self, $crate::wire::Unreadable> {
+                let read = <Self as prost::Message>::decode(message)?;
+                $crate::wire::check(read.version)?;
+                Ok(read)
+            }
+        }
+    };
+}
+use message;
 
 /// Names of subjects, streams and buckets. A site has letters, digits and hyphens, so it is one word of a subject.
 pub mod subjects {

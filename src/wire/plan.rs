@@ -22,6 +22,32 @@ pub struct SitePlan {
     /// Version of the program that made it.
     #[prost(string, tag = "5")]
     pub program: String,
+    /// Texts that the file refers to: bodies, further roots. None of them holds a secret.
+    #[prost(message, repeated, tag = "6")]
+    pub files: Vec<File>,
+    /// What this site may ask of hosts that others ask too.
+    #[prost(message, repeated, tag = "7")]
+    pub shares: Vec<Share>,
+}
+
+/// A text that the file refers to.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct File {
+    /// As it is written in the file.
+    #[prost(string, tag = "1")]
+    pub path: String,
+    #[prost(string, tag = "2")]
+    pub text: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Share {
+    #[prost(string, tag = "1")]
+    pub host: String,
+    #[prost(uint32, tag = "2")]
+    pub requests_per_minute: u32,
+    #[prost(uint64, tag = "3")]
+    pub gap_ms: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
@@ -65,7 +91,8 @@ impl SitePlan {
     /// Whether it asks for the same as another, whatever their generations.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        self.file == other.file && self.cells == other.cells
+        (&self.file, &self.cells, &self.files, &self.shares)
+            == (&other.file, &other.cells, &other.files, &other.shares)
     }
 
     /// As it travels.
