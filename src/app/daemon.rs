@@ -422,7 +422,7 @@ impl Hands for Work {
                 self.showing.changed(&change);
                 self.keeper.change(change);
             }
-            Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) => {}
+            Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) | Effect::Ask(_) => {}
         }
     }
 

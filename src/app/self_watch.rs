@@ -190,7 +190,7 @@ impl SelfWatch {
         for incident in machine.incidents() {
             *(match incident.subject {
                 Subject::Host(_) | Subject::Partner(_) | Subject::Vendor(_) => &mut partner,
-                Subject::OurNetwork => &mut ours,
+                Subject::OurNetwork | Subject::Site(_) => &mut ours,
             }) += 1;
         }
         self.incidents_open = partner + ours;

@@ -52,15 +52,17 @@ pub struct Idle {
 pub fn idle(plan: &Plan, cells: &[CellKey]) -> Vec<Idle> {
     let mut all: Vec<Idle> = Vec::new();
     for cell in cells {
-        let Some(why) = plan.missing(cell) else {
+        let away = plan.site_of(&cell.egress);
+        let away = away.map(|site| format!("only the agent at {site} can send from there"));
+        let Some(why) = away.or_else(|| plan.missing(cell).map(ToOwned::to_owned)) else {
             continue;
         };
-        let place = all.iter().position(|idle| idle.why == why);
+        let place = all.iter().position(|idle: &Idle| idle.why == why);
         let place = place.unwrap_or_else(|| {
             all.push(Idle {
                 cells: 0,
                 probes: Vec::new(),
-                why: why.to_owned(),
+                why,
             });
             all.len() - 1
         });

@@ -1,5 +1,6 @@
 //! What the monitor takes and what it gives: closed lists, plain values.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use crate::domain::judged::Judged;
@@ -20,6 +21,8 @@ pub enum Event {
     Observed(Arc<Judged>),
     /// Runs that were heard of late are complete: what they show of each cell.
     CaughtUp(Vec<Late>),
+    /// Which sites are silent, and since when; all others are heard.
+    Silent(BTreeMap<String, Timestamp>),
     /// Time went by; due when the monitor wants it, harmless at any other time.
     Tick,
     PlanReplaced(Arc<Plan>),

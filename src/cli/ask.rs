@@ -86,7 +86,8 @@ pub(super) fn cells(plan: &Plan, probes: &[String], levels: &Levels) -> Result<A
         .collect();
     let asked =
         |probe: &Probe| probes.is_empty() || probes.iter().any(|p| p == probe.name.as_str());
-    let runs = |cell: &CellKey| plan.missing(cell).is_none();
+    let runs =
+        |cell: &CellKey| plan.missing(cell).is_none() && plan.site_of(&cell.egress).is_none();
     if all.iter().any(|(probe, cell)| asked(probe) && runs(cell)) {
         let (cells, rest): (Vec<_>, Vec<_>) = all.into_iter().map(|(_, cell)| cell).partition(runs);
         let idle = conclude::idle(plan, &rest);

@@ -235,6 +235,7 @@ fn rehearsal(plan: &Plan, probe: &Probe, client: &Client, recorder: &Recorder) -
             password: None,
             missing: None,
         }),
+        site: None,
         public: None,
         region: None,
         family: IpFamily::Any,

@@ -107,10 +107,14 @@ mirror! {
         /// Whether an edit of this file, or of a file that it names, is taken by itself once it has stood for a second; true when
         /// left out. With false it waits for SIGHUP (`systemctl reload edgewatch`).
         "watch" watch: Flag,
+        /// The server where agents at other sites meet this process, which is then `edgewatch hub` (docs/sites.md).
+        "nats" nats: Nats,
     }
 
     /// A way out to the internet; `{}` leaves the choice to the system's routes.
     Egress {
+        /// Name of the site whose agent sends from it ("aws-london"); the other keys then speak of the agent's host.
+        "site" site: Name,
         /// Local source address; a run fails when this host does not have it.
         "address" address: Address,
         /// Network interface to bind to ("ens6").
@@ -129,6 +133,14 @@ mirror! {
         "family" family: Word<IpFamily>,
         /// What it was called in the file before, so that its open incidents go on; not needed where only the name changed.
         "was" was: Name,
+    }
+
+    /// The server where hub and agents meet: nats-server 2.12 or later, with JetStream.
+    Nats {
+        /// "tls://host:4222"; "nats://127.0.0.1:4222" to try it out on this host.
+        required "url" url: String,
+        /// Folder with the certificate and key of the hub, as "edgewatch hub init" makes it.
+        "identity" identity: PathText,
     }
 
     /// How requests present themselves.

@@ -94,6 +94,8 @@ impl CredentialName {
 pub struct Egress {
     pub name: EgressName,
     pub way: Way,
+    /// The site whose agent sends from it; `None`: this host does.
+    pub site: Option<String>,
     /// The address that the partner sees and has allow-listed, as the operator says; never used to connect.
     pub public: Option<IpAddr>,
     /// Where it leaves our network; egresses of one region are often refused together.

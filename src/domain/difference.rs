@@ -359,6 +359,8 @@ fn egress(old: &Egress, new: &Egress) -> Option<Vec<Key>> {
         Way::Interface(name) => name.clone(),
         Way::Proxy(proxy) => format!("proxy {}:{}", proxy.host, proxy.port),
     };
+    let site = |egress: &Egress| egress.site.clone().unwrap_or("this host".to_owned());
+    keys.shown("site", site(old), site(new));
     let public = |egress: &Egress| egress.public.map_or("none".to_owned(), |it| it.to_string());
     let region = |egress: &Egress| egress.region.clone().unwrap_or("none".to_owned());
     keys.shown("address, interface or proxy", way(old), way(new));

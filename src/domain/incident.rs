@@ -109,7 +109,7 @@ impl Incident {
     /// The fault is on our own side.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        self.subject == Subject::OurNetwork
+        matches!(self.subject, Subject::OurNetwork | Subject::Site(_))
             || matches!(self.diagnosis.cause, Cause::OurNetwork { .. })
     }
 

@@ -67,7 +67,13 @@ fn probe(probe: &Probe) -> impl std::fmt::Debug {
 }
 
 fn way(egress: &Egress) -> impl std::fmt::Debug {
-    (&egress.way, egress.family)
+    let site = egress.site.iter().map(|site| format!(" at {site}"));
+    AsItStands(format!(
+        "({:?}, {:?}){}",
+        egress.way,
+        egress.family,
+        site.collect::<String>()
+    ))
 }
 
 fn client(client: &Client) -> impl std::fmt::Debug {

@@ -39,7 +39,11 @@ pub mod renames;
 pub mod secret;
 pub mod sent;
 pub mod share;
+// Politeness, divided over places.
+pub mod sharing;
+// Other places that probe.
 pub mod shown;
+pub mod site;
 pub(crate) mod spelling;
 pub mod spells;
 pub mod subject;

@@ -1,5 +1,6 @@
 //! The checked configuration: what `probes.yaml` says, in types that can't be wrong.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::notification::{Receiver, Route};
 use super::probe::Probe;
 use super::renames::Renames;
 use super::secret::{Secret, Secrets};
+use super::site::Nats;
 use super::verdict::{Kind, Maker, Rule};
 
 /// Everything the daemon was asked to do.
@@ -56,6 +58,10 @@ pub struct Plan {
     pub watch: bool,
     /// What was called otherwise before, as the file says (`was:`).
     pub former: Renames,
+    /// Where agents are met; `None`: there are none.
+    pub nats: Option<Nats>,
+    /// What this process may ask of hosts that other places ask too; of all others `politeness` holds.
+    pub shares: BTreeMap<String, Politeness>,
 }
 
 /// Where metrics and health are served, over plain HTTP.
@@ -214,16 +220,50 @@ impl Plan {
             .filter(|(_, cell)| self.missing(cell).is_none())
     }
 
+    /// Cells that this process runs itself: all but those of sites.
+    pub fn own_cells(&self) -> impl Iterator<Item = (&Probe, CellKey)> {
+        let away: BTreeSet<&EgressName> = self
+            .egresses
+            .iter()
+            .filter(|egress| egress.site.is_some())
+            .map(|egress| &egress.name)
+            .collect();
+        self.cells()
+            .filter(move |(_, cell)| !away.contains(&cell.egress))
+    }
+
+    /// The site whose agent sends from an egress; `None`: this host does.
+    #[must_use]
+    pub fn site_of(&self, egress: &EgressName) -> Option<&str> {
+        self.egress(egress)?.site.as_deref()
+    }
+
+    /// Every site that the file names.
+    #[must_use]
+    pub fn sites(&self) -> BTreeSet<&str> {
+        let egresses = self.egresses.iter();
+        egresses.filter_map(|e| e.site.as_deref()).collect()
+    }
+
+    /// How hard this process may ask a host.
+    #[must_use]
+    pub fn politeness_of(&self, host: &str) -> &Politeness {
+        self.shares.get(host).unwrap_or(&self.politeness)
+    }
+
     /// Why a cell can't run: a secret of its credential or of its proxy is not there, or can't be sent.
     #[must_use]
     pub fn missing(&self, cell: &CellKey) -> Option<&str> {
         use super::cell::Way;
-        let of_proxy = self
-            .egress(&cell.egress)
-            .and_then(|egress| match &egress.way {
-                Way::Proxy(proxy) => proxy.missing.as_deref(),
-                _ => None,
-            });
+        let egress = self.egress(&cell.egress);
+        // Secrets of a site are where its agent is: whether they are there only that one knows.
+        if egress.is_some_and(|egress| egress.site.is_some()) {
+            return None;
+        }
+        let of_proxy = egress.and_then(|egress| match &egress.way {
+            Way::Proxy(proxy) => proxy.missing.as_deref(),
+            _ => None,
+        });
         of_proxy.or_else(|| {
             let credential = self.credential(&cell.credential)?;
             let unfit = credential.unfit.get(&cell.probe);

@@ -14,4 +14,9 @@ pub enum Subject {
     Vendor(String),
     /// Our own network: controls fail.
     OurNetwork,
+    /// The agent of this site is silent, or where that is [`NATS`], all of them at once: we can't reach the server.
+    Site(String),
 }
+
+/// In place of a site's name: the server where sites and hub meet.
+pub const NATS: &str = "nats";

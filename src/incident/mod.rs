@@ -12,6 +12,8 @@ pub mod notify;
 pub mod ours;
 // One partner under watch: its diagnosis and its incidents.
 pub mod partner;
+// Sites whose agent is silent.
+pub mod sites;
 // A vendor that fails by itself in front of several partners: one incident for all of them.
 pub mod vendor;
 // What a step of an incident may use of the rest of the world, and what it leaves there.

@@ -716,7 +716,7 @@ pub fn is_about(subject: &Subject, plan: &Plan, key: &CellKey) -> bool {
     match subject {
         Subject::Host(host) => probe.host() == *host,
         Subject::Partner(partner) => probe.partner == *partner,
-        Subject::Vendor(_) | Subject::OurNetwork => false,
+        Subject::Vendor(_) | Subject::OurNetwork | Subject::Site(_) => false,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::domain::cell::{CellKey, EgressName};
 use crate::domain::change::Change;
 use crate::domain::habits::Past;
 use crate::domain::incident::{
-    Beside, Care, Happening, Incident, IncidentCell, State, TimelineEntry,
+    Beside, Care, Happening, Incident, IncidentCell, State, Subject, TimelineEntry,
 };
 use crate::domain::moment::later;
 use crate::domain::notification::{Notification, Reason};
@@ -103,7 +103,9 @@ impl World<'_> {
     /// Tells of an incident that was just opened, or opened again, and saves it; `notes` are of the time since its onset.
     pub fn announce(&mut self, case: &mut Case, onset_at: Timestamp, notes: Vec<TimelineEntry>) {
         let mut timeline = notes;
-        if let Some(first) = case.failing().min_by_key(|member| member.since) {
+        let unheard = matches!(case.incident.subject, Subject::Site(_));
+        let first = case.failing().min_by_key(|member| member.since);
+        if let Some(first) = first.filter(|_| !unheard) {
             let text = format!("first failing run: {}: {}", first.cell, first.kind.label());
             timeline.insert(0, entry(first.since, Happening::Cells, text));
         }

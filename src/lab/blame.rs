@@ -127,7 +127,7 @@ fn is_about(subject: &Subject, plan: &Plan, key: &CellKey) -> bool {
     match subject {
         Subject::Host(host) => probe.host() == *host,
         Subject::Partner(partner) => probe.partner == *partner,
-        Subject::Vendor(_) | Subject::OurNetwork => true,
+        Subject::Vendor(_) | Subject::OurNetwork | Subject::Site(_) => true,
     }
 }
 

@@ -92,6 +92,7 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
                         Some(_) => Way::Address(address(last)),
                         None => Way::Routes,
                     },
+                    site: None,
                     public: None,
                     region: Some(universe.regions[usize::from(egress.group)].clone()),
                     family: IpFamily::Any,
@@ -141,6 +142,8 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
             heartbeat: None,
             watch: true,
             former: crate::domain::renames::Renames::default(),
+            nats: None,
+            shares: std::collections::BTreeMap::new(),
             runs_in_flight_max: 64,
         },
     })

@@ -70,6 +70,8 @@ pub enum Line {
 pub enum Heard {
     Ended { run: RunId, judged: Box<Judged> },
     Lost { run: RunId },
+    Reported(Box<Judged>),
+    Silent(BTreeMap<String, Timestamp>),
     Tick,
     PlanReplaced(Box<Source>),
     Acknowledged { incident: u64, by: Acknowledged },
@@ -88,6 +90,8 @@ impl Heard {
                 judged: Box::new(Judged::clone(judged)),
             },
             Event::Lost { run } => Self::Lost { run: *run },
+            Event::Reported(judged) => Self::Reported(Box::new(Judged::clone(judged))),
+            Event::Silent(silent) => Self::Silent(silent.clone()),
             Event::Tick => Self::Tick,
             Event::PlanReplaced(_) => Self::PlanReplaced(Box::new(plan.clone())),
             Event::Care { incident, care } => {
@@ -113,6 +117,8 @@ impl Heard {
                 judged: Arc::new(*judged),
             },
             Self::Lost { run } => Event::Lost { run },
+            Self::Reported(judged) => Event::Reported(Arc::new(*judged)),
+            Self::Silent(silent) => Event::Silent(silent),
             Self::Tick => Event::Tick,
             Self::PlanReplaced(source) => Event::PlanReplaced(Arc::new(plan(&source)?)),
             Self::Acknowledged { incident, by } => Event::Care {

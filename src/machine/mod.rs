@@ -30,7 +30,7 @@ pub mod log;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use crate::board::events::Judged;
@@ -68,6 +68,10 @@ pub enum Event {
     Lost {
         run: RunId,
     },
+    /// A run that a site made by itself. Late, it opens and ends nothing; that each comes once is whose reads the stream.
+    Reported(Arc<Judged>),
+    /// Which sites are silent, and since when; all others are heard.
+    Silent(BTreeMap<String, Timestamp>),
     /// Time went by; due when [`Effect::WakeAt`] says so, harmless at any other time.
     Tick,
     PlanReplaced(Arc<Plan>),
@@ -93,6 +97,8 @@ pub enum Effect {
     Cancel {
         run: RunId,
     },
+    /// Ask the site of this cell for a run.
+    Ask(Ask),
     /// Store a run with its verdict.
     Record(Arc<Judged>),
     /// Store an incident with its timeline and its notifications, together or not at all.
@@ -114,6 +120,17 @@ pub struct Start {
     pub due_at: Timestamp,
     /// Why it runs, for people; "scheduled" for scheduled runs.
     pub why: Arc<str>,
+}
+
+/// A run that a site is asked for, beyond its schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    pub cell: CellKey,
+    pub purpose: Purpose,
+    /// When it should start.
+    pub at: Timestamp,
+    /// For people.
+    pub why: String,
 }
 
 /// What is known from before the start.
@@ -186,6 +203,10 @@ impl Machine {
                     self.timetable.finished(&flight.due);
                 }
             }
+            Event::Reported(judged) => self.take(&judged, now, &mut effects),
+            Event::Silent(silent) => {
+                self.ask_monitor(within::Event::Silent(silent), now, &mut effects);
+            }
             Event::Tick => {}
             Event::PlanReplaced(plan) => {
                 self.plan = Arc::clone(&plan);
@@ -235,16 +256,22 @@ impl Machine {
             Landing::Late => {}
             Landing::Twice => return,
         }
+        if let Some(wait) = judged.verdict.retry_after
+            && judged.verdict.kind == Kind::RateLimited
+            && !arrival::was_kept(judged, now)
+        {
+            let until = now.saturating_add(wait).unwrap_or(now);
+            self.timetable.hold(&judged.observation.cell, until, now);
+        }
+        self.take(judged, now, effects);
+    }
+
+    /// Takes in a run, whoever made it: at once, or as history.
+    fn take(&mut self, judged: &Arc<Judged>, now: Timestamp, effects: &mut Vec<Effect>) {
         effects.push(Effect::Record(Arc::clone(judged)));
         if arrival::was_kept(judged, now) {
             self.backlog.add(judged, now);
             return;
-        }
-        if let Some(wait) = judged.verdict.retry_after
-            && judged.verdict.kind == Kind::RateLimited
-        {
-            let until = now.saturating_add(wait).unwrap_or(now);
-            self.timetable.hold(&judged.observation.cell, until, now);
         }
         self.ask_monitor(within::Event::Observed(Arc::clone(judged)), now, effects);
     }
@@ -283,6 +310,17 @@ impl Machine {
                     why,
                     ..
                 } => {
+                    if self.plan.site_of(&cell.egress).is_some() {
+                        if !self.monitor.is_unheard(&cell) {
+                            effects.push(Effect::Ask(Ask {
+                                cell,
+                                purpose,
+                                at,
+                                why,
+                            }));
+                        }
+                        continue;
+                    }
                     // A cell that the plan no longer has is not asked.
                     let _ = self.timetable.ask(&cell, at, purpose, &why);
                     continue;

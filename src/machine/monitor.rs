@@ -33,6 +33,7 @@ use crate::incident::case::{Case, entry};
 use crate::incident::mild::Mild;
 use crate::incident::ours::Ours;
 use crate::incident::partner::{self, Partner};
+use crate::incident::sites::Sites;
 use crate::incident::vendor::{Heard, Vendors};
 use crate::incident::world::{self, Hour, Run, World};
 use crate::judge::class::Class;
@@ -52,6 +53,8 @@ pub(super) struct Monitor {
     mild: Mild,
     /// Edges that fail by themselves in front of several partners.
     vendors: Vendors,
+    /// Sites whose agent is silent.
+    sites: Sites,
     /// Incidents from before the start whose cells are no longer configured.
     orphans: Vec<Incident>,
     /// Ended as no longer watched of late: taken up again when the file asks again as it did.
@@ -114,6 +117,7 @@ impl Monitor {
             ours: Ours::default(),
             mild: Mild::default(),
             vendors: Vendors::default(),
+            sites: Sites::default(),
             orphans: Vec::new(),
             unwatched: Vec::new(),
             fresh: false,
@@ -185,6 +189,10 @@ impl Monitor {
             self.orphans.extend(self.vendors.resume(incident));
             return;
         }
+        if matches!(incident.subject, Subject::Site(_)) {
+            self.orphans.extend(self.sites.resume(incident));
+            return;
+        }
         let place = self.place_of(&incident);
         if let Some(place) = place {
             self.partners[place].resume(&self.ground.board, incident, now);
@@ -231,6 +239,10 @@ impl Monitor {
         match event {
             Event::Observed(judged) => self.observe(&judged, now, &mut effects),
             Event::Tick | Event::Silenced(_) => self.tick(now, &mut effects),
+            Event::Silent(silent) => {
+                let mut world = self.ground.world(now, &mut effects);
+                self.sites.hear(&mut world, &silent);
+            }
             Event::CaughtUp(late) => self.catch_up(&late, now, &mut effects),
             Event::PlanReplaced(plan) => self.replace(plan, now, &mut effects),
             Event::Care { .. } => {}
@@ -303,6 +315,7 @@ impl Monitor {
             .chain(troubled.filter_map(|partner| partner.next_wake(&self.ground.board)))
             .chain(self.mild.next_wake(&self.ground.board))
             .chain(self.vendors.next_wake(&self.ground.board))
+            .chain(self.sites.next_wake(&self.ground.board))
             .chain(self.ground.surroundings.next_wake())
             .min()
     }
@@ -338,6 +351,11 @@ impl Monitor {
         }
     }
 
+    /// Whether nobody would answer for a cell: its site is silent.
+    pub(super) fn is_unheard(&self, cell: &CellKey) -> bool {
+        self.sites.is_unheard(&self.ground.board, &cell.egress)
+    }
+
     /// Open incidents: partners', those of vendors before several of them, our own side's.
     pub(super) fn incidents(&self) -> impl Iterator<Item = &Incident> {
         let troubled = self.troubled.iter().map(|place| &self.partners[*place]);
@@ -345,6 +363,7 @@ impl Monitor {
             .flat_map(Partner::incidents)
             .chain(self.mild.incidents())
             .chain(self.vendors.incidents())
+            .chain(self.sites.incidents())
             .chain(self.ours.incident())
     }
 
@@ -574,6 +593,7 @@ impl Monitor {
         self.with_ours(now, effects, Ours::tick);
         self.mild.tick(&mut self.ground.world(now, effects));
         self.vendors.tick(&mut self.ground.world(now, effects));
+        self.sites.tick(&mut self.ground.world(now, effects));
         for place in self.troubled.clone() {
             self.with_partner(place, now, effects, Partner::tick);
         }
@@ -586,6 +606,8 @@ impl Monitor {
             });
         }
         self.vendors
+            .care(&mut self.ground.world(now, effects), number, care);
+        self.sites
             .care(&mut self.ground.world(now, effects), number, care);
         self.with_ours(now, effects, |ours, world| {
             ours.care(world, number, care);
@@ -671,6 +693,7 @@ impl Monitor {
             self.ours.rename(&renames);
             self.mild.rename(&renames);
             self.vendors.rename(&renames);
+            self.sites.rename(&renames);
             for partner in &mut self.partners {
                 partner.rename(&renames);
             }
@@ -682,6 +705,7 @@ impl Monitor {
         self.with_ours(now, effects, Ours::fit);
         self.mild.fit(&mut self.ground.world(now, effects));
         self.vendors.fit(&mut self.ground.world(now, effects));
+        self.sites.fit(&mut self.ground.world(now, effects));
         for place in self.troubled.clone() {
             self.with_partner(place, now, effects, Partner::fit);
         }

@@ -340,7 +340,7 @@ impl Timetable {
             .collect();
         for host in &mut self.hosts {
             if let Some(mut pace) = paces.remove(&host.name) {
-                pace.set(&plan.politeness);
+                pace.set(plan.politeness_of(&host.name));
                 host.pace = pace;
             }
         }
@@ -433,10 +433,11 @@ impl Timetable {
             let name = probe.host();
             let host = *host_index.entry(name.clone()).or_insert_with(|| {
                 let share = places.get(&bulkhead::name(probe));
+                let pace = Pace::new(plan.politeness_of(&name));
                 hosts.push(Host {
                     name,
                     share: share.copied().unwrap_or_default(),
-                    pace: Pace::new(&plan.politeness),
+                    pace,
                     asked: VecDeque::new(),
                     scheduled: VecDeque::new(),
                     turn: Turn::Idle,
@@ -450,7 +451,7 @@ impl Timetable {
             });
         }
         let mut slots: Vec<Slot> = plan
-            .cells()
+            .own_cells()
             .filter_map(|(probe, key)| {
                 Some(Slot {
                     key,

@@ -19,6 +19,13 @@ use crate::domain::observation::{Failure, FailureKind, Phase};
 
 /// Which IP versions of a target an egress can use.
 pub(super) fn family(egress: &Egress) -> Result<IpFamily, Failure> {
+    if let Some(site) = &egress.site {
+        let message = format!(
+            "egress {} is at site {site}, and only the agent there can send from it",
+            egress.name
+        );
+        return Err(failure(Phase::Connect, FailureKind::EgressMissing, message));
+    }
     let bound = match egress.way {
         Way::Address(IpAddr::V4(_)) => IpFamily::V4,
         Way::Address(IpAddr::V6(_)) => IpFamily::V6,

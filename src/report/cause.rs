@@ -53,6 +53,7 @@ fn when(incident: &Incident) -> Value {
         Subject::Partner(partner) => put(&mut keys, "provider", partner),
         Subject::Vendor(vendor) => put(&mut keys, "edge", vendor),
         Subject::OurNetwork => {}
+        Subject::Site(site) => put(&mut keys, "site", site),
     }
     match &incident.diagnosis.cause {
         Cause::Unknown { .. } => return Value::Null,

@@ -481,6 +481,7 @@ fn plan() -> Plan {
     let egress = |name: &str, way, public: Option<[u8; 4]>| Egress {
         name: name.into(),
         way,
+        site: None,
         public: public.map(Into::into),
         region: None,
         family: IpFamily::Any,
@@ -575,6 +576,8 @@ fn plan() -> Plan {
         heartbeat: None,
         watch: true,
         former: crate::domain::renames::Renames::default(),
+        nats: None,
+        shares: std::collections::BTreeMap::new(),
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn recipient(dossier: &Dossier<'_>) -> String {
 #[must_use]
 pub(super) fn host(dossier: &Dossier<'_>) -> String {
     match &dossier.incident.subject {
-        Subject::Host(name) => name.clone(),
+        Subject::Host(name) | Subject::Site(name) => name.clone(),
         Subject::Partner(name) | Subject::Vendor(name) => {
             let probes = dossier.incident.probes.iter();
             let mut hosts: Vec<String> = probes

@@ -30,7 +30,7 @@ impl Limits {
     /// What `plan` explains.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
-        let cells = || plan.cells().map(|(probe, _)| probe);
+        let cells = || plan.own_cells().map(|(probe, _)| probe);
         let run = cells().map(|p| p.timeout).max().unwrap_or_default() + GRACE;
         let shortest = cells()
             .filter_map(|probe| match probe.schedule {

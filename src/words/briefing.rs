@@ -65,7 +65,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         state: incident.state,
         our_side: story.our_side(),
         subject: match &incident.subject {
-            Subject::Host(name) | Subject::Partner(name) => name.clone(),
+            Subject::Host(name) | Subject::Partner(name) | Subject::Site(name) => name.clone(),
             Subject::Vendor(name) => terms::vendor(name).unwrap_or_default(),
             Subject::OurNetwork => "our network".to_owned(),
         },

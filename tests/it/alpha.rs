@@ -21,6 +21,7 @@ const SURE: f64 = 0.97;
 pub(crate) fn alpha() -> Plan {
     let mut plan = plan::plan("https://api.alpha.example/v1/orders");
     let egress = |name: &str, last: u8, region: &str| Egress {
+        site: None,
         public: Some([203, 0, 113, last].into()),
         region: Some(region.to_owned()),
         ..plan::egress(name, Way::Routes)
@@ -391,7 +392,7 @@ fn asked(plan: &Plan, subject: &Subject) -> Vec<CellKey> {
         .filter(|(probe, _)| match subject {
             Subject::Host(host) => probe.host() == *host,
             Subject::Partner(partner) => probe.partner == *partner,
-            Subject::Vendor(_) => false,
+            Subject::Vendor(_) | Subject::Site(_) => false,
             Subject::OurNetwork => probe.control,
         })
         .map(|(_, cell)| cell)

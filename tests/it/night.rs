@@ -193,7 +193,7 @@ impl Night {
                     step.told |= !learned.notifications.is_empty();
                     self.store.learn(*learned).await.unwrap();
                 }
-                Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) => {}
+                Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) | Effect::Ask(_) => {}
             }
         }
         step

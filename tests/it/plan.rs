@@ -39,6 +39,8 @@ pub(crate) fn plan(url: &str) -> Plan {
         heartbeat: None,
         watch: true,
         former: edgewatch::domain::renames::Renames::default(),
+        nats: None,
+        shares: std::collections::BTreeMap::new(),
     }
 }
 
@@ -46,6 +48,7 @@ pub(crate) fn egress(name: &str, way: Way) -> Egress {
     Egress {
         name: name.into(),
         way,
+        site: None,
         public: None,
         region: None,
         family: IpFamily::Any,

@@ -42,6 +42,11 @@ pub(super) struct Places {
 }
 
 impl Places {
+    /// Where an egress stands.
+    pub(super) fn egress(&self, name: &str) -> Place {
+        self.find(&self.egresses, name)
+    }
+
     pub(super) fn of(raw: &raw::File, root: Place) -> Self {
         fn names<T>(named: Option<&Named<T>>) -> HashMap<String, Place> {
             let named = named.iter().flat_map(|named| &named.0);
@@ -169,7 +174,9 @@ fn room(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
 
 /// What this host has not got.
 fn here(plan: &Plan, places: &Places, inputs: &dyn Inputs, desk: &mut Desk<'_>) {
-    for egress in &plan.egresses {
+    // What the hosts of sites have only their agents know.
+    let own = plan.egresses.iter().filter(|egress| egress.site.is_none());
+    for egress in own {
         let place = places.find(&places.egresses, egress.name.as_str());
         let (lacks, lists) = match &egress.way {
             Way::Address(address) if inputs.has_address(*address) == Some(false) => {

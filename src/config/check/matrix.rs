@@ -19,6 +19,7 @@ use crate::domain::cell::{
     Client, ClientName, Credential, CredentialName, Egress, EgressName, HeaderCase, HttpOffer,
     IpFamily, Proxy, ProxyKind, TlsRange, Way,
 };
+use crate::domain::site::{self, Nats};
 
 /// The egresses that could be read; one by the system's routes when the file has no such section.
 pub(super) fn egresses(
@@ -48,18 +49,43 @@ pub(super) fn egresses(
                 }),
                 Form::Full(full) => {
                     let region = full.region.as_ref().map(|r| r.value.0.clone());
-                    self::egress(&name.value, full, egress.place, inputs, desk)
-                        .map(|egress| Egress { region, ..egress })
+                    let site = full.site.as_ref().and_then(|site| self::site(site, desk));
+                    self::egress(&name.value, full, egress.place, inputs, desk).map(|egress| {
+                        Egress {
+                            site,
+                            region,
+                            ..egress
+                        }
+                    })
                 }
             }
         })
         .collect()
 }
 
+fn site(raw: &At<Name>, desk: &mut Desk<'_>) -> Option<String> {
+    let name = &raw.value.0;
+    if let Err((what, how)) = site::check_name(name) {
+        desk.error(raw.place, what, how);
+        return None;
+    }
+    Some(name.clone())
+}
+
+/// Where agents are met.
+pub(super) fn nats(raw: At<raw::Nats>, desk: &mut Desk<'_>) -> Option<Nats> {
+    let url = raw.value.url?;
+    let identity = raw.value.identity.map(|identity| identity.value.0);
+    let made = Nats::new(&url.value, identity);
+    made.map_err(|(what, how)| desk.error(url.place, what, how))
+        .ok()
+}
+
 fn routes(name: &str) -> Egress {
     Egress {
         name: EgressName::new(name),
         way: Way::Routes,
+        site: None,
         public: None,
         region: None,
         family: IpFamily::Any,
@@ -202,6 +228,7 @@ fn finish(
     Some(Egress {
         name: EgressName::new(name),
         way,
+        site: None,
         public: public.map(|p| p.value.0),
         region: None,
         family: family.map_or(IpFamily::Any, |f| f.value.0),

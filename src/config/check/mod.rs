@@ -24,7 +24,7 @@ mod telemetry;
 mod template;
 mod web;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +47,7 @@ use super::shared;
 use crate::domain::cell::{Client, Credential};
 use crate::domain::plan::{IncidentPolicy, OwnSignature, Plan, Politeness, StorePolicy, Web};
 use crate::domain::probe::Probe;
+use crate::domain::sharing;
 use crate::domain::verdict::{Kind, Maker, Rule, Tell};
 use crate::lang::cron::Cron;
 
@@ -237,6 +238,17 @@ pub(super) fn plan(
     let heartbeat = raw
         .heartbeat
         .and_then(|h| telemetry::heartbeat(h.value, inputs, desk));
+    let places_of_nats = raw.nats.as_ref().map(|nats| nats.place);
+    let nats = raw.nats.and_then(|nats| matrix::nats(nats, desk));
+    if places_of_nats.is_none() {
+        for egress in egresses.iter().filter(|egress| egress.site.is_some()) {
+            desk.error(
+                places.egress(egress.name.as_str()),
+                "is at a site, and the file does not say where agents are met",
+                "add \"nats: { url: tls://host:4222, identity: … }\"; `edgewatch hub init` makes what that takes",
+            );
+        }
+    }
     let name_servers = raw
         .name_servers
         .map(|many| many.value.0)
@@ -251,7 +263,7 @@ pub(super) fn plan(
         desk.error(place, "\"service\" is missing", "");
         return None;
     };
-    let plan = Plan {
+    let mut plan = Plan {
         service,
         zone,
         egresses,
@@ -273,7 +285,20 @@ pub(super) fn plan(
         heartbeat,
         watch: raw.watch.is_none_or(|watch| watch.value.0),
         former,
+        nats,
+        shares: BTreeMap::new(),
     };
+    for (host, asked_from) in sharing::crowded(&plan).into_iter().filter(|(_, n)| *n > 1) {
+        desk.error(
+            place,
+            format!(
+                "{host} is asked from {asked_from} places, and politeness allows it {} requests a minute over all of them",
+                plan.politeness.requests_per_minute
+            ),
+            "allow more, or ask it from fewer places",
+        );
+    }
+    plan.shares = sharing::shares(&plan, None);
     lints::warn(&plan, &places, inputs, desk);
     Some(plan)
 }

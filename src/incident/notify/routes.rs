@@ -30,7 +30,8 @@ pub(super) fn waiting(plan: &Plan, quiet: &Quiet, incident: &Incident) -> Vec<Op
     let mut add = |receiver: &ReceiverName, bound: f64, at: Timestamp| {
         // Support staff hear of what does not work.
         if incident.told_receivers.contains(receiver)
-            || incident.kind == Kind::Warning && speaks_plainly(plan, receiver)
+            || (incident.kind == Kind::Warning || matches!(incident.subject, Subject::Site(_)))
+                && speaks_plainly(plan, receiver)
         {
             return;
         }
@@ -68,7 +69,7 @@ pub(super) fn waiting(plan: &Plan, quiet: &Quiet, incident: &Incident) -> Vec<Op
 
 /// Whether a route is for incidents like this one; our own network concerns everybody.
 fn concerns(plan: &Plan, route: &Route, incident: &Incident) -> bool {
-    if incident.subject == Subject::OurNetwork {
+    if matches!(incident.subject, Subject::OurNetwork | Subject::Site(_)) {
         return true;
     }
     let failing = |wanted: &dyn Fn(&IncidentCell) -> bool| {

@@ -85,6 +85,8 @@ fn plan(per_minute: u32, gap_ms: u64, probes: Vec<Probe>) -> Plan {
         heartbeat: None,
         watch: true,
         former: crate::domain::renames::Renames::default(),
+        nats: None,
+        shares: std::collections::BTreeMap::new(),
     }
 }
 

@@ -5,8 +5,10 @@ use super::reasons::is_of_the_network;
 use super::story::Story;
 use crate::domain::cell::{EgressName, http_name};
 use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::incident::Subject;
 use crate::domain::observation::FailureKind;
 use crate::domain::share;
+use crate::domain::subject::NATS;
 use crate::domain::verdict::{Kind, Verdict, WhoActs};
 use crate::words::evidence::cut;
 use crate::words::terms;
@@ -16,6 +18,16 @@ impl Story<'_> {
         let diagnosis = &self.incident.diagnosis;
         if self.incident.kind == Kind::Warning {
             return Some(self.in_time());
+        }
+        if let Subject::Site(name) = &self.incident.subject {
+            return Some(match name.as_str() {
+                NATS => {
+                    "Look after nats-server (`edgewatch sites` says what is in the way)".to_owned()
+                }
+                site => format!(
+                    "Look on its host whether the agent runs; `edgewatch agent --site {site} --check` there says what is in its way"
+                ),
+            });
         }
         if self.our_network() && !self.own_limit() {
             return Some(format!(

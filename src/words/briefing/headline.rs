@@ -6,6 +6,7 @@ use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::failing;
 use crate::domain::incident::Subject;
 use crate::domain::share;
+use crate::domain::subject::NATS;
 use crate::domain::verdict::{Factor, Kind, Maker, Rule};
 use crate::words::pattern::pattern;
 use crate::words::terms;
@@ -17,6 +18,9 @@ impl Story<'_> {
 
     /// The headline as it stands within another sentence.
     pub(super) fn statement(&self) -> String {
+        if let Some(silent) = self.silent() {
+            return silent;
+        }
         if self.our_network() {
             return self.network();
         }
@@ -327,6 +331,21 @@ impl Story<'_> {
         )
     }
 
+    /// What nobody hears of while an agent is silent.
+    fn silent(&self) -> Option<String> {
+        let Subject::Site(name) = &self.incident.subject else {
+            return None;
+        };
+        let cells = match self.incident.cells.len() {
+            1 => "1 cell is unheard".to_owned(),
+            cells => format!("{cells} cells are unheard"),
+        };
+        Some(match name.as_str() {
+            NATS => format!("edgewatch can't reach NATS: no agent is heard, {cells}"),
+            site => format!("The agent at {site} is silent: {cells}"),
+        })
+    }
+
     fn network(&self) -> String {
         let diagnosis = &self.incident.diagnosis;
         let egresses = self.our_egresses();
@@ -389,6 +408,7 @@ impl Story<'_> {
             .count();
         let whom = match self.incident.subject {
             Subject::OurNetwork => "our own network".to_owned(),
+            Subject::Site(_) => return "The file asks nothing there any more".to_owned(),
             _ => self.target(),
         };
         if left > 0 && left < all {
@@ -405,11 +425,17 @@ impl Story<'_> {
         if self.incident.kind == Kind::Warning {
             return format!("What was warned of at {} is well again.", self.target());
         }
+        if let Subject::Site(name) = &self.incident.subject {
+            return match name.as_str() {
+                NATS => "edgewatch reaches NATS again.".to_owned(),
+                site => format!("The agent at {site} is heard again."),
+            };
+        }
         let count = self.incident.cells.len();
         let target = match &self.incident.subject {
             Subject::Host(name) | Subject::Partner(name) => format!(" of {name}"),
             Subject::Vendor(_) => format!(" behind {}", self.target()),
-            Subject::OurNetwork => String::new(),
+            Subject::OurNetwork | Subject::Site(_) => String::new(),
         };
         let answer = if self.watched().is_some() {
             ("is answered as expected", "are answered as expected")

@@ -3,6 +3,7 @@
 use super::reasons::is_of_the_network;
 use super::story::Story;
 use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::incident::Subject;
 use crate::domain::notification::Plain;
 use crate::domain::share;
 use crate::domain::verdict::{Factor, Kind};
@@ -34,6 +35,11 @@ impl Story<'_> {
 
     /// What users meet, where that is something special.
     fn see(&self) -> Option<String> {
+        if matches!(self.incident.subject, Subject::Site(_)) {
+            return Some(
+                "Nothing that we know of: it is our own checks that are not heard".to_owned(),
+            );
+        }
         if self.own_rate() {
             return Some(
                 "Nothing that we know of: it is our own checks that are turned away".to_owned(),
@@ -60,6 +66,10 @@ impl Story<'_> {
         let past = self.resolved();
         let verb = |now: &'static str, then: &'static str| if past { then } else { now };
         let partner = self.partner();
+        if matches!(self.incident.subject, Subject::Site(_)) {
+            let does = verb("does", "did");
+            return format!("One of our own checks at another place {does} not report to us.");
+        }
         if self.our_network() {
             let is = verb("is", "was");
             let service = &self.plan.service;

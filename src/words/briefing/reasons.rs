@@ -7,6 +7,7 @@ use super::story::Story;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::level;
 use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::incident::Subject;
 use crate::domain::share;
 use crate::domain::verdict::Kind;
 use crate::words::pattern::pattern;
@@ -41,6 +42,13 @@ impl Story<'_> {
 
     /// What the cells say for the cause.
     fn by_cause(&self) -> Vec<String> {
+        if matches!(self.incident.subject, Subject::Site(_)) {
+            return vec![format!(
+                "neither greetings nor runs {} from there; what {} seen there meanwhile is kept there, and comes later as history",
+                self.verb("come", "came"),
+                self.verb("is", "was"),
+            )];
+        }
         if self.our_network() {
             return self.our_controls();
         }

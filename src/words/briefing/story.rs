@@ -35,7 +35,7 @@ impl<'a> Story<'a> {
             .filter(|probe| match &incident.subject {
                 Subject::Host(host) => probe.host() == *host,
                 Subject::Partner(partner) => probe.partner == *partner && !probe.control,
-                Subject::Vendor(_) => incident.probes.contains(&probe.name),
+                Subject::Vendor(_) | Subject::Site(_) => incident.probes.contains(&probe.name),
                 Subject::OurNetwork => probe.control,
             })
             .collect();
@@ -98,7 +98,7 @@ impl<'a> Story<'a> {
     /// The host, the partner, or our network, as a name.
     pub(super) fn target(&self) -> String {
         match &self.incident.subject {
-            Subject::Host(name) | Subject::Partner(name) => name.clone(),
+            Subject::Host(name) | Subject::Partner(name) | Subject::Site(name) => name.clone(),
             Subject::Vendor(name) => terms::vendor(name).unwrap_or_default(),
             Subject::OurNetwork => "Our own network".to_owned(),
         }
@@ -139,7 +139,7 @@ impl<'a> Story<'a> {
     /// Whose trouble it is: the partner's, or everybody's when it is in our own network.
     pub(super) fn service(&self) -> &str {
         match self.incident.subject {
-            Subject::OurNetwork | Subject::Vendor(_) => &self.plan.service,
+            Subject::OurNetwork | Subject::Vendor(_) | Subject::Site(_) => &self.plan.service,
             _ => self.plan.partner_called(&self.incident.probes),
         }
     }

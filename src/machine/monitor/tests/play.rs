@@ -38,6 +38,7 @@ impl Setup {
         let egresses = (1..).zip(egresses).map(|(n, name)| Egress {
             name: (*name).into(),
             way: Way::Routes,
+            site: None,
             public: Some([203, 0, 113, n].into()),
             region: None,
             family: IpFamily::Any,
@@ -87,6 +88,8 @@ impl Setup {
                 heartbeat: None,
                 watch: true,
                 former: crate::domain::renames::Renames::default(),
+                nats: None,
+                shares: std::collections::BTreeMap::new(),
             },
         }
     }
