@@ -17,6 +17,7 @@ mod measure;
 mod narrow;
 mod raw;
 mod read;
+mod reduce;
 mod schema;
 mod shared;
 mod slips;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::finding::{Finding, Findings, Severity};
 pub use self::include::fits;
+pub use self::reduce::reduce;
 pub use self::schema::{part_schema, schema};
 use crate::domain::plan::Plan;
 
@@ -202,6 +204,44 @@ fn part(text: &str, key: &str) -> String {
 /// # Errors
 /// Everything that is wrong with the file, warnings among it, in the order of its lines.
 pub fn read(text: &str, file: &str, inputs: &dyn Inputs) -> Result<Checked, Findings> {
+    let mut included = 0;
+    let tree = tree(text, file, inputs, |root, filled, parts, desk| {
+        included = parts;
+        let place = desk::Desk::root(root);
+        let plan = read::read_at::<raw::File>(root, place, desk)
+            .and_then(|raw| check::plan(raw.value, place, inputs, desk));
+        if let Some(plan) = &plan {
+            filled.hold_against(&plan.secrets(), desk);
+        }
+        plan
+    });
+    let (plan, desk) = tree?;
+    match plan {
+        Some(plan) if !desk.has_errors => Ok(Checked {
+            plan,
+            included,
+            warnings: desk.findings,
+        }),
+        _ => Err(desk.findings),
+    }
+}
+
+/// What was found on the way through a tree.
+struct Found {
+    has_errors: bool,
+    findings: Findings,
+}
+
+/// Makes the one tree of a file and those that it includes, variables filled in, and hands it to `work`.
+///
+/// # Errors
+/// What is wrong with files that make no tree.
+fn tree<T>(
+    text: &str,
+    file: &str,
+    inputs: &dyn Inputs,
+    work: impl for<'t> FnOnce(&yaml::Node<'t>, &variables::Filled, usize, &mut desk::Desk<'t>) -> T,
+) -> Result<(T, Found), Findings> {
     if text.len() > yaml::BYTES_MAX {
         let mut desk = desk::Desk::new(file, text);
         desk.error(
@@ -257,18 +297,14 @@ pub fn read(text: &str, file: &str, inputs: &dyn Inputs) -> Result<Checked, Find
         return Err(desk.finish());
     }
     let filled = variables::fill(&mut root, inputs, &mut desk);
-    let place = desk::Desk::root(&root);
-    let plan = read::read_at::<raw::File>(&root, place, &mut desk)
-        .and_then(|raw| check::plan(raw.value, place, inputs, &mut desk));
-    if let Some(plan) = &plan {
-        filled.hold_against(&plan.secrets(), &mut desk);
-    }
-    match plan {
-        Some(plan) if !desk.has_errors() => Ok(Checked {
-            plan,
-            included: parts.len(),
-            warnings: desk.finish(),
-        }),
-        _ => Err(desk.finish()),
-    }
+    let done = work(&root, &filled, parts.len(), &mut desk);
+    let has_errors = desk.has_errors();
+    let findings = desk.finish();
+    Ok((
+        done,
+        Found {
+            has_errors,
+            findings,
+        },
+    ))
 }
