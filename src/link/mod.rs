@@ -1,4 +1,10 @@
 //! The connection between sites and the hub: NATS, and what waits on a disk while there is none.
 
+// The connection itself.
+pub mod connect;
+// What a site has seen, on its way.
+pub mod outlet;
 // What a site has seen and the hub has not yet.
 pub mod spool;
+// The hub's end.
+pub mod stream;
