@@ -4,6 +4,8 @@
 pub mod connect;
 // What a site has seen, on its way.
 pub mod outlet;
+// Who may do what at the server.
+pub mod rights;
 // What a site has seen and the hub has not yet.
 pub mod spool;
 // The hub's end.
