@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::on_disk::OnDisk;
@@ -20,6 +20,7 @@ use crate::domain::moment::elapsed;
 use crate::domain::mute::Silence;
 use crate::domain::plan::{Listen, Plan};
 use crate::domain::secret::mask;
+use crate::domain::site::Sites;
 use crate::machine::{Judged, Machine};
 use crate::store::Store;
 use crate::telemetry::listener::{self, Bound, Question};
@@ -76,6 +77,8 @@ pub(super) struct SelfWatch {
     runs: Runs,
     incidents_open: u64,
     noted_at: Timestamp,
+    /// `None`: there are none.
+    sites: Option<watch::Receiver<Sites>>,
 }
 
 /// The heartbeat, and when the next one is due.
@@ -144,6 +147,7 @@ impl SelfWatch {
             runs: Runs::default(),
             incidents_open: 0,
             noted_at: Timestamp::MIN,
+            sites: None,
             metrics,
         };
         it.serve(bound);
@@ -168,9 +172,23 @@ impl SelfWatch {
         }
     }
 
+    /// Hears from now on how agents at other sites are.
+    pub(super) fn follow_sites(&mut self, sites: watch::Receiver<Sites>) {
+        self.sites = Some(sites);
+    }
+
+    fn sites(&self) -> Option<Sites> {
+        self.sites.as_ref().map(|sites| sites.borrow().clone())
+    }
+
     /// A run ended.
     pub(super) fn ended(&mut self, judged: &Judged) {
         self.runs.ended += 1;
+        self.meters.ended(&judged.observation, judged.verdict.kind);
+    }
+
+    /// A run came from a site.
+    pub(super) fn reported(&self, judged: &Judged) {
         self.meters.ended(&judged.observation, judged.verdict.kind);
     }
 
@@ -224,6 +242,9 @@ impl SelfWatch {
         self.look_at_disk(now);
         self.meters.turned(now, stalled.is_some());
         self.meters.waiting_changes(around.waiting_changes as u64);
+        if let Some(sites) = self.sites() {
+            self.meters.sites(&sites);
+        }
         self.tell_systemd();
         self.tell_switch(now);
         if now.duration_since(self.noted_at).unsigned_abs() >= BEAT_MAX {
@@ -466,6 +487,7 @@ impl SelfWatch {
                 .maintenance(around.now)
                 .map(|in_force| maintenance_facts(&in_force))
                 .collect(),
+            sites: self.sites(),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::domain::incident::{Acknowledged, Happening, Incident, Muted, State};
 use crate::domain::mute::Silence;
 use crate::domain::past::PastRun;
 use crate::domain::plan::Plan;
+use crate::domain::site::Sites;
 use crate::domain::verdict::Kind;
 use crate::store::{Delivery, Progress, Reader, Store, StoreError};
 pub use crate::telemetry::Vitals;
@@ -406,6 +407,7 @@ fn troubles(status: &Status, config: &Path, faulty: Option<&str>) -> Vec<String>
                 .into_iter()
                 .filter(|check| !check.ok && check.name != "delivery");
             troubles.extend(wrong.map(|check| format!("{}: {}", check.name, check.text)));
+            troubles.extend(vitals.sites.iter().flat_map(Sites::troubles));
             if let Some(why) = vitals.heartbeat.as_ref().and_then(|h| h.error.as_deref()) {
                 troubles.push(format!("heartbeat: {why}"));
             }

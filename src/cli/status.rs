@@ -221,6 +221,20 @@ fn facts(text: &mut String, status: &Status, vitals: &Vitals) {
             when(plan.since)
         ),
     );
+    if let Some(sites) = &vitals.sites {
+        let all = sites.sites.len() as u64;
+        let well = sites.sites.iter().filter(|site| site.is_well()).count();
+        let waiting: u64 = sites.sites.iter().map(|site| site.spool_runs).sum();
+        line(
+            "sites",
+            format!(
+                "{well} of {} well; {} stored and not read, {} in spools; see `edgewatch sites`",
+                counted(all, "site", "sites"),
+                counted(sites.lag, "message", "messages"),
+                counted(waiting, "run", "runs"),
+            ),
+        );
+    }
     match &vitals.reload {
         None => {}
         Some(reload) => match &reload.error {

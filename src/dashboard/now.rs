@@ -45,6 +45,7 @@ pub(super) fn page(scene: &Scene) -> Markup {
             }
         }
         (hush(scene))
+        (sites(scene))
         (edgewatch(scene))
     };
     frame::page(
@@ -486,6 +487,54 @@ fn hush(scene: &Scene) -> Markup {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Agents at other sites: who is heard, and how far behind.
+fn sites(scene: &Scene) -> Markup {
+    let (zone, now) = (scene.zone(), scene.now);
+    let known = scene.vitals.as_ref().and_then(|v| v.sites.as_ref());
+    html! {
+        @if let Some(known) = known {
+            section {
+                h2 { "Sites" }
+                @if let Some(since) = known.unreachable_since {
+                    p.bad { (visible(&known.nats)) " can't be reached since " (time(since, zone, now)) }
+                }
+                div.scroll tabindex="0" role="region" aria-label="Sites" {
+                    table {
+                        thead { tr {
+                            th scope="col" { "Site" } th scope="col" { "Heard" } th scope="col" { "Plan" }
+                            th scope="col" { "Cells" } th scope="col" { "Clock" } th scope="col" { "In its spool" }
+                            th scope="col" { "Dropped" }
+                        } }
+                        tbody { @for site in &known.sites {
+                            tr {
+                                th scope="row" { (visible(&site.site)) }
+                                td.text {
+                                    @match (site.silent_since, site.last_heard_at) {
+                                        (Some(since), _) => { "silent since " (time(since, zone, now)) }
+                                        (None, Some(_)) if site.leaving => { "stopped in good order" }
+                                        (None, Some(at)) => { (time(at, zone, now)) }
+                                        (None, None) => { "never" }
+                                    }
+                                }
+                                td {
+                                    (site.generation)
+                                    @if site.generation != site.generation_wanted { ", not " (site.generation_wanted) }
+                                }
+                                td { (site.cells) }
+                                td { @match site.offset_ms { Some(ms) => { (ms) " ms behind" } None => { "?" } } }
+                                td { (many(site.spool_runs as usize, "run")) }
+                                td { (many(site.dropped_runs as usize, "run")) }
+                            }
+                        } }
+                    }
+                }
+                @for trouble in known.troubles() { p { (visible(&trouble)) } }
+                @if known.lag > 0 { p { (many(known.lag as usize, "message")) " stored and not read yet" } }
             }
         }
     }

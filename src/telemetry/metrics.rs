@@ -42,6 +42,7 @@ use crate::domain::keeping::{Health, Post};
 use crate::domain::observation::{Observation, Phases, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
+use crate::domain::site::Sites;
 use crate::domain::verdict::Kind;
 
 /// Probes that are counted by name.
@@ -119,6 +120,20 @@ pub struct Metrics {
     waiting_changes: Gauge,
     heartbeats: [Counter; 3],
     heartbeat_at: Seconds,
+    sites: SiteMetrics,
+}
+
+/// Of agents at other sites; without any none of them is written.
+#[derive(Debug)]
+struct SiteMetrics {
+    heard_at: Family<Labels<1>, Seconds>,
+    offset: Family<Labels<1>, Seconds>,
+    generations: Gauges<2>,
+    runs: Counters<1>,
+    late: Counters<1>,
+    dropped: Counters<1>,
+    spool: Gauges<1>,
+    lag: Gauges<1>,
 }
 
 impl fmt::Debug for Metrics {
@@ -309,8 +324,39 @@ impl Metrics {
             "When the dead-man's switch last took a heartbeat, seconds since 1970; 0: never",
             Seconds::default(),
         );
+        let sites = SiteMetrics {
+            heard_at: desk.seconds(
+                "site_last_heard_timestamp",
+                "When a site was heard last, seconds since 1970; 0: never",
+                Family::default(),
+            ),
+            offset: desk.seconds(
+                "site_clock_offset",
+                "How far the clock of a site is behind the hub's; its times are corrected by it",
+                Family::default(),
+            ),
+            generations: desk.add(
+                "site_generation",
+                "The plan of a site, by which: wanted, in_force",
+            ),
+            runs: desk.add("site_runs", "Runs that came from a site"),
+            late: desk.add(
+                "site_late_runs",
+                "Runs of a site that were history when they came",
+            ),
+            dropped: desk.add(
+                "site_runs_dropped",
+                "Runs that the spool of a site had to drop",
+            ),
+            spool: desk.add("site_spool_runs", "Runs that wait in the spool of a site"),
+            lag: desk.add(
+                "observations_lag_messages",
+                "Messages of sites that are stored and not read yet, by server",
+            ),
+        };
         reload_ok.set(1);
         Self {
+            sites,
             registry,
             live: Box::new(live),
             scrape: Mutex::new(()),
@@ -680,6 +726,41 @@ impl Meters {
     pub fn incidents(&self, partner: u64, ours: u64) {
         self.metrics.open[0].set(partner as i64);
         self.metrics.open[1].set(ours as i64);
+    }
+
+    /// Shows how agents at other sites are.
+    pub fn sites(&self, known: &Sites) {
+        let metrics = &self.metrics.sites;
+        metrics.heard_at.clear();
+        metrics.offset.clear();
+        metrics.generations.clear();
+        metrics.spool.clear();
+        for site in &known.sites {
+            let label = [("site", Cow::Owned(site.site.clone()))];
+            let heard = site.last_heard_at.map_or(0.0, seconds);
+            metrics.heard_at.get_or_create(&label).set(heard);
+            if let Some(ms) = site.offset_ms {
+                metrics.offset.get_or_create(&label).set(ms as f64 / 1e3);
+            }
+            for (which, generation) in [
+                ("wanted", site.generation_wanted),
+                ("in_force", site.generation),
+            ] {
+                let labels = [
+                    ("site", Cow::Owned(site.site.clone())),
+                    ("which", Cow::Borrowed(which)),
+                ];
+                let gauge = metrics.generations.get_or_create(&labels);
+                gauge.set(generation as i64);
+            }
+            reach(&metrics.runs.get_or_create(&label), site.runs);
+            reach(&metrics.late.get_or_create(&label), site.late_runs);
+            reach(&metrics.dropped.get_or_create(&label), site.dropped_runs);
+            let spool = metrics.spool.get_or_create(&label);
+            spool.set(site.spool_runs as i64);
+        }
+        let server = [("server", Cow::Owned(known.nats.clone()))];
+        metrics.lag.get_or_create(&server).set(known.lag as i64);
     }
 
     /// Shows how many changes of incidents wait for the store.

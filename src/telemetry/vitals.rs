@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::keeping::{Due, Health};
+use crate::domain::site::Sites;
 
 /// The name under which the store keeps them.
 pub const NOTE: &str = "vitals";
@@ -48,6 +49,9 @@ pub struct Vitals {
     /// Maintenance that goes on.
     #[serde(default)]
     pub maintenance: Vec<MaintenanceFacts>,
+    /// How agents at other sites are; `None`: it is no hub of any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sites: Option<Sites>,
 }
 
 /// Silences that are told one by one; the note is written every few seconds.
@@ -190,6 +194,7 @@ pub(super) mod tests {
             silences: Vec::new(),
             more_silences: 0,
             maintenance: Vec::new(),
+            sites: None,
         }
     }
 
