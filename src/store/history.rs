@@ -101,6 +101,14 @@ impl History {
                     hours.insert(rollups::hour(run.at));
                     self.insert_run(&transaction, run)?;
                 }
+                Note::Place { name, text } => {
+                    transaction
+                        .prepare_cached(
+                            "INSERT INTO notes (name, text) VALUES (?, ?)
+                             ON CONFLICT (name) DO UPDATE SET text = excluded.text",
+                        )?
+                        .execute([*name, text])?;
+                }
                 Note::VerdictChange(change) => {
                     let cell = self.cell_id(&transaction, &change.cell)?;
                     transaction

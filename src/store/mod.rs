@@ -200,6 +200,32 @@ impl Store {
         });
     }
 
+    /// Keeps runs that came together, and what says how far was read, in one transaction; never waits.
+    ///
+    /// The place is kept even where runs are dropped because the queue is full: see [`Store::has_room`].
+    pub fn record_all(&self, runs: &[Arc<Judged>], name: &'static str, place: String) {
+        let notes = runs.iter().map(|judged| {
+            let (observation, verdict) = (&judged.observation, &judged.verdict);
+            (
+                Note::run(observation, verdict),
+                note::body(observation, verdict),
+            )
+        });
+        let place = Note::Place { name, text: place };
+        self.inner
+            .queue
+            .note_together(notes.chain([(place, None)]).collect());
+        for judged in runs {
+            self.tell(|| Kept::Run(Arc::clone(judged)));
+        }
+    }
+
+    /// Whether the queue takes so many runs more without dropping any.
+    #[must_use]
+    pub fn has_room(&self, runs: usize) -> bool {
+        self.inner.queue.has_room(runs)
+    }
+
     /// Keeps a change of verdict; never waits.
     pub fn note_verdict(&self, change: &VerdictChange) {
         self.inner

@@ -16,6 +16,11 @@ use crate::domain::verdict::{Kind, Maker, Rule, Verdict};
 pub(super) enum Note {
     Run(Box<Run>),
     VerdictChange(VerdictChange),
+    /// What goes under a name with the runs before it, together or not at all.
+    Place {
+        name: &'static str,
+        text: String,
+    },
 }
 
 /// What is kept of one run.

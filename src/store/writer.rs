@@ -95,6 +95,8 @@ impl Renewed {
 struct Waiting {
     jobs: VecDeque<Job>,
     notes: VecDeque<(Note, Option<Body>)>,
+    /// How many of them are places.
+    placed: usize,
     body_bytes: usize,
     seen: HashSet<String>,
     secrets: Secrets,
@@ -133,8 +135,31 @@ impl Queue {
         self.post.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn note(&self, mut note: Note, body: Option<Body>) {
+    pub(super) fn note(&self, note: Note, body: Option<Body>) {
+        self.put(&mut self.lock(), note, body);
+    }
+
+    /// Takes several that are written in one transaction, the last of them whatever waits.
+    pub(super) fn note_together(&self, notes: Vec<(Note, Option<Body>)>) {
         let mut waiting = self.lock();
+        for (note, body) in notes {
+            self.put(&mut waiting, note, body);
+        }
+    }
+
+    /// Whether so many more are taken.
+    pub(super) fn has_room(&self, rows: usize) -> bool {
+        let waiting = self.lock();
+        waiting.notes.len() + rows < QUEUE_ROWS_MAX
+    }
+
+    fn put(&self, waiting: &mut Waiting, mut note: Note, body: Option<Body>) {
+        if matches!(note, Note::Place { .. }) && !waiting.stop {
+            waiting.notes.push_back((note, None));
+            waiting.placed += 1;
+            self.wake.notify_one();
+            return;
+        }
         if waiting.stop || waiting.notes.len() >= QUEUE_ROWS_MAX {
             waiting.health.dropped_rows += 1;
             return;
@@ -414,10 +439,16 @@ impl Writer {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        while self.batch.len() < BATCH_ROWS {
+        // What came together is written together: a place stands behind the runs that it is about.
+        let mut within = false;
+        while self.batch.len() < BATCH_ROWS || within {
             let Some((note, body)) = waiting.notes.pop_front() else {
                 break;
             };
+            within = waiting.placed > 0 && !matches!(note, Note::Place { .. });
+            if matches!(note, Note::Place { .. }) {
+                waiting.placed -= 1;
+            }
             if let Some(body) = &body {
                 waiting.body_bytes -= body.bytes.len();
             }
