@@ -29,7 +29,7 @@
 //! | [`telemetry`] | what edgewatch says of itself: metrics, health, heartbeat | domain, clock |
 //! | [`dossier`] | one incident as the store and the file know it, gathered for the texts about it | domain, words, report, store |
 //! | [`dashboard`] | pages for people, read only, on a listener of their own | domain, ask, words, report, store, notify, dossier, telemetry, clock |
-//! | [`app`] | wiring: start, the loop, delivery, stop | all of the above but lab, ask and simulate |
+//! | [`app`] | wiring: start, the loop, delivery, sites, stop | all of the above but lab, ask and simulate |
 //! | [`cli`] | one file a command | all of the above |
 //!
 //! To read it in order of the data: [`config`] makes the plan, [`machine`] says which cell is due, [`probe`] makes an

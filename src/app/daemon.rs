@@ -22,6 +22,7 @@ use super::pages::Showing;
 use super::record::{Record, Recorder};
 use super::refusal::Refusal;
 use super::self_watch::{Around, SelfWatch, Taken};
+use super::sites::{self, Incoming, Remote};
 use super::unwritten::{self, Say, Unwritten};
 use super::watch::{LOOK_EVERY, Watch};
 use super::{load, round};
@@ -79,6 +80,8 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// What the plan was read from, for those who ask the store what the daemon runs by.
     pub source: Option<Source>,
+    /// What sites are to have of it; `None` where none are served.
+    pub sites: Option<sites::Source>,
     /// The files as they were read, also of one that was refused: to see whether they are edited.
     pub on_disk: Option<OnDisk>,
     /// Why the file was not taken: the plan is then the last one that was.
@@ -149,6 +152,17 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     if let (Some(path), Some(source)) = (&options.config, options.source) {
         kept(path, source).keep(&store);
     }
+    let remote = match (&plan.nats, &options.sites) {
+        (Some(nats), Some(source)) => {
+            let wanted = sites::wanted(&plan, source);
+            let position = Store::read_only(&plan.store.path)
+                .ok()
+                .and_then(|reader| reader.note(sites::POSITION).ok().flatten());
+            let position = position.as_deref();
+            Some(Remote::start(nats, wanted, &store, position, source.timing).await?)
+        }
+        _ => None,
+    };
     let keeper = Keeper::start(store.clone());
     let mut asks = Asks::start(store.clone(), silences.clone(), clicks);
 
@@ -182,6 +196,8 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             recorder,
             own,
             showing,
+            remote,
+            together: None,
         },
         deliver: Some(deliver),
         clicks: None,
@@ -193,6 +209,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         watch: watch.map(|(path, on_disk)| Watch::new(path, on_disk)),
     };
     state.listen();
+    if let Some(remote) = &state.work.remote {
+        state.work.own.follow_sites(remote.facts.clone());
+    }
     state.work.own.incidents(state.driver.machine());
     tracing::info!(
         cells = state.work.plan.cells().count(),
@@ -254,6 +273,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
                 }
             }
             heard = asks.next() => state.heard(heard, clock::now()),
+            incoming = from_sites(&mut state.work.remote, &store) => state.sites_have(incoming),
             Some(ended) = state.work.runs.join_next(), if !state.work.runs.is_empty() => {
                 if let Some(event) = state.work.ended(ended) {
                     state.step(event, clock::now());
@@ -271,6 +291,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         clicks.stop().await;
     }
     asks.stop();
+    if let Some(remote) = work.remote.take() {
+        remote.stop().await;
+    }
     work.runs.shutdown().await;
     work.own
         .stopped(around(&state.driver, &work.keeper, clock::now()));
@@ -336,6 +359,27 @@ struct Work {
     recorder: Option<Recorder>,
     own: SelfWatch,
     showing: Showing,
+    /// `None` where there are no sites.
+    remote: Option<Remote>,
+    /// Runs that came together and are kept together; `None` between two batches.
+    together: Option<Vec<Arc<Judged>>>,
+}
+
+/// What sites have next; while the store is behind it waits at the server.
+async fn from_sites(remote: &mut Option<Remote>, store: &Store) -> Incoming {
+    const ROOM: usize = 1_000;
+    const AGAIN: Duration = Duration::from_millis(100);
+    let Some(remote) = remote else {
+        return std::future::pending().await;
+    };
+    while !store.has_room(ROOM) {
+        tokio::time::sleep(AGAIN).await;
+    }
+    match remote.incoming.recv().await {
+        Some(incoming) => incoming,
+        // Its tasks end only with the daemon.
+        None => std::future::pending().await,
+    }
 }
 
 /// The file's own name; where it lies is no matter of a channel.
@@ -388,9 +432,14 @@ impl Hands for Work {
     fn keep(&mut self, effect: Effect, _: Timestamp) {
         match effect {
             Effect::Record(judged) => {
-                self.own.ended(&judged);
                 self.showing.ended(&judged);
-                self.store.record(&judged.observation, &judged.verdict);
+                if let Some(together) = &mut self.together {
+                    self.own.reported(&judged);
+                    together.push(Arc::clone(&judged));
+                } else {
+                    self.own.ended(&judged);
+                    self.store.record(&judged.observation, &judged.verdict);
+                }
                 tracing::debug!(
                     probe = %judged.observation.cell.probe,
                     egress = %judged.observation.cell.egress,
@@ -422,7 +471,13 @@ impl Hands for Work {
                 self.showing.changed(&change);
                 self.keeper.change(change);
             }
-            Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) | Effect::Ask(_) => {}
+            Effect::Ask(ask) => {
+                tracing::debug!(cell = %ask.cell, "extra run at its site: {}", ask.why);
+                if let Some(remote) = &self.remote {
+                    remote.ask(ask);
+                }
+            }
+            Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) => {}
         }
     }
 
@@ -508,6 +563,26 @@ impl Loop {
                     self.work.keeper.answer(ask, answer);
                 }
             }
+        }
+    }
+
+    /// Takes what sites have seen, with the place in the stream behind it, or which of them are silent.
+    fn sites_have(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Batch { runs, position } => {
+                self.work.together = Some(Vec::with_capacity(runs.len()));
+                for judged in runs {
+                    let judged = match &self.work.recorder {
+                        Some(recorder) => recorder.masked(judged),
+                        None => judged,
+                    };
+                    self.step(Event::Reported(Arc::new(judged)), clock::now());
+                }
+                let together = self.work.together.take().unwrap_or_default();
+                let store = &self.work.store;
+                store.record_all(&together, sites::POSITION, position);
+            }
+            Incoming::Silent(silent) => self.step(Event::Silent(silent), clock::now()),
         }
     }
 
@@ -698,8 +773,15 @@ impl Loop {
         let load::Loaded {
             checked,
             source,
+            secret_files,
             on_disk,
         } = loaded;
+        if checked.plan.nats != self.work.plan.nats {
+            return Err(
+                "what the file says of \"nats\" is taken at a start alone: stop this one, and start `edgewatch hub` (or `edgewatch run`, without sites)"
+                    .to_owned(),
+            );
+        }
         let prober = Prober::new(&checked.plan)?;
         let prepared = self.work.own.prepare(&checked.plan).await?;
         load::log_warnings(&checked);
@@ -722,9 +804,17 @@ impl Loop {
         });
         self.work.store.mask(self.work.plan.secrets());
         self.work.prober = Arc::new(prober);
+        let for_sites = sites::Source {
+            source: source.clone(),
+            secret_files,
+            ..sites::Source::default()
+        };
         kept(path, source.clone()).keep(&self.work.store);
         if let Some(recorder) = &mut self.work.recorder {
             recorder.replace(source, self.work.plan.secrets());
+        }
+        if let Some(remote) = &self.work.remote {
+            remote.want(sites::wanted(&self.work.plan, &for_sites));
         }
         self.step(Event::PlanReplaced(self.work.plan.clone()), now);
         self.work.showing.taken(&self.work.plan).await;

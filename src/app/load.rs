@@ -1,6 +1,7 @@
 //! `probes.yaml` from the disk, with the files and environment it refers to.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -46,6 +47,8 @@ pub struct Loaded {
     pub checked: Checked,
     /// The text and what its references led to, secrets replaced by others of their shape.
     pub source: Source,
+    /// Of the files that it refers to, those that hold a secret.
+    pub secret_files: BTreeSet<String>,
     /// To see later whether the disk says otherwise; `None` of one that is not the disk's.
     pub on_disk: Option<OnDisk>,
 }
@@ -118,6 +121,7 @@ fn loaded(
     without_secrets(&mut source, &secrets);
     Loaded {
         checked,
+        secret_files: inputs.secret.take(),
         source,
         on_disk: Some(on_disk),
     }
@@ -182,8 +186,10 @@ pub fn last_good(path: &Path) -> Option<(Timestamp, Loaded)> {
     };
     let name = path.display().to_string();
     let checked = config::read(&kept.source.text, &name, &inputs).ok()?;
+    let secret_files = inputs.now.secret.take();
     let loaded = Loaded {
         checked,
+        secret_files,
         source: kept.source,
         on_disk: None,
     };
@@ -223,7 +229,7 @@ impl Inputs for Former<'_> {
     }
 
     fn secret_file(&self, path: &Path) -> std::io::Result<String> {
-        self.now.file(path)
+        self.now.secret_file(path)
     }
 }
 
@@ -310,6 +316,34 @@ pub fn log_gaps(checked: &Checked) {
     }
 }
 
+/// Where a program is that a file names, or why it can't be run; a path is looked for beside the file.
+pub(super) fn program(name: &str, beside: &Path) -> Result<String, String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let runs = |path: &Path| {
+        let found = std::fs::metadata(path);
+        found.map(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    if !name.contains('/') {
+        let mut folders = crate::probe::PROGRAM_FOLDERS.split(':');
+        let found = folders.find_map(|folder| {
+            let path = Path::new(folder).join(name);
+            runs(&path).ok()?.then(|| path.display().to_string())
+        });
+        let folders = crate::probe::PROGRAM_FOLDERS.replace(':', ", ");
+        return found.ok_or_else(|| format!("there is no such program in {folders}"));
+    }
+    let path = beside.join(name);
+    let path = std::path::absolute(&path).unwrap_or(path);
+    match runs(&path) {
+        Ok(true) => Ok(path.display().to_string()),
+        Ok(false) => Err("it is no file that may be executed".to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err("there is no such file".to_owned())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// The environment of this process and the directory of the file.
 struct Surroundings {
     beside: PathBuf,
@@ -319,6 +353,8 @@ struct Surroundings {
     absent: RefCell<Vec<String>>,
     /// What patterns stood for.
     lists: RefCell<Vec<(PathBuf, Vec<PathBuf>)>>,
+    /// Files that hold secrets.
+    secret: RefCell<BTreeSet<String>>,
 }
 
 impl Surroundings {
@@ -328,6 +364,7 @@ impl Surroundings {
             read: RefCell::default(),
             absent: RefCell::default(),
             lists: RefCell::default(),
+            secret: RefCell::default(),
         }
     }
 }
@@ -375,30 +412,7 @@ impl Inputs for Surroundings {
     }
 
     fn program(&self, name: &str) -> Result<String, String> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let runs = |path: &Path| {
-            let found = std::fs::metadata(path);
-            found.map(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-        };
-        if !name.contains('/') {
-            let mut folders = crate::probe::PROGRAM_FOLDERS.split(':');
-            let found = folders.find_map(|folder| {
-                let path = Path::new(folder).join(name);
-                runs(&path).ok()?.then(|| path.display().to_string())
-            });
-            let folders = crate::probe::PROGRAM_FOLDERS.replace(':', ", ");
-            return found.ok_or_else(|| format!("there is no such program in {folders}"));
-        }
-        let path = self.beside.join(name);
-        let path = std::path::absolute(&path).unwrap_or(path);
-        match runs(&path) {
-            Ok(true) => Ok(path.display().to_string()),
-            Ok(false) => Err("it is no file that may be executed".to_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err("there is no such file".to_owned())
-            }
-            Err(error) => Err(error.to_string()),
-        }
+        program(name, &self.beside)
     }
 
     fn unwritable(&self, path: &Path) -> Option<String> {
@@ -420,6 +434,11 @@ impl Inputs for Surroundings {
             }
             _ => None,
         }
+    }
+
+    fn secret_file(&self, path: &Path) -> std::io::Result<String> {
+        self.secret.borrow_mut().insert(path.display().to_string());
+        self.file(path)
     }
 
     fn file(&self, path: &Path) -> std::io::Result<String> {

@@ -27,6 +27,8 @@ mod refusal;
 pub mod round;
 // The daemon as its own patient: counts, looks after itself, tells others.
 mod self_watch;
+// The hub's end of all sites.
+pub mod sites;
 // What a person wants to know of the daemon, from its store and from itself.
 pub mod status;
 // What is said while nothing can be kept.

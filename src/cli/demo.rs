@@ -84,6 +84,7 @@ async fn tell(keep: bool) -> Result<bool, String> {
     let (started, start) = oneshot::channel();
     let options = Options {
         on_disk: None,
+        sites: None,
         record: None,
         plan: plan.clone(),
         config: None,

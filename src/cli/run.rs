@@ -10,6 +10,7 @@ use super::exit;
 use crate::app::daemon::{self, Command, Options};
 use crate::app::load;
 use crate::app::record::Record;
+use crate::app::sites;
 
 /// Probe on schedule, keep history, open incidents and tell people (the default)
 ///
@@ -25,6 +26,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
+    daemon(config, log, arguments, false)
+}
+
+/// The daemon, as the hub of sites or alone.
+pub(super) fn daemon(config: &Path, log: &str, arguments: &Arguments, hub: bool) -> ExitCode {
     // First of all: a reload that is asked for while it starts must not end it.
     let runtime = match super::runtime() {
         Ok(runtime) => runtime,
@@ -67,10 +73,25 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
         }
     };
     let load::Loaded {
-        checked, source, ..
+        checked,
+        source,
+        secret_files,
+        ..
     } = loaded;
     load::log_warnings(&checked);
+    if checked.plan.nats.is_some() != hub {
+        return super::complain(if hub {
+            "the file names no server where agents are met, so there is nothing to be a hub of; add \"nats: { url: … }\", or start `edgewatch run`"
+        } else {
+            "the file has sites with agents of their own, and whom they report to is a hub; start `edgewatch hub`"
+        });
+    }
     let options = Options {
+        sites: hub.then(|| sites::Source {
+            source: source.clone(),
+            secret_files,
+            ..sites::Source::default()
+        }),
         plan: checked.plan,
         config: Some(config.to_owned()),
         source: refused.is_none().then(|| source.clone()),

@@ -178,6 +178,7 @@ async fn the_daemon_agrees(name: &str) {
     let (stop, commands) = mpsc::channel(1);
     let options = Options {
         on_disk: None,
+        sites: None,
         source: None,
         refused: None,
         record: None,

@@ -503,6 +503,7 @@ async fn buttons_are_heard() {
     let (commands, wanted) = mpsc::channel(1);
     let options = Options {
         on_disk: None,
+        sites: None,
         source: None,
         refused: None,
         record: None,

@@ -163,6 +163,7 @@ impl Patient {
         let heard = Arc::clone(&said);
         let read = config.as_ref().map(|config| load::load_with_source(config));
         let options = Options {
+            sites: None,
             on_disk: read.and_then(|read| read.unwrap().on_disk),
             source: None,
             refused: None,
