@@ -1,5 +1,7 @@
 //! Wiring: what joins the pure rules to files, sockets and clocks.
 
+/// The agent of a site.
+pub mod agent;
 // Wishes of people from outside: commands and buttons.
 pub mod asks;
 /// Buttons in Slack, to actions.
@@ -27,6 +29,8 @@ mod refusal;
 pub mod round;
 // The daemon as its own patient: counts, looks after itself, tells others.
 mod self_watch;
+// A plan that the hub handed out, read where it is to run.
+pub mod site_plan;
 // The hub's end of all sites.
 pub mod sites;
 // What a person wants to know of the daemon, from its store and from itself.

@@ -140,7 +140,7 @@ fn open(path: &Path) -> std::io::Result<File> {
 }
 
 /// A run without the secrets; `None` when none is in it.
-fn masked_run(judged: &Judged, secrets: &Secrets) -> Option<Judged> {
+pub(super) fn masked_run(judged: &Judged, secrets: &Secrets) -> Option<Judged> {
     // A body has a form of its own, in which a secret does not show.
     let body = judged.observation.answer.as_ref().and_then(|answer| {
         let bytes = secrets.mask_bytes(answer.body.bytes.clone());

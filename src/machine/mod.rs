@@ -19,6 +19,8 @@ pub mod bulkhead;
 mod crowding;
 // When one host may be asked again.
 pub(crate) mod politeness;
+// When each cell is due, where nothing is decided: at a site.
+pub mod agenda;
 // When each cell is due.
 mod schedule;
 // Runs that were kept on their way.
