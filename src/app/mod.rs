@@ -2,6 +2,8 @@
 
 /// The agent of a site.
 pub mod agent;
+// What may be in an agent's way.
+pub mod agent_check;
 // Wishes of people from outside: commands and buttons.
 pub mod asks;
 /// Buttons in Slack, to actions.

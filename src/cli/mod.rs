@@ -1,5 +1,6 @@
 //! The command line: one file a command; arguments in, exit code out.
 
+mod agent;
 mod ask;
 mod bisect;
 mod bisect_journal;
@@ -9,6 +10,7 @@ mod client;
 mod demo;
 mod export;
 mod gate;
+mod hub;
 mod incidents;
 mod once;
 mod plan;
@@ -16,6 +18,7 @@ mod report;
 mod run;
 mod schema;
 mod silence;
+mod sites;
 mod status;
 mod store;
 mod templates;
@@ -66,6 +69,7 @@ Examples:
   edgewatch report 12                    the letter to the partner about INC-12
   edgewatch export --from 2026-10-01     what was counted since, as CSV or JSON
   edgewatch                              probe on schedule and tell Slack and Teams (the same as `edgewatch run`)
+  edgewatch hub                          the same, with agents at other sites (docs/sites.md)
   edgewatch status                       is the daemon well, what did it see last, does anything need care?
   curl -si https://example.org | edgewatch classify -
 
@@ -118,6 +122,9 @@ enum Command {
     Postmortem(report::PostmortemArguments),
     Export(export::Arguments),
     Web(web::Arguments),
+    Hub(hub::Arguments),
+    Agent(agent::Arguments),
+    Sites(sites::Arguments),
     Demo(demo::Arguments),
     Replay(crate::lab::replay::ReplayArgs),
 }
@@ -186,6 +193,9 @@ pub fn main() -> ExitCode {
         Command::Postmortem(command) => report::run_postmortem(&config, &command),
         Command::Export(command) => export::run(&config, &command),
         Command::Web(command) => web::run(&config, &command),
+        Command::Hub(command) => hub::run(&config, &arguments.log, &command),
+        Command::Agent(command) => agent::run(&arguments.log, &command),
+        Command::Sites(command) => sites::run(&config, &command),
         Command::Demo(command) => demo::run(&arguments.log, &command),
         Command::Replay(command) => crate::lab::replay::run(&command),
     }
