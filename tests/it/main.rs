@@ -89,6 +89,8 @@ mod recorded;
 mod replay;
 /// The simulated partner and its edge, through a real client and raw sockets.
 mod simulate;
+/// A hub and its agents, over a real nats-server that is cut off, killed and lied to.
+mod sites;
 /// How incidents look in Slack, and what its answers mean to us.
 mod slack;
 /// What is kept: round trips, retention, damage, two processes, write failures.
