@@ -248,6 +248,9 @@ mirror! {
         "tell" tell: Word<Tell>,
         /// Should always pass, like those under `controls`.
         "control" control: Flag,
+        /// A door of our own (a webhook endpoint), asked as those ask who call us: a refusal there is ours to mend, and
+        /// `partner` is who can't reach us then.
+        "ours" ours: Flag,
         /// What it was called in the file before, so that its open incidents go on; not needed where only the name changed.
         "was" was: Name,
         /// Further requests that this probe may not make.

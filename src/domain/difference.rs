@@ -330,6 +330,7 @@ fn probe(old: &Probe, new: &Probe) -> Option<Vec<Key>> {
     keys.hidden("severity", &old.severity, &new.severity);
     keys.hidden("tell", &old.tell, &new.tell);
     keys.hidden("control", &old.control, &new.control);
+    keys.hidden("ours", &old.ours, &new.ours);
     keys.done()
 }
 

@@ -64,6 +64,22 @@ pub struct Plan {
     pub shares: BTreeMap<String, Politeness>,
 }
 
+/// A door of our own, and who comes to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Door {
+    pub host: String,
+    /// The partner that calls us, where the file names it.
+    pub caller: Option<String>,
+}
+
+impl Door {
+    /// Who can't reach us, in the middle of a sentence.
+    #[must_use]
+    pub fn caller(&self) -> &str {
+        self.caller.as_deref().unwrap_or("whoever calls it")
+    }
+}
+
 /// Where metrics and health are served, over plain HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listen {
@@ -186,6 +202,23 @@ impl Plan {
             Some(probe) if several => &probe.partner,
             _ => &self.service,
         }
+    }
+
+    /// The door of our own that all these probes ask; `None`: at least one asks somebody else.
+    #[must_use]
+    pub fn door(&self, probes: &[ProbeName]) -> Option<Door> {
+        let mut known = probes.iter().map(|name| self.probe(name));
+        let first = known.next()??;
+        let all = first.ours && known.all(|probe| probe.is_some_and(|probe| probe.ours));
+        all.then(|| {
+            let host = first.url.host_str().unwrap_or_default();
+            // Without one in the file it is the domain of the door.
+            let caller = Some(&first.partner).filter(|partner| !host.ends_with(partner.as_str()));
+            Door {
+                host: first.host(),
+                caller: caller.cloned(),
+            }
+        })
     }
 
     #[must_use]

@@ -53,6 +53,8 @@ pub struct Probe {
     pub tell: Tell,
     /// Should always pass, and so tells "they block us" from "we are offline".
     pub control: bool,
+    /// A door of our own, asked as those ask who call us: who turns anybody away there is us.
+    pub ours: bool,
     /// Requests that may not be made with anything of it: the file's rules and its own.
     pub forbid: [Arc<Forbidden>; 2],
 }

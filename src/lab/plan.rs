@@ -393,6 +393,7 @@ fn bare(name: &str, url: Url, grounds: Option<&Grounds>) -> Probe {
         severity: Severity::Warning,
         tell: Tell::Sure,
         control: false,
+        ours: false,
         forbid: Default::default(),
     }
 }

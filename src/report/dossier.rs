@@ -87,7 +87,9 @@ impl Dossier<'_> {
     /// The fault is on our side, so nobody else is asked for anything.
     #[must_use]
     pub(super) fn ours(&self) -> bool {
-        self.incident.is_ours() || self.incident.kind == Kind::LocalError
+        self.incident.is_ours()
+            || self.incident.kind == Kind::LocalError
+            || self.plan.door(&self.incident.probes).is_some()
     }
 
     /// What the partner is called.

@@ -607,6 +607,7 @@ fn probe(name: &str, url: &str) -> Probe {
         severity: Severity::Warning,
         tell: Tell::Sure,
         control: false,
+        ours: false,
         forbid: Default::default(),
     }
 }

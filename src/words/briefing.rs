@@ -7,6 +7,7 @@
 mod advice;
 mod before;
 mod beside;
+mod door;
 mod headline;
 mod parts;
 mod plain;

@@ -50,6 +50,8 @@ mod crowded;
 mod daemon;
 /// From the outbox to receivers that misbehave: order, exactly once, fallback, recovery.
 mod deliver;
+/// A door of our own that turns away who calls us.
+mod doors;
 /// One oracle for all that shows a stranger's text.
 mod escaping;
 /// Incidents, faults of channels, crashes and mutes together, in any order.

@@ -96,6 +96,7 @@ pub(crate) fn probe(name: &str, url: &str) -> Probe {
         severity: Severity::Warning,
         tell: Tell::Sure,
         control: false,
+        ours: false,
         forbid: Default::default(),
     }
 }

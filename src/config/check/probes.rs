@@ -226,6 +226,7 @@ pub(super) fn probe(
         severity: raw.severity.map_or(Severity::Warning, |s| s.value.0),
         tell: tell.unwrap_or(Tell::Sure),
         control: in_controls || raw.control.is_some_and(|c| c.value.0),
+        ours: raw.ours.is_some_and(|o| o.value.0),
         forbid: [around.forbidden.clone(), own],
     })
 }

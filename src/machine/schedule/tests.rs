@@ -41,6 +41,7 @@ fn probe(name: &str, host: &str, cells: usize, schedule: Schedule) -> Probe {
         severity: Severity::Warning,
         tell: Tell::Sure,
         control: false,
+        ours: false,
         forbid: Default::default(),
     }
 }

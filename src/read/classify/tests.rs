@@ -44,6 +44,7 @@ fn probe() -> Probe {
         severity: crate::domain::verdict::Severity::Warning,
         tell: crate::domain::verdict::Tell::Sure,
         control: false,
+        ours: false,
         forbid: Default::default(),
     }
 }

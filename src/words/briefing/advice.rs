@@ -5,6 +5,7 @@ use super::reasons::is_of_the_network;
 use super::story::Story;
 use crate::domain::cell::{EgressName, http_name};
 use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::head::Part;
 use crate::domain::incident::Subject;
 use crate::domain::observation::FailureKind;
 use crate::domain::share;
@@ -35,7 +36,8 @@ impl Story<'_> {
                 quoted(&self.our_egresses())
             ));
         }
-        if let Some(step) = self.stack_step().or_else(|| self.header_step()) {
+        let step = self.stack_step().filter(|_| self.door().is_none());
+        if let Some(step) = step.or_else(|| self.header_step()) {
             return Some(step);
         }
         let tell = diagnosis
@@ -46,7 +48,7 @@ impl Story<'_> {
         if !self.named() {
             return tell;
         }
-        let step = self.step();
+        let step = self.door_step().unwrap_or_else(|| self.step());
         Some(match tell {
             Some(tell) => format!("{step}. {tell}"),
             None => step,
@@ -185,7 +187,7 @@ impl Story<'_> {
     }
 
     /// Whom the partner is asked to let through, as they can find it: user agents and addresses.
-    fn whom(&self, levels: &[Level]) -> String {
+    pub(super) fn whom(&self, levels: &[Level]) -> String {
         let parts: Vec<String> = levels.iter().map(|level| self.known_as(level)).collect();
         let whom = match parts.split_first() {
             Some((first, rest)) if !rest.is_empty() => {
@@ -232,7 +234,13 @@ impl Story<'_> {
                 }
             }
             Level::Family { name, .. } if self.several_parts().is_some() => {
-                format!("requests like those of the `{name}` clients")
+                let parts = self.closest().map(|pair| pair.parts).unwrap_or_default();
+                let others = parts.iter().filter(|part| **part != Part::UserAgent);
+                let others: Vec<String> = others.map(Part::name).collect();
+                format!(
+                    "requests like those of the `{name}` clients (user agents that begin with `{name}`; they also differ from what passes in {})",
+                    terms::list(&others, "and")
+                )
             }
             Level::Family { name, .. } => format!("user agents that begin with `{name}`"),
             // Our name of a probe tells them nothing.

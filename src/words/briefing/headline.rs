@@ -53,7 +53,8 @@ impl Story<'_> {
         let happens = self.happens_to(self.hit().as_deref());
         if self.named() {
             let breadth = self.breadth();
-            return format!("{happens}{breadth}{}", self.others());
+            let passes = self.passes_at_our_door().unwrap_or_default();
+            return format!("{happens}{breadth}{}{passes}", self.others());
         }
         let open = match cause {
             Cause::Unknown { among } if self.guesses() => self.open_question(among),
@@ -481,7 +482,9 @@ pub(super) fn quoted(egresses: &[EgressName]) -> String {
 
 /// A sentence begins with a capital, unless it begins with a name.
 fn capital(text: &str) -> String {
-    const OURS: [&str; 7] = ["the", "about", "nearly", "fewer", "requests", "no", "only"];
+    const OURS: [&str; 8] = [
+        "the", "about", "nearly", "fewer", "requests", "no", "only", "our",
+    ];
     let first = text.split(' ').next().unwrap_or_default();
     let mut letters = text.chars();
     match letters.next() {

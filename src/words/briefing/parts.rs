@@ -67,6 +67,9 @@ impl Story<'_> {
     /// What to do about a header that the answer itself names.
     pub(super) fn header_step(&self) -> Option<String> {
         let (name, value) = self.refused_header()?;
+        if self.door().is_some() {
+            return None;
+        }
         Some(format!(
             "Change or drop `{name}: {value}`, or ask {} to allow it{}",
             self.partner(),

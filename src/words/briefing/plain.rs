@@ -86,6 +86,19 @@ impl Story<'_> {
                 }
             );
         }
+        if let Some(door) = self.door() {
+            let caller = first_upper(door.caller());
+            let does = if self.incident.kind.is_refusal() {
+                verb("turns away", "turned away")
+            } else {
+                verb("does not answer", "did not answer")
+            };
+            return format!(
+                "{caller} {} reach us: our own front door {does} such calls. The fault {} with us.",
+                verb("can't", "could not"),
+                verb("is", "was")
+            );
+        }
         if self.failing_vendor().is_some() {
             let is = verb("is", "was");
             return format!(

@@ -149,6 +149,9 @@ impl<'a> Story<'a> {
         if self.failing_vendor().is_some() {
             return self.partners();
         }
+        if let Some(door) = self.door() {
+            return format!("our own door {}", door.host);
+        }
         if self.probes.iter().any(|probe| !probe.control) {
             self.service().to_owned()
         } else {

@@ -295,7 +295,7 @@ fn each_fault_names_its_file_and_its_mend() {
         &[
             "etc/probes.yaml:5:20: defaults.probes.every: \"30\" has no unit; write \"30s\" or \"5m\"",
             "etc/probes.yaml:5:24: defaults.probes.evry: unknown key \"evry\"; did you mean \"every\"?",
-            "etc/probes.yaml:5:34: defaults.probes.url: unknown key \"url\"; known here: partner, method, headers, body, from, as, with, every, cron, timeout, expect, origin, meanings, words, contact, redirects, cookies, body_limit, resolver, connect_to, tags, severity, tell, control, forbid",
+            "etc/probes.yaml:5:34: defaults.probes.url: unknown key \"url\"; known here: partner, method, headers, body, from, as, with, every, cron, timeout, expect, origin, meanings, words, contact, redirects, cookies, body_limit, resolver, connect_to, tags, severity, tell, control, ours, forbid",
             "etc/probes.yaml:6:11: defaults.tags.none: no probe has the tag \"none\"; did you mean \"nine\"?",
         ],
     );

@@ -122,6 +122,7 @@ impl Setup {
             severity: Severity::Warning,
             tell: Tell::Sure,
             control: false,
+            ours: false,
             forbid: Default::default(),
         };
         self.plan.probes.push(probe);
