@@ -13,8 +13,6 @@ use crate::words::terms;
 
 /// Characters of a header's value or a body's text that a sentence quotes.
 const QUOTED_MAX: usize = 120;
-/// Words of one place that are named one by one.
-const WORDS_SHOWN: usize = 5;
 
 /// One thing of a difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,23 +66,17 @@ fn of_words(mixed: &Mixed, path: &[&str], of_body: bool, texts: &[&Text]) -> Thi
         let words: Vec<String> = words
             .map(|word| format!("`{}`", cut(&mixed.shown(word), QUOTED_MAX)))
             .collect();
-        (!words.is_empty()).then(|| terms::list(&words[..words.len().min(WORDS_SHOWN)], "and"))
+        (!words.is_empty()).then(|| terms::list(&words, "and"))
     };
     let failing = named(|text| text.failing.as_ref()).unwrap_or_default();
-    let more = texts.len().saturating_sub(WORDS_SHOWN);
     let noun = if texts.len() == 1 { "word" } else { "words" };
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
     Thing {
         rule: if of_body {
             Rule::Body
         } else {
             Rule::FirewallRule
         },
-        what: format!("the {noun} {failing}{more} in {}", place(path, of_body)),
+        what: format!("the {noun} {failing} in {}", place(path, of_body)),
         instead: named(|text| text.passing.as_ref()),
     }
 }
