@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use regex::Regex;
 
@@ -12,6 +13,7 @@ use super::probes::registrable;
 use crate::config::Inputs;
 use crate::config::collections::{Form, Named};
 use crate::config::desk::{Desk, Place, quote};
+use crate::config::measure::show_duration;
 use crate::config::raw;
 use crate::domain::cell::{Client, HttpOffer, Way};
 use crate::domain::condition::Condition;
@@ -126,6 +128,8 @@ pub(super) fn warn(plan: &Plan, places: &Places, inputs: &dyn Inputs, desk: &mut
     controls(plan, places, desk);
     unused(plan, places, desk);
     routes(plan, places, desk);
+    nights(plan, places, desk);
+    seldom(plan, places, desk);
     answers(plan, places, desk);
     secrets(plan, places, desk);
     room(plan, places, desk);
@@ -372,6 +376,7 @@ fn is_public(address: IpAddr) -> bool {
 
 fn egresses(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
     let (mut ways, mut publics) = (HashMap::new(), HashMap::new());
+    let mut nameless = Vec::new();
     for egress in &plan.egresses {
         let name = egress.name.as_str();
         let place = places.find(&places.egresses, name);
@@ -390,6 +395,9 @@ fn egresses(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
             );
         }
         let Some(public) = egress.public else {
+            if !matches!(egress.way, Way::Routes) {
+                nameless.push(name);
+            }
             continue;
         };
         if !is_public(public) {
@@ -406,6 +414,16 @@ fn egresses(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
                 "behind one address they are one to the partner; if that is so, one of them is enough",
             );
         }
+    }
+    if let Some(first) = nameless.first() {
+        desk.warning(
+            places.find(&places.egresses, first),
+            format!(
+                "no \"public\" says which address the partner sees of {}",
+                nameless.join(", ")
+            ),
+            "write the one that it has on its list: when it sees another, you are told",
+        );
     }
 }
 
@@ -525,6 +543,36 @@ fn routes(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
             "support staff are told of it, and no \"words: { what: … }\" says what it is in their words",
             "write what people can't do when it fails",
         );
+    }
+}
+
+/// Routes that all keep hours: outside them nobody hears of anything.
+fn nights(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    let kept = !plan.routes.is_empty() && plan.routes.iter().all(|route| route.during.is_some());
+    if let Some(place) = places.routes.first().filter(|_| kept) {
+        desk.warning(
+            *place,
+            "outside the hours of all routes nobody is told of an incident before they begin",
+            "leave \"during\" out on one of them, perhaps with \"severity: critical\"",
+        );
+    }
+}
+
+/// Between two runs a block may stand for so long unseen.
+const SELDOM: Duration = Duration::from_secs(2 * 3600);
+
+fn seldom(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
+    for probe in plan.probes.iter().filter(|probe| !probe.control) {
+        if let Schedule::Every(every) = probe.schedule
+            && every >= SELDOM
+        {
+            let every = show_duration(every);
+            desk.warning(
+                places.find(&places.probes, probe.name.as_str()),
+                format!("is asked once in {every}, and a block may stand unseen for so long"),
+                "ask every 5m to 1h: a cell is one request each time",
+            );
+        }
     }
 }
 

@@ -207,6 +207,7 @@ fn plan(text: &str) -> Plan {
         "there are no controls",
         "support staff are told",
         "sends no User-Agent",
+        "no \"public\" says",
         "as \"anonymous\" it sends",
     ];
     let odd = |message: &str| !doubted.iter().any(|usual| message.starts_with(usual));
