@@ -7,11 +7,14 @@ mod bisect_journal;
 mod check;
 mod classify;
 mod client;
+mod completions;
 mod demo;
+mod explain;
 mod export;
 mod gate;
 mod hub;
 mod incidents;
+mod init;
 mod once;
 mod plan;
 mod report;
@@ -57,7 +60,9 @@ pub mod exit {
     after_help = "\
 Examples:
   edgewatch demo                         watch the whole story on this machine, without network or configuration
+  edgewatch init                         write a first probes.yaml
   edgewatch check                        is probes.yaml right?
+  edgewatch explain every                what is this key for?
   edgewatch plan                         what would a reload of probes.yaml change?
   edgewatch once                         run the matrix now and show it
   edgewatch try --user-agent \"Java/21.0.2\" gmc-connect
@@ -103,6 +108,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Arguments),
     Run(run::Arguments),
     Check(check::Arguments),
     Plan(plan::Arguments),
@@ -112,6 +118,7 @@ enum Command {
     Client(client::Arguments),
     Gate(gate::Arguments),
     Classify(classify::Arguments),
+    Explain(explain::Arguments),
     Schema(schema::Arguments),
     Templates(templates::Arguments),
     Incidents(incidents::Arguments),
@@ -126,6 +133,8 @@ enum Command {
     Agent(agent::Arguments),
     Sites(sites::Arguments),
     Demo(demo::Arguments),
+    Completions(completions::Arguments),
+    Man(completions::ManArguments),
     Replay(crate::lab::replay::ReplayArgs),
 }
 
@@ -174,6 +183,10 @@ pub fn main() -> ExitCode {
         .command
         .unwrap_or(Command::Run(run::Arguments::default()))
     {
+        Command::Init(command) => init::run(&config, &command),
+        Command::Explain(command) => explain::run(&command),
+        Command::Completions(command) => completions::run(&command),
+        Command::Man(command) => completions::run_man(&command),
         Command::Run(command) => run::run(&config, &arguments.log, &command),
         Command::Check(command) => check::run(&config, &command),
         Command::Plan(command) => plan::run(&config, &command),

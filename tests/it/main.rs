@@ -11,6 +11,7 @@ mod alpha;
 mod fakes;
 /// What a run of the tests leaves behind, to be looked through for secrets once all are done.
 mod kept;
+mod keyboard;
 /// A store with history and incidents of the past.
 mod night;
 /// A plan in code, for tests that do not read `probes.yaml`.
