@@ -109,7 +109,9 @@ fn moving_line(out: &mut String, words: &str, runs: &[&OverTime]) {
         return;
     }
     let mut all = OverTime::default();
-    runs.iter().for_each(|run| all.add(run));
+    for run in runs {
+        all.add(run);
+    }
     let right = runs.iter().filter(|r| r.is_right()).count();
     let percent = |share: f64| 100.0 * share;
     let late = |share| table::quantile(all.fixed_s.iter().copied(), share).unwrap_or(f64::NAN);

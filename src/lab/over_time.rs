@@ -5,8 +5,7 @@
 //! as many graces as it takes requests to meet it.
 
 use super::player::{Claim, Message, Playback};
-use super::scenario::{ExpectedVerdict, Fault, Scenario};
-use super::table::quantile;
+use super::scenario::{ExpectedVerdict, Fault, Scenario, Stands};
 use crate::domain::notification::Reason;
 use crate::judge::cells::CellSet;
 
@@ -171,7 +170,7 @@ impl OverTime {
     }
 
     pub(super) fn messages_most(&self) -> usize {
-        quantile(self.messages.iter().copied(), 1.0).unwrap_or(0)
+        self.messages.iter().copied().max().unwrap_or(0)
     }
 }
 
@@ -210,7 +209,46 @@ pub(super) fn judge(scenario: &Scenario, playback: &Playback) -> OverTime {
     marks
 }
 
+/// What the file of a scenario expects over time and did not come.
+pub(super) fn failures(scenario: &Scenario, playback: &Playback, marks: &OverTime) -> Vec<String> {
+    let course = Course::new(scenario, playback);
+    let expect = &scenario.expect;
+    let mut failures: Vec<String> = expect
+        .stands
+        .iter()
+        .filter_map(|stands| course.fails_to_stand(scenario, stands))
+        .collect();
+    let late = |limit: &f64| marks.wrong_ends > 0 || marks.fixed_s.iter().any(|s| s > limit);
+    if expect.fixed_within_s.as_ref().is_some_and(late) {
+        let longest = marks.fixed_s.iter().copied().fold(0.0, f64::max);
+        failures.push(format!(
+            "an end was told after {longest:.0} s, twice or never"
+        ));
+    }
+    let count = playback.messages.len();
+    if expect.max_messages.is_some_and(|most| count > most) {
+        failures.push(format!("{count} messages were sent"));
+    }
+    failures
+}
+
 impl<'a> Course<'a> {
+    /// What stood instead, where it was not what should.
+    fn fails_to_stand(&self, scenario: &Scenario, stands: &Stands) -> Option<String> {
+        let (from, to) = (stands.from_min * 60.0, stands.to_min.map(|to| to * 60.0));
+        let to = to.unwrap_or(self.end);
+        let wanted = stands.causes.iter().map(|cause| {
+            let cells = cause.cells(&scenario.universe);
+            CellSet::filter(self.cells, |cell| cells[cell])
+        });
+        let wanted = self.union(&wanted.collect::<Vec<_>>());
+        let news = self.said.iter().map(|said| said.from);
+        let mut moments = news.filter(|at| (from..to).contains(at)).chain([from]);
+        let wrong = moments.find(|at| self.believed(*at) != wanted)?;
+        let minute = wrong / 60.0;
+        Some(format!("at minute {minute:.1} another statement stood"))
+    }
+
     fn new(scenario: &Scenario, playback: &'a Playback) -> Self {
         let round = scenario.schedule.interval_s;
         let after = |at: f64| at - playback.onset;
@@ -258,7 +296,9 @@ impl<'a> Course<'a> {
 
     fn union<'b>(&self, sets: impl IntoIterator<Item = &'b CellSet>) -> CellSet {
         let mut all = CellSet::none(self.cells);
-        sets.into_iter().for_each(|set| all.add_all(set));
+        for set in sets {
+            all.add_all(set);
+        }
         all
     }
 
@@ -345,7 +385,7 @@ impl<'a> Course<'a> {
             let over = self
                 .truths
                 .iter()
-                .filter(|t| t.spans.iter().any(|s| s.1 == end));
+                .filter(|t| t.spans.iter().any(|s| s.1.total_cmp(&end).is_eq()));
             let still = self.refused(end, |_| true);
             let freed = self.union(over.map(|t| &t.cells)).minus(&still);
             let again = self

@@ -190,8 +190,13 @@ fn play_all(args: &ReplayArgs, scenarios: &[Scenario]) -> ExitCode {
         let (i, seed) = jobs[job];
         let tell = story && seed == args.seed;
         let playback = play(&scenarios[i], &stages[i], seed, tell);
-        let marks = judge(&scenarios[i], stages[i].book(), &playback);
+        let mut marks = judge(&scenarios[i], stages[i].book(), &playback);
         let course = over_time::judge(&scenarios[i], &playback);
+        let untimely = over_time::failures(&scenarios[i], &playback, &course);
+        if !untimely.is_empty() {
+            (marks.passed, marks.in_time) = (false, false);
+            marks.failures.extend(untimely);
+        }
         Scored {
             playback,
             marks,
@@ -298,7 +303,9 @@ fn row(out: &mut String, scenario: &Scenario, runs: &[&Scored], enough: bool) {
 /// How much of the time the statement was exact or rightly quiet, percent; a dash where it can't be judged at any time.
 fn true_share(runs: &[&Scored]) -> String {
     let mut all = OverTime::default();
-    runs.iter().for_each(|run| all.add(&run.course));
+    for run in runs {
+        all.add(&run.course);
+    }
     let share = all.true_share();
     share.map_or("-".to_owned(), |share| format!("{:.0}", 100.0 * share))
 }

@@ -405,6 +405,18 @@ pub struct ExpectedCause {
     pub rate: Option<ExpectedRate>,
 }
 
+/// What must stand, as people are told, from a minute after the onset to another.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stands {
+    pub from_min: f64,
+    /// To the end of the run otherwise.
+    pub to_min: Option<f64>,
+    /// All of these and nothing else; nothing at all where there is none.
+    #[serde(default)]
+    pub causes: Vec<When>,
+}
+
 /// The answer that is expected.
 #[derive(Debug, Clone, PartialEq, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -420,6 +432,11 @@ pub struct Expect {
     pub attribute_within_s: Option<f64>,
     pub max_extra: Option<u32>,
     pub lifecycle: Vec<String>,
+    pub stands: Vec<Stands>,
+    /// Each end is told so many seconds after it.
+    pub fixed_within_s: Option<f64>,
+    /// Messages to engineers in the whole run; 0 where nobody may be told.
+    pub max_messages: Option<usize>,
     /// A remark for people.
     pub accept: Option<String>,
 }
@@ -592,6 +609,15 @@ fn check(raw: RawScenario) -> Result<Scenario, String> {
     for (i, cause) in raw.expect.causes.iter().enumerate() {
         if let Some(when) = &cause.when {
             when.check(&universe, &format!("expect.causes[{i}].when"))?;
+        }
+    }
+    for (i, stands) in raw.expect.stands.iter().enumerate() {
+        let place = format!("expect.stands[{i}]");
+        if stands.to_min.is_some_and(|to| to <= stands.from_min) {
+            return Err(format!("{place}.to_min: must be after from_min"));
+        }
+        for cause in &stands.causes {
+            cause.check(&universe, &format!("{place}.causes"))?;
         }
     }
     let host_known = |host: &String| universe.hosts.contains(host);
