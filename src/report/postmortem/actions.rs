@@ -131,9 +131,7 @@ fn about(level: &Level, partner: &str, kind: Kind, probe: &ProbeName) -> Vec<Str
                 "Agree with {partner} that the TLS fingerprint of {} stays accepted, and that they tell us before they judge by fingerprints",
                 list(&names(clients), "and")
             ),
-            format!(
-                "Ask before the next runtime update, which may change the fingerprint: `edgewatch try --command … {probe}`"
-            ),
+            "Ask before the next runtime update, which may change the fingerprint: a client with `command:` and the new runtime, beside the present one".to_owned(),
         ],
         Level::Http { .. } => vec![format!(
             "Agree with {partner} which HTTP versions they support, and set `http:` of the clients to one that works"
