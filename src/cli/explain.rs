@@ -192,10 +192,15 @@ fn told(same: &[&Key<'_>], schema: &Value, examples: &[Value]) -> String {
     let used: Vec<&Value> = used.collect();
     let whole = used.iter().map(|value| flow(value));
     let first = used.iter().flat_map(|value| firsts(value));
-    let used = whole
-        .chain(first.map(|value| flow(&value)))
-        .find(|text| text.chars().count() <= EXAMPLE_MAX);
-    if let Some(example) = used.or_else(|| made_up(resolved(schema, key.node))) {
+    let used: Vec<String> = whole.chain(first.map(|value| flow(&value))).collect();
+    let length = |text: &&String| text.chars().count();
+    let short = used.iter().find(|text| length(text) <= EXAMPLE_MAX);
+    let least = used.iter().min_by_key(length);
+    let used = short.or(least.filter(|text| length(text) <= 2 * EXAMPLE_MAX));
+    if let Some(example) = used
+        .cloned()
+        .or_else(|| made_up(resolved(schema, key.node)))
+    {
         let _ = writeln!(text, "  Example: {name}: {example}");
     }
     let others: Vec<String> = same[1..].iter().map(|key| key.place()).collect();

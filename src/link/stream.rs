@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::consumer::{Consumer, DeliverPolicy};
+use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use async_nats::jetstream::{self, kv};
 use bytes::Bytes;
@@ -18,6 +20,8 @@ const KEPT_FOR: Duration = Duration::from_secs(6 * 3600);
 const KNOWN_FOR: Duration = Duration::from_secs(120);
 /// Plans of a site that are kept: runs may come that were made by an older one.
 const PLANS_KEPT: i64 = 8;
+/// Less room than this at the server is none.
+const STREAM_BYTES_MIN: i64 = 64 << 20;
 /// Without anything for so long, a reader is made anew at its place.
 const QUIET_MAX: Duration = Duration::from_secs(45);
 
@@ -37,6 +41,37 @@ pub struct Message {
     pub sequence: u64,
     /// So many more are stored by now.
     pub behind: u64,
+}
+
+/// Makes the stream, or sets it right; smaller, where the server has not so much room.
+async fn make(context: &jetstream::Context, mut wanted: Config) -> Result<(), String> {
+    let asked = wanted.max_bytes;
+    loop {
+        let Err(error) = context.create_or_update_stream(wanted.clone()).await else {
+            break;
+        };
+        let crowded = match error.kind() {
+            CreateStreamErrorKind::JetStream(of) => {
+                of.error_code() == ErrorCode::STORAGE_RESOURCES_EXCEEDED
+            }
+            _ => false,
+        };
+        if !crowded || wanted.max_bytes / 2 < STREAM_BYTES_MIN {
+            return Err(format!(
+                "can't make the stream {}: {error}; has this nats-server JetStream, and room on its disk?",
+                subjects::OBSERVATIONS
+            ));
+        }
+        wanted.max_bytes /= 2;
+    }
+    if wanted.max_bytes < asked {
+        tracing::warn!(
+            "nats-server has no room for {} MiB of observations; {} MiB are kept, and the oldest go first",
+            asked >> 20,
+            wanted.max_bytes >> 20
+        );
+    }
+    Ok(())
 }
 
 impl Hub {
@@ -60,13 +95,7 @@ impl Hub {
             deny_purge: true,
             ..Config::default()
         };
-        let made = context.create_or_update_stream(wanted).await;
-        made.map_err(|e| {
-            format!(
-                "can't make the stream {}: {e}; has this nats-server JetStream, and room on its disk?",
-                subjects::OBSERVATIONS
-            )
-        })?;
+        make(&context, wanted).await?;
         let plans = context
             .create_or_update_key_value(kv::Config {
                 bucket: subjects::PLANS.to_owned(),

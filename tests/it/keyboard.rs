@@ -122,7 +122,7 @@ fn a_key_is_explained_with_an_example() {
         out.contains("It is one of: info, warning, critical.\n  Example: severity: critical\n"),
         "{out}"
     );
-    assert!(!out.contains("routes"), "the path is exact: {out}");
+    assert!(!out.contains("notify.routes"), "the path is exact: {out}");
     let (_, out, _) = run(&["explain", "routes.after"]);
     assert!(
         out.starts_with("notify.routes[].after\n") && out.contains("Example: after: 10m\n"),
