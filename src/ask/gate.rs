@@ -10,6 +10,7 @@ use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::Cause;
 use crate::domain::incident::{self, Incident};
 use crate::domain::plan::Plan;
+use crate::domain::twins;
 use crate::domain::verdict::Kind;
 use crate::words::briefing;
 
@@ -41,10 +42,45 @@ pub fn answer<'a>(
         })
         .collect();
     Answer {
-        clearance: clearance(&known, &held, max_age, at),
+        clearance: judged(plan, &known, &held, max_age, at),
         known,
         held,
         at,
+    }
+}
+
+/// The clearance for the systems: where edgewatch alone is refused and the programs that it stands in for pass, these count.
+#[must_use]
+pub fn judged(
+    plan: &Plan,
+    known: &[Known],
+    held: &[Held],
+    max_age: Duration,
+    at: Timestamp,
+) -> Clearance {
+    let cells = |wanted: &dyn Fn(Kind) -> bool| -> Vec<CellKey> {
+        let ran = known
+            .iter()
+            .filter(|k| k.last.as_ref().is_some_and(|run| wanted(run.kind)));
+        ran.map(|k| k.cell.clone()).collect()
+    };
+    let refused = cells(&|kind| kind.is_edge_refusal() || kind == Kind::TlsError);
+    let shown = twins::shown(plan, &refused, &cells(&Kind::works));
+    if !shown.is_some_and(|shown| shown.is_ours_alone()) {
+        return clearance(known, held, max_age, at);
+    }
+    let systems: Vec<Known> = known
+        .iter()
+        .filter(|k| !refused.contains(&k.cell))
+        .cloned()
+        .collect();
+    let found = clearance(&systems, held, max_age, at);
+    Clearance {
+        why: format!(
+            "{}; edgewatch's own stand-ins are refused, no program is",
+            found.why
+        ),
+        ..found
     }
 }
 
@@ -98,4 +134,77 @@ pub fn json(answer: &Answer, probe: &str, max_age: Duration, source: &str) -> Va
             "headline": held.headline,
         })).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::past::PastRun;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_stand_in_alone_keeps_no_job_from_its_work() {
+        let mut plan = fixture::march().plan;
+        let mut program = plan.clients[0].clone();
+        program.name = "jvm".into();
+        program.program = Some(crate::domain::cell::Program {
+            command: vec!["/usr/bin/java".to_owned()],
+            speaks: crate::domain::cell::Speaks::Lines,
+            http: None,
+            keep: None,
+        });
+        let own = plan.clients[0].name.clone();
+        plan.clients.push(program);
+        let at = Timestamp::UNIX_EPOCH;
+        let check = |name: &str, runs: &[(&str, Kind)], state: State| {
+            let known: Vec<Known> = runs
+                .iter()
+                .map(|(client, kind)| {
+                    let cell = CellKey {
+                        probe: plan.probes[0].name.clone(),
+                        egress: "de1".into(),
+                        client: (*client).into(),
+                        credential: "gmc".into(),
+                    };
+                    let run = PastRun {
+                        cell: cell.clone(),
+                        at,
+                        kind: *kind,
+                        status: None,
+                        vendor: None,
+                        code: None,
+                        reference_id: None,
+                    };
+                    Known {
+                        cell,
+                        last: Some(run),
+                    }
+                })
+                .collect();
+            let found = judged(&plan, &known, &[], Duration::from_secs(600), at);
+            assert_eq!(found.state, state, "{name}: {}", found.why);
+        };
+        let (own, refused) = (own.as_str(), Kind::EdgeBlock);
+        check(
+            "the stand-in",
+            &[(own, refused), ("jvm", Kind::Pass)],
+            State::Safe,
+        );
+        check(
+            "the program",
+            &[(own, Kind::Pass), ("jvm", refused)],
+            State::Blocked,
+        );
+        check("both", &[(own, refused), ("jvm", refused)], State::Blocked);
+        check(
+            "nobody asked the program",
+            &[(own, refused)],
+            State::Blocked,
+        );
+        check(
+            "it times out",
+            &[(own, refused), ("jvm", Kind::Timeout)],
+            State::Blocked,
+        );
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::ask::{self, Levels};
-use crate::ask::clearance::{Clearance, Known, State, clearance};
+use crate::ask::clearance::{Clearance, Known, State};
 use crate::ask::conclude;
 use crate::ask::gate::{self, Answer};
 use crate::cli::Format;
@@ -177,7 +177,7 @@ fn by_probing(plan: &Arc<Plan>, arguments: &Arguments) -> Result<Answer, String>
         })
         .collect();
     // However long the round took, it is of now.
-    let mut clearance = clearance(&known, &[], Duration::MAX, at);
+    let mut clearance = gate::judged(plan, &known, &[], Duration::MAX, at);
     let ours = found.briefings.iter().all(|briefing| briefing.our_side);
     if clearance.state != State::Safe
         && let Some(briefing) = found.briefings.iter().find(|b| b.our_side == ours)
