@@ -71,7 +71,7 @@ pub struct Head {
     /// It waited in the spool: what it saw may be over.
     #[prost(bool, tag = "10")]
     pub from_spool: bool,
-    /// The packed [`Load`].
+    /// The packed `Load`.
     #[prost(bytes = "vec", tag = "15")]
     pub load: Vec<u8>,
 }
