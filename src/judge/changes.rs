@@ -9,7 +9,7 @@ use super::evidence::Record;
 /// Odds against a run of surprises, for each key that is watched.
 const SURPRISED: f64 = 1e3;
 /// No cause is believed to strike more surely than this.
-const STRIKES_AT_MOST: f64 = 0.98;
+pub(super) const STRIKES_AT_MOST: f64 = 0.98;
 /// Chance that a failure of a standing cause is of a kind that it never showed.
 const OTHERWISE: f64 = 0.02;
 

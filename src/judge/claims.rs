@@ -1,18 +1,14 @@
 //! What becomes of causes: claimed, grown out of others, withdrawn, merged, over.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::CellSet;
 use super::class::Mechanism;
 use super::engine::{Effect, Engine};
-use super::episode::{Cause, Episode, QUIET_S, Question};
-use super::evidence::Record;
+use super::episode::{Cause, Episode, Question};
 use super::investigate::CERTAIN;
 use super::posterior::host_of;
-use super::rules::RuleBook;
 
-/// Passes of the cells that a cause has for itself, after which what fails is another's.
-const PASSES_BESIDE: u32 = 5;
 /// Causes that are over and remembered.
 const LATELY_MAX: usize = 8;
 /// A claim is withdrawn below this.
@@ -206,14 +202,11 @@ impl Engine {
             return;
         };
         let incidents: BTreeSet<u32> = episode.causes.iter().map(|c| c.incident).collect();
-        let is_over = |c: &Cause| {
-            c.recovered() || is_behind_others(&self.book, &self.history, c, &episode.causes)
-        };
         let over: BTreeSet<u32> = incidents
             .into_iter()
             .filter(|i| {
                 let mut causes = episode.causes.iter().filter(|c| c.incident == *i);
-                causes.all(is_over)
+                causes.all(Cause::recovered)
             })
             .collect();
         if over.is_empty() {
@@ -243,37 +236,4 @@ impl Engine {
             self.calm();
         }
     }
-}
-
-/// Whether a cause is over where it can be seen: its cells that no other cause hits pass, and what fails is theirs.
-fn is_behind_others(
-    book: &RuleBook,
-    history: &VecDeque<Record>,
-    cause: &Cause,
-    causes: &[Cause],
-) -> bool {
-    let cells = &book.pattern(cause.rule).cells;
-    let mut alone = cells.clone();
-    for other in causes
-        .iter()
-        .filter(|c| c.group != cause.group && c.blocks_its_cells())
-    {
-        alone = alone.minus(&book.pattern(other.rule).cells);
-    }
-    if !cause.blocks_its_cells() || alone == *cells {
-        return false;
-    }
-    let seen = history.iter().rev().take_while(|r| r.at > cause.claimed_at);
-    let passed = seen
-        .filter(|r| alone.contains(r.cell()))
-        .take_while(|r| !r.class.failed());
-    let (mut passes, mut first, mut last) = (0, f64::INFINITY, f64::NEG_INFINITY);
-    for record in passed {
-        passes += 1;
-        (first, last) = (first.min(record.at), last.max(record.at));
-        if passes >= PASSES_BESIDE && last - first >= QUIET_S {
-            return true;
-        }
-    }
-    false
 }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::baseline::Baseline;
-use super::changes::{Changes, Expected};
+use super::changes::{Changes, Expected, STRIKES_AT_MOST};
 use super::class::{CLASSES, Class};
 use super::confirm::{Judgement, Known, Suspicion};
 use super::episode::{Cause, Episode, Refusals, has_shown};
@@ -155,8 +155,6 @@ const WINDOW_TAIL_S: f64 = 120.0;
 const CONTRADICTED: (f64, u32) = (0.08, 3);
 /// Failures in a row that a share would bring with no more than this chance, over so many seconds: all fails now.
 const NO_SHARE: (f64, f64) = (1e-4, 300.0);
-/// No cause is believed to strike more surely than this.
-const STRIKES_AT_MOST: f64 = 0.98;
 
 /// The diagnosis of one universe.
 #[derive(Debug, Clone)]

@@ -127,7 +127,7 @@ const RECOVERED_BY_LUCK: f64 = 0.001;
 /// Questions that add to the budget.
 const WIDENINGS_MAX: u32 = 2;
 /// Seconds without a failure before anything is called over.
-pub(super) const QUIET_S: f64 = 60.0;
+const QUIET_S: f64 = 60.0;
 
 /// A group whose aliases are of different nature: nothing that may be asked can tell them apart.
 #[derive(Debug, Clone, PartialEq)]
