@@ -208,7 +208,7 @@ impl Bisection {
         if changes.is_empty() && !passed && !is_through(passing) {
             return Then::Stop(format!(
                 "the request that should pass does not: {}",
-                got(passing, status)
+                terms::got(passing, status)
             ));
         }
         let good = self.answers.get(&Set::new());
@@ -225,7 +225,7 @@ impl Bisection {
             fails,
             kind: failing.kind,
             status,
-            got: got(if passing.passed() { passing } else { failing }, status),
+            got: terms::got(if passing.passed() { passing } else { failing }, status),
             reference_id: failing.reference_id.clone(),
         });
         if !passed && !is_of_our_side(failing) && self.refuses_account(failing, changes) {
@@ -321,7 +321,7 @@ impl Bisection {
         if is_of_our_side(verdict) {
             return Some(Then::Stop(format!(
                 "our own side is in the way: {}",
-                got(verdict, None)
+                terms::got(verdict, None)
             )));
         }
         if !(verdict.kind.is_network()
@@ -339,7 +339,7 @@ impl Bisection {
         if self.again >= AGAIN_MAX {
             return Some(Then::Stop(format!(
                 "the answers come and go: {}",
-                got(verdict, None)
+                terms::got(verdict, None)
             )));
         }
         self.again += 1;
@@ -360,21 +360,6 @@ fn is_same(known: &Verdict, other: &Verdict) -> bool {
     let kinds =
         known.kind == other.kind || gates.contains(&known.kind) && gates.contains(&other.kind);
     kinds && known.maker == other.maker && known.vendor == other.vendor && known.code == other.code
-}
-
-/// What came, in a few words.
-fn got(verdict: &Verdict, status: Option<u16>) -> String {
-    let mut text = terms::answer(verdict);
-    if let Some(edge) = terms::edge(verdict) {
-        text = match &verdict.code {
-            Some(code) => format!("{text}, {edge} {code}"),
-            None => format!("{text}, {edge}"),
-        };
-    }
-    match status {
-        Some(status) => format!("{text}, HTTP {status}"),
-        None => text,
-    }
 }
 
 fn is_of_our_side(verdict: &Verdict) -> bool {

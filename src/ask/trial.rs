@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::board::events::Judged;
 use crate::domain::cell::{CellKey, ClientName, CredentialName, EgressName};
-use crate::domain::verdict::{Kind, Verdict};
+use crate::domain::verdict::Kind;
 use crate::incident::ours::is_silence;
 use crate::words::terms;
 
@@ -110,7 +110,7 @@ fn place(round: &[Judged], dark: &BTreeSet<EgressName>, judged: &Judged) -> Plac
         credential: cell.credential.clone(),
         outcome,
         kind,
-        got: got(
+        got: terms::got(
             &judged.verdict,
             judged.observation.answer.as_ref().map(|a| a.status),
         ),
@@ -122,20 +122,6 @@ fn place(round: &[Judged], dark: &BTreeSet<EgressName>, judged: &Judged) -> Plac
 /// Same request, same place, whatever the client.
 fn beside(one: &CellKey, other: &CellKey) -> bool {
     one.probe == other.probe && one.egress == other.egress && one.credential == other.credential
-}
-
-fn got(verdict: &Verdict, status: Option<u16>) -> String {
-    let mut text = terms::answer(verdict);
-    if let Some(edge) = terms::edge(verdict) {
-        text = match &verdict.code {
-            Some(code) => format!("{text}, {edge} {code}"),
-            None => format!("{text}, {edge}"),
-        };
-    }
-    match status {
-        Some(status) => format!("{text}, HTTP {status}"),
-        None => text,
-    }
 }
 
 fn sentence(places: &[Place], shown: &str) -> String {

@@ -278,6 +278,22 @@ pub fn kind(kind: Kind) -> &'static str {
     }
 }
 
+/// What came, in a few words: the answer, the edge with its code, the status.
+#[must_use]
+pub fn got(verdict: &Verdict, status: Option<u16>) -> String {
+    let mut text = answer(verdict);
+    if let Some(edge) = edge(verdict) {
+        text = match &verdict.code {
+            Some(code) => format!("{text}, {edge} {code}"),
+            None => format!("{text}, {edge}"),
+        };
+    }
+    match status {
+        Some(status) => format!("{text}, HTTP {status}"),
+        None => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
