@@ -131,7 +131,7 @@ fn is_about(subject: &Subject, plan: &Plan, key: &CellKey) -> bool {
     }
 }
 
-fn lands(universe: &Universe, cell: usize, pop: u16) -> bool {
+pub(super) fn lands(universe: &Universe, cell: usize, pop: u16) -> bool {
     let (host, egress) = (universe.host_of(cell), universe.cells[cell].egress);
     let mut shares = universe.pop_shares.iter();
     shares.any(|s| (s.host, s.egress, s.pop) == (host, egress, pop) && s.share > 0.0)

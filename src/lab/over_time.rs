@@ -4,6 +4,7 @@
 //! an hour at most; the whole round where one takes longer. A fault that hits a share of the requests has to stand after
 //! as many graces as it takes requests to meet it.
 
+use super::blame;
 use super::player::{Claim, Message, Playback};
 use super::scenario::{ExpectedVerdict, Fault, Scenario, Stands};
 use crate::domain::notification::Reason;
@@ -33,13 +34,10 @@ impl Truth {
     fn new(fault: &Fault, scenario: &Scenario) -> Self {
         let universe = &scenario.universe;
         let (cells, pops) = (fault.when.cells(universe), fault.when.pops(universe));
-        let reached = |cell: usize| {
-            pops.as_ref().is_none_or(|pops| {
-                let (host, egress) = (universe.host_of(cell), universe.cells[cell].egress);
-                let mut shares = universe.pop_shares.iter();
-                shares.any(|s| (s.host, s.egress) == (host, egress) && pops.contains(&s.pop))
-            })
+        let lands = |cell: usize, pops: &Vec<u16>| {
+            pops.iter().any(|pop| blame::lands(universe, cell, *pop))
         };
+        let reached = |cell: usize| pops.as_ref().is_none_or(|pops| lands(cell, pops));
         let mut spans: Vec<(f64, f64)> = fault
             .active_min
             .iter()
@@ -119,6 +117,8 @@ pub(super) struct OverTime {
     pub(super) messages: Vec<usize>,
     /// When the statement was wrong first, and how.
     pub(super) first_wrong: Option<(f64, Fit)>,
+    /// What the scenario's file expects over time and did not come.
+    pub(super) untimely: Vec<String>,
 }
 
 impl OverTime {
@@ -206,33 +206,31 @@ pub(super) fn judge(scenario: &Scenario, playback: &Playback) -> OverTime {
     course.ends(&mut marks);
     course.resolutions(&mut marks);
     marks.messages = course.messages_by_change();
+    marks.untimely = course.untimely(scenario, &marks);
     marks
 }
 
-/// What the file of a scenario expects over time and did not come.
-pub(super) fn failures(scenario: &Scenario, playback: &Playback, marks: &OverTime) -> Vec<String> {
-    let course = Course::new(scenario, playback);
-    let expect = &scenario.expect;
-    let mut failures: Vec<String> = expect
-        .stands
-        .iter()
-        .filter_map(|stands| course.fails_to_stand(scenario, stands))
-        .collect();
-    let late = |limit: &f64| marks.wrong_ends > 0 || marks.fixed_s.iter().any(|s| s > limit);
-    if expect.fixed_within_s.as_ref().is_some_and(late) {
-        let longest = marks.fixed_s.iter().copied().fold(0.0, f64::max);
-        failures.push(format!(
-            "an end was told after {longest:.0} s, twice or never"
-        ));
-    }
-    let count = playback.messages.len();
-    if expect.max_messages.is_some_and(|most| count > most) {
-        failures.push(format!("{count} messages were sent"));
-    }
-    failures
-}
-
 impl<'a> Course<'a> {
+    fn untimely(&self, scenario: &Scenario, marks: &OverTime) -> Vec<String> {
+        let expect = &scenario.expect;
+        let stands = expect.stands.iter();
+        let mut failures: Vec<String> = stands
+            .filter_map(|stands| self.fails_to_stand(scenario, stands))
+            .collect();
+        let late = |limit: &f64| marks.wrong_ends > 0 || marks.fixed_s.iter().any(|s| s > limit);
+        if expect.fixed_within_s.as_ref().is_some_and(late) {
+            let longest = marks.fixed_s.iter().copied().fold(0.0, f64::max);
+            failures.push(format!(
+                "an end was told after {longest:.0} s, twice or never"
+            ));
+        }
+        let count = self.messages.len();
+        if expect.max_messages.is_some_and(|most| count > most) {
+            failures.push(format!("{count} messages were sent"));
+        }
+        failures
+    }
+
     /// What stood instead, where it was not what should.
     fn fails_to_stand(&self, scenario: &Scenario, stands: &Stands) -> Option<String> {
         let (from, to) = (stands.from_min * 60.0, stands.to_min.map(|to| to * 60.0));

@@ -192,10 +192,9 @@ fn play_all(args: &ReplayArgs, scenarios: &[Scenario]) -> ExitCode {
         let playback = play(&scenarios[i], &stages[i], seed, tell);
         let mut marks = judge(&scenarios[i], stages[i].book(), &playback);
         let course = over_time::judge(&scenarios[i], &playback);
-        let untimely = over_time::failures(&scenarios[i], &playback, &course);
-        if !untimely.is_empty() {
+        if !course.untimely.is_empty() {
             (marks.passed, marks.in_time) = (false, false);
-            marks.failures.extend(untimely);
+            marks.failures.extend(course.untimely.iter().cloned());
         }
         Scored {
             playback,
