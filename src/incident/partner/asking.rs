@@ -25,8 +25,9 @@ use crate::judge::explain;
 /// Requests to see whether an incident is over, within their window.
 const RECOVERY_RUNS_MAX: usize = 6;
 const RECOVERY_WINDOW: Duration = Duration::from_secs(900);
-/// What the schedule does not come to is asked by itself after this long, and then ever more seldom; so often in the window.
+/// The same, of what the schedule does not come to.
 const SILENT_RUNS_MAX: usize = 2;
+/// A member that did not run for so long, and for a quarter of the incident's age, is asked by itself.
 const SILENT_FOR: Duration = Duration::from_secs(600);
 /// Between the first pass and the next request that may confirm it.
 const SOON: Duration = Duration::from_secs(2);
