@@ -4,12 +4,11 @@
 //! last, and keeps what it sees in its spool.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -371,16 +370,8 @@ impl Work {
         }
         let (plan, prober, usuals) = (now.plan.clone(), now.prober.clone(), now.usuals.clone());
         let number = start.run;
-        let stop = self.runs.spawn(async move {
-            let (cell, purpose) = (&start.cell, start.purpose);
-            let run = round::run(&plan, &prober, &usuals, cell, purpose, start.due_at);
-            let judged = AssertUnwindSafe(run).catch_unwind().await.ok();
-            if judged.is_none() {
-                let cell = &start.cell;
-                tracing::error!(%cell, "a run panicked; please report this, with the message above");
-            }
-            (start.run, judged)
-        });
+        let run = round::guarded(plan, prober, usuals, start);
+        let stop = self.runs.spawn(run);
         self.stops.insert(number, stop);
     }
 

@@ -1,12 +1,10 @@
 //! The daemon: starts in one straight line, runs one loop, stops in reverse.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
@@ -407,16 +405,8 @@ impl Hands for Work {
         let (plan, prober) = (self.plan.clone(), self.prober.clone());
         let usuals = self.usuals.clone();
         let number = start.run;
-        let stop = self.runs.spawn(async move {
-            let (cell, purpose) = (&start.cell, start.purpose);
-            let run = round::run(&plan, &prober, &usuals, cell, purpose, start.due_at);
-            let judged = AssertUnwindSafe(run).catch_unwind().await.ok();
-            if judged.is_none() {
-                let cell = &start.cell;
-                tracing::error!(%cell, "a run panicked; please report this, with the message above");
-            }
-            (start.run, judged)
-        });
+        let run = round::guarded(plan, prober, usuals, start);
+        let stop = self.runs.spawn(run);
         self.stops.insert(number, stop);
     }
 

@@ -4,10 +4,11 @@
 //! and within its budget, as the daemon's do, so that asking by hand can't look like an attack.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
-
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -18,8 +19,8 @@ use crate::domain::observation::{Observation, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
 use crate::domain::verdict::{Kind, Maker, Verdict};
-use crate::machine::Judged;
 use crate::machine::politeness::Pace;
+use crate::machine::{Judged, RunId, Start};
 use crate::probe::Prober;
 use crate::read::classify;
 use crate::read::likeness::Usual;
@@ -205,6 +206,22 @@ pub async fn run(
     let mut judged = judge(plan, prober, cell, purpose, due_at).await;
     usuals.compare(&mut judged);
     judged
+}
+
+/// Makes the run that a timetable asks for, and says which it was; no verdict where it panicked, which is logged.
+pub async fn guarded(
+    plan: Arc<Plan>,
+    prober: Arc<Prober>,
+    usuals: Arc<Usuals>,
+    start: Start,
+) -> (RunId, Option<Judged>) {
+    let (cell, purpose) = (&start.cell, start.purpose);
+    let run = run(&plan, &prober, &usuals, cell, purpose, start.due_at);
+    let judged = AssertUnwindSafe(run).catch_unwind().await.ok();
+    if judged.is_none() {
+        tracing::error!(%cell, "a run panicked; please report this, with the message above");
+    }
+    (start.run, judged)
 }
 
 async fn judge(
