@@ -105,6 +105,12 @@ pub(super) fn cells(plan: &Plan, probes: &[String], levels: &Levels) -> Result<A
     Err(why)
 }
 
+/// What a command that asks by itself begins with: a log of warnings, unless more is wanted, and the plan.
+pub(super) fn begin(config: &Path, log: &str) -> Result<Plan, ExitCode> {
+    super::start_log(if log == "info" { "warn" } else { log }).map_err(|e| super::complain(&e))?;
+    plan(config)
+}
+
 /// The plan, or the exit code after having said why there is none.
 pub(super) fn plan(config: &Path) -> Result<Plan, ExitCode> {
     match load::load(config) {

@@ -73,10 +73,7 @@ struct Request {
 }
 
 pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
-    if let Err(error) = super::start_log(if log == "info" { "warn" } else { log }) {
-        return super::complain(&error);
-    }
-    let plan = match ask::plan(config) {
+    let plan = match ask::begin(config, log) {
         Ok(plan) => plan,
         Err(code) => return code,
     };

@@ -53,10 +53,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
-    if let Err(error) = super::start_log(if log == "info" { "warn" } else { log }) {
-        return super::complain(&error);
-    }
-    let mut plan = match ask::plan(config) {
+    let mut plan = match ask::begin(config, log) {
         Ok(plan) => plan,
         Err(code) => return code,
     };

@@ -28,10 +28,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
     // The table is the result; the log says only what went wrong, unless more was asked for.
-    if let Err(error) = super::start_log(if log == "info" { "warn" } else { log }) {
-        return super::complain(&error);
-    }
-    let plan = match ask::plan(config) {
+    let plan = match ask::begin(config, log) {
         Ok(plan) => Arc::new(plan),
         Err(code) => return code,
     };
