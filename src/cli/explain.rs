@@ -27,7 +27,7 @@ const EXAMPLE_MAX: usize = 110;
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let schema = config::schema();
     let keys = keys(&schema);
-    let Some(wanted) = &arguments.key else {
+    let Some(wanted) = arguments.key.as_ref().filter(|key| !key.is_empty()) else {
         let top: String =
             keys.iter()
                 .filter(|key| key.path.len() == 1)
@@ -364,7 +364,6 @@ fn made_up(node: &Value) -> Option<String> {
     }
     match node["type"].as_str() {
         Some("boolean") => Some("true".to_owned()),
-        Some("integer") => one(node.get("minimum")?),
         _ => None,
     }
 }

@@ -141,8 +141,12 @@ fn a_key_is_explained_with_an_example() {
             "edgewatch: there is no key \"probes.evry\"; did you mean \"every\"?\n"
         )
     );
+    // The least number that may be written is no example of one that is.
+    let (_, out, _) = run(&["explain", "email.port"]);
+    assert!(!out.contains("port: 1\n"), "{out}");
     let (code, out, _) = run(&["explain"]);
     assert_eq!(code, 0);
+    assert_eq!(run(&["explain", ""]).1, out, "no key is all keys");
     let schema = edgewatch::config::schema();
     let keys = schema["properties"].as_object().unwrap();
     let told: Vec<&str> = out
