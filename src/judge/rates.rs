@@ -32,7 +32,11 @@ const RATE_SPAN_S: f64 = 600.0;
 /// A share this large is a fault even where nothing is known of before; a smaller one may be how it always
 /// was there, unless a change explains the runs so much better (log).
 const LARGE: f64 = 0.2;
-const CHANGED: f64 = 6.0;
+const CHANGED: f64 = 3.0;
+/// The same, of an egress: a link that loses a little has mostly always done so.
+const LINK_CHANGED: f64 = 8.0;
+/// Or unless the other runs of the same egresses at the host fare so much better meanwhile.
+const APART: f64 = 5.0;
 /// Runs of a key are halved beyond this, so that old times fade.
 const RUNS_MAX: u32 = 20_000;
 /// Prior of the share that fails within a burst: failures and passes.
@@ -127,6 +131,15 @@ impl Count {
         f64::from(self.failed) / f64::from(self.runs.max(1))
     }
 
+    /// How much better two shares explain both than one does (log).
+    fn stands_apart(self, other: Self) -> f64 {
+        let both = Self {
+            runs: self.runs + other.runs,
+            failed: self.failed + other.failed,
+        };
+        self.best() + other.best() - both.best()
+    }
+
     /// Log probability at the share that explains it best.
     fn best(self) -> f64 {
         let share = self.share().clamp(1e-6, 1.0 - 1e-6);
@@ -143,6 +156,8 @@ struct Piece {
     before: Count,
     failed: u32,
     passed: u32,
+    /// Runs of the same egresses at the host that it does not count: a burst would have met them too.
+    beside: Count,
     first_failed: f64,
     last_failed: f64,
     /// Log probabilities of its runs under single failures, and within a burst.
@@ -157,6 +172,7 @@ impl Piece {
             before,
             failed: 0,
             passed: 0,
+            beside: Count::default(),
             first_failed: 0.0,
             last_failed: 0.0,
             single: 0.0,
@@ -164,11 +180,24 @@ impl Piece {
         }
     }
 
-    fn add(&mut self, at: f64, failed: bool, background: f64) {
+    /// Takes in what a burst that has met so much lets expect of one more run.
+    fn meets(&mut self, failed: bool) {
         let (fails, passes) = BURST_FAILS;
-        let all = fails + passes + f64::from(self.failed + self.passed);
+        let fails = fails + f64::from(self.failed + self.beside.failed);
+        let passes = passes + f64::from(self.passed + self.beside.runs - self.beside.failed);
+        let alike = if failed { fails } else { passes };
+        self.burst += (alike / (fails + passes)).ln();
+    }
+
+    fn add_beside(&mut self, failed: bool) {
+        self.meets(failed);
+        self.beside.runs += 1;
+        self.beside.failed += u32::from(failed);
+    }
+
+    fn add(&mut self, at: f64, failed: bool, background: f64) {
+        self.meets(failed);
         if failed {
-            self.burst += ((fails + f64::from(self.failed)) / all).ln();
             self.single += background.ln();
             if self.failed == 0 {
                 self.first_failed = at;
@@ -176,7 +205,6 @@ impl Piece {
             self.failed += 1;
             self.last_failed = at;
         } else {
-            self.burst += ((passes + f64::from(self.passed)) / all).ln();
             self.single += (1.0 - background).ln();
             self.passed += 1;
         }
@@ -210,6 +238,9 @@ struct Excursion {
     since: [f64; SHARES.len()],
     /// The runs before that.
     known: [Count; SHARES.len()],
+    /// The egresses of its failures, and the other runs of theirs at the host.
+    egresses: Vec<u16>,
+    beside: Count,
     /// The last failure before `piece`.
     before: f64,
     /// Failures since it began.
@@ -221,12 +252,26 @@ impl Excursion {
     fn new(kin: Kin, at: f64, before: Count) -> Self {
         Self {
             kin,
+            egresses: Vec::new(),
+            beside: Count::default(),
             scores: [0.0; SHARES.len()],
             since: [at; SHARES.len()],
             known: [before; SHARES.len()],
             before: f64::NEG_INFINITY,
             failed: 0,
             piece: Piece::new(at, before),
+        }
+    }
+
+    /// Takes in a run of its host that it does not count.
+    fn see_beside(&mut self, at: f64, egress: u16, class: Class) {
+        if !self.egresses.contains(&egress) {
+            return;
+        }
+        self.beside.runs += 1;
+        self.beside.failed += u32::from(self.kin.has(class));
+        if at < self.piece.began + bursts(self.kin.tier()).piece_s {
+            self.piece.add_beside(class.failed());
         }
     }
 
@@ -252,7 +297,12 @@ impl Excursion {
     }
 
     /// How far the best share is above the score of an alarm, and since when it explains the runs.
-    fn standing(&self, background: f64, tests_a_year: f64, all: Count) -> Option<(f64, f64)> {
+    fn standing(
+        &self,
+        (background, must_change): (f64, f64),
+        tests_a_year: f64,
+        all: Count,
+    ) -> Option<(f64, f64)> {
         let bursts = bursts(self.kin.tier());
         SHARES
             .into_iter()
@@ -266,17 +316,19 @@ impl Excursion {
                     (self.piece.first_failed, self.piece.before)
                 };
                 let of_late = all.since(known);
-                let changed = known.best() + of_late.best() - all.best() >= CHANGED
-                    && of_late.share() >= known.share();
-                (changed || of_late.share() >= LARGE)
+                let changed =
+                    of_late.share() >= known.share() && of_late.stands_apart(known) >= must_change;
+                let apart = of_late.share() >= self.beside.share()
+                    && of_late.stands_apart(self.beside) >= APART;
+                (changed || apart || of_late.share() >= LARGE)
                     .then(|| (score - (tests_a_year * share).ln(), since))
             })
             .max_by(|a, b| a.0.total_cmp(&b.0))
     }
 
     /// The start of the fault, if one of the shares explains so much that it must be one.
-    fn alarm(&self, background: f64, tests_a_year: f64, all: Count) -> Option<f64> {
-        let (above, since) = self.standing(background, tests_a_year, all)?;
+    fn alarm(&self, usual: (f64, f64), tests_a_year: f64, all: Count) -> Option<f64> {
+        let (above, since) = self.standing(usual, tests_a_year, all)?;
         let long = self.piece.last_failed - since >= self.kin.tier().span_s();
         (above >= 0.0 && long).then_some(since)
     }
@@ -285,6 +337,10 @@ impl Excursion {
 /// A level, or a combination of a target and a level, whose share of failures is watched.
 #[derive(Debug, Clone, Default)]
 struct Key {
+    /// All its runs are of one egress of several.
+    is_link: bool,
+    /// Its host, if it is one.
+    host: Option<u16>,
     /// Runs so far, and by class what they met, old ones halved.
     runs: u32,
     met: [u32; CLASSES],
@@ -316,6 +372,11 @@ impl Key {
         }
     }
 
+    /// How much better a change must explain its runs than no change does (log).
+    fn must_change(&self) -> f64 {
+        if self.is_link { LINK_CHANGED } else { CHANGED }
+    }
+
     /// Seconds between its runs.
     fn gap_s(&self) -> f64 {
         (self.last - self.began).max(RATE_SPAN_S) / f64::from(self.runs.max(1))
@@ -344,6 +405,9 @@ pub struct Rates {
     of_cell: Vec<Vec<u32>>,
     of_pop: BTreeMap<(u16, u16), u32>,
     host_of: Vec<u16>,
+    egress_of: Vec<u16>,
+    /// By host, its keys with something that speaks for a fault.
+    stirred: Vec<Vec<u32>>,
 }
 
 impl Rates {
@@ -352,27 +416,44 @@ impl Rates {
         let count = universe.cells.len();
         let mut known: HashMap<CellSet, u32> = HashMap::new();
         let mut of_cell = vec![Vec::new(); count];
+        let mut keys = Vec::new();
+        let spans = |members: &[u32], of: &dyn Fn(usize) -> u16| {
+            let mut all = members.iter().map(|cell| of(*cell as usize));
+            all.next()
+                .is_some_and(|first| all.any(|other| other != first))
+        };
         for members in members(universe).into_values() {
             let set = CellSet::filter(count, |cell| members.binary_search(&(cell as u32)).is_ok());
             let next = known.len() as u32;
             if *known.entry(set).or_insert(next) == next {
+                let one_egress = !spans(&members, &|cell| universe.cells[cell].egress);
+                let one_host = !spans(&members, &|cell| universe.host_of(cell));
+                keys.push(Key {
+                    is_link: one_egress && universe.egresses.len() > 1,
+                    host: one_host.then(|| universe.host_of(members[0] as usize)),
+                    ..Key::default()
+                });
                 for cell in members {
                     of_cell[cell as usize].push(next);
                 }
             }
         }
-        let mut keys = known.len() as u32;
         let mut of_pop = BTreeMap::new();
         for share in &universe.pop_shares {
             of_pop.entry((share.host, share.pop)).or_insert_with(|| {
-                keys += 1;
-                keys - 1
+                keys.push(Key {
+                    host: Some(share.host),
+                    ..Key::default()
+                });
+                keys.len() as u32 - 1
             });
         }
         Self {
-            keys: vec![Key::default(); keys as usize],
+            keys,
             of_cell,
             of_pop,
+            stirred: vec![Vec::new(); universe.hosts.len()],
+            egress_of: universe.cells.iter().map(|cell| cell.egress).collect(),
             host_of: (0..count).map(|cell| universe.host_of(cell)).collect(),
         }
     }
@@ -418,6 +499,8 @@ impl Rates {
         class: Class,
         background: &Background,
     ) -> Vec<Alarm> {
+        self.see_beside(at, (cell, pop), class);
+        let egress = self.egress_of[cell];
         let mut alarms = Vec::new();
         let tests = TESTS * self.keys.len() as f64 * YEAR_S;
         let pop = pop.and_then(|pop| self.of_pop.get(&(self.host_of[cell], pop)));
@@ -438,6 +521,13 @@ impl Rates {
                 it.meet(at, class);
                 continue;
             }
+            if it.excursions.is_empty()
+                && let Some(host) = it.host
+                && !self.stirred[usize::from(host)].contains(key)
+            {
+                self.stirred[usize::from(host)].push(*key);
+            }
+            let must_change = it.must_change();
             let tests_a_year = tests / it.gap_s();
             for kin in Kin::of(class).into_iter().flatten() {
                 if !it.excursions.iter().any(|e| e.kin == kin) {
@@ -453,7 +543,10 @@ impl Rates {
                 for excursion in it.excursions.iter_mut().filter(|e| e.kin == kin) {
                     excursion.piece.add(at, true, rate);
                     excursion.failed += 1;
-                    if let Some(since) = excursion.alarm(rate, tests_a_year, all) {
+                    if !excursion.egresses.contains(&egress) {
+                        excursion.egresses.push(egress);
+                    }
+                    if let Some(since) = excursion.alarm((rate, must_change), tests_a_year, all) {
                         let key = *key as usize;
                         alarms.push(Alarm { key, since });
                     }
@@ -462,6 +555,25 @@ impl Rates {
             it.meet(at, class);
         }
         alarms
+    }
+
+    /// Takes in a run for the keys of its host that it does not count for.
+    fn see_beside(&mut self, at: f64, (cell, pop): (usize, Option<u16>), class: Class) {
+        let host = usize::from(self.host_of[cell]);
+        if self.stirred[host].is_empty() {
+            return;
+        }
+        let mut stirred = std::mem::take(&mut self.stirred[host]);
+        stirred.retain(|key| !self.keys[*key as usize].excursions.is_empty());
+        for key in &stirred {
+            if self.counts_for(*key as usize, cell, pop) {
+                continue;
+            }
+            for excursion in &mut self.keys[*key as usize].excursions {
+                excursion.see_beside(at, self.egress_of[cell], class);
+            }
+        }
+        self.stirred[host] = stirred;
     }
 
     /// The key of this cell that some more runs would decide, if there is one; a single failure is weather.
@@ -476,7 +588,8 @@ impl Rates {
                 .filter(|e| e.failed > 1)
                 .filter_map(move |e| {
                     let background = e.kin.background(background);
-                    let (above, _) = e.standing(background, tests_a_year, it.count(e.kin))?;
+                    let usual = (background, it.must_change());
+                    let (above, _) = e.standing(usual, tests_a_year, it.count(e.kin))?;
                     let denied = e.kin == Kin::Class(Class::OriginDenied);
                     Some((above, Near { key, denied }))
                 })
@@ -553,6 +666,10 @@ mod tests {
     use crate::judge::universe::{EndpointNames, Names};
 
     fn universe(clients: usize) -> Universe {
+        with(clients, 1)
+    }
+
+    fn with(clients: usize, egresses: usize) -> Universe {
         let names = Names {
             endpoints: vec![EndpointNames {
                 name: "orders".to_owned(),
@@ -563,7 +680,9 @@ mod tests {
                 auth: false,
                 quick: false,
             }],
-            egresses: vec![("one".to_owned(), "eu".to_owned())],
+            egresses: (0..egresses)
+                .map(|i| (format!("e{i}"), "eu".to_owned()))
+                .collect(),
             clients: (0..clients)
                 .map(|i| (format!("c{i}"), format!("c{i}")))
                 .collect(),
@@ -646,6 +765,37 @@ mod tests {
             |at, cell| at > 3600.0 && cell == 4 && random.f64() < 0.5,
         );
         assert!(told.is_some_and(|at| at < 4000.0), "{told:?}");
+    }
+
+    #[test]
+    fn what_others_of_the_egress_do_not_meet_is_no_burst() {
+        let told = |clients: usize| {
+            let gap = 30.0 / clients as f64;
+            let world = (gap, 4500.0);
+            play(&universe(clients), world, Class::Timeout, |at, cell| {
+                at >= 3600.0 && cell == 0 && (at / 30.0) as u32 % 3 != 2
+            })
+        };
+        let (alone, beside) = (told(1), told(4));
+        assert!(
+            beside.is_some_and(|at| alone.is_none_or(|alone| at < alone)),
+            "{beside:?} beside three that pass, {alone:?} alone"
+        );
+    }
+
+    #[test]
+    fn that_an_egress_loses_a_little_must_be_news() {
+        let told = |universe: &Universe| {
+            let world = (10.0, 8000.0);
+            play(universe, world, Class::Timeout, |at, cell| {
+                at >= 1600.0 && cell == 0 && (at / 20.0) as u32 % 11 == 0
+            })
+        };
+        let (client, egress) = (told(&with(2, 1)), told(&with(1, 2)));
+        assert!(
+            client.is_some_and(|at| egress.is_none_or(|egress| at < egress)),
+            "a client {client:?}, an egress {egress:?}"
+        );
     }
 
     #[test]
