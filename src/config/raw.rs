@@ -609,6 +609,19 @@ mirror! {
         "every" every: Span<SECOND, { DAY }>,
     }
 
+    /// How long each kind is kept; all of it within "max_size". Counts by hour, day and month need little and stay: hours of a
+    /// probe and days of a cell for 400 days, days of a probe for three years.
+    KeepEach {
+        /// Single runs; 30d when left out.
+        "runs" runs: Span<{ HOUR }, { 3650 * DAY }>,
+        /// Bodies of failures, secrets masked, in a quarter of "max_size" at most; as long as the runs when left out, and never longer.
+        "bodies" bodies: Span<{ HOUR }, { 3650 * DAY }>,
+        /// Incidents that are over, with their timeline; the newest 10,000 whatever their age when left out.
+        "incidents" incidents: Span<{ DAY }, { 3650 * DAY }>,
+        /// Messages that were delivered or given up; 90d when left out.
+        "messages" messages: Span<{ DAY }, { 3650 * DAY }>,
+    }
+
     /// Where history and incidents are kept.
     Store {
         /// The SQLite file; "edgewatch.db" when left out.
@@ -616,8 +629,8 @@ mirror! {
         /// A group of this host whose members may read the file, for jobs that ask `gate` as another user; nobody
         /// but the daemon's own user when left out.
         "group" group: String,
-        /// Observations older than this are dropped; 30d when left out.
-        "keep" keep: Span<{ HOUR }, { 3650 * DAY }>,
+        /// For how long runs are kept ("30d", which it is when left out), or each kind for itself.
+        "keep" keep: Form<Span<{ HOUR }, { 3650 * DAY }>, KeepEach>,
         /// The file is kept below this, oldest observations first; 2GiB when left out.
         "max_size" max_size: Size<{ 16 * MIB }, { 1024 * GIB }>,
     }

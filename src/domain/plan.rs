@@ -170,13 +170,38 @@ pub struct OwnSignature {
     pub reference_id: Option<regex::Regex>,
 }
 
+/// How long each kind of what is stored is kept, within the bound on the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keep {
+    /// Observations.
+    pub runs: Duration,
+    /// Bodies of failures; never longer than the runs that they belong to.
+    pub bodies: Duration,
+    /// Incidents that are over; `None`: as long as there is room for their number.
+    pub incidents: Option<Duration>,
+    /// Messages that are delivered or given up.
+    pub messages: Duration,
+}
+
+impl Keep {
+    /// Runs and bodies for so long, the rest for as long as is usual.
+    #[must_use]
+    pub fn for_runs(runs: Duration) -> Self {
+        Self {
+            runs,
+            bodies: runs,
+            incidents: None,
+            messages: Duration::from_secs(90 * 24 * 3600),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorePolicy {
     pub path: PathBuf,
     /// Its members may read the file; nobody but its owner when `None`.
     pub group: Option<String>,
-    /// Observations older than this are dropped.
-    pub keep_for: Duration,
+    pub keep: Keep,
     /// The file is kept below this, oldest observations first.
     pub bytes_max: u64,
 }

@@ -132,7 +132,7 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
             store: StorePolicy {
                 group: None,
                 path: "edgewatch.sqlite".into(),
-                keep_for: Duration::from_secs(86_400),
+                keep: crate::domain::plan::Keep::for_runs(Duration::from_secs(86_400)),
                 bytes_max: 1 << 30,
             },
             trust: grounds.map_or(Vec::new(), |grounds| grounds.trust.clone()),

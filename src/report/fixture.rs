@@ -565,7 +565,7 @@ fn plan() -> Plan {
         store: StorePolicy {
             group: None,
             path: "edgewatch.sqlite".into(),
-            keep_for: Duration::from_secs(86_400),
+            keep: crate::domain::plan::Keep::for_runs(Duration::from_secs(86_400)),
             bytes_max: 1 << 30,
         },
         trust: Vec::new(),

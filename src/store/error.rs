@@ -28,13 +28,15 @@ pub enum StoreError {
     )]
     Locked { path: PathBuf },
     #[error(
-        "{} was written by a newer edgewatch (format {found}, this one knows up to {known}); run that version, or set another `store.path`",
-        .path.display()
+        "{} was written by a newer edgewatch (format {found}, this one knows up to {known}); run that version, or {}",
+        .path.display(), way_back(.path, .copy.as_deref())
     )]
     Newer {
         path: PathBuf,
         found: i64,
         known: i64,
+        /// What the store was before it was brought up to date.
+        copy: Option<PathBuf>,
     },
     #[error(
         "{} holds no store; a plain copy of one that is written lacks what stands beside it, so copy with `edgewatch store backup FILE`",
@@ -73,6 +75,17 @@ pub enum StoreError {
     Busy,
     #[error("the store is closed")]
     Closed,
+}
+
+fn way_back(path: &Path, copy: Option<&Path>) -> String {
+    let path = path.display();
+    match copy {
+        Some(copy) => format!(
+            "go back to what it was before that, without what was kept since: rm -f {path}-wal {path}-shm && mv {} {path}",
+            copy.display()
+        ),
+        None => "put back a copy from before that one ran (`edgewatch store backup`), or set another `store.path`".to_owned(),
+    }
 }
 
 /// What went wrong, before anybody said in which file and while doing what.

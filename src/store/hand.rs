@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 
 use super::error::{Fault, StoreError};
 use super::people::{self, Act};
+use super::upkeep::{self, Compacted};
 use super::{open, silences, writer};
 use crate::domain::incident::{Care, TimelineEntry};
 use crate::domain::mute::{Ended, Silence};
@@ -114,6 +115,14 @@ impl Hand {
         self.write("write down what was done", |t| {
             people::ended(t, once, answer)
         })
+    }
+
+    /// Gives what is free in the file back to the disk; without a daemon the file is written anew.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the disk has no room for what is written anew, or another process writes all the time.
+    pub fn compact(&mut self) -> Result<Compacted, StoreError> {
+        upkeep::compact(&self.connection, &self.path)
     }
 
     fn write<T>(

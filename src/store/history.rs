@@ -36,8 +36,6 @@ const DELETE_ROWS: i64 = 50_000;
 const VACUUM_PAGES: i64 = 2_048;
 /// Batches between two looks at ages, within one day.
 const TIDY_BATCHES: u32 = 1_024;
-/// Notifications that are done are kept this long.
-const OUTBOX_KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Changes of verdicts are few, and tell "since when" for as long as days are counted.
 const CHANGES_KEEP: Duration = Duration::from_secs(rollups::YEAR_DAYS as u64 * 24 * 3600);
 /// Resolved incidents beyond this many are forgotten, oldest first.
@@ -266,7 +264,7 @@ impl History {
 
     fn tidy_ages(&mut self, connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
         let oldest = now
-            .checked_sub(self.policy.keep_for)
+            .checked_sub(self.policy.keep.runs)
             .unwrap_or(Timestamp::MIN);
         let oldest_table = table(oldest);
         for day in days(connection)? {
@@ -274,29 +272,28 @@ impl History {
                 self.drop_day(connection, &day)?;
             }
         }
-        let oldest = oldest.as_microsecond();
-        connection.execute("DELETE FROM bodies WHERE at_us < ?", [oldest])?;
-        let changes = now
-            .checked_sub(self.policy.keep_for.max(CHANGES_KEEP))
-            .unwrap_or(Timestamp::MIN);
-        connection.execute(
-            "DELETE FROM verdict_changes WHERE at_us < ?",
-            [changes.as_microsecond()],
-        )?;
+        let keep = &self.policy.keep;
+        for (delete, kept) in [
+            ("bodies WHERE at_us < ?", keep.bodies),
+            (
+                "verdict_changes WHERE at_us < ?",
+                keep.runs.max(CHANGES_KEEP),
+            ),
+            (
+                "outbox WHERE state NOT IN ('pending', 'sending') AND done_us < ?",
+                keep.messages,
+            ),
+            (
+                "surroundings WHERE at_us < ? AND name != 'ours'",
+                surroundings::KEEP,
+            ),
+        ] {
+            let before = now.checked_sub(kept).unwrap_or(Timestamp::MIN);
+            connection.execute(&format!("DELETE FROM {delete}"), [before.as_microsecond()])?;
+        }
         self.body_bytes = None;
-        let done = now.checked_sub(OUTBOX_KEEP).unwrap_or(Timestamp::MIN);
-        connection.execute(
-            "DELETE FROM outbox WHERE state NOT IN ('pending', 'sending') AND done_us < ?",
-            [done.as_microsecond()],
-        )?;
-        let forgotten = now
-            .checked_sub(surroundings::KEEP)
-            .unwrap_or(Timestamp::MIN);
-        connection.execute(
-            "DELETE FROM surroundings WHERE at_us < ? AND name != 'ours'",
-            [forgotten.as_microsecond()],
-        )?;
-        forget_incidents(connection)
+        let over = keep.incidents.and_then(|kept| now.checked_sub(kept).ok());
+        forget_incidents(connection, over.unwrap_or(Timestamp::MIN))
     }
 
     /// Holds the bodies below their share, oldest first.
@@ -382,7 +379,9 @@ impl History {
     }
 }
 
-fn forget_incidents(connection: &Connection) -> rusqlite::Result<()> {
+/// Forgets those that were over before a time, and those beyond the bound on their number; never the newest, whose number
+/// would be given again.
+fn forget_incidents(connection: &Connection, over: Timestamp) -> rusqlite::Result<()> {
     let last: Option<i64> = connection
         .query_row(
             "SELECT number FROM incidents WHERE state <> 'open' ORDER BY number DESC LIMIT 1 OFFSET ?",
@@ -390,10 +389,9 @@ fn forget_incidents(connection: &Connection) -> rusqlite::Result<()> {
             |row| row.get(0),
         )
         .optional()?;
-    let Some(last) = last else {
-        return Ok(());
-    };
-    let gone = "SELECT number FROM incidents WHERE state <> 'open' AND number <= ?";
+    let gone =
+        "SELECT number FROM incidents WHERE state <> 'open' AND (number <= ?1 OR resolved_us < ?2)
+        AND number < (SELECT max(number) FROM incidents)";
     for (table, column) in [
         ("timeline", "incident"),
         ("threads", "incident"),
@@ -402,7 +400,7 @@ fn forget_incidents(connection: &Connection) -> rusqlite::Result<()> {
     ] {
         connection.execute(
             &format!("DELETE FROM {table} WHERE {column} IN ({gone})"),
-            [last],
+            params![last.unwrap_or_default(), over.as_microsecond()],
         )?;
     }
     Ok(())

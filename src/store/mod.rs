@@ -35,6 +35,8 @@ mod schema;
 mod silences;
 mod storms;
 mod surroundings;
+// What people ask of the file itself.
+mod upkeep;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -67,6 +69,7 @@ pub use reader::Reader;
 pub use runs::{Cursor, RunsAsked, RunsPage};
 pub use silences::Ask;
 pub use storms::{Joined, Storm};
+pub use upkeep::{Compacted, Soundness};
 
 use error::Fault;
 use note::Note;

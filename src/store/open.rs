@@ -38,10 +38,9 @@ pub(super) struct OpenFile {
 
 pub(super) fn open(path: &Path, policy: &StorePolicy) -> Result<OpenFile, StoreError> {
     check_folder(path)?;
-    // By the file itself: under another name, through a link, it is the same.
-    let lock = take_lock(&real(path))?;
+    let lock = lock(path)?;
     refuse_foreign(path)?;
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = keep_former(path).into_iter().collect();
     let connection = match connect(path) {
         Err(StoreError::Damaged { why, .. }) => {
             let aside = move_aside(path)?;
@@ -62,6 +61,46 @@ pub(super) fn open(path: &Path, policy: &StorePolicy) -> Result<OpenFile, StoreE
         lock,
         warnings,
     })
+}
+
+/// Copies a store of an older format before it is brought up to date: the way back to the version that wrote it.
+///
+/// Returns a sentence when that can't be; it is brought up to date all the same.
+fn keep_former(path: &Path) -> Option<String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let file = Connection::open_with_flags(path, flags).ok()?;
+    let found = check_ours(&file, path).ok()?;
+    let copy = former(path, found);
+    if !(1..schema::KNOWN).contains(&found) || copy.exists() {
+        return None;
+    }
+    let copied = make(&copy)
+        .map_err(|error| error.to_string())
+        .and_then(|()| {
+            let copied = file.execute("VACUUM INTO ?", [copy.to_string_lossy()]);
+            copied.map_err(|error| error.to_string())
+        });
+    let (path, known) = (path.display(), schema::KNOWN);
+    match copied {
+        Ok(_) => {
+            let copy = copy.display();
+            tracing::info!(
+                "{path} is brought from format {found} to {known}; as it was it lies in {copy}, which may be removed once no older edgewatch is wanted"
+            );
+            None
+        }
+        Err(why) => {
+            let _ = std::fs::remove_file(&copy);
+            Some(format!(
+                "{path} is brought from format {found} to {known} without a copy of what it was ({why}): an older edgewatch can't read it any more"
+            ))
+        }
+    }
+}
+
+/// Where the copy of a store of this format is kept.
+fn former(path: &Path, format: i64) -> PathBuf {
+    beside(path, &format!(".format-{format}"))
 }
 
 /// The name without links; as it is where there is no file yet.
@@ -206,6 +245,12 @@ fn share(path: &Path, group: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Keeps daemons out for as long as it is held; [`StoreError::Locked`]: one has the store.
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    // By the file itself: under another name, through a link, it is the same.
+    take_lock(&real(path))
+}
+
 /// An advisory lock on a file beside the store; the system drops it when the process ends, however it ends.
 fn take_lock(path: &Path) -> Result<File, StoreError> {
     let lock_path = beside(path, ".lock");
@@ -343,6 +388,10 @@ fn check_ours(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
             path: path.to_owned(),
             found,
             known: schema::KNOWN,
+            copy: (1..=schema::KNOWN)
+                .rev()
+                .map(|format| former(path, format))
+                .find(|copy| copy.exists()),
         });
     }
     Ok(found)

@@ -13,6 +13,7 @@ use super::incidents::{self, Open, Shown};
 use super::one_run::{self, KeptRun};
 use super::outbox::{self, Delivery, Progress};
 use super::people::{self, Act};
+use super::upkeep::{self, Soundness};
 use super::{open, rollups, runs, silences, surroundings};
 use crate::domain::cell::{CellKey, ProbeName, ReceiverName};
 use crate::domain::change::VerdictChange;
@@ -258,6 +259,14 @@ impl Reader {
 }
 
 impl Reader {
+    /// Looks at every page, reference and document; a damaged file is an answer, not an error.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is too damaged to be looked at.
+    pub fn check(&self) -> Result<Soundness, StoreError> {
+        self.read("check the store", upkeep::check)
+    }
+
     /// Writes a whole copy to a new file, for this user alone, while a daemon may be writing.
     ///
     /// # Errors

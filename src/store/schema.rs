@@ -236,12 +236,16 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// Takes the steps that the file has not seen, all or none.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    migrate_to(connection, KNOWN)
+}
+
+fn migrate_to(connection: &mut Connection, format: i64) -> rusqlite::Result<()> {
     let seen = version(connection)?;
-    if seen >= KNOWN {
+    if seen >= format {
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for step in STEPS.iter().skip(seen as usize) {
+    for step in &STEPS[seen as usize..format as usize] {
         match step {
             Step::Once(sql) => transaction.execute_batch(sql)?,
             Step::EachDay(sql) => {
@@ -252,7 +256,7 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
         }
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", KNOWN)?;
+    transaction.pragma_update(None, "user_version", format)?;
     transaction.commit()
 }
 
@@ -278,6 +282,103 @@ mod tests {
         kind TEXT NOT NULL, maker TEXT NOT NULL, status INTEGER, remote TEXT, failure TEXT,
         vendor TEXT, rule TEXT, code TEXT, reference_id TEXT, body_sha256 TEXT
     ) STRICT";
+
+    /// What `main` wrote over its days, 1 to 11; a step that is edited would leave files of before without it.
+    #[test]
+    fn no_step_was_edited() {
+        use sha2::{Digest as _, Sha256};
+        let sums = STEPS.iter().map(|step| {
+            let (Step::Once(sql) | Step::EachDay(sql)) = step;
+            let words: Vec<&str> = sql.split_whitespace().collect();
+            let digest = Sha256::digest(words.join(" "));
+            digest[..4]
+                .iter()
+                .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+        });
+        let known = "5fffe298 9b3bc485 44f170d4 67d6a2f4 8d704074 6d858330 53e77c1d 79625605 7cb1aff9 1ea957b3 77e19920";
+        assert_eq!(sums.collect::<Vec<_>>().join(" "), known);
+    }
+
+    /// The daemon of format 5 wrote it; the formats before lacked tables of it, those after came by their steps.
+    fn written(format: i64, path: &std::path::Path) {
+        use std::io::Read as _;
+        let packed = include_bytes!("../../tests/fixtures/former-store/edgewatch-0.1.0.sqlite.gz");
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(&packed[..])
+            .read_to_end(&mut bytes)
+            .unwrap();
+        std::fs::write(path, bytes).unwrap();
+        let mut connection = Connection::open(path).unwrap();
+        assert_eq!(version(&connection).unwrap(), 5);
+        for (lacks, tables) in [
+            (5, "DROP TABLE asks; DROP TABLE silences"),
+            (4, "DROP TABLE surroundings"),
+            (
+                3,
+                "DROP TABLE marks; DROP TABLE storm_members; DROP TABLE storms",
+            ),
+            (2, "DROP TABLE notes"),
+        ] {
+            if format < lacks {
+                connection.execute_batch(tables).unwrap();
+            }
+        }
+        if format < 5 {
+            connection
+                .pragma_update(None, "user_version", format)
+                .unwrap();
+        }
+        migrate_to(&mut connection, format).unwrap();
+        assert_eq!(version(&connection).unwrap(), format);
+    }
+
+    #[tokio::test]
+    async fn every_format_opens_with_all_that_is_in_it() {
+        use crate::domain::plan::{Keep, StorePolicy};
+        use crate::store::Store;
+        let forever = std::time::Duration::from_secs(200 * 365 * 86_400);
+        for format in 1..=KNOWN {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("edgewatch.db");
+            written(format, &path);
+            let policy = StorePolicy {
+                path: path.clone(),
+                group: None,
+                keep: Keep {
+                    messages: forever,
+                    ..Keep::for_runs(forever)
+                },
+                bytes_max: 64 << 20,
+            };
+            let opened = Store::open(&path, &policy).unwrap();
+            assert_eq!(opened.warnings, Vec::<String>::new(), "format {format}");
+            let first = opened.store.show(1).await.unwrap().unwrap();
+            let second = opened.store.show(2).await.unwrap().unwrap();
+            assert_eq!(
+                (first.timeline.len(), second.timeline.len()),
+                (7, 6),
+                "format {format}"
+            );
+            opened.store.close().await;
+            let found = Store::read_only(&path).unwrap().check().unwrap();
+            assert_eq!(found.faults, Vec::<String>::new(), "format {format}");
+            assert_eq!(
+                (
+                    found.format,
+                    found.days,
+                    found.incidents,
+                    found.incidents_open
+                ),
+                (KNOWN, 1, 2, 1)
+            );
+            // The way back is there, and is what it was.
+            let copy = folder.path().join(format!("edgewatch.db.format-{format}"));
+            assert_eq!(copy.exists(), format < KNOWN);
+            if copy.exists() {
+                assert_eq!(version(&Connection::open(copy).unwrap()).unwrap(), format);
+            }
+        }
+    }
 
     #[test]
     fn days_that_are_there_get_the_columns_of_new_ones() {

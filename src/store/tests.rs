@@ -1,5 +1,7 @@
 //! A disk that is full, which only the writer's own connection can play.
 
+mod years;
+
 use std::time::Duration;
 
 use super::*;
@@ -86,7 +88,7 @@ async fn a_full_disk_is_told_and_writing_resumes() {
     let policy = StorePolicy {
         group: None,
         path: path.clone(),
-        keep_for: Duration::from_secs(86_400),
+        keep: crate::domain::plan::Keep::for_runs(Duration::from_secs(86_400)),
         bytes_max: 64 << 20,
     };
     let store = Store::open(&path, &policy).unwrap().store;
@@ -126,7 +128,7 @@ async fn a_commit_is_synced_and_history_is_not() {
     let policy = StorePolicy {
         group: None,
         path: path.clone(),
-        keep_for: Duration::from_secs(86_400),
+        keep: crate::domain::plan::Keep::for_runs(Duration::from_secs(86_400)),
         bytes_max: 64 << 20,
     };
     let store = Store::open(&path, &policy).unwrap().store;
@@ -161,7 +163,7 @@ async fn pages_are_read_while_the_writer_is_busy() {
     let policy = StorePolicy {
         group: None,
         path: path.clone(),
-        keep_for: Duration::from_secs(86_400),
+        keep: crate::domain::plan::Keep::for_runs(Duration::from_secs(86_400)),
         bytes_max: 64 << 20,
     };
     let store = Store::open(&path, &policy).unwrap().store;
@@ -211,7 +213,7 @@ async fn followers_hear_of_what_is_kept_and_of_what_they_missed() {
     let policy = StorePolicy {
         group: None,
         path: path.clone(),
-        keep_for: Duration::from_secs(86_400),
+        keep: crate::domain::plan::Keep::for_runs(Duration::from_secs(86_400)),
         bytes_max: 64 << 20,
     };
     let store = Store::open(&path, &policy).unwrap().store;

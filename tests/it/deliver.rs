@@ -65,7 +65,7 @@ fn open(folder: &Path) -> Store {
     let policy = StorePolicy {
         group: None,
         path: path.clone(),
-        keep_for: Duration::from_secs(86_400),
+        keep: edgewatch::domain::plan::Keep::for_runs(Duration::from_secs(86_400)),
         bytes_max: 64 << 20,
     };
     kept::store(&path, &policy)

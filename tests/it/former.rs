@@ -52,7 +52,7 @@ fn open(path: &Path) -> Store {
     let policy = StorePolicy {
         group: None,
         path: path.to_owned(),
-        keep_for: Duration::from_secs(200 * 365 * 86_400),
+        keep: edgewatch::domain::plan::Keep::for_runs(Duration::from_secs(200 * 365 * 86_400)),
         bytes_max: 64 << 20,
     };
     let opened = Store::open(path, &policy).unwrap();

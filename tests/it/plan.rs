@@ -28,7 +28,7 @@ pub(crate) fn plan(url: &str) -> Plan {
         store: StorePolicy {
             group: None,
             path: "unused.db".into(),
-            keep_for: Duration::from_secs(86_400),
+            keep: edgewatch::domain::plan::Keep::for_runs(Duration::from_secs(86_400)),
             bytes_max: 1 << 30,
         },
         trust: Vec::new(),

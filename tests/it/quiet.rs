@@ -29,7 +29,7 @@ fn policy() -> StorePolicy {
     StorePolicy {
         group: None,
         path: PathBuf::new(),
-        keep_for: Duration::from_secs(86_400),
+        keep: edgewatch::domain::plan::Keep::for_runs(Duration::from_secs(86_400)),
         bytes_max: 1 << 30,
     }
 }

@@ -10,7 +10,7 @@ use edgewatch::domain::notification::Reason;
 use edgewatch::domain::observation::{
     Answer, Body, HttpVersion, Observation, Phases, Purpose, Route,
 };
-use edgewatch::domain::plan::StorePolicy;
+use edgewatch::domain::plan::{Keep, StorePolicy};
 use edgewatch::domain::secret::{Secret, Secrets};
 use edgewatch::domain::verdict::{Kind, Maker, Verdict};
 use edgewatch::store::{Progress, Store, StoreError};
@@ -30,7 +30,7 @@ fn policy(path: &Path) -> StorePolicy {
     StorePolicy {
         group: None,
         path: path.to_owned(),
-        keep_for: 7 * DAY,
+        keep: edgewatch::domain::plan::Keep::for_runs(7 * DAY),
         bytes_max: 64 << 20,
     }
 }
@@ -490,7 +490,7 @@ async fn refuses_a_file_of_a_newer_version() {
         .unwrap()
         .pragma_update(None, "user_version", 99)
         .unwrap();
-    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 11); run that version, or set another `store.path`";
+    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 11); run that version, or put back a copy from before that one ran (`edgewatch store backup`), or set another `store.path`";
     assert_eq!(refusal(&path), message);
     assert!(matches!(
         Store::read_only(&path),
@@ -504,6 +504,39 @@ async fn refuses_a_file_of_a_newer_version() {
         Store::read_only(&path),
         Err(StoreError::Older { .. })
     ));
+}
+
+/// What is brought up to date is kept as it was, and whoever goes back to an older version is told how.
+#[tokio::test]
+async fn a_downgrade_is_told_the_way_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let store = open(&path);
+    store.commit(change(7, vec![])).await.unwrap();
+    store.close().await;
+    let set = |format: i64| {
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .pragma_update(None, "user_version", format)
+            .unwrap();
+    };
+    set(10);
+    let store = open(&path);
+    store.commit(change(8, vec![])).await.unwrap();
+    store.close().await;
+    set(99);
+    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 11); run that version, or go back to what it was before that, without what was kept since: rm -f DIR/edgewatch.sqlite-wal DIR/edgewatch.sqlite-shm && mv DIR/edgewatch.sqlite.format-10 DIR/edgewatch.sqlite";
+    assert_eq!(refusal(&path), message);
+    let text = Store::read_only(&path).unwrap_err().to_string();
+    let (_, command) = text.split_once("since: ").unwrap();
+    let done = std::process::Command::new("sh")
+        .args(["-c", command])
+        .status();
+    assert!(done.unwrap().success());
+    let store = open(&path);
+    let found = store.load_open().await.unwrap();
+    assert_eq!(found.next_number, 8);
+    store.close().await;
 }
 
 /// A file of the first format is brought up to date and keeps what it has.
@@ -684,4 +717,105 @@ async fn a_group_may_read_the_store_where_the_file_says_so() {
         opened.warnings
     );
     opened.store.close().await;
+}
+
+/// Incidents that are over go at their age, with all that hangs on them; the newest stays, or its number came again.
+#[tokio::test]
+async fn each_kind_is_kept_for_its_own_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let store = open(&path);
+    for number in 1..=3 {
+        store.commit(change(number, vec![])).await.unwrap();
+    }
+    store.close().await;
+    let old = (jiff::Timestamp::now().as_microsecond() - 3 * 86_400_000_000).to_string();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(&format!(
+            "UPDATE incidents SET state = 'resolved', resolved_us = {old};
+             UPDATE incidents SET state = 'open', resolved_us = NULL WHERE number = 1"
+        ))
+        .unwrap();
+    let keep = Keep {
+        incidents: Some(2 * DAY),
+        ..Keep::for_runs(DAY)
+    };
+    let policy = StorePolicy {
+        keep,
+        ..policy(&path)
+    };
+    let store = Store::open(&path, &policy).unwrap().store;
+    let left = store.incidents(None, 10).await.unwrap();
+    let left: Vec<u64> = left.iter().map(|incident| incident.number).collect();
+    assert_eq!(left, [3, 1]);
+    assert_eq!(store.load_open().await.unwrap().next_number, 4);
+    store.close().await;
+}
+
+/// Both beside a store that is open, as the daemon has it; and alone, when all of it is written anew.
+#[tokio::test]
+async fn a_store_is_checked_and_compacted_while_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let store = open(&path);
+    let now = jiff::Timestamp::now();
+    for number in 0..3_000 {
+        let at = now - Duration::from_millis(number);
+        let run = observation(&format!("client-{}", number % 7), at, 200, "");
+        store.record(&run, &pass());
+    }
+    store.commit(change(1, vec![])).await.unwrap();
+    store.flush().await.unwrap();
+    let reader = Store::read_only(&path).unwrap();
+    let found = reader.check().unwrap();
+    assert_eq!((found.faults.len(), found.incidents), (0, 1));
+    assert!(found.days >= 1 && found.cells == 7, "{found:?}");
+
+    let filled = "CREATE TABLE ballast (x); INSERT INTO ballast
+        WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT zeroblob(8192) FROM n;
+        DROP TABLE ballast";
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(filled)
+        .unwrap();
+    let free = reader.check().unwrap().free_bytes;
+    assert!(free > 3 << 20, "{free} bytes are free");
+    let done = Store::hand(&path).unwrap().compact().unwrap();
+    assert!(!done.whole, "a daemon has it");
+    assert!(done.bytes_before - done.bytes_after >= free, "{done:?}");
+    store.commit(change(2, vec![])).await.unwrap();
+    let found = reader.check().unwrap();
+    assert_eq!(
+        (found.faults.len(), found.incidents, found.free_bytes),
+        (0, 2, 0)
+    );
+    drop(reader);
+    store.close().await;
+
+    let done = Store::hand(&path).unwrap().compact().unwrap();
+    assert!(
+        done.whole && done.bytes_after <= done.bytes_before,
+        "{done:?}"
+    );
+    let store = open(&path);
+    assert_eq!(store.load_open().await.unwrap().next_number, 3);
+    store.close().await;
+
+    // A reference that leads nowhere is a fault, and so is a document that nobody can read.
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "PRAGMA foreign_keys = OFF;
+             INSERT INTO timeline (incident, at, at_us, what, text) VALUES (77, '', 0, 'note', '');
+             UPDATE incidents SET document = '{}' WHERE number = 2",
+        )
+        .unwrap();
+    let faults = Store::read_only(&path).unwrap().check().unwrap().faults;
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert_eq!(
+        faults[0],
+        "a row of timeline names one of incidents that is not there"
+    );
+    assert!(faults[1].starts_with("INC-2 can't be read: "), "{faults:?}");
 }

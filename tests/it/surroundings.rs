@@ -100,7 +100,7 @@ async fn every_notice_is_a_message_of_its_own_without_a_thread() {
     let policy = edgewatch::domain::plan::StorePolicy {
         group: None,
         path: world.directory.path().join("edgewatch.sqlite"),
-        keep_for: std::time::Duration::from_secs(86_400),
+        keep: edgewatch::domain::plan::Keep::for_runs(std::time::Duration::from_secs(86_400)),
         bytes_max: 64 << 20,
     };
     let store = Store::open(&policy.path, &policy).unwrap().store;

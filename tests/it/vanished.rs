@@ -17,7 +17,7 @@ fn policy(path: &Path) -> StorePolicy {
     StorePolicy {
         group: None,
         path: path.to_owned(),
-        keep_for: Duration::from_secs(7 * 86_400),
+        keep: edgewatch::domain::plan::Keep::for_runs(Duration::from_secs(7 * 86_400)),
         bytes_max: 64 << 20,
     }
 }

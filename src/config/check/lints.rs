@@ -237,7 +237,7 @@ fn runs_a_day(plan: &Plan) -> f64 {
 fn kept(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
     let a_day = runs_a_day(plan) * BYTES_OF_RUN;
     let (days, most) = (
-        plan.store.keep_for.as_secs_f64() / DAY,
+        plan.store.keep.runs.as_secs_f64() / DAY,
         plan.store.bytes_max as f64,
     );
     if a_day * days > most {

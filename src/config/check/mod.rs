@@ -45,7 +45,7 @@ use super::raw;
 use super::raw::Controls;
 use super::shared;
 use crate::domain::cell::{Client, Credential};
-use crate::domain::plan::{IncidentPolicy, OwnSignature, Plan, Politeness, StorePolicy, Web};
+use crate::domain::plan::{IncidentPolicy, Keep, OwnSignature, Plan, Politeness, StorePolicy, Web};
 use crate::domain::probe::Probe;
 use crate::domain::sharing;
 use crate::domain::verdict::{Kind, Maker, Rule, Tell};
@@ -538,16 +538,38 @@ fn reminders<const MIN: u64, const MAX: u64>(
     raw.value.0.into_iter().map(|at| at.value.0).collect()
 }
 
+/// Runs are kept for so long when the file says nothing.
+const RUNS_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
 pub(super) fn store(raw: raw::Store) -> StorePolicy {
     StorePolicy {
         path: raw
             .path
             .map_or_else(|| "edgewatch.db".into(), |path| path.value.0),
         group: raw.group.map(|group| group.value),
-        keep_for: raw
-            .keep
-            .map_or(Duration::from_secs(30 * 24 * 3600), |keep| keep.value.0),
+        keep: keep(raw.keep.map(|keep| keep.value)),
         bytes_max: raw.max_size.map_or(2 << 30, |size| size.value.0),
+    }
+}
+
+fn keep<const LEAST: u64, const MOST: u64>(
+    raw: Option<Form<Span<LEAST, MOST>, raw::KeepEach>>,
+) -> Keep {
+    let each = match raw {
+        None => return Keep::for_runs(RUNS_KEPT),
+        Some(Form::Short(runs)) => return Keep::for_runs(runs.0),
+        Some(Form::Full(each)) => each,
+    };
+    let usual = Keep::for_runs(each.runs.map_or(RUNS_KEPT, |runs| runs.value.0));
+    Keep {
+        bodies: each
+            .bodies
+            .map_or(usual.bodies, |bodies| bodies.value.0.min(usual.runs)),
+        incidents: each.incidents.map(|incidents| incidents.value.0),
+        messages: each
+            .messages
+            .map_or(usual.messages, |messages| messages.value.0),
+        ..usual
     }
 }
 

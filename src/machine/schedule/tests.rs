@@ -75,7 +75,7 @@ fn plan(per_minute: u32, gap_ms: u64, probes: Vec<Probe>) -> Plan {
         store: StorePolicy {
             group: None,
             path: "unused".into(),
-            keep_for: Duration::ZERO,
+            keep: crate::domain::plan::Keep::for_runs(Duration::ZERO),
             bytes_max: 0,
         },
         trust: Vec::new(),

@@ -61,7 +61,7 @@ fn policy() -> StorePolicy {
     StorePolicy {
         path: "store.sqlite".into(),
         group: None,
-        keep_for: Duration::from_secs(30 * 86_400),
+        keep: crate::domain::plan::Keep::for_runs(Duration::from_secs(30 * 86_400)),
         bytes_max: 1 << 30,
     }
 }

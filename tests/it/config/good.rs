@@ -11,7 +11,7 @@ use edgewatch::domain::condition::Condition;
 use edgewatch::domain::hours::Hours;
 use edgewatch::domain::mute::{Begins, Effect};
 use edgewatch::domain::notification::{Buttons, Channel, Encryption, Login, Mail};
-use edgewatch::domain::plan::{Heartbeat, IncidentPolicy, Plan, Politeness};
+use edgewatch::domain::plan::{Heartbeat, IncidentPolicy, Keep, Plan, Politeness};
 use edgewatch::domain::probe::{Redirects, Resolver, Schedule};
 use edgewatch::domain::secret::Secret;
 use edgewatch::domain::verdict::{Factor, Kind, Maker, Rule, Severity};
@@ -46,6 +46,7 @@ notify: { receivers: { here: { log: {} } } }
 listen: \"[::1]:0\"
 web: none
 heartbeat: { url: { env: SWITCH } }
+store: { keep: 3d }
 ";
 
 const EVERYTHING: &str = "\
@@ -155,7 +156,7 @@ notify:
   templates:
     slack: { headline: \"*{{ state }}* {{ headline }}\", footer: { file: foot.jinja } }
     teams: { body: \"{{ what }} since {{ since }}\" }
-store: { path: x.db, keep: 7d, max_size: 1GiB }
+store: { path: x.db, keep: { runs: 7d, bodies: 2d, incidents: 730d, messages: 30d }, max_size: 1GiB }
 trust: [ca.pem]
 name_servers: [192.0.2.53, \"192.0.2.54:5353\"]
 runs_in_flight: 10
@@ -221,6 +222,7 @@ fn plan(text: &str) -> Plan {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
 
 #[test]
 fn the_least_file_gets_the_defaults() {
@@ -248,7 +250,7 @@ fn the_least_file_gets_the_defaults() {
     assert_eq!(plan.politeness, Politeness::default());
     assert_eq!(plan.incidents, IncidentPolicy::default());
     assert_eq!(plan.store.path.to_str(), Some("edgewatch.db"));
-    assert_eq!(plan.store.keep_for, 30 * 24 * 60 * MINUTE);
+    assert_eq!(plan.store.keep, Keep::for_runs(30 * DAY));
     assert_eq!(plan.store.bytes_max, 2 << 30);
     assert_eq!(plan.runs_in_flight_max, 256);
     assert_eq!((plan.listen, plan.heartbeat), (None, None));
@@ -293,6 +295,7 @@ fn short_forms_mean_the_long_ones() {
     );
     assert_eq!(plan.web, None);
     assert_eq!(plan.heartbeat.unwrap().every, MINUTE);
+    assert_eq!(plan.store.keep, Keep::for_runs(3 * DAY));
 }
 
 #[test]
@@ -431,7 +434,13 @@ fn everything_can_be_set() {
     assert_eq!((support.probes.len(), support.tags.len()), (1, 1));
     quiet_times(&plan);
     assert!(support.notices && plan.routes[5].notices && !plan.routes[3].notices);
-    assert_eq!(plan.store.keep_for, 7 * 24 * 60 * MINUTE);
+    let kept = Keep {
+        runs: 7 * DAY,
+        bodies: 2 * DAY,
+        incidents: Some(730 * DAY),
+        messages: 30 * DAY,
+    };
+    assert_eq!(plan.store.keep, kept);
     assert_eq!(plan.trust.len(), 1);
     assert_eq!(plan.name_servers[1], "192.0.2.54:5353".parse().unwrap());
     assert_eq!(plan.runs_in_flight_max, 10);

@@ -352,7 +352,7 @@ impl Episode {
         StorePolicy {
             group: None,
             path: self.store_path(),
-            keep_for: Duration::from_secs(86_400),
+            keep: edgewatch::domain::plan::Keep::for_runs(Duration::from_secs(86_400)),
             bytes_max: 64 << 20,
         }
     }

@@ -77,7 +77,7 @@ impl Setup {
                 store: StorePolicy {
                     group: None,
                     path: "edgewatch.db".into(),
-                    keep_for: Duration::from_secs(86400),
+                    keep: crate::domain::plan::Keep::for_runs(Duration::from_secs(86400)),
                     bytes_max: 1 << 30,
                 },
                 trust: Vec::new(),
