@@ -374,3 +374,44 @@ fn the_image_holds_what_it_should_and_nothing_else() {
     let bytes = |made: &Path| std::fs::read(made.join("edgewatch.oci.tar")).expect("an image");
     assert!(bytes(&make("two")) == bytes(&made), "not reproducible");
 }
+
+#[test]
+fn what_the_package_is_made_of_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("Cargo.toml");
+    let (_, assets) = manifest.split_once("\nassets = [\n").expect("assets");
+    let (assets, _) = assets.split_once("\n]\n").expect("their end");
+    let mut here = 0;
+    for line in assets.lines() {
+        let line: Value = serde_json::from_str(line.trim().trim_end_matches(',')).expect("a list");
+        let (source, to) = (line[0].as_str().expect("a path"), line[1].as_str());
+        if source.starts_with("target/") {
+            continue;
+        }
+        let (folder, name) = source.rsplit_once('/').unwrap_or(("", source));
+        let before = name.split('*').next().unwrap_or_default();
+        let after = name.rsplit('*').next().unwrap_or_default();
+        let entries = std::fs::read_dir(root.join(folder)).expect("a folder");
+        let mut names = entries.map(|entry| entry.expect("an entry").file_name());
+        let found = names.any(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with(before) && name.ends_with(after)
+        });
+        assert!(found, "{source} for {to:?} is not there");
+        here += 1;
+    }
+    assert!(here > 8, "only {here} assets");
+    let version = format!("edgewatch ({}-1) ", env!("CARGO_PKG_VERSION"));
+    assert!(text("deb/changelog").starts_with(&version));
+    // The file that is installed is right, and starts nothing that it should not.
+    let checked = config::read(&text("deb/probes.yaml"), "probes.yaml", &Nothing);
+    let checked = checked.unwrap_or_else(|findings| panic!("{}", findings.errors()));
+    let hosts = checked.plan.probes.iter().map(|probe| probe.url.host_str());
+    let hosts: Vec<&str> = hosts.flatten().collect();
+    assert_eq!(hosts, ["api.partner.example", "www.gov.uk"]);
+    // deploy/release changes these lines of the unit.
+    let unit = text("edgewatch.service");
+    assert!(unit.contains("\nDynamicUser=yes\n"));
+    assert_eq!(unit.matches("/usr/local/bin/edgewatch ").count(), 2);
+    assert!(text("release").contains("s,^DynamicUser=yes,User=edgewatch\\nGroup=edgewatch,"));
+}

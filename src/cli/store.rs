@@ -89,17 +89,23 @@ fn checked(path: &Path, found: &Soundness) -> String {
             faults.join("\n  ")
         ),
     };
+    let some = |count: u64, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
     let days = match (&found.first_day, &found.last_day) {
-        (Some(first), Some(last)) => format!("{} days of runs, {first} to {last}", found.days),
+        (Some(first), Some(last)) => {
+            format!("{} of runs, {first} to {last}", some(found.days, "day"))
+        }
         _ => "no runs yet".to_owned(),
     };
     let _ = writeln!(
         text,
-        "  {days}, of {} cells\n  {} incidents, {} of them open; {} messages wait\n  {}, {} of it free; format {}",
-        found.cells,
-        found.incidents,
+        "  {days}, of {}\n  {}, {} open; {} to be delivered\n  {}, {} of it free; format {}",
+        some(found.cells, "cell"),
+        some(found.incidents, "incident"),
         found.incidents_open,
-        found.messages_waiting,
+        some(found.messages_waiting, "message"),
         size(found.bytes),
         size(found.free_bytes),
         found.format
