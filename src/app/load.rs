@@ -317,7 +317,10 @@ pub fn log_gaps(checked: &Checked) {
 }
 
 /// Where a program is that a file names, or why it can't be run; a path is looked for beside the file.
-pub(super) fn program(name: &str, beside: &Path) -> Result<String, String> {
+///
+/// # Errors
+/// Why it can't be run.
+pub fn program(name: &str, beside: &Path) -> Result<String, String> {
     use std::os::unix::fs::PermissionsExt as _;
     let runs = |path: &Path| {
         let found = std::fs::metadata(path);
@@ -404,6 +407,10 @@ impl Inputs for Surroundings {
             Err(e) if e.kind() == std::io::ErrorKind::AddrNotAvailable => Some(false),
             Err(_) => None,
         }
+    }
+
+    fn holds_programs(&self) -> bool {
+        crate::probe::programs_are_held()
     }
 
     fn has_interface(&self, name: &str) -> Option<bool> {

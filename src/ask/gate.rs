@@ -150,6 +150,7 @@ mod tests {
         program.program = Some(crate::domain::cell::Program {
             command: vec!["/usr/bin/java".to_owned()],
             speaks: crate::domain::cell::Speaks::Lines,
+            variables: Vec::new(),
             http: None,
             keep: None,
         });

@@ -5,9 +5,11 @@
 //! otherwise look like one that refuses the newcomer.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use crate::board::events::Judged;
 use crate::domain::cell::{CellKey, ClientName, CredentialName, EgressName};
+use crate::domain::sent::Sent;
 use crate::domain::verdict::Kind;
 use crate::incident::ours::is_silence;
 use crate::words::terms;
@@ -83,6 +85,56 @@ pub fn trial(
         sentence: sentence(&places, shown),
         places,
     }
+}
+
+/// The TLS fingerprints (JA4) that went out, each with the clients that sent it; that of `client` first.
+#[must_use]
+pub fn fingerprints(round: &[Judged], client: &ClientName) -> Vec<(String, Vec<ClientName>)> {
+    let mut found: Vec<(String, Vec<ClientName>)> = Vec::new();
+    for judged in round {
+        let name = &judged.observation.cell.client;
+        let sent = judged.observation.sent.as_ref();
+        let Some(ja4) = sent.and_then(Sent::fingerprint) else {
+            continue;
+        };
+        match found.iter_mut().find(|(other, _)| other == ja4) {
+            Some((_, clients)) if clients.contains(name) => {}
+            Some((_, clients)) => clients.push(name.clone()),
+            None => found.push((ja4.to_owned(), vec![name.clone()])),
+        }
+    }
+    found.sort_by_key(|(_, clients)| !clients.contains(client));
+    found
+}
+
+/// The same in a sentence; nothing where the new client sent none.
+#[must_use]
+pub fn told(fingerprints: &[(String, Vec<ClientName>)], client: &ClientName) -> String {
+    let Some(((own, alike), others)) = fingerprints.split_first() else {
+        return String::new();
+    };
+    if !alike.contains(client) {
+        return String::new();
+    }
+    let names = |clients: &[ClientName]| {
+        let names = clients.iter().filter(|name| *name != client);
+        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        (!names.is_empty()).then(|| (terms::list(&names, "and"), names.len()))
+    };
+    let sends = |(names, many): &(String, usize)| {
+        format!("{names} {}", if *many == 1 { "sends" } else { "send" })
+    };
+    let mut text = format!(" It sends the TLS fingerprint (JA4) `{own}`");
+    if let Some((names, _)) = names(alike) {
+        let _ = write!(text, ", as {names}");
+    }
+    for (ja4, clients) in others {
+        let Some(names) = names(clients) else {
+            continue;
+        };
+        let _ = write!(text, "; {} `{ja4}`", sends(&names));
+    }
+    text + "."
 }
 
 fn place(round: &[Judged], dark: &BTreeSet<EgressName>, judged: &Judged) -> Place {
@@ -226,6 +278,32 @@ mod tests {
             others_passed: of(true),
             others_failed: of(false),
         }
+    }
+
+    #[test]
+    fn says_whose_fingerprint_is_whose() {
+        let found = |rows: &[(&str, &[&str])]| -> Vec<(String, Vec<ClientName>)> {
+            let row = |(ja4, names): &(&str, &[&str])| {
+                (
+                    (*ja4).to_owned(),
+                    names.iter().map(|name| ClientName::new(name)).collect(),
+                )
+            };
+            rows.iter().map(row).collect()
+        };
+        let check = |rows: &[(&str, &[&str])], expected: &str| {
+            assert_eq!(told(&found(rows), &ClientName::new("try")), expected);
+        };
+        check(&[], "");
+        check(&[("a", &["web"])], "");
+        check(
+            &[("a", &["try"]), ("b", &["web"]), ("c", &["x", "y"])],
+            " It sends the TLS fingerprint (JA4) `a`; `web` sends `b`; `x` and `y` send `c`.",
+        );
+        check(
+            &[("a", &["jvm", "try"])],
+            " It sends the TLS fingerprint (JA4) `a`, as `jvm`.",
+        );
     }
 
     #[test]

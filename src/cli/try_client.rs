@@ -8,12 +8,14 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::ask::{self, Levels};
+use crate::app::load;
 use crate::ask::conclude;
 use crate::ask::trial::{self, Outcome, Trial};
 use crate::cli::Format;
 use crate::cli::exit;
 use crate::clock;
-use crate::domain::cell::{Client, ClientName, HeaderCase, HttpOffer, TlsRange};
+use crate::config;
+use crate::domain::cell::{Client, ClientName, HeaderCase, HttpOffer, Program, Speaks, TlsRange};
 use crate::domain::plan::Plan;
 
 /// Headers taken; a client of the file has a handful.
@@ -24,25 +26,32 @@ const HEADERS_MAX: usize = 50;
 /// Runs the probe's matrix and the controls once, now, with one more client named `try`, and shows the
 /// same table and conclusion as `once`. Nothing is stored and nobody is told. Use it for clients that you
 /// are about to put into service, not to find out what a partner lets through.
+/// With --command the program makes the requests itself, with its own TLS: would the services still pass on that JVM?
+/// Give --user-agent too, as the services send it, and a client of the file with the same one is its twin.
 /// Exit code 0 when the new client passes everywhere, 1 when not, 2 when our own side is in the way.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   edgewatch try --user-agent \"Java/21.0.2\" gmc-connect
-  edgewatch try --user-agent \"Java/21.0.2\" --http 2 --header \"Accept: text/xml\" --from legacy-prod gmc-connect")]
+  edgewatch try --user-agent \"Java/21.0.2\" --http 2 --header \"Accept: text/xml\" --from legacy-prod gmc-connect
+  edgewatch try gmc-connect --user-agent \"Java/21.0.2\" --command /opt/jdk-21/bin/java -- -cp deploy/workers Worker HttpUrlConnection
+  edgewatch try gmc-connect --command curl")]
 pub(super) struct Arguments {
     /// The probe whose request is made.
     #[arg(value_name = "PROBE")]
     probe: String,
     /// Sent as it stands; an empty one means that no User-Agent header is sent.
-    #[arg(long, value_name = "UA")]
-    user_agent: String,
+    #[arg(long, value_name = "UA", required_unless_present = "command")]
+    user_agent: Option<String>,
+    /// A program that makes the requests (docs/programs.md); its arguments stand at the end, after "--". "curl" is built in.
+    #[arg(long, value_name = "PROGRAM")]
+    command: Option<String>,
     /// A header of the new client; may be given several times. The probe's own of the same name wins.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// The HTTP version that the new client offers.
-    #[arg(long, value_enum, default_value_t = Http::One)]
-    http: Http,
+    /// The HTTP version that the new client offers; 1.1 when left out, or what the program offers.
+    #[arg(long, value_enum)]
+    http: Option<Http>,
     /// Only from these egresses.
     #[arg(long, value_name = "EGRESS", value_delimiter = ',')]
     from: Vec<String>,
@@ -52,6 +61,9 @@ pub(super) struct Arguments {
     /// How the result is written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Arguments of the program.
+    #[arg(last = true, value_name = "ARGUMENT", requires = "command")]
+    rest: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -64,8 +76,8 @@ enum Http {
     Either,
 }
 
-pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
-    let mut plan = match ask::begin(config, log) {
+pub(super) fn run(file: &Path, log: &str, arguments: &Arguments) -> ExitCode {
+    let mut plan = match ask::begin(file, log) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
@@ -92,12 +104,24 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
     let now = clock::now();
     let found = conclude::conclude(&plan, &judged, now).without(idle);
     let dark = conclude::dark(&plan, &judged, now);
-    let shown = match arguments.user_agent.as_str() {
-        "" => "A client without a user agent".to_owned(),
-        agent => format!("\"{agent}\""),
+    let shown = match (&arguments.user_agent, &arguments.command) {
+        (Some(agent), None) if agent.is_empty() => "A client without a user agent".to_owned(),
+        (Some(agent), None) => format!("\"{agent}\""),
+        (agent, command) => {
+            let program = Path::new(command.as_deref().unwrap_or_default()).file_name();
+            let program = program.unwrap_or_default().to_string_lossy();
+            match agent.as_deref().filter(|agent| !agent.is_empty()) {
+                Some(agent) => format!("`{program}` as \"{agent}\""),
+                None => format!("`{program}`"),
+            }
+        }
     };
-    let trial = trial::trial(&judged, &dark, &name, &shown);
-    let keys = json!({ "try": keys(&name, arguments, &trial) });
+    let mut trial = trial::trial(&judged, &dark, &name, &shown);
+    let fingerprints = trial::fingerprints(&judged, &name);
+    if arguments.command.is_some() {
+        trial.sentence.push_str(&trial::told(&fingerprints, &name));
+    }
+    let keys = json!({ "try": keys(&name, arguments, &trial, &fingerprints) });
     ask::show(
         &judged,
         &found,
@@ -115,8 +139,8 @@ pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
 
 /// The client that the arguments describe, under the same rules as one of the file.
 fn client(arguments: &Arguments, plan: &Plan) -> Result<Client, String> {
-    let agent = &arguments.user_agent;
-    if http::HeaderValue::from_str(agent).is_err() || agent.trim() != agent {
+    let agent = arguments.user_agent.clone().unwrap_or_default();
+    if http::HeaderValue::from_str(&agent).is_err() || agent.trim() != agent {
         return Err(format!(
             "--user-agent {agent:?} can't be sent; it must be one line without control characters or blanks at its ends"
         ));
@@ -138,19 +162,54 @@ fn client(arguments: &Arguments, plan: &Plan) -> Result<Client, String> {
     }
     Ok(Client {
         name: ClientName::new(&name),
-        user_agent: agent.clone(),
-        http: match arguments.http {
-            Http::One => HttpOffer::Http1,
-            Http::Two => HttpOffer::Http2,
-            Http::Either => HttpOffer::Either,
-        },
+        user_agent: agent,
+        http: arguments.http.map(offer).unwrap_or_default(),
         tls: TlsRange::default(),
         headers,
         header_case: HeaderCase::default(),
-        program: None,
+        program: program(arguments)?,
         stands_in_for: None,
         control: false,
     })
+}
+
+fn offer(http: Http) -> HttpOffer {
+    match http {
+        Http::One => HttpOffer::Http1,
+        Http::Two => HttpOffer::Http2,
+        Http::Either => HttpOffer::Either,
+    }
+}
+
+/// The program that makes the requests, under the same rules as one of the file.
+fn program(arguments: &Arguments) -> Result<Option<Program>, String> {
+    let Some(name) = &arguments.command else {
+        return Ok(None);
+    };
+    let mut words = vec![name];
+    words.extend(&arguments.rest);
+    if let Some(word) = words.iter().find_map(|word| config::imitator(word)) {
+        return Err(format!(
+            "--command: {word:?} imitates browsers; run what your services run"
+        ));
+    }
+    let found = load::program(name, Path::new("."));
+    let found = found.map_err(|why| format!("--command: {name:?} can't be run: {why}"))?;
+    let built_in = name == "curl" && arguments.rest.is_empty();
+    let (speaks, rest): (_, Vec<&str>) = if built_in {
+        (Speaks::Curl, Speaks::CURL.to_vec())
+    } else {
+        let rest = arguments.rest.iter().map(String::as_str);
+        (Speaks::Lines, rest.collect())
+    };
+    let command = std::iter::once(found.as_str()).chain(rest);
+    Ok(Some(Program {
+        command: command.map(str::to_owned).collect(),
+        speaks,
+        variables: Vec::new(),
+        http: arguments.http.map(offer),
+        keep: None,
+    }))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -193,7 +252,12 @@ fn add(plan: &mut Plan, probe: &str, client: Client) -> ClientName {
 }
 
 /// The trial for scripts; keys are stable.
-fn keys(name: &ClientName, arguments: &Arguments, trial: &Trial) -> Value {
+fn keys(
+    name: &ClientName,
+    arguments: &Arguments,
+    trial: &Trial,
+    fingerprints: &[(String, Vec<ClientName>)],
+) -> Value {
     let from = |outcome| {
         let mut names: Vec<&str> = trial
             .places
@@ -207,6 +271,8 @@ fn keys(name: &ClientName, arguments: &Arguments, trial: &Trial) -> Value {
     json!({
         "client": name.as_str(),
         "user_agent": arguments.user_agent,
+        "command": arguments.command,
+        "ja4": fingerprints.iter().map(|(ja4, clients)| json!({ "ja4": ja4, "clients": clients })).collect::<Vec<_>>(),
         "probe": arguments.probe,
         "outcome": trial.outcome.as_str(),
         "passes_from": from(Outcome::Passes),

@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use self::check::imitator;
 pub use self::finding::{Finding, Findings, Severity};
 pub use self::include::fits;
 pub use self::reduce::reduce;
@@ -64,6 +65,11 @@ pub trait Inputs {
     /// Why it can't be run.
     fn program(&self, name: &str) -> Result<String, String> {
         Ok(name.to_owned())
+    }
+
+    /// Whether programs of clients can be kept from going past edgewatch on this host.
+    fn holds_programs(&self) -> bool {
+        true
     }
 
     /// Why a store could not be written here, as far as can be seen without writing it.

@@ -187,6 +187,8 @@ mirror! {
         "idle" idle: Span<1_000, { DAY }>,
         /// A new one takes its place after so many requests; 1000 when left out.
         "runs" runs: Whole<1, 1_000_000>,
+        /// Variables that it gets beside PATH, LANG, TZ and HOME, as they stand here; secrets come with each request.
+        "env" env: Pairs<String>,
     }
 
     /// A request, what a good answer looks like, a schedule, and the matrix it runs over.

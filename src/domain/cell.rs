@@ -174,6 +174,8 @@ pub struct Program {
     /// The program and its arguments; never a line for a shell.
     pub command: Vec<String>,
     pub speaks: Speaks,
+    /// Variables that it gets beside those that every program has.
+    pub variables: Vec<(String, String)>,
     /// The HTTP version to ask it for; `None`: its own choice.
     pub http: Option<HttpOffer>,
     /// It is kept between requests; `None`: one process a request.
@@ -205,6 +207,11 @@ pub enum Speaks {
     Curl,
     /// One JSON object a line, each way.
     Lines,
+}
+
+impl Speaks {
+    /// What curl is started with: nothing of the user's, and all that it is told on standard input.
+    pub const CURL: [&str; 3] = ["-q", "-K", "-"];
 }
 
 impl Client {
@@ -434,6 +441,7 @@ mod tests {
         let program = Program {
             command: vec!["/usr/bin/java".to_owned()],
             speaks: Speaks::Lines,
+            variables: Vec::new(),
             http: None,
             keep: None,
         };

@@ -154,6 +154,7 @@ mod tests {
             program: program.then(|| Program {
                 command: vec!["/usr/bin/java".to_owned()],
                 speaks: Speaks::Lines,
+                variables: Vec::new(),
                 http: None,
                 keep: None,
             }),

@@ -247,6 +247,7 @@ fn client(universe: &Universe, client: u16, version: u16) -> Result<Client, Stri
         headers: vec![("Accept".to_owned(), Some("*/*".to_owned()))],
         header_case: HeaderCase::default(),
         program: (stack != OWN_STACK).then(|| Program {
+            variables: Vec::new(),
             command: vec![format!("/usr/bin/{stack}")],
             speaks: Speaks::Lines,
             http: Some(http),

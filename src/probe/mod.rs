@@ -32,6 +32,7 @@ use url::{Host, Url};
 use self::cookies::Jar;
 use self::exchange::{Agreed, agree, exchange};
 use self::failure::{failure, local};
+pub use self::program::are_held as programs_are_held;
 use self::program::{Leased, Programs};
 use self::progress::{Progress, Reading, Waiting};
 use self::proxy::Goal;

@@ -21,7 +21,7 @@ use base64::Engine as _;
 use tokio::sync::Semaphore;
 
 use self::answer::Answered;
-use self::child::Ended;
+use self::child::{Around, Ended};
 use self::contract::Wrong;
 use self::gate::{Gate, Seen};
 pub(super) use self::kept::Leased;
@@ -92,10 +92,24 @@ impl Programs {
         }))
     }
 
+    fn around<'a>(&'a self, program: &'a Program, gate: &Gate) -> Around<'a> {
+        Around {
+            home: &self.home,
+            variables: &program.variables,
+            gate: gate.port,
+        }
+    }
+
     /// The kept program of a client for one run; `None`: it has one process a request.
     pub(super) async fn lease(&self, client: &ClientName) -> Option<Leased> {
         self.kept.lease(client, &self.home).await
     }
+}
+
+/// Whether the kernel can keep programs from connecting past their gate; else that is only noticed.
+#[must_use]
+pub fn are_held() -> bool {
+    child::can_hold()
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
@@ -175,7 +189,8 @@ impl Prober {
         let output_max = cell.probe.body_bytes_max.saturating_mul(4) / 3 + AROUND_BODY;
         let mut seen = Seen::default();
         let outcome = {
-            let child = child::run(&program.command, &programs.home, input, output_max);
+            let around = programs.around(program, &gate);
+            let child = child::run(&program.command, around, input, output_max);
             let gate = gate.serve(self, cell, &request.url, now, &mut seen);
             let both = async {
                 tokio::select! {
@@ -246,9 +261,7 @@ impl Prober {
         let mut outcome = outcome.await;
         // One that was ended while it waited for work is none of the run's: it is started again.
         if matches!(outcome, Some(Err(_))) && seen.connections == 0 && worker.is_dead() {
-            worker = Worker::start(&program.command, &programs.home)
-                .await
-                .map_err(ours)?;
+            worker = Worker::start(program, &programs.home).await.map_err(ours)?;
             let again = self.one_line(cell, programs, request, (&mut worker, &id), now, &mut seen);
             outcome = again.await;
         }

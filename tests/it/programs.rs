@@ -32,6 +32,7 @@ fn curl(http: Option<HttpOffer>) -> Program {
     Program {
         command: [curl, "-q", "-K", "-"].map(str::to_owned).into(),
         speaks: Speaks::Curl,
+        variables: Vec::new(),
         http,
         keep: None,
     }
@@ -42,6 +43,7 @@ fn script(text: &str) -> Program {
     Program {
         command: vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()],
         speaks: Speaks::Lines,
+        variables: Vec::new(),
         http: None,
         keep: None,
     }
@@ -58,6 +60,18 @@ pub(crate) fn trusting(server: &Server, authority: &Authority, program: Program)
 
 /// The fingerprint that a listener sees of curl without edgewatch.
 async fn bare() -> String {
+    heard(|url, port| {
+        let mut command = Command::new(curl(None).command.swap_remove(0));
+        let resolve = format!("partner.test:{port}:127.0.0.1");
+        command.args(["-q", "-s", "--resolve", &resolve, url]);
+        command.env_clear();
+        command
+    })
+    .await
+}
+
+/// The fingerprint that a listener sees of a program that goes to it by itself.
+pub(crate) async fn heard(client: impl FnOnce(&str, u16) -> Command) -> String {
     let server = Server::raw(|mut connection| async move {
         let mut wire = Vec::new();
         while !matches!(hello::read(&wire), hello::Read::Hello(_)) {
@@ -71,15 +85,10 @@ async fn bare() -> String {
     })
     .await;
     let url = server.url_as("https", "partner.test", "/");
-    let resolve = format!("partner.test:{}:127.0.0.1", server.address.port());
-    let curl = curl(None).command.swap_remove(0);
-    tokio::task::spawn_blocking(move || {
-        let mut command = Command::new(curl);
-        command.args(["-q", "-s", "--resolve", &resolve, &url]);
-        command.env_clear().output().unwrap();
-    })
-    .await
-    .unwrap();
+    let mut command = client(&url, server.address.port());
+    tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
     server.seen()[0].head.clone()
 }
 
@@ -300,6 +309,9 @@ async fn programs_are_not_believed() {
         let verdict = classify(&plan.probes[0], &[], &seen);
         assert_eq!(verdict.kind.as_str(), "local_error", "{name}");
     }
+    // One that goes round does not even get there, where the kernel can hold it.
+    let met = usize::from(!edgewatch::probe::programs_are_held());
+    assert_eq!(server.seen().len(), met);
     // The kernel ends them in its own time, which is short.
     let begun = Instant::now();
     while !nothing_left().is_empty() && begun.elapsed() < Duration::from_secs(5) {
@@ -327,6 +339,7 @@ async fn an_honest_program_is_believed() {
     let server = Server::http(|seen| {
         Reply::new(403)
             .header("X-Team", seen.header("x-team").unwrap_or_default())
+            .header("X-Home", seen.header("x-home").unwrap_or_default())
             .body("no")
     })
     .await;
@@ -334,12 +347,14 @@ async fn an_honest_program_is_believed() {
         id=$(echo "$line" | sed 's/.*"id":"\([0-9a-f]*\)".*/\1/'); port=$(echo "$line" | sed 's/.*"port":\([0-9]*\).*/\1/')
         url=$(echo "$line" | sed 's/.*"url":"\([^"]*\)".*/\1/')
         team=$(echo "$line" | sed 's/.*\["X-Team","\([^"]*\)"\].*/\1/')
-        curl -qs -x http://127.0.0.1:$port -H "X-Team: $team" "$url" >/dev/null
+        curl -qs -x http://127.0.0.1:$port -H "X-Team: $team" -H "X-Home: $JAVA_HOME $HOME" "$url" >/dev/null
         echo '{"v":1,"hello":{"name":"sh","version":"5"}}'
         env | cut -d= -f1 | sort | tr '\n' ' ' >&2
         echo "{\"v\":1,\"id\":\"$id\",\"status\":403,\"http\":\"1.1\",\"headers\":[[\"X-Team\",\"$team\"]],\"body\":\"bm8=\",\"timing_ms\":{\"first_byte\":2.5,\"total\":4.0}}""#;
     let mut plan = plan(&server.url("/ws?x=1"));
-    plan.clients[0].program = Some(script(honest));
+    let mut program = script(honest);
+    program.variables = vec![("JAVA_HOME".to_owned(), "/opt/jdk".to_owned())];
+    plan.clients[0].program = Some(program);
     with_password(&mut plan, "hunter22");
     plan.probes[0].headers = vec![("X-Team".to_owned(), password_in("", ""))];
     let seen: Observation = run(&plan).await;
@@ -348,6 +363,9 @@ async fn an_honest_program_is_believed() {
     assert_eq!(asked.target, "/ws?x=1", "the absolute form is undone");
     assert_eq!(asked.header("x-team"), Some("hunter22"));
     assert_eq!(asked.header("proxy-connection"), None);
+    let homes = asked.header("x-home").unwrap_or_default();
+    let own = homes.strip_prefix("/opt/jdk ").unwrap_or_default();
+    assert!(own.contains("edgewatch-programs-"), "{homes}");
     let answer = seen.answer.clone().expect("an answer");
     assert_eq!(answer.status, 403);
     assert_eq!(&*answer.body.bytes, b"no");
@@ -363,8 +381,8 @@ async fn an_honest_program_is_believed() {
     assert!(sent.header_order.is_some());
 }
 
-/// What `once` says of an edge with this rule, asked from two egresses as three clients, one of them curl.
-async fn told(when: impl Fn(&str) -> When) -> (String, String) {
+/// An edge with this rule, and a file that asks it from two egresses as three clients, one of them curl.
+async fn judged_by(when: impl Fn(&str) -> When) -> (Edge, tempfile::TempDir) {
     let authority = bare().await;
     let page = Action::Page(Page::Cloudflare {
         code: 1010,
@@ -400,8 +418,16 @@ politeness: {{ per_host: {{ requests_per_minute: 1000, gap: 20ms }} }}
         edge.addr().port()
     );
     std::fs::write(path("probes.yaml"), text).unwrap();
+    (edge, directory)
+}
+
+/// What `once` says of it.
+async fn told(when: impl Fn(&str) -> When) -> (String, String) {
+    let (_edge, directory) = judged_by(when).await;
     let mut command = program(&["once", "--format", "json"]);
-    command.arg("--config").arg(path("probes.yaml"));
+    command
+        .arg("--config")
+        .arg(directory.path().join("probes.yaml"));
     let (_, out, err) = world::run(command).await;
     let json: serde_json::Value = serde_json::from_str(&out).expect(&err);
     let problem = &json["conclusion"]["problems"][0];
@@ -458,6 +484,80 @@ async fn a_rule_on_the_fingerprint_is_named_by_the_pair_alone() {
     assert!(
         headline.starts_with("GMC refuses every `Java` client"),
         "{headline}"
+    );
+}
+
+/// A program that is not in the file yet, as a twin of a client that is: who would be refused, and by what.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_can_be_tried_before_it_is_in_the_file() {
+    let curl = bare().await;
+    let (_edge, directory) = judged_by(|curl| When {
+        ja4: Some(Text::exact(curl)),
+        ..When::any()
+    })
+    .await;
+    let ask = async |arguments: &[&str]| {
+        let mut command = program(&["try", "ws", "--format", "json", "--config"]);
+        command.arg(directory.path().join("probes.yaml"));
+        world::run({
+            command.args(arguments);
+            command
+        })
+        .await
+    };
+    let (code, out, err) = ask(&["--user-agent", "Java/17.0.15", "--command", "curl"]).await;
+    let json: serde_json::Value = serde_json::from_str(&out).expect(&err);
+    assert_eq!((code, &json["try"]["outcome"]), (1, &"fails".into()));
+    let sentence = json["try"]["sentence"].as_str().unwrap_or_default();
+    let start = "`curl` as \"Java/17.0.15\" would not pass: refused at the edge, Cloudflare 1010, HTTP 403 from de1 and us1. \
+         There `batch` and `plain` pass, so it is the new client that is refused. ";
+    let fingerprint = format!(
+        "It sends the TLS fingerprint (JA4) `{curl}`, as `jvm`; `batch` and `plain` send `"
+    );
+    assert_eq!(
+        sentence
+            .strip_prefix(start)
+            .map(|rest| rest.starts_with(&fingerprint)),
+        Some(true),
+        "{sentence}"
+    );
+    let found = json["try"]["ja4"].as_array().expect("fingerprints");
+    assert_eq!(
+        found[0],
+        serde_json::json!({ "ja4": curl, "clients": ["jvm", "try"] })
+    );
+    let headline = json["conclusion"]["problems"][0]["headline"].as_str();
+    assert!(
+        headline
+            .is_some_and(|said| said.contains("not its user agent")
+                || said.contains("not their user agents")),
+        "{headline:?}"
+    );
+
+    // What it can't be: not there, an imitation, arguments of nothing.
+    for (arguments, expected) in [
+        (
+            &["--command", "no-such"][..],
+            "\"no-such\" can't be run: there is no such program in",
+        ),
+        (
+            &["--command", "curl_chrome116"],
+            "\"curl_chrome\" imitates browsers",
+        ),
+        (&["--user-agent", "x", "--", "-cp"], "required arguments"),
+        (&[], "required arguments"),
+    ] {
+        let (code, out, err) = ask(arguments).await;
+        assert_eq!(code, 2, "{arguments:?}: {err}");
+        let said = format!("{out}{err}").replace("\\\"", "\"");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    // One that can't answer says nothing about the partner.
+    let (code, out, _) = ask(&["--command", "/bin/false"]).await;
+    assert_eq!(code, 2, "{out}");
+    assert!(
+        out.contains("Can't tell whether `false` would pass."),
+        "{out}"
     );
 }
 

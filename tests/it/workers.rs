@@ -81,6 +81,7 @@ fn kept(command: Vec<String>) -> Program {
     Program {
         command,
         speaks: Speaks::Lines,
+        variables: Vec::new(),
         http: None,
         keep: Some(Keep::default()),
     }

@@ -24,6 +24,8 @@ mod telemetry;
 mod template;
 mod web;
 
+pub use self::programs::imitator;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Programs that make the requests of a client: whether they are there, and what can't be said beside them.
 
 use crate::config::Inputs;
-use crate::config::collections::Form;
+use crate::config::collections::{Form, Pairs};
 use crate::config::desk::{Desk, Place, quote};
 use crate::config::raw;
 use crate::config::special::BuiltIn;
@@ -15,6 +15,12 @@ const IMITATORS: [&str; 5] = [
     "wreq",
     "utls",
 ];
+
+/// The name of a program that imitates browsers, where a word of a command holds one.
+#[must_use]
+pub fn imitator(word: &str) -> Option<&'static str> {
+    IMITATORS.into_iter().find(|name| word.contains(name))
+}
 
 /// The program of a client; reports one that can't be run, and what does not go with one.
 pub(super) fn program(
@@ -65,7 +71,7 @@ pub(super) fn program(
                         "the program gets the whole request on its standard input",
                     );
                 }
-                if let Some(name) = IMITATORS.iter().find(|name| word.value.contains(**name)) {
+                if let Some(name) = imitator(&word.value) {
                     desk.warning(
                         word.place,
                         format!("{} imitates browsers", quote(name)),
@@ -98,14 +104,58 @@ pub(super) fn program(
         desk.error(worker.place, "can't be kept", hint);
     }
     if speaks == Speaks::Curl {
-        words.extend(["-q", "-K", "-"].map(str::to_owned));
+        words.extend(Speaks::CURL.map(str::to_owned));
     }
+    if !inputs.holds_programs() {
+        desk.warning(
+            place,
+            "this kernel can't keep a program to its egress",
+            "one that goes round it is noticed, and its answer is not believed; Linux 6.7 with Landlock would keep it",
+        );
+    }
+    let mut worker = worker.map(|worker| worker.value);
+    let env = worker.as_mut().and_then(|worker| worker.env.take());
     Some(Program {
         command: words,
         speaks,
+        variables: env.map_or_else(Vec::new, |env| variables(env.value, desk)),
         http: raw.http.as_ref().map(|http| http.value.0),
-        keep: worker.and_then(|worker| keep(worker.value)),
+        keep: worker.and_then(keep),
     })
+}
+
+/// The variables of a program, without those that it must not have.
+fn variables(raw: Pairs<String>, desk: &mut Desk<'_>) -> Vec<(String, String)> {
+    let mut read = Vec::with_capacity(raw.0.len());
+    for (name, value) in raw.0 {
+        let text = name.value.to_ascii_uppercase();
+        let any = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+        let valid = !text.is_empty()
+            && !text.starts_with(|c: char| c.is_ascii_digit())
+            && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+        if !valid || value.value.contains('\0') {
+            desk.error(
+                name.place,
+                format!("{} can't be a variable", quote(&name.value)),
+                "use letters, digits and \"_\", no digit first",
+            );
+        } else if any(&["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY"]) {
+            desk.error(
+                name.place,
+                format!("{} looks like a secret", quote(&name.value)),
+                "put it under \"credentials\": the program gets what the request needs on its standard input",
+            );
+        } else if any(&["_PROXY", "SSLKEYLOGFILE"]) {
+            desk.error(
+                name.place,
+                format!("{} would lead the request elsewhere", quote(&name.value)),
+                "remove it: the program goes through the port that it is told",
+            );
+        } else {
+            read.push((name.value, value.value));
+        }
+    }
+    read
 }
 
 fn keep(raw: raw::Worker) -> Option<Keep> {

@@ -4,10 +4,14 @@ use std::io::{Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use landlock::{
+    AccessNet, CompatLevel, Compatible as _, NetPort, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetError,
+};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +34,17 @@ const SAID_MAX: usize = 8 * 1024;
 const PIECES_MAX: usize = 16;
 /// How long what is in the pipes is waited for once the program has ended.
 const DRAIN_WITHIN: Duration = Duration::from_millis(500);
+
+/// What a program has around it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// Its own directory, where it starts.
+    pub(super) home: &'a Path,
+    /// Variables that the file gives it.
+    pub(super) variables: &'a [(String, String)],
+    /// The one port that it may connect to by TCP, where the kernel can hold it to that.
+    pub(super) gate: u16,
+}
 
 /// What a program left.
 #[derive(Debug)]
@@ -73,13 +88,18 @@ struct Output {
 /// A sentence why the program could not be started.
 pub(super) async fn run(
     command: &[String],
-    home: &Path,
+    around: Around<'_>,
     input: Vec<u8>,
     output_max: usize,
 ) -> Result<Ended, String> {
     let program = command.first().ok_or("the command is empty")?;
-    let (mut child, group) = start(command, home)?;
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let Started {
+        group,
+        stdin,
+        stdout,
+        stderr,
+        ended,
+    } = start(command, around)?;
     let (output, said) = (
         Arc::<Mutex<Output>>::default(),
         Arc::<Mutex<Output>>::default(),
@@ -107,7 +127,7 @@ pub(super) async fn run(
         let said = said.clone();
         tokio::task::spawn_blocking(move || read_errors(stderr, &said))
     };
-    let waited = tokio::task::spawn_blocking(move || child.wait()).await;
+    let waited = ended.await;
     // What it left behind may hold the pipes open for ever.
     group.kill();
     let drained = async {
@@ -131,38 +151,95 @@ pub(super) async fn run(
     })
 }
 
-/// Starts a program in a group of its own. It ends with the thread that starts it, which must be one of the runtime's.
-fn start(command: &[String], home: &Path) -> Result<(Child, Group), String> {
+/// A program that runs, in a group of its own.
+struct Started {
+    group: Group,
+    stdin: Option<ChildStdin>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    ended: oneshot::Receiver<std::io::Result<ExitStatus>>,
+}
+
+/// Starts a program from a thread of its own, which is held to the gate before, hands that on to the program alone, and
+/// waits for its end: by `--pdeathsig` the program would end with it.
+fn start(command: &[String], around: Around<'_>) -> Result<Started, String> {
     let program = command.first().ok_or("the command is empty")?;
-    if let Err(error) = std::fs::metadata(program).and_then(|found| executable(&found)) {
-        return Err(format!("`{program}` can't be started: {}", why(&error)));
-    }
+    let cannot = |error: &std::io::Error| format!("`{program}` can't be started: {}", why(error));
+    std::fs::metadata(program)
+        .and_then(|found| executable(&found))
+        .map_err(|error| cannot(&error))?;
     let held = Path::new(HOLD[0]).exists();
     let hold = HOLD.iter().filter(|_| held).copied();
     let mut words = hold.chain(command.iter().map(String::as_str));
-    let child = Command::new(words.next().unwrap_or_default())
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command
         .args(words)
         .env_clear()
         .env("PATH", crate::probe::PROGRAM_FOLDERS)
         .env("LANG", "C.UTF-8")
         .env("TZ", "UTC")
-        .env("HOME", home)
-        .current_dir(home)
+        .env("HOME", around.home)
+        .envs(around.variables.iter().map(|(name, value)| (name, value)))
+        .current_dir(around.home)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(|error| format!("`{program}` can't be started: {}", why(&error)))?;
-    let group = Group(Pid::from_raw(child.id().cast_signed()));
-    Ok((child, group))
+        .process_group(0);
+    let gate = around.gate;
+    let (started, start) = std::sync::mpsc::sync_channel(1);
+    let (end, ended) = oneshot::channel();
+    let body = move || {
+        // Where the kernel can't, or may not by our unit, what goes round the gate is noticed all the same.
+        let _ = hold_to(gate);
+        match command.spawn() {
+            Ok(mut child) => {
+                let group = Group(Pid::from_raw(child.id().cast_signed()));
+                let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+                let _ = started.send(Ok((group, pipes)));
+                let _ = end.send(child.wait());
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("program".to_owned());
+    thread.spawn(body).map_err(|error| cannot(&error))?;
+    match start.recv() {
+        Ok(Ok((group, (stdin, stdout, stderr)))) => Ok(Started {
+            group,
+            stdin,
+            stdout,
+            stderr,
+            ended,
+        }),
+        Ok(Err(error)) => Err(cannot(&error)),
+        Err(_) => Err(format!("`{program}` can't be started")),
+    }
 }
 
-/// A program that goes on, and is talked to by lines. It dies with this value.
+/// Lets this thread, and what it starts, connect by TCP to this port alone: Landlock's fourth version, in Linux since 6.7
+/// (<https://docs.kernel.org/userspace-api/landlock.html>, read 2026-11-30). Names are asked for by UDP, which it leaves alone.
+fn hold_to(port: u16) -> Result<(), RulesetError> {
+    Ruleset::default()
+        .handle_access(AccessNet::ConnectTcp)?
+        .create()?
+        .add_rule(NetPort::new(port, AccessNet::ConnectTcp))?
+        .restrict_self()?;
+    Ok(())
+}
+
+/// Whether the kernel can hold a program to its gate.
+pub(super) fn can_hold() -> bool {
+    let rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let rules = rules.handle_access(AccessNet::ConnectTcp);
+    rules.and_then(Ruleset::create).is_ok()
+}
+
+/// A program that goes on, and is talked to by lines. Its group dies with this value.
 pub(super) struct Talker {
-    /// `None` once it was waited for.
-    child: Option<Child>,
-    group: Group,
+    _group: Group,
+    ended: oneshot::Receiver<std::io::Result<ExitStatus>>,
     stdin: Arc<Mutex<Option<ChildStdin>>>,
     /// Pieces of its output; closed when that ends.
     output: mpsc::Receiver<Vec<u8>>,
@@ -176,10 +253,14 @@ pub(super) struct Talker {
 impl Talker {
     /// # Errors
     /// A sentence why the program could not be started.
-    pub(super) fn start(command: &[String], home: &Path) -> Result<Self, String> {
-        let (mut child, group) = start(command, home)?;
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let stderr = child.stderr.take();
+    pub(super) fn start(command: &[String], around: Around<'_>) -> Result<Self, String> {
+        let Started {
+            group,
+            stdin,
+            stdout,
+            stderr,
+            ended,
+        } = start(command, around)?;
         let said = Arc::<Mutex<Output>>::default();
         let (sender, output) = mpsc::channel(PIECES_MAX);
         // Threads of their own: they last as long as the program.
@@ -199,8 +280,8 @@ impl Talker {
             drop::<oneshot::Sender<()>>(whole);
         });
         Ok(Self {
-            child: Some(child),
-            group,
+            _group: group,
+            ended,
             stdin: Arc::new(Mutex::new(stdin)),
             output,
             begun: Vec::new(),
@@ -210,8 +291,7 @@ impl Talker {
     }
 
     pub(super) fn has_ended(&mut self) -> bool {
-        let child = self.child.as_mut();
-        self.output.is_closed() || child.is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+        self.output.is_closed() || self.ended.is_terminated() || !self.ended.is_empty()
     }
 
     /// Writes a request and reads the next line, of at most so many bytes.
@@ -256,13 +336,10 @@ impl Talker {
 
     /// How it ended, with the last that it said.
     async fn end(&mut self) -> String {
-        let child = self.child.take();
-        let wait =
-            tokio::task::spawn_blocking(move || child.and_then(|mut child| child.wait().ok()));
-        let status = tokio::time::timeout(DRAIN_WITHIN, wait).await;
+        let status = tokio::time::timeout(DRAIN_WITHIN, &mut self.ended).await;
         let _ = tokio::time::timeout(DRAIN_WITHIN, &mut self.all_said).await;
         let status = match status {
-            Ok(Ok(Some(status))) => format!(" ({status})"),
+            Ok(Ok(Ok(status))) => format!(" ({status})"),
             _ => String::new(),
         };
         let said = lock(&self.said);
@@ -272,14 +349,6 @@ impl Talker {
             Some(line) => format!("ended{status}: {}", one_line(line, super::SAID_CHARS_MAX)),
             None => format!("ended{status}"),
         }
-    }
-}
-
-impl Drop for Talker {
-    fn drop(&mut self) {
-        // The group is killed with it; what is left is a line in the table of processes.
-        self.group.kill();
-        let _ = self.child.take().map(|mut child| child.wait());
     }
 }
 

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::child::Talker;
+use super::child::{Around, Talker};
 use super::contract;
 use super::gate::Gate;
-use crate::domain::cell::{ClientName, Keep};
+use crate::domain::cell::{ClientName, Keep, Program};
 use crate::domain::plan::Plan;
 
 /// For a program that starts to say who it is.
@@ -28,7 +28,7 @@ pub(super) struct Kept(HashMap<ClientName, Slot>);
 
 struct Slot {
     keep: Keep,
-    command: Vec<String>,
+    program: Program,
     place: Place,
 }
 
@@ -51,7 +51,7 @@ impl Kept {
             let program = client.program.as_ref()?;
             let slot = Slot {
                 keep: program.keep?,
-                command: program.command.clone(),
+                program: program.clone(),
                 place: Place::default(),
             };
             Some((client.name.clone(), slot))
@@ -69,7 +69,7 @@ impl Kept {
             *place = None;
         }
         if place.is_none() {
-            match Worker::start(&slot.command, home).await {
+            match Worker::start(&slot.program, home).await {
                 Ok(worker) => *place = Some(worker),
                 Err(why) => return Some(Err(why)),
             }
@@ -94,9 +94,14 @@ impl Worker {
     ///
     /// # Errors
     /// A sentence on what it did in place of that.
-    pub(super) async fn start(command: &[String], home: &Path) -> Result<Self, String> {
+    pub(super) async fn start(program: &Program, home: &Path) -> Result<Self, String> {
         let gate = Gate::open().await.map_err(|failed| failed.message)?;
-        let mut talker = Talker::start(command, home)?;
+        let around = Around {
+            home,
+            variables: &program.variables,
+            gate: gate.port,
+        };
+        let mut talker = Talker::start(&program.command, around)?;
         let said = tokio::time::timeout(HELLO_WITHIN, talker.line(HELLO_MAX)).await;
         let within = HELLO_WITHIN.as_secs();
         let line = said.map_err(|_| format!("did not say hello within {within} s"))??;
