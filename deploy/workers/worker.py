@@ -21,9 +21,20 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def own_context(trust):
+    # As http.client makes one for itself (Lib/http/client.py of 3.11, read 2026-11-30): one that is handed in offers no
+    # ALPN and no authentication after the handshake, and so has another hello.
+    context = ssl.create_default_context(cafile=trust)
+    if sys.version_info >= (3, 10):
+        context.set_alpn_protocols(["http/1.1"])
+    if getattr(context, "post_handshake_auth", None) is not None:
+        context.post_handshake_auth = True
+    return context
+
+
 def over_urllib(asked, body, proxy):
     # The environment's proxies must not join in, and an empty jar keeps nothing.
-    context = ssl.create_default_context(cafile=asked["trust"])
+    context = own_context(asked["trust"])
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({"http": proxy, "https": proxy}),
         urllib.request.HTTPSHandler(context=context),

@@ -15,7 +15,7 @@ use http::Method;
 
 use crate::plan::plan;
 use crate::probe::{password_in, with_password};
-use crate::programs::trusting;
+use crate::programs::{heard, trusting};
 use crate::server::certificates::Authority;
 use crate::server::{Reply, Server};
 
@@ -123,6 +123,48 @@ async fn until_none(text: &str) {
     }
 }
 
+/// What each runtime sends when nobody stands between it and the host.
+async fn bare(name: &str) -> String {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("workers");
+    let hosts = folder.join("hosts");
+    heard(|url, _| match name {
+        "HttpUrlConnection" | "HttpClient" => {
+            let ask = if name == "HttpClient" {
+                "java.net.http.HttpClient.newHttpClient().send(java.net.http.HttpRequest.newBuilder(java.net.URI.create(a[0])).build(), \
+                 java.net.http.HttpResponse.BodyHandlers.discarding());"
+            } else {
+                "new java.net.URL(a[0]).openConnection().getInputStream().read();"
+            };
+            // A name with a dot, without asking anybody for it.
+            std::fs::write(&hosts, "127.0.0.1 partner.test\n").unwrap();
+            let source = folder.join(format!("Bare{name}.java"));
+            let text = format!("class Bare{name} {{ public static void main(String[] a) throws Exception {{ {ask} }} }}");
+            std::fs::write(&source, text).unwrap();
+            let mut java = Command::new(found("java", "openjdk-17-jdk-headless"));
+            java.arg(format!("-Djdk.net.hosts.file={}", hosts.display()));
+            java.arg(source).arg(url);
+            java
+        }
+        "node" => {
+            let mut node = Command::new(found("node", "nodejs"));
+            let lookup = "(name, options, done) => options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4)";
+            node.args(["-e", &format!("require('https').get('{url}', {{ lookup: {lookup} }}).on('error', () => {{}})")]);
+            node
+        }
+        kind => {
+            let mut python = Command::new("/usr/bin/python3");
+            let ask = if kind == "requests" { "import requests; requests.get(url)" } else { "import urllib.request; urllib.request.urlopen(url)" };
+            let text = format!(
+                "import socket\nreal = socket.getaddrinfo\nsocket.getaddrinfo = lambda host, *rest, **more: real('127.0.0.1', *rest, **more)\n\
+                 url = '{url}'\n{ask}"
+            );
+            python.args(["-c", &text]);
+            python
+        }
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_worker_asks_with_its_own_tls_by_the_egress() {
     let authority = Authority::new();
@@ -180,6 +222,11 @@ async fn each_worker_asks_with_its_own_tls_by_the_egress() {
         }
         let ja4 = |seen: &Observation| seen.sent.clone().unwrap().ja4.unwrap();
         assert_eq!(ja4(&first), ja4(&second), "{name}");
+        assert_eq!(
+            ja4(&first),
+            bare(name).await,
+            "{name}: another with edgewatch between"
+        );
         let asked = server.seen().last().unwrap().clone();
         assert_eq!(asked.peer.ip().to_string(), "127.0.0.2", "{name}");
         assert_eq!(asked.header("user-agent"), Some("Own/1.0"), "{name}");
