@@ -50,4 +50,5 @@ pub mod subject;
 pub mod surroundings;
 pub mod tally;
 pub mod twins;
+pub mod upcoming;
 pub mod verdict;

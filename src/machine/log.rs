@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Effect, Event, Judged, Known, Machine, RunId};
+use crate::domain::cell::ProbeName;
 use crate::domain::incident::{Acknowledged, Care};
 use crate::domain::mute::Silence;
 use crate::domain::plan::Plan;
@@ -77,6 +78,7 @@ pub enum Heard {
     Acknowledged { incident: u64, by: Acknowledged },
     Released { incident: u64, by: Acknowledged },
     Silenced(Vec<Silence>),
+    Wanted { probes: Vec<ProbeName>, who: String },
     ClockSet { by: SignedDuration },
 }
 
@@ -102,6 +104,10 @@ impl Heard {
                 }
             }
             Event::Silenced(silences) => Self::Silenced(silences.clone()),
+            Event::Wanted { probes, who } => Self::Wanted {
+                probes: probes.clone(),
+                who: who.clone(),
+            },
             Event::ClockSet { by } => Self::ClockSet { by: *by },
         }
     }
@@ -130,6 +136,7 @@ impl Heard {
                 care: Care::Released(by),
             },
             Self::Silenced(silences) => Event::Silenced(silences),
+            Self::Wanted { probes, who } => Event::Wanted { probes, who },
             Self::ClockSet { by } => Event::ClockSet { by },
         })
     }

@@ -41,7 +41,7 @@ pub use schedule::Counts;
 
 use crate::board::events as within;
 use crate::board::quiet::InForce;
-use crate::domain::cell::CellKey;
+use crate::domain::cell::{CellKey, ProbeName};
 use crate::domain::change::{Change, VerdictChange};
 use crate::domain::habits::Past;
 use crate::domain::incident::{Care, Incident};
@@ -49,6 +49,7 @@ use crate::domain::mute::Silence;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::surroundings::{Learned, Memory};
+use crate::domain::upcoming::Upcoming;
 use crate::domain::verdict::Kind;
 use crate::surroundings::notice;
 use arrival::Backlog;
@@ -84,6 +85,12 @@ pub enum Event {
     },
     /// These silences, which the store has, are in force in place of those before.
     Silenced(Vec<Silence>),
+    /// Somebody wants every cell of these probes to be run now; politeness decides when.
+    Wanted {
+        probes: Vec<ProbeName>,
+        /// For people ("ann in the browser").
+        who: String,
+    },
     /// The clock was set by so much; `now` is by the clock as it is.
     ClockSet {
         by: SignedDuration,
@@ -149,6 +156,9 @@ pub struct Known {
     pub past: Past,
 }
 
+/// A round that is wanted so soon after another of the same probe is the same one.
+const SAME_WISH: SignedDuration = SignedDuration::from_secs(30);
+
 /// All that the rules remember between two events.
 #[derive(Debug)]
 pub struct Machine {
@@ -158,6 +168,8 @@ pub struct Machine {
     flights: Flights,
     backlog: Backlog,
     crowding: Crowding,
+    /// When a person wanted a round of a probe last.
+    wanted: BTreeMap<ProbeName, Timestamp>,
     /// What was said last of the next tick.
     wake: Option<Timestamp>,
     /// Kept between steps so that starting cells allocates nothing.
@@ -188,6 +200,7 @@ impl Machine {
             flights: Flights::default(),
             backlog: Backlog::default(),
             crowding: Crowding::default(),
+            wanted: BTreeMap::new(),
             wake: None,
             due: Vec::new(),
             plan,
@@ -212,6 +225,7 @@ impl Machine {
             Event::Tick => {}
             Event::PlanReplaced(plan) => {
                 self.plan = Arc::clone(&plan);
+                self.wanted.retain(|name, _| plan.probe(name).is_some());
                 self.timetable.replace(&plan, now);
                 self.ask_monitor(within::Event::PlanReplaced(plan), now, &mut effects);
             }
@@ -222,6 +236,7 @@ impl Machine {
             Event::Silenced(silences) => {
                 self.ask_monitor(within::Event::Silenced(silences), now, &mut effects);
             }
+            Event::Wanted { probes, who } => self.run_now(&probes, &who, now, &mut effects),
             Event::ClockSet { by } => self.clock_was_set(by, now, &mut effects),
         }
         let late = self.backlog.settle(&self.plan, now);
@@ -334,6 +349,42 @@ impl Machine {
         }
     }
 
+    /// Asks for a run of each cell beyond its schedule; one that is asked for already is not asked twice.
+    fn run_now(
+        &mut self,
+        probes: &[ProbeName],
+        who: &str,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let plan = Arc::clone(&self.plan);
+        let why = format!("{who} asked for it");
+        // Ten people who press a button want one round.
+        let fresh = |wanted: &BTreeMap<ProbeName, Timestamp>, name: &ProbeName| {
+            let last = wanted.get(name);
+            last.is_none_or(|last| now.duration_since(*last).abs() >= SAME_WISH)
+        };
+        let probes: Vec<&ProbeName> = probes
+            .iter()
+            .filter(|name| plan.probe(name).is_some() && fresh(&self.wanted, name))
+            .collect();
+        for name in &probes {
+            self.wanted.insert((*name).clone(), now);
+        }
+        for (_, cell) in plan.cells().filter(|(it, _)| probes.contains(&&it.name)) {
+            if plan.site_of(&cell.egress).is_none() {
+                let _ = self.timetable.ask(&cell, now, Purpose::Asked, &why);
+            } else if !self.monitor.is_unheard(&cell) {
+                effects.push(Effect::Ask(Ask {
+                    cell,
+                    purpose: Purpose::Asked,
+                    at: now,
+                    why: why.clone(),
+                }));
+            }
+        }
+    }
+
     fn start_due(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let room = self
             .plan
@@ -386,6 +437,12 @@ impl Machine {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.timetable.counts()
+    }
+
+    /// What runs next, and what each host may still be asked.
+    #[must_use]
+    pub fn upcoming(&self, now: Timestamp) -> Upcoming {
+        self.timetable.upcoming(now)
     }
 
     /// Open incidents, our own network's last.

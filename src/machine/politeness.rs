@@ -72,6 +72,20 @@ impl Pace {
         earliest.max(held)
     }
 
+    /// Starts within the last minute.
+    pub(crate) fn used(&self, now: Micros) -> usize {
+        self.starts.iter().filter(|at| **at > now - MINUTE).count()
+    }
+
+    pub(crate) fn per_minute(&self) -> usize {
+        self.per_minute
+    }
+
+    /// Until when the host is left alone; `None`: it may be asked.
+    pub(crate) fn held(&self, now: Micros) -> Option<Micros> {
+        self.held_until.filter(|until| *until > now)
+    }
+
     /// Starts nothing before `until`: the host asked us to wait. A later wish does not shorten an earlier one.
     pub(crate) fn hold(&mut self, until: Micros) {
         self.held_until = self.held_until.max(Some(until));

@@ -31,6 +31,7 @@ use crate::domain::cell::CellKey;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Schedule;
+use crate::domain::upcoming::{Budget, NEXT_MAX, Upcoming};
 use crate::lang::cron::Cron;
 
 /// A run that may start now.
@@ -395,6 +396,61 @@ impl Timetable {
             if self.slots[index].in_flight {
                 self.share_of(index as u32).in_flight += 1;
             }
+        }
+    }
+
+    /// What runs next, and how each host stands.
+    pub(super) fn upcoming(&self, now: Timestamp) -> Upcoming {
+        let time = |at: Micros| Timestamp::from_microsecond(at).unwrap_or(now);
+        let mut soon: Vec<(Micros, u32)> = self
+            .heap
+            .iter()
+            .filter_map(|Reverse((at, wake))| match wake {
+                Wake::Cell(cell) => Some((*at, *cell)),
+                _ => None,
+            })
+            .collect();
+        if soon.len() > NEXT_MAX {
+            soon.select_nth_unstable(NEXT_MAX);
+            soon.truncate(NEXT_MAX);
+        }
+        soon.sort_unstable();
+        let key = |cell: u32| self.slots[cell as usize].key.clone();
+        let mut hosts: Vec<Budget> = self
+            .hosts
+            .iter()
+            .map(|host| Budget {
+                host: host.name.clone(),
+                used: host.pace.used(now.as_microsecond()),
+                per_minute: host.pace.per_minute(),
+                waiting: 0,
+                asked: 0,
+                held_until: host.pace.held(now.as_microsecond()).map(time),
+            })
+            .collect();
+        for slot in self.slots.iter().filter(|slot| slot.waiting) {
+            hosts[self.lines[slot.line as usize].host as usize].waiting += 1;
+        }
+        for (cell, _) in self
+            .extras
+            .iter()
+            .filter(|(_, extra)| extra.at <= now.as_microsecond())
+        {
+            let line = self.slots[*cell as usize].line;
+            hosts[self.lines[line as usize].host as usize].asked += 1;
+        }
+        hosts.sort_by(|one, other| one.host.cmp(&other.host));
+        let counts = self.counts();
+        Upcoming {
+            next: soon
+                .into_iter()
+                .map(|(at, cell)| (key(cell), time(at)))
+                .collect(),
+            hosts,
+            in_flight: counts.in_flight,
+            skipped_late: counts.skipped_late,
+            skipped_in_flight: counts.skipped_in_flight,
+            skipped_no_room: counts.skipped_no_room,
         }
     }
 

@@ -291,6 +291,51 @@ fn read(source: &log::Source) -> Result<Plan, String> {
         .map_err(|findings| findings.to_string())
 }
 
+#[test]
+fn what_a_person_wants_runs_at_once_one_time_and_politely() {
+    let plan = plan("politeness: { per_host: { requests_per_minute: 60, gap: 2s } }");
+    let mut it = play(&plan, |_, _| Some(pass()));
+    it.until(after(100));
+    let wanted = |probe: &str| Event::Wanted {
+        probes: vec![probe.into()],
+        who: "ann".to_owned(),
+    };
+    it.step(wanted("api"));
+    it.step(wanted("api"));
+    it.step(wanted("gone"));
+    it.until(after(125));
+    let starts = &it.scene.world.starts;
+    let asked: Vec<_> = starts
+        .iter()
+        .filter(|(_, start)| start.purpose == Purpose::Asked)
+        .collect();
+    let cells: BTreeSet<_> = asked.iter().map(|(_, start)| &start.cell).collect();
+    assert_eq!((asked.len(), cells.len()), (4, 4), "each cell once");
+    assert!(
+        asked
+            .iter()
+            .all(|(at, start)| *at <= 115 && &*start.why == "ann asked for it")
+    );
+    let mut to_the_host: Vec<i64> = starts
+        .iter()
+        .filter(|(at, start)| *at >= 95 && start.cell.probe.as_str() == "api")
+        .map(|(at, _)| *at)
+        .collect();
+    to_the_host.sort_unstable();
+    let gaps = to_the_host.windows(2).map(|two| two[1] - two[0]);
+    assert!(gaps.min() >= Some(2), "the gap holds: {to_the_host:?}");
+    let upcoming = it.machine().upcoming(it.now);
+    assert_eq!(upcoming.next.len(), 6, "{upcoming:?}");
+    assert!(upcoming.next.is_sorted_by_key(|(_, at)| *at));
+    let host = upcoming
+        .hosts
+        .iter()
+        .find(|it| it.host.starts_with("api.example"));
+    let host = host.expect("the host");
+    assert_eq!((host.per_minute, host.asked), (60, 0));
+    assert!(host.used >= 4, "{host:?}");
+}
+
 /// A log of `steps` events as chance has them: fine and foul weather, runs that are lost or come twice, other plans.
 fn anything(seed: u64, steps: usize) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(seed);
@@ -327,7 +372,11 @@ fn anything(seed: u64, steps: usize) -> Vec<String> {
                     care(Acknowledged { at, by })
                 },
             },
-            3..20 if !waiting.is_empty() => waiting[random.usize(..waiting.len())].clone(),
+            3 => Event::Wanted {
+                probes: vec!["api".into()],
+                who: "ann".to_owned(),
+            },
+            4..20 if !waiting.is_empty() => waiting[random.usize(..waiting.len())].clone(),
             _ if !waiting.is_empty() => waiting.swap_remove(random.usize(..waiting.len())),
             _ => {
                 now = now.max(wake);
