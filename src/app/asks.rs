@@ -12,9 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::domain::action::Action;
+use crate::domain::cell::ProbeName;
 use crate::domain::incident::{Acknowledged, Care, State};
 use crate::domain::mute::{self, Matcher, Silence};
-use crate::store::{Ask, Store, StoreError};
+use crate::store::{Ask, Store, StoreError, Wanted};
 
 /// How soon a command is noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -34,6 +35,14 @@ pub enum Heard {
         /// Where an answer is waited for.
         ask: Option<i64>,
     },
+    /// Every cell of these probes is to be run now.
+    Round {
+        probes: Vec<ProbeName>,
+        who: String,
+        ask: i64,
+    },
+    /// A message waits again that was given up.
+    Again { ask: i64 },
 }
 
 /// What a button asks for, and who waits to hear what became of it.
@@ -153,10 +162,19 @@ async fn clicked(buttons: &mut Option<mpsc::Receiver<Wish>>) -> Option<Wish> {
 }
 
 fn heard_of(ask: Ask) -> Heard {
-    Heard::Care {
-        incident: ask.incident,
-        care: ask.care,
-        ask: Some(ask.id),
+    let id = ask.id;
+    match ask.wanted {
+        Wanted::Care { incident, care } => Heard::Care {
+            incident,
+            care,
+            ask: Some(id),
+        },
+        Wanted::Round { probes, who } => Heard::Round {
+            probes,
+            who,
+            ask: id,
+        },
+        Wanted::Again => Heard::Again { ask: id },
     }
 }
 

@@ -148,7 +148,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     .await
     .map_err(|e| e.to_string())?;
     if let (Some(path), Some(source)) = (&options.config, options.source) {
-        kept(path, source).keep(&store);
+        kept(path, source).keep(&store, Vec::new());
     }
     let remote = match (&plan.nats, &options.sites) {
         (Some(nats), Some(source)) => {
@@ -553,6 +553,23 @@ impl Loop {
                     self.work.keeper.answer(ask, answer);
                 }
             }
+            Heard::Round { probes, who, ask } => {
+                let plan = &self.work.plan;
+                let known = plan.cells().filter(|(it, _)| probes.contains(&it.name));
+                let cells = known.count();
+                tracing::info!("{who} asks for a round now: {cells} cells");
+                self.step(Event::Wanted { probes, who }, now);
+                let answer = if cells == 0 {
+                    "nothing of it can run"
+                } else {
+                    "asked, as fast as politeness allows"
+                };
+                self.work.keeper.answer(ask, answer);
+            }
+            Heard::Again { ask } => {
+                self.work.store.outbox_changed();
+                self.work.keeper.answer(ask, "waits to be sent");
+            }
         }
     }
 
@@ -799,7 +816,7 @@ impl Loop {
             secret_files,
             ..sites::Source::default()
         };
-        kept(path, source.clone()).keep(&self.work.store);
+        kept(path, source.clone()).keep(&self.work.store, changes.clone());
         if let Some(recorder) = &mut self.work.recorder {
             recorder.replace(source, self.work.plan.secrets());
         }

@@ -148,11 +148,12 @@ impl Kept {
         serde_json::from_str(&text).ok()
     }
 
-    /// Keeps it, in place of the one before.
-    pub fn keep(&self, store: &Store) {
+    /// Keeps it, in place of the one before and behind those that were; `changes` are told of it.
+    pub fn keep(&self, store: &Store, changes: Vec<String>) {
         if let Ok(text) = serde_json::to_string(self) {
             store.keep_note(PLAN_NOTE, text);
         }
+        store.keep_plan(self.at, self.source.text.clone(), changes);
     }
 
     /// The plan as the daemon has it, whatever the environment of this process is.

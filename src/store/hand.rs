@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, Transaction};
+use uuid::Uuid;
 
 use super::error::{Fault, StoreError};
-use super::people::{self, Act};
+use super::people::{self, Act, Link};
+use super::silences::Wanted;
 use super::upkeep::{self, Compacted};
-use super::{open, silences, writer};
+use super::{open, outbox, silences, writer};
+use crate::domain::cell::ProbeName;
 use crate::domain::incident::{Care, TimelineEntry};
 use crate::domain::mute::{Ended, Silence};
 
@@ -67,8 +70,30 @@ impl Hand {
 
     /// Leaves for the daemon who looks after an incident, or that nobody does; its id, for [`Hand::answer`].
     pub fn care(&mut self, incident: u64, care: &Care) -> Result<i64, StoreError> {
+        let care = care.clone();
+        let wanted = Wanted::Care { incident, care };
         self.write("keep an acknowledgement", |t| {
-            silences::ask(t, incident, care)
+            silences::ask(t, &wanted, crate::clock::now())
+        })
+    }
+
+    /// Leaves for the daemon that every cell of these probes is to be run now; its id, for [`Hand::answer`].
+    pub fn round(&mut self, probes: Vec<ProbeName>, who: &str) -> Result<i64, StoreError> {
+        let who = who.to_owned();
+        let wanted = Wanted::Round { probes, who };
+        self.write("keep a wish", |t| {
+            silences::ask(t, &wanted, crate::clock::now())
+        })
+    }
+
+    /// Lets a message wait again that was given up; the id of the wish, for [`Hand::answer`].
+    ///
+    /// # Errors
+    /// It is not given up, or a later one of the same kind was sent since; nothing is changed then.
+    pub fn again(&mut self, delivery: Uuid) -> Result<i64, StoreError> {
+        self.write("send a message again", |t| {
+            outbox::revive(t, delivery)?;
+            silences::ask(t, &Wanted::Again, crate::clock::now())
         })
     }
 
@@ -101,6 +126,19 @@ impl Hand {
     /// Ends a session.
     pub fn sign_out(&mut self, session: &str) -> Result<(), StoreError> {
         self.write("sign out", |t| people::sign_out(t, session))
+    }
+
+    /// Keeps a link by the digest of its token; its number.
+    ///
+    /// # Errors
+    /// [`StoreError`]; too many are good already, for example.
+    pub fn share(&mut self, sha256: &str, link: &Link) -> Result<u64, StoreError> {
+        self.write("keep a link", |t| people::share(t, sha256, link))
+    }
+
+    /// Withdraws a link; `false`: it was over already, or there is none.
+    pub fn end_link(&mut self, number: u64, by: &str) -> Result<bool, StoreError> {
+        self.write("withdraw a link", |t| people::end_link(t, number, by))
     }
 
     /// Notes that somebody begins to act; `false`: the same form was sent before.

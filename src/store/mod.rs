@@ -27,6 +27,8 @@ mod outbox;
 // Who acts in the pages.
 mod people;
 mod place;
+// Files that were in force.
+mod plans;
 mod reader;
 mod readers;
 mod rollups;
@@ -64,10 +66,11 @@ pub use incidents::{Open, Shown};
 pub use marks::Mark;
 pub use one_run::KeptRun;
 pub use outbox::{Delivery, Divert, Outcome, Progress, Thread};
-pub use people::Act;
+pub use people::{Act, Audience, Link};
+pub use plans::Generation;
 pub use reader::Reader;
-pub use runs::{Cursor, RunsAsked, RunsPage};
-pub use silences::Ask;
+pub use runs::{Cursor, Lateness, RunsAsked, RunsPage};
+pub use silences::{Ask, Wanted};
 pub use storms::{Joined, Storm};
 pub use upkeep::{Compacted, Soundness};
 
@@ -415,7 +418,8 @@ impl Store {
     /// Keeps an acknowledgement, so that it is not lost with this process; its id, for [`Store::answer`].
     pub async fn ask(&self, incident: u64, care: Care) -> Result<i64, StoreError> {
         self.write("keep an acknowledgement", move |transaction| {
-            silences::ask(transaction, incident, &care)
+            let wanted = Wanted::Care { incident, care };
+            silences::ask(transaction, &wanted, crate::clock::now())
         })
         .await
     }
@@ -476,6 +480,15 @@ impl Store {
         }));
     }
 
+    /// Keeps the text of a file that is in force from now on, and what it changes; never waits.
+    pub fn keep_plan(&self, at: Timestamp, text: String, changes: Vec<String>) {
+        let _ = self.inner.queue.job(Box::new(move |connection| {
+            if let Err(error) = plans::keep(connection, at, &text, &changes) {
+                tracing::debug!("the file in force could not be kept: {error}");
+            }
+        }));
+    }
+
     /// How writing goes.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -512,7 +525,8 @@ impl Store {
         self.inner.outbox.subscribe()
     }
 
-    fn outbox_changed(&self) {
+    /// Tells whoever sends that another hand put something into the outbox.
+    pub fn outbox_changed(&self) {
         self.inner.outbox.send_modify(|version| *version += 1);
     }
 

@@ -134,6 +134,26 @@ pub(super) fn due_by_receiver(connection: &Connection) -> rusqlite::Result<Vec<D
         .collect()
 }
 
+/// Lets a message wait again that was given up.
+///
+/// # Errors
+/// It is not given up, or a later one about the same was sent to the same since.
+pub(super) fn revive(transaction: &Transaction<'_>, delivery: Uuid) -> Result<(), Fault> {
+    let changed = transaction.execute(
+        "UPDATE outbox SET state = 'pending', attempts = 0, first_attempt_us = NULL, next_us = NULL, done_us = NULL,
+             error_class = NULL, error = NULL
+         WHERE delivery = ? AND state = 'dead' AND NOT EXISTS (
+             SELECT 1 FROM outbox AS later WHERE later.incident = outbox.incident AND later.receiver = outbox.receiver
+                 AND later.lane = outbox.lane AND later.sequence > outbox.sequence AND later.state = 'accepted' AND later.incident > 0)",
+        [delivery.to_string()],
+    )?;
+    if changed == 0 {
+        let why = "it is not given up any more, or a later message about the same was sent";
+        return Err(Fault::Refused(why.to_owned()));
+    }
+    Ok(())
+}
+
 /// How a try ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {

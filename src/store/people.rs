@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::error::Fault;
 use super::rollups::YEAR_DAYS;
@@ -101,6 +101,141 @@ pub(super) fn sign_out(transaction: &Transaction<'_>, session: &str) -> Result<(
     Ok(())
 }
 
+/// Who a link is for, and so what it shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    Us,
+    Partner,
+}
+
+impl Audience {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Us => "us",
+            Self::Partner => "partner",
+        }
+    }
+
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Us, Self::Partner]
+            .into_iter()
+            .find(|it| it.as_str() == word)
+    }
+
+    /// What whoever has the link sees, for the one who makes it.
+    #[must_use]
+    pub fn sees(self) -> &'static str {
+        match self {
+            Self::Us => "what this incident is and why, with a failing and a passing request",
+            Self::Partner => "the letter to the partner as it stands at the time",
+        }
+    }
+}
+
+/// A link to one incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// By which it is withdrawn; given when it is kept.
+    pub number: u64,
+    pub incident: u64,
+    pub audience: Audience,
+    pub made_by: String,
+    pub made_at: Timestamp,
+    pub ends_at: Timestamp,
+    /// Who withdrew it; `None`: nobody did.
+    pub ended_by: Option<String>,
+}
+
+/// Keeps a link by its digest; its number. Those that are long over are forgotten.
+pub(super) fn share(
+    transaction: &Transaction<'_>,
+    sha256: &str,
+    link: &Link,
+) -> Result<u64, Fault> {
+    let now = link.made_at.as_microsecond();
+    let old = now - YEAR_DAYS * 86_400_000_000;
+    transaction.execute("DELETE FROM share_links WHERE ends_us < ?", [old])?;
+    let good: i64 = transaction.query_row(
+        "SELECT count(*) FROM share_links WHERE ends_us > ? AND ended_by IS NULL",
+        [now],
+        |row| row.get(0),
+    )?;
+    if good >= KEPT_MAX {
+        return Err(Fault::Refused(format!(
+            "{good} links are good already; withdraw some first"
+        )));
+    }
+    transaction.execute(
+        "INSERT INTO share_links (sha256, incident, audience, made_by, made_us, ends_us) VALUES (?, ?, ?, ?, ?, ?)",
+        params![
+            sha256,
+            link.incident as i64,
+            link.audience.as_str(),
+            link.made_by,
+            now,
+            link.ends_at.as_microsecond()
+        ],
+    )?;
+    Ok(transaction.last_insert_rowid().unsigned_abs())
+}
+
+const LINK: &str =
+    "SELECT number, incident, audience, made_by, made_us, ends_us, ended_by FROM share_links";
+
+fn link(row: &Row<'_>) -> rusqlite::Result<Link> {
+    let at = |us: i64| Timestamp::from_microsecond(us).unwrap_or(Timestamp::MIN);
+    let audience: String = row.get(2)?;
+    Ok(Link {
+        number: row.get::<_, i64>(0)?.unsigned_abs(),
+        incident: row.get::<_, i64>(1)?.unsigned_abs(),
+        // What is not known shows least.
+        audience: Audience::from_word(&audience).unwrap_or(Audience::Partner),
+        made_by: row.get(3)?,
+        made_at: at(row.get(4)?),
+        ends_at: at(row.get(5)?),
+        ended_by: row.get(6)?,
+    })
+}
+
+/// The link of a digest; `None`: there is none, it is over, or was withdrawn.
+pub(super) fn shared(
+    connection: &Connection,
+    sha256: &str,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Link>> {
+    connection
+        .prepare_cached(&format!(
+            "{LINK} WHERE sha256 = ? AND ends_us > ? AND ended_by IS NULL"
+        ))?
+        .query_row(params![sha256, now.as_microsecond()], link)
+        .optional()
+}
+
+/// Links that are good at `now`, newest first.
+pub(super) fn links(connection: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Link>> {
+    connection
+        .prepare_cached(&format!(
+            "{LINK} WHERE ends_us > ? AND ended_by IS NULL ORDER BY number DESC"
+        ))?
+        .query_map([now.as_microsecond()], link)?
+        .collect()
+}
+
+/// Withdraws a link; `false`: it was over already, or there is none.
+pub(super) fn end_link(
+    transaction: &Transaction<'_>,
+    number: u64,
+    by: &str,
+) -> Result<bool, Fault> {
+    let changed = transaction.execute(
+        "UPDATE share_links SET ended_by = ? WHERE number = ? AND ended_by IS NULL",
+        params![by, number as i64],
+    )?;
+    Ok(changed > 0)
+}
+
 /// Notes that somebody begins to act; `false`: the same form was sent before.
 pub(super) fn begin(
     transaction: &Transaction<'_>,
@@ -174,6 +309,39 @@ mod tests {
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    #[test]
+    fn a_link_is_good_until_it_is_over_or_withdrawn() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection).unwrap();
+        let transaction = connection.transaction().unwrap();
+        let made = |audience, ends| Link {
+            number: 0,
+            incident: 7,
+            audience,
+            made_by: "ann".to_owned(),
+            made_at: at(0),
+            ends_at: at(ends),
+            ended_by: None,
+        };
+        let one = share(&transaction, "one", &made(Audience::Partner, 100)).unwrap();
+        let two = share(&transaction, "two", &made(Audience::Us, 200)).unwrap();
+        let seen = |sha256: &str, now| {
+            let found = shared(&transaction, sha256, at(now)).unwrap();
+            found.map(|link| (link.number, link.incident, link.audience))
+        };
+        assert_eq!(seen("one", 99), Some((one, 7, Audience::Partner)));
+        assert_eq!(seen("one", 100), None);
+        assert_eq!(seen("other", 0), None);
+        let numbers = |now| -> Vec<u64> {
+            let found = links(&transaction, at(now)).unwrap();
+            found.iter().map(|link| link.number).collect()
+        };
+        assert_eq!(numbers(0), [two, one]);
+        assert!(end_link(&transaction, two, "ben").unwrap());
+        assert!(!end_link(&transaction, two, "ben").unwrap());
+        assert_eq!((seen("two", 0), numbers(0)), (None, vec![one]));
     }
 
     #[test]

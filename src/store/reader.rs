@@ -12,7 +12,9 @@ use super::error::{Fault, StoreError};
 use super::incidents::{self, Open, Shown};
 use super::one_run::{self, KeptRun};
 use super::outbox::{self, Delivery, Progress};
-use super::people::{self, Act};
+use super::people::{self, Act, Link};
+use super::plans::{self, Generation};
+use super::runs::Lateness;
 use super::upkeep::{self, Soundness};
 use super::{open, rollups, runs, silences, surroundings};
 use crate::domain::cell::{CellKey, ProbeName, ReceiverName};
@@ -68,6 +70,16 @@ impl Reader {
     /// One incident with its timeline and what became of its notifications.
     pub fn show(&self, number: u64) -> Result<Option<Shown>, StoreError> {
         self.read("read an incident", |c| incidents::show(c, number))
+    }
+
+    /// Files that were in force, newest first.
+    pub fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+        self.read("read what was in force", plans::all)
+    }
+
+    /// The text of one of them and of the one before it; `None`: it is not kept.
+    pub fn generation(&self, number: u64) -> Result<Option<(String, Option<String>)>, StoreError> {
+        self.read("read what was in force", |c| plans::texts(c, number))
     }
 
     /// What was kept under a name with [`super::Store::keep_note`].
@@ -192,6 +204,21 @@ impl Reader {
     /// Whose session this is the digest of; `None`: nobody's, or it is over.
     pub fn signed_in(&self, session: &str, now: Timestamp) -> Result<Option<String>, StoreError> {
         self.read("read sessions", |c| people::who(c, session, now))
+    }
+
+    /// The link of a token's digest; `None`: there is none, it is over, or was withdrawn.
+    pub fn shared(&self, sha256: &str, now: Timestamp) -> Result<Option<Link>, StoreError> {
+        self.read("read links", |c| people::shared(c, sha256, now))
+    }
+
+    /// Links that are good, newest first.
+    pub fn links(&self, now: Timestamp) -> Result<Vec<Link>, StoreError> {
+        self.read("read links", |c| people::links(c, now))
+    }
+
+    /// How late scheduled runs began since a time; `None`: none began.
+    pub fn lateness(&self, since: Timestamp) -> Result<Option<Lateness>, StoreError> {
+        self.read("read the history", |c| runs::lateness(c, since))
     }
 
     /// What people did in the pages before a time, newest first.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
@@ -49,6 +50,50 @@ pub struct RunsPage {
 pub struct Cursor {
     at: Timestamp,
     row: i64,
+}
+
+/// How late scheduled runs began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lateness {
+    /// Of which it is told.
+    pub runs: usize,
+    /// Half of them began no later than this.
+    pub p50: Duration,
+    /// 99 of 100 did.
+    pub p99: Duration,
+}
+
+/// Runs that are looked at for it, the newest.
+const LATENESS_MAX: i64 = 50_000;
+
+/// How late runs began that the schedule wanted since a time.
+pub(super) fn lateness(
+    connection: &Connection,
+    since: Timestamp,
+) -> rusqlite::Result<Option<Lateness>> {
+    let first = table(since);
+    let mut late: Vec<i64> = Vec::new();
+    for day in days(connection)?.into_iter().filter(|day| *day >= first) {
+        let mut statement = connection.prepare(&format!(
+            "SELECT late_us FROM {day} NOT INDEXED WHERE at_us >= ?1 AND purpose = 'schedule' ORDER BY rowid DESC LIMIT ?2"
+        ))?;
+        let found =
+            statement.query_map([since.as_microsecond(), LATENESS_MAX], |row| row.get(0))?;
+        for one in found {
+            late.push(one?);
+        }
+    }
+    late.sort_unstable();
+    let at = |share: usize| {
+        let place = (late.len() * share).div_ceil(100).saturating_sub(1);
+        let late = late.get(place).copied().unwrap_or_default();
+        Duration::from_micros(late.max(0).unsigned_abs())
+    };
+    Ok((!late.is_empty()).then(|| Lateness {
+        runs: late.len(),
+        p50: at(50),
+        p99: at(99),
+    }))
 }
 
 /// How a walk ended.

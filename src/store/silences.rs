@@ -1,7 +1,7 @@
-//! Silences, notes, and acknowledgements on their way: what people ask for, by a button or from another process.
+//! Silences, notes, and wishes on their way: what people ask for, by a button or from another process.
 //!
 //! A note stands in the timeline at once: it changes nothing. A silence is in force by standing here. An acknowledgement is the daemon's to apply, because incidents
-//! have one writer; until then it waits, over a restart too.
+//! have one writer, and so is a round beyond the schedule; until then it waits, over a restart too.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::error::Fault;
 use super::{document, incidents};
+use crate::domain::cell::ProbeName;
 use crate::domain::incident::{Acknowledged, Care, TimelineEntry};
 use crate::domain::mute::{Ended, SILENCES_MAX, Silence};
 
@@ -21,12 +22,22 @@ const ASKS_MAX: i64 = 1_000;
 /// Notes of one incident.
 const NOTES_MAX: i64 = 1_000;
 
-/// An acknowledgement that waits for the daemon.
+/// Something that waits for the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
     pub id: i64,
-    pub incident: u64,
-    pub care: Care,
+    pub wanted: Wanted,
+}
+
+/// What a person wants of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// Somebody looks after an incident, or no longer.
+    Care { incident: u64, care: Care },
+    /// Every cell of these probes is to be run now, as soon as politeness allows.
+    Round { probes: Vec<ProbeName>, who: String },
+    /// A message waits again that was given up.
+    Again,
 }
 
 /// Keeps a silence and gives it its number; forgets those that are long over.
@@ -118,9 +129,12 @@ fn query(connection: &Connection, sql: &str, value: i64) -> Result<Vec<Silence>,
     Ok(silences)
 }
 
-/// Leaves an acknowledgement for the daemon; its id.
-pub(super) fn ask(transaction: &Transaction<'_>, incident: u64, care: &Care) -> Result<i64, Fault> {
-    let by = care.by();
+/// Leaves something for the daemon; its id.
+pub(super) fn ask(
+    transaction: &Transaction<'_>,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> Result<i64, Fault> {
     let waiting: i64 = transaction.query_row(
         "SELECT count(*) FROM asks WHERE answer IS NULL",
         [],
@@ -131,43 +145,78 @@ pub(super) fn ask(transaction: &Transaction<'_>, incident: u64, care: &Care) -> 
             "{waiting} already wait for the daemon"
         )));
     }
-    let old = by.at.checked_sub(KEPT).unwrap_or(Timestamp::MIN);
+    let old = now.checked_sub(KEPT).unwrap_or(Timestamp::MIN);
     transaction.execute(
         "DELETE FROM asks WHERE answer IS NOT NULL AND at_us < ?",
         [old.as_microsecond()],
     )?;
+    let (what, incident, at, who, released, thing) = match wanted {
+        Wanted::Care { incident, care } => {
+            let by = care.by();
+            let released = matches!(care, Care::Released(_));
+            (
+                "care",
+                *incident,
+                by.at,
+                by.by.clone(),
+                released,
+                String::new(),
+            )
+        }
+        Wanted::Round { probes, who } => {
+            let probes = document::write(probes)?;
+            ("round", 0, now, who.clone(), false, probes)
+        }
+        Wanted::Again => ("again", 0, now, String::new(), false, String::new()),
+    };
     transaction.execute(
-        "INSERT INTO asks (at, at_us, incident, who, released) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO asks (at, at_us, incident, who, released, what, thing) VALUES (?, ?, ?, ?, ?, ?, ?)",
         params![
-            by.at.to_string(),
-            by.at.as_microsecond(),
+            at.to_string(),
+            at.as_microsecond(),
             incident as i64,
-            by.by,
-            matches!(care, Care::Released(_))
+            who,
+            released,
+            what,
+            thing
         ],
     )?;
     Ok(transaction.last_insert_rowid())
 }
 
-/// Acknowledgements that wait, of those with an id above `after`, oldest first.
+/// What waits, of that with an id above `after`, oldest first.
 pub(super) fn asks(connection: &Connection, after: i64) -> rusqlite::Result<Vec<Ask>> {
     connection
         .prepare_cached(
-            "SELECT id, at_us, incident, who, released FROM asks WHERE answer IS NULL AND id > ? ORDER BY id",
+            "SELECT id, at_us, incident, who, released, what, thing FROM asks WHERE answer IS NULL AND id > ? ORDER BY id",
         )?
         .query_map([after], |row| {
-            let by = Acknowledged {
-                at: Timestamp::from_microsecond(row.get(1)?).unwrap_or_default(),
-                by: row.get(3)?,
+            let (who, what, thing): (String, String, String) =
+                (row.get(3)?, row.get(5)?, row.get(6)?);
+            let wanted = match what.as_str() {
+                "round" => Wanted::Round {
+                    probes: serde_json::from_str(&thing).unwrap_or_default(),
+                    who,
+                },
+                "again" => Wanted::Again,
+                _ => {
+                    let by = Acknowledged {
+                        at: Timestamp::from_microsecond(row.get(1)?).unwrap_or_default(),
+                        by: who,
+                    };
+                    Wanted::Care {
+                        incident: row.get::<_, i64>(2)? as u64,
+                        care: if row.get(4)? {
+                            Care::Released(by)
+                        } else {
+                            Care::Taken(by)
+                        },
+                    }
+                }
             };
             Ok(Ask {
                 id: row.get(0)?,
-                incident: row.get::<_, i64>(2)? as u64,
-                care: if row.get(4)? {
-                    Care::Released(by)
-                } else {
-                    Care::Taken(by)
-                },
+                wanted,
             })
         })?
         .collect()
@@ -216,7 +265,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::cell::{ClientName, EgressName, ProbeName};
+    use crate::domain::cell::{ClientName, EgressName};
     use crate::domain::mute::Matcher;
     use crate::domain::verdict::Kind;
 

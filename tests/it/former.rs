@@ -18,7 +18,7 @@ use edgewatch::domain::notification::{Notification, Reason};
 use edgewatch::domain::plan::StorePolicy;
 use edgewatch::domain::surroundings::ClientFace;
 use edgewatch::domain::verdict::{Factor, Kind, Rule};
-use edgewatch::store::{Progress, Shown, Store};
+use edgewatch::store::{Progress, Shown, Store, Wanted};
 use flate2::read::GzDecoder;
 
 use super::samples::at;
@@ -242,11 +242,14 @@ async fn what_people_asked_and_what_was_learned_is_there() {
     let [ask] = &asked.asks[..] else {
         panic!("{asked:?}");
     };
+    let Wanted::Care { incident, care } = &ask.wanted else {
+        panic!("{ask:?}");
+    };
     assert_eq!(
-        (ask.id, ask.incident, ask.care.by().by.as_str()),
+        (ask.id, *incident, care.by().by.as_str()),
         (2, 2, "somebody")
     );
-    assert!(matches!(ask.care, Care::Taken(_)));
+    assert!(matches!(care, Care::Taken(_)));
     let silences = Store::read_only(&path).unwrap().silences().unwrap();
     let names: Vec<String> = silences
         .iter()

@@ -60,6 +60,7 @@ fn run(number: u64, at: Timestamp) -> (Note, Option<Body>) {
         code: blocked.then(|| "1010".to_owned()),
         reference_id: blocked.then(|| sha256[..16].to_owned()),
         body_sha256: blocked.then(|| sha256.clone()),
+        sent: None,
     };
     let body = blocked.then(|| Body {
         bytes: page(&sha256),

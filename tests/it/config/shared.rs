@@ -394,7 +394,7 @@ async fn what_a_file_includes_is_kept_with_it() {
         at: edgewatch::clock::now(),
         source: loaded.source,
     };
-    kept.keep(&store);
+    kept.keep(&store, Vec::new());
     store.close().await;
     let kept = Kept::of(&Store::read_only(&store_at).unwrap()).unwrap();
     let again = kept.plan().unwrap();
