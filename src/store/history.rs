@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::note::{Body, Note, Run};
+use super::past_look;
 use super::place::{row, table};
 use super::rollups::{self, Rollups};
 use super::schema::{self, days};
@@ -24,6 +25,7 @@ use crate::domain::cell::CellKey;
 use crate::domain::observation::FailureKind;
 use crate::domain::plan::StorePolicy;
 use crate::domain::secret::Secrets;
+use crate::domain::sent::Sent;
 use crate::domain::verdict::{Kind, Rule};
 
 /// Kept of one body; the marks of every known block page are well inside.
@@ -40,11 +42,18 @@ const TIDY_BATCHES: u32 = 1_024;
 const CHANGES_KEEP: Duration = Duration::from_secs(rollups::YEAR_DAYS as u64 * 24 * 3600);
 /// Resolved incidents beyond this many are forgotten, oldest first.
 const INCIDENTS_MAX: i64 = 10_000;
+/// Looks of requests that are kept; a program that makes up another each time is not followed for ever.
+const SENT_MAX: usize = 10_000;
+/// Runs that are kept with incidents have this part of the bound, and each so many bytes.
+const INCIDENT_RUNS_SHARE: u64 = 10;
+const INCIDENT_RUN_BYTES: u64 = 64;
 
 /// What the writer remembers between batches.
 pub(super) struct History {
     policy: StorePolicy,
     cells: HashMap<CellKey, i64>,
+    /// The numbers of what requests looked like.
+    sent: HashMap<Sent, i64>,
     days: HashSet<String>,
     /// Of the last row, among those of its millisecond.
     place: u32,
@@ -60,6 +69,7 @@ impl History {
         Self {
             policy,
             cells: HashMap::new(),
+            sent: HashMap::new(),
             days: HashSet::new(),
             place: fastrand::u32(..),
             body_bytes: None,
@@ -79,6 +89,7 @@ impl History {
         if result.is_err() {
             // Ids and tables made in the failed transaction do not exist.
             self.cells.clear();
+            self.sent.clear();
             self.days.clear();
             self.body_bytes = None;
         }
@@ -146,13 +157,17 @@ impl History {
             transaction.execute_batch(&schema::day(&table))?;
             self.days.insert(table.clone());
         }
+        let sent = match &run.sent {
+            Some(sent) => self.sent_id(transaction, sent)?,
+            None => None,
+        };
         let phases = run.phases;
         let mut insert = transaction.prepare_cached(&format!(
             "INSERT OR IGNORE INTO {table} (
                 rowid, at_us, cell, purpose, late_us, took_us,
                 dns_us, connect_us, tls_us, first_byte_us, transfer_us,
-                kind, maker, status, remote, failure, vendor, rule, code, reference_id, body_sha256
-             ) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+                kind, maker, status, remote, failure, vendor, rule, code, reference_id, body_sha256, sent
+             ) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
         ))?;
         loop {
             self.place = self.place.wrapping_add(1);
@@ -178,12 +193,39 @@ impl History {
                 run.code,
                 run.reference_id,
                 run.body_sha256,
+                sent,
             ])?;
             // Otherwise a run of this millisecond has the place, from before a restart.
             if inserted > 0 {
                 return Ok(());
             }
         }
+    }
+
+    /// The number of what a request looked like; there are few, and many runs share one. `None`: too many are kept.
+    fn sent_id(
+        &mut self,
+        transaction: &Transaction<'_>,
+        sent: &Sent,
+    ) -> rusqlite::Result<Option<i64>> {
+        if let Some(id) = self.sent.get(sent) {
+            return Ok(Some(*id));
+        }
+        let document = serde_json::to_string(sent).unwrap_or_default();
+        let find = "SELECT id FROM sent WHERE document = ?";
+        let mut known = transaction.prepare_cached(find)?;
+        let mut id = known.query_row([&document], |row| row.get(0)).optional()?;
+        if id.is_none() && self.sent.len() < SENT_MAX {
+            transaction.execute(
+                "INSERT OR IGNORE INTO sent (document) VALUES (?)",
+                [&document],
+            )?;
+            id = known.query_row([&document], |row| row.get(0)).optional()?;
+        }
+        if let Some(id) = id {
+            self.sent.insert(sent.clone(), id);
+        }
+        Ok(id)
     }
 
     fn cell_id(&mut self, transaction: &Transaction<'_>, cell: &CellKey) -> rusqlite::Result<i64> {
@@ -369,10 +411,15 @@ impl History {
             connection.query_row(&format!("SELECT max(at_us) FROM {day}"), [], |row| {
                 row.get(0)
             })?;
+        let mut rescued = Vec::new();
         if let Some(newest) = newest {
             rollups::cut(connection, newest)?;
+            let most = self.policy.bytes_max / INCIDENT_RUNS_SHARE / INCIDENT_RUN_BYTES;
+            rescued = past_look::rescue(connection, day, most)?;
         }
         connection.execute_batch(&format!("DROP TABLE {day}"))?;
+        // The room that they take is that of the day.
+        past_look::put(connection, &rescued)?;
         self.days.remove(day);
         connection.flush_prepared_statement_cache();
         Ok(())
@@ -394,6 +441,8 @@ fn forget_incidents(connection: &Connection, over: Timestamp) -> rusqlite::Resul
         AND number < (SELECT max(number) FROM incidents)";
     for (table, column) in [
         ("timeline", "incident"),
+        ("diagnoses", "incident"),
+        ("incident_runs", "incident"),
         ("threads", "incident"),
         ("storm_members", "incident"),
         ("incidents", "number"),

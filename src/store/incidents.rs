@@ -9,6 +9,7 @@ use rusqlite::{Connection, Transaction, params};
 use super::document;
 use super::error::{Fault, StoreError};
 use super::outbox::{self, Delivery};
+use super::past_look;
 use crate::domain::change::Change;
 use crate::domain::incident::{Happening, Incident, TimelineEntry};
 
@@ -55,6 +56,12 @@ pub(super) fn put(transaction: &Transaction<'_>, change: &Change) -> Result<(), 
     for entry in &change.timeline {
         add(transaction, incident.number, entry)?;
     }
+    let decided = change.timeline.iter().map(|entry| entry.at).max();
+    past_look::think(
+        transaction,
+        incident,
+        decided.unwrap_or_else(crate::clock::now),
+    )?;
     for notification in &change.notifications {
         outbox::put(transaction, notification, "", None)?;
     }

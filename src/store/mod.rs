@@ -24,6 +24,8 @@ mod note;
 mod one_run;
 mod open;
 mod outbox;
+// How an incident looked at each moment.
+mod past_look;
 // Who acts in the pages.
 mod people;
 mod place;
@@ -66,6 +68,7 @@ pub use incidents::{Open, Shown};
 pub use marks::Mark;
 pub use one_run::KeptRun;
 pub use outbox::{Delivery, Divert, Outcome, Progress, Thread};
+pub use past_look::Thought;
 pub use people::{Act, Audience, Link};
 pub use plans::Generation;
 pub use reader::Reader;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::domain::cell::CellKey;
 use crate::domain::change::VerdictChange;
 use crate::domain::observation::{FailureKind, Observation, Phases, Purpose};
+use crate::domain::sent::Sent;
 use crate::domain::verdict::{Kind, Maker, Rule, Verdict};
 
 /// Something for the history.
@@ -43,6 +44,8 @@ pub(super) struct Run {
     pub(super) reference_id: Option<String>,
     /// Of the body, when it is that of a failure.
     pub(super) body_sha256: Option<String>,
+    /// What its request looked like from outside.
+    pub(super) sent: Option<Sent>,
 }
 
 /// A failure's body on its way to the disk.
@@ -73,6 +76,7 @@ impl Note {
             code: verdict.code.clone(),
             reference_id: verdict.reference_id.clone(),
             body_sha256: body(observation, verdict).map(|b| b.sha256),
+            sent: observation.sent.clone(),
         }))
     }
 }

@@ -12,6 +12,7 @@ use super::runs::{self, lies_by_time};
 use super::schema::days;
 use crate::domain::cell::CellKey;
 use crate::domain::observation::Phases;
+use crate::domain::sent::Sent;
 use crate::domain::verdict::Kind;
 
 /// Runs so near have most in common.
@@ -41,11 +42,14 @@ pub struct KeptRun {
     pub code: Option<String>,
     pub reference_id: Option<String>,
     pub body_sha256: Option<String>,
+    /// What its request looked like from outside.
+    pub sent: Option<Sent>,
 }
 
 const COLUMNS: &str =
     "at_us, kind, maker, purpose, late_us, took_us, dns_us, connect_us, tls_us, first_byte_us,
-     transfer_us, status, remote, failure, vendor, rule, code, reference_id, body_sha256, cell";
+     transfer_us, status, remote, failure, vendor, rule, code, reference_id, body_sha256, cell,
+     (SELECT document FROM sent WHERE sent.id = sent)";
 
 /// The run of a cell that began at this microsecond; `None`: there is none, or it is no longer kept.
 pub(super) fn find(
@@ -167,6 +171,10 @@ fn kept(found: &Row<'_>, cell: CellKey) -> rusqlite::Result<Option<KeptRun>> {
         code: found.get(16)?,
         reference_id: found.get(17)?,
         body_sha256: found.get(18)?,
+        // What a later program wrote in another form is left out.
+        sent: found
+            .get::<_, Option<String>>(20)?
+            .and_then(|text| serde_json::from_str(&text).ok()),
     }))
 }
 

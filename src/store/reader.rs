@@ -1,6 +1,6 @@
 //! Reading the file beside a daemon that writes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use super::error::{Fault, StoreError};
 use super::incidents::{self, Open, Shown};
 use super::one_run::{self, KeptRun};
 use super::outbox::{self, Delivery, Progress};
+use super::past_look::{self, Thought};
 use super::people::{self, Act, Link};
 use super::plans::{self, Generation};
 use super::runs::Lateness;
@@ -70,6 +71,30 @@ impl Reader {
     /// One incident with its timeline and what became of its notifications.
     pub fn show(&self, number: u64) -> Result<Option<Shown>, StoreError> {
         self.read("read an incident", |c| incidents::show(c, number))
+    }
+
+    /// What was thought of an incident at each time, oldest first.
+    pub fn thoughts(&self, incident: u64) -> Result<Vec<Thought>, StoreError> {
+        self.read("read an incident", |c| past_look::thoughts(c, incident))
+    }
+
+    /// The newest run of each of `cells` between two times, also of those that were kept with an incident alone.
+    pub fn latest_then(
+        &self,
+        incident: u64,
+        cells: &[CellKey],
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<PastRun>, StoreError> {
+        self.read("read the history", |c| {
+            let mut found = runs::latest(c, cells, since, until)?;
+            if found.len() < cells.len() {
+                let known: HashSet<CellKey> = found.iter().map(|run| run.cell.clone()).collect();
+                let kept = past_look::latest(c, incident, cells, since, until)?;
+                found.extend(kept.into_iter().filter(|run| !known.contains(&run.cell)));
+            }
+            Ok::<_, rusqlite::Error>(found)
+        })
     }
 
     /// Files that were in force, newest first.

@@ -11,7 +11,7 @@ use crate::domain::incident::{Incident, State, Subject, Telling};
 use crate::domain::spells::Spells;
 use crate::domain::verdict::Kind;
 
-fn change(number: u64, text: &str) -> Change {
+pub(super) fn change(number: u64, text: &str) -> Change {
     let now = crate::clock::now();
     Change {
         incident: Incident {

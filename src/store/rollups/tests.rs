@@ -54,6 +54,7 @@ fn run(seconds: i64, number: u8, kind: Kind, ms: u64) -> Run {
         code: None,
         reference_id: None,
         body_sha256: None,
+        sent: None,
     }
 }
 
