@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use axum::extract::{Path, State};
+use axum::response::Response;
 use http::{StatusCode, Uri};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +13,7 @@ use maud::{Markup, html};
 use super::chart;
 use super::frame::{self, Content, Place};
 use super::live::Topic;
-use super::parts::{cell_path, class, many, run_path, time, verdict, visible};
+use super::parts::{cell_path, class, many, run_path, spreadsheet, time, verdict, visible};
 use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
 use crate::domain::cell::CellKey;
 use crate::domain::past::PastRun;
@@ -87,12 +88,25 @@ impl Past {
     }
 }
 
-pub(super) async fn page(
-    State(pages): State<Pages>,
-    Path((probe, egress, client, credential)): Path<(String, String, String, String)>,
-    uri: Uri,
-) -> Page {
-    let scene = scene(&pages).await?;
+/// Probe, egress, client, credential.
+type Asked = (String, String, String, String);
+
+/// What was found of a cell.
+struct Facts {
+    cell: CellKey,
+    /// Of [`RANGES`].
+    range: usize,
+    past: Past,
+    days: Vec<Bucket>,
+}
+
+/// Reads what a page or a table is about; `Err`: the page that says why not.
+async fn facts(
+    pages: &Pages,
+    scene: &Scene,
+    (probe, egress, client, credential): Asked,
+    uri: &Uri,
+) -> Result<Facts, Response> {
     let cell = CellKey {
         probe: probe.as_str().into(),
         egress: egress.as_str().into(),
@@ -114,22 +128,61 @@ pub(super) async fn page(
         past.cut |= !whole;
         Ok((past, by_day(&days)))
     });
-    let (past, days) = match read.await {
-        Ok(found) => found,
-        Err(failure) => return Ok(failed(&scene, &failure)),
-    };
+    let read = read.await.map_err(|failure| failed(scene, &failure));
+    let (past, days) = read?;
     let configured = scene.look.plan.every_cell().any(|(_, known)| known == cell);
     if past.runs == 0 && days.is_empty() && !configured {
         let why = format!(
             "The file has no cell {}, and no run of it is kept.",
             visible(&cell.to_string())
         );
-        return Ok(failed(&scene, &Failure::Missing(why)));
+        return Err(failed(scene, &Failure::Missing(why)));
     }
+    Ok(Facts {
+        cell,
+        range,
+        past,
+        days,
+    })
+}
+
+pub(super) async fn page(State(pages): State<Pages>, Path(asked): Path<Asked>, uri: Uri) -> Page {
+    let scene = scene(&pages).await?;
+    let facts = facts(&pages, &scene, asked, &uri).await?;
     Ok(answer(
         StatusCode::OK,
-        shown(&scene, &cell, range, &past, &days),
+        shown(&scene, &facts.cell, facts.range, &facts.past, &facts.days),
     ))
+}
+
+/// Stretches of runs that ended alike, for a spreadsheet.
+pub(super) async fn table(State(pages): State<Pages>, Path(asked): Path<Asked>, uri: Uri) -> Page {
+    let scene = scene(&pages).await?;
+    let facts = facts(&pages, &scene, asked, &uri).await?;
+    let rows = facts.past.stretches.iter().map(|stretch| {
+        vec![
+            stretch.first.to_string(),
+            stretch.last.to_string(),
+            stretch.runs.to_string(),
+            stretch.kind.as_str().to_owned(),
+            stretch.code.clone().unwrap_or_default(),
+            stretch
+                .status
+                .map(|status| status.to_string())
+                .unwrap_or_default(),
+            stretch.reference.clone().unwrap_or_default(),
+        ]
+    });
+    let header = [
+        "first_at",
+        "last_at",
+        "runs",
+        "verdict",
+        "code",
+        "status",
+        "reference_id",
+    ];
+    Ok(spreadsheet(&header, rows))
 }
 
 /// Days since 1970, UTC, from the first that is counted to the last; one without a run is there, and empty.
@@ -213,6 +266,7 @@ fn shown(scene: &Scene, cell: &CellKey, range: usize, past: &Past, days: &[Bucke
                 }
             }
         }
+        p.acts { a href=(format!("{own}/runs.csv?range={}", RANGES[range].0)) { "CSV" } }
         (year(cell, days, now))
     };
     frame::page(

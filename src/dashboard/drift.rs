@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::frame::{self, Content, Place};
 use super::live::Topic;
-use super::parts::{time, visible};
+use super::parts::{spreadsheet, time, visible};
 use super::{Page, Pages, Scene, failed, html as answer, scene};
 use crate::domain::fingerprint::{Drift, Fingerprint};
 use crate::domain::surroundings::{KnownFront, Memory, Own};
@@ -18,6 +18,30 @@ pub(super) async fn page(State(pages): State<Pages>) -> Page {
         Ok(memory) => answer(StatusCode::OK, shown(&scene, &memory)),
         Err(failure) => failed(&scene, &failure),
     })
+}
+
+/// Changes of fronts for a spreadsheet.
+pub(super) async fn table(State(pages): State<Pages>) -> Page {
+    let scene = scene(&pages).await?;
+    let memory = match pages.read(crate::store::Reader::memory).await {
+        Ok(memory) => memory,
+        Err(failure) => return Ok(failed(&scene, &failure)),
+    };
+    let rows = memory.fronts.iter().flat_map(|front| {
+        front.drifts.iter().map(|drift| {
+            vec![
+                moment(drift.at).to_string(),
+                front.host.clone(),
+                drift.kind.as_str().to_owned(),
+                own_lines(&drift.old, &drift.new).join("; "),
+                own_lines(&drift.new, &drift.old).join("; "),
+            ]
+        })
+    });
+    Ok(spreadsheet(
+        &["at", "host", "what", "before", "after"],
+        rows,
+    ))
 }
 
 /// Seconds since 1970 as the store has them.
@@ -55,6 +79,7 @@ fn shown(scene: &Scene, memory: &Memory) -> Markup {
                         } }
                     }
                 }
+                p.acts { a href=(scene.to("/drift.csv")) { "CSV" } }
             }
         }
         section {
@@ -103,15 +128,19 @@ fn shown(scene: &Scene, memory: &Memory) -> Markup {
 }
 
 /// What one has that the other has not.
-fn traits(one: &Fingerprint, other: &Fingerprint) -> Markup {
+fn own_lines(one: &Fingerprint, other: &Fingerprint) -> Vec<String> {
     let (one, other) = (one.to_text(), other.to_text());
-    let own: Vec<&str> = one
-        .lines()
+    one.lines()
         .filter(|line| !other.lines().any(|it| it == *line))
-        .collect();
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+fn traits(one: &Fingerprint, other: &Fingerprint) -> Markup {
+    let own = own_lines(one, other);
     html! {
         @if own.is_empty() { "–" }
-        @for (place, line) in own.into_iter().enumerate() { @if place > 0 { br; } (visible(line)) }
+        @for (place, line) in own.iter().enumerate() { @if place > 0 { br; } (visible(line)) }
     }
 }
 

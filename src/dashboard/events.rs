@@ -9,12 +9,14 @@ use maud::{Markup, html};
 
 use super::frame::{self, Content, Place};
 use super::live::Topic;
-use super::parts::{prose, time, visible};
+use super::parts::{prose, spreadsheet, time, visible};
 use super::{Page, Pages, Scene, failed, html as answer, scene};
 use crate::store::{Reader, StoreError};
 
 /// Events of one page.
 const LISTED: usize = 100;
+/// And in one table for a spreadsheet.
+const TABLE_MAX: usize = 1_000;
 
 /// What can be asked for, each with its words.
 const KINDS: [(&str, &str); 5] = [
@@ -34,8 +36,8 @@ struct Event {
     text: String,
 }
 
-pub(super) async fn page(State(pages): State<Pages>, uri: Uri) -> Page {
-    let scene = scene(&pages).await?;
+/// Which kind is asked for, and before when.
+fn asked(uri: &Uri) -> (Option<&'static str>, Timestamp) {
     let query = uri.query().unwrap_or_default();
     let asked: BTreeMap<_, _> = url::form_urlencoded::parse(query.as_bytes()).collect();
     let what = asked.get("what").and_then(|what| {
@@ -43,23 +45,47 @@ pub(super) async fn page(State(pages): State<Pages>, uri: Uri) -> Page {
         known.map(|(name, _)| *name)
     });
     let before = asked.get("before").and_then(|before| before.parse().ok());
-    let before: Timestamp = before.unwrap_or(Timestamp::MAX);
-    Ok(
-        match pages.read(move |reader| gather(reader, what, before)).await {
-            Ok(events) => answer(StatusCode::OK, shown(&scene, what, &events)),
-            Err(failure) => failed(&scene, &failure),
-        },
-    )
+    (what, before.unwrap_or(Timestamp::MAX))
 }
 
-/// The newest of all before a time; one more than a page holds where there are more.
+pub(super) async fn page(State(pages): State<Pages>, uri: Uri) -> Page {
+    let scene = scene(&pages).await?;
+    let (what, before) = asked(&uri);
+    let read = pages.read(move |reader| gather(reader, what, before, LISTED + 1));
+    Ok(match read.await {
+        Ok(events) => answer(StatusCode::OK, shown(&scene, what, &events)),
+        Err(failure) => failed(&scene, &failure),
+    })
+}
+
+/// The same for a spreadsheet.
+pub(super) async fn table(State(pages): State<Pages>, uri: Uri) -> Page {
+    let scene = scene(&pages).await?;
+    let (what, before) = asked(&uri);
+    let read = pages.read(move |reader| gather(reader, what, before, TABLE_MAX));
+    let events = match read.await {
+        Ok(events) => events,
+        Err(failure) => return Ok(failed(&scene, &failure)),
+    };
+    let rows = events.into_iter().map(|event| {
+        vec![
+            event.at.to_string(),
+            event.what.to_owned(),
+            event.name,
+            event.text,
+        ]
+    });
+    Ok(spreadsheet(&["at", "kind", "whose", "what"], rows))
+}
+
+/// The newest of all before a time, at most so many.
 fn gather(
     reader: &Reader,
     what: Option<&'static str>,
     before: Timestamp,
+    limit: usize,
 ) -> Result<Vec<Event>, StoreError> {
     let wants = |kind: &str| what.is_none_or(|what| what == kind);
-    let limit = LISTED + 1;
     let mut events = Vec::new();
     if wants("incidents") {
         for (number, entry) in reader.happened(before, limit)? {
@@ -178,6 +204,7 @@ fn shown(scene: &Scene, what: Option<&str>, events: &[Event]) -> Markup {
             @let before = next.at.checked_add(jiff::SignedDuration::from_micros(1)).unwrap_or(next.at);
             p { a rel="next" href=(format!("{own}?{query}before={before}")) { "Earlier" } }
         }
+        p.acts { a href=(format!("{own}.csv?{query}")) { "CSV" } }
     };
     let content = Content {
         title: "Events",

@@ -3,19 +3,21 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::Scene;
 use super::frame::{self, Content, Place};
 use super::live::Topic;
 use super::now::standing;
-use super::parts::{class, many, prose, time, verdict, visible};
+use super::parts::{class, compared, many, prose, run_path, time, verdict, visible};
+use super::then::Then;
 use crate::domain::cell::CellKey;
 use crate::domain::incident::{Happening, Specimen};
 use crate::report::dossier::Dossier;
 use crate::report::matrix::duration;
 
-pub(super) fn page(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
+pub(super) fn page(scene: &Scene, dossier: &Dossier<'_>, then: Option<&Then>) -> Markup {
     let (incident, briefing) = (&dossier.incident, &dossier.briefing);
     let number = incident.number;
     let to = |what: &str| scene.to(&format!("/incidents/{number}/{what}"));
@@ -41,12 +43,13 @@ pub(super) fn page(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
             section {
                 h2 { "Ruled out" }
                 (sentences(&briefing.ruled_out, "Nothing is ruled out yet."))
-                (pairs(dossier))
+                (pairs(scene, dossier))
             }
         }
+        @if let Some(then) = then { (super::then::section(scene, incident, then)) }
         (side_by_side(scene, incident.failing.as_ref(), incident.passing.as_ref()))
         (asked(scene, dossier))
-        (timeline(scene, dossier))
+        (timeline(scene, dossier, then))
         (cells(scene, dossier))
         (earlier(scene, dossier))
     };
@@ -154,7 +157,11 @@ fn told(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
 }
 
 /// The runs that rule a factor out.
-fn pairs(dossier: &Dossier<'_>) -> Markup {
+fn pairs(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
+    let at = |cell: &CellKey| {
+        let line = dossier.lines.iter().find(|line| line.cell == *cell);
+        line.and_then(|line| line.at)
+    };
     let ruled_out = &dossier.incident.diagnosis.ruled_out;
     let pairs: Vec<_> = ruled_out
         .iter()
@@ -166,13 +173,33 @@ fn pairs(dossier: &Dossier<'_>) -> Markup {
                 summary { "The runs that show it" }
                 div.scroll tabindex="0" role="region" aria-label="The runs that show it" {
                     table {
-                        thead { tr { th scope="col" { "Not" } th scope="col" { "Fails" } th scope="col" { "Passes" } } }
+                        thead { tr { th scope="col" { "Not" } th scope="col" { "Fails" } th scope="col" { "Passes" } th scope="col" { "Side by side" } } }
                         tbody { @for (out, failing, passing) in pairs {
-                            tr { th scope="row" { (out.factor.as_str()) } td { (name(failing)) } td { (name(passing)) } }
+                            tr {
+                                th scope="row" { (out.factor.as_str()) }
+                                td { (run(scene, failing, at(failing))) }
+                                td { (run(scene, passing, at(passing))) }
+                                td {
+                                    @match (at(failing), at(passing)) {
+                                        (Some(bad), Some(good)) => { a href=(scene.to(&compared((failing, bad), (passing, good)))) { "Compare" } }
+                                        _ => "–",
+                                    }
+                                }
+                            }
                         } }
                     }
                 }
             }
+        }
+    }
+}
+
+/// A cell, leading to its run where that is known.
+fn run(scene: &Scene, cell: &CellKey, at: Option<Timestamp>) -> Markup {
+    html! {
+        @match at {
+            Some(at) => { a href=(scene.to(&run_path(cell, at))) { (name(cell)) } }
+            None => { (name(cell)) }
         }
     }
 }
@@ -344,7 +371,8 @@ fn asked(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
 }
 
 /// What happened and who was told, in one order.
-fn timeline(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
+fn timeline(scene: &Scene, dossier: &Dossier<'_>, then: Option<&Then>) -> Markup {
+    let mark = then.filter(|then| then.chosen).map(Then::at);
     let happened = dossier
         .timeline
         .iter()
@@ -366,14 +394,22 @@ fn timeline(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
                 div.scroll tabindex="0" role="region" aria-label="Timeline" {
                     table {
                         thead { tr { th scope="col" { "When" } th scope="col" { "What" } th scope="col" { "In words" } } }
-                        tbody { @for (at, what, text) in rows {
-                            tr { td { (time(at, scene.zone(), scene.now)) } td { (what) } td.text { (text) } }
-                        } }
+                        tbody {
+                            @for (at, what, text) in rows.iter().filter(|(at, ..)| mark.is_none_or(|mark| *at <= mark)) { (happened_row(scene, *at, what, text)) }
+                            @if let Some(mark) = mark {
+                                tr { td { strong { (time(mark, scene.zone(), scene.now)) } } td { strong { "shown above" } } td.text { "What follows came later." } }
+                                @for (at, what, text) in rows.iter().filter(|(at, ..)| *at > mark) { (happened_row(scene, *at, what, text)) }
+                            }
+                        }
                     }
                 }
             }
         }
     }
+}
+
+fn happened_row(scene: &Scene, at: Timestamp, what: &str, text: &Markup) -> Markup {
+    html! { tr { td { (time(at, scene.zone(), scene.now)) } td { (what) } td.text { (text) } } }
 }
 
 fn cells(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
@@ -392,7 +428,7 @@ fn cells(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
                             tr {
                                 td { a href=(scene.to(&super::parts::cell_path(&line.cell))) { (line.cell.client) } } td { (line.cell.egress) } td { (line.cell.credential) } td { (line.cell.probe) }
                                 td class=(class(line.kind)) { (verdict(line.kind, line.code.as_deref(), line.status)) }
-                                td { @if let Some(at) = line.at { (time(at, zone, now)) } @else { "–" } }
+                                td { @if let Some(at) = line.at { a href=(scene.to(&run_path(&line.cell, at))) { (time(at, zone, now)) } } @else { "–" } }
                             }
                         } }
                     }

@@ -12,17 +12,21 @@ use maud::{Markup, html};
 use super::frame::{self, Content, Place};
 use super::live::Topic;
 use super::now::{brief, tag};
-use super::parts::{prose, time, visible};
-use super::{Failure, Page, Pages, Scene, failed, html as answer, incident, scene};
+use super::parts::{prose, spreadsheet, time, visible};
+use super::{Failure, Page, Pages, Scene, failed, html as answer, incident, scene, then};
+use crate::domain::cell::ProbeName;
 use crate::domain::incident::Incident;
 use crate::dossier;
 use crate::report::dossier::Dossier;
 use crate::report::incidents::quiet;
 use crate::report::matrix::duration;
 use crate::report::{pack, postmortem};
+use crate::store::{Reader, StoreError};
 
 /// Incidents in one page of the list.
 const LISTED: usize = 50;
+/// And in one table for a spreadsheet.
+const TABLE_MAX: usize = 1_000;
 
 pub(super) async fn list(State(pages): State<Pages>, uri: Uri) -> Page {
     let scene = scene(&pages).await?;
@@ -40,6 +44,39 @@ pub(super) async fn list(State(pages): State<Pages>, uri: Uri) -> Page {
     let more = known.len() > LISTED;
     known.truncate(LISTED);
     Ok(answer(StatusCode::OK, listed(&scene, &known, before, more)))
+}
+
+/// The newest of them for a spreadsheet.
+pub(super) async fn table(State(pages): State<Pages>) -> Page {
+    let scene = scene(&pages).await?;
+    let known = match pages.read(|reader| reader.page(None, TABLE_MAX)).await {
+        Ok(known) => known,
+        Err(failure) => return Ok(failed(&scene, &failure)),
+    };
+    let rows = known.iter().map(|incident| {
+        let briefing = brief(&scene, incident);
+        let names: Vec<&str> = incident.probes.iter().map(ProbeName::as_str).collect();
+        let over = briefing.over_at().map(|at| at.to_string());
+        vec![
+            incident.number.to_string(),
+            incident.state.as_str().to_owned(),
+            briefing.onset_at.to_string(),
+            over.unwrap_or_default(),
+            briefing.failing_for(scene.now).as_secs().to_string(),
+            names.join(" "),
+            briefing.headline,
+        ]
+    });
+    let header = [
+        "incident",
+        "state",
+        "onset_at",
+        "over_at",
+        "failing_s",
+        "probes",
+        "headline",
+    ];
+    Ok(spreadsheet(&header, rows))
 }
 
 fn listed(scene: &Scene, known: &[Incident], before: Option<u64>, more: bool) -> Markup {
@@ -83,6 +120,7 @@ fn listed(scene: &Scene, known: &[Incident], before: Option<u64>, more: bool) ->
         @if let Some(last) = known.last().filter(|_| more) {
             p { a rel="next" href=(scene.to(&format!("/incidents?before={}", last.number))) { "Earlier incidents" } }
         }
+        @if !known.is_empty() { p.acts { a href=(scene.to("/incidents.csv")) { "CSV" } } }
     };
     frame::page(
         scene,
@@ -95,9 +133,27 @@ fn listed(scene: &Scene, known: &[Incident], before: Option<u64>, more: bool) ->
     )
 }
 
-pub(super) async fn one(State(pages): State<Pages>, Path(number): Path<String>) -> Page {
-    let scene = scene(&pages).await?;
-    about(&pages, scene, &number, incident::page).await
+pub(super) async fn one(State(pages): State<Pages>, Path(number): Path<String>, uri: Uri) -> Page {
+    let scene = Arc::new(scene(&pages).await?);
+    let asked = then::Asked::of(&uri);
+    let made = {
+        let scene = Arc::clone(&scene);
+        with(
+            &pages,
+            &number,
+            Arc::clone(&scene),
+            move |reader, dossier| {
+                let (plan, incident) = (&scene.look.plan, &dossier.incident);
+                let then = then::gather(reader, plan, incident, asked, scene.now)?;
+                Ok(incident::page(&scene, dossier, Some(&then)))
+            },
+        )
+        .await
+    };
+    Ok(match made {
+        Ok(page) => answer(StatusCode::OK, page),
+        Err(failure) => failed(&scene, &failure),
+    })
 }
 
 pub(super) async fn letter(State(pages): State<Pages>, Path(number): Path<String>) -> Page {
@@ -228,11 +284,21 @@ async fn gather<T: Send + 'static>(
     scene: Arc<Scene>,
     make: impl FnOnce(&Dossier<'_>) -> T + Send + 'static,
 ) -> Result<T, Failure> {
+    with(pages, number, scene, move |_, dossier| Ok(make(dossier))).await
+}
+
+/// The same for what needs more of the store.
+async fn with<T: Send + 'static>(
+    pages: &Pages,
+    number: &str,
+    scene: Arc<Scene>,
+    make: impl FnOnce(&Reader, &Dossier<'_>) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Failure> {
     let missing = || Failure::Missing(format!("There is no incident INC-{}.", visible(number)));
     let wanted: u64 = number.parse().map_err(|_| missing())?;
     let made = pages.read(move |reader| {
         let dossier = dossier::gather(&scene.look.plan, reader, wanted, scene.now)?;
-        Ok(dossier.map(|dossier| make(&dossier)))
+        dossier.map(|dossier| make(reader, &dossier)).transpose()
     });
     made.await?.ok_or_else(missing)
 }

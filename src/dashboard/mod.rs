@@ -31,6 +31,7 @@ mod run;
 mod serve;
 mod status_page;
 mod subscribe;
+mod then;
 mod wall;
 
 use std::path::PathBuf;
@@ -114,6 +115,8 @@ struct Scene {
     vitals: Option<Vitals>,
     /// Whether it said so itself just now.
     live: bool,
+    /// It is of a moment that is over: times count from there, and nothing can be done about it.
+    past: bool,
     /// Who asks; `None`: nobody who is signed in.
     who: Option<people::Person>,
 }
@@ -219,6 +222,7 @@ impl Pages {
             look,
             vitals,
             live,
+            past: false,
             who: people::person(),
         })
     }
@@ -286,6 +290,7 @@ fn router(pages: Pages) -> Router {
     Router::new()
         .route("/", get(now_page))
         .route("/incidents", get(incidents::list))
+        .route("/incidents.csv", get(incidents::table))
         .route("/incidents/{number}", get(incidents::one))
         .route("/incidents/{number}/letter", get(incidents::letter))
         .route(
@@ -308,6 +313,10 @@ fn router(pages: Pages) -> Router {
             "/cells/{probe}/{egress}/{client}/{credential}",
             get(cell::page),
         )
+        .route(
+            "/cells/{probe}/{egress}/{client}/{credential}/runs.csv",
+            get(cell::table),
+        )
         .route("/probes/{probe}", get(probe::page))
         .route("/probes/{probe}/history.csv", get(probe::table))
         .route("/months", get(this_month))
@@ -319,12 +328,15 @@ fn router(pages: Pages) -> Router {
         .route("/compare", get(run::compare))
         .route("/bodies/{sha256}", get(run::body))
         .route("/events", get(events::page))
+        .route("/events.csv", get(events::table))
         .route("/quiet", get(quiet::page))
         .route("/quiet.csv", get(quiet::table))
         .route("/deliveries", get(deliveries::page))
         .route("/deliveries.csv", get(deliveries::table))
         .route("/drift", get(drift::page))
+        .route("/drift.csv", get(drift::table))
         .route("/config", get(config::page))
+        .route("/config/{number}", get(config::generation))
         .route("/wall", get(wall::page))
         .route("/maintenance.ics", get(subscribe::calendar))
         .route("/badge/{file}", get(subscribe::badge))

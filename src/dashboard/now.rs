@@ -372,7 +372,10 @@ impl<'a> Board<'a> {
                     @for (key, cell) in self.failing.iter().take(CELLS_MAX) {
                         li {
                             span class=(class(cell.kind)) { (verdict(cell.kind, cell.code.as_deref(), cell.status)) }
-                            " " (linked(scene, known, key, &html! { (key.client) " from " (key.egress) }))
+                            " "
+                            @let name = html! { (key.client) " from " (key.egress) };
+                            @if scene.past { a href=(scene.to(&super::parts::run_path(key, cell.at))) { (name) } }
+                            @else { (linked(scene, known, key, &name)) }
                             @if !key.credential.is_anonymous() { " with " (key.credential) }
                             ", " (ago(cell.at, scene.now))
                         }
@@ -414,11 +417,16 @@ fn td(scene: &Scene, known: &Known<'_>, key: &CellKey, shown: &Shown<'_>, row: &
     match shown {
         Shown::Run(run) => {
             let content = cell(run, &unseen, scene.now);
+            if scene.past {
+                let to = scene.to(&super::parts::run_path(key, run.at));
+                return html! { td class=(class(run.kind)) { a href=(to) { (content) } } };
+            }
             html! { td class=(class(run.kind)) { (linked(scene, known, key, &content)) } }
         }
         Shown::Stale(run) => html! {
             td.stale { "– " (ago(run.at, scene.now)) span.took { " was " (verdict(run.kind, run.code.as_deref(), run.status)) } }
         },
+        Shown::NotYet if scene.past => html! { td.stale { "– no run is kept" } },
         Shown::NotYet => html! { td.stale { "– not run yet" } },
         Shown::Idle(why) => {
             html! { td.stale title=(visible(why)) { "– can't run" span.unseen { ": " (visible(why)) } } }
@@ -433,6 +441,11 @@ fn linked(scene: &Scene, known: &Known<'_>, key: &CellKey, content: &Markup) -> 
         None => super::parts::cell_path(key),
     };
     html! { a href=(scene.to(&to)) { (content) } }
+}
+
+/// The matrix of one probe under a title, the `place`th of its page.
+pub(super) fn board_of(scene: &Scene, probe: &Probe, place: usize, title: &Markup) -> Markup {
+    Board::of(scene, probe).markup(scene, &Known::of(scene), place, title)
 }
 
 /// The matrix of one probe, as on the first page.

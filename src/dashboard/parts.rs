@@ -98,6 +98,14 @@ pub(super) fn run_name(cell: &CellKey, at: Timestamp) -> String {
     format!("{cell}/{}", at.as_microsecond())
 }
 
+/// Where two runs stand side by side.
+pub(super) fn compared(one: (&CellKey, Timestamp), other: (&CellKey, Timestamp)) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("a", &run_name(one.0, one.1));
+    query.append_pair("b", &run_name(other.0, other.1));
+    format!("/compare?{}", query.finish())
+}
+
 /// A sentence of ours, in which names stand between backticks.
 pub(super) fn prose(text: &str) -> Markup {
     let text = visible(text);

@@ -12,9 +12,10 @@ use maud::{Markup, html};
 
 use super::frame::{self, Content, Place};
 use super::live::Topic;
-use super::parts::{cell_path, class, probe_path, run_name, run_path, time, verdict, visible};
+use super::parts::{cell_path, class, compared, probe_path, run_path, time, verdict, visible};
 use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
 use crate::domain::cell::CellKey;
+use crate::domain::sent::Stack;
 use crate::report::matrix::duration;
 use crate::store::{KeptRun, Reader, StoreError};
 use crate::words::terms;
@@ -117,7 +118,7 @@ fn shown(scene: &Scene, facts: &Facts) -> Markup {
             li { a href=(scene.to(&probe_path(&run.cell.probe))) { "The probe" } }
             @if let Some(beside) = &facts.beside {
                 li {
-                    a href=(scene.to(&compared(run, beside))) {
+                    a href=(scene.to(&compared((&run.cell, run.at), (&beside.cell, beside.at)))) {
                         "Compare with " (title(beside)) ", which " @if beside.kind.works() { "passed" } @else { "failed" }
                     }
                 }
@@ -139,13 +140,6 @@ fn shown(scene: &Scene, facts: &Facts) -> Markup {
         main,
     };
     frame::page(scene, &content)
-}
-
-fn compared(one: &KeptRun, other: &KeptRun) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("a", &run_name(&one.cell, one.at));
-    query.append_pair("b", &run_name(&other.cell, other.at));
-    format!("/compare?{}", query.finish())
 }
 
 /// All that is kept of a run, a line each.
@@ -176,6 +170,24 @@ fn lines(run: &KeptRun) -> Vec<(&'static str, String)> {
             .into_iter()
             .filter_map(|(name, text)| Some((name, text?))),
     );
+    if let Some(sent) = &run.sent {
+        let stack = match &sent.stack {
+            Stack::Native => "edgewatch's own (rustls)".to_owned(),
+            Stack::Program { name, version } => format!("{name} {version}"),
+        };
+        lines.push(("Sent by", stack));
+        let marks = [
+            ("TLS fingerprint (JA4)", &sent.ja4),
+            ("Without the offered session", &sent.ja4_fresh),
+            ("HTTP/2, first flight", &sent.h2),
+            ("Header order", &sent.header_order),
+        ];
+        lines.extend(
+            marks
+                .into_iter()
+                .filter_map(|(name, mark)| Some((name, mark.clone()?))),
+        );
+    }
     lines.push(("Began late by", duration(run.late)));
     lines.push(("Took", duration(run.took)));
     let phases = [
@@ -315,6 +327,7 @@ pub(super) async fn body(State(pages): State<Pages>, Path(sha256): Path<String>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dashboard::parts::run_name;
 
     #[test]
     fn names_of_runs_are_read_as_they_are_written() {

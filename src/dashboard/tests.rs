@@ -25,6 +25,7 @@ pub(super) fn scene_of(plan: &Plan, runs: &[PastRun], incidents: Vec<Incident>) 
         look: Look::of(plan, runs, incidents),
         vitals: None,
         live: false,
+        past: false,
         who: None,
     }
 }
@@ -78,7 +79,7 @@ fn what_a_stranger_writes_stays_text() {
         dossier.briefing.got = text.to_owned();
         dossier.briefing.because = vec![text.to_owned()];
         let scene = scene_of(&night.plan, &[], Vec::new());
-        incident::page(&scene, &dossier).into_string()
+        incident::page(&scene, &dossier, None).into_string()
     };
     let plain = page("words");
     assert!(plain.matches("words").count() > 8, "{plain}");

@@ -137,6 +137,9 @@ if (secret && location.hash.length > 1) {
   secret.form.submit();
 }
 
+// A slider shows its moment when it is let go; without this there is a button.
+for (const slider of document.querySelectorAll("[data-go]")) slider.addEventListener("change", () => slider.form.requestSubmit());
+
 // Where a text is made to be taken elsewhere.
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.hidden = false;
