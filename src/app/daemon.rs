@@ -271,6 +271,10 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
                 }
             }
             heard = asks.next() => state.heard(heard, clock::now()),
+            Some(asker) = state.work.showing.upcoming.recv() => {
+                // Whoever asked may have left.
+                let _ = asker.send(state.driver.machine().upcoming(clock::now()));
+            }
             incoming = from_sites(&mut state.work.remote, &store) => state.sites_have(incoming),
             Some(ended) = state.work.runs.join_next(), if !state.work.runs.is_empty() => {
                 if let Some(event) = state.work.ended(ended) {

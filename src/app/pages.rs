@@ -6,20 +6,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
 use crate::dashboard::{self, Listener, Look, Pages, Present, Source};
 use crate::domain::change::Change;
 use crate::domain::incident::Incident;
 use crate::domain::plan::{Plan, Web};
+use crate::domain::upcoming::Upcoming;
 use crate::machine::Judged;
 use crate::store::Store;
 use crate::telemetry::listener::Question;
 
+/// Pages that may wait for the timetable.
+const ASKERS_MAX: usize = 8;
+
 pub(super) struct Showing {
     present: Arc<Present>,
     questions: mpsc::Sender<Question>,
+    /// Pages that want to know what runs next.
+    pub(super) upcoming: mpsc::Receiver<oneshot::Sender<Upcoming>>,
+    what_next: mpsc::Sender<oneshot::Sender<Upcoming>>,
     store: PathBuf,
     /// Where they are wanted.
     web: Option<Web>,
@@ -34,7 +41,10 @@ impl Showing {
         questions: mpsc::Sender<Question>,
     ) -> Self {
         let look = Look::of(Arc::clone(plan), &[], incidents.to_vec());
+        let (what_next, upcoming) = mpsc::channel(ASKERS_MAX);
         let mut it = Self {
+            upcoming,
+            what_next,
             present: Arc::new(Present::new(look)),
             questions,
             store: plan.store.path.clone(),
@@ -98,6 +108,7 @@ impl Showing {
         let source = Source::Loop {
             present: Arc::clone(&self.present),
             questions: self.questions.clone(),
+            upcoming: self.what_next.clone(),
         };
         let pages = Pages::new(source, self.store.clone(), &web.path, &web.names);
         let listener = bound.serve(pages);

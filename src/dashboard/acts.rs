@@ -1,4 +1,4 @@
-//! What people do in the pages: look after an incident, write beside it, silence, end a silence.
+//! What people do in the pages: look after an incident, write beside it, silence, run now, send again, share.
 //!
 //! Each is one `POST` to an address of the thing, by somebody who is signed in, from a page of ours, done once and
 //! written down. It goes the way that the command line goes: through the store, to the daemon.
@@ -16,15 +16,17 @@ use maud::{Markup, html};
 use super::forms::{self, once};
 use super::frame::{self, Content, Place};
 use super::live::Topic;
-use super::parts::visible;
+use super::parts::{probe_path, visible};
 use super::people::{COOKIE_NAME, digest, person, secret};
 use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
 use crate::clock;
+use crate::domain::cell::ProbeName;
 use crate::domain::incident::{Acknowledged, Care, Happening, State as Stands, TimelineEntry};
+use crate::domain::moment::later;
 use crate::domain::mute::{Ended, Matcher, Silence, words};
 use crate::domain::plan::Plan;
 use crate::domain::secret::mask;
-use crate::store::{Act, Hand, StoreError};
+use crate::store::{Act, Audience, Hand, Link, StoreError};
 
 /// How often, and how many times, the daemon's answer is looked for.
 const ANSWER_EVERY: Duration = Duration::from_millis(50);
@@ -212,6 +214,157 @@ async fn act(
     }
 }
 
+/// Has every cell of these probes run now.
+async fn round(
+    pages: &Pages,
+    form: &Form,
+    probes: Vec<ProbeName>,
+    thing: (&'static str, String, String),
+) -> Page {
+    act(pages, form, thing, move |hand, by| {
+        let ask = hand.round(probes, by)?;
+        answered(hand, ask)
+    })
+    .await
+}
+
+/// Has every cell of a probe run now.
+pub(super) async fn run_probe(
+    State(pages): State<Pages>,
+    Path(probe): Path<String>,
+    body: String,
+) -> Page {
+    let (scene, form) = (scene(&pages).await?, form(&body));
+    let found = scene.look.plan.probe(&probe.as_str().into());
+    let Some(name) = found.map(|probe| probe.name.clone()) else {
+        let why = "There is no such probe in the file.".to_owned();
+        return Ok(failed(&scene, &Failure::Missing(why)));
+    };
+    let thing = ("run now", format!("probe {name}"), probe_path(&name));
+    round(&pages, &form, vec![name], thing).await
+}
+
+/// Lets a message wait again that was given up.
+pub(super) async fn send_again(
+    State(pages): State<Pages>,
+    Path(delivery): Path<String>,
+    body: String,
+) -> Page {
+    let form = form(&body);
+    let Ok(delivery) = delivery.parse::<uuid::Uuid>() else {
+        let scene = scene(&pages).await?;
+        let why = "There is no such message.".to_owned();
+        return Ok(failed(&scene, &Failure::Missing(why)));
+    };
+    let thing = (
+        "send again",
+        format!("message {delivery}"),
+        "/deliveries".to_owned(),
+    );
+    act(&pages, &form, thing, move |hand, _| {
+        let ask = hand.again(delivery)?;
+        answered(hand, ask)
+    })
+    .await
+}
+
+/// Makes a link to an incident, which is shown once: only its digest is kept.
+async fn share(pages: &Pages, scene: &Scene, form: &Form, number: u64) -> Page {
+    let days = form.get("days").and_then(|days| days.parse().ok());
+    let days = days.filter(|days| forms::SHARED.contains(days));
+    let audience = form.get("audience").map(String::as_str);
+    let audience = audience.and_then(Audience::from_word);
+    let (Some(days), Some(audience), Ok(token)) = (days, audience, secret()) else {
+        let why = "A link needs a reader and a number of days.";
+        return Ok(refused(
+            scene,
+            StatusCode::BAD_REQUEST,
+            "Nothing was done",
+            why,
+        ));
+    };
+    let sha256 = digest(&token);
+    let thing = (
+        "share",
+        format!("INC-{number}"),
+        format!("/incidents/{number}"),
+    );
+    let done = act(pages, form, thing, move |hand, by| {
+        let now = clock::now();
+        let link = Link {
+            number: 0,
+            incident: number,
+            audience,
+            made_by: by.to_owned(),
+            made_at: now,
+            ends_at: later(now, Duration::from_secs(days as u64 * 86_400)),
+            ended_by: None,
+        };
+        let number = hand.share(&sha256, &link)?;
+        Ok(format!("link {number}"))
+    })
+    .await?;
+    if done.status() != StatusCode::SEE_OTHER {
+        return Ok(done);
+    }
+    // The same form again makes no second link.
+    let (sha256, now) = (digest(&token), clock::now());
+    let kept = pages.read(move |reader| reader.shared(&sha256, now)).await;
+    if !kept.is_ok_and(|kept| kept.is_some()) {
+        let why = "This form was sent before, and its link was shown then. Go back, load the page again, and make another.";
+        return Ok(refused(
+            scene,
+            StatusCode::CONFLICT,
+            "Nothing was done",
+            why,
+        ));
+    }
+    let path = scene.to(&format!("/s/{token}"));
+    let main = html! {
+        h1 { "A link to INC-" (number) }
+        p { "Copy it now: it is not shown again. Whoever has it sees " (audience.sees()) ", for " (super::parts::many(days as usize, "day")) ", and nothing else. It can be withdrawn on " a href=(scene.to("/quiet#links")) { "Quiet" } "." }
+        p { code id="text" { (path) } " " button type="button" data-copy="text" hidden { "Copy" } }
+        p.below { "Put the address of these pages before it, as your readers reach it." }
+        p { a href=(scene.to(&format!("/incidents/{number}"))) { "Back to INC-" (number) } }
+    };
+    let content = Content {
+        title: "A link",
+        place: Place::Nowhere,
+        topic: Topic::Incidents,
+        main,
+    };
+    Ok(answer(StatusCode::OK, frame::page(scene, &content)))
+}
+
+/// Ends a link before its time.
+pub(super) async fn end_link(
+    State(pages): State<Pages>,
+    Path(number): Path<String>,
+    body: String,
+) -> Page {
+    let form = form(&body);
+    let Ok(number) = number.parse::<u64>() else {
+        let scene = scene(&pages).await?;
+        let why = "There is no such link.".to_owned();
+        return Ok(failed(&scene, &Failure::Missing(why)));
+    };
+    let thing = (
+        "withdraw a link",
+        format!("link {number}"),
+        "/quiet".to_owned(),
+    );
+    act(&pages, &form, thing, move |hand, by| {
+        let found = hand.end_link(number, by)?;
+        Ok(if found {
+            "withdrawn"
+        } else {
+            "was over already"
+        }
+        .to_owned())
+    })
+    .await
+}
+
 /// What the daemon says to an acknowledgement; it looks once a second, and the page that follows shows it then.
 fn answered(hand: &Hand, ask: i64) -> Result<String, StoreError> {
     for _ in 0..ANSWER_LOOKS {
@@ -230,7 +383,7 @@ fn open(scene: &Scene, number: &str) -> Option<u64> {
     found.map(|it| it.number)
 }
 
-/// `acknowledge`, `release`, `note`, `silence`.
+/// `acknowledge`, `release`, `note`, `run`, `share`, `silence`.
 pub(super) async fn on_incident(
     State(pages): State<Pages>,
     Path((number, what)): Path<(String, String)>,
@@ -287,6 +440,15 @@ pub(super) async fn on_incident(
             })
             .await
         }
+        "run" => {
+            let incidents = scene.look.incidents.iter();
+            let probes = incidents
+                .filter(|it| it.number == number)
+                .flat_map(|it| it.probes.clone())
+                .collect();
+            round(&pages, &form, probes, thing("run now")).await
+        }
+        "share" => share(&pages, &scene, &form, number).await,
         "silence" => {
             let matcher = Matcher {
                 incidents: vec![number],

@@ -187,6 +187,7 @@ fn list(scene: &Scene, found: &[Delivery]) -> Markup {
                             (it.reason.as_str())
                         }
                         td {
+                            @if delivery.progress == Progress::Dead { (super::forms::again(scene, &it.delivery.to_string())) }
                             (words(delivery))
                             @if let Some(at) = delivery.next_at.filter(|_| delivery.progress == Progress::Pending) { ", next " (time(at, zone, now)) }
                         }

@@ -1,9 +1,15 @@
 //! Forms of what people may do, where they may; for others how one comes to.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
 use super::Scene;
+use super::parts::{many, probe_path};
 use super::people::secret;
+use crate::domain::incident::Incident;
+use crate::domain::probe::Probe;
+use crate::report::matrix::duration;
 
 /// How long a silence may be asked for, in words and minutes.
 pub(super) const LASTS: [(&str, i64); 5] = [
@@ -20,6 +26,9 @@ pub(super) fn once() -> Markup {
     html! { input type="hidden" name="once" value=(once); }
 }
 
+/// How many days a link may be good for.
+pub(super) const SHARED: [i64; 3] = [1, 7, 30];
+
 fn lasting() -> Markup {
     html! {
         label { "for "
@@ -28,16 +37,64 @@ fn lasting() -> Markup {
     }
 }
 
+/// Whether whoever asks may act, and somebody is there to do it.
+pub(super) fn may(scene: &Scene) -> bool {
+    scene.who.is_some() && scene.pages.changes_anything()
+}
+
+/// A button that runs every cell of a probe now, with what that costs.
+pub(super) fn run_now(scene: &Scene, probe: &Probe) -> Markup {
+    html! {
+        form.acts method="post" action=(scene.to(&format!("{}/run", probe_path(&probe.name)))) {
+            (once())
+            button { "Run it now" }
+            span.below { (cost(scene, &[probe])) }
+        }
+    }
+}
+
+/// How many requests a round is, and how long politeness lets it take.
+fn cost(scene: &Scene, probes: &[&Probe]) -> String {
+    let plan = &scene.look.plan;
+    let (mut requests, mut longest) = (0, Duration::ZERO);
+    for probe in probes {
+        let cells = plan.cells().filter(|(it, _)| it.name == probe.name).count();
+        let polite = plan.politeness_of(&probe.host());
+        let even = Duration::from_secs(60) / polite.requests_per_minute.max(1);
+        // The first half of a minute's budget goes as fast as the gap allows.
+        let fast = cells.min(polite.requests_per_minute as usize / 2) as u32;
+        let takes = polite.gap * fast + polite.gap.max(even) * (cells as u32 - fast);
+        requests += cells;
+        longest = longest.max(takes);
+    }
+    let takes = Duration::from_secs(longest.as_secs().max(1));
+    format!("{}, about {}", many(requests, "request"), duration(takes))
+}
+
 /// What can be done about an incident, for whoever may; for others how one comes to.
-pub(super) fn about_incident(scene: &Scene, number: u64, taken: bool) -> Markup {
+pub(super) fn about_incident(scene: &Scene, incident: &Incident) -> Markup {
+    let (number, taken) = (incident.number, incident.acknowledged.is_some());
     let to = |what: &str| scene.to(&format!("/incidents/{number}/{what}"));
-    let may = scene.who.is_some() && scene.pages.changes_anything();
+    let may = may(scene);
+    let plan = &scene.look.plan;
+    let probes: Vec<&Probe> = incident
+        .probes
+        .iter()
+        .filter_map(|it| plan.probe(it))
+        .collect();
     html! {
         @if may {
             section aria-label="What you can do" {
                 div.acts {
                     @let (what, words) = if taken { ("release", "Let go of it") } else { ("acknowledge", "Look after it") };
                     form.acts method="post" action=(to(what)) { (once()) button { (words) } }
+                    @if !probes.is_empty() {
+                        form.acts method="post" action=(to("run")) {
+                            (once())
+                            button { "Run the matrix now" }
+                            span.below { (cost(scene, &probes)) }
+                        }
+                    }
                     form.acts method="post" action=(to("silence")) {
                         (once())
                         (lasting())
@@ -76,6 +133,29 @@ pub(super) fn new_silence(scene: &Scene) -> Markup {
             }
         } @else if scene.pages.changes_anything() {
             p.below { "To make or end a silence here: " a href=(scene.to("/sign-in")) { "sign in" } "." }
+        }
+    }
+}
+
+/// A button that sends a message again that was given up, for whoever may.
+pub(super) fn again(scene: &Scene, delivery: &str) -> Markup {
+    html! {
+        @if may(scene) {
+            form method="post" action=(scene.to(&format!("/deliveries/{delivery}/again"))) { (once()) button { "Send it again" } }
+        }
+    }
+}
+
+/// The form for a link to an incident for somebody without the pages, for whoever may.
+pub(super) fn share(scene: &Scene, number: u64) -> Markup {
+    html! {
+        @if may(scene) {
+            form.acts method="post" action=(scene.to(&format!("/incidents/{number}/share"))) {
+                (once())
+                label { "For " select name="audience" { option value="partner" { "the partner" } option value="us" { "one of us" } } }
+                label { "for " select name="days" { @for days in SHARED { option value=(days) selected[days == 7] { (many(days as usize, "day")) } } } }
+                button { "Make a link" }
+            }
         }
     }
 }

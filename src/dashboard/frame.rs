@@ -26,19 +26,21 @@ pub(super) enum Place {
     Events,
     Quiet,
     Deliveries,
+    Schedule,
     Drift,
     Configuration,
     Status,
     Nowhere,
 }
 
-const PLACES: [(Place, &str, &str); 9] = [
+const PLACES: [(Place, &str, &str); 10] = [
     (Place::Now, "/", "Now"),
     (Place::Incidents, "/incidents", "Incidents"),
     (Place::History, "/months", "History"),
     (Place::Events, "/events", "Events"),
     (Place::Quiet, "/quiet", "Quiet"),
     (Place::Deliveries, "/deliveries", "Deliveries"),
+    (Place::Schedule, "/schedule", "Schedule"),
     (Place::Drift, "/drift", "Drift"),
     (Place::Configuration, "/config", "Configuration"),
     (Place::Status, "/status", "For support staff"),
@@ -51,6 +53,27 @@ pub(super) fn page(scene: &Scene, content: &Content<'_>) -> Markup {
 /// A page without bar and foot, for a screen that nobody touches.
 pub(super) fn bare(scene: &Scene, content: &Content<'_>) -> Markup {
     framed(scene, content, false)
+}
+
+/// A page by itself, which leads to no other and asks for nothing anew.
+pub(super) fn sealed(scene: &Scene, content: &Content<'_>) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="robots" content="noindex";
+                title { (visible(content.title)) " · " (visible(&scene.look.plan.service)) }
+                link rel="stylesheet" href=(scene.to(&assets::path("style.css")));
+            }
+            body {
+                header { strong { "edgewatch · " (scene.look.plan.service) } p { (moment(scene.now, scene.zone(), scene.now)) } }
+                div id="page" { main id="main" { (content.main) } }
+            }
+        }
+    }
 }
 
 fn framed(scene: &Scene, content: &Content<'_>, whole: bool) -> Markup {

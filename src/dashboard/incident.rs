@@ -29,7 +29,8 @@ pub(super) fn page(scene: &Scene, dossier: &Dossier<'_>, then: Option<&Then>) ->
             li { a href=(to("post-mortem")) { "Post-mortem" } }
             li { a href=(to("evidence.json")) { "Evidence as JSON" } }
         }
-        @if briefing.is_open() { (super::forms::about_incident(scene, number, incident.acknowledged.is_some())) }
+        @if briefing.is_open() { (super::forms::about_incident(scene, incident)) }
+        (super::forms::share(scene, number))
         div.two {
             (what(scene, dossier))
             (next(scene, dossier))
@@ -62,6 +63,25 @@ pub(super) fn page(scene: &Scene, dossier: &Dossier<'_>, then: Option<&Then>) ->
             main,
         },
     )
+}
+
+/// The same for one of us who has only this page: what leads elsewhere and who was told are left out.
+pub(super) fn seen(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
+    let (incident, briefing) = (&dossier.incident, &dossier.briefing);
+    html! {
+        h1 { "INC-" (incident.number) " " (prose(&briefing.headline)) }
+        (standing(scene, incident, briefing))
+        (what(scene, dossier))
+        section {
+            h2 { "What to do" }
+            @if let Some(step) = &briefing.next_step { p { (prose(step)) } }
+            @else if briefing.is_open() { p { "Nothing can be said yet." } }
+            @else { p { "Nothing: it is over." } }
+        }
+        section { h2 { "Why we think so" } (sentences(&briefing.because, "Nothing explains it yet.")) }
+        section { h2 { "Ruled out" } (sentences(&briefing.ruled_out, "Nothing is ruled out yet.")) }
+        (side_by_side(scene, incident.failing.as_ref(), incident.passing.as_ref()))
+    }
 }
 
 fn sentences(sentences: &[String], none: &str) -> Markup {

@@ -28,7 +28,9 @@ mod present;
 mod probe;
 mod quiet;
 mod run;
+mod schedule;
 mod serve;
+mod shared;
 mod status_page;
 mod subscribe;
 mod then;
@@ -52,6 +54,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::clock;
 use crate::domain::plan::Plan;
+use crate::domain::upcoming::Upcoming;
 use crate::store::{Reader, Store, StoreError};
 use crate::telemetry::Vitals;
 use crate::telemetry::listener::Question;
@@ -85,6 +88,8 @@ pub enum Source {
         present: Arc<Present>,
         /// How are you?
         questions: mpsc::Sender<Question>,
+        /// What runs next?
+        upcoming: mpsc::Sender<oneshot::Sender<Upcoming>>,
     },
     /// A store that somebody else writes, or nobody any more.
     Copy { plan: Arc<Plan> },
@@ -196,7 +201,9 @@ impl Pages {
     async fn scene(&self) -> Result<Scene, Failure> {
         let mut now = clock::now();
         let (look, vitals, live) = match &self.0.source {
-            Source::Loop { present, questions } => {
+            Source::Loop {
+                present, questions, ..
+            } => {
                 let vitals = ask(questions).await;
                 let live = vitals.is_some();
                 (present.look(), vitals, live)
@@ -225,6 +232,19 @@ impl Pages {
             past: false,
             who: people::person(),
         })
+    }
+
+    /// What runs next; `None`: nobody runs anything here, or the loop does not answer.
+    async fn upcoming(&self) -> Option<Upcoming> {
+        let Source::Loop { upcoming, .. } = &self.0.source else {
+            return None;
+        };
+        let (question, answer) = oneshot::channel();
+        let asked = async {
+            upcoming.send(question).await.ok()?;
+            answer.await.ok()
+        };
+        tokio::time::timeout(PATIENCE, asked).await.ok()?
     }
 
     /// Reads the store on a thread where it holds up nobody.
@@ -333,6 +353,10 @@ fn router(pages: Pages) -> Router {
         .route("/quiet.csv", get(quiet::table))
         .route("/deliveries", get(deliveries::page))
         .route("/deliveries.csv", get(deliveries::table))
+        .route("/deliveries/{delivery}/again", post(acts::send_again))
+        .route("/probes/{probe}/run", post(acts::run_probe))
+        .route("/schedule", get(schedule::page))
+        .route("/schedule.csv", get(schedule::table))
         .route("/drift", get(drift::page))
         .route("/drift.csv", get(drift::table))
         .route("/config", get(config::page))
@@ -345,6 +369,8 @@ fn router(pages: Pages) -> Router {
         .route("/sign-in", get(acts::sign_in_page).post(acts::sign_in))
         .route("/sign-out", post(acts::sign_out))
         .route("/incidents/{number}/{what}", post(acts::on_incident))
+        .route("/links/{number}/end", post(acts::end_link))
+        .route("/s/{token}", get(shared::page))
         .route("/quiet/silence", post(acts::silence))
         .route("/quiet/{number}/end", post(acts::end_silence))
         .route("/status", get(status_page::page))
@@ -391,6 +417,26 @@ fn failed(scene: &Scene, failure: &Failure) -> Response {
         Failure::Unreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     html(status, frame::failed(scene, failure))
+}
+
+/// The same for whoever may see no other page.
+fn failed_bare(scene: &Scene, failure: &Failure) -> Response {
+    let (status, title, why) = match failure {
+        Failure::Missing(why) => (StatusCode::NOT_FOUND, "Not found", why.as_str()),
+        // What is wrong with the store is no matter of theirs.
+        Failure::Unreadable(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Not to be had just now",
+            "Please try again in a minute.",
+        ),
+    };
+    let content = frame::Content {
+        title,
+        place: frame::Place::Nowhere,
+        topic: live::Topic::Incidents,
+        main: maud::html! { h1 { (title) } p { (why) } },
+    };
+    html(status, frame::sealed(scene, &content))
 }
 
 #[cfg(test)]

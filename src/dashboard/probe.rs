@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::chart::{self, counts};
+use super::forms;
 use super::frame::{self, Content, Place};
 use super::live::Topic;
 use super::now;
@@ -192,6 +193,7 @@ fn shown(scene: &Scene, name: &ProbeName, range: &Range, facts: &Facts) -> Marku
                     (probe.method) " " code { (visible(probe.url.as_str())) }
                     @if let Some(what) = &probe.words.what { " · " (visible(what)) }
                 }
+                @if forms::may(scene) { (forms::run_now(scene, probe)) }
                 (now::board(scene, probe))
             }
             None => p { "It is no longer in the file; what is kept of it stands below." },

@@ -12,6 +12,7 @@ use super::{Page, Pages, Scene, failed, html as answer, scene};
 use crate::domain::incident::Incident;
 use crate::domain::mute::{Maintenance, Silence};
 use crate::report::matrix::duration;
+use crate::store::{Audience, Link};
 
 /// Silences that are over and are shown, newest first.
 const OVER_MAX: usize = 200;
@@ -20,8 +21,10 @@ const NEXT: usize = 3;
 
 pub(super) async fn page(State(pages): State<Pages>) -> Page {
     let scene = scene(&pages).await?;
-    Ok(match pages.read(crate::store::Reader::silences).await {
-        Ok(silences) => answer(StatusCode::OK, shown(&scene, &silences)),
+    let now = scene.now;
+    let read = pages.read(move |reader| Ok((reader.silences()?, reader.links(now)?)));
+    Ok(match read.await {
+        Ok((silences, links)) => answer(StatusCode::OK, shown(&scene, &silences, &links)),
         Err(failure) => failed(&scene, &failure),
     })
 }
@@ -54,7 +57,7 @@ fn end(silence: &Silence) -> Timestamp {
     ended.map_or(silence.until, |ended| ended.at)
 }
 
-fn shown(scene: &Scene, silences: &[Silence]) -> Markup {
+fn shown(scene: &Scene, silences: &[Silence], links: &[Link]) -> Markup {
     let now = scene.now;
     let (in_force, over): (Vec<_>, Vec<_>) = silences.iter().rev().partition(|it| it.holds(now));
     let cared: Vec<_> = scene
@@ -82,6 +85,12 @@ fn shown(scene: &Scene, silences: &[Silence]) -> Markup {
             h2 { "Planned work" }
             @if maintenance.is_empty() { p { "The file plans none." } }
             @else { ul.plain { @for it in maintenance { (planned(scene, it)) } } }
+        }
+        @if !links.is_empty() {
+            section id="links" {
+                h2 { "Links" }
+                ul.plain { @for link in links { (shared(scene, link)) } }
+            }
         }
         @if !over.is_empty() {
             section {
@@ -194,6 +203,21 @@ fn looked_after(scene: &Scene, incident: &Incident) -> Markup {
     }
 }
 
+/// A link that is good.
+fn shared(scene: &Scene, link: &Link) -> Markup {
+    let (zone, now) = (scene.zone(), scene.now);
+    html! {
+        li {
+            "link " (link.number) ": " a href=(scene.to(&format!("/incidents/{}", link.incident))) { "INC-" (link.incident) }
+            @match link.audience { Audience::Partner => " for the partner", Audience::Us => " for one of us" }
+            ", until " (time(link.ends_at, zone, now)) ", made by " (visible(&link.made_by)) " " (time(link.made_at, zone, now))
+            @if super::forms::may(scene) {
+                " " form.acts method="post" action=(scene.to(&format!("/links/{}/end", link.number))) { (super::forms::once()) button { "Withdraw it" } }
+            }
+        }
+    }
+}
+
 fn planned(scene: &Scene, maintenance: &Maintenance) -> Markup {
     let zone = scene.zone();
     let lasting = SignedDuration::try_from(maintenance.lasting).unwrap_or(SignedDuration::ZERO);
@@ -261,7 +285,7 @@ mod tests {
             effect: Effect::Mute,
         }];
         let scene = scene_of(&plan, &[], vec![night.incident, other]);
-        let page = shown(&scene, &[silence]).into_string();
+        let page = shown(&scene, &[silence], &[]).into_string();
         for part in [
             "until <time datetime=\"2021-02-28T04:00:00Z\">",
             "ann, since",
@@ -272,7 +296,7 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part}: {page}");
         }
-        let none = shown(&scene, &[]).into_string();
+        let none = shown(&scene, &[], &[]).into_string();
         assert!(none.contains("Nothing is."), "{none}");
     }
 }

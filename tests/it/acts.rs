@@ -36,6 +36,40 @@ fn once(number: u8) -> String {
     format!("once={number:064}")
 }
 
+/// The token of a link that a page shows.
+fn token(page: &str) -> &str {
+    let (_, rest) = page.split_once("/s/").expect("a link");
+    &rest[..64]
+}
+
+/// What whoever has the link sees, and that it opens nothing else.
+async fn shared(address: SocketAddr, page: &str, session: &str) {
+    let token = token(page);
+    for _ in 0..2 {
+        let seen = get(address, &format!("/s/{token}")).await;
+        assert_eq!(seen.status, 200, "{}", seen.body);
+        assert!(seen.body.contains("INC-1"), "{}", seen.body);
+        for part in ["<nav", "<form", "<script", "127.0.0.2", "/incidents/"] {
+            assert!(!seen.body.contains(part), "{part}: {}", seen.body);
+        }
+        for part in [
+            "cache-control: no-store",
+            "x-robots-tag: noindex",
+            "referrer-policy: no-referrer",
+        ] {
+            assert!(seen.head.contains(part), "{part}: {}", seen.head);
+        }
+    }
+    let listed = look(address, "/quiet", session).await;
+    assert!(listed.body.contains("Withdraw it"), "{}", listed.body);
+    assert!(!listed.body.contains(token), "{}", listed.body);
+    for path in ["/s/0", &format!("/s/{}", "0".repeat(64))] {
+        let found = get(address, path).await;
+        assert_eq!(found.status, 404, "{path}");
+        assert!(!found.body.contains("<nav"), "{}", found.body);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_who_signed_in_acts_and_each_form_counts_once() {
     let world = World::start().await;
@@ -86,10 +120,16 @@ async fn only_who_signed_in_acts_and_each_form_counts_once() {
         ("/incidents/1/silence", "&for=60&why=agreed"),
         ("/quiet/silence", "&client=legacy&for=60&why=agreed"),
         ("/quiet/1/end", ""),
+        ("/incidents/1/run", ""),
+        ("/probes/connect/run", ""),
+        ("/incidents/1/share", "&audience=partner&days=7"),
+        ("/links/1/end", ""),
         ("/incidents/1/release", ""),
     ];
+    // Of what was given up alone.
+    let never = "/deliveries/01939f3e-0000-7000-8000-000000000000/again";
     let stranger = "0".repeat(64);
-    for (path, form) in acts {
+    for (path, form) in acts.into_iter().chain([(never, "")]) {
         let whole = format!("{}{form}", once(1));
         for session in [None, Some(stranger.as_str()), Some("")] {
             let found = send(address, path, session, &whole).await;
@@ -121,17 +161,46 @@ async fn only_who_signed_in_acts_and_each_form_counts_once() {
     assert!(!quiet.body.contains("<form"), "{}", quiet.body);
 
     // Who signed in sees what can be done, and does it.
+    let mut link = String::new();
     let page = look(address, "/incidents/1", &session).await;
-    for part in ["Look after it", "Silence it", "Write it down", ">ann</a>"] {
+    for part in [
+        "Look after it",
+        "Silence it",
+        "Write it down",
+        "Run the matrix now",
+        "Make a link",
+        ">ann</a>",
+    ] {
         assert!(page.body.contains(part), "{part}: {}", page.body);
     }
     for (place, (path, form)) in acts.into_iter().enumerate() {
         let whole = format!("{}{form}", once(2 + place as u8));
-        for _ in 0..2 {
+        for time in 0..2 {
             let found = send(address, path, Some(&session), &whole).await;
+            if path.ends_with("/share") {
+                // What is made is shown once.
+                let expected = [200, 409][time];
+                assert_eq!(found.status, expected, "{path}: {}", found.body);
+                if time == 0 {
+                    link = found.body;
+                }
+                continue;
+            }
             assert_eq!(found.status, 303, "{path}: {}", found.body);
         }
+        if path == "/incidents/1/share" {
+            shared(address, &link, &session).await;
+        }
     }
+    let token = token(&link);
+    let withdrawn = get(address, &format!("/s/{token}")).await;
+    assert_eq!(withdrawn.status, 404, "{}", withdrawn.body);
+    let refused = send(address, never, Some(&session), &once(80)).await;
+    assert!(
+        refused.body.contains("it is not given up any more"),
+        "{}",
+        refused.body
+    );
     for (form, why) in [
         ("&client=nobody", "Name a probe"),
         ("", "Name a probe"),
@@ -175,9 +244,13 @@ async fn only_who_signed_in_acts_and_each_form_counts_once() {
         "ann: acknowledge (",
         "ann: silence (silence 2)",
         "ann: end a silence (ended)",
+        "ann: share (link 1)",
+        "ann: withdraw a link (withdrawn)",
     ] {
         assert_eq!(events.matches(part).count(), 1, "{part}: {events}");
     }
+    let asked = "ann: run now (asked, as fast as politeness allows)";
+    assert_eq!(events.matches(asked).count(), 2, "{events}");
     within("the daemon takes it", async {
         loop {
             let page = get(address, "/api/v1/incidents/1").await.body;

@@ -1,5 +1,6 @@
 // Looks at the pages of a running dashboard in a real browser, with the policy that it has: rules of accessibility,
-// sideways scrolling, errors in the console. Writes a picture of each page for the eye.
+// sideways scrolling, errors in the console; then the keyboard, forced colours, no JavaScript, and paper. Writes a picture of
+// each page for the eye.
 //
 //   npm install --ignore-scripts --legacy-peer-deps && edgewatch demo --keep   # prints the address
 //   node pages.mjs http://localhost:PORT/ [FOLDER]
@@ -15,6 +16,7 @@ const pages = {
   now: "",
   incidents: "incidents",
   incident: "incidents/1",
+  then: "incidents/1?round=4",
   letter: "incidents/1/letter",
   postmortem: "incidents/1/post-mortem",
   cell: "cells/gmc-connect/office/legacy-reval/gmc",
@@ -23,6 +25,7 @@ const pages = {
   events: "events",
   quiet: "quiet",
   deliveries: "deliveries",
+  schedule: "schedule",
   drift: "drift",
   configuration: "config",
   wall: "wall",
@@ -66,6 +69,77 @@ for (const colorScheme of ["light", "dark"]) {
     await context.close();
   }
 }
+
+/** A page of its own, and what is wrong with it. */
+async function look(name, options, path, check) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  await page.goto(base + path, { waitUntil: "load" });
+  for (const what of await check(page)) found.push(`${path || "now"}, ${name}: ${what}`);
+  await context.close();
+}
+
+/** From the skip link through all that takes the focus and out again: each is seen where it has it, none keeps it. */
+async function keyboard(page) {
+  const wrong = [];
+  const many = await page.locator("a[href], button, input, select, textarea, summary, [tabindex='0']").count();
+  let last = "";
+  for (let step = 0; step <= many + 1; step++) {
+    await page.keyboard.press("Tab");
+    const at = await page.evaluate(() => {
+      const it = document.activeElement;
+      if (!it || it === document.body) return undefined;
+      const { top, bottom, width, height } = it.getBoundingClientRect();
+      const { outlineStyle, outlineWidth } = getComputedStyle(it);
+      return {
+        text: `${it.tagName} ${(it.textContent || it.name || "").trim().slice(0, 40)}`,
+        seen: width > 0 && height > 0 && bottom > 0 && top < innerHeight,
+        ring: outlineStyle !== "none" && outlineWidth !== "0px",
+      };
+    });
+    if (!at) return step ? wrong : ["nothing takes the focus"];
+    if (step === 0 && !at.text.includes("Skip")) wrong.push(`the first is ${at.text}, not the skip link`);
+    if (!at.seen) wrong.push(`${at.text} has the focus where nobody sees it`);
+    if (!at.ring) wrong.push(`${at.text} does not show that it has the focus`);
+    last = at.text;
+  }
+  return [...wrong, `the focus never leaves the page (${last})`];
+}
+
+for (const path of ["", "incidents/1", "quiet", "schedule", "status"]) await look("keyboard", {}, path, keyboard);
+
+await look("forced colours", { forcedColors: "active" }, "", async (page) => {
+  await page.screenshot({ path: join(out, "now-forced.png"), fullPage: true });
+  return page.$$eval(".matrix td, .fails li > span, .tag", (cells) =>
+    cells
+      .filter((it) => getComputedStyle(it).display !== "none" && it.offsetParent)
+      .filter((it) => !it.textContent.trim() || (it.tagName === "TD" && getComputedStyle(it).borderTopStyle === "none"))
+      .map((it) => `${it.outerHTML.slice(0, 80)} says nothing without its colour`));
+});
+
+await look("no JavaScript", { javaScriptEnabled: false }, "incidents/1", async (page) => {
+  const moment = () => page.locator("#then strong").first().textContent();
+  const [before, wrong] = [await moment(), []];
+  await page.locator("#then a[rel=prev]").click();
+  if ((await moment()) === before) wrong.push("Earlier shows the same moment");
+  if (!page.url().includes("at=")) wrong.push("the moment is not in the address");
+  await page.locator("#then button").click();
+  if (!page.url().includes("round=")) wrong.push("the slider's button does nothing");
+  if (!(await page.locator("h1").isVisible())) wrong.push("no title");
+  if (await page.getByText("Pause").count()) wrong.push("a button that does nothing");
+  return wrong;
+});
+
+await look("paper", {}, "incidents/1", async (page) => {
+  await page.emulateMedia({ media: "print" });
+  const wrong = [];
+  if (await page.locator("header nav").isVisible()) wrong.push("the bar is printed");
+  for (const part of ["Why we think so", "Ruled out", "Timeline", "How it looked"])
+    if (!(await page.getByRole("heading", { name: part }).isVisible())) wrong.push(`${part} is not printed`);
+  if ((await page.pdf({ format: "A4" })).length < 20000) wrong.push("next to nothing is printed");
+  return wrong;
+});
+
 await browser.close();
 console.log(found.length ? found.join("\n") : "nothing was found");
 process.exitCode = found.length ? 1 : 0;
