@@ -265,6 +265,15 @@ impl Verdict {
         }
     }
 
+    /// Whether the application itself made this error, by evidence: whatever stands before it let the request through.
+    #[must_use]
+    pub fn is_applications_own_error(&self) -> bool {
+        let proven = self.evidence.first();
+        matches!(self.kind, Kind::OriginError | Kind::Unexpected)
+            && self.maker == Maker::Origin
+            && proven.is_some_and(|sign| sign.strength <= Strength::Strong)
+    }
+
     /// The kind, as far as blame goes.
     ///
     /// A page that a proxy, filter or portal on our own side put in the way looks like an edge's refusal,

@@ -153,8 +153,11 @@ impl Engine {
 
     /// Several causes whose union is one simple rule are that rule.
     pub(super) fn merge(&mut self, now: f64, episode: &mut Episode) {
-        let mergeable =
-            episode.causes.len() > 1 && episode.causes.iter().all(|c| c.special.is_none());
+        let causes = || episode.causes.iter();
+        // What the edge refuses here and the application gets wrong there is two stories.
+        let two = causes().any(|c| c.is_mostly(Mechanism::Edge))
+            && causes().any(|c| c.is_mostly(Mechanism::Origin));
+        let mergeable = causes().len() > 1 && !two && causes().all(|c| c.special.is_none());
         if !mergeable {
             return;
         }

@@ -202,6 +202,7 @@ mod tests {
             host_requests: 0,
             egress_requests: 0,
             noise: 0.0,
+            reached: None,
         }
     }
 

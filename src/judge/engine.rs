@@ -38,6 +38,8 @@ pub struct Seen {
     pub purpose: Purpose,
     /// The factor that the vendor's own code names (1006: address, 1010: client, 1015: rate).
     pub hint: Option<Nature>,
+    /// It failed by an error that the application itself made: whatever stands before it let the request through.
+    pub reached: bool,
 }
 
 /// How the engine may act.
@@ -323,6 +325,7 @@ impl Engine {
                 egress_requests: 0,
                 purpose: Purpose::Schedule,
                 hint: None,
+                reached: false,
             });
         }
         let mut shown = [0; CLASSES];
@@ -446,6 +449,8 @@ impl Engine {
             host_requests: seen.host_requests,
             egress_requests: seen.egress_requests,
             noise: self.noise(seen.at, seen.cell, class),
+            reached: (seen.reached && class.failed())
+                .then(|| self.noise(seen.at, seen.cell, Class::Pass)),
         };
         self.history.push_back(record.clone());
         while self.history.len() > HISTORY_MAX
@@ -547,13 +552,14 @@ impl Engine {
             self.changes.observe(keys, record, expected);
         }
         if let Some(question) = &mut episode.question
-            && !(explained && fixed)
+            && (!(explained && fixed) || question.evidence.is_pass(record))
         {
             question.evidence.add(&self.book, record);
-            if record.class.failed() {
+            if record.class.failed() && !question.evidence.is_pass(record) {
                 question.last_failed = record.at;
             }
         }
+        self.turn_to_what_fails(&mut episode, record);
         let mut recheck = false;
         if episode.question.is_none() {
             episode.since_closed += 1;

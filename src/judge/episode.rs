@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::class::Class;
+use super::class::{Class, Mechanism};
 use super::evidence::Evidence;
 use super::likelihood::{self, Counts};
 use super::posterior::Posterior;
@@ -67,6 +67,15 @@ impl Cause {
     #[must_use]
     pub fn shows(&self, class: Class) -> bool {
         has_shown(&self.shown, class)
+    }
+
+    /// Whether most of its failures point at this mechanism.
+    pub(super) fn is_mostly(&self, mechanism: Mechanism) -> bool {
+        let alike = Class::FAILURES
+            .into_iter()
+            .filter(|class| class.mechanism() == mechanism);
+        let alike: u32 = alike.map(|class| self.shown[class.index()]).sum();
+        2 * alike > likelihood::failures(&self.shown)
     }
 
     /// Takes in that it was found again, by these failures.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::class::Class;
+use super::class::{Class, Mechanism};
 use super::likelihood::Counts;
 use super::rules::{Nature, RuleBook, Traits};
 use crate::domain::index::Index;
@@ -83,6 +83,8 @@ pub struct Record {
     pub egress_requests: u32,
     /// Log probability under mere noise.
     pub noise: f64,
+    /// The same of a pass, where the application's own error shows that the request got through to it.
+    pub reached: Option<f64>,
 }
 
 impl Record {
@@ -90,6 +92,22 @@ impl Record {
     pub fn cell(&self) -> usize {
         self.traits.cell as usize
     }
+}
+
+/// An outage brings some refusals too; so many errors of the application's own for each refusal, and it is one.
+const OWN_ERRORS_MAX: usize = 4;
+
+/// Whether what fails is mostly refused before the application, so that its own errors lie behind that.
+pub fn is_of_edge<'r>(records: impl Iterator<Item = &'r Record>) -> bool {
+    let (mut refused, mut own, mut other) = (0_usize, 0_usize, 0_usize);
+    for record in records.filter(|r| r.class.failed()) {
+        match record.class.mechanism() {
+            _ if record.reached.is_some() => own += 1,
+            Mechanism::Edge => refused += 1,
+            _ => other += 1,
+        }
+    }
+    refused > other && OWN_ERRORS_MAX * refused >= own
 }
 
 /// Everything that counts for one investigation.
@@ -104,6 +122,8 @@ pub struct Evidence {
     pub cells: BTreeMap<usize, Outcomes>,
     /// Observations in all.
     pub seen: usize,
+    /// Whether it is about what is refused before the application: its own error counts as a pass then.
+    pub of_edge: bool,
 }
 
 impl Evidence {
@@ -115,26 +135,38 @@ impl Evidence {
         }
     }
 
-    pub fn add(&mut self, book: &RuleBook, record: &Record) {
-        let Record {
-            traits,
-            class,
-            hint,
-            noise,
-            at,
-            ..
-        } = record;
-        for pattern in book.patterns_of(traits) {
-            self.tallies[pattern].add(*class, *hint, 1, *noise);
+    /// Of a question about these records.
+    #[must_use]
+    pub fn about<'r>(book: &RuleBook, records: impl Iterator<Item = &'r Record>) -> Self {
+        Self {
+            of_edge: is_of_edge(records),
+            ..Self::new(book)
         }
-        self.total.add(*class, *hint, 1, *noise);
+    }
+
+    /// Whether a record speaks as a pass does: one, or an error that lies behind what is asked about.
+    #[must_use]
+    pub fn is_pass(&self, record: &Record) -> bool {
+        !record.class.failed() || (self.of_edge && record.reached.is_some())
+    }
+
+    pub fn add(&mut self, book: &RuleBook, record: &Record) {
+        let (class, hint, noise) = match record.reached {
+            Some(noise) if self.of_edge => (Class::Pass, None, noise),
+            _ => (record.class, record.hint, record.noise),
+        };
+        let Record { traits, at, .. } = record;
+        for pattern in book.patterns_of(traits) {
+            self.tallies[pattern].add(class, hint, 1, noise);
+        }
+        self.total.add(class, hint, 1, noise);
         let next = self.columns.len();
-        let column = *self.index.entry((*traits, *class, *hint)).or_insert(next);
+        let column = *self.index.entry((*traits, class, hint)).or_insert(next);
         if column == next {
             self.columns.push(Column {
                 traits: *traits,
-                class: *class,
-                hint: *hint,
+                class,
+                hint,
                 count: 0,
                 noise: 0.0,
             });

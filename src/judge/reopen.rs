@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::CellSet;
+use super::class::Mechanism;
 use super::engine::{Effect, Engine};
 use super::episode::{Cause, Episode, Question};
-use super::evidence::{Evidence, Record};
+use super::evidence::{Evidence, Record, is_of_edge};
 use super::investigate::RATE_HISTORY_S;
 use super::posterior::{Explanation, LIKELY, host_of};
 
@@ -139,7 +140,7 @@ impl Engine {
                 onset = onset.min(cause.onset).min(episode.onset);
             }
         }
-        let evidence = self.all_since(onset);
+        let evidence = self.all_since(episode, onset);
         let posterior = self.search.run(&self.book, &evidence);
         let Some((groups, probability)) = posterior.sets(&self.book).into_iter().next() else {
             return onset;
@@ -167,9 +168,15 @@ impl Engine {
         onset
     }
 
-    fn all_since(&self, onset: f64) -> Evidence {
-        let mut evidence = Evidence::new(&self.book);
-        for record in self.history.iter().filter(|r| r.at >= onset) {
+    /// Everything since `onset`, as it bears on what was named.
+    fn all_since(&self, episode: &Episode, onset: f64) -> Evidence {
+        let since = || self.history.iter().filter(|r| r.at >= onset);
+        let mut evidence = Evidence::about(&self.book, since());
+        let mut causes = episode.causes.iter();
+        // What is refused is asked seldom; an edge that refuses more makes no error of the application's.
+        evidence.of_edge |=
+            !episode.causes.is_empty() && causes.all(|c| c.is_mostly(Mechanism::Edge));
+        for record in since() {
             evidence.add(&self.book, record);
         }
         evidence
@@ -177,13 +184,35 @@ impl Engine {
 
     /// Everything since `onset` that the fixed causes don't explain.
     fn gather(&self, episode: &Episode, onset: f64) -> Evidence {
-        let mut evidence = Evidence::new(&self.book);
-        for record in self.history.iter().filter(|r| r.at >= onset) {
-            if !self.is_known(episode, record) {
+        let since = || self.history.iter().filter(|r| r.at >= onset);
+        let unknown = |record: &&Record| !self.is_known(episode, record);
+        let mut evidence = Evidence::about(&self.book, since().filter(unknown));
+        for record in since() {
+            // What fails by a cause that is known may show all the same that another one lets it through.
+            let behind = record.class.failed() && evidence.is_pass(record);
+            if behind || unknown(&record) {
                 evidence.add(&self.book, record);
             }
         }
         evidence
+    }
+
+    /// Sees the evidence of an open question anew once it is about another thing than it was: what the edge refuses, and
+    /// not what the application gets wrong, or the other way round.
+    pub(super) fn turn_to_what_fails(&self, episode: &mut Episode, record: &Record) {
+        let Some(question) = episode.question.as_ref().filter(|_| record.class.failed()) else {
+            return;
+        };
+        let onset = question.onset;
+        let since = self.history.iter().filter(|r| r.at >= onset);
+        let unknown = since.filter(|record| !self.is_known(episode, record));
+        if is_of_edge(unknown) == question.evidence.of_edge {
+            return;
+        }
+        let evidence = self.gather(episode, onset);
+        if let Some(question) = &mut episode.question {
+            question.evidence = evidence;
+        }
     }
 
     /// What was named is not right: forget the causes and look at everything again.
@@ -219,7 +248,7 @@ impl Engine {
         let Some(mut episode) = self.episode.take() else {
             return;
         };
-        let evidence = self.all_since(episode.since);
+        let evidence = self.all_since(&episode, episode.since);
         let posterior = self.search.run(&self.book, &evidence);
         let stands = |cause: &Cause| posterior.inclusion(&self.book, cause.group) >= STANDS;
         let doubted = episode

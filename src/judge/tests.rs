@@ -49,6 +49,8 @@ struct Play {
     now: f64,
     /// What the edge itself names with each failure.
     hint: Option<Nature>,
+    /// Whether errors of the origin are the application's own, by proof.
+    reached: bool,
     /// Seconds in which every cell is asked once.
     round: f64,
 }
@@ -64,6 +66,7 @@ impl Play {
             effects: Vec::new(),
             now: 0.0,
             hint: None,
+            reached: false,
             round: 300.0,
         }
     }
@@ -82,6 +85,7 @@ impl Play {
             egress_requests: 2,
             purpose,
             hint: self.hint.filter(|_| kind != Kind::Pass),
+            reached: self.reached && kind == Kind::OriginError,
         });
         for effect in effects {
             match &effect {
@@ -486,4 +490,32 @@ fn a_stack_without_a_twin_is_its_clients() {
     assert!(!stacks(&RuleBook::new(&universe)), "no pair can show it");
     let universe = Universe::build(&of_stacks(), |_| true).unwrap();
     assert!(stacks(&RuleBook::new(&universe)));
+}
+
+#[test]
+fn a_siblings_own_error_shows_that_the_edge_lets_it_through() {
+    let check = |name: &str, reached: bool, expected: &[&str]| {
+        let mut play = Play::new(&names(
+            &["de1", "us1"],
+            &["java", "okhttp"],
+            &["key-a", "key-b"],
+        ));
+        play.reached = reached;
+        play.until(6000.0, |u, at, cell| {
+            let endpoint = u.cells[cell].endpoint;
+            let begun = at >= 3000.0;
+            match endpoint {
+                0 if begun => Some(Kind::EdgeBlock),
+                1 if begun => Some(Kind::OriginError),
+                _ => None,
+            }
+        });
+        assert_eq!(play.named(), expected, "{name}");
+    };
+    check(
+        "its own, by proof",
+        true,
+        &["all requests at orders (a)", "all requests at stock (a)"],
+    );
+    check("whose it is nobody knows", false, &["all requests at a/v1"]);
 }

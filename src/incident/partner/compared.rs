@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::domain::cell::{CellKey, CredentialName};
 use crate::domain::diagnosis::RuledOut;
 use crate::domain::incident::Specimen;
-use crate::domain::verdict::{Factor, Kind, Maker, Strength};
+use crate::domain::verdict::{Factor, Maker};
 use crate::words::terms;
 
 /// Different keys whose refusals are alike, so that it can't be that one of them is wrong.
@@ -96,11 +96,7 @@ fn gets_through<'a>(
         answers.find(|a| a.verdict.kind.is_edge_refusal() && a.verdict.maker == Maker::Edge)?;
     let host = |answer: &Specimen| answer.url.split('/').nth(2).map(str::to_owned);
     let by_application = |answer: &&Specimen| {
-        let verdict = &answer.verdict;
-        let proven = verdict.evidence.first();
-        matches!(verdict.kind, Kind::OriginError | Kind::Unexpected)
-            && verdict.maker == Maker::Origin
-            && proven.is_some_and(|sign| sign.strength <= Strength::Strong)
+        answer.verdict.is_applications_own_error()
             && answer.cell.probe != refused.cell.probe
             && host(answer) == host(refused)
             && !failing.contains(&answer.cell)
@@ -123,7 +119,7 @@ fn gets_through<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::verdict::{Evidence, Verdict};
+    use crate::domain::verdict::{Evidence, Kind, Strength, Verdict};
 
     fn cell(probe: &str, credential: &str) -> CellKey {
         CellKey {

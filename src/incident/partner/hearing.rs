@@ -219,6 +219,7 @@ impl Running {
             egress_requests,
             purpose: observation.purpose,
             hint: hint(&run.judged.verdict.hints),
+            reached: run.failed && run.judged.verdict.is_applications_own_error(),
         })
     }
 
