@@ -48,10 +48,9 @@ pub fn text(verdict: &Verdict, status: u16, colour: bool) -> String {
         let _ = writeln!(
             text,
             "  rule          {}",
-            if verdict.rule == Rule::Unknown {
-                "can't be told from one response"
-            } else {
-                verdict.rule.as_str()
+            match about(verdict.rule) {
+                Some(about) => format!("{}: {about}", verdict.rule.as_str()),
+                None => "can't be told from one response".to_owned(),
             }
         );
     }
@@ -138,6 +137,40 @@ fn meaning(verdict: &Verdict) -> String {
         Kind::Timeout => "no answer in time".to_owned(),
         Kind::LocalError => "a fault on our side".to_owned(),
     }
+}
+
+/// What a rule is about, for who meets its name for the first time; `None`: nobody knows.
+fn about(rule: Rule) -> Option<&'static str> {
+    Some(match rule {
+        Rule::UserAgent => "it is about which program asks",
+        Rule::Referer => "it is about the page we say we come from (Referer)",
+        Rule::Origin => "it is about the site we say we act for (Origin)",
+        Rule::ContentType => "it is about the type that we give the body",
+        Rule::Header => "it is about a header that we send",
+        Rule::Body => "it is about what the body holds, or its size",
+        Rule::Ip => "it is about the address we come from",
+        Rule::Asn => "it is about the network our address belongs to",
+        Rule::Geo => "it is about the country our address is in",
+        Rule::FirewallRule => {
+            "something in the request looks like an attack, or a rule of the owner says so"
+        }
+        Rule::RateLimit => "it is about how often we ask",
+        Rule::BotChallenge => "it takes us for a program and wants to see a person",
+        Rule::AccessPolicy => "the owner lets in only whom a policy names",
+        Rule::EdgeAuth => "the edge itself asks for credentials",
+        Rule::HostMisconfig => "the edge has no settings for this host or path",
+        Rule::OriginDns => "the edge can't find the address of the partner's servers",
+        Rule::OriginDown => "the partner's servers don't answer the edge",
+        Rule::OriginTls => "the edge finds no TLS session with the partner's servers",
+        Rule::EdgeCompute => "a program of the owner's that runs at the edge",
+        Rule::ClientSideProxy => "a filter or proxy between us and the internet",
+        Rule::Auth => "it is about the credentials",
+        Rule::Csrf => "the form lacks the token that its page hands out",
+        Rule::Login => "it wants a log-in first",
+        Rule::Consent => "it wants a consent first",
+        Rule::Legal => "it names a law or a court",
+        Rule::None | Rule::Unknown => return None,
+    })
 }
 
 /// What an edge's own error says of whose fault it is; the rule tells what it reached.
@@ -265,8 +298,16 @@ fn would_tell(verdict: &Verdict) -> Option<&'static str> {
         (K::RateLimited, ..) => "the same request after the wait, and at a lower rate",
         (K::EdgeChallenge, ..) => "the same request as another client, and from another address",
         (K::EdgeBlock, _, Rule::Unknown | Rule::FirewallRule) => {
-            "the same request as another client, and from another address; the owner finds the rule by the id"
+            if verdict.reference_id.is_some() {
+                "the same request as another client, and from another address; the owner finds the rule by the id"
+            } else {
+                "the same request as another client, and from another address"
+            }
         }
+        (K::EdgeBlock, _, Rule::Ip | Rule::Asn | Rule::Geo) => {
+            "the same request from another address"
+        }
+        (K::EdgeBlock, _, Rule::UserAgent) => "the same request as another client",
         (_, _, Rule::Auth | Rule::Login) => "the same request with another credential",
         (K::EdgeError, ..) if verdict.own_fault().is_some() => {
             "the same request to another site behind the same edge: it fails too while the edge is at fault"
@@ -311,10 +352,11 @@ mod tests {
             text(&verdict, 403, false),
             "edge_block: HTTP 403, refused by Cloudflare before it reached the partner's application\n\
              \x20 made by       Cloudflare, in front of the partner; certain: only it answers like this\n\
-             \x20 rule          user_agent\n\
+             \x20 rule          user_agent: it is about which program asks\n\
              \x20 code          1010 (Cloudflare's own, not the partner's)\n\
              \x20 reference id  5da5cc3358641e89 (Cloudflare's)\n\
              \x20 who can act   we, or the partner as the owner of the site\n\
+             \x20 would tell    the same request as another client\n\
              \x20 evidence, strongest first:\n\
              \x20   proof     body `error code: 1010`\n"
         );

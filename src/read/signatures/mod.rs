@@ -463,11 +463,8 @@ impl Sign {
             Self::Cookie(prefix) => format!("cookie {prefix}…"),
             Self::Status(_) => format!("status {}", page.status()),
             Self::Title(_) | Self::TitleHas(_) => format!("title \"{}\"", short(page.title()?)),
-            Self::Body(literal) => format!("body has \"{}\"", readable(literal)),
-            Self::AnyBody(literals) => {
-                let seen = literals.iter().find(|literal| page.has(literal))?;
-                format!("body has \"{}\"", readable(seen))
-            }
+            Self::Body(literal) => holds(literal),
+            Self::AnyBody(literals) => holds(literals.iter().find(|literal| page.has(literal))?),
             Self::Says(texts) => {
                 let said = texts.iter().find(|text| has(page.visible(), text))?;
                 format!("it says \"{said}\"")
@@ -487,17 +484,21 @@ impl Sign {
     }
 }
 
-/// A marker without its markup, as a person can search for it.
-fn readable(literal: &str) -> String {
-    if !literal.contains(['<', '>']) {
-        return literal.to_owned();
+/// That the body holds a marker, without the markup around it, as a person can search for it.
+fn holds(literal: &str) -> String {
+    const MARKUP: [char; 5] = ['<', '>', '"', '\'', '='];
+    const NAMES: [&str; 13] = [
+        "a", "b", "center", "class", "content", "h1", "h2", "hr", "id", "name", "src", "strong",
+        "title",
+    ];
+    if !literal.contains(MARKUP) {
+        return format!("body has \"{literal}\"");
     }
-    let words: Vec<&str> = literal
-        .split(['<', '>', '"', '\'', '='])
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
+    let words = literal.split(MARKUP).map(str::trim);
+    let telling: Vec<&str> = words
+        .filter(|word| !word.is_empty() && !NAMES.contains(word))
         .collect();
-    words.join(" ")
+    format!("in its markup \"{}\"", telling.join(" "))
 }
 
 /// The first 80 characters of a value.
