@@ -14,10 +14,15 @@ use super::page::{Form, Page, pattern, starts};
 use super::{Found, Place, Tier, origin};
 use crate::domain::verdict::{Evidence, Kind, Rule, Strength, WhoActs};
 
-/// Refusals are short; what says more is about something.
-const TEXT_BYTES_MAX: usize = 2500;
+/// Refusals are short; what says more is about something. In characters: half of the world's take two bytes and more.
+const TEXT_MAX: usize = 2500;
 /// With a good status the refusal must be all that there is.
-const GOOD_TEXT_BYTES_MAX: usize = 700;
+const GOOD_TEXT_MAX: usize = 700;
+/// A provider's notice says more below its first sentences, in which everything is said.
+const NOTICE_HEAD: usize = 320;
+/// A page that only sends on to another has no more than this, and so much text.
+const FORWARD_BYTES_MAX: usize = 4 * 1024;
+const FORWARD_TEXT_MAX: usize = 80;
 /// Bodies above this are not read for words: the longest refusal seen with pictures inlined has 41 KiB.
 const BODY_BYTES_MAX: usize = 48 * 1024;
 /// Text in which a sentence is quoted as evidence.
@@ -45,7 +50,7 @@ words!(
       |(web|website|site)\s(protection|security)|intrusion\s(prevention|detection)|mod_?security
       |security\s(polic(y|ies)|rules?|service|system|solution|gateway|layer|module|filter|reasons?|plugin|software|engine|appliance|check|control|settings|measures?|network))\b
       | 防火墙|云防护|安全策略|安全防护|设置拦截|拦截提示|安全拦截|安全狗|网站防护|防护系统|防火牆|資訊?安全|웹\s?방화벽|보안\s?정책|방화벽 | ファイアウォール|セキュリティ上の|不正アクセス防止 | pare-feu|(r[èe]gles?|raisons?|politiques?)\sde\ss[ée]curit[ée] | cortafuegos|(reglas?|pol[íi]ticas?|motivos?|razones)\sde\sseguridad | (regras?|pol[íi]ticas?|motivos?|raz[õo]es)\sde\sseguran[çc]a | (regole|motivi|criteri)\sdi\ssicurezza | sicherheits(gr[üu]nden|richtlinien?|regeln?|system) | g[üu]venlik\s(duvar[ıi]|politika) | beveiligingsbeleid|(door|van)\s(de|onze|het)\sbeveiliging | zap(or[aęyą]|orowa)\s(sieciow|aplikac)|wzgl[ęe]d[óo]w\sbezpiecze[ńn]stwa | bezpe[čc]nostn[íi](ch|mi?)?\s(d[ůu]vod|pravid|politik|syst[ée]m) | brandv[äa]gg|s[äa]kerhetssk[äa]l|brannmur|sikker(hetsgrunner|hets[åa]rsaker|hedsm[æa]ssige)|palomuuri|turvallisuussyist|t[űu]zfal|biztons[áa]gi\sok|motive\sde\ssecuritate
-      | brandmauer|фаерв?ол|файрв?ол|брандмауе?э?р|межсетев|(систем|служб|правил|соображени|міркуван)[а-яії]{0,3}\s(защиты|безопасности|захисту|безпеки) | τείχος\sπροστασίας|λόγους\sασφαλείας | جدار\s(ال)?حماية|لأسباب\sأمنية | חומת\sאש|מטעמי\sאבטחה | ไฟร์วอลล์ | tường\slửa|lý\sdo\s(bảo\smật|an\sninh) | (alasan|kebijakan)\skeamanan"
+      | brandmauer|фаерв?ол|файрв?ол|брандмауе?э?р|межсетев|(систем|служб|правил|соображени|міркуван)[а-яії]{0,3}\s(защиты|безопасности|захисту|безпеки) | τείχος\sπροστασίας|λόγους\sασφαλείας | جدار\s(ال)?حماية|لأسباب\sأمنية|دیوار\s?آتش | защитн(а|ата)\sстена | सुरक्षा\sकारण | חומת\sאש|מטעמי\sאבטחה | ไฟร์วอลล์ | tường\slửa|lý\sdo\s(bảo\smật|an\sninh) | (alasan|kebijakan)\skeamanan"
 );
 words!(
     REFUSED,
@@ -53,8 +58,10 @@ words!(
     r"(?ix) \b(request|access|connection|page|url|visit|activity|attempt|action|traffic|content|resource|website|web\ssite|site|you(\shave|'ve)?|ip(\saddress)?|response)
       (\s\w+){0,12}?\s(has\sbeen|have\sbeen|had\sbeen|was|were|is|are|been|got|being)(\s\w+){0,3}?\s(blocked|denied|rejected|refused|intercepted|forbidden|restricted|flagged|prohibited|stopped|disallowed|banned)\b
       | \b(access\s(is\s)?(denied|forbidden|restricted|blocked)|accessdeny|request\s(is\s)?(blocked|rejected|denied|refused|forbidden)|restricted\saccess|(has|have)\s(blocked|stopped|rejected|refused|intercepted|prevented)\s(you|your|this)|prevent(ed|ing)?\saccess|blocked\s(your|this|the)\s(request|access|connection|ip)|you(\shave|'ve)?\s(been\s|are\s)blocked
-      |blocked\sby\s|denied\sby\s|rejected\sby\s|refused\sby\s|intercepted\sby\s)
-      | 拦截|攔截|被封鎖|被阻擋|被拒|被阻断|被阻止|被禁止|禁止访问|访问被拒绝|拒绝访问|차단|거부되|アクセスが拒否|ブロック|遮断|拒否され | (a\s[ée]t[ée]|est)\s(bloqu[ée]e?|refus[ée]e?|rejet[ée]e?) | bloquead[oa]|denegad[oa]|rechazad[oa] | (wurde|wird|ist)(\s[^\s.!?]+){0,8}\s(blockiert|gesperrt|abgelehnt|abgewiesen|verweigert)|zugriff\s(verweigert|blockiert|gesperrt|abgelehnt) | acesso\s(negado|bloqueado)|foi\s(bloquead|negad|recusad)[oa] | acc[èe]s\s(refus[ée]|interdit|bloqu[ée]) | accesso\s(negato|bloccato) | заблокирован|отклон[её]н|запрещ[её]н|доступ\s([^.]{0,60}\s)?ограничен|заблоковано?|відхилен|заборонен | zablokowan|odrzucon | zablokov[aá]n|odep[rř]en|zam[ií]tnut|odmietnut | blockera(ts|des|d)\b|nekad|avvisa[dt]|blokkert|blokeret|nektet|n[æa]gtet|afvist|estetty|ev[äa]tty | letilt|blokkolt|megtagad|elutas[ií]t | blocat[aă]?\b|respins[aă]?\b|refuzat | μπλοκαρ|αποκλείστηκε|απορρίφθηκε | حظر|محظور|مسدود | נחסמ|חסומה | ถูกบล็อก|ถูกปฏิเสธ|ถูกระงับ | bị\s(chặn|từ\schối) | diblokir|ditolak | bloccat[oa] | geblokkeerd|geweigerd | engellen|reddedil"
+      |blocked\sby\s|denied\sby\s|rejected\sby\s|refused\sby\s|intercepted\sby\s
+      |access\s(to\s)?([^\s.]+\s){0,9}(has|have)\sbeen\sdisabled|(url|site|page|domain)\s(is\s)?(blocked|forbidden)\b|blocked\s(url|site|page|domain)
+      |(site|page|url)\s(is\s)?(not|no\slonger)\s(available|accessible)\s(in|from|due))
+      | 拦截|攔截|被封鎖|被阻擋|被拒|被阻断|被阻止|被禁止|禁止访问|访问被拒绝|拒绝访问|차단|거부되|アクセスが拒否|ブロック|遮断|拒否され | (a\s[ée]t[ée]|est)\s(bloqu[ée]e?|refus[ée]e?|rejet[ée]e?) | bloquead[oa]|denegad[oa]|rechazad[oa] | (wurde|wird|ist)(\s[^\s.!?]+){0,8}\s(blockiert|gesperrt|abgelehnt|abgewiesen|verweigert)|zugriff\s(verweigert|blockiert|gesperrt|abgelehnt) | acesso\s(negado|bloqueado)|foi\s(bloquead|negad|recusad)[oa] | acc[èe]s\s(refus[ée]|interdit|bloqu[ée]) | accesso\s(negato|bloccato) | заблокирован|отклон[её]н|запрещ[её]н|доступ\s([^.]{0,80}\s)?(ограничен|закрыт)|блокиран|отхвърлен|заблоковано?|відхилен|заборонен | zablokowan|odrzucon | zablokov[aá]n|odep[rř]en|zam[ií]tnut|odmietnut | blockera(ts|des|d)\b|nekad|avvisa[dt]|blokkert|blokeret|nektet|n[æa]gtet|afvist|estetty|ev[äa]tty | letilt|blokkolt|megtagad|elutas[ií]t | blocat[aă]?\b|respins[aă]?\b|refuzat | μπλοκαρ|αποκλείστηκε|απορρίφθηκε | حظر|محظور|مسدود|محجوب | נחסמ|חסומה | ถูกบล็อก|ถูกปฏิเสธ|ถูกระงับ | bị\s(chặn|từ\schối) | diblokir|ditolak|(di|kami)\sblokir|(tidak|tak)\s(dapat|bisa)\s(diakses|ditampilkan|mengakses)|akses\sditutup|menutup\sakses | bloccat[oa] | geblokkeerd|geweigerd | engellen|reddedil"
 );
 words!(
     ATTACK,
@@ -83,8 +90,8 @@ words!(
     OUR_PEOPLE,
     "it sends to whoever runs our network",
     r"(?ix) \b((your|the|our)\snetwork\s(administrator|operator|admin|department|team|support)|network\s(administrator|operator|admin)|it\shelp\s?desk|internet\s(service\s)?provider|(broadband|internet)\scustomers?
-      |your\s(school|district|school\sdistrict|employer|university|library))\b | fournisseur\sd'acc[èe]s | proveedor\sde\s(internet|servicios) | provedor\sde\s(internet|acesso) | internetanbieter|internetprovider
-      | администратор\s?у?\s?сети|netzwerkadministrator|administrateur\s(du\s)?r[ée]seau|administrador\s(de\s(la\s)?red|da\srede)|amministratore\s(di|della)\srete|netwerkbeheerder|n[äa]tverksadministrat[öo]r"
+      |your\s(school|district|school\sdistrict|employer|university|library)|broadband\sshield)\b | fournisseur\sd'acc[èe]s | proveedor\sde\s(internet|servicios) | provedor\sde\s(internet|acesso) | internet-?anbieter|internet-?provider|internetaanbieder
+      | абонент|оператор\S{0,2}\sсвязи | jaringan\s(kami|ini) | operadora | vom\sadministrator\sgesperrt | администратор\s?у?\s?сети|netzwerkadministrator|administrateur\s(du\s)?r[ée]seau|administrador\s(de\s(la\s)?red|da\srede)|amministratore\s(di|della)\srete|netwerkbeheerder|n[äa]tverksadministrat[öo]r"
 );
 words!(
     OUR_POLICY,
@@ -97,19 +104,21 @@ words!(
 words!(
     OUR_FILTER,
     "it names a web filter or a category",
-    r"(?ix) \b((web|url|content|internet|site|dns)[\x20-]filter(ing|s|ed)?|categori[sz]ed\sas|(blocked|forbidden|denied|restricted)\scategor(y|ies)|site\scategory|url\scategory|category\sof\s|web\sgateway|secure\sweb|parental\scontrol|proxy\sserver|web\sproxy|internet\ssecurity|block(ed)?\s?page|website\sblocked|web\s?(site|page)\sblocked|site\sblocked|this\s(web\s?)?(site|page|domain)\s(is|has\sbeen|was)\s(blocked|restricted)|your\sip\saddress\sand\s(visit|user)|override)\b
-      | (category|kategorie|cat[ée]gorie|categor[íi]a|categorie)\s?: | категори[яи]|webfilter|filtre\s(internet|web)|filtro\s(web|de\sconten?[iú]do)"
+    r"(?ix) \b((web|url|content|internet|site|dns)[\x20-]filter(ing|s|ed)?|categori[sz]ed\sas|(blocked|forbidden|denied|restricted)\scategor(y|ies)|site\scategory|url\scategory|category\sof\s|web\sgateway|secure\sweb|parental\scontrol|proxy\sserver|web\sproxy|internet\ssecurity|block(ed)?\s?page|website\sblocked|web\s?(site|page)\sblocked|site\sblocked|this\s(web\s?)?(site|page|domain)\s(is|has\sbeen|was)\s(blocked|restricted)|your\sip\saddress\sand\s(visit|user)|override|blocked\surl|url\sblocked|adult\scontent|content\s(filter|controls?)|family\s?filter|safeweb|safe\sinternet)\b
+      | (category|kategorie|cat[ée]gorie|categor[íi]a|categorie)\s?: | категори[яи]|контент-?\s?фильтр|webfilter|filtre\s(internet|web)|filtro\s(web|de\sconten?[iú]do)"
 );
 words!(
     OUR_LAW,
     "it names an order of a court or an authority",
-    r"(?ix) \b((court|courts|ministry|regulator|government|law|judicial|authorities)[\x200-9A-Za-z_]{0,30}\sorders?|orders?\s(of|by|from|issued\sby)\s(the\s|a\s)?(\w+\s){0,2}(courts?|ministry|regulator|government|authorit(y|ies))|(competent|government|regulatory|telecommunications?)\sauthorit(y|ies)|under\sthe\sinstructions\sof)\b
-      | (d[ée]cision|ordonnance)\s(du|d'un|de\sla)\s(tribunal|juge|justice|justicia) | (orden|resoluci[óo]n|mandato|ordem|decis[ãa]o)\s(judicial|del?\s(juez|juzgado|tribunal)) | (provvedimento|ordine|disposizione)\s(dell'|della\s|del\s|di\s)(autorit|tribunale|agcom) | beh[öo]rdlich|gerichtlich|(gerichtsbeschluss|anordnung\sde[rs]) | kanun|mahkeme | федеральн\S{1,4}\sзакон|решени\S{1,4}\s(суда|роскомнадзора)|роскомнадзор|eais\.rkn | peraturan\sperundang|kominfo|komdigi | 방송통신심의|법률에 | 法院|有关部门 "
+    r"(?ix) \b((court|courts|ministry|regulator|government|law|judicial|authorities)[\x200-9A-Za-z_]{0,30}\sorders?|orders?\s(of|by|from|issued\sby)\s(the\s|a\s)?(\w+\s){0,2}(courts?|ministry|regulator|government|authorit(y|ies))|(competent|government|regulatory|telecommunications?|public)\sauthorit(y|ies)|under\sthe\sinstructions\sof
+      |(directives?|directions?|decisions?|regulations?|requests?)\s(\w+\s){0,3}(of|from|by|to)\s(\w+\s){0,2}(ministry|authorit(y|ies)|government|courts?)|(because|as)\sthe\sministry
+      |national\slaws?|federal\s(law|legislation)|violates?\s(the\s)?(\w+\s)?laws?|prohibited\s(for\sviewership|under|by)\s(\w+\s){0,2}(law|regulat|from|internet)\w*)\b
+      | (d[ée]cision|ordonnance)\s(du|d'un|de\sla)\s(tribunal|juge|justice|justicia) | autoridade?\scompetente | rechtbank|(op\slast|in\sopdracht)\svan | (orden|resoluci[óo]n|mandato|ordem|decis[ãa]o)\s(judicial|del?\s(juez|juzgado|tribunal)) | (provvedimento|ordine|disposizione)\s(dell'|della\s|del\s|di\s)(autorit|tribunale|agcom) | beh[öo]rdlich|gerichtlich|(gerichtsbeschluss|anordnung\sde[rs]) | kanun|mahkeme | федеральн\S{1,4}\sзакон|(решени|постановлени)\S{1,4}\s(\S+\s)?(суда|роскомнадзора|министерств|орган|правительств)|требовани\S{1,4}\s(\S+\s)?(законодательств|закон|фз)|(соответствии|согласно)\s(с\s|со\s)?(\S+\s){0,3}(законодательств|закон)|един\S{2,3}\sреестр|149-?\s?фз|фз\sот|запрещ[её]н\S{0,4}\sк\sраспространению|роскомнадзор|(eais|blocklist)\.rkn | peraturan\s(perundang|menteri|pemerintah)|kominfo|komdigi|trust\s?positif|internet\s?(positif|sehat)|konten\snegatif | กระทรวง|ศาล | 방송통신심의|법률에 | 法院|有关部门 "
 );
 words!(
     WHOLE_SITE,
     "it is about a whole site",
-    r"(?ix) \b(this|the|these)\s(web\s?)?(sites?|pages?|domains?)\b | ce\ssite | (este|el)\ssitio|(esta|la)\s(p[áa]gina|web) | (este|o)\ss[íi]tio|este\ssite | (diese|die)[rs]?\s(web|internet)?-?(seite|site) | questo\ssito | ресурс|сайт | internet\ssitesi|web\ssitesi | situs | 해당\s?사이트|이\s사이트 | 网站|網站"
+    r"(?ix) \b(this|the|these|requested)\s(web\s?)?(sites?|pages?|domains?|urls?|resource|web\spage|location\syou)\b | ce\ssite | (este|el)\ssitio|(esta|la)\s(p[áa]gina|web) | (este|o)\ss[íi]tio|este\ssite | (diese|die)[rs]?\s(web|internet)?-?(seite|site) | (questo|il|al)\ssito | deze\s(web)?(site|pagina) | contenido | เว็บไซต์ | ресурс|сайт|страниц | internet\ssitesi|web\ssitesi | situs | 해당\s?사이트|이\s사이트 | 网站|網站"
 );
 words!(
     PRIVATE_ADDRESS,
@@ -119,7 +128,7 @@ words!(
 words!(
     LIMIT,
     "it says that there were too many requests",
-    r"(?ix) \b(too\smany\s(requests|calls|connections|queries|hits)|rate[\x20_-]?limit(s|ed|ing|er)?(\s(is|was|has\sbeen))?\s?(exceeded|reached|hit)?|(requests?|api|calls?|usage|daily|hourly|monthly|query)\s(limit|quota)s?(\s(is|was|has\sbeen))?\s(exceeded|reached)|quota\s(exceeded|exhausted|violat(ion|ed)|reached|has\sbeen)|over\s(qps|query|quota|rate)|(exceeded|over|exhausted)\s(\w+\s){0,4}(rate|limit|quota|requests)|throttl(ed|ing)|slow\sdown|slowdown|(requests|calls|queries|hits)\sper\s(second|minute|hour|day|month)|toomanyrequests|(\w*(request|rate|call|quota|usage|query|queries))s?[\x20_]?limit[\x20_]?exceeded|limit_?exceeded|over_?query_?limit|user_?rate_?limit|requestlimitexceeded)\b | zu\sviele\s(anfragen|aufrufe|zugriffe|versuche) | trop\sde\s(requ[êe]tes|demandes|tentatives|connexions) | demasiad[oa]s\s(solicitudes|peticiones|intentos|llamadas) | (muitas|excesso\sde)\s(solicita[çc][õo]es|requisi[çc][õo]es|tentativas|chamadas) | troppe\s(richieste|chiamate)|troppi\stentativi | te\sveel\s(verzoeken|aanvragen|pogingen) | zbyt\swiele\s([żz][ąa]da[ńn]|zapyta[ńn]|pr[óo]b) | f[öo]r\sm[åa]nga\s(f[öo]rfr[åa]gningar|anrop|f[öo]rs[öo]k) | слишком\sмного\s(запросов|попыток)|превышен[оа]?\s(лимит|количество|число) | [çc]ok\sfazla\s(istek|deneme) | (请求|访问|操作|調用|调用)(过于|太|过)?频繁|频率(限制|过高|超限)|请求次数(过多|超)|超[出过].{0,6}(限制|配额|次数) | リクエストが多すぎ|リクエスト数の上限 | 요청이\s너무\s많|요청\s(횟수|한도)"
+    r"(?ix) \b(too\smany\s(requests|calls|connections|queries|hits)|rate[\x20_-]?limit(s|ed|ing|er)?(\s(is|was|has\sbeen))?\s?(exceeded|reached|hit)?|(requests?|api|calls?|usage|daily|hourly|monthly|query)\s(limit|quota)s?(\s(is|was|has\sbeen))?\s(exceeded|reached)|quota\s(exceeded|exhausted|violat(ion|ed)|reached|has\sbeen)|over\s(qps|query|quota|rate)|reach(ed)?\s(the\s)?max(imum)?\s(\w+\s){0,4}(limit|quota)s?|(exceeded|over|exhausted)\s(\w+\s){0,4}(rate|limit|quota|requests)|throttl(ed|ing)|slow\sdown|slowdown|(requests|calls|queries|hits)\sper\s(second|minute|hour|day|month)|toomanyrequests|(\w*(request|rate|call|quota|usage|query|queries))s?[\x20_]?limit[\x20_]?exceeded|limit_?exceeded|over_?query_?limit|user_?rate_?limit|requestlimitexceeded)\b | zu\sviele\s(anfragen|aufrufe|zugriffe|versuche) | trop\sde\s(requ[êe]tes|demandes|tentatives|connexions) | demasiad[oa]s\s(solicitudes|peticiones|intentos|llamadas) | (muitas|excesso\sde)\s(solicita[çc][õo]es|requisi[çc][õo]es|tentativas|chamadas) | troppe\s(richieste|chiamate)|troppi\stentativi | te\sveel\s(verzoeken|aanvragen|pogingen) | zbyt\swiele\s([żz][ąa]da[ńn]|zapyta[ńn]|pr[óo]b) | f[öo]r\sm[åa]nga\s(f[öo]rfr[åa]gningar|anrop|f[öo]rs[öo]k) | слишком\sмного\s(запросов|попыток)|превышен[оа]?\s(лимит|количество|число) | [çc]ok\sfazla\s(istek|deneme) | (请求|访问|操作|調用|调用)(过于|太|过)?频繁|频率(限制|过高|超限)|请求次数(过多|超)|超[出过].{0,6}(限制|配额|次数) | リクエストが多すぎ|リクエスト数の上限 | 요청이\s너무\s많|요청\s(횟수|한도)"
 );
 
 /// A pattern over text whose white space is collapsed, with the word classes of ASCII: Unicode's are large and slow.
@@ -172,7 +181,7 @@ static LABELLED_ID: LazyLock<Regex> = LazyLock::new(|| {
         r"(?ix) (?:\b(?:incident|request|support|event|case|trace|block|reference|ref|ticket|transaction|session|error|log|tracking|correlation|client\srequest|message|attack|ray|unique
             |vorfalls?|vorgangs?|ereignis|anfrage|referenz|incidente|incidencia|evento|solicitud|soporte|suporte|requisi[çc][ãa]o|referencia|r[ée]f[ée]rence|requ[êe]te|demande|richiesta|supporto|zaak|aanvraag|verzoek|zg[łl]oszenia|incydentu|po[žz]adavku|incidentu|h[äa]ndelse|henvendelse|destek|talep|olay)
             |[äa]rende|事件|请求|請求|拦截|追踪|お問い合わせ|リクエスト|受付|요청|지원|문의|инцидента|запроса|обращения|события)
-          [\x20_-]?(?:id|no\.?|numm?er|nr\.?|n[úu]mero|code|kod|identifier|uuid|号|编号|編號|番号|번호)?(?:\sis|是|为)? \s?[:=\#\x{ff1a}]+\s* \#?\s*<?\s* ([0-9a-z][0-9a-z._/+-]{5,79})
+          [\x20_-]?(?:id|no\.?|number|numm?er|nr\.?|n[úu]mero|code|kod|identifier|uuid|号|编号|編號|番号|번호)?(?:\sis|是|为)? \s?[:=\#\x{ff1a}]+\s* \#?\s*<?\s* ([0-9a-z][0-9a-z._/+-]{5,79})
         | \bid\s(?:evento|incidente|richiesta|transazione|solicitud|incidencia|soporte|suporte|(?:de|del|da|do|di|della|du)\s(?:la\s)?[^\s:]{4,16})\s?:\s*([0-9a-z][0-9a-z._/+-]{5,79})",
     )
 });
@@ -268,11 +277,17 @@ pub(crate) fn refuses_in_json(page: &Page<'_>) -> bool {
             .is_some_and(|code| (400..=599).contains(&code))
     };
     let failed = |name: &str| members.get(name) == Some(&serde_json::Value::Bool(false));
+    let number_is_no = |name: &str| {
+        let code = members.get(name).and_then(serde_json::Value::as_i64);
+        code.is_some_and(|code| code != 0)
+    };
     members.len() <= 8
         && (number("code")
             || number("status")
             || failed("success")
             || failed("ok")
+            || number_is_no("errcode")
+            || number_is_no("error_code")
             || told("error")
             || told("error_message")
             || told("errorMessage")
@@ -327,6 +342,9 @@ pub(crate) fn told_rule(text: &str) -> Rule {
 /// What a refusal without a name says of itself.
 pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
     let status = page.status();
+    if let Some(found) = forwarded(page) {
+        return Some(found);
+    }
     if page.body().len() > BODY_BYTES_MAX || matches!(status, 100..=199 | 204 | 300..=399) {
         return None;
     }
@@ -336,13 +354,12 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
         _ => return without_words(page),
     };
     let most = if status < 400 {
-        GOOD_TEXT_BYTES_MAX
+        GOOD_TEXT_MAX
     } else {
-        TEXT_BYTES_MAX
+        TEXT_MAX
     };
-    if text.len() > most {
-        return None;
-    }
+    let is_long = text.chars().count() > most;
+    let text = if is_long { notice(page, &text)? } else { text };
     // A reader of a page with a good status sees a page; plain text is not believed, and data when it says itself
     // that it stands for a refusal.
     let believed = matches!(page.form, Form::Html | Form::Json);
@@ -392,9 +409,13 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
         let ours = signs.iter().filter(|(there, _)| *there).count();
         // One sign and a refusal may be the partner's; two are spoken by who stands between.
         if ours >= 2 && (refused || private) && !origin {
+            seen.retain(|words| words.says == REFUSED.says);
             seen.extend(signs.iter().filter(|(there, _)| *there).map(|(_, w)| *w));
             return Some(found(page, &text, &seen, id, Meaning::OurFilter));
         }
+    }
+    if is_long {
+        return None;
     }
     let mechanism = gate
         && page.form == Form::Html
@@ -440,11 +461,75 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
     without_words(page)
 }
 
+/// The first sentences of a longer page, when they tell whoever reads it that a whole site is withheld.
+fn notice<'t>(page: &Page<'_>, text: &'t str) -> Option<Cow<'t, str>> {
+    static READER: LazyLock<Regex> = LazyLock::new(|| {
+        plain(
+            r"(?ix) \b(dear\s(\w+\s)?(customer|user|subscriber)|you\s(have\s|are\s|were\s)?(tried|trying|attempt|requested)\w*|requested\s(resource|page|site|website|url)|access\sto\s(this\s(site|website|page|resource)|the\s(requested|location\syou|site\syou|page\syou))|this\s(web\s?)?(site|page)\s(is|has|was))
+              | уважаем|(данн|запрашиваем|запрошенн|информационн|эт)\S{2,3}\s(интернет-?)?(ресурс|сайт|страниц)|вы\sобратились | situs\s(yang|ini|tujuan|terlarang)|pelanggan | (diese|aufgerufene)\s(web)?seite | (este|esta|al)\s(sitio|p[áa]gina|s[íi]tio) | ce\ssite | questo\ssito | deze\s(web)?site",
+        )
+    });
+    if page.form != Form::Html || page.status() >= 400 {
+        return None;
+    }
+    let end = text
+        .char_indices()
+        .nth(NOTICE_HEAD)
+        .map_or(text.len(), |(at, _)| at);
+    let head = text.get(..end)?;
+    (REFUSED.seen.is_match(head) && READER.is_match(head)).then_some(Cow::Borrowed(head))
+}
+
+/// A page or a redirect that does nothing but send on to an address whose host says that it blocks.
+///
+/// Providers and states send on so, and over plain HTTP; over HTTPS it may be the partner's own page as well.
+fn forwarded(page: &Page<'_>) -> Option<Found> {
+    static TARGET: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r#"(?i)(?:<i?frame[^>]{0,200}\ssrc\s*=\s*["']?|;\s*url\s*=\s*["']?|location(?:\.href)?\s*=\s*["']|location\.replace\(\s*["'])(https?://[^"'\s>]{1,300})"#,
+        )
+    });
+    static BLOCKS: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"(?i)^https?://(?:[a-z0-9-]+[.-])*(?:block(?:ed|page|list)?|deny|denied|censor(?:ed|ship)?|restrict(?:ed)?|zapret|lawfilter|web-?filter|url-?filter|content-?filter|cleanweb|internet-?(?:positif|baik|sehat)|trust-?positif|blackhole|parental)\d*[.:/-]",
+        )
+    });
+    let target = match page.status() {
+        300..=399 => page.header("location")?.trim().to_owned(),
+        200..=299
+            if page.form == Form::Html
+                && page.body().len() <= FORWARD_BYTES_MAX
+                && page.visible().chars().count() <= FORWARD_TEXT_MAX =>
+        {
+            let body = String::from_utf8_lossy(page.body());
+            TARGET.captures(&body)?.get(1)?.as_str().to_owned()
+        }
+        _ => return None,
+    };
+    if !BLOCKS.is_match(&target) {
+        return None;
+    }
+    let meaning = if starts(&target, "http:") {
+        Meaning::OurFilter
+    } else {
+        Meaning::Layer
+    };
+    let mut found = blank(page, meaning);
+    found.evidence.push(Evidence {
+        strength: Strength::Strong,
+        text: format!(
+            "it only sends on to {}, an address that says of itself that it blocks",
+            short(target.split(['?', '#']).next().unwrap_or_default())
+        ),
+    });
+    Some(found)
+}
+
 /// Whether the page asks its reader to prove to be a person, and refuses nobody.
 pub(crate) fn is_check(page: &Page<'_>) -> bool {
     let text = page.visible();
     page.form == Form::Html
-        && text.len() <= GOOD_TEXT_BYTES_MAX
+        && text.chars().count() <= GOOD_TEXT_MAX
         && GATE.seen.is_match(text)
         && !REFUSED.seen.is_match(text)
         && page.body().len() <= BODY_BYTES_MAX

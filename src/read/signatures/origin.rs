@@ -287,7 +287,15 @@ fn envelope(page: &Page<'_>) -> Option<&'static str> {
     let has = |name: &str| json.contains_key(name);
     let all = |names: &[&str]| names.iter().all(|name| has(name));
     let word = |name: &str| json.get(name).and_then(serde_json::Value::as_str);
+    let causes = |name: &str| {
+        json.get("error")
+            .and_then(|error| error.get(name))
+            .is_some()
+    };
     Some(match () {
+        () if has("status") && causes("root_cause") => {
+            "Elasticsearch's or OpenSearch's error format"
+        }
         () if all(&["timestamp", "status", "error", "path"]) => "Spring Boot's error format",
         () if all(&["statusCode", "error", "message"]) => "the error format of a Node.js framework",
         () if word("kind") == Some("Status") && has("apiVersion") => "Kubernetes' error format",

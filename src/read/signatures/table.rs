@@ -1072,6 +1072,24 @@ const OTHERS: &[Signature] = &[
     .read(read::named),
     page(
         "stackpath",
+        "StackPath's script challenge",
+        &[AnyBody(&["sbbvscc=", "id=\"sbbhscc\""]), Bytes(32768)],
+    )
+    .challenge()
+    .wordy()
+    .any_status(),
+    page(
+        "wangsu",
+        "Wangsu's own error page",
+        &[
+            Body("node information: ps-"),
+            Body("the access control configuration prevents your request"),
+        ],
+    )
+    .block(Rule::Unknown)
+    .read(read::named),
+    page(
+        "stackpath",
         "StackPath's block page",
         &[
             AnyBody(&["stackpath reference id", "<title>stackpath"]),
