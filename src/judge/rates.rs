@@ -788,7 +788,7 @@ mod tests {
         let told = |universe: &Universe| {
             let world = (10.0, 8000.0);
             play(universe, world, Class::Timeout, |at, cell| {
-                at >= 1600.0 && cell == 0 && (at / 20.0) as u32 % 11 == 0
+                at >= 1600.0 && cell == 0 && ((at / 20.0) as u32).is_multiple_of(11)
             })
         };
         let (client, egress) = (told(&with(2, 1)), told(&with(1, 2)));
