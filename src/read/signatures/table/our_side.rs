@@ -489,7 +489,6 @@ pub(super) const OUR_SIDE: &[Signature] = &[
             "blocked by netskope",
             "netskope, inc",
             "netskope.com/notify",
-            "nsproxy",
             "ns_policy_name",
         ])],
     ),
