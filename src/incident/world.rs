@@ -16,7 +16,9 @@ use crate::domain::incident::{
 };
 use crate::domain::moment::later;
 use crate::domain::notification::{Notification, Reason};
+use crate::domain::probe::Probe;
 use crate::incident::case::{Case, Opening, entry};
+use crate::judge::class::Class;
 use crate::judge::ways::Ways;
 use crate::surroundings::Surroundings;
 use crate::words::briefing;
@@ -51,20 +53,41 @@ impl World<'_> {
     /// Whether an incident that is over came back with these cells.
     pub fn is_back(&self, recent: &Incident, onset_at: Timestamp, cells: &[IncidentCell]) -> bool {
         let within = recent.returns_within(self.board.plan.incidents.reopen_within);
-        let known = |cell: &CellKey| recent.cells.iter().any(|known| known.cell == *cell);
         recent
             .resolved_at
             .is_some_and(|at| later(at, within) >= onset_at)
-            && cells.iter().any(|member| known(&member.cell))
+            && self.is_alike(recent, cells)
+    }
+
+    /// Whether what fails may be what failed in an incident that is over: some of its cells, or others of its host in
+    /// the same way that its cause, as far as it was known, would hit too. A short spell shows only some of them.
+    fn is_alike(&self, recent: &Incident, cells: &[IncidentCell]) -> bool {
+        let host = |cell: &CellKey| self.board.plan.probe(&cell.probe).map(Probe::host);
+        let may_be = |member: &IncidentCell| {
+            let (now, then) = (Class::of(member.kind), Class::of(recent.kind));
+            recent.diagnosis.cause.covers(&member.cell) != Some(false)
+                && now.failed()
+                && now.mechanism() == then.mechanism()
+                && recent
+                    .cells
+                    .iter()
+                    .any(|known| host(&known.cell) == host(&member.cell))
+        };
+        let known = |cell: &CellKey| recent.cells.iter().any(|known| known.cell == *cell);
+        cells.iter().any(|member| known(&member.cell)) || cells.iter().all(may_be)
     }
 
     /// Whether an incident that is over may be an earlier beat of the rhythm in which these cells fail.
-    pub fn came_before(recent: &Incident, onset_at: Timestamp, cells: &[IncidentCell]) -> bool {
-        let known = |cell: &CellKey| recent.cells.iter().any(|known| known.cell == *cell);
+    pub fn came_before(
+        &self,
+        recent: &Incident,
+        onset_at: Timestamp,
+        cells: &[IncidentCell],
+    ) -> bool {
         recent
             .resolved_at
             .is_some_and(|at| later(at, RHYTHM_WITHIN) >= onset_at)
-            && cells.iter().any(|member| known(&member.cell))
+            && self.is_alike(recent, cells)
     }
 
     /// When one of these cells passed last before the onset.

@@ -34,22 +34,34 @@ pub(super) fn reminder_after(remind: &[Duration], n: u32) -> Option<Duration> {
     }
 }
 
+/// The same for an incident: of what comes and goes people know that it isn't over, and hear half as often.
+fn due_after(
+    plan: &Plan,
+    incident: &Incident,
+    receiver: &ReceiverName,
+    n: u32,
+) -> Option<Duration> {
+    let after = reminder_after(remind(plan, incident, receiver), n)?;
+    let times = if incident.comes_and_goes() { 2 } else { 1 };
+    after.checked_mul(times)
+}
+
 /// When a receiver is reminded next; nobody is of what somebody looks after, but for an update that was promised before.
 pub(super) fn next_reminder(
     plan: &Plan,
     incident: &Incident,
     standing: &Standing,
 ) -> Option<Timestamp> {
-    let remind = remind(plan, incident, &standing.receiver);
+    let due_after = |n| due_after(plan, incident, &standing.receiver, n);
     let since = incident.lasts_since();
-    let at = later(since, reminder_after(remind, standing.reminded)?);
+    let at = later(since, due_after(standing.reminded)?);
     let Some(acknowledged) = &incident.acknowledged else {
         return Some(at);
     };
     // Support staff were told this time before somebody acknowledged, and count on it.
     let before = standing.reminded.checked_sub(1);
     let told_at = before
-        .and_then(|last| reminder_after(remind, last))
+        .and_then(due_after)
         .map_or(standing.told_at, |after| later(since, after));
     let promised = told_at.max(standing.told_at) <= acknowledged.at && acknowledged.at < at;
     (promised && speaks_plainly(plan, &standing.receiver)).then_some(at)
@@ -70,7 +82,8 @@ pub(super) fn reminders_passed(
     }
     let remind = remind(plan, incident, receiver);
     let open_for = now.duration_since(incident.lasts_since()).as_secs_f64();
-    let passed = |n| reminder_after(remind, n).is_some_and(|due| due.as_secs_f64() <= open_for);
+    let passed =
+        |n| due_after(plan, incident, receiver, n).is_some_and(|due| due.as_secs_f64() <= open_for);
     let Some(last) = remind.last().filter(|last| !last.is_zero()) else {
         return so_far;
     };

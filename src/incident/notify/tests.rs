@@ -476,6 +476,18 @@ fn an_update_that_support_staff_were_promised_comes_all_the_same() {
 }
 
 #[test]
+fn of_what_comes_and_goes_people_are_reminded_half_as_often() {
+    let reminded = |story: Story| {
+        let reminders = story.lines.iter().filter(|line| line.ends_with("reminder"));
+        reminders.cloned().collect::<Vec<_>>()
+    };
+    let stands = Story::new(LOG).open().pass(300);
+    assert_eq!(reminded(stands), ["60 a reminder", "240 a reminder"]);
+    let flaps = Story::new(LOG).open().flap().pass(500);
+    assert_eq!(reminded(flaps), ["120 a reminder", "480 a reminder"]);
+}
+
+#[test]
 fn who_looks_after_what_comes_and_goes_still_does() {
     let owner = |story: Story| story.incident.acknowledged.map(|known| known.by);
     let story = Story::new(LOG)

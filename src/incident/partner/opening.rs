@@ -89,7 +89,7 @@ impl Partner {
         let back = recent.position(|recent| world.is_back(recent, onset_at, &cells));
         let back = back.map(|place| self.recent.remove(place));
         let mut recent = self.recent.iter().rev();
-        let like = recent.find(|recent| World::came_before(recent, onset_at, &cells));
+        let like = recent.find(|recent| world.came_before(recent, onset_at, &cells));
         let rhythm_since = like.map(|recent| recent.opened_at);
         let failed_runs = running
             .failures
