@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::desk::{At, Desk, Place};
+use super::desk::{At, Desk, Place, clean};
 use super::leaf::Name;
-use super::read::{Read, entries, field, read_at, wrong_type};
-use super::yaml::{Node, Value};
+use super::read::{Read, entries, field, is_null, read_at, without_value, wrong_type};
+use super::yaml::{Key, Node, Value};
 
 /// A name and what it stands for, in the order of the file.
 ///
@@ -25,7 +25,17 @@ impl<T> Default for Named<T> {
 impl<T: Read> Read for Named<T> {
     fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
         let mut named = Vec::new();
-        for (key, value) in entries(node, place, desk, |n, d| T::hide(n, d))? {
+        let entries = entries(node, place, desk, |n, d| T::hide(n, d))?;
+        if let Some(key) = without_a_name::<T>(&entries) {
+            desk.misplaced = true;
+            desk.error(
+                place,
+                format!("\"{key}\" is a key of what stands here, and the name above it is missing"),
+                format!("write a name, and below it, indented, \"{key}\" and what belongs to it"),
+            );
+            return None;
+        }
+        for (key, value) in entries {
             let at = desk.at_key(place, key);
             Name::check(&key.text, key.plain, at, desk);
             let name = At {
@@ -42,6 +52,18 @@ impl<T: Read> Read for Named<T> {
             T::hide(node, desk);
         }
     }
+}
+
+/// The first key, where keys of one of these stand in the place of names.
+fn without_a_name<T: Read>(entries: &[&(Key<'_>, Node<'_>)]) -> Option<&'static str> {
+    /// What hardly anybody gives as a name.
+    const TELLING: [&str; 6] = ["user_agent", "address", "url", "path", "env", "file"];
+    let own = |key: &Key<'_>| T::own_keys().iter().find(|(own, _)| *own == key.text);
+    let first = own(&entries.first()?.0)?.0;
+    let all = entries.iter().all(|(key, _)| own(key).is_some());
+    let is_text = |node: &Node<'_>| matches!(node.value, Value::Scalar { .. });
+    let texts = entries.iter().any(|(_, value)| is_text(value));
+    (all && texts && (entries.len() > 1 || TELLING.contains(&first))).then_some(first)
 }
 
 impl<T: JsonSchema> JsonSchema for Named<T> {
@@ -69,6 +91,17 @@ impl<T: Read> Read for Pairs<T> {
     fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
         let mut pairs = Vec::new();
         for (key, value) in entries(node, place, desk, |n, d| T::hide(n, d))? {
+            if let Some((head, _)) = key.text.split_once(':').filter(|_| is_null(value)) {
+                let at = desk.at_key(place, &without_value(key));
+                desk.hide_at(at);
+                let head = clean(head);
+                desk.error(
+                    at,
+                    format!("no space stands behind the colon of \"{head}\""),
+                    format!("write \"{head}: …\""),
+                );
+                continue;
+            }
             let name = At {
                 value: key.text.to_string(),
                 place: desk.at_key(place, key),
@@ -168,6 +201,10 @@ impl<S: Read, F: Read> Read for Form<S, F> {
             Value::Scalar { .. } => S::read(node, place, desk).map(Self::Short),
             _ => F::read(node, place, desk).map(Self::Full),
         }
+    }
+
+    fn own_keys() -> &'static [(&'static str, bool)] {
+        F::own_keys()
     }
 }
 

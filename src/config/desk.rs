@@ -55,6 +55,10 @@ pub(super) struct Desk<'t> {
     pub(super) doubting: bool,
     /// One of the texts is no YAML.
     pub(super) is_broken: bool,
+    /// A block stands where it does not belong: names that it gives and settings that it makes may be missed elsewhere.
+    pub(super) misplaced: bool,
+    /// The keys at the top of the file.
+    pub(super) top: &'static [(&'static str, bool)],
     /// Where a text is not what it will be once it is mended: nothing else is told of it.
     unfilled: Vec<Mark>,
 }
@@ -70,6 +74,8 @@ impl<'t> Desk<'t> {
             errors: 0,
             doubting: false,
             is_broken: false,
+            misplaced: false,
+            top: &[],
             unfilled: Vec::new(),
         };
         desk.add_text(file, text);
@@ -163,6 +169,22 @@ impl<'t> Desk<'t> {
     ) {
         self.errors += 1;
         self.add(Severity::Error, place, message.into(), hint.into());
+    }
+
+    /// That something is missed elsewhere, which a block that was found in a wrong place may bring.
+    pub(super) fn missed(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        if !self.misplaced {
+            self.error(place, message, hint);
+        }
+    }
+
+    pub(super) fn errors(&self) -> usize {
+        self.errors
     }
 
     /// The same of a text that could not be filled in: what else is wrong with it nobody knows yet.
@@ -353,6 +375,14 @@ impl<'t> Desk<'t> {
         });
     }
 
+    /// The key that a place stands behind; empty for an item of a list.
+    pub(super) fn key_of(&self, place: Place) -> &str {
+        match self.paths.get(place.path as usize) {
+            Some((_, Step::Key(key))) => key,
+            _ => "",
+        }
+    }
+
     fn path_text(&self, place: Place) -> String {
         let mut steps = Vec::new();
         let mut number = place.path;
@@ -479,15 +509,32 @@ pub(super) fn nearest<'a>(
 fn alike<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Below this two names have little more than letters in common.
     const LIKENESS_MIN: f64 = 0.84;
+    const SLIP: f64 = 0.9;
     let lower = name.to_lowercase();
     known
         .map(|candidate| {
-            let likeness = strsim::jaro_winkler(&lower, &candidate.to_lowercase());
-            (candidate, likeness)
+            let candidate_lower = candidate.to_lowercase();
+            let likeness = strsim::jaro_winkler(&lower, &candidate_lower);
+            // One letter lost, doubled or changed with its neighbour, also where there are few.
+            let lengths = (lower.chars().count(), candidate.chars().count());
+            let slip = lengths.0 != lengths.1 || is_turned(&lower, &candidate_lower);
+            let one_off = lengths.0 > 1 && lengths.1 > 2 && slip;
+            let near = one_off && strsim::osa_distance(&lower, &candidate_lower) == 1;
+            (candidate, if near { likeness.max(SLIP) } else { likeness })
         })
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .filter(|(_, likeness)| *likeness >= LIKENESS_MIN)
         .map(|(candidate, _)| candidate)
+}
+
+/// Whether both have the same letters.
+fn is_turned(one: &str, other: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    sorted(one) == sorted(other)
 }
 
 /// `did you mean "…"?` for the nearest of `known`, or what there is to choose from, behind `label`.

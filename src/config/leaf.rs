@@ -415,7 +415,14 @@ impl<T: Words> Read for Word<T> {
         };
         let found = T::all().iter().find(|(word, _)| word == text);
         if found.is_none() {
-            let hint = suggest(text, T::all().iter().map(|(word, _)| *word), "one of");
+            let words = T::all().iter().map(|(word, _)| *word);
+            let several: Vec<&str> = text.split([' ', ',']).filter(|w| !w.is_empty()).collect();
+            let list = several.len() > 1 && several.iter().all(|w| words.clone().any(|k| k == *w));
+            let hint = if list {
+                format!("several are a list: [{}]", several.join(", "))
+            } else {
+                suggest(text, words, "one of")
+            };
             desk.error(place, format!("{} is not {}", quote(text), T::NAME), hint);
         }
         found.map(|(_, value)| Self(*value))

@@ -28,10 +28,12 @@ impl<const MIN: u64, const MAX: u64> Read for Span<MIN, MAX> {
                 };
                 let hint = match text.parse::<u64>() {
                     // Seconds are what one thinks of first, where they are allowed.
-                    Ok(number) if number.saturating_mul(1000) < MIN => {
-                        in_bounds(number, MIN, MAX).unwrap_or(hint)
-                    }
-                    _ => hint,
+                    Ok(number) => usual(number, MIN, MAX)
+                        .or_else(|| in_bounds(number, MIN, MAX))
+                        .unwrap_or_else(|| {
+                            format!("at least {}", show_duration(Duration::from_millis(MIN)))
+                        }),
+                    Err(_) => mended(text).map_or(hint, |mended| format!("write \"{mended}\"")),
                 };
                 let hint = match unseen(text) {
                     Some(sign) => format!("it holds {sign}; {hint}"),
@@ -71,10 +73,38 @@ const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
+/// What is most often meant by a bare number: seconds, then the same in minutes; what the bounds allow of it.
+fn usual(number: u64, min: u64, max: u64) -> Option<String> {
+    let minutes = number.div_ceil(60).max(5);
+    let fits = |ms: Option<u64>| ms.is_some_and(|ms| (min..=max).contains(&ms));
+    if !fits(number.checked_mul(1000)) {
+        return None;
+    }
+    let further = fits(minutes.checked_mul(60_000)).then(|| format!(" or \"{minutes}m\""));
+    Some(format!(
+        "write \"{number}s\"{}",
+        further.unwrap_or_default()
+    ))
+}
+
+/// The same duration as it is written here, where only blanks, capitals or a fraction are in the way.
+fn mended(text: &str) -> Option<String> {
+    let close: String = text.split_whitespace().collect::<String>().to_lowercase();
+    if let Ok(duration) = parse_duration(&close) {
+        return Some(show_duration(duration));
+    }
+    let letters = close.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, unit) = close.split_at(letters);
+    let number: f64 = number.parse().ok().filter(|number| *number > 0.0)?;
+    let (_, size) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    let seconds = number * *size as f64 / 1000.0;
+    let duration = Duration::try_from_secs_f64(seconds).ok()?;
+    (duration.as_millis() > 0).then(|| show_duration(duration))
+}
+
 /// How a bare number is written with units that the bounds allow, the two smallest.
 fn in_bounds(number: u64, min: u64, max: u64) -> Option<String> {
-    let units = UNITS.iter().rev().filter(|(name, _)| *name != "ms");
-    let fits = units.filter(|(_, size)| {
+    let fits = UNITS.iter().rev().filter(|(_, size)| {
         number
             .checked_mul(*size)
             .is_some_and(|ms| (min..=max).contains(&ms))

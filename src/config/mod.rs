@@ -264,6 +264,7 @@ fn tree<T>(
         _ => Default::default(),
     };
     let mut desk = desk::Desk::new(file, text);
+    desk.top = raw::File::KEYS;
     let mut root = match main {
         Err(broken) => {
             desk.broken(broken);

@@ -19,12 +19,12 @@ use super::leaf::{
     UserAgent, Word,
 };
 use super::measure::{Share, Size, Span, Whole};
-use super::read::{Read, field, keys, mirror};
+use super::read::{Entry, Read, field, keys, mirror};
 use super::special::{
     BuiltIn, Field, Follow, Log, Method, Never, Off, PathText, ProxyUrl, Readers, Source,
 };
 use super::week::{DayTimes, Week};
-use super::yaml::{Key, Node, Value};
+use super::yaml::{Node, Value};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
 use crate::domain::mute::Effect;
 use crate::domain::notification::Encryption;
@@ -435,7 +435,7 @@ mirror! {
         "mention" mention: String,
         /// Base of the Web API, for a relay; Slack's own when left out.
         "api" api: String,
-        /// The app's token for Socket Mode (xapp-…): with it, messages of open incidents have the buttons Acknowledge and Silence.
+        /// The app's token for Socket Mode (xapp-…): with it, messages of open incidents have the buttons Acknowledge, Silence and End silence.
         "app_token" app_token: Source,
         /// Who may press the buttons; everybody in the channel when left out.
         "allow" allow: Allow,
@@ -734,6 +734,8 @@ pub(super) struct Partner {
     pub(super) shared: Probe,
     /// Its probes stand there and could not be read.
     pub(super) lost: bool,
+    /// Its host stands there and could not be read.
+    pub(super) lost_host: bool,
 }
 
 impl Read for Partner {
@@ -745,15 +747,26 @@ impl Read for Partner {
             shared,
             ..Self::default()
         };
-        for (key, value) in own {
-            if key.text == "host" {
-                partner.host = field(&key, &value, place, desk);
+        for (name, key, value) in own {
+            if name == "host" {
+                partner.host = field(key, value, place, desk);
+                partner.lost_host = partner.host.is_none();
             } else {
-                partner.probes = field(&key, &value, place, desk);
+                partner.probes = field(key, value, place, desk);
                 partner.lost = partner.probes.is_none();
             }
         }
         Some(partner)
+    }
+
+    fn own_keys() -> &'static [(&'static str, bool)] {
+        static KEYS: std::sync::LazyLock<Vec<(&'static str, bool)>> =
+            std::sync::LazyLock::new(|| {
+                let own = [("host", false), ("probes", true)];
+                let shared = sharable().map(|key| (key, false));
+                own.into_iter().chain(shared).collect()
+            });
+        &KEYS
     }
 }
 
@@ -762,25 +775,27 @@ fn sharable() -> impl Iterator<Item = &'static str> {
     all.filter(|key| !OWN.contains(key))
 }
 
-type Entry<'t> = (Key<'t>, Node<'t>);
-
 /// Reads a mapping of these keys; those of `apart` are given back, the others are a probe's.
-fn read_known<'t>(
-    node: &Node<'t>,
+fn read_known<'n, 't>(
+    node: &'n Node<'t>,
     place: Place,
     desk: &mut Desk<'t>,
     known: &[(&'static str, bool)],
     apart: &[&str],
-) -> Option<(Probe, Vec<Entry<'t>>)> {
+) -> Option<(Probe, Vec<Entry<'n, 't>>)> {
     let (entries, _) = keys(node, place, desk, known)?;
-    let (own, rest): (Vec<Entry<'t>>, Vec<Entry<'t>>) = entries
+    let (own, rest): (Vec<Entry<'n, 't>>, Vec<Entry<'n, 't>>) = entries
         .into_iter()
-        .cloned()
-        .partition(|(key, _)| apart.contains(&&*key.text));
+        .partition(|(name, ..)| apart.contains(name));
+    let rest = rest.into_iter().map(|(name, key, value)| {
+        let mut key = key.clone();
+        key.text = name.into();
+        (key, value.clone())
+    });
     let rest = Node {
         mark: node.mark,
         end: node.end,
-        value: Value::Map(rest),
+        value: Value::Map(rest.collect()),
     };
     Some((Probe::read(&rest, place, desk)?, own))
 }

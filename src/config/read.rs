@@ -21,6 +21,11 @@ pub(super) trait Read: Sized {
         None
     }
 
+    /// The keys that it has, where it is a mapping with fixed ones.
+    fn own_keys() -> &'static [(&'static str, bool)] {
+        &[]
+    }
+
     /// Called for whatever stands where this type is expected, before anything can be shown of it.
     fn hide(_node: &Node<'_>, _desk: &mut Desk<'_>) {}
 }
@@ -76,13 +81,17 @@ macro_rules! mirror {
                     present,
                     ..Self::default()
                 };
-                for (key, value) in entries {
-                    match &*key.text {
+                for (name, key, value) in entries {
+                    match name {
                         $( $key => read.$field = $crate::config::read::field(key, value, place, desk), )+
                         _ => {}
                     }
                 }
                 Some(read)
+            }
+
+            fn own_keys() -> &'static [(&'static str, bool)] {
+                Self::KEYS
             }
 
             $(
@@ -172,43 +181,125 @@ impl Present {
     }
 }
 
+/// An entry of a mapping with fixed keys: the key that is meant, as it is written, and what stands there.
+pub(super) type Entry<'n, 't> = (&'static str, &'n Key<'t>, &'n Node<'t>);
+
 /// The entries of a mapping whose keys are fixed; reports strange, repeated and missing ones.
+///
+/// A key that is misspelt is read as the one that it was most likely meant to be, so that nothing else is said to lack it.
 pub(super) fn keys<'n, 't>(
     node: &'n Node<'t>,
     place: Place,
     desk: &mut Desk<'t>,
     known: &[(&'static str, bool)],
-) -> Option<(Vec<&'n (Key<'t>, Node<'t>)>, Present)> {
-    let mut entries = entries(node, place, desk, |_, _| ())?;
+) -> Option<(Vec<Entry<'n, 't>>, Present)> {
+    let all = entries(node, place, desk, |_, _| ())?;
     let mut present = Present::default();
     let names = known.iter().map(|(name, _)| *name);
-    entries.retain(|(key, value)| {
-        if let Some(name) = names.clone().find(|name| *name == key.text) {
-            present.keys.push(name);
-            return true;
+    let right = |key: &Key<'_>| names.clone().find(|name| *name == key.text);
+    present
+        .keys
+        .extend(all.iter().filter_map(|(key, _)| right(key)));
+    let meant = |key: &Key<'_>| right(key).or_else(|| nearest(head_of(&key.text), names.clone()));
+    let foreign = !desk.is_full() && all.iter().all(|(key, _)| meant(key).is_none());
+    desk.misplaced |= foreign && all.len() > 1;
+    let mut read = Vec::with_capacity(all.len());
+    for (key, value) in all {
+        if let Some(name) = right(key) {
+            read.push((name, key, value));
+            continue;
         }
         present.strange = true;
-        let at = desk.at_key(place, key);
-        let hint = if desk.is_full() {
-            String::new()
-        } else {
-            present.keys.extend(nearest(&key.text, names.clone()));
-            suggest(&key.text, names.clone(), "known here")
-        };
-        let hint = match unseen(&key.text) {
-            Some(sign) => format!("it holds {sign}; {hint}"),
-            None => hint,
-        };
         hide_behind(key, value, desk);
-        desk.error(at, format!("unknown key {}", quote(&key.text)), hint);
-        false
-    });
-    for (name, required) in known {
-        if *required && !present.has(name) {
-            desk.error(place, format!("\"{name}\" is missing"), "");
+        let at = desk.at_key(place, &without_value(key));
+        let meant = strange(key, value, at, &names, desk);
+        let Some(meant) = meant.filter(|meant| !present.has(meant)) else {
+            continue;
+        };
+        present.keys.push(meant);
+        // Of a few letters any other is a neighbour.
+        if key.text.chars().count() > 2 && !is_glued(&key.text) {
+            read.push((meant, key, value));
         }
     }
-    Some((entries, present))
+    // Where it has none of its keys something else was meant: that is the error.
+    let something_else = present.strange && present.keys.is_empty();
+    for (name, required) in known {
+        if *required && !something_else && !present.has(name) {
+            let hint = if *name == "version" {
+                "write \"version: 1\""
+            } else {
+                ""
+            };
+            desk.error(place, format!("\"{name}\" is missing"), hint);
+        }
+    }
+    Some((read, present))
+}
+
+/// A key and what belongs behind it, without the colon or the space between.
+fn is_glued(key: &str) -> bool {
+    key.contains([':', ' '])
+}
+
+/// The key alone of one with a value in it, which may be a secret.
+pub(super) fn without_value<'t>(key: &Key<'t>) -> Key<'t> {
+    let mut bare = key.clone();
+    if let Some((head, _)) = key.text.split_once([':', ' ']) {
+        bare.text = head.to_owned().into();
+    }
+    bare
+}
+
+fn head_of(key: &str) -> &str {
+    key.split([':', ' ']).next().unwrap_or_default()
+}
+
+/// Reports a key that is not known here; returns the one that is meant.
+pub(super) fn strange<'a>(
+    key: &Key<'_>,
+    value: &Node<'_>,
+    at: Place,
+    names: &(impl Iterator<Item = &'a str> + Clone),
+    desk: &mut Desk<'_>,
+) -> Option<&'a str> {
+    let head = head_of(&key.text);
+    if is_glued(&key.text)
+        && let Some(meant) = names.clone().find(|name| *name == head)
+    {
+        // What follows may be a secret.
+        let what = if key.text[head.len()..].starts_with(':') {
+            format!("no space stands behind the colon of \"{head}\"")
+        } else {
+            format!("no colon stands behind \"{head}\"")
+        };
+        desk.hide_at(at);
+        desk.error(at, what, format!("write \"{head}: …\""));
+        return Some(meant);
+    }
+    let block = !matches!(value.value, Value::Scalar { .. });
+    if desk.is_full() {
+        desk.error(at, "", "");
+        return None;
+    }
+    let meant = nearest(&key.text, names.clone());
+    let mut hint = suggest(&key.text, names.clone(), "known here");
+    if let Some(sign) = unseen(&key.text) {
+        hint = format!("it holds {sign}; {hint}");
+    }
+    if meant.is_none() {
+        desk.misplaced |= block;
+        if desk.top.iter().any(|(top, _)| *top == key.text) {
+            hint = format!("it stands at the top of the file, not indented; {hint}");
+        } else if block && !names.clone().any(|name| name == "version") {
+            hint = format!("{hint}; is it indented too far, or the line above it gone?");
+        }
+    }
+    if is_glued(&key.text) {
+        desk.hide_at(at);
+    }
+    desk.error(at, format!("unknown key {}", quote(head)), hint);
+    meant
 }
 
 /// The entries of any mapping, without those whose key was there before; `hide` is asked about these.
@@ -219,7 +310,14 @@ pub(super) fn entries<'n, 't>(
     hide: impl Fn(&Node<'t>, &mut Desk<'t>),
 ) -> Option<Vec<&'n (Key<'t>, Node<'t>)>> {
     let Value::Map(entries) = &node.value else {
-        wrong_type(node, place, "a mapping (\"key: value\")", "", desk);
+        let list = matches!(node.value, Value::List(_));
+        desk.misplaced |= list;
+        let hint = if list {
+            "is the line above it gone, or its indentation wrong?"
+        } else {
+            ""
+        };
+        wrong_type(node, place, "a mapping (\"key: value\")", hint, desk);
         return None;
     };
     let mut seen = HashSet::with_capacity(entries.len());
@@ -232,6 +330,7 @@ pub(super) fn entries<'n, 't>(
             let first = entries.iter().find(|(key, _)| key.text == entry.0.text);
             let first = first.map_or(entry.0.mark, |(key, _)| key.mark);
             let first = desk.line_of(first, entry.0.mark);
+            desk.misplaced |= !matches!(entry.1.value, Value::Scalar { .. });
             hide_behind(&entry.0, &entry.1, desk);
             hide(&entry.1, desk);
             desk.error(
@@ -352,7 +451,12 @@ impl Read for String {
     fn read<'t>(node: &Node<'t>, place: Place, desk: &mut Desk<'t>) -> Option<Self> {
         let (text, plain) = scalar(node, place, "a text", desk)?;
         if let Some(trap) = trap(text).filter(|_| plain) {
-            desk.error(place, trap, format!("write \"{}\" in quotes", clean(text)));
+            // In quotes it would be none either.
+            let hint = match desk.key_of(place) {
+                "url" | "proxy" | "host" | "api" => "an address stands here".to_owned(),
+                _ => format!("write \"{}\" in quotes", clean(text)),
+            };
+            desk.error(place, trap, hint);
             return None;
         }
         if plain {
@@ -367,7 +471,24 @@ impl Read for String {
                 "write \" in their place",
             );
         }
+        if plain {
+            doubt_quote(text, place, desk);
+        }
         Some(text.to_owned())
+    }
+}
+
+/// Doubts an unquoted text that ends with a quote which nothing opened: the first one is lost.
+fn doubt_quote(text: &str, place: Place, desk: &mut Desk<'_>) {
+    let lost = ['"', '\'']
+        .into_iter()
+        .find(|sign| text.ends_with(*sign) && text.matches(*sign).count() % 2 == 1);
+    if let Some(sign) = lost {
+        desk.doubt_at(
+            place,
+            format!("ends with a {sign} that is part of the text"),
+            format!("put a {sign} before it as well"),
+        );
     }
 }
 

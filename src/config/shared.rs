@@ -76,6 +76,7 @@ fn of_partner(name: &At<String>, partner: raw::Partner, probes: &mut Probes, des
         probes: own,
         mut shared,
         lost,
+        lost_host,
     } = partner;
     probes.lost |= lost;
     if shared.partner.is_none() && !shared.present.has("partner") {
@@ -86,6 +87,18 @@ fn of_partner(name: &At<String>, partner: raw::Partner, probes: &mut Probes, des
         shared.present.add("partner");
     }
     let base = host.as_ref().and_then(|host| base(host, desk));
+    let paths = own.iter().flat_map(|own| &own.value.0);
+    let mut paths = paths.filter_map(|(_, form)| match &form.as_ref()?.value {
+        Form::Full(probe) => probe.path.as_ref().map(|path| path.place),
+        Form::Short(_) => Some(form.as_ref()?.place),
+    });
+    if host.is_none() && !lost_host && paths.next().is_some() {
+        desk.error(
+            name.place,
+            "has no \"host\", which the paths of its probes need",
+            "add \"host: api.acme.example\", or write the whole \"url\" of each probe",
+        );
+    }
     for (name, form) in own.map(|p| p.value.0).unwrap_or_default() {
         let probe = form.map(|form| {
             let place = form.place;
@@ -96,7 +109,7 @@ fn of_partner(name: &At<String>, partner: raw::Partner, probes: &mut Probes, des
                     ..Probe::default()
                 },
             };
-            resolve(&mut probe, place, host.as_ref(), base.as_deref(), desk);
+            resolve(&mut probe, place, base.as_deref(), desk);
             inherit(&mut probe, &shared);
             At {
                 value: probe,
@@ -133,13 +146,7 @@ fn base(host: &At<String>, desk: &mut Desk<'_>) -> Option<String> {
 }
 
 /// Makes the URL of a probe in a partner's block from its path.
-fn resolve(
-    probe: &mut Probe,
-    place: Place,
-    host: Option<&At<String>>,
-    base: Option<&str>,
-    desk: &mut Desk<'_>,
-) {
+fn resolve(probe: &mut Probe, place: Place, base: Option<&str>, desk: &mut Desk<'_>) {
     let Some(path) = probe.path.take() else {
         if !probe.present.has("url") && !probe.present.has("path") {
             desk.error(
@@ -147,8 +154,9 @@ fn resolve(
                 "neither \"path\" nor \"url\" says what to ask",
                 "add \"path: /…\"",
             );
-            probe.present.add("url");
         }
+        // What is wrong with either has been told.
+        probe.present.add("url");
         return;
     };
     if let Some(url) = &probe.url {
@@ -166,12 +174,6 @@ fn resolve(
             path.place,
             format!("{} is no path", quote(&path.value)),
             "it begins with \"/\"; another host is a \"url\"",
-        );
-    } else if host.is_none() {
-        desk.error(
-            path.place,
-            "the partner has no \"host\" that this is a path of",
-            "add \"host\" to the block, or write the whole \"url\"",
         );
     } else if let Some(base) = base {
         probe.url = Some(At {
@@ -245,7 +247,7 @@ fn share(defaults: raw::Defaults, probes: &mut Probes, desk: &mut Desk<'_>) {
         of_partners.map(|(name, _)| ("partner", &name.value, name.place, &all_partners));
     for (what, name, place, known) in of_tags.chain(of_partners) {
         if !used.contains(name.as_str()) {
-            desk.error(
+            desk.missed(
                 place,
                 format!("no probe has the {what} {}", quote(name)),
                 suggest(name, known.iter().map(String::as_str), "known"),

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::desk::{At, Desk, Place, quote, suggest};
+use super::desk::{At, Desk, Place, quote};
 use super::leaf::{Flag, Words};
-use super::read::{Read, keys, read_at, wrong_type};
+use super::read::{Read, keys, read_at, strange, without_value, wrong_type};
 use super::yaml::{Node, Value};
 use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
 use crate::domain::mute::Effect;
@@ -44,10 +44,20 @@ impl Read for Source {
         let at = desk.under(place, key, value);
         match &*key.text {
             "env" => {
-                let name = read_at::<String>(value, at, desk)?;
-                let valid = name
-                    .value
-                    .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                let name = match &value.value {
+                    // Quotes would make no name of a number.
+                    Value::Scalar { text, .. }
+                        if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') =>
+                    {
+                        At {
+                            value: text.to_string(),
+                            place: at,
+                        }
+                    }
+                    _ => read_at::<String>(value, at, desk)?,
+                };
+                let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
+                let valid = name.value.starts_with(begins)
                     && name
                         .value
                         .chars()
@@ -71,10 +81,9 @@ impl Read for Source {
                     place: path.place,
                 }))
             }
-            other => {
-                let at = desk.at_key(place, key);
-                let hint = suggest(other, ["env", "file"].into_iter(), "known here");
-                desk.error(at, format!("unknown key {}", quote(other)), hint);
+            _ => {
+                let at = desk.at_key(place, &without_value(key));
+                strange(key, value, at, &["env", "file"].into_iter(), desk);
                 None
             }
         }
@@ -121,6 +130,10 @@ impl Read for Field {
 
     fn hide(node: &Node<'_>, desk: &mut Desk<'_>) {
         Source::hide(node, desk);
+    }
+
+    fn own_keys() -> &'static [(&'static str, bool)] {
+        &[("env", false), ("file", false), ("secret", false)]
     }
 }
 

@@ -45,6 +45,16 @@ pub(super) enum Slip {
     Flow,
     /// A colon that can't be.
     Colon,
+    /// A line that is out of step.
+    Step,
+    /// A sign that may not stand behind a backslash.
+    Escape,
+    /// A comment within a text of several lines.
+    Comment,
+    /// Something behind what was taken for the whole.
+    Behind,
+    /// The name of an anchor where hardly anybody meant one.
+    Anchor,
 }
 
 impl Broken {
@@ -82,7 +92,12 @@ pub(super) fn explain(error: &ScanError) -> Broken {
             ("a \"{\" is never closed".into(), "add the \"}\"")
         }
         K::MismatchedFlowCollectionEnd { open, close } => {
-            (format!("\"{open}\" is closed by \"{close}\""), "")
+            let hint = if *open == '[' {
+                "add the \"]\" before it"
+            } else {
+                "add the \"}\" before it, or the \"[\" that it closes"
+            };
+            (format!("\"{open}\" is closed by \"{close}\""), hint)
         }
         K::MisplacedFlowCollectionEnd => ("a bracket is closed that was never opened".into(), ""),
         K::ExpectedFlowMappingSeparator => (
@@ -124,6 +139,22 @@ pub(super) fn explain(error: &ScanError) -> Broken {
             ),
             "quote it",
         ),
+        K::FlowMappingValueAdjacentCollection => (
+            "no space stands behind this colon".into(),
+            "write \"key: value\"",
+        ),
+        K::BlockEntryInFlowCollection => (
+            "a list of lines can't stand within brackets".into(),
+            "close the bracket that was opened before it, or write [a, b]",
+        ),
+        K::CommentInterceptedScalar => (
+            "the line after this comment goes on with the text before it".into(),
+            "mend its indentation, or write \"key: value\", with a colon",
+        ),
+        K::ExpectedDocumentStart => (
+            "this does not belong to what stands before it".into(),
+            "keys of one mapping start in one column",
+        ),
         K::UnknownAnchor => (
             "no anchor of this name stands before here".into(),
             "quote the text if it begins with \"*\"",
@@ -142,10 +173,17 @@ pub(super) fn explain(error: &ScanError) -> Broken {
         K::InvalidTrailingDoubleQuotedScalar | K::InvalidTrailingSingleQuotedScalar => {
             Some(Slip::Trailing)
         }
-        K::ExpectedFlowMappingSeparator | K::ExpectedFlowSequenceSeparator => Some(Slip::Flow),
+        K::ExpectedFlowMappingSeparator
+        | K::ExpectedFlowSequenceSeparator
+        | K::BlockEntryInFlowCollection => Some(Slip::Flow),
         K::MappingValueNotAllowed | K::InvalidColonPlacement | K::MappingKeyNotAllowed => {
             Some(Slip::Colon)
         }
+        K::ExpectedBlockMappingKey | K::InvalidIndentation => Some(Slip::Step),
+        K::UnknownQuotedScalarEscape => Some(Slip::Escape),
+        K::CommentInterceptedScalar => Some(Slip::Comment),
+        K::ExpectedDocumentStart => Some(Slip::Behind),
+        K::UnknownAnchor => Some(Slip::Anchor),
         _ => None,
     };
     Broken {

@@ -99,7 +99,7 @@ fn read(raw: Common, desk: &mut Desk<'_>) -> Conditions {
         }
         all.push(Condition::Status(ranges));
     }
-    for name in many(raw.header) {
+    for name in many(raw.header, desk) {
         if header_name(&name.value, name.place, desk) {
             all.push(Condition::Header {
                 name: name.value.to_ascii_lowercase(),
@@ -122,7 +122,7 @@ fn read(raw: Common, desk: &mut Desk<'_>) -> Conditions {
             });
         }
     }
-    for text in many(raw.body) {
+    for text in many(raw.body, desk) {
         if text.value.is_empty() {
             desk.error(text.place, "\"\" is in every body", "name a text");
         }
@@ -135,10 +135,10 @@ fn read(raw: Common, desk: &mut Desk<'_>) -> Conditions {
         }
         all.push(Condition::Body(TextMatch::Contains(text.value)));
     }
-    for pattern in many(raw.regex) {
+    for pattern in many(raw.regex, desk) {
         all.push(Condition::Body(TextMatch::Regex(pattern.value.0)));
     }
-    for query in many(raw.jsonpath) {
+    for query in many(raw.jsonpath, desk) {
         all.extend(json(&query, desk));
     }
     let namespaces: Vec<(String, String)> = raw
@@ -146,7 +146,7 @@ fn read(raw: Common, desk: &mut Desk<'_>) -> Conditions {
         .into_iter()
         .map(|(prefix, uri)| (prefix.value, uri.value))
         .collect();
-    for text in many(raw.xpath) {
+    for text in many(raw.xpath, desk) {
         match XPath::new(&text.value, &namespaces) {
             Ok(xpath) => all.push(Condition::Xml(xpath)),
             Err(error) => desk.error(
@@ -166,8 +166,15 @@ fn read(raw: Common, desk: &mut Desk<'_>) -> Conditions {
     Conditions(all)
 }
 
-fn many<T>(raw: Option<At<Many<T>>>) -> Vec<At<T>> {
-    raw.map(|many| many.value.0).unwrap_or_default()
+fn many<T>(raw: Option<At<Many<T>>>, desk: &mut Desk<'_>) -> Vec<At<T>> {
+    let Some(raw) = raw else {
+        return Vec::new();
+    };
+    if raw.value.0.is_empty() {
+        let hint = "name what is wanted, or remove the key";
+        desk.error(raw.place, "an empty list asks for nothing", hint);
+    }
+    raw.value.0
 }
 
 /// Reads `$.a.b`, `$.a.b == 'x'` or `$.a.b != 3`.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::config::collections::Pairs;
-use crate::config::desk::{At, Desk, Place, quote};
+use crate::config::desk::{At, Desk, Place, quote, unseen};
 use crate::config::leaf::{HeaderText, MaybeText};
 
 /// Whether `name` is a token (RFC 9110 section 5.6.2); reports why not.
@@ -11,11 +11,12 @@ pub(super) fn header_name(name: &str, place: Place, desk: &mut Desk<'_>) -> bool
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     let valid = !name.is_empty() && name.len() <= 256 && name.chars().all(token);
     if !valid {
-        desk.error(
-            place,
-            format!("{} is no header name", quote(name)),
-            "use letters, digits and \"-\"",
-        );
+        let mend = "use letters, digits and \"-\"";
+        let hint = match unseen(name) {
+            Some(sign) => format!("it holds {sign}; {mend}"),
+            None => mend.to_owned(),
+        };
+        desk.error(place, format!("{} is no header name", quote(name)), hint);
     }
     valid
 }

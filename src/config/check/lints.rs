@@ -515,7 +515,17 @@ fn unused(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
 }
 
 fn routes(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
-    for (route, place) in plan.routes.iter().zip(&places.routes) {
+    for (number, (route, place)) in plan.routes.iter().zip(&places.routes).enumerate() {
+        let first = plan.routes[..number]
+            .iter()
+            .position(|other| other == route);
+        if let Some(first) = first {
+            desk.warning(
+                *place,
+                format!("says the same as notify.routes[{first}]"),
+                "remove one of them, or say in what they differ",
+            );
+        }
         let mut probes = plan.probes.iter();
         if !route.severities.is_empty()
             && !probes.any(|probe| route.severities.contains(&probe.severity))
@@ -560,16 +570,26 @@ fn nights(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
 
 /// Between two runs a block may stand for so long unseen.
 const SELDOM: Duration = Duration::from_secs(2 * 3600);
+/// What it says of our own network is of no use when it is older.
+const SELDOM_OF_A_CONTROL: Duration = Duration::from_secs(3600);
 
 fn seldom(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
-    for probe in plan.probes.iter().filter(|probe| !probe.control) {
-        if let Schedule::Every(every) = probe.schedule
-            && every >= SELDOM
-        {
-            let every = show_duration(every);
+    for probe in &plan.probes {
+        let Schedule::Every(every) = probe.schedule else {
+            continue;
+        };
+        let place = places.find(&places.probes, probe.name.as_str());
+        let every_text = show_duration(every);
+        if probe.control && every >= SELDOM_OF_A_CONTROL {
             desk.warning(
-                places.find(&places.probes, probe.name.as_str()),
-                format!("is asked once in {every}, and a block may stand unseen for so long"),
+                place,
+                format!("is asked once in {every_text}, too seldom for a control to say how our own network is now"),
+                "ask every 1m to 15m",
+            );
+        } else if !probe.control && every >= SELDOM {
+            desk.warning(
+                place,
+                format!("is asked once in {every_text}, and a block may stand unseen for so long"),
                 "ask every 5m to 1h: a cell is one request each time",
             );
         }

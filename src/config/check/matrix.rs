@@ -112,6 +112,10 @@ fn egress(
         );
         return None;
     }
+    if raw.proxy.is_none() && raw.present.has("proxy") {
+        // What is wrong with it has been told.
+        return None;
+    }
     if raw.proxy.is_none() {
         for place in [
             raw.username.map(|u| u.place),
@@ -152,8 +156,9 @@ fn egress(
             })
             .ok()
     });
+    let has_username = raw.present.has("username");
     let username = raw.username.map(|u| u.value);
-    if has_password && username.is_none() {
+    if has_password && !has_username {
         desk.error(place, "has a password but no \"username\"", "add it");
     }
     let (kind, host, port) = proxy_parts(&proxy, desk)?;

@@ -55,7 +55,7 @@ impl Groups {
             for member in members.iter().filter(|member| !known(member)) {
                 let all = kinds.iter().flat_map(|kind| kind.iter());
                 let all: Vec<&str> = all.collect();
-                desk.error(
+                desk.missed(
                     member.place,
                     format!(
                         "there is no egress, client, credential or probe \"{}\"",
@@ -126,7 +126,7 @@ impl Names {
             let groups = self.groups.0.keys().map(String::as_str);
             suggest(text, self.iter().chain(groups), "known")
         };
-        desk.error(
+        desk.missed(
             name.place,
             format!("there is no {} \"{text}\"", self.what),
             hint,
@@ -155,7 +155,7 @@ impl Names {
             for member in members {
                 if !self.contains(member) {
                     let (group, what) = (&name.value.0, self.what);
-                    desk.error(
+                    desk.missed(
                         name.place,
                         format!("the group \"{group}\" holds \"{member}\", and that is no {what}"),
                         "a group stands where all of its members could",

@@ -69,6 +69,7 @@ pub(super) fn notify(
         .map(|(name, _)| (name.value.clone(), name.place))
         .collect();
     let (for_slack, for_teams) = super::phrases::templates(raw.templates, inputs, desk);
+    let before = desk.errors();
     let mut receivers = Vec::new();
     for (name, receiver) in named {
         let Some(receiver) = receiver else { continue };
@@ -106,7 +107,10 @@ pub(super) fn notify(
             let further = route.escalate.as_ref().map(|further| &further.to);
             route.to == receiver.name || further == Some(&receiver.name)
         };
-        let used = fallbacks.contains(receiver.name.as_str()) || routes.iter().any(leads);
+        // A name that is not known, or a route that could not be read, may be what leads here.
+        let used = fallbacks.contains(receiver.name.as_str())
+            || routes.iter().any(leads)
+            || desk.errors() > before;
         if let Some(place) = places.get(receiver.name.as_str()).filter(|_| !used) {
             desk.warning(
                 *place,
@@ -164,7 +168,15 @@ pub(super) fn no_such_tag(place: Place, tag: &str, known: &HashSet<String>, desk
     let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
     known.sort_unstable();
     let hint = suggest(tag, known.into_iter(), "known");
-    desk.error(place, format!("no probe has the tag \"{tag}\""), hint);
+    desk.missed(place, format!("no probe has the tag \"{tag}\""), hint);
+}
+
+/// Refuses a list that chooses nothing: it would be read as if it were not there.
+fn not_empty<T>(many: Option<&At<Many<T>>>, desk: &mut Desk<'_>) {
+    if let Some(many) = many.filter(|many| many.value.0.is_empty()) {
+        let hint = "name what is meant, or remove the key";
+        desk.error(many.place, "an empty list chooses nothing", hint);
+    }
 }
 
 fn route(
@@ -178,6 +190,9 @@ fn route(
         many.map(|many| names.mentioned(many, desk))
             .unwrap_or_default()
     };
+    not_empty(raw.severity.as_ref(), desk);
+    not_empty(raw.verdicts.as_ref(), desk);
+    not_empty(raw.tags.as_ref(), desk);
     let of = mentioned(raw.probes, known.probes, desk);
     let egresses = mentioned(raw.egresses, known.egresses, desk);
     let during = raw.during.and_then(|during| quiet::during(during, desk));

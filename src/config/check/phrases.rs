@@ -166,12 +166,40 @@ fn template(
             }
         }
     };
+    if let Some(fact) = in_one_brace(&text, audience) {
+        desk.doubt_at(
+            place,
+            format!("\"{{ {fact} }}\" with one brace is sent as it stands"),
+            format!("write \"{{{{ {fact} }}}}\""),
+        );
+    }
     Template::new(&text, audience)
         .inspect_err(|fault| {
             let hint = fault.unknown.as_ref().map_or_else(String::new, |unknown| {
                 suggest(unknown, audience.facts(), "facts")
             });
+            let hint = match hint.as_str() {
+                "" if fault.message.starts_with("syntax error") => {
+                    "a fact is written \"{{ headline }}\"".to_owned()
+                }
+                _ => hint,
+            };
             desk.error(place, fault.message.clone(), hint);
         })
         .ok()
+}
+
+/// A fact that stands behind a single brace, where a template has two.
+fn in_one_brace(text: &str, audience: Audience) -> Option<&'static str> {
+    let single = |(place, _): &(usize, &str)| {
+        !text[..*place].ends_with('{') && !text[place + 1..].starts_with(['{', '%', '#'])
+    };
+    let braces = text.match_indices('{').filter(single);
+    let mut words = braces.filter_map(|(place, _)| {
+        let inside = text[place + 1..].trim_start();
+        inside
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .next()
+    });
+    words.find_map(|word| audience.facts().find(|fact| *fact == word))
 }

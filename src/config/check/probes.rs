@@ -81,7 +81,7 @@ pub(super) fn probe(
         );
     }
     if !raw.present.has("url") && raw.url.is_none() {
-        desk.error(place, "\"url\" is missing", "");
+        desk.missed(place, "\"url\" is missing", "");
     }
     if in_controls && let Some(path) = &raw.path {
         desk.error(
@@ -92,6 +92,7 @@ pub(super) fn probe(
     }
     let url = raw.url.as_ref().and_then(|url| request::url(url, desk));
     let timeout = raw.timeout.as_ref().map_or(TIMEOUT, |t| t.value.0);
+    let lost_with = raw.with.is_none() && raw.present.has("with");
     let with = with(raw.with, around, desk);
     let credentials: Vec<&Credential> = with
         .iter()
@@ -99,7 +100,7 @@ pub(super) fn probe(
         .collect();
     // A credential whose definition is broken has had its error; its fields are not known.
     let named = with.iter().filter(|name| *name != "anonymous").count();
-    let known = !with.is_empty() && named == credentials.len();
+    let known = !lost_with && !with.is_empty() && named == credentials.len();
 
     let mut headers = Vec::new();
     let mut shown_headers = Vec::new();
@@ -336,7 +337,7 @@ fn schedule(
         (None, None) if asked.present => None,
         (None, None) if in_controls => Some((Schedule::Every(CONTROL_EVERY), place)),
         (None, None) => {
-            desk.error(place, "has no schedule", "add \"every: 5m\" or \"cron: …\"");
+            desk.missed(place, "has no schedule", "add \"every: 5m\" or \"cron: …\"");
             None
         }
     }

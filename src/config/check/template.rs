@@ -10,6 +10,10 @@ use crate::domain::probe::{Part, Spelling, Template};
 /// What is wrong, and how to mend it.
 pub(super) fn parse(text: &str) -> Result<Template, (String, String)> {
     const MEND: &str = "write \"{{ credential.<field> }}\"";
+    if let Some(inside) = in_one_brace(text) {
+        let message = format!("{} has one brace before it", quote(inside));
+        return Err((message, MEND.to_owned()));
+    }
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once("{{") {
@@ -43,6 +47,20 @@ pub(super) fn parse(text: &str) -> Result<Template, (String, String)> {
         parts.push(Part::Text(rest.to_owned()));
     }
     Ok(Template { parts })
+}
+
+/// A placeholder behind a single brace, which would be sent as it stands.
+fn in_one_brace(text: &str) -> Option<&str> {
+    let places = text.match_indices('{');
+    let mut single = places
+        .filter(|(place, _)| !text[..*place].ends_with('{') && !text[place + 1..].starts_with('{'));
+    single.find_map(|(place, _)| {
+        let inside = text[place + 1..].trim_start();
+        let end = inside.find(['}', '"', '<', '\n']).unwrap_or(inside.len());
+        inside
+            .starts_with("credential.")
+            .then(|| inside[..end].trim_end())
+    })
 }
 
 fn filtered(filter: &str) -> Result<Spelling, (String, String)> {
