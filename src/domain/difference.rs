@@ -283,7 +283,10 @@ impl Keys {
     }
 
     fn names<T: ToString>(&mut self, key: &'static str, old: &[T], new: &[T]) {
-        let list = |all: &[T]| all.iter().map(T::to_string).collect::<Vec<_>>().join(", ");
+        let list = |all: &[T]| match all {
+            [] => "none".to_owned(),
+            all => all.iter().map(T::to_string).collect::<Vec<_>>().join(", "),
+        };
         self.shown(key, list(old), list(new));
     }
 

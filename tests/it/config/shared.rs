@@ -310,7 +310,7 @@ fn each_fault_names_its_file_and_its_mend() {
         "blocks",
         "partners:\n  one: { every: 5m, probes: { p: /x } }\n  two: { host: \"a b\", every: 5m, probes: { q: / } }\n  three: { host: c.example, every: 5m, probes: { r: x, s: {}, t: { path: /, url: \"https://t.example/\" } } }\n  four: { host: d.example, hsot: x }\n",
         &[
-            "etc/probes.yaml:5:34: partners.one.probes.p: the partner has no \"host\" that this is a path of; add \"host\" to the block, or write the whole \"url\"",
+            "etc/probes.yaml:5:3: partners.one: has no \"host\", which the paths of its probes need; add \"host: api.acme.example\", or write the whole \"url\" of each probe",
             "etc/probes.yaml:6:16: partners.two.host: \"a b\" is no host; write \"api.acme.example\", with a port where it has one, or \"http://…\" where it is not https",
             "etc/probes.yaml:7:53: partners.three.probes.r: \"x\" is no path; it begins with \"/\"; another host is a \"url\"",
             "etc/probes.yaml:7:59: partners.three.probes.s: neither \"path\" nor \"url\" says what to ask; add \"path: /…\"",
