@@ -69,13 +69,17 @@ pub fn attempt(path: &Path) -> (Result<Loaded, Error>, OnDisk) {
     let text = match read_bounded(path) {
         Ok(text) => text,
         Err(e) => {
-            let mend = match e.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "; name the file with --config, or see `edgewatch demo`"
+            let why = match e.kind() {
+                std::io::ErrorKind::NotFound if path == Path::new("-") => {
+                    "standard input is not read; name a file".to_owned()
                 }
-                _ => "",
+                std::io::ErrorKind::NotFound => {
+                    "there is no such file; name it with --config, or see `edgewatch demo`"
+                        .to_owned()
+                }
+                _ => e.to_string(),
             };
-            let why = format!("can't read {}: {e}{mend}", path.display());
+            let why = format!("can't read {}: {why}", path.display());
             let on_disk = OnDisk::new(path, None, std::iter::empty());
             return (Err(Error::Unreadable(why)), on_disk);
         }

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::exit;
+use super::{Format, exit};
 use crate::config;
 
 /// Say what a key of probes.yaml is for, with an example
@@ -17,6 +18,9 @@ pub(super) struct Arguments {
     /// The key, or its path
     #[arg(value_name = "KEY")]
     key: Option<String>,
+    /// How it is written.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 /// Names of places that are told of one key.
@@ -28,30 +32,33 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let schema = config::schema();
     let keys = keys(&schema);
     let Some(wanted) = arguments.key.as_ref().filter(|key| !key.is_empty()) else {
-        let top: String =
-            keys.iter()
-                .filter(|key| key.path.len() == 1)
-                .fold(String::new(), |mut text, key| {
-                    let _ = writeln!(text, "{:16} {}", key.path[0], first_sentence(key.said));
-                    text
-                });
-        super::show(&top);
+        let top = keys.iter().filter(|key| key.path.len() == 1);
+        if arguments.format == Format::Json {
+            let top = top.map(|key| json!({ "key": key.path[0], "says": key.said }));
+            super::print(&format!("{:#}\n", top.collect::<Value>()));
+            return exit::OK;
+        }
+        let text = top.fold(String::new(), |mut text, key| {
+            let _ = writeln!(text, "{:16} {}", key.path[0], first_sentence(key.said));
+            text
+        });
+        super::show(&text);
         return exit::OK;
     };
     let found = matching(&keys, wanted);
     if found.is_empty() {
-        eprintln!(
-            "edgewatch: there is no key {wanted:?}{}",
+        super::complain(&format!(
+            "there is no key {wanted:?}{}",
             meant(&keys, wanted)
-        );
+        ));
         return exit::problem();
     }
     let examples = examples();
-    let told: Vec<String> = found
-        .iter()
-        .map(|same| told(same, &schema, &examples))
-        .collect();
-    super::show(&told.join("\n"));
+    let told = found.iter().map(|same| told(same, &schema, &examples));
+    match arguments.format {
+        Format::Text => super::show(&told.map(|told| told.text()).collect::<Vec<_>>().join("\n")),
+        Format::Json => super::print(&format!("{:#}\n", json!(told.collect::<Vec<_>>()))),
+    }
     exit::OK
 }
 
@@ -178,14 +185,19 @@ fn meant(keys: &[Key<'_>], wanted: &str) -> String {
     }
 }
 
-fn told(same: &[&Key<'_>], schema: &Value, examples: &[Value]) -> String {
+/// What there is to say of a key.
+#[derive(Debug, Serialize)]
+struct Told {
+    key: String,
+    says: String,
+    /// What may stand there; empty where there is nothing to say.
+    kind: String,
+    example: Option<String>,
+    same_at: Vec<String>,
+}
+
+fn told(same: &[&Key<'_>], schema: &Value, examples: &[Value]) -> Told {
     let key = same[0];
-    let mut text = format!("{}\n  {}\n", key.place(), key.said.replace('\n', " "));
-    let kind = kind(schema, key.node);
-    if !kind.is_empty() {
-        let _ = writeln!(text, "  It is {kind}.");
-    }
-    let name = key.path.last().copied().unwrap_or_default();
     let used = same
         .iter()
         .flat_map(|key| examples.iter().filter_map(|file| instance(file, &key.path)));
@@ -197,24 +209,38 @@ fn told(same: &[&Key<'_>], schema: &Value, examples: &[Value]) -> String {
     let short = used.iter().find(|text| length(text) <= EXAMPLE_MAX);
     let least = used.iter().min_by_key(length);
     let used = short.or(least.filter(|text| length(text) <= 2 * EXAMPLE_MAX));
-    if let Some(example) = used
+    let name = key.path.last().copied().unwrap_or_default();
+    let example = used
         .cloned()
-        .or_else(|| made_up(resolved(schema, key.node)))
-    {
-        let _ = writeln!(text, "  Example: {name}: {example}");
+        .or_else(|| made_up(resolved(schema, key.node)));
+    Told {
+        key: key.place(),
+        says: key.said.replace('\n', " "),
+        kind: kind(schema, key.node),
+        example: example.map(|example| format!("{name}: {example}")),
+        same_at: same[1..].iter().map(|key| key.place()).collect(),
     }
-    let others: Vec<String> = same[1..].iter().map(|key| key.place()).collect();
-    if !others.is_empty() {
-        let more = others.len().saturating_sub(PLACES_MAX);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
-        let shown = others[..others.len().min(PLACES_MAX)].join(", ");
-        let _ = writeln!(text, "  The same at: {shown}{more}");
+}
+
+impl Told {
+    fn text(&self) -> String {
+        let mut text = format!("{}\n  {}\n", self.key, self.says);
+        if !self.kind.is_empty() {
+            let _ = writeln!(text, "  It is {}.", self.kind);
+        }
+        if let Some(example) = &self.example {
+            let _ = writeln!(text, "  Example: {example}");
+        }
+        if !self.same_at.is_empty() {
+            let shown = &self.same_at[..self.same_at.len().min(PLACES_MAX)];
+            let more = match self.same_at.len() - shown.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let _ = writeln!(text, "  The same at: {}{more}", shown.join(", "));
+        }
+        text
     }
-    text
 }
 
 /// What may stand there: `one of: run, none`.

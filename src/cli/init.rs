@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use url::Url;
 
-use super::exit;
+use super::{Format, exit};
 use crate::app::load;
 use crate::config;
 
@@ -30,6 +30,9 @@ pub(super) struct Arguments {
     /// A local address to ask from; may be given several times, by the system's routes when left out
     #[arg(long, value_name = "ADDRESS", requires = "partner")]
     from: Vec<String>,
+    /// How it is said that it is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
@@ -42,6 +45,11 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
     let written = answers(arguments).and_then(|answers| write(config, &answers));
     if let Err(error) = written {
         return super::complain(&error);
+    }
+    if arguments.format == Format::Json {
+        let written = serde_json::json!({ "written": config.display().to_string() });
+        super::print(&format!("{written:#}\n"));
+        return exit::OK;
     }
     let named = if config == Path::new("probes.yaml") {
         String::new()

@@ -28,6 +28,7 @@ mod templates;
 mod try_client;
 mod web;
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -150,20 +151,14 @@ enum Format {
 /// Reads the arguments, runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
-    let matches = match Arguments::command().try_get_matches() {
+    let given = format_behind(std::env::args_os().collect());
+    JSON.store(asks_json(&given), Ordering::Relaxed);
+    let matches = match Arguments::command().try_get_matches_from(given) {
         Ok(matches) => matches,
-        Err(error) => {
-            let given: Vec<String> = std::env::args().collect();
-            let json = given.iter().any(|word| word == "--format=json")
-                || given.windows(2).any(|two| two == ["--format", "json"]);
-            if !(json && error.use_stderr()) {
-                error.exit();
-            }
-            let text = error.render().to_string();
-            let what = text.lines().next().unwrap_or_default();
-            JSON.store(true, Ordering::Relaxed);
-            return complain(what.strip_prefix("error: ").unwrap_or(what));
+        Err(error) if JSON.load(Ordering::Relaxed) && error.use_stderr() => {
+            return complain(&slip(&error.render().to_string()));
         }
+        Err(error) => error.exit(),
     };
     let mut arguments = match Arguments::from_arg_matches(&matches) {
         Ok(arguments) => arguments,
@@ -174,7 +169,6 @@ pub fn main() -> ExitCode {
     {
         replay.log = Some(PathBuf::from(&arguments.log));
     }
-    JSON.store(wants_json(&matches), Ordering::Relaxed);
     // Exactly one provider is compiled in; installing it by name keeps a second one, should a
     // dependency ever bring it, from turning into a panic at the first handshake.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -282,12 +276,40 @@ fn columns() -> Option<usize> {
 /// Results are written for scripts, and so is what went wrong; set once, before any command runs.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-fn wants_json(matches: &clap::ArgMatches) -> bool {
-    let own = matches.try_get_one::<Format>("format");
-    let own = own.ok().flatten() == Some(&Format::Json);
-    own || matches
-        .subcommand()
-        .is_some_and(|(_, below)| wants_json(below))
+/// `edgewatch --format json status` is `edgewatch status --format json`.
+fn format_behind(mut given: Vec<OsString>) -> Vec<OsString> {
+    let words = match given.get(1).and_then(|word| word.to_str()) {
+        Some("--format") => 2,
+        Some(word) if word.starts_with("--format=") => 1,
+        _ => 0,
+    };
+    if given.len() > 1 + words {
+        let options: Vec<OsString> = given.drain(1..=words).collect();
+        let end = given.iter().position(|word| word == "--");
+        let end = end.unwrap_or(given.len());
+        given.splice(end..end, options);
+    }
+    given
+}
+
+fn asks_json(given: &[OsString]) -> bool {
+    given.iter().any(|word| word == "--format=json")
+        || given.windows(2).any(|two| two == ["--format", "json"])
+}
+
+/// What is wrong with the arguments, in one line: `what; how to mend it`.
+fn slip(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().map(str::trim).collect();
+    let end = lines.iter().position(|line| line.is_empty());
+    let what = lines[..end.unwrap_or(lines.len())].join(" ");
+    let what = what.strip_prefix("error: ").unwrap_or(&what);
+    let how = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("tip: ").or(line.strip_prefix("Usage: ")));
+    match how {
+        Some(how) => format!("{what}; {how}"),
+        None => what.to_owned(),
+    }
 }
 
 /// Says on standard error what went wrong on our side; to scripts on standard output, as JSON.
@@ -310,13 +332,19 @@ fn error_json(text: &str) -> serde_json::Value {
     };
     let (place, rest) = match line.split_once(": ") {
         Some((place, rest)) if is_place(place) => (Some(place), rest),
-        _ => (None, line),
+        _ => (unreadable(line), line),
     };
     let (what, how) = match rest.split_once("; ") {
         Some((what, how)) => (what, Some(how)),
         None => (rest, None),
     };
     serde_json::json!({ "error": { "what": what, "where": place, "how": how } })
+}
+
+/// The file of `can't read probes.yaml: why`.
+fn unreadable(line: &str) -> Option<&str> {
+    let (file, _) = line.strip_prefix("can't read ")?.split_once(": ")?;
+    Some(file)
 }
 
 /// Which store a command works on.
@@ -355,6 +383,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_format_may_stand_before_the_command() {
+        for (given, read) in [
+            ("e --format json status", "e status --format json"),
+            ("e --format=json status", "e status --format=json"),
+            ("e --format json try -- --ua", "e try --format json -- --ua"),
+            ("e status --format json", "e status --format json"),
+            ("e --format", "e --format"),
+            ("e", "e"),
+        ] {
+            let words = given.split(' ').map(OsString::from).collect();
+            let words = format_behind(words);
+            let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+            assert_eq!(words.join(" "), read);
+        }
+    }
+
+    #[test]
     fn an_error_has_one_shape() {
         for (text, what, place, how) in [
             (
@@ -372,7 +417,7 @@ mod tests {
             (
                 "can't read x: no: such file",
                 "can't read x: no: such file",
-                None,
+                Some("x"),
                 None,
             ),
         ] {

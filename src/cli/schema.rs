@@ -14,6 +14,9 @@ pub(super) struct Arguments {
     /// The one of a file that probes.yaml includes
     #[arg(long)]
     part: bool,
+    /// A schema is JSON either way
+    #[arg(long = "format", id = "format", value_name = "FORMAT", value_parser = ["json"])]
+    _format: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {

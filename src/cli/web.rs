@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::exit;
+use serde_json::json;
+
+use super::{Format, exit};
 use crate::app::load::{self, Kept};
 use crate::clock;
 use crate::dashboard::{self, Pages, Source, people};
@@ -31,6 +33,9 @@ pub(super) struct Arguments {
     /// A loopback address and port; port 0 leaves the choice to the system.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// How the address is written.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -72,13 +77,20 @@ fn sign_in(config: &Path, arguments: &Arguments, who: Option<&str>) -> Result<St
     let offered = store.offer(&people::digest(&secret), &who, clock::now());
     offered.map_err(|error| error.to_string())?;
     let (port, path) = (web.address.port(), &web.path);
-    Ok(if port == 0 {
-        // Which port the system chose stands in the daemon's log.
-        format!("the secret for /sign-in, good for five minutes and once:\n{secret}\n")
-    } else {
-        format!(
-            "{who} signs in at (good for five minutes, and once):\nhttp://edgewatch.localhost:{port}{path}/sign-in#{secret}\n"
-        )
+    // Which port the system chose stands in the daemon's log.
+    let url =
+        (port != 0).then(|| format!("http://edgewatch.localhost:{port}{path}/sign-in#{secret}"));
+    Ok(match (arguments.format, url) {
+        (Format::Json, url) => {
+            let offered = json!({ "who": who, "url": url, "secret": secret, "minutes": 5 });
+            format!("{offered:#}\n")
+        }
+        (Format::Text, None) => {
+            format!("the secret for /sign-in, good for five minutes and once:\n{secret}\n")
+        }
+        (Format::Text, Some(url)) => {
+            format!("{who} signs in at (good for five minutes, and once):\n{url}\n")
+        }
     })
 }
 
@@ -111,11 +123,16 @@ async fn serve(config: &Path, arguments: &Arguments) -> Result<(), String> {
         plan: Arc::new(plan),
     };
     let listener = bound.serve(Pages::new(source, path.clone(), "", &[]));
-    super::print(&format!(
-        "{} shows {}; Ctrl-C ends it\n",
-        listener.url(),
-        path.display()
-    ));
+    let url = listener.url();
+    super::print(&match arguments.format {
+        Format::Json => {
+            format!(
+                "{:#}\n",
+                json!({ "url": url, "store": path.display().to_string() })
+            )
+        }
+        Format::Text => format!("{url} shows {}; Ctrl-C ends it\n", path.display()),
+    });
     let _ = tokio::signal::ctrl_c().await;
     listener.stop().await;
     Ok(())
