@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use crate::domain::action::Action;
 use crate::domain::cell::ProbeName;
 use crate::domain::incident::{Acknowledged, Care, State};
-use crate::domain::mute::{self, Matcher, Silence};
+use crate::domain::mute::{self, Ended, Matcher, Silence};
 use crate::store::{Ask, Store, StoreError, Wanted};
 
 /// How soon a command is noticed.
@@ -220,10 +220,7 @@ async fn clicked_on(store: &Store, action: Action) -> Result<Option<Heard>, Stri
             }
             let silence = Silence {
                 number: 0,
-                matcher: Matcher {
-                    incidents: vec![incident],
-                    ..Matcher::default()
-                },
+                matcher: whole(incident),
                 from: at,
                 until: at.checked_add(lasting).unwrap_or(at),
                 by: mute::words(&who),
@@ -234,6 +231,37 @@ async fn clicked_on(store: &Store, action: Action) -> Result<Option<Heard>, Stri
             let silences = store.silences().await.map_err(failed)?;
             Ok(Some(Heard::Silences(silences)))
         }
+        Action::EndSilence { incident, who, at } => {
+            let known = store.silences().await.map_err(failed)?;
+            let own: Vec<u64> = known
+                .iter()
+                .filter(|silence| silence.holds(at) && silence.matcher == whole(incident))
+                .map(|silence| silence.number)
+                .collect();
+            if own.is_empty() {
+                return Err(format!(
+                    "No silence is of INC-{incident} alone, so none was ended. What mutes it, and how to end that, stands in its message."
+                ));
+            }
+            let ended = Ended {
+                at,
+                by: mute::words(&who),
+            };
+            for number in own {
+                let ended = store.end_silence(number, ended.clone()).await;
+                ended.map_err(failed)?;
+            }
+            let silences = store.silences().await.map_err(failed)?;
+            Ok(Some(Heard::Silences(silences)))
+        }
+    }
+}
+
+/// One incident as a whole.
+fn whole(incident: u64) -> Matcher {
+    Matcher {
+        incidents: vec![incident],
+        ..Matcher::default()
     }
 }
 
@@ -261,10 +289,7 @@ async fn is_silenced(
     lasting: Duration,
     at: Timestamp,
 ) -> Result<bool, StoreError> {
-    let whole = Matcher {
-        incidents: vec![incident],
-        ..Matcher::default()
-    };
+    let whole = whole(incident);
     let asked = at.checked_add(lasting).unwrap_or(at);
     let known = store.silences().await?;
     Ok(known.iter().any(|silence| {

@@ -281,10 +281,10 @@ impl Judge {
         let since = now.checked_sub(SAME_WITHIN).unwrap_or(now);
         let before = self.seen.iter().rev().find(|(at, c)| {
             *at >= since
-                && (c.button, c.incident, c.episode)
-                    == (click.button, click.incident, click.episode)
+                && c.button.is_about_the_same(click.button)
+                && (c.incident, c.episode) == (click.incident, click.episode)
         })?;
-        let other = &before.1;
+        let other = Some(&before.1).filter(|other| other.button == click.button)?;
         Some(if other.user == click.user {
             Ruling::Known
         } else {
@@ -308,6 +308,7 @@ fn action(click: &Click, at: Timestamp) -> Action {
             who,
             at,
         },
+        Button::EndSilence => Action::EndSilence { incident, who, at },
     }
 }
 

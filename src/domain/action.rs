@@ -24,6 +24,12 @@ pub enum Action {
         who: String,
         at: Timestamp,
     },
+    /// What silences the incident alone is to end.
+    EndSilence {
+        incident: u64,
+        who: String,
+        at: Timestamp,
+    },
 }
 
 impl Action {
@@ -31,7 +37,9 @@ impl Action {
     #[must_use]
     pub fn incident(&self) -> u64 {
         match self {
-            Self::Acknowledge { incident, .. } | Self::Silence { incident, .. } => *incident,
+            Self::Acknowledge { incident, .. }
+            | Self::Silence { incident, .. }
+            | Self::EndSilence { incident, .. } => *incident,
         }
     }
 }
@@ -52,6 +60,9 @@ impl fmt::Display for Action {
                 "{who} silences INC-{incident} for {} min",
                 lasting.as_secs() / 60
             ),
+            Self::EndSilence { incident, who, .. } => {
+                write!(f, "{who} ends the silence of INC-{incident}")
+            }
         }
     }
 }

@@ -195,6 +195,9 @@ pub struct Member {
     pub incident: u64,
     /// As in the briefing.
     pub headline: String,
+    /// As in the briefing; empty of one that an earlier version kept.
+    #[serde(default)]
+    pub service: String,
     pub our_side: bool,
     /// It works, and is warned of.
     #[serde(default)]
@@ -213,6 +216,7 @@ impl Member {
         Self {
             incident: briefing.incident,
             headline: briefing.headline.clone(),
+            service: briefing.service.clone(),
             our_side: briefing.our_side,
             warning: briefing.kind == Kind::Warning,
             onset_at: briefing.onset_at,

@@ -60,6 +60,7 @@ pub(super) const EVENT_TYPE: &str = "edgewatch_delivery";
 /// Names of our buttons (`action_id`).
 pub(super) const ACKNOWLEDGE: &str = "edgewatch_acknowledge";
 pub(super) const SILENCE: &str = "edgewatch_silence";
+pub(super) const END_SILENCE: &str = "edgewatch_end_silence";
 
 /// Colours of the bar; the word in front says the same.
 pub(super) const RED: &str = "#a30200";
@@ -221,7 +222,7 @@ fn literal(text: &str) -> SlackRichTextInlineElement {
 /// written; the message says the time when it is silenced.
 fn silence_means(briefing: &Briefing) -> String {
     format!(
-        "{0} as a whole, for 1 hour from now; the message then shows until when. No change, reminder or escalation of it is told in any channel. All is kept and shown. Open after that: told what changed. Its end is told in any case. To undo: edgewatch silence end",
+        "{0} as a whole, for 1 hour from now; the message then shows until when. No change, reminder or escalation of it is told in any channel. All is kept and shown. Open after that: told what changed. Its end is told in any case. To undo: End silence, here or by command",
         reference(briefing)
     )
 }
@@ -243,13 +244,24 @@ fn buttons_of(briefing: &Briefing) -> SlackBlock {
             .with_value(value.clone())
             .into(),
     ];
-    // What is silenced already says until when, and how that is ended.
+    // What is silenced already says until when.
     if briefing.muted.is_none() {
         elements.push(
             SlackBlockButtonElement::new(label("Silence 1 h"))
                 .with_action_id(SILENCE.into())
                 .with_value(value)
                 .with_confirm(asking)
+                .into(),
+        );
+    } else if briefing
+        .muted
+        .as_ref()
+        .is_some_and(|muted| !muted.silences.is_empty())
+    {
+        elements.push(
+            SlackBlockButtonElement::new(label("End silence"))
+                .with_action_id(END_SILENCE.into())
+                .with_value(value)
                 .into(),
         );
     }

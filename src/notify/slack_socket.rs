@@ -26,7 +26,7 @@ use super::CONNECT_TIMEOUT;
 use super::error::{Class, SendError};
 use super::slack_connector::Connector;
 use super::slack_errors::classify;
-use super::slack_message::{ACKNOWLEDGE, SILENCE};
+use super::slack_message::{ACKNOWLEDGE, END_SILENCE, SILENCE};
 use crate::domain::secret::Secret;
 
 /// A click with its message and all its blocks is about 20 KB.
@@ -83,6 +83,15 @@ pub enum Hearing {
 pub enum Button {
     Acknowledge,
     Silence,
+    EndSilence,
+}
+
+impl Button {
+    /// Whether one takes back what the other does, or does it again.
+    #[must_use]
+    pub fn is_about_the_same(self, other: Self) -> bool {
+        (self == Self::Acknowledge) == (other == Self::Acknowledge)
+    }
 }
 
 /// A button was pressed.
@@ -440,6 +449,7 @@ fn click(envelope: &Value) -> Option<Click> {
     let button = match action["action_id"].as_str()? {
         ACKNOWLEDGE => Button::Acknowledge,
         SILENCE => Button::Silence,
+        END_SILENCE => Button::EndSilence,
         _ => return None,
     };
     let (incident, episode) = action["value"].as_str()?.split_once('.')?;

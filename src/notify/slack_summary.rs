@@ -8,7 +8,7 @@ use super::slack_message::{
     AMBER, FALLBACK_MAX, GREEN, PLAIN_MAX, RED, TEXT_MAX, context, escape, escape_lines,
     evidence_blocks, parent_blocks, plain, reply_text, section, sent_units,
 };
-use super::text::{Clock, between, duration, line, summary as first_line, words};
+use super::text::{Clock, between, duration, line, listed, summary as first_line, words};
 use super::{Message, Summary};
 use crate::domain::incident::State;
 use crate::domain::notification::{Member, Reason};
@@ -26,7 +26,7 @@ pub(super) fn summary(
     mention: Option<&str>,
 ) -> SlackMessageContent {
     let clock = Clock::new(message);
-    let title = title(message, summary, &clock);
+    let title = title(summary, &clock);
     // The number in bold, as the state is in other messages.
     let mut text = escape(&title, FALLBACK_MAX);
     if let Some((count, rest)) = text.split_once(" · ") {
@@ -68,7 +68,7 @@ fn colour(members: &[Member]) -> &'static str {
 }
 
 /// `8 INCIDENTS · GMC · 6 open, 2 fixed · since 14:05 GMT`.
-fn title(message: &Message<'_>, summary: &Summary<'_>, clock: &Clock) -> String {
+fn title(summary: &Summary<'_>, clock: &Clock) -> String {
     let members = summary.members;
     let states = [
         (State::Open, "open"),
@@ -94,15 +94,23 @@ fn title(message: &Message<'_>, summary: &Summary<'_>, clock: &Clock) -> String 
         "INCIDENTS"
     };
     let mut parts = vec![format!("{} {noun}", members.len())];
-    // Of many partners none is named: one name would stand for all of them.
-    let service = line(&message.briefing.service);
-    if members.iter().all(|m| m.headline.contains(&service)) {
-        parts.push(service);
-    }
+    parts.push(partners(members));
     parts.push(state);
     parts.push(format!("since {since}"));
     parts.retain(|part| !part.is_empty());
     parts.join(" · ")
+}
+
+/// Whose they are: up to three by name, more by their number; our own side is nobody's.
+fn partners(members: &[Member]) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for member in members.iter().filter(|m| !m.our_side) {
+        let name = line(&member.service);
+        if !name.is_empty() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    listed(&names, "partners")
 }
 
 /// Open ones first, the word in `bold` marks.

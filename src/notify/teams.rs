@@ -71,6 +71,12 @@ impl Teams {
         self.post(&payload_in(message, &self.phrases)).await
     }
 
+    /// Of how many one card can tell; the others are for the next one.
+    #[must_use]
+    pub fn fitting(&self, messages: &[Message<'_>]) -> usize {
+        teams_together::fitting(messages, &self.phrases)
+    }
+
     /// Tells many things in one card.
     pub async fn tell_together(&self, messages: &[Message<'_>]) -> Result<(), SendError> {
         match teams_together::payload(messages, &self.phrases) {

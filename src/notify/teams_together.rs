@@ -7,7 +7,7 @@ use super::adaptive_card::{envelope, escape, frame};
 use super::phrases::{self, Phrases};
 use super::plain::{DO_NOW, RING, say, stands_in};
 use super::plain_words::{foot_remarks, service, words};
-use super::text::{Clock, cut, lasted, line, over, reference};
+use super::text::{Clock, cut, lasted, line, listed, over, reference};
 
 /// Of all the lines, one for each problem; what does not fit is named by its reference. Teams takes cards of 28 KB:
 /// <https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using> (2026-11-22).
@@ -15,6 +15,31 @@ const LINES_BYTES_MAX: usize = 14_000;
 /// Of what is broken and of who is affected, in one such line.
 const WORDS_MAX: usize = 120;
 const REST_MAX: usize = 600;
+
+/// Of how many one card can tell, each in a line of its own; the others need another.
+pub(super) fn fitting(messages: &[Message<'_>], phrases: &Phrases) -> usize {
+    let Some(first) = messages.first() else {
+        return 0;
+    };
+    let clock = Clock::new(first);
+    named(messages, &clock, phrases).len()
+}
+
+/// The lines that there is room for.
+fn named(messages: &[Message<'_>], clock: &Clock, phrases: &Phrases) -> Vec<Value> {
+    let mut bytes = 0;
+    messages
+        .iter()
+        .map(|message| {
+            let text = line_of(message, clock, phrases);
+            json!({ "type": "TextBlock", "text": escape(&text), "wrap": true, "spacing": "Small" })
+        })
+        .take_while(|line| {
+            bytes += line.to_string().len();
+            bytes <= LINES_BYTES_MAX
+        })
+        .collect()
+}
 
 /// What is posted for many at once; newest facts, in the order of their beginning.
 pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Value> {
@@ -37,18 +62,7 @@ pub(super) fn payload(messages: &[Message<'_>], phrases: &Phrases) -> Option<Val
             json!({ "type": "TextBlock", "text": escape(&ring), "weight": "Bolder", "wrap": true }),
         );
     }
-    let mut bytes = 0;
-    let lines: Vec<Value> = messages
-        .iter()
-        .map(|message| {
-            let text = line_of(message, &clock, phrases);
-            json!({ "type": "TextBlock", "text": escape(&text), "wrap": true, "spacing": "Small" })
-        })
-        .take_while(|line| {
-            bytes += line.to_string().len();
-            bytes <= LINES_BYTES_MAX
-        })
-        .collect();
+    let lines = named(messages, &clock, phrases);
     let named = lines.len();
     body.extend(lines);
     if messages.len() > named {
@@ -90,12 +104,7 @@ pub(super) fn services(messages: &[Message<'_>]) -> String {
             names.push(name);
         }
     }
-    match names.as_slice() {
-        [one] => one.clone(),
-        [one, other] => format!("{one} and {other}"),
-        [one, other, third] => format!("{one}, {other} and {third}"),
-        _ => format!("{} partners", names.len()),
-    }
+    listed(&names, "partners")
 }
 
 fn ended(message: &Message<'_>) -> bool {

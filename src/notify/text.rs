@@ -81,6 +81,17 @@ pub(super) fn cut_mark(missing: usize) -> String {
     format!("… cut, {missing} characters more")
 }
 
+/// Up to three by name, more by their number: one name would stand for all of them.
+pub(super) fn listed(names: &[String], what: &str) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [one, other] => format!("{one} and {other}"),
+        [one, other, third] => format!("{one}, {other} and {third}"),
+        _ => format!("{} {what}", names.len()),
+    }
+}
+
 /// `45 s`, `52 min`, `2 h 5 min`, `3 d 4 h`.
 pub(super) fn duration(duration: Duration) -> String {
     let minutes = duration.as_secs() / 60;

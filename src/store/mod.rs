@@ -54,7 +54,7 @@ use crate::domain::change::{Change, VerdictChange};
 use crate::domain::incident::{Care, Incident};
 use crate::domain::judged::Judged;
 use crate::domain::keeping::{Health, Post};
-use crate::domain::mute::Silence;
+use crate::domain::mute::{Ended, Silence};
 use crate::domain::observation::Observation;
 use crate::domain::plan::StorePolicy;
 use crate::domain::secret::Secrets;
@@ -382,6 +382,14 @@ impl Store {
     pub async fn add_silence(&self, silence: Silence) -> Result<Silence, StoreError> {
         self.write("keep a silence", move |transaction| {
             silences::add(transaction, silence)
+        })
+        .await
+    }
+
+    /// Ends a silence; one that was over stays as it was.
+    pub async fn end_silence(&self, number: u64, ended: Ended) -> Result<(), StoreError> {
+        self.write("end a silence", move |transaction| {
+            silences::end(transaction, number, ended).map(drop)
         })
         .await
     }

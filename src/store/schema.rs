@@ -252,6 +252,8 @@ const STEPS: &[Step] = &[
     ),
     // 13: what a run's request looked like from outside.
     Step::EachDay("ALTER TABLE {day} ADD COLUMN sent INTEGER"),
+    // 14: whose an incident is that shares one message with others.
+    Step::Once("ALTER TABLE storm_members ADD COLUMN service TEXT;"),
 ];
 
 /// The format this program writes.
@@ -323,7 +325,7 @@ mod tests {
                 .iter()
                 .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
         });
-        let known = "5fffe298 9b3bc485 44f170d4 67d6a2f4 8d704074 6d858330 53e77c1d 79625605 7cb1aff9 1ea957b3 77e19920 13aa4d28 c04cb97b";
+        let known = "5fffe298 9b3bc485 44f170d4 67d6a2f4 8d704074 6d858330 53e77c1d 79625605 7cb1aff9 1ea957b3 77e19920 13aa4d28 c04cb97b 9cfb75fb";
         assert_eq!(sums.collect::<Vec<_>>().join(" "), known);
     }
 

@@ -107,11 +107,11 @@ impl Store {
                 };
                 for member in &members {
                     transaction.execute(
-                        "INSERT INTO storm_members (incident, receiver, lane, storm, headline, our_side, onset_us, resolved_us, state)
-                         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        "INSERT INTO storm_members (incident, receiver, lane, storm, headline, our_side, onset_us, resolved_us, state, service)
+                         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                          ON CONFLICT (incident, receiver, lane) DO UPDATE SET headline = excluded.headline,
                              our_side = excluded.our_side, onset_us = excluded.onset_us, resolved_us = excluded.resolved_us,
-                             state = excluded.state",
+                             state = excluded.state, service = excluded.service",
                         params![
                             member.incident as i64,
                             receiver,
@@ -121,7 +121,8 @@ impl Store {
                             sort(member),
                             member.onset_at.as_microsecond(),
                             member.resolved_at.map(Timestamp::as_microsecond),
-                            member.state.as_str()
+                            member.state.as_str(),
+                            member.service
                         ],
                     )?;
                 }
@@ -152,7 +153,7 @@ impl Store {
 fn storm(connection: &Connection, id: i64) -> rusqlite::Result<Storm> {
     let members = connection
         .prepare_cached(
-            "SELECT incident, headline, our_side, onset_us, resolved_us, state FROM
+            "SELECT incident, headline, our_side, onset_us, resolved_us, state, service FROM
                  (SELECT * FROM storm_members WHERE storm = ? ORDER BY incident DESC LIMIT ?) ORDER BY incident",
         )?
         .query_map(params![id, MEMBERS_READ], member)?
@@ -208,6 +209,7 @@ fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
     Ok(Member {
         incident: row.get::<_, i64>(0)? as u64,
         headline: row.get(1)?,
+        service: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
         our_side: sort == OURS,
         warning: sort == WARNING,
         onset_at: instant(row.get(3)?),

@@ -105,7 +105,7 @@ async fn a_click_becomes_an_action_exactly_once() {
     // All of what it says is held elsewhere: `incident/notify` and `board/quiet`.
     assert_eq!(
         silence["confirm"]["text"]["text"],
-        "INC-42 as a whole, for 1 hour from now; the message then shows until when. No change, reminder or escalation of it is told in any channel. All is kept and shown. Open after that: told what changed. Its end is told in any case. To undo: edgewatch silence end"
+        "INC-42 as a whole, for 1 hour from now; the message then shows until when. No change, reminder or escalation of it is told in any channel. All is kept and shown. Open after that: told what changed. Its end is told in any case. To undo: End silence, here or by command"
     );
     // The same envelope again, the same press in a new envelope, and a double click.
     for (envelope, button, pressed) in [

@@ -490,7 +490,7 @@ async fn refuses_a_file_of_a_newer_version() {
         .unwrap()
         .pragma_update(None, "user_version", 99)
         .unwrap();
-    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 13); run that version, or put back a copy from before that one ran (`edgewatch store backup`), or set another `store.path`";
+    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 14); run that version, or put back a copy from before that one ran (`edgewatch store backup`), or set another `store.path`";
     assert_eq!(refusal(&path), message);
     assert!(matches!(
         Store::read_only(&path),
@@ -520,12 +520,17 @@ async fn a_downgrade_is_told_the_way_back() {
             .pragma_update(None, "user_version", format)
             .unwrap();
     };
+    // What the newest step brought is not there yet.
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("ALTER TABLE storm_members DROP COLUMN service")
+        .unwrap();
     set(12);
     let store = open(&path);
     store.commit(change(8, vec![])).await.unwrap();
     store.close().await;
     set(99);
-    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 13); run that version, or go back to what it was before that, without what was kept since: rm -f DIR/edgewatch.sqlite-wal DIR/edgewatch.sqlite-shm && mv DIR/edgewatch.sqlite.format-12 DIR/edgewatch.sqlite";
+    let message = "DIR/edgewatch.sqlite was written by a newer edgewatch (format 99, this one knows up to 14); run that version, or go back to what it was before that, without what was kept since: rm -f DIR/edgewatch.sqlite-wal DIR/edgewatch.sqlite-shm && mv DIR/edgewatch.sqlite.format-12 DIR/edgewatch.sqlite";
     assert_eq!(refusal(&path), message);
     let text = Store::read_only(&path).unwrap_err().to_string();
     let (_, command) = text.split_once("since: ").unwrap();

@@ -20,6 +20,7 @@ use super::teams::banned;
 fn of(incident: u64, reason: Reason, sequence: u32, receiver: &str) -> Notification {
     let mut due = fresh(incident, reason, sequence, receiver);
     due.briefing.headline = format!("Partner {incident} refuses `legacy` at its edge");
+    due.briefing.service = format!("Partner {incident}");
     due.briefing.words.what = Some(format!("Sending forms to partner {incident}"));
     due
 }
@@ -60,7 +61,7 @@ async fn ten_at_once_share_one_message() {
         body["text"]
             .as_str()
             .unwrap()
-            .starts_with("*10 INCIDENTS* · all open"),
+            .starts_with("*10 INCIDENTS* · 10 partners · all open"),
         "{body}"
     );
     // Each reply has what a message of its own would have shown.
@@ -262,7 +263,10 @@ async fn what_came_and_went_while_the_channel_was_down_is_one_message() {
     deliver.stop(PATIENCE).await;
     assert_eq!(slack.parents().len(), 1);
     let text = summaries(&slack)[0]["text"].to_string();
-    assert!(text.contains("7 INCIDENTS* · all fixed"), "{text}");
+    assert!(
+        text.contains("7 INCIDENTS* · 7 partners · all fixed"),
+        "{text}"
+    );
     assert!(world.store.undelivered().await.unwrap().is_empty());
 }
 

@@ -205,6 +205,14 @@ impl Sender {
         matches!(self, Self::Teams(_) | Self::Email(_))
     }
 
+    /// Of how many one message can tell, each in a line of its own.
+    pub(super) fn fitting(&self, messages: &[Message<'_>]) -> usize {
+        match self {
+            Self::Teams(teams) => teams.fitting(messages),
+            _ => messages.len(),
+        }
+    }
+
     /// Tells many things in one message; what is to be remembered of each, in their order.
     pub(super) async fn tell_together(
         &self,

@@ -132,10 +132,13 @@ impl Worker {
         Ok((!sends.is_empty(), sends))
     }
 
-    /// Tells many things in one card, and marks all of them or none.
-    pub(super) async fn send_together(&mut self, sends: Vec<Send<'_>>) -> Result<(), StoreError> {
+    /// Tells many things in one card, as many as it can name, and marks all of these or none; the rest goes into the next.
+    pub(super) async fn send_together(
+        &mut self,
+        mut sends: Vec<Send<'_>>,
+    ) -> Result<(), StoreError> {
         let now = clock::now();
-        let messages: Vec<Message<'_>> = sends
+        let mut messages: Vec<Message<'_>> = sends
             .iter()
             .map(|send| {
                 let notification = &send.delivery.notification;
@@ -150,6 +153,8 @@ impl Worker {
                 }
             })
             .collect();
+        messages.truncate(self.sender.fitting(&messages).max(1));
+        sends.truncate(messages.len());
         let ids = sends.iter().map(|s| s.delivery.notification.delivery);
         self.store.sending(ids.collect(), now).await?;
         let result = self.sender.tell_together(&messages).await;
