@@ -109,7 +109,10 @@ fn what(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
                 dt { "Got" } dd { (visible(&briefing.got)) }
                 dt { "Cells" } dd { (failing) " fail or failed, " (passing) " pass; " (many(incident.failed_runs as usize, "failed run")) }
                 @if let Some(at) = briefing.last_good_at { dt { "Last good" } dd { (time(at, zone, now)) } }
-                @if let Some(at) = briefing.over_at() { dt { "Until" } dd { (time(at, zone, now)) } }
+                @if let Some(at) = briefing.over_at() {
+                    dt { @if briefing.is_unwatched() { "Watched until" } @else { "Until" } }
+                    dd { (time(at, zone, now)) }
+                }
                 @if let Some(at) = briefing.resolved_at { dt { "Decided" } dd { (time(at, zone, now)) } }
                 @if briefing.reopened > 0 { dt { "Came back" } dd { (many(briefing.reopened as usize, "time")) } }
                 @if let Some(reference) = dossier.references.first() {
@@ -128,6 +131,12 @@ fn next(scene: &Scene, dossier: &Dossier<'_>) -> Markup {
             h2 { "What to do" }
             @if let Some(step) = &briefing.next_step { p { (prose(step)) } }
             @else if briefing.is_open() { p { "Nothing can be said yet." } }
+            @else if briefing.is_unwatched() {
+                p {
+                    "Don't take it for over: it was last seen " (briefing.kind.label()) ". Ask it again as it was, or find out from "
+                    (visible(&briefing.service)) " how it stands."
+                }
+            }
             @else { p { "Nothing: it is over." } }
             @if let Some(setting) = dossier.vendor.setting.filter(|_| briefing.is_open()) {
                 p { "Where the owner of the site usually finds it: " (setting) "." }

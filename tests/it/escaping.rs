@@ -178,7 +178,7 @@ fn all_hold(what: &str, value: &Value, format: Format) {
     each(value, format, &mut |format, text| holds(what, format, text));
 }
 
-fn mail() -> Email {
+pub(crate) fn mail() -> Email {
     let mail = Mail {
         host: "localhost".into(),
         port: 25,

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 
 use super::samples;
 use stage::Stage;
+pub(crate) use stage::{Wanted, judged};
 use steps::Case;
 
 /// A case holds hours of incidents and some seconds of delivery at most; shrinking it plays it anew.

@@ -53,6 +53,8 @@ mod daemon;
 mod deliver;
 /// A door of our own that turns away who calls us.
 mod doors;
+/// A file that is edited while the partner refuses: no green word on any road.
+mod edited;
 /// One oracle for all that shows a stranger's text.
 mod escaping;
 /// Incidents, faults of channels, crashes and mutes together, in any order.

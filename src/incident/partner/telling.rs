@@ -135,7 +135,11 @@ impl Partner {
         for (case, timeline) in closed {
             let silent = case.still_failing().len();
             let count = case.incident.cells.len();
+            let left = case.incident.left.len();
             let text = match silent {
+                0 if left > 0 => format!(
+                    "{left} of its {count} cells are no longer asked as they were when they failed"
+                ),
                 0 => format!("all of its {count} cells pass again"),
                 _ => format!(
                     "it is no longer seen; {silent} of its {count} cells fail for another reason or did not run again"

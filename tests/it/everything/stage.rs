@@ -43,9 +43,9 @@ pub(super) struct Facts {
 
 /// What the machine wanted last.
 #[derive(Default)]
-struct Wanted {
-    starts: Vec<Start>,
-    effects: Vec<Effect>,
+pub(crate) struct Wanted {
+    pub(crate) starts: Vec<Start>,
+    pub(crate) effects: Vec<Effect>,
 }
 
 impl Hands for Wanted {
@@ -599,7 +599,7 @@ impl Stage {
     }
 }
 
-fn judged(start: &Start, kind: Kind, now: Timestamp) -> Judged {
+pub(crate) fn judged(start: &Start, kind: Kind, now: Timestamp) -> Judged {
     let maker = match kind {
         Kind::EdgeBlock => Maker::Edge,
         Kind::Pass | Kind::OriginDenied | Kind::OriginError => Maker::Origin,
