@@ -156,7 +156,7 @@ pub(crate) fn briefing() -> Briefing {
                 link: None,
             },
         },
-        beside: vec!["3 h before, Cloudflare appeared in front of webcache.gmc-uk.org; a change falls so near by chance in about 1 of 250 cases".into()],
+        beside: vec!["3 h before, Cloudflare appeared in front of webcache.gmc-uk.org; hardly a coincidence (by chance in about 1 of 250 cases)".into()],
         acknowledged: None,
         plain: Plain {
             see: None,

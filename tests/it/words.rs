@@ -156,10 +156,10 @@ fn changes_near_the_onset() {
     assert_eq!(
         briefing.beside,
         [
-            "3 h before, Cloudflare appeared in front of api.alpha.example; a change falls so near by chance in about 1 of 250 cases",
+            "3 h before, Cloudflare appeared in front of api.alpha.example; hardly a coincidence (by chance in about 1 of 250 cases)",
             "At the same time, the certificate of api.alpha.example has another issuer; a change of this kind does not explain the failure",
-            "2 days before, the addresses of api.alpha.example belong to another network; a change falls so near by chance in about 1 of 3 cases, so it may mean nothing",
-            "2 min after, Fastly left the front of api.alpha.example; a change falls so near by chance in fewer than 1 of 1,000 cases",
+            "2 days before, the addresses of api.alpha.example belong to another network; it may well be a coincidence (by chance in about 1 of 3 cases)",
+            "2 min after, Fastly left the front of api.alpha.example; hardly a coincidence (by chance in fewer than 1 of 1,000 cases)",
         ]
     );
     assert_eq!(briefing.acknowledged, incident.acknowledged);

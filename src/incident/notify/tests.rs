@@ -612,6 +612,18 @@ fn who_was_told_the_cause_reads_it_to_the_end() {
         .change("modern");
     let last = story.notifications.len() - 1;
     assert!(story.briefing(0).cause_known && !story.briefing(last).cause_known);
+    // Support staff are told so: a card with less than the one before reads as if it had never been said.
+    let story = Story::new("notify: { receivers: { a: { teams: { webhook: { env: NONE } } } }, routes: [{ to: a, min_confidence: 0.9 }] }")
+        .open()
+        .pass(5)
+        .sure(0.8)
+        .change("modern");
+    let why = |place: usize| story.briefing(place).plain.why.clone();
+    assert!(why(0).is_some_and(|why| why != IN_DOUBT));
+    assert_eq!(
+        why(story.notifications.len() - 1).as_deref(),
+        Some(IN_DOUBT)
+    );
 }
 
 #[test]

@@ -50,8 +50,13 @@ fn by_its_parts(dossier: &Dossier<'_>, name: &ClientName) -> Option<String> {
 pub(super) fn address(dossier: &Dossier<'_>, name: &EgressName) -> String {
     match dossier.origin(name).public {
         Some(public) => format!("our address {public} (\"{name}\")"),
-        None => format!("our egress \"{name}\""),
+        None => format!("our address {}", to_fill_in(name)),
     }
+}
+
+/// What only the sender of the letter knows: a partner can do nothing with our name for it.
+fn to_fill_in(name: &EgressName) -> String {
+    format!("[fill in: the public address of \"{name}\"]")
 }
 
 /// `our addresses 203.0.113.1 and 203.0.113.2`.
@@ -62,7 +67,7 @@ pub(super) fn addresses(dossier: &Dossier<'_>, egresses: &[EgressName]) -> Strin
             dossier
                 .origin(name)
                 .public
-                .unwrap_or_else(|| format!("\"{name}\""))
+                .unwrap_or_else(|| to_fill_in(name))
         })
         .collect();
     match egresses {

@@ -6,6 +6,8 @@ use crate::domain::share;
 
 /// A change that is nearer than this comes at the same time, seconds.
 const SAME_S: i64 = 60;
+/// Above this chance a change of the right kind is none that anybody should go by.
+const UNLIKELY: f64 = 0.1;
 /// Below this chance a change is worth a second look, even when it is of another kind than the fault.
 const TELLING: f64 = 0.05;
 
@@ -29,16 +31,16 @@ impl Story<'_> {
             length if lead > 0 => format!("{} before", span(length)),
             length => format!("{} after", span(length)),
         };
-        let chance = if change.related {
+        let chance = if change.related && change.chance < UNLIKELY {
             format!(
-                "a change falls so near by chance in {}",
+                "hardly a coincidence (by chance in {})",
                 share::cases(change.chance)
             )
-        } else if change.chance < TELLING {
+        } else if !change.related && change.chance < TELLING {
             "a change of this kind does not explain the failure".to_owned()
         } else {
             format!(
-                "a change falls so near by chance in {}, so it may mean nothing",
+                "it may well be a coincidence (by chance in {})",
                 share::cases(change.chance)
             )
         };
