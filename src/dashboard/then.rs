@@ -221,7 +221,8 @@ fn thought(scene: &Scene, incident: &Incident, then: &Then) -> Markup {
         Some(thought) => {
             let briefing = brief(scene, &as_of(incident, thought, at));
             html! {
-                @if over { "it was over. Last thought: " }
+                @if over && incident.state == State::Unwatched { "it was no longer watched. Last thought: " }
+                @else if over { "it was over. Last thought: " }
                 "“" (prose(&briefing.headline)) "”"
                 @if briefing.cause_known { ", " (percent(briefing.confidence)) }
                 "."
