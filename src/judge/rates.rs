@@ -32,11 +32,11 @@ const RATE_SPAN_S: f64 = 600.0;
 /// A share this large is a fault even where nothing is known of before; a smaller one may be how it always
 /// was there, unless a change explains the runs so much better (log).
 const LARGE: f64 = 0.2;
-const CHANGED: f64 = 3.0;
+const CHANGED: f64 = 4.5;
 /// The same, of an egress: a link that loses a little has mostly always done so.
 const LINK_CHANGED: f64 = 8.0;
 /// Or unless the other runs of the same egresses at the host fare so much better meanwhile.
-const APART: f64 = 5.0;
+const APART: f64 = 7.0;
 /// Runs of a key are halved beyond this, so that old times fade.
 const RUNS_MAX: u32 = 20_000;
 /// Prior of the share that fails within a burst: failures and passes.
