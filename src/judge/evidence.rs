@@ -95,19 +95,33 @@ impl Record {
 }
 
 /// An outage brings some refusals too; so many errors of the application's own for each refusal, and it is one.
-const OWN_ERRORS_MAX: usize = 4;
+const OWN_ERRORS_MAX: u32 = 4;
 
-/// Whether what fails is mostly refused before the application, so that its own errors lie behind that.
-pub fn is_of_edge<'r>(records: impl Iterator<Item = &'r Record>) -> bool {
-    let (mut refused, mut own, mut other) = (0_usize, 0_usize, 0_usize);
-    for record in records.filter(|r| r.class.failed()) {
+/// Where what fails was stopped: before the application, in it by proof, or nobody knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sides {
+    refused: u32,
+    own: u32,
+    other: u32,
+}
+
+impl Sides {
+    pub fn add(&mut self, record: &Record) {
+        if !record.class.failed() {
+            return;
+        }
         match record.class.mechanism() {
-            _ if record.reached.is_some() => own += 1,
-            Mechanism::Edge => refused += 1,
-            _ => other += 1,
+            _ if record.reached.is_some() => self.own += 1,
+            Mechanism::Edge => self.refused += 1,
+            _ => self.other += 1,
         }
     }
-    refused > other && OWN_ERRORS_MAX * refused >= own
+
+    /// Whether it is mostly refused before the application, so that its own errors lie behind that.
+    #[must_use]
+    pub fn are_of_edge(self) -> bool {
+        self.refused > self.other && OWN_ERRORS_MAX.saturating_mul(self.refused) >= self.own
+    }
 }
 
 /// Everything that counts for one investigation.
@@ -122,6 +136,8 @@ pub struct Evidence {
     pub cells: BTreeMap<usize, Outcomes>,
     /// Observations in all.
     pub seen: usize,
+    /// Of what asks for an explanation.
+    pub sides: Sides,
     /// Whether it is about what is refused before the application: its own error counts as a pass then.
     pub of_edge: bool,
 }
@@ -138,8 +154,11 @@ impl Evidence {
     /// Of a question about these records.
     #[must_use]
     pub fn about<'r>(book: &RuleBook, records: impl Iterator<Item = &'r Record>) -> Self {
+        let mut sides = Sides::default();
+        records.for_each(|record| sides.add(record));
         Self {
-            of_edge: is_of_edge(records),
+            sides,
+            of_edge: sides.are_of_edge(),
             ..Self::new(book)
         }
     }

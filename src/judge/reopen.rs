@@ -6,7 +6,7 @@ use super::cells::CellSet;
 use super::class::Mechanism;
 use super::engine::{Effect, Engine};
 use super::episode::{Cause, Episode, Question};
-use super::evidence::{Evidence, Record, is_of_edge};
+use super::evidence::{Evidence, Record};
 use super::investigate::RATE_HISTORY_S;
 use super::posterior::{Explanation, LIKELY, host_of};
 
@@ -200,15 +200,15 @@ impl Engine {
     /// Sees the evidence of an open question anew once it is about another thing than it was: what the edge refuses, and
     /// not what the application gets wrong, or the other way round.
     pub(super) fn turn_to_what_fails(&self, episode: &mut Episode, record: &Record) {
-        let Some(question) = episode.question.as_ref().filter(|_| record.class.failed()) else {
+        let known = !record.class.failed() || self.is_known(episode, record);
+        let Some(question) = episode.question.as_mut().filter(|_| !known) else {
             return;
         };
-        let onset = question.onset;
-        let since = self.history.iter().filter(|r| r.at >= onset);
-        let unknown = since.filter(|record| !self.is_known(episode, record));
-        if is_of_edge(unknown) == question.evidence.of_edge {
+        question.evidence.sides.add(record);
+        if question.evidence.sides.are_of_edge() == question.evidence.of_edge {
             return;
         }
+        let onset = question.onset;
         let evidence = self.gather(episode, onset);
         if let Some(question) = &mut episode.question {
             question.evidence = evidence;
