@@ -62,19 +62,21 @@ impl World<'_> {
     /// Whether what fails may be what failed in an incident that is over: some of its cells, or others of its host in
     /// the same way that its cause, as far as it was known, would hit too. A short spell shows only some of them.
     fn is_alike(&self, recent: &Incident, cells: &[IncidentCell]) -> bool {
-        let host = |cell: &CellKey| self.board.plan.probe(&cell.probe).map(Probe::host);
-        let may_be = |member: &IncidentCell| {
-            let (now, then) = (Class::of(member.kind), Class::of(recent.kind));
-            recent.diagnosis.cause.covers(&member.cell) != Some(false)
-                && now.failed()
-                && now.mechanism() == then.mechanism()
-                && recent
-                    .cells
-                    .iter()
-                    .any(|known| host(&known.cell) == host(&member.cell))
-        };
         let known = |cell: &CellKey| recent.cells.iter().any(|known| known.cell == *cell);
-        cells.iter().any(|member| known(&member.cell)) || cells.iter().all(may_be)
+        if cells.iter().any(|member| known(&member.cell)) {
+            return true;
+        }
+        let host = |cell: &CellKey| self.board.plan.probe(&cell.probe).map(Probe::host);
+        let hosts: BTreeSet<_> = recent.cells.iter().map(|known| host(&known.cell)).collect();
+        let then = Class::of(recent.kind).mechanism();
+        let may_be = |member: &IncidentCell| {
+            let now = Class::of(member.kind);
+            now.failed()
+                && now.mechanism() == then
+                && recent.diagnosis.cause.covers(&member.cell) != Some(false)
+                && hosts.contains(&host(&member.cell))
+        };
+        !cells.is_empty() && cells.iter().all(may_be)
     }
 
     /// Whether an incident that is over may be an earlier beat of the rhythm in which these cells fail.
