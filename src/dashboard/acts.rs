@@ -228,6 +228,13 @@ async fn round(
     .await
 }
 
+fn no_such(scene: &Scene, what: &str) -> Response {
+    failed(
+        scene,
+        &Failure::Missing(format!("There is no such {what}.")),
+    )
+}
+
 /// Has every cell of a probe run now.
 pub(super) async fn run_probe(
     State(pages): State<Pages>,
@@ -237,8 +244,7 @@ pub(super) async fn run_probe(
     let (scene, form) = (scene(&pages).await?, form(&body));
     let found = scene.look.plan.probe(&probe.as_str().into());
     let Some(name) = found.map(|probe| probe.name.clone()) else {
-        let why = "There is no such probe in the file.".to_owned();
-        return Ok(failed(&scene, &Failure::Missing(why)));
+        return Ok(no_such(&scene, "probe in the file"));
     };
     let thing = ("run now", format!("probe {name}"), probe_path(&name));
     round(&pages, &form, vec![name], thing).await
@@ -252,9 +258,7 @@ pub(super) async fn send_again(
 ) -> Page {
     let form = form(&body);
     let Ok(delivery) = delivery.parse::<uuid::Uuid>() else {
-        let scene = scene(&pages).await?;
-        let why = "There is no such message.".to_owned();
-        return Ok(failed(&scene, &Failure::Missing(why)));
+        return Ok(no_such(&scene(&pages).await?, "message"));
     };
     let thing = (
         "send again",
@@ -344,9 +348,7 @@ pub(super) async fn end_link(
 ) -> Page {
     let form = form(&body);
     let Ok(number) = number.parse::<u64>() else {
-        let scene = scene(&pages).await?;
-        let why = "There is no such link.".to_owned();
-        return Ok(failed(&scene, &Failure::Missing(why)));
+        return Ok(no_such(&scene(&pages).await?, "link"));
     };
     let thing = (
         "withdraw a link",
@@ -456,10 +458,7 @@ pub(super) async fn on_incident(
             };
             silenced(&pages, &scene, &form, matcher, thing("silence")).await
         }
-        _ => Ok(failed(
-            &scene,
-            &Failure::Missing("There is no such act.".to_owned()),
-        )),
+        _ => Ok(no_such(&scene, "act")),
     }
 }
 
@@ -587,11 +586,7 @@ pub(super) async fn end_silence(
 ) -> Page {
     let form = form(&body);
     let Ok(number) = number.parse::<u64>() else {
-        let scene = scene(&pages).await?;
-        return Ok(failed(
-            &scene,
-            &Failure::Missing("There is no such silence.".to_owned()),
-        ));
+        return Ok(no_such(&scene(&pages).await?, "silence"));
     };
     let thing = (
         "end a silence",

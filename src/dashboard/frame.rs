@@ -60,18 +60,24 @@ pub(super) fn sealed(scene: &Scene, content: &Content<'_>) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="robots" content="noindex";
-                title { (visible(content.title)) " · " (visible(&scene.look.plan.service)) }
-                link rel="stylesheet" href=(scene.to(&assets::path("style.css")));
-            }
+            (head(scene, content.title, &html! { meta name="robots" content="noindex"; }))
             body {
                 header { strong { "edgewatch · " (scene.look.plan.service) } p { (moment(scene.now, scene.zone(), scene.now)) } }
                 div id="page" { main id="main" { (content.main) } }
             }
+        }
+    }
+}
+
+fn head(scene: &Scene, title: &str, more: &Markup) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (visible(title)) " · " (visible(&scene.look.plan.service)) }
+            link rel="stylesheet" href=(scene.to(&assets::path("style.css")));
+            (more)
         }
     }
 }
@@ -86,17 +92,10 @@ fn framed(scene: &Scene, content: &Content<'_>, whole: bool) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (visible(content.title)) " · " (visible(service)) }
+            (head(scene, content.title, &html! {
                 link rel="icon" type="image/svg+xml" href=(scene.to(&icon));
-                link rel="stylesheet" href=(scene.to(&assets::path("style.css")));
-                @if live {
-                    script src=(scene.to(&assets::path("live.js"))) defer {}
-                }
-            }
+                @if live { script src=(scene.to(&assets::path("live.js"))) defer {} }
+            }))
             body {
                 @if whole { a.skip href="#main" { "Skip to the content" } }
                 header {
