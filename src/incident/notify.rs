@@ -181,9 +181,6 @@ pub fn next_at(plan: &Plan, quiet: &Quiet, incident: &Incident) -> Option<Timest
     Some(next).filter(|at| *at < Timestamp::MAX)
 }
 
-/// What support staff read where a cause that they were told is none any more.
-const IN_DOUBT: &str = "What we said before about the reason is in doubt now.";
-
 /// One message to one receiver.
 struct Told {
     receiver: ReceiverName,
@@ -323,11 +320,8 @@ fn tell(plan: &Plan, incident: &mut Incident, told: Told, now: Timestamp) -> Not
     let mut briefing = briefing::write(plan, incident, view);
     let knew = known_standing(incident, &receiver).knows.is_some();
     if open && knew && !briefing.cause_known && speaks_plainly(plan, &receiver) {
-        // A message with less than the one before reads as if it had never been said.
-        briefing
-            .plain
-            .why
-            .get_or_insert_with(|| IN_DOUBT.to_owned());
+        let why = &mut briefing.plain.why;
+        why.get_or_insert_with(|| briefing::IN_DOUBT.to_owned());
     }
     if briefing.cause_known && !matches!(incident.diagnosis.cause, Cause::Unknown { .. }) {
         let cause = incident.diagnosis.cause.clone();

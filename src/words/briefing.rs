@@ -27,6 +27,7 @@ use crate::domain::plan::Plan;
 use crate::domain::probe::{Contact, Words};
 use crate::domain::verdict::Kind;
 use crate::words::terms;
+pub use plain::IN_DOUBT;
 use story::Story;
 
 const CELL_LINES_MAX: usize = 40;

@@ -619,10 +619,10 @@ fn who_was_told_the_cause_reads_it_to_the_end() {
         .sure(0.8)
         .change("modern");
     let why = |place: usize| story.briefing(place).plain.why.clone();
-    assert!(why(0).is_some_and(|why| why != IN_DOUBT));
+    assert!(why(0).is_some_and(|why| why != briefing::IN_DOUBT));
     assert_eq!(
         why(story.notifications.len() - 1).as_deref(),
-        Some(IN_DOUBT)
+        Some(briefing::IN_DOUBT)
     );
 }
 

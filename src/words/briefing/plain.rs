@@ -8,6 +8,10 @@ use crate::domain::notification::Plain;
 use crate::domain::share;
 use crate::domain::verdict::{Factor, Kind};
 
+/// Why, to whom was told a cause that is none any more: a message with less than the one before reads as if that had
+/// never been said.
+pub const IN_DOUBT: &str = "What we said before about the reason is in doubt now.";
+
 impl Story<'_> {
     pub(super) fn plain(&self) -> Plain {
         if self.incident.kind == Kind::Warning {
