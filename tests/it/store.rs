@@ -751,6 +751,8 @@ async fn each_kind_is_kept_for_its_own_time() {
         ..policy(&path)
     };
     let store = Store::open(&path, &policy).unwrap().store;
+    // Who writes tidies up before it takes anything.
+    store.commit(change(1, vec![])).await.unwrap();
     let left = store.incidents(None, 10).await.unwrap();
     let left: Vec<u64> = left.iter().map(|incident| incident.number).collect();
     assert_eq!(left, [3, 1]);
