@@ -1,7 +1,7 @@
-//! When each cell is due, and nothing else: the machine of a site, which decides nothing.
+//! When each cell is due, and what is on its way: all of the machine that decides nothing.
 //!
-//! It hears and says what [`super::Machine`] does, of runs alone. What a run means for people is the hub's to say, which
-//! hears of it from here.
+//! By itself it is the machine of a site, which hears and says what [`super::Machine`] does, of runs alone. What a run means
+//! for people is the hub's to say, which hears of it from here.
 
 use std::sync::Arc;
 
@@ -18,17 +18,23 @@ use crate::domain::verdict::Kind;
 /// The timetable of a plan, and the runs that are on their way.
 #[derive(Debug)]
 pub struct Agenda {
-    plan: Arc<Plan>,
-    timetable: Timetable,
+    pub(super) plan: Arc<Plan>,
+    pub(super) timetable: Timetable,
     flights: Flights,
+    /// Kept between steps so that starting cells allocates nothing.
     due: Vec<Due>,
 }
 
 impl Agenda {
     #[must_use]
     pub fn new(plan: Arc<Plan>, now: Timestamp) -> Self {
+        let timetable = Timetable::new(&plan, now);
+        Self::with(plan, timetable)
+    }
+
+    pub(super) fn with(plan: Arc<Plan>, timetable: Timetable) -> Self {
         Self {
-            timetable: Timetable::new(&plan, now),
+            timetable,
             flights: Flights::default(),
             due: Vec::new(),
             plan,
@@ -38,26 +44,21 @@ impl Agenda {
     /// Applies one event; of those that concern people nothing follows. Effects are starts and cancellations.
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
-        while let Some((run, flight)) = self.flights.overdue(now) {
-            self.timetable.finished(&flight.due);
-            effects.push(Effect::Cancel { run });
-        }
+        self.give_up(now, &mut effects);
         match event {
-            Event::Ended { run, judged } => self.ended(run, &judged, now),
-            Event::Lost { run } => self.landed(run),
-            Event::PlanReplaced(plan) => {
-                self.timetable.replace(&plan, now);
-                self.plan = plan;
-            }
-            Event::ClockSet { .. } => {
-                for (run, flight) in self.flights.recall() {
-                    self.timetable.finished(&flight.due);
-                    effects.push(Effect::Cancel { run });
+            Event::Ended { run, judged } => {
+                if self.land(run) {
+                    self.hold(&judged, now);
                 }
             }
+            Event::Lost { run } => {
+                self.land(run);
+            }
+            Event::PlanReplaced(plan) => self.replace(plan, now),
+            Event::ClockSet { .. } => self.recall(&mut effects),
             _ => {}
         }
-        self.start_due(now, &mut effects);
+        self.start_due(now, &mut effects, |due| Some(due.cell.clone()));
         effects
     }
 
@@ -66,14 +67,23 @@ impl Agenda {
         self.timetable.ask(cell, at, purpose, why) != Asked::Unknown
     }
 
-    fn landed(&mut self, run: RunId) {
-        if let Landing::Home(flight) = self.flights.land(run) {
-            self.timetable.finished(&flight.due);
-        }
+    pub(super) fn replace(&mut self, plan: Arc<Plan>, now: Timestamp) {
+        self.timetable.replace(&plan, now);
+        self.plan = plan;
     }
 
-    fn ended(&mut self, run: RunId, judged: &Judged, now: Timestamp) {
-        self.landed(run);
+    /// Takes in that a run is over; `false`: it was heard of before.
+    pub(super) fn land(&mut self, run: RunId) -> bool {
+        match self.flights.land(run) {
+            Landing::Home(flight) => self.timetable.finished(&flight.due),
+            Landing::Late => {}
+            Landing::Twice => return false,
+        }
+        true
+    }
+
+    /// Leaves a host alone that asks for it.
+    pub(super) fn hold(&mut self, judged: &Judged, now: Timestamp) {
         if let Some(wait) = judged.verdict.retry_after
             && judged.verdict.kind == Kind::RateLimited
         {
@@ -82,7 +92,29 @@ impl Agenda {
         }
     }
 
-    fn start_due(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    /// Gives back the cells of runs that ought to have ended long ago.
+    pub(super) fn give_up(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        while let Some((run, flight)) = self.flights.overdue(now) {
+            self.timetable.finished(&flight.due);
+            effects.push(Effect::Cancel { run });
+        }
+    }
+
+    /// Gives back all cells: what was seen by the former clock is asked anew.
+    pub(super) fn recall(&mut self, effects: &mut Vec<Effect>) {
+        for (run, flight) in self.flights.recall() {
+            self.timetable.finished(&flight.due);
+            effects.push(Effect::Cancel { run });
+        }
+    }
+
+    /// Starts what is due, each for the cell that `aim` says, if any.
+    pub(super) fn start_due(
+        &mut self,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+        mut aim: impl FnMut(&Due) -> Option<CellKey>,
+    ) {
         let room = self
             .plan
             .runs_in_flight_max
@@ -90,12 +122,16 @@ impl Agenda {
         let mut starts = std::mem::take(&mut self.due);
         self.timetable.due(now, room, &mut starts);
         for due in starts.drain(..) {
-            let patience = self.plan.probe(&due.cell.probe).map(|probe| probe.timeout);
+            let Some(cell) = aim(&due) else {
+                self.timetable.finished(&due.cell);
+                continue;
+            };
+            let patience = self.plan.probe(&cell.probe).map(|probe| probe.timeout);
             effects.push(Effect::Start(Start {
                 run: self
                     .flights
-                    .begin(due.cell.clone(), now, patience.unwrap_or_default()),
-                cell: due.cell,
+                    .begin(due.cell, now, patience.unwrap_or_default()),
+                cell,
                 purpose: due.purpose,
                 due_at: due.at,
                 why: due.why,
@@ -104,11 +140,16 @@ impl Agenda {
         self.due = starts;
     }
 
+    /// When something is due, or given up; `None`: not before something is heard.
+    pub(super) fn next_wake(&self) -> Option<Timestamp> {
+        let wakes = [self.timetable.next_wake(), self.flights.next_deadline()];
+        wakes.into_iter().flatten().min()
+    }
+
     /// How long until something is due; `None`: not before something is heard.
     #[must_use]
     pub fn wait(&self, now: Timestamp) -> Option<SignedDuration> {
-        let wakes = [self.timetable.next_wake(), self.flights.next_deadline()];
-        let wake = wakes.into_iter().flatten().min()?;
+        let wake = self.next_wake()?;
         Some(wake.duration_since(now).max(SignedDuration::ZERO))
     }
 

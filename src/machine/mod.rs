@@ -19,7 +19,7 @@ pub mod bulkhead;
 mod crowding;
 // When one host may be asked again.
 pub(crate) mod politeness;
-// When each cell is due, where nothing is decided: at a site.
+// What is due and on its way, where nothing is decided; by itself the machine of a site.
 pub mod agenda;
 // When each cell is due.
 mod schedule;
@@ -50,13 +50,12 @@ use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::upcoming::Upcoming;
-use crate::domain::verdict::Kind;
 use crate::surroundings::notice;
+use agenda::Agenda;
 use arrival::Backlog;
 use crowding::Crowding;
-use flights::{Flights, Landing};
 use monitor::Monitor;
-use schedule::{Due, Timetable};
+use schedule::Timetable;
 
 /// Whatever can cause work.
 #[derive(Debug, Clone)]
@@ -162,18 +161,14 @@ const SAME_WISH: SignedDuration = SignedDuration::from_secs(30);
 /// All that the rules remember between two events.
 #[derive(Debug)]
 pub struct Machine {
-    plan: Arc<Plan>,
+    agenda: Agenda,
     monitor: Monitor,
-    timetable: Timetable,
-    flights: Flights,
     backlog: Backlog,
     crowding: Crowding,
     /// When a person wanted a round of a probe last.
     wanted: BTreeMap<ProbeName, Timestamp>,
     /// What was said last of the next tick.
     wake: Option<Timestamp>,
-    /// Kept between steps so that starting cells allocates nothing.
-    due: Vec<Due>,
 }
 
 impl Machine {
@@ -196,27 +191,22 @@ impl Machine {
                 .with_past(known.past)
                 .with_silences(known.silences)
                 .remembering(known.memory, now),
-            timetable,
-            flights: Flights::default(),
+            agenda: Agenda::with(plan, timetable),
             backlog: Backlog::default(),
             crowding: Crowding::default(),
             wanted: BTreeMap::new(),
             wake: None,
-            due: Vec::new(),
-            plan,
         }
     }
 
     /// Applies one event; `now` is the time at which it is applied, UTC.
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.give_up(now, &mut effects);
+        self.agenda.give_up(now, &mut effects);
         match event {
             Event::Ended { run, judged } => self.ended(run, &judged, now, &mut effects),
             Event::Lost { run } => {
-                if let Landing::Home(flight) = self.flights.land(run) {
-                    self.timetable.finished(&flight.due);
-                }
+                self.agenda.land(run);
             }
             Event::Reported(judged) => self.take(&judged, now, &mut effects),
             Event::Silent(silent) => {
@@ -224,9 +214,8 @@ impl Machine {
             }
             Event::Tick => {}
             Event::PlanReplaced(plan) => {
-                self.plan = Arc::clone(&plan);
                 self.wanted.retain(|name, _| plan.probe(name).is_some());
-                self.timetable.replace(&plan, now);
+                self.agenda.replace(Arc::clone(&plan), now);
                 self.ask_monitor(within::Event::PlanReplaced(plan), now, &mut effects);
             }
             Event::Care { incident, care } => {
@@ -239,7 +228,7 @@ impl Machine {
             Event::Wanted { probes, who } => self.run_now(&probes, &who, now, &mut effects),
             Event::ClockSet { by } => self.clock_was_set(by, now, &mut effects),
         }
-        let late = self.backlog.settle(&self.plan, now);
+        let late = self.backlog.settle(&self.agenda.plan, now);
         if !late.is_empty() {
             self.ask_monitor(within::Event::CaughtUp(late), now, &mut effects);
         }
@@ -249,9 +238,8 @@ impl Machine {
         self.start_due(now, &mut effects);
         self.look_at_crowding(now, &mut effects);
         let wakes = [
-            self.timetable.next_wake(),
+            self.agenda.next_wake(),
             self.monitor.next_wake(),
-            self.flights.next_deadline(),
             self.backlog.complete_at,
         ];
         let wake = wakes.into_iter().flatten().min().unwrap_or(Timestamp::MAX);
@@ -268,17 +256,11 @@ impl Machine {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        match self.flights.land(run) {
-            Landing::Home(flight) => self.timetable.finished(&flight.due),
-            Landing::Late => {}
-            Landing::Twice => return,
+        if !self.agenda.land(run) {
+            return;
         }
-        if let Some(wait) = judged.verdict.retry_after
-            && judged.verdict.kind == Kind::RateLimited
-            && !arrival::was_kept(judged, now)
-        {
-            let until = now.saturating_add(wait).unwrap_or(now);
-            self.timetable.hold(&judged.observation.cell, until, now);
+        if !arrival::was_kept(judged, now) {
+            self.agenda.hold(judged, now);
         }
         self.take(judged, now, effects);
     }
@@ -295,10 +277,7 @@ impl Machine {
 
     /// Open incidents go on with their times moved; what was seen by the former clock is asked anew.
     fn clock_was_set(&mut self, by: SignedDuration, now: Timestamp, effects: &mut Vec<Effect>) {
-        for (run, flight) in self.flights.recall() {
-            self.timetable.finished(&flight.due);
-            effects.push(Effect::Cancel { run });
-        }
+        self.agenda.recall(effects);
         self.backlog = Backlog::default();
         self.crowding = Crowding::default();
         let saved = self.monitor.clock_was_set(by, now);
@@ -307,14 +286,6 @@ impl Machine {
                 .into_iter()
                 .map(|change| Effect::Save(Box::new(change))),
         );
-    }
-
-    /// Gives back the cells of runs that ought to have ended long ago.
-    fn give_up(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        while let Some((run, flight)) = self.flights.overdue(now) {
-            self.timetable.finished(&flight.due);
-            effects.push(Effect::Cancel { run });
-        }
     }
 
     fn ask_monitor(&mut self, event: within::Event, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -327,25 +298,31 @@ impl Machine {
                     why,
                     ..
                 } => {
-                    if self.plan.site_of(&cell.egress).is_some() {
-                        if !self.monitor.is_unheard(&cell) {
-                            effects.push(Effect::Ask(Ask {
-                                cell,
-                                purpose,
-                                at,
-                                why,
-                            }));
-                        }
-                        continue;
-                    }
-                    // A cell that the plan no longer has is not asked.
-                    let _ = self.timetable.ask(&cell, at, purpose, &why);
+                    self.ask(
+                        Ask {
+                            cell,
+                            purpose,
+                            at,
+                            why,
+                        },
+                        effects,
+                    );
                     continue;
                 }
                 within::Effect::Save(change) => Effect::Save(change),
                 within::Effect::VerdictChanged(change) => Effect::VerdictChanged(change),
                 within::Effect::Learned(learned) => Effect::Learned(learned),
             });
+        }
+    }
+
+    /// Asks for a run beyond the schedule: of the site whose cell it is, if that is heard, or of our own timetable.
+    fn ask(&mut self, ask: Ask, effects: &mut Vec<Effect>) {
+        if self.agenda.plan.site_of(&ask.cell.egress).is_none() {
+            // A cell that the plan no longer has is not asked.
+            let _ = self.agenda.ask(&ask.cell, ask.at, ask.purpose, &ask.why);
+        } else if !self.monitor.is_unheard(&ask.cell) {
+            effects.push(Effect::Ask(ask));
         }
     }
 
@@ -357,7 +334,7 @@ impl Machine {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        let plan = Arc::clone(&self.plan);
+        let plan = Arc::clone(&self.agenda.plan);
         let why = format!("{who} asked for it");
         // Ten people who press a button want one round.
         let fresh = |wanted: &BTreeMap<ProbeName, Timestamp>, name: &ProbeName| {
@@ -372,57 +349,40 @@ impl Machine {
             self.wanted.insert((*name).clone(), now);
         }
         for (_, cell) in plan.cells().filter(|(it, _)| probes.contains(&&it.name)) {
-            if plan.site_of(&cell.egress).is_none() {
-                let _ = self.timetable.ask(&cell, now, Purpose::Asked, &why);
-            } else if !self.monitor.is_unheard(&cell) {
-                effects.push(Effect::Ask(Ask {
-                    cell,
-                    purpose: Purpose::Asked,
-                    at: now,
-                    why: why.clone(),
-                }));
-            }
+            let ask = Ask {
+                cell,
+                purpose: Purpose::Asked,
+                at: now,
+                why: why.clone(),
+            };
+            self.ask(ask, effects);
         }
     }
 
     fn start_due(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let room = self
-            .plan
-            .runs_in_flight_max
-            .saturating_sub(self.flights.len());
-        let mut starts = std::mem::take(&mut self.due);
-        self.timetable.due(now, room, &mut starts);
-        for due in starts.drain(..) {
-            if !self.monitor.wants(&due.cell, due.purpose) {
-                self.timetable.finished(&due.cell);
-                continue;
+        let monitor = &mut self.monitor;
+        self.agenda.start_due(now, effects, |due| {
+            if !monitor.wants(&due.cell, due.purpose) {
+                return None;
             }
             let aimed = match due.purpose {
-                Purpose::Schedule => self.monitor.aim(&due.cell, due.at),
+                Purpose::Schedule => monitor.aim(&due.cell, due.at),
                 _ => None,
             };
-            let cell = aimed.unwrap_or_else(|| due.cell.clone());
-            let patience = self.plan.probe(&cell.probe).map(|probe| probe.timeout);
-            effects.push(Effect::Start(Start {
-                run: self
-                    .flights
-                    .begin(due.cell, now, patience.unwrap_or_default()),
-                cell,
-                purpose: due.purpose,
-                due_at: due.at,
-                why: due.why,
-            }));
-        }
-        self.due = starts;
+            Some(aimed.unwrap_or_else(|| due.cell.clone()))
+        });
     }
 
     /// Tells when runs are not made for want of room.
     fn look_at_crowding(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let (counts, shares) = (self.timetable.counts(), self.timetable.shares());
-        if let Some(notice) = self.crowding.look(&self.plan, counts, shares, now) {
+        let Agenda {
+            plan, timetable, ..
+        } = &self.agenda;
+        let (counts, shares) = (timetable.counts(), timetable.shares());
+        if let Some(notice) = self.crowding.look(plan, counts, shares, now) {
             effects.push(Effect::Learned(Box::new(Learned {
                 memory: Memory::default(),
-                notifications: notice::due(&self.plan, &notice, now),
+                notifications: notice::due(plan, &notice, now),
             })));
         }
     }
@@ -436,13 +396,13 @@ impl Machine {
     /// What is going on, and what has happened since the start.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.timetable.counts()
+        self.agenda.counts()
     }
 
     /// What runs next, and what each host may still be asked.
     #[must_use]
     pub fn upcoming(&self, now: Timestamp) -> Upcoming {
-        self.timetable.upcoming(now)
+        self.agenda.timetable.upcoming(now)
     }
 
     /// Open incidents, our own network's last.

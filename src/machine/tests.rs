@@ -15,6 +15,7 @@ use super::*;
 use crate::config::{self, Inputs};
 use crate::domain::incident::Acknowledged;
 use crate::domain::observation::{Observation, Phases, Route};
+use crate::domain::verdict::Kind;
 use crate::domain::verdict::{Maker, Verdict};
 
 struct Nothing;
