@@ -144,9 +144,9 @@ fn judged(
     failures: Vec<(String, bool)>,
 ) -> Verdict {
     let mut verdict = behind_the_edge(page);
-    // A gate, or a limit that the answer's own data speaks of.
-    let is_refusal =
-        verdict.kind == Kind::SoftBlock || verdict.kind == Kind::RateLimited && page.status() < 400;
+    // A gate, or a limit or refusal that the answer's own data speaks of.
+    let in_data = matches!(verdict.kind, Kind::RateLimited | Kind::OriginDenied);
+    let is_refusal = verdict.kind == Kind::SoftBlock || in_data && page.status() < 400;
     if shows_origin(probe, facts) {
         verdict.maker = Maker::Origin;
         verdict.evidence.push(Evidence::new(

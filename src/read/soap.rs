@@ -122,17 +122,18 @@ fn judged(code: &str, text: &str, detail: &str) -> Fault {
     static DENIED_TEXT: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
             r"(?ix)access\s(is\s|was\s)?denied | permission\sdenied | not\s(been\s)?authori[sz]ed | unauthori[sz]ed
-            | not\spermitted | forbidden | policy\sfalsified | rejected\sby\spolicy | authentication\s(failed|failure|required|error|is\srequired) | authorization\s(failed|required)
+            | not\spermitted | forbidden | policy\sfalsified | rejected\sby\spolicy | authentication\s(of\s(\w+\s){1,3})?(failed|failure|required|error|is\srequired) | authorization\s(failed|required)
             | (could\snot|cannot|unable\sto|failed\sto)\s(be\s)?authenticate | not\s(be\s)?authenticated
             | (invalid|incorrect|wrong|bad|unknown)\s(user\s?name|user|login|log-in|password|credentials?|account|security\stoken|api\s?key)
             | credentials\s(are\s|were\s)?(invalid|incorrect|not\s) | log-?\s?[io]n\s(failed|required|incorrect)
             | security\s(token|header).{0,60}(invalid|expired|missing|could\snot) | verifying\ssecurity\sfor\sthe\smessage
-            | ip(\saddress)?\b.{0,60}\bnot\s(allowed|registered|white-?listed|allow-?listed|recogni[sz]ed|permitted) | account\s(is\s|has\sbeen\s)?(locked|disabled|blocked|suspended)",
+            | ip(\saddress)?\b.{0,60}\bnot\s(allowed|registered|white-?listed|allow-?listed|recogni[sz]ed|permitted) | account\s(is\s|has\sbeen\s)?(locked|disabled|blocked|suspended)
+            | authentifi(zierung|cation)\s|autentica(ci[óo]n|[çc][ãa]o|zione)\s | zugriff\sverweigert|nicht\s(berechtigt|autorisiert) | acc[èe]s\s(refus[ée]|interdit)|non\sautoris[ée] | acceso\sdenegado|no\sautorizado | acesso\snegado|n[ãa]o\sautorizado | accesso\snegato|non\sautorizzato | toegang\sgeweigerd | dost[ęe]p\szabroniony|brak\suprawnie[ńn] | доступ\sзапрещ",
         )
     });
     static CREDENTIAL: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
-            r"(?i)authenticat|credential|invalidsecurity|failedcheck|invalid_?(?:login|session)|log-?\s?[io]n\b|\busers?\b|\buser\s?name|password|\baccount|\bsecurity (?:token|header)|\bapi\s?key|verifying security",
+            r"(?i)authenti[cf]|autentica|credential|invalidsecurity|failedcheck|invalid_?(?:login|session)|log-?\s?[io]n\b|\busers?\b|\buser\s?name|password|\baccount|\bsecurity (?:token|header)|\bapi\s?key|verifying security",
         )
     });
     // The code's own class (Client, Server) says nothing; what follows it does.

@@ -19,6 +19,11 @@ const REASON_BODY_BYTES_MAX: usize = 16 * 1024;
 /// The verdict by the status, with what the body's words add to it.
 pub(crate) fn verdict(page: &Page<'_>, maker: Maker) -> Verdict {
     let status = page.status();
+    if status < 300
+        && let Some(verdict) = grpc(page, maker)
+    {
+        return verdict;
+    }
     let locked = patience::locked(page);
     let until = locked.as_ref().map(|(_, wait)| *wait);
     let sign = locked.map(|(words, _)| Evidence {
@@ -75,6 +80,30 @@ pub(crate) fn verdict(page: &Page<'_>, maker: Maker) -> Verdict {
         });
     }
     verdict
+}
+
+/// What a gRPC server says beside a good status, when it is no success (<https://grpc.github.io/grpc/core/md_doc_statuscodes.html>).
+fn grpc(page: &Page<'_>, maker: Maker) -> Option<Verdict> {
+    let code = page.header("grpc-status")?.trim();
+    let (kind, rule, who) = match code {
+        "0" => return None,
+        "7" => (Kind::OriginDenied, Rule::Unknown, WhoActs::SiteOwner),
+        "8" => (Kind::RateLimited, Rule::RateLimit, WhoActs::NobodyWait),
+        "16" => (Kind::OriginDenied, Rule::Auth, WhoActs::VisitorOrSiteOwner),
+        _ => (Kind::OriginError, Rule::None, WhoActs::SiteOwner),
+    };
+    let mut verdict = Verdict::new(kind, maker);
+    verdict.rule = rule;
+    verdict.who_acts = who;
+    verdict.code = Some(code.to_owned());
+    let said = page.header("grpc-message").unwrap_or_default();
+    verdict.evidence.push(Evidence {
+        strength: Strength::Strong,
+        text: format!("header grpc-status: {code} {said}")
+            .trim_end()
+            .to_owned(),
+    });
+    Some(verdict)
 }
 
 /// A limit that another status than 429 carries: the words say it, or the counters and a wait.

@@ -607,6 +607,36 @@ fn gates() {
 }
 
 #[test]
+fn no_refusal_in_data_is_as_expected() {
+    let check = |headers: &[(&str, &str)], body: &str, kind: Kind| {
+        let run = seen(Some(answer(200, headers, body)), None);
+        assert_eq!(
+            classify(&probe(), &[], &run).kind,
+            kind,
+            "{headers:?} {body}"
+        );
+    };
+    let fault = |text: &str| {
+        format!(
+            "<Envelope><Body><Fault><faultcode>Client</faultcode><faultstring>{text}</faultstring></Fault></Body></Envelope>"
+        )
+    };
+    let xml = &[("content-type", "text/xml")];
+    check(xml, &fault("Access denied"), Kind::OriginDenied);
+    // Who asks for nothing but the status may ask for the fault of an empty request.
+    check(xml, &fault("Missing element Id"), Kind::Pass);
+    let grpc = |status| {
+        [
+            ("content-type", "application/grpc"),
+            ("grpc-status", status),
+        ]
+    };
+    check(&grpc("0"), "", Kind::Pass);
+    check(&grpc("7"), "", Kind::OriginDenied);
+    check(&grpc("8"), "", Kind::RateLimited);
+}
+
+#[test]
 fn own_signatures_come_first() {
     let own = OwnSignature {
         name: "house firewall".to_owned(),

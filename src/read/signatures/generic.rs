@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::page::{Form, Page, pattern, starts};
-use super::{Found, Place, Tier, origin};
+use super::{Found, Place, Tier, origin, tongues};
 use crate::domain::verdict::{Evidence, Kind, Rule, Strength, WhoActs};
 
 /// Refusals are short; what says more is about something. In characters: half of the world's take two bytes and more.
@@ -35,10 +35,12 @@ struct Words {
 }
 
 macro_rules! words {
-    ($name:ident, $says:literal, $pattern:literal) => {
+    ($name:ident, $says:literal, $pattern:literal $(, $column:ident)*) => {
         static $name: Words = Words {
             says: $says,
-            seen: LazyLock::new(|| plain($pattern)),
+            seen: LazyLock::new(|| {
+                plain(&[$pattern $(, " | ", tongues::words(|tongue| tongue.$column).as_str())*].concat())
+            }),
         };
     };
 }
@@ -50,23 +52,26 @@ words!(
       |(web|website|site)\s(protection|security)|intrusion\s(prevention|detection)|mod_?security
       |security\s(polic(y|ies)|rules?|service|system|solution|gateway|layer|module|filter|reasons?|plugin|software|engine|appliance|check|control|settings|measures?|network))\b
       | 防火墙|云防护|安全策略|安全防护|设置拦截|拦截提示|安全拦截|安全狗|网站防护|防护系统|防火牆|資訊?安全|웹\s?방화벽|보안\s?정책|방화벽 | ファイアウォール|セキュリティ上の|不正アクセス防止 | pare-feu|(r[èe]gles?|raisons?|politiques?)\sde\ss[ée]curit[ée] | cortafuegos|(reglas?|pol[íi]ticas?|motivos?|razones)\sde\sseguridad | (regras?|pol[íi]ticas?|motivos?|raz[õo]es)\sde\sseguran[çc]a | (regole|motivi|criteri)\sdi\ssicurezza | sicherheits(gr[üu]nden|richtlinien?|regeln?|system) | g[üu]venlik\s(duvar[ıi]|politika) | beveiligingsbeleid|(door|van)\s(de|onze|het)\sbeveiliging | zap(or[aęyą]|orowa)\s(sieciow|aplikac)|wzgl[ęe]d[óo]w\sbezpiecze[ńn]stwa | bezpe[čc]nostn[íi](ch|mi?)?\s(d[ůu]vod|pravid|politik|syst[ée]m) | brandv[äa]gg|s[äa]kerhetssk[äa]l|brannmur|sikker(hetsgrunner|hets[åa]rsaker|hedsm[æa]ssige)|palomuuri|turvallisuussyist|t[űu]zfal|biztons[áa]gi\sok|motive\sde\ssecuritate
-      | brandmauer|фаерв?ол|файрв?ол|брандмауе?э?р|межсетев|(систем|служб|правил|соображени|міркуван)[а-яії]{0,3}\s(защиты|безопасности|захисту|безпеки) | τείχος\sπροστασίας|λόγους\sασφαλείας | جدار\s(ال)?حماية|لأسباب\sأمنية|دیوار\s?آتش | защитн(а|ата)\sстена | सुरक्षा\sकारण | חומת\sאש|מטעמי\sאבטחה | ไฟร์วอลล์ | tường\slửa|lý\sdo\s(bảo\smật|an\sninh) | (alasan|kebijakan)\skeamanan"
+      | brandmauer|фаерв?ол|файрв?ол|брандмауе?э?р|межсетев|(систем|служб|правил|соображени|міркуван)[а-яії]{0,3}\s(защиты|безопасности|захисту|безпеки) | τείχος\sπροστασίας|λόγους\sασφαλείας | جدار\s(ال)?حماية|لأسباب\sأمنية|دیوار\s?آتش | защитн(а|ата)\sстена | सुरक्षा\sकारण | חומת\sאש|מטעמי\sאבטחה | ไฟร์วอลล์ | tường\slửa|lý\sdo\s(bảo\smật|an\sninh) | (alasan|kebijakan)\skeamanan",
+    layer,
+    reason
 );
 words!(
     REFUSED,
     "it says that the request was refused",
-    r"(?ix) \b(request|access|connection|page|url|visit|activity|attempt|action|traffic|content|resource|website|web\ssite|site|you(\shave|'ve)?|ip(\saddress)?|response)
-      (\s\w+){0,12}?\s(has\sbeen|have\sbeen|had\sbeen|was|were|is|are|been|got|being)(\s\w+){0,3}?\s(blocked|denied|rejected|refused|intercepted|forbidden|restricted|flagged|prohibited|stopped|disallowed|banned)\b
+    r"(?ix) \b(request|access|connections?|page|url|visit|activity|attempt|action|traffic|content|resource|website|web\ssite|site|you(\shave|'ve)?|ip(\saddress)?|response)
+      (\s\w+){0,12}?\s(has\sbeen|have\sbeen|had\sbeen|was|were|is|are|been|got|being)(\s\w+){0,3}?\s(not\s(permitted|allowed)|blocked|denied|rejected|refused|intercepted|forbidden|restricted|flagged|prohibited|stopped|disallowed|banned)\b
       | \b(access\s(is\s)?(denied|forbidden|restricted|blocked)|accessdeny|request\s(is\s)?(blocked|rejected|denied|refused|forbidden)|restricted\saccess|(has|have)\s(blocked|stopped|rejected|refused|intercepted|prevented)\s(you|your|this)|prevent(ed|ing)?\saccess|blocked\s(your|this|the)\s(request|access|connection|ip)|you(\shave|'ve)?\s(been\s|are\s)blocked
       |blocked\sby\s|denied\sby\s|rejected\sby\s|refused\sby\s|intercepted\sby\s
       |access\s(to\s)?([^\s.]+\s){0,9}(has|have)\sbeen\sdisabled|(url|site|page|domain)\s(is\s)?(blocked|forbidden)\b|blocked\s(url|site|page|domain)
       |(site|page|url)\s(is\s)?(not|no\slonger)\s(available|accessible)\s(in|from|due))
-      | 拦截|攔截|被封鎖|被阻擋|被拒|被阻断|被阻止|被禁止|禁止访问|访问被拒绝|拒绝访问|차단|거부되|アクセスが拒否|ブロック|遮断|拒否され | (a\s[ée]t[ée]|est)\s(bloqu[ée]e?|refus[ée]e?|rejet[ée]e?) | bloquead[oa]|denegad[oa]|rechazad[oa] | (wurde|wird|ist)(\s[^\s.!?]+){0,8}\s(blockiert|gesperrt|abgelehnt|abgewiesen|verweigert)|zugriff\s(verweigert|blockiert|gesperrt|abgelehnt) | acesso\s(negado|bloqueado)|foi\s(bloquead|negad|recusad)[oa] | acc[èe]s\s(refus[ée]|interdit|bloqu[ée]) | accesso\s(negato|bloccato) | заблокирован|отклон[её]н|запрещ[её]н|доступ\s([^.]{0,80}\s)?(ограничен|закрыт)|блокиран|отхвърлен|заблоковано?|відхилен|заборонен | zablokowan|odrzucon | zablokov[aá]n|odep[rř]en|zam[ií]tnut|odmietnut | blockera(ts|des|d)\b|nekad|avvisa[dt]|blokkert|blokeret|nektet|n[æa]gtet|afvist|estetty|ev[äa]tty | letilt|blokkolt|megtagad|elutas[ií]t | blocat[aă]?\b|respins[aă]?\b|refuzat | μπλοκαρ|αποκλείστηκε|απορρίφθηκε | حظر|محظور|مسدود|محجوب | נחסמ|חסומה | ถูกบล็อก|ถูกปฏิเสธ|ถูกระงับ | bị\s(chặn|từ\schối) | diblokir|ditolak|(di|kami)\sblokir|(tidak|tak)\s(dapat|bisa)\s(diakses|ditampilkan|mengakses)|akses\sditutup|menutup\sakses | bloccat[oa] | geblokkeerd|geweigerd | engellen|reddedil"
+      | 拦截|攔截|被封鎖|被阻擋|被拒|被阻断|被阻止|被禁止|禁止访问|访问被拒绝|拒绝访问|차단|거부되|アクセスが拒否|ブロック|遮断|拒否され | (a\s[ée]t[ée]|est)\s(bloqu[ée]e?|refus[ée]e?|rejet[ée]e?) | bloquead[oa]|denegad[oa]|rechazad[oa] | (wurde|wird|ist)(\s[^\s.!?]+){0,8}\s(blockiert|gesperrt|abgelehnt|abgewiesen|verweigert)|zugriff\s(verweigert|blockiert|gesperrt|abgelehnt) | acesso\s(negado|bloqueado)|foi\s(bloquead|negad|recusad)[oa] | acc[èe]s\s(refus[ée]|interdit|bloqu[ée]) | accesso\s(negato|bloccato) | заблокирован|отклон[её]н|запрещ[её]н|доступ\s([^.]{0,80}\s)?(ограничен|закрыт)|блокиран|отхвърлен|заблоковано?|відхилен|заборонен | zablokowan|odrzucon | zablokov[aá]n|odep[rř]en|zam[ií]tnut|odmietnut | blockera(ts|des|d)\b|nekad|avvisa[dt]|blokkert|blokeret|nektet|n[æa]gtet|afvist|estetty|ev[äa]tty | letilt|blokkolt|megtagad|elutas[ií]t | blocat[aă]?\b|respins[aă]?\b|refuzat | μπλοκαρ|αποκλείστηκε|απορρίφθηκε | حظر|محظور|مسدود|محجوب | נחסמ|חסומה | ถูกบล็อก|ถูกปฏิเสธ|ถูกระงับ | bị\s(chặn|từ\schối) | diblokir|ditolak|(di|kami)\sblokir|(tidak|tak)\s(dapat|bisa)\s(diakses|ditampilkan|mengakses)|akses\sditutup|menutup\sakses | bloccat[oa] | geblokkeerd|geweigerd | engellen|reddedil",
+    refused
 );
 words!(
     ATTACK,
     "it speaks of an attack or of suspicion",
-    r"(?ix) \b(malicious|attacks?|suspicious|hack(er|ers|ing)?|injection|threats?|harmful|illegal\s(parameter|request|character|url|content|access|operation)|invalid\srequest\sformat|abnormal|anomal(y|ous)|unusual\s(traffic|activity)|automated\s(traffic|requests?|access|tools?|queries)|robot|bots?|scraping|violat(es|ed|ion)|potentially\s(dangerous|harmful|unsafe)|security\sincident)\b
+    r"(?ix) \b(malicious|attacks?|suspicious|hack(er|ers|ing)?|injection|threats?|harmful|illegal\s(parameter|request|character|url|content|access|operation)|invalid\srequest\sformat|abnormal|anomal(y|ous)|unusual\s(traffic|activity)|automated\s(traffic|requests?|access|tools?|queries)|robot|bots?|scraping|violat(es|ed|ion)|potentially\s(dangerous|harmful|unsafe)|security\sincident|(vpn|tor|anonymous\sproxy|proxy\sor\svpn|vpn\sor\sproxy)\s(\w+\s)?(detected|connections?)|hosting\sproviders?|anonymi[sz]ers?)\b
       | 攻击|安全威胁|非法|恶意|可疑|不合法|공격|비정상|不正な |攻撃|攻擊 | attaque|malveillant | ataque|malicios | angriff|verd[äa]chtig | атак|подозрит|підозр | podejrzan|podez[řr]el|misst[äa]nk|mistenkel|mist[æa]nkel|[şs][üu]pheli|sald[ıi]r[ıi] | mencurigakan"
 );
 words!(
@@ -79,7 +84,8 @@ words!(
       | (complete|solve|pass|enter|fill)\s(in\s|out\s|the\s|this\s|a\s){0,2}(re)?captcha | client\schallenge | slide\sto\sverify | drag\sthe\sslider | press\s(&|and)\shold | unusual\straffic\sfrom\syour | just\sa\smoment | one\smoment,?\splease | making\ssure\syou('re|\sare)\snot
       | enable\sjavascript\sand\scookies\sto | ddos\sprotection\sby | (browser|connection)\sis\sbeing\s(checked|verified))
       | (best[äa]tigen|[üu]berpr[üu]fen|verifizieren)\ssie[^.]{0,20}\sdass\ssie\s(kein\s(ro)?bot|ein\smensch) | v[ée]rifi(ez|er)\sque\svous\s(n[e']\s?)?[êe]tes\s(bien\s|pas\s)?(un\s)?(humain|robot)|n['e]?\s?[êe]tes\spas\sun\srobot | (no|n[ãa]o)\s(es|eres|soy|[ée]|sou)\su[nm]\srob[oôó]t?|(es|eres|[ée])\s(un\s|um\s)?(ser\s)?humano | non\s(sei|sono)\sun\srobot|sei\s(un\s)?(essere\s)?umano | geen\srobot\sbent|een\smens\sbent | nie\sjeste[śm]\srobotem|jeste[śm]\scz[łl]owiekiem | inte\s[äa]r\sen\srobot | ikke\s(er\s)?en\srobot
-      | 安全验证|人机验证|驗證您|人機驗證|人間であること|로봇이\s?아|人机识别|滑动验证|请完成.{0,6}验证|验证码 | robot\sdeğil | я\sне\sробот|проверка\sбраузера|проверяем | ロボットでは"
+      | 安全验证|人机验证|驗證您|人機驗證|人間であること|로봇이\s?아|人机识别|滑动验证|请完成.{0,6}验证|验证码 | robot\sdeğil | я\sне\sробот|проверка\sбраузера|проверяем | ロボットでは",
+    gate
 );
 words!(
     MECHANISM,
@@ -91,7 +97,8 @@ words!(
     "it sends to whoever runs our network",
     r"(?ix) \b((your|the|our)\snetwork\s(administrator|operator|admin|department|team|support)|network\s(administrator|operator|admin)|it\shelp\s?desk|internet\s(service\s)?provider|(broadband|internet)\scustomers?
       |your\s(school|district|school\sdistrict|employer|university|library)|broadband\sshield)\b | fournisseur\sd'acc[èe]s | proveedor\sde\s(internet|servicios) | provedor\sde\s(internet|acesso) | internet-?anbieter|internet-?provider|internetaanbieder
-      | абонент|оператор\S{0,2}\sсвязи | jaringan\s(kami|ini) | operadora | vom\sadministrator\sgesperrt | администратор\s?у?\s?сети|netzwerkadministrator|administrateur\s(du\s)?r[ée]seau|administrador\s(de\s(la\s)?red|da\srede)|amministratore\s(di|della)\srete|netwerkbeheerder|n[äa]tverksadministrat[öo]r"
+      | абонент|оператор\S{0,2}\sсвязи | jaringan\s(kami|ini) | operadora | vom\sadministrator\sgesperrt | администратор\s?у?\s?сети|netzwerkadministrator|administrateur\s(du\s)?r[ée]seau|administrador\s(de\s(la\s)?red|da\srede)|amministratore\s(di|della)\srete|netwerkbeheerder|n[äa]tverksadministrat[öo]r",
+    people
 );
 words!(
     OUR_POLICY,
@@ -99,13 +106,15 @@ words!(
     r"(?ix) \b(network\spolic(y|ies)
       |(company|corporate|organi[sz]ation(al|'s)?|school|district|university|enterprise|internet\s(usage|use|access)|acceptable\suse|web\s(usage|access|use)|browsing|surfing|content\sfiltering?|url\sfiltering?)\s(internet\s|web\s|security\s|access\s)?polic(y|ies))\b
       | политик[аи]\s(безопасности\s)?(компании|организации)|richtlinien?\s(ihre[rs]|des|der)\s(unternehmens|organisation|firma|schule)
-      | (politique|charte|r[èe]gles)\s(\w+\s|de\ss[ée]curit[ée]\s){0,3}de\s(votre\s|l'|cette\s|la\s)(entreprise|soci[ée]t[ée]|organisation) | pol[íi]tica\s(\w+\s|de\snavegaci[óo]n\s){0,3}d[ea]\s(la\s|su\s|sua\s)?(empresa|organizaci[óo]n|organiza[çc][ãa]o|escuela|escola) | (politica|criteri)\s(\w+\s){0,3}(dell'|della\s)(azienda|organizzazione|scuola) | beleid\svan\s(uw|je|het)\s(bedrijf|organisatie|school)"
+      | (politique|charte|r[èe]gles)\s(\w+\s|de\ss[ée]curit[ée]\s){0,3}de\s(votre\s|l'|cette\s|la\s)(entreprise|soci[ée]t[ée]|organisation) | pol[íi]tica\s(\w+\s|de\snavegaci[óo]n\s){0,3}d[ea]\s(la\s|su\s|sua\s)?(empresa|organizaci[óo]n|organiza[çc][ãa]o|escuela|escola) | (politica|criteri)\s(\w+\s){0,3}(dell'|della\s)(azienda|organizzazione|scuola) | beleid\svan\s(uw|je|het)\s(bedrijf|organisatie|school)",
+    policy
 );
 words!(
     OUR_FILTER,
     "it names a web filter or a category",
     r"(?ix) \b((web|url|content|internet|site|dns)[\x20-]filter(ing|s|ed)?|categori[sz]ed\sas|(blocked|forbidden|denied|restricted)\scategor(y|ies)|site\scategory|url\scategory|category\sof\s|web\sgateway|secure\sweb|parental\scontrol|proxy\sserver|web\sproxy|internet\ssecurity|block(ed)?\s?page|website\sblocked|web\s?(site|page)\sblocked|site\sblocked|this\s(web\s?)?(site|page|domain)\s(is|has\sbeen|was)\s(blocked|restricted)|your\sip\saddress\sand\s(visit|user)|override|blocked\surl|url\sblocked|adult\scontent|content\s(filter|controls?)|family\s?filter|safeweb|safe\sinternet)\b
-      | (category|kategorie|cat[ée]gorie|categor[íi]a|categorie)\s?: | категори[яи]|контент-?\s?фильтр|webfilter|filtre\s(internet|web)|filtro\s(web|de\sconten?[iú]do)"
+      | (category|kategorie|cat[ée]gorie|categor[íi]a|categorie)\s?: | категори[яи]|контент-?\s?фильтр|webfilter|filtre\s(internet|web)|filtro\s(web|de\sconten?[iú]do)",
+    filter
 );
 words!(
     OUR_LAW,
@@ -128,7 +137,8 @@ words!(
 words!(
     LIMIT,
     "it says that there were too many requests",
-    r"(?ix) \b(too\smany\s(requests|calls|connections|queries|hits)|rate[\x20_-]?limit(s|ed|ing|er)?(\s(is|was|has\sbeen))?\s?(exceeded|reached|hit)?|(requests?|api|calls?|usage|daily|hourly|monthly|query)\s(limit|quota)s?(\s(is|was|has\sbeen))?\s(exceeded|reached)|quota\s(exceeded|exhausted|violat(ion|ed)|reached|has\sbeen)|over\s(qps|query|quota|rate)|reach(ed)?\s(the\s)?max(imum)?\s(\w+\s){0,4}(limit|quota)s?|(exceeded|over|exhausted)\s(\w+\s){0,4}(rate|limit|quota|requests)|throttl(ed|ing)|slow\sdown|slowdown|(requests|calls|queries|hits)\sper\s(second|minute|hour|day|month)|toomanyrequests|(\w*(request|rate|call|quota|usage|query|queries))s?[\x20_]?limit[\x20_]?exceeded|limit_?exceeded|over_?query_?limit|user_?rate_?limit|requestlimitexceeded)\b | zu\sviele\s(anfragen|aufrufe|zugriffe|versuche) | trop\sde\s(requ[êe]tes|demandes|tentatives|connexions) | demasiad[oa]s\s(solicitudes|peticiones|intentos|llamadas) | (muitas|excesso\sde)\s(solicita[çc][õo]es|requisi[çc][õo]es|tentativas|chamadas) | troppe\s(richieste|chiamate)|troppi\stentativi | te\sveel\s(verzoeken|aanvragen|pogingen) | zbyt\swiele\s([żz][ąa]da[ńn]|zapyta[ńn]|pr[óo]b) | f[öo]r\sm[åa]nga\s(f[öo]rfr[åa]gningar|anrop|f[öo]rs[öo]k) | слишком\sмного\s(запросов|попыток)|превышен[оа]?\s(лимит|количество|число) | [çc]ok\sfazla\s(istek|deneme) | (请求|访问|操作|調用|调用)(过于|太|过)?频繁|频率(限制|过高|超限)|请求次数(过多|超)|超[出过].{0,6}(限制|配额|次数) | リクエストが多すぎ|リクエスト数の上限 | 요청이\s너무\s많|요청\s(횟수|한도)"
+    r"(?ix) \b(too\smany\s(requests|calls|connections|queries|hits)|rate[\x20_-]?limit(s|ed|ing|er)?(\s(is|was|has\sbeen))?\s?(exceeded|reached|hit)?|(requests?|api|calls?|usage|daily|hourly|monthly|query)\s(limit|quota)s?(\s(is|was|has\sbeen))?\s(exceeded|reached)|quota\s(exceeded|exhausted|violat(ion|ed)|reached|has\sbeen)|over\s(qps|query|quota|rate)|reach(ed)?\s(the\s)?max(imum)?\s(\w+\s){0,4}(limit|quota)s?|(exceeded|over|exhausted)\s(\w+\s){0,4}(rate|limit|quota|requests)|throttl(ed|ing)|slow\sdown|slowdown|(requests|calls|queries|hits)\sper\s(second|minute|hour|day|month)|toomanyrequests|(\w*(request|rate|call|quota|usage|query|queries))s?[\x20_]?limit[\x20_]?exceeded|limit_?exceeded|over_?query_?limit|user_?rate_?limit|requestlimitexceeded)\b | zu\sviele\s(anfragen|aufrufe|zugriffe|versuche) | trop\sde\s(requ[êe]tes|demandes|tentatives|connexions) | demasiad[oa]s\s(solicitudes|peticiones|intentos|llamadas) | (muitas|excesso\sde)\s(solicita[çc][õo]es|requisi[çc][õo]es|tentativas|chamadas) | troppe\s(richieste|chiamate)|troppi\stentativi | te\sveel\s(verzoeken|aanvragen|pogingen) | zbyt\swiele\s([żz][ąa]da[ńn]|zapyta[ńn]|pr[óo]b) | f[öo]r\sm[åa]nga\s(f[öo]rfr[åa]gningar|anrop|f[öo]rs[öo]k) | слишком\sмного\s(запросов|попыток)|превышен[оа]?\s(лимит|количество|число) | [çc]ok\sfazla\s(istek|deneme) | (请求|访问|操作|調用|调用)(过于|太|过)?频繁|频率(限制|过高|超限)|请求次数(过多|超)|超[出过].{0,6}(限制|配额|次数) | リクエストが多すぎ|リクエスト数の上限 | 요청이\s너무\s많|요청\s(횟수|한도)",
+    limit
 );
 
 /// A pattern over text whose white space is collapsed, with the word classes of ASCII: Unicode's are large and slow.
@@ -159,9 +169,8 @@ static BEGINS: LazyLock<Regex> =
 
 /// Security as the reason for what anybody does: a bank's session ends for it too.
 static REASON: LazyLock<Regex> = LazyLock::new(|| {
-    plain(
-        r"(?ix) ^(security\s(reasons?|measures?|check|settings|control) | sicherheitsgr[üu]nden | (raisons?|motivos?|razones|raz[õo]es|motivi|motive)\s.* | wzgl.* | s[äa]kerhetssk[äa]l | sikker.* | turvallisuussyist | (соображени|міркуван).* | .*أمنية | מטעמי.* | lý.* | alasan.*)$",
-    )
+    let own = r"(?ix) ^(security\s(reasons?|measures?|check|settings|control) | sicherheitsgr[üu]nden | (raisons?|motivos?|razones|raz[õo]es|motivi|motive)\s.* | wzgl.* | s[äa]kerhetssk[äa]l | sikker.* | turvallisuussyist | (соображени|міркуван).* | .*أمنية | מטעמי.* | lý.* | alasan.* | ";
+    plain(&[own, &tongues::words(|tongue| tongue.reason), ")$"].concat())
 });
 
 /// A single request, or whoever sent it, was refused: not a session, an account, an order.
@@ -170,20 +179,27 @@ static OF_REQUEST: LazyLock<Regex> =
 
 /// What only a bot check speaks of.
 static HUMAN: LazyLock<Regex> = LazyLock::new(|| {
-    plain(
-        r"(?i)\b(?:human|humain|humano|umano|mensch|mens|robot|robotem|rob[oô]|captcha)\b|人机|人機|验证码|驗證|人間|ロボット|로봇",
+    let own = r"(?ix) \b(?:human|humain|humano|umano|mensch|mens|robot|robotem|rob[oô]|captcha)\b|人机|人機|验证码|驗證|人間|ロボット|로봇 | ";
+    plain(&[own, &tongues::words(|tongue| tongue.gate)].concat())
+});
+
+/// The puzzle of a bot check, as it stands in a page.
+static WIDGET: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)g-recaptcha|h-captcha|cf-turnstile|recaptcha/(?:api|enterprise)|hcaptcha\.com|captcha-container|funcaptcha|arkoselabs|geetest|smart-?captcha",
     )
 });
 
 /// An id that a refusal prints with a label, for a ticket.
 static LABELLED_ID: LazyLock<Regex> = LazyLock::new(|| {
-    plain(
-        r"(?ix) (?:\b(?:incident|request|support|event|case|trace|block|reference|ref|ticket|transaction|session|error|log|tracking|correlation|client\srequest|message|attack|ray|unique
+    let own = r"(?ix) (?:\b(?:incident|request|support|event|case|trace|block|reference|ref|ticket|transaction|session|error|log|tracking|correlation|client\srequest|message|attack|ray|unique
             |vorfalls?|vorgangs?|ereignis|anfrage|referenz|incidente|incidencia|evento|solicitud|soporte|suporte|requisi[çc][ãa]o|referencia|r[ée]f[ée]rence|requ[êe]te|demande|richiesta|supporto|zaak|aanvraag|verzoek|zg[łl]oszenia|incydentu|po[žz]adavku|incidentu|h[äa]ndelse|henvendelse|destek|talep|olay)
             |[äa]rende|事件|请求|請求|拦截|追踪|お問い合わせ|リクエスト|受付|요청|지원|문의|инцидента|запроса|обращения|события)
           [\x20_-]?(?:id|no\.?|number|numm?er|nr\.?|n[úu]mero|code|kod|identifier|uuid|号|编号|編號|番号|번호)?(?:\sis|是|为)? \s?[:=\#\x{ff1a}]+\s* \#?\s*<?\s* ([0-9a-z][0-9a-z._/+-]{5,79})
-        | \bid\s(?:evento|incidente|richiesta|transazione|solicitud|incidencia|soporte|suporte|(?:de|del|da|do|di|della|du)\s(?:la\s)?[^\s:]{4,16})\s?:\s*([0-9a-z][0-9a-z._/+-]{5,79})",
-    )
+        | \bid\s(?:evento|incidente|richiesta|transazione|solicitud|incidencia|soporte|suporte|(?:de|del|da|do|di|della|du)\s(?:la\s)?[^\s:]{4,16})\s?:\s*([0-9a-z][0-9a-z._/+-]{5,79})
+        | (?:";
+    let id = r")\s?[:\#\x{ff1a}]\s*([0-9a-z][0-9a-z._/+-]{5,79})";
+    plain(&[own, &tongues::words(|tongue| tongue.id), id].concat())
 });
 /// The same in a sentence, without a colon: "quote event ID 7f3a9912cc".
 static SPOKEN_ID: LazyLock<Regex> = LazyLock::new(|| {
@@ -316,7 +332,7 @@ pub(crate) fn words_of_limit(text: &str) -> String {
 pub(crate) fn told_rule(text: &str) -> Rule {
     static IP: LazyLock<Regex> = LazyLock::new(|| {
         plain(
-            r"(?ix) \bip(\saddress(es)?)?(\s\(?[0-9a-f.:]{3,45}\)?)?\s(has\sbeen\s|have\sbeen\s|is\s|was\s|are\s)?(\w+\s)?(blocked|banned|blacklisted|blocklisted|block-listed|denied|restricted|on\sa\s(block|black)list|in\s(our|the)\s(block|black)list)|(block|black)list(ed)?\sip|(blocked|denied|forbidden|restricted)\s(for|from)\syour\sip|ips\sused\sfor\sautomation",
+            r"(?ix) \bip(\saddress(es)?)?(\s\(?[0-9a-f.:]{3,45}\)?)?\s(has\sbeen\s|have\sbeen\s|is\s|was\s|are\s)?(\w+\s)?(blocked|banned|blacklisted|blocklisted|block-listed|denied|restricted|(on|in)\s(a|our|the)\s(block|black|deny)-?list)|(block|black)list(ed)?\sip|(blocked|denied|forbidden|restricted)\s(for|from)\syour\sip|ips\sused\sfor\sautomation",
         )
     });
     static GEO: LazyLock<Regex> = LazyLock::new(|| {
@@ -362,7 +378,7 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
     let text = if is_long { notice(page, &text)? } else { text };
     // A reader of a page with a good status sees a page; plain text is not believed, and data when it says itself
     // that it stands for a refusal.
-    let believed = matches!(page.form, Form::Html | Form::Json);
+    let believed = matches!(page.form, Form::Html | Form::Json) || page.has("faultcode");
     if status < 400 && (!believed || page.has("<article") || page.has("<nav")) {
         return None;
     }
@@ -374,7 +390,9 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
         }
         is_there
     };
-    let refused = see(&REFUSED, &text)
+    // Help for people who were refused puts it as a question.
+    let is_question = status < 400 && page.title().is_some_and(|t| t.contains(['?', '？']));
+    let refused = !is_question && see(&REFUSED, &text)
         || status >= 400 && (refused_by_member(page) || BEGINS.is_match(&text));
     let layer = see(&LAYER, &text);
     let attack = see(&ATTACK, &text);
@@ -424,7 +442,12 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
             .is_match(&String::from_utf8_lossy(page.body()));
     // On an error page the plain question for a human is enough.
     let asks = gate && status >= 400 && text.len() <= 800 && HUMAN.is_match(&text);
-    if gate && (mechanism || asks) && !origin && is_nothing_else(page, &text) {
+    // A puzzle on an error page needs no words, so that its language doesn't matter.
+    let puzzle = status >= 400
+        && page.form == Form::Html
+        && text.chars().count() <= GOOD_TEXT_MAX
+        && WIDGET.is_match(&String::from_utf8_lossy(page.body()));
+    if (gate && (mechanism || asks) || puzzle) && !origin && is_nothing_else(page, &text) {
         seen.push(&MECHANISM);
         return Some(found(page, &text, &seen, id, Meaning::Challenge));
     }
@@ -437,21 +460,25 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
             .seen
             .find_iter(&text)
             .all(|words| REASON.is_match(words.as_str().trim()));
-    let of_request = reason
+    // Of a request that was refused as an attack an application's rules for its input are no part.
+    let as_attack = attack && matches!(status, 403 | 405 | 406 | 418 | 503);
+    let of_request = (reason || as_attack)
         && REFUSED
             .seen
             .find_iter(&text)
             .any(|words| OF_REQUEST.is_match(words.as_str()));
-    let signs = [layer, attack, id.is_some(), of_request];
+    let listed = told_rule(&text) == Rule::Ip;
+    let signs = [layer, attack, id.is_some(), of_request, listed];
     let layer = layer && !reason;
     let count = signs.iter().filter(|there| **there).count();
     let enough = if status < 400 {
         // One that says only this says it at its head; elsewhere it is about something.
         let heads = |title: &str| REFUSED.seen.is_match(title) || TITLE.is_match(title);
         let title = page.title().unwrap_or_default();
-        let headed = page.title().is_none_or(heads) && text.len() <= 200
-            || FIREWALL.is_match(title) && text.len() <= 300;
-        layer && (count >= 2 || headed)
+        let says_so = page.title().is_none_or(heads);
+        let headed = says_so && text.len() <= 200 || FIREWALL.is_match(title) && text.len() <= 300;
+        let titled = says_so || LAYER.seen.is_match(title) || ATTACK.seen.is_match(title);
+        layer && (count >= 2 && titled || headed)
     } else {
         layer || count >= 2
     };
@@ -588,12 +615,12 @@ fn by_header(page: &Page<'_>) -> Option<Found> {
 
 /// Whether the page is a check and no form of an application that has a check too.
 fn is_nothing_else(page: &Page<'_>, text: &str) -> bool {
-    static WIDGET: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(
-            r"(?i)g-recaptcha|h-captcha|cf-turnstile|recaptcha/(?:api|enterprise)|hcaptcha\.com|captcha-container|funcaptcha|arkoselabs|geetest|smart-?captcha",
+    // The box in which a captcha writes its answer is no field for a person.
+    static CHECKS: LazyLock<Regex> = LazyLock::new(|| {
+        plain(
+            r"(?i)\b(?:checking|verifying|validating) (?:if the site|your (?:browser|connection|request))|request is being (?:verified|checked)|browser (?:check|verification|validation)\b|\bddos protection|перевірк[аи] (?:вашого )?браузера|проверка браузера",
         )
     });
-    // The box in which a captcha writes its answer is no field for a person.
     static FIELD: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
             r#"(?i)<input[^>]{0,300}type\s*=\s*["']?(?:password|email|tel)\b|<textarea[^>]{0,300}>|<select\b"#,
@@ -609,8 +636,9 @@ fn is_nothing_else(page: &Page<'_>, text: &str) -> bool {
     {
         return false;
     }
-    // With a good status, waiting pages of applications look alike: it must show the puzzle.
-    page.status() >= 400 || (text.len() <= 300 && WIDGET.is_match(&body))
+    // With a good status, waiting pages of applications look alike: it must show the puzzle, or say what it waits for.
+    page.status() >= 400
+        || (text.chars().count() <= 300 && (WIDGET.is_match(&body) || CHECKS.is_match(text)))
 }
 
 /// Refusals of a person's account, card or order are the application's business.
@@ -718,13 +746,17 @@ fn found(
         Meaning::Challenge => "a bot check that gives no name",
         Meaning::OurFilter => "a filter of our own network, or of the provider, refuses",
     };
-    let signs: Vec<String> = seen
+    let mut signs: Vec<String> = seen
         .iter()
         .filter_map(|words| {
             let at = words.seen.find(text)?;
             Some(format!("{} (\"{}\")", words.says, short(at.as_str())))
         })
         .collect();
+    if signs.is_empty() {
+        // It stands in the markup, which nobody wants to read.
+        signs.extend(seen.last().map(|words| words.says.to_owned()));
+    }
     found.evidence.push(Evidence {
         strength: found.strength,
         text: format!("{what}: {}", signs.join(", ")),

@@ -40,22 +40,6 @@ const EXTRA: &[&str] = &[
     "visitor system",
     "\"extensions\"",
     "<nav",
-    // Application servers and platforms that make their own pages (`origin`).
-    "<h1>http status ",
-    "powered by jetty",
-    "jetty://",
-    "403 - forbidden: access is denied",
-    "http error 401.",
-    "http error 403.",
-    "http error 404.",
-    "http error 405.",
-    "http error 500.",
-    "herokucdn.com/error-pages",
-    "server error in '/",
-    "whitelabel error page",
-    "<code>accessdenied</code>",
-    "<code>nosuchkey</code>",
-    "<code>nosuchbucket</code>",
 ];
 
 /// All literals, each once.
@@ -66,6 +50,7 @@ fn all() -> Vec<&'static str> {
         .chain(EXTRA)
         .copied()
         .chain(gateway::literals())
+        .chain(origin::APPLICATION_PAGES.iter().map(|(marker, _)| *marker))
         .collect();
     literals.sort_unstable();
     literals.dedup();

@@ -13,6 +13,7 @@ pub(crate) mod origin;
 pub(crate) mod page;
 mod readers;
 mod table;
+mod tongues;
 
 mod cloudflare;
 

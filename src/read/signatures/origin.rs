@@ -30,6 +30,7 @@ const APPLICATION_HEADERS: &[&str] = &[
     "x-jenkins",
     "x-nextjs-cache",
     "grpc-status",
+    "$wsep",
     // What a proxy of the partner adds after it has asked the application.
     "x-envoy-upstream-service-time",
     "x-kong-upstream-latency",
@@ -159,7 +160,7 @@ pub(super) const EDGE_SERVERS: &[&str] = &[
 pub(super) const FILTERS: &[&str] = &["waf", "firewall", "shield", "anti-ddos", "protect", "secur"];
 
 /// Pages of application servers, frameworks and storage, by a marker of each.
-const APPLICATION_PAGES: &[(&str, &str)] = &[
+pub(super) const APPLICATION_PAGES: &[(&str, &str)] = &[
     ("<h1>http status ", "Tomcat's own page"),
     ("powered by jetty", "Jetty's own page"),
     ("jetty://", "Jetty's own page"),
@@ -176,6 +177,10 @@ const APPLICATION_PAGES: &[(&str, &str)] = &[
     ),
     ("server error in '/", "ASP.NET's own page"),
     ("whitelabel error page", "Spring's own page"),
+    // "Error 403--Forbidden From RFC 2068 …".
+    ("<h2>error 403--", "WebLogic's own page"),
+    ("<h2>error 404--", "WebLogic's own page"),
+    ("<h2>error 500--", "WebLogic's own page"),
     ("<code>accessdenied</code>", "an object store's XML error"),
     ("<code>nosuchkey</code>", "an object store's XML error"),
     ("<code>nosuchbucket</code>", "an object store's XML error"),
@@ -275,7 +280,7 @@ fn relayed(page: &Page<'_>) -> Option<Evidence> {
 
 /// Error formats of applications and their frameworks in JSON.
 ///
-/// Problem details <https://www.rfc-editor.org/rfc/rfc9457>, OAuth 2.0 <https://www.rfc-editor.org/rfc/rfc6749#section-5.2>,
+/// OAuth 2.0 <https://www.rfc-editor.org/rfc/rfc6749#section-5.2>,
 /// Google's <https://google.aip.dev/193>, Microsoft's <https://github.com/microsoft/api-guidelines>, JSON:API
 /// <https://jsonapi.org/format/#errors>; Spring Boot, Fastify, Django REST framework, Kubernetes and GraphQL as
 /// their documentation shows them. `{"message": …}` and `{"error": …}` alone are everybody's.
@@ -300,17 +305,29 @@ fn envelope(page: &Page<'_>) -> Option<&'static str> {
         () if all(&["statusCode", "error", "message"]) => "the error format of a Node.js framework",
         () if word("kind") == Some("Status") && has("apiVersion") => "Kubernetes' error format",
         () if all(&["error", "error_description"]) => "an OAuth error (RFC 6749)",
-        () if all(&["type", "title", "status"]) || all(&["type", "title", "detail"]) => {
-            "an API's problem details (RFC 9457)"
-        }
         () if json.len() == 1 && word("detail").is_some() => {
             "the error format of Django REST framework or FastAPI"
+        }
+        () if json.len() == 1 && word("message").is_some_and(is_laravels) => {
+            "an error of the framework Laravel"
         }
         () => return None,
     })
 }
 
+/// What Laravel answers where nobody wrote another text (<https://github.com/laravel/framework>, `Auth/Access` and `Foundation/Exceptions`).
+fn is_laravels(message: &str) -> bool {
+    [
+        "This action is unauthorized.",
+        "Unauthenticated.",
+        "CSRF token mismatch.",
+    ]
+    .contains(&message)
+}
+
 /// An error format that many use: APIs first, and firewalls that are told to answer as the API would.
+///
+/// Problem details: <https://www.rfc-editor.org/rfc/rfc9457>.
 fn common_form(page: &Page<'_>) -> Option<&'static str> {
     if page.status() < 400 {
         return None;
@@ -321,8 +338,12 @@ fn common_form(page: &Page<'_>) -> Option<&'static str> {
             .and_then(|error| error.get(name))
             .is_some()
     };
+    let all = |names: [&str; 3]| names.iter().all(|name| json.contains_key(*name));
     Some(match () {
         () if nested("code") && nested("message") => "an API's error object",
+        () if all(["type", "title", "status"]) || all(["type", "title", "detail"]) => {
+            "an API's problem details (RFC 9457)"
+        }
         () if json.get("errors").is_some_and(serde_json::Value::is_array) => {
             "an API's list of errors"
         }

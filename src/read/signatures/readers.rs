@@ -840,8 +840,13 @@ pub(super) fn captive_portal(page: &Page<'_>) -> bool {
             (says(&words) && (is_local(address) || sends_back))
                 || (says(&["login", "auth"]) && sends_back && is_local(address))
         }
+        // The device of the network names whom it holds back: nobody else knows that address.
+        Err(_) if says(&["mac="]) && says(&["ssid=", "wlan", "uamip=", "ap_name=", "nasid="]) => {
+            true
+        }
         Err(_) => [
             "captiveportal.",
+            "captiveportal-",
             "captive.",
             "hotspot.",
             "wifi-login.",
@@ -850,6 +855,16 @@ pub(super) fn captive_portal(page: &Page<'_>) -> bool {
         .iter()
         .any(|prefix| starts(host, prefix)),
     }
+}
+
+/// Whether the form of a page is sent to an address that only its own network has.
+pub(super) fn portal_form(page: &Page<'_>) -> bool {
+    static FORM: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r#"(?i)<form\b[^>]{0,300}\saction\s*=\s*["']?https?://(?:10\.\d{1,3}|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.\d{1,3}\.\d{1,3}[:/"'\s>]"#,
+        )
+    });
+    FORM.is_match(&String::from_utf8_lossy(page.body()))
 }
 
 fn is_local(address: IpAddr) -> bool {

@@ -148,6 +148,20 @@ pub(super) const OUR_SIDE: &[Signature] = &[
     .ours()
     .strong()
     .statuses(300, 399),
+    page(
+        "captive_portal",
+        "a portal of our network in place of the answer",
+        &[
+            AnyBody(&["wifi", "wi-fi", "wlan", "hotspot"]),
+            Test(
+                "its form goes to an address of a private network",
+                read::portal_form,
+            ),
+        ],
+    )
+    .ours()
+    .strong()
+    .any_status(),
     shape(
         "unknown_middlebox",
         "a notice of a network on the way",
@@ -785,7 +799,8 @@ pub(super) const OUR_SIDE: &[Signature] = &[
                 "kaspersky web traffic security",
                 "ff.kis.v2.scr.kaspersky-labs.com",
             ]),
-            AnyBody(&["access denied", "blocked", "denied", "prohibited"]),
+            // The last: "Доступ запрещён", whatever the case of its first letter.
+            AnyBody(&["blocked", "denied", "prohibited", "оступ запрещ"]),
         ],
     ),
     filter(
