@@ -62,6 +62,9 @@ pub fn happens(kind: Kind, verdict: Option<&Verdict>, host: &str, several: bool)
             "{host} {} not agree on the HTTP version that is asked for",
             verb("does", "do")
         ),
+        (Kind::TlsError, Some(F::NotTls)) => {
+            format!("what answers at {host} does not speak TLS")
+        }
         (Kind::TlsError, Some(F::TlsBroken)) => {
             format!("something breaks the TLS session with {host}")
         }

@@ -253,6 +253,8 @@ spelled!(
         TlsCipher = "tls_cipher",
         /// The HTTP version that the client insists on was not agreed on.
         HttpVersion = "http_version",
+        /// What answered the handshake was no TLS.
+        NotTls = "not_tls",
         /// The handshake failed for another reason.
         Handshake = "handshake",
         /// What came after the handshake was no TLS, or an alert.

@@ -88,6 +88,10 @@ impl Break {
                 let told = from_io(phase, peer, &io::Error::from(*kind));
                 failure(phase, told.kind, format!("{} {when}", told.message))
             }
+            // What it wants is a whole sentence.
+            Self::Tls(kind @ FailureKind::ClientCertificate, did) => {
+                failure(phase, *kind, format!("{peer} {did}"))
+            }
             Self::Tls(kind, did) => failure(phase, *kind, format!("{peer} {did}, {when}")),
             Self::Other(error) => failure(
                 phase,

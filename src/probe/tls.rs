@@ -440,7 +440,7 @@ fn explain(
             ),
         ),
         Error::InvalidMessage(_) => fail(
-            FailureKind::Handshake,
+            FailureKind::NotTls,
             "did not answer the TLS handshake with TLS",
         ),
         other => fail(
@@ -515,8 +515,19 @@ fn refusal(
                 );
                 return (FailureKind::CertificateUnread, message);
             }
-            let why = one_line(&other.to_string(), 200);
-            let message = format!("certificate for {host} is not valid: {why}");
+            // One that signed itself is a CA's own to most libraries, which is refused before its issuer is looked for.
+            if seen.issuer == seen.subject {
+                let message = format!("certificate is self-signed ({:?})", seen.subject);
+                return (FailureKind::CertificateIssuer, message);
+            }
+            let why = match other {
+                CertificateError::Other(why) => why.to_string(),
+                other => other.to_string(),
+            };
+            let message = format!(
+                "certificate for {host} is not valid: {}",
+                one_line(&why, 200)
+            );
             (FailureKind::Certificate, message)
         }
     }

@@ -80,6 +80,7 @@ fn placed(kind: FailureKind, phase: Phase) -> (Kind, Maker) {
             | F::TlsVersion
             | F::TlsCipher
             | F::HttpVersion
+            | F::NotTls
             | F::Handshake
             | F::TlsBroken,
             _,

@@ -165,6 +165,13 @@ async fn an_unknown_issuer_is_named() {
 }
 
 #[tokio::test]
+async fn what_signed_itself_is_said_to() {
+    let (seen, peer) = shown(&Identity::self_signed("origin.test"), &Authority::new()).await;
+    let message = format!("{peer}: certificate is self-signed (\"CN=origin.test\")");
+    assert_failed(&seen, Phase::Tls, FailureKind::CertificateIssuer, &message);
+}
+
+#[tokio::test]
 async fn no_version_in_common() {
     let authority = Authority::new();
     let identity = authority.issue(&["origin.test"]);
@@ -235,7 +242,7 @@ async fn servers_that_do_not_speak_tls() {
         plain.address
     );
     let seen = run(&trusting(&plain, &authority)).await;
-    assert_failed(&seen, Phase::Tls, FailureKind::Handshake, &message);
+    assert_failed(&seen, Phase::Tls, FailureKind::NotTls, &message);
 
     let closing = Server::raw(|connection| async move { connection.finish().await }).await;
     let message = format!(

@@ -64,6 +64,19 @@ impl Authority {
 }
 
 impl Identity {
+    /// One that signed itself and calls itself a CA, as `openssl req -x509` makes it.
+    pub(crate) fn self_signed(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.self_signed(&key).unwrap();
+        Self {
+            certificate: certificate.der().clone(),
+            key,
+        }
+    }
+
     /// TLS 1.2 and 1.3; HTTP/2 and HTTP/1.1 by ALPN.
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {
         self.tls_with(rustls::ALL_VERSIONS, &["h2", "http/1.1"])
