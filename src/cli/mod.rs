@@ -215,7 +215,8 @@ fn colour() -> bool {
 
 /// Sends the log to standard error, so that standard output stays the result's.
 fn start_log(filter: &str) -> Result<(), String> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+    // What a peer does in TLS stands in the observation; rustls would log it without saying of which probe.
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("rustls=error,{filter}"))
         .map_err(|e| format!("--log {filter:?}: {e}"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
