@@ -46,11 +46,7 @@ impl Agenda {
         let mut effects = Vec::new();
         self.give_up(now, &mut effects);
         match event {
-            Event::Ended { run, judged } => {
-                if self.land(run) {
-                    self.hold(&judged, now);
-                }
-            }
+            Event::Ended { run, judged } if self.land(run) => self.hold(&judged, now),
             Event::Lost { run } => {
                 self.land(run);
             }
