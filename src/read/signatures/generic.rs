@@ -183,6 +183,13 @@ static HUMAN: LazyLock<Regex> = LazyLock::new(|| {
     plain(&[own, &tongues::words(|tongue| tongue.gate)].concat())
 });
 
+/// What a page that checks a browser says that it does.
+static CHECKS: LazyLock<Regex> = LazyLock::new(|| {
+    plain(
+        r"(?i)\b(?:checking|verifying|validating) (?:if the site|your (?:browser|connection|request))|request is being (?:verified|checked)|browser (?:check|verification|validation)\b|\bddos protection|перевірк[аи] (?:вашого )?браузера|проверка браузера",
+    )
+});
+
 /// The puzzle of a bot check, as it stands in a page.
 static WIDGET: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -392,7 +399,11 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
     };
     // Help for people who were refused puts it as a question.
     let is_question = status < 400 && page.title().is_some_and(|t| t.contains(['?', '？']));
+    // "(WAF)" stands in pages of any language; that it refused the status says.
+    let by_loan_word =
+        || matches!(status, 403 | 406) && FIREWALL.is_match(&text) && text.chars().count() <= 400;
     let refused = !is_question && see(&REFUSED, &text)
+        || by_loan_word()
         || status >= 400 && (refused_by_member(page) || BEGINS.is_match(&text));
     let layer = see(&LAYER, &text);
     let attack = see(&ATTACK, &text);
@@ -441,7 +452,10 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
             .seen
             .is_match(&String::from_utf8_lossy(page.body()));
     // On an error page the plain question for a human is enough.
-    let asks = gate && status >= 400 && text.len() <= 800 && HUMAN.is_match(&text);
+    let asks = gate
+        && status >= 400
+        && text.len() <= 800
+        && (HUMAN.is_match(&text) || CHECKS.is_match(&text));
     // A puzzle on an error page needs no words, so that its language doesn't matter.
     let puzzle = status >= 400
         && page.form == Form::Html
@@ -616,11 +630,6 @@ fn by_header(page: &Page<'_>) -> Option<Found> {
 /// Whether the page is a check and no form of an application that has a check too.
 fn is_nothing_else(page: &Page<'_>, text: &str) -> bool {
     // The box in which a captcha writes its answer is no field for a person.
-    static CHECKS: LazyLock<Regex> = LazyLock::new(|| {
-        plain(
-            r"(?i)\b(?:checking|verifying|validating) (?:if the site|your (?:browser|connection|request))|request is being (?:verified|checked)|browser (?:check|verification|validation)\b|\bddos protection|перевірк[аи] (?:вашого )?браузера|проверка браузера",
-        )
-    });
     static FIELD: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
             r#"(?i)<input[^>]{0,300}type\s*=\s*["']?(?:password|email|tel)\b|<textarea[^>]{0,300}>|<select\b"#,

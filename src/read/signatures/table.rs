@@ -531,7 +531,11 @@ const GOOGLE: &[Signature] = &[
     page(
         "google_frontend",
         "Google asks its own visitors for a captcha",
-        &[Body("our systems have detected unusual traffic")],
+        &[
+            // Others say the first words too.
+            Body("our systems have detected unusual traffic from your computer network"),
+            AnyBody(&["google", "/sorry/", "g-recaptcha"]),
+        ],
     )
     .challenge()
     .statuses(400, 599),

@@ -112,7 +112,6 @@ const TONGUES: &[Tongue] = &[
         people: r"spr[áa]vc\S{1,3}\s(s[íi]t[ěei]|siete)",
         policy: r"(z[áa]sad|pravid[eé]?l|politik)\S{0,3}\s(pou[žz][íi]v[áa]n\S{1,2}\sinternetu|((va[šs][íi]|va[šs]ej)\s)?(spole[čc]nosti|spolo[čc]nosti|organiz[áa]c[ei]e?|[šs]koly|firmy))",
         filter: r"kateg[óo]rie?a?\s?:",
-        ..NONE
     },
     // Danish, Norwegian and Swedish.
     Tongue {

@@ -480,6 +480,7 @@ pub(super) const OUR_SIDE: &[Signature] = &[
             "mcafee web gateway",
             "skyhigh secure web gateway",
             "skyhigh security",
+            "skyhigh web gateway",
             "saasprotection.com",
             "webwasher",
         ])],
