@@ -22,6 +22,9 @@ const WAITING_MAX: usize = 200_000;
 /// Weight of what is expected before anything is known, in observations: weak classes, and the others.
 const WEIGHT_WEAK: f64 = 40.0;
 const WEIGHT_SIGNED: f64 = 1500.0;
+/// A rate is believed to be so many standard errors above what was counted: of the many levels that are watched, one
+/// whose rate was counted too low by chance would raise an alarm.
+const MARGIN: f64 = 1.5;
 
 /// Failures by class, and passes at index 0.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,6 +36,12 @@ struct Seen {
 impl Seen {
     fn shrunk(&self, class: usize, towards: f64, weight: f64) -> f64 {
         (f64::from(self.counts[class]) + towards * weight) / (f64::from(self.all) + weight)
+    }
+
+    /// The most that the rate of a class may well be.
+    fn at_most(&self, class: usize, towards: f64, weight: f64) -> f64 {
+        let margin = MARGIN * f64::from(self.counts[class]).max(0.0).sqrt();
+        self.shrunk(class, towards, weight) + margin / (f64::from(self.all) + weight)
     }
 
     fn add(&mut self, class: Class) {
@@ -85,7 +94,7 @@ impl Baseline {
     /// How often each class of failure is to be expected of this egress and host; never less than
     /// [`Class::noise`] says, and index 0 has the rate of all weak ones together.
     ///
-    /// Shrunk towards the larger of the egress-wide rate and half the host-wide one.
+    /// Shrunk towards the larger of the egress-wide rate and half the host-wide one, and rather too much than too little.
     #[must_use]
     pub fn rates(&self, egress: u16, host: u16) -> [f64; CLASSES] {
         let (g, h) = (usize::from(egress), usize::from(host));
@@ -103,7 +112,7 @@ impl Baseline {
                 .max(0.5 * self.by_host[h].shrunk(i, prior, weight));
             let cap = RATE_MAX.min(prior * (1.0 + GROWS * hours));
             rates[i] = self.seen[g * self.hosts + h]
-                .shrunk(i, wide, weight)
+                .at_most(i, wide, weight)
                 .min(cap)
                 .max(prior);
             if class.is_weak() {

@@ -27,7 +27,7 @@ pub enum Class {
 }
 
 /// No burst is certain to last.
-const BURST_MAX: f64 = 0.95;
+pub(super) const FAILS_AT_MOST: f64 = 0.95;
 
 /// Number of classes, `Pass` included.
 pub const CLASSES: usize = 11;
@@ -171,7 +171,7 @@ impl Class {
         } else {
             noise.rate
         };
-        BURST_MAX.min(noise.persistence * (-gap / noise.fades_s).exp() + rate)
+        FAILS_AT_MOST.min(noise.persistence * (-gap / noise.fades_s).exp() + rate)
     }
 
     /// Seconds after which the trigger of a suspicion is asked again, one entry a time; the last repeats.

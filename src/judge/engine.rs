@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use super::baseline::Baseline;
 use super::changes::{Changes, Expected, STRIKES_AT_MOST};
-use super::class::{CLASSES, Class};
+use super::class::{CLASSES, Class, FAILS_AT_MOST};
 use super::confirm::{Judgement, Known, Suspicion};
 use super::episode::{Cause, Episode, Refusals, has_shown};
 use super::evidence::Record;
 use super::posterior::{LIKELY, Search};
 use super::rates::Rates;
 use super::rules::{Nature, RuleBook, Traits, rate_step};
+use super::weather::Weather;
 use crate::domain::observation::Purpose;
 use crate::domain::verdict::Kind;
 use crate::judge::universe::Universe;
@@ -120,13 +121,6 @@ pub enum Effect {
     },
 }
 
-/// A run of weak failures at a host or an egress.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Run {
-    began: f64,
-    last: f64,
-}
-
 /// Runs beside the schedule that look whether a share of a host's requests fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Survey {
@@ -142,9 +136,6 @@ struct Survey {
 /// Seconds between two runs of a survey, and how long it lasts beyond the last failure.
 const SURVEY_GAP_S: f64 = 3.0;
 const SURVEY_S: f64 = 120.0;
-/// Seconds after which a run of weak failures is no burst any more; pause that ends a run.
-const BURST_MAX_S: f64 = 100.0;
-const RUN_PAUSE_S: f64 = 75.0;
 /// So long after its last failure a cause that is over may come back as itself.
 const LATELY_S: f64 = 3600.0;
 /// How much is remembered.
@@ -172,8 +163,7 @@ pub struct Engine {
     /// By host.
     surveys: Vec<Survey>,
     pub(super) history: VecDeque<Record>,
-    runs_by_host: Vec<Option<Run>>,
-    runs_by_egress: Vec<Option<Run>>,
+    weather: Weather,
     windows: Vec<(u16, f64, f64)>,
     /// Failures in announced windows.
     pub suppressed: u64,
@@ -197,8 +187,7 @@ impl Engine {
             rates,
             surveys: vec![Survey::default(); hosts],
             history: VecDeque::new(),
-            runs_by_host: vec![None; hosts],
-            runs_by_egress: vec![None; egresses],
+            weather: Weather::new(hosts, egresses),
             windows: Vec::new(),
             suppressed: 0,
             episode: None,
@@ -416,8 +405,9 @@ impl Engine {
             self.add_up(&record);
             undecided = self.undecided();
         }
-        if class.is_weak() {
-            self.mark_run(at, host, egress);
+        if class.is_weak() || !class.failed() {
+            let rate = self.baseline.rates(egress, host)[0];
+            self.weather.see(at, (host, egress), class.failed(), rate);
         }
         // What was asked because something failed fails more often than the rest.
         if self.episode.is_none() && seen.purpose == Purpose::Schedule {
@@ -469,37 +459,15 @@ impl Engine {
         let host = self.universe.host_of(cell);
         let egress = self.universe.cells[cell].egress;
         let rates = self.baseline.rates(egress, host);
+        let burst = self.weather.fails(at, host, egress);
         if !class.failed() {
-            return (1.0 - rates[0]).ln();
+            return (1.0 - (rates[0] + burst).min(FAILS_AT_MOST)).ln();
         }
         let mut rate = rates[class.index()];
         if class.is_weak() {
-            let noise = class.noise();
-            let burst = [
-                self.runs_by_host[usize::from(host)],
-                self.runs_by_egress[usize::from(egress)],
-            ]
-            .into_iter()
-            .flatten()
-            .filter(|run| at - run.began <= BURST_MAX_S)
-            .map(|run| noise.persistence * (-(at - run.last) / noise.fades_s).exp())
-            .fold(0.0, f64::max);
             rate += burst * class.burst_share();
         }
         rate.ln()
-    }
-
-    fn mark_run(&mut self, at: f64, host: u16, egress: u16) {
-        for run in [
-            &mut self.runs_by_host[usize::from(host)],
-            &mut self.runs_by_egress[usize::from(egress)],
-        ] {
-            let began = match run {
-                Some(run) if at - run.last < RUN_PAUSE_S => run.began,
-                _ => at,
-            };
-            *run = Some(Run { began, last: at });
-        }
     }
 
     fn in_window(&self, host: u16, at: f64) -> bool {

@@ -1,6 +1,6 @@
 //! Works out which factor is refused: confirm, attribute, ask.
 //!
-//! To read in order: [`class`] (what a failure is), [`confirm`], [`rates`] and [`baseline`] (is it a
+//! To read in order: [`class`] (what a failure is), [`confirm`], [`rates`], [`baseline`] and `weather` (is it a
 //! fault or noise), [`rules`] (all possible causes), [`evidence`], [`likelihood`] and [`posterior`] (how
 //! probable each is), [`witnesses`] (what must be seen before one is named), [`question`] (which request
 //! would tell), [`episode`] and [`engine`] with its parts
@@ -31,6 +31,7 @@ mod reopen;
 pub mod rules;
 pub mod universe;
 pub mod ways;
+mod weather;
 pub mod witnesses;
 
 pub use look::look;

@@ -18,12 +18,12 @@ use crate::judge::universe::{Axis, Universe};
 const SHARES: [f64; 4] = [0.05, 0.12, 0.3, 0.7];
 /// A share must stand out from what fails by itself by this factor.
 const STANDS_OUT: f64 = 4.0;
+/// Tests that each key makes at once: its shares and kinds of failure, most of which rise together.
+const TESTS: f64 = 2.0;
 /// No failure adds more.
 const STEP_MAX: f64 = 8.0;
-/// Tests that each key makes at once: its shares and kinds of failure.
-const TESTS: f64 = 4.0;
 /// So little is missing that some more runs would decide: about what three failures say.
-const NEAR: f64 = 11.0;
+const NEAR: f64 = 10.5;
 /// A key that is asked more often than this by itself needs no more, seconds.
 const DENSE_S: f64 = 1.5;
 const YEAR_S: f64 = 365.0 * 86_400.0;
@@ -34,7 +34,7 @@ const RATE_SPAN_S: f64 = 600.0;
 const LARGE: f64 = 0.2;
 const CHANGED: f64 = 4.5;
 /// The same, of an egress: a link that loses a little has mostly always done so.
-const LINK_CHANGED: f64 = 8.0;
+const LINK_CHANGED: f64 = 9.0;
 /// Or unless the other runs of the same egresses at the host fare so much better meanwhile.
 const APART: f64 = 7.0;
 /// Runs of a key are halved beyond this, so that old times fade.
