@@ -100,6 +100,8 @@ pub struct Summary<'a> {
     pub began_at: Timestamp,
     /// In the order of their numbers.
     pub members: &'a [Member],
+    /// Others of it are told right after this one.
+    pub more: bool,
     /// Set when an earlier try to post it may have arrived.
     pub look_since: Option<Timestamp>,
 }

@@ -3,6 +3,7 @@
 //! Every post carries the delivery's id in its metadata. After an unclear outcome the id is looked for
 //! before anything is posted again, so that an engineer reads each thing once; edits are harmless to repeat.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ use super::slack_connector::Connector;
 use super::slack_errors::{classify, forbids_reading};
 use super::slack_message::{self, EVENT_TYPE, Part};
 use super::{Message, REQUEST_TIMEOUT, Summary, slack_summary};
+use crate::domain::moment::elapsed;
 use crate::domain::notification::{Reason, Templates};
 use crate::domain::secret::Secret;
 
@@ -40,6 +42,8 @@ const NAME_MAX: usize = 100;
 const LOOK_PAGES: usize = 10;
 /// As long as this after the first try the message can't be looked for, it waits; then it is posted as a possible repeat.
 const LOOK_PATIENCE: Duration = Duration::from_secs(900);
+/// A summary that was written is taken to stand as it is for so long.
+const STANDS_FOR: Duration = Duration::from_secs(600);
 
 /// The parent message of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +72,16 @@ pub struct Slack {
     phrases: Phrases,
     /// Our own bot, asked for once; `None` when Slack does not say.
     bot: OnceCell<Option<String>>,
+    /// The summary that was written last, and when: what stands there need not be written again.
+    stands: Mutex<Option<Stands>>,
+}
+
+/// What a summary says, as far as this process knows.
+#[derive(Debug)]
+struct Stands {
+    parent: Parent,
+    content: SlackMessageContent,
+    at: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -133,6 +147,7 @@ impl Slack {
             buttons: false,
             phrases: Phrases::for_slack(&Templates::default()),
             bot: OnceCell::new(),
+            stands: Mutex::new(None),
         })
     }
 
@@ -292,7 +307,7 @@ impl Slack {
         })
         .await?;
         // One end after the other would be a second storm; the last one says that all is over.
-        let over = summary.members.iter().all(|m| m.resolved_at.is_some());
+        let over = !summary.more && summary.members.iter().all(|m| m.resolved_at.is_some());
         let broadcast =
             message.reason == Reason::Reopened || over && message.reason.is_end() && !message.whole;
         self.reply(message, parent.as_ref(), look_since, broadcast, |message| {
@@ -351,11 +366,17 @@ impl Slack {
         content: impl Fn(&Message<'_>, bool) -> SlackMessageContent,
     ) -> Result<bool, SendError> {
         if let Some(there) = parent.clone() {
-            match self
-                .update(content(message, false), message.plain, &there)
-                .await
-            {
-                Ok(()) => return Ok(true),
+            let written = content(message, false);
+            if what.part == Part::Summary && self.stands(&there, &written, message.now) {
+                return Ok(true);
+            }
+            match self.update(written.clone(), message.plain, &there).await {
+                Ok(()) => {
+                    if what.part == Part::Summary {
+                        self.remember(there, written, message.now);
+                    }
+                    return Ok(true);
+                }
                 Err(error) if error.class == Class::Gone => *parent = None,
                 Err(error) => return Err(error),
             }
@@ -375,15 +396,36 @@ impl Slack {
             return Ok(false);
         }
         let metadata = slack_message::metadata(what.delivery, what.part, what.incident);
-        let content = content(&repeated(message, repeat), true).with_metadata(metadata);
-        let posted = self
-            .post(&request(&self.channel, content), forbidden)
-            .await?;
-        *parent = Some(Parent {
+        let first = content(&repeated(message, repeat), true).with_metadata(metadata);
+        let posted = self.post(&request(&self.channel, first), forbidden).await?;
+        let there = Parent {
             channel: posted.channel,
             ts: posted.ts,
-        });
+        };
+        if what.part == Part::Summary && !repeat {
+            self.remember(there.clone(), content(message, false), message.now);
+        }
+        *parent = Some(there);
         Ok(false)
+    }
+
+    /// Whether a summary says this already; looked at again after a while, since somebody may have deleted it.
+    fn stands(&self, parent: &Parent, content: &SlackMessageContent, now: Timestamp) -> bool {
+        let known = self.stands.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().is_some_and(|known| {
+            known.parent == *parent
+                && known.content == *content
+                && elapsed(known.at, now) < STANDS_FOR
+        })
+    }
+
+    fn remember(&self, parent: Parent, content: SlackMessageContent, at: Timestamp) {
+        let mut known = self.stands.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Stands {
+            parent,
+            content,
+            at,
+        });
     }
 
     async fn update(

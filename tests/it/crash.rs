@@ -81,7 +81,7 @@ const STORM: Story = Story {
         ],
         &[Act::Fixed(2), Act::Fixed(5)],
     ],
-    calls: 16,
+    calls: 10,
 };
 
 /// Everything that can happen to one call.

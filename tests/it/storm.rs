@@ -119,6 +119,45 @@ async fn ten_at_once_share_one_message() {
     }
 }
 
+/// Slack takes about fifty edits a minute: what is due at once is one edit.
+#[tokio::test]
+async fn sixty_at_once_are_one_edit_each_time() {
+    let (world, slack) = (World::new(), Fake::slack().await);
+    for incident in 1..=60 {
+        world
+            .due(&[of(incident, Reason::Opened, 0, "engineers")])
+            .await;
+    }
+    let deliver = world.deliver(&[engineers(&slack)], timing()).await;
+    slack
+        .until("the details of all", |s| s.replies().len() == 60)
+        .await;
+    let edits = |s: &Fake| s.calls().iter().filter(|c| *c == "chat.update").count();
+    assert_eq!((slack.parents().len(), edits(&slack)), (1, 0));
+    deliver.stop(PATIENCE).await;
+    for incident in 1..=60 {
+        world
+            .due(&[of(incident, Reason::Resolved, 1, "engineers")])
+            .await;
+    }
+    let deliver = world.deliver(&[engineers(&slack)], timing()).await;
+    slack
+        .until("the end of all", |s| s.replies().len() == 120)
+        .await;
+    deliver.stop(PATIENCE).await;
+    assert_eq!(edits(&slack), 1);
+    assert!(
+        summaries(&slack)[0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("all fixed")
+    );
+    // The channel hears of the end once, when all of it was told.
+    let broadcast: Vec<bool> = slack.replies().iter().map(|r| r.broadcast).collect();
+    assert_eq!(broadcast.iter().filter(|b| **b).count(), 1);
+    assert_eq!(broadcast.last(), Some(&true));
+}
+
 #[tokio::test]
 async fn a_few_have_messages_of_their_own_and_the_rest_share_one() {
     let (world, slack) = (World::new(), Fake::slack().await);
@@ -339,6 +378,47 @@ async fn teams_gets_one_card_for_many() {
         assert!(card.contains("12 problems are fixed"), "{card}");
         assert!(world.store.undelivered().await.unwrap().is_empty());
     }
+}
+
+/// A card has room for so many lines: the rest stands in the next one, and none is left out.
+#[tokio::test]
+async fn what_one_card_cannot_name_stands_in_a_second() {
+    let (world, teams) = (World::new(), Fake::teams().await);
+    for incident in 1..=90 {
+        let mut due = of(incident, Reason::Opened, 0, "support");
+        due.briefing.words.what = Some(format!("{incident} {}", "Formulare ".repeat(25)));
+        world.due(&[due]).await;
+    }
+    let deliver = world.deliver(&[support(&teams)], timing()).await;
+    let named = |t: &Fake| -> Vec<usize> {
+        let text: Vec<String> = t.cards().iter().map(Value::to_string).collect();
+        let times = |incident: u64| {
+            let name = format!("INC-{incident}");
+            let rest = |text: &str| text.strip_prefix(&*name).map(|rest| rest.chars().next());
+            let found = |card: &String| {
+                card.match_indices("INC-").any(|(at, _)| {
+                    matches!(rest(&card[at..]), Some(next) if !next.is_some_and(|c| c.is_ascii_digit()))
+                })
+            };
+            text.iter().filter(|card| found(card)).count()
+        };
+        (1..=90).map(times).collect()
+    };
+    teams
+        .until("all of them", |t| named(t).iter().all(|times| *times > 0))
+        .await;
+    deliver.stop(PATIENCE).await;
+    assert!(named(&teams).iter().all(|times| *times == 1));
+    assert!(
+        (2..=6).contains(&teams.cards().len()),
+        "{}",
+        teams.cards().len()
+    );
+    for card in teams.cards() {
+        let problems = card_problems(&card);
+        assert!(problems.is_empty(), "{problems:?}");
+    }
+    assert!(world.store.undelivered().await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -63,6 +63,28 @@ pub(super) fn firsts(rows: &[Delivery], lane: &str, now: Timestamp) -> Vec<Membe
         .collect()
 }
 
+/// How the members of a summary stand that something new is due of.
+pub(super) fn news(rows: &[Delivery], lane: &str, storm: &Storm, now: Timestamp) -> Vec<Member> {
+    groups(rows)
+        .filter(|group| {
+            let incident = group[0].notification.incident;
+            group[0].lane == lane && storm.members.iter().any(|m| m.incident == incident)
+        })
+        .filter_map(|group| {
+            let due = |row: &&Delivery| row.notification.not_before <= now;
+            let newest = group.iter().filter(due).next_back()?;
+            Some(Member::of(&newest.notification.briefing))
+        })
+        .collect()
+}
+
+/// Whether more than this is to be told of the members of a summary.
+pub(super) fn more(rows: &[Delivery], send: &Send<'_>, storm: &Storm, now: Timestamp) -> bool {
+    let lane = send.delivery.lane.as_str();
+    let mut others = news(rows, lane, storm, now).into_iter();
+    others.any(|member| member.incident != send.briefing.incident)
+}
+
 /// The messages to tell in one card, `first` among them; fewer than two: as usual.
 ///
 /// `told` is how many the channel took within the window.

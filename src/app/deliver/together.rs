@@ -32,8 +32,11 @@ impl Worker {
                 .join_storm(receiver, lane, to, members, joins, now)
         };
         if let Some(storm) = self.store.storm_of(send.delivery).await? {
-            let member = vec![Member::of(send.briefing)];
-            return join(Joined::To(storm.id), member, false).await.map(Some);
+            // All that is due is said at once: each in an edit of its own would be too many for Slack.
+            let mut members = storm::news(rows, lane, &storm, now);
+            members.retain(|member| member.incident != send.briefing.incident);
+            members.push(Member::of(send.briefing));
+            return join(Joined::To(storm.id), members, false).await.map(Some);
         }
         let first = send.delivery.notification.reason == Reason::Opened || send.whole;
         if !first || order::uncertain(send.delivery) {
@@ -56,10 +59,13 @@ impl Worker {
     }
 
     /// Tells Slack or `PagerDuty` of one incident within its summary; the summary's place is on the disk before the rest goes on.
+    ///
+    /// `more`: others of it are told after this one.
     pub(super) async fn tell_member(
         &self,
         message: &Message<'_>,
         storm: &Storm,
+        more: bool,
         look_since: Option<Timestamp>,
     ) -> Result<Result<String, SendError>, StoreError> {
         let (slack, channel) = match &self.sender {
@@ -84,6 +90,7 @@ impl Worker {
             delivery: storm.delivery,
             began_at: storm.began_at,
             members: &storm.members,
+            more,
             look_since: storm.tried_at,
         };
         let before = parent.clone();

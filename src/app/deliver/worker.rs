@@ -12,6 +12,7 @@ use super::order::{self, Rules, Send, Step};
 use super::sender::{self, Sender};
 use super::state::{Reach, States};
 use super::timing::{Timing, Verdict, after_failure, divertible};
+use super::storm;
 use crate::clock;
 use crate::domain::moment::elapsed;
 use crate::domain::notification::{Notification, Reason, Receiver};
@@ -308,7 +309,10 @@ impl Worker {
             order::uncertain(delivery).then(|| delivery.first_attempt_at.unwrap_or(due_at));
         let (thread, result) = match (summary, &self.sender) {
             (Some(summary), _) => {
-                let result = self.tell_member(&message, &summary, look_since).await?;
+                let more = storm::more(rows, &send, &summary, now);
+                let result = self
+                    .tell_member(&message, &summary, more, look_since)
+                    .await?;
                 (None, result)
             }
             (None, Sender::Log) => {
