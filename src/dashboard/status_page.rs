@@ -379,6 +379,11 @@ fn notice(scene: &Scene, history: &History, templates: &Templates) -> Markup {
     let Some(last) = history.told.last() else {
         return html! {};
     };
+    // Who looks after it is no news of the problem, and stands here as it is.
+    let mut last = last.clone();
+    last.briefing
+        .acknowledged
+        .clone_from(&history.incident.acknowledged);
     let Told {
         state,
         headline,
@@ -387,7 +392,7 @@ fn notice(scene: &Scene, history: &History, templates: &Templates) -> Markup {
         tell,
         text,
         ..
-    } = told::told(last, scene.now, templates);
+    } = told::told(&last, scene.now, templates);
     let number = history.incident.number;
     let id = format!("notice-{number}");
     html! {

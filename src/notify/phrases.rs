@@ -259,7 +259,7 @@ pub(super) fn for_support(message: &Message<'_>, clock: &Clock) -> Facts {
     facts.extend([
         ("remarks", foot_remarks(message, clock).into()),
         ("word", word(message).to_owned().into()),
-        ("doing", doing(message.briefing).into()),
+        ("doing", doing(message).into()),
     ]);
     facts
 }

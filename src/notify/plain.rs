@@ -12,7 +12,7 @@ use super::Message;
 use super::phrases::{self, Phrases};
 use super::plain_words::{WORDS_MAX, doing, service, state, words};
 use super::text::{Clock, cut, line};
-use crate::domain::notification::{Briefing, Reason, Templates};
+use crate::domain::notification::{Briefing, Engineers, Reason, Templates};
 use crate::lang::template::Piece;
 
 /// Of one text from the configuration; at four bytes a character and all of them at once a card is below 10 KiB.
@@ -65,7 +65,8 @@ pub(super) fn title(message: &Message<'_>, said: &Said) -> String {
 
 /// Whether somebody may not know of a problem because their channel is broken; that it is over is no haste.
 pub(super) fn stands_in(message: &Message<'_>) -> bool {
-    message.note.is_some() && !message.reason.is_end()
+    let untold = message.briefing.engineers == Engineers::Untold;
+    untold && message.note.is_some() && !message.reason.is_end()
 }
 
 /// What whoever reads a message in the place of others must do.
@@ -131,7 +132,7 @@ pub(super) fn facts(message: &Message<'_>, clock: &Clock) -> Vec<(&'static str, 
         facts.push(("What is new", nothing.to_owned()));
     }
     facts.extend(words(briefing.before.as_ref()).map(|before| ("Before", before)));
-    facts.push(("What we are doing", doing(briefing)));
+    facts.push(("What we are doing", doing(message)));
     facts.extend(contact(briefing));
     if let Some(workaround) = words(briefing.words.workaround.as_ref()) {
         facts.push(("What still works", workaround));
@@ -167,7 +168,7 @@ pub fn digest(message: &Message<'_>) -> String {
         briefing.words.tell,
         briefing.plain.see,
         briefing.plain.why,
-        doing(briefing),
+        doing(message),
     ]);
     let hash = Sha256::digest(told.to_string().as_bytes());
     let start = hash.iter().take(8);

@@ -23,7 +23,8 @@ pub(super) fn state(message: &Message<'_>) -> &'static str {
 }
 
 /// What is known to be done: that somebody works on it is known once somebody has said so.
-pub(super) fn doing(briefing: &Briefing) -> String {
+pub(super) fn doing(message: &Message<'_>) -> String {
+    let briefing = message.briefing;
     let ours = if briefing.our_side {
         "; the trouble is on our own side"
     } else {
@@ -38,6 +39,8 @@ pub(super) fn doing(briefing: &Briefing) -> String {
         None if briefing.engineers == Engineers::Told => {
             "The technical team has been told".to_owned()
         }
+        // What to do about it stands above.
+        None if message.note.is_some() => "Nobody but this channel has been told".to_owned(),
         None => "Nobody but this channel has been told. Please ring the technical team".to_owned(),
     };
     format!("{told}{ours}")

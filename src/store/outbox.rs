@@ -353,6 +353,29 @@ impl Store {
         .await
     }
 
+    /// Whether one of these receivers heard of an incident, or is hearing of it just now for the first time.
+    pub async fn heard(
+        &self,
+        incident: u64,
+        receivers: Vec<ReceiverName>,
+    ) -> Result<bool, StoreError> {
+        self.call("read the outbox", move |connection| {
+            let mut rows = connection.prepare_cached(
+                "SELECT receiver FROM outbox WHERE incident = ?
+                 AND (state = 'accepted' OR state IN ('pending', 'sending') AND attempts = 0 OR state = 'sending' AND attempts = 1)",
+            )?;
+            let mut rows = rows.query([incident as i64])?;
+            while let Some(row) = rows.next()? {
+                let receiver: String = row.get(0)?;
+                if receivers.iter().any(|known| known.as_str() == receiver) {
+                    return Ok::<_, Fault>(true);
+                }
+            }
+            Ok(false)
+        })
+        .await
+    }
+
     /// How many messages with one of these reasons a receiver has taken since; the rows of a merged message count too.
     pub async fn told_since(
         &self,

@@ -145,13 +145,18 @@ impl Worker {
         mut sends: Vec<Send<'_>>,
     ) -> Result<(), StoreError> {
         let now = clock::now();
+        let mut briefings = Vec::new();
+        for send in &sends {
+            briefings.push(self.as_heard(send.briefing).await?);
+        }
         let mut messages: Vec<Message<'_>> = sends
             .iter()
-            .map(|send| {
+            .zip(&briefings)
+            .map(|(send, briefing)| {
                 let notification = &send.delivery.notification;
                 let due_at = notification.not_before.max(notification.created_at);
                 Message {
-                    briefing: send.briefing,
+                    briefing,
                     late: elapsed(due_at, now) > self.timing.late,
                     whole: send.whole,
                     repeat: order::uncertain(send.delivery),

@@ -1,5 +1,6 @@
 //! One receiver's worker: what is due, one message at a time, and what follows from how that went.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,11 +12,12 @@ use super::channel_watch::Watch;
 use super::order::{self, Rules, Send, Step};
 use super::sender::{self, Sender};
 use super::state::{Reach, States};
-use super::timing::{Timing, Verdict, after_failure, divertible};
 use super::storm;
+use super::timing::{Timing, Verdict, after_failure, divertible};
 use crate::clock;
+use crate::domain::cell::ReceiverName;
 use crate::domain::moment::elapsed;
-use crate::domain::notification::{Notification, Reason, Receiver};
+use crate::domain::notification::{Briefing, Engineers, Notification, Reason, Receiver};
 use crate::notify::alertmanager::Standing;
 use crate::notify::{Class, Message, SendError, log};
 use crate::store::{Delivery, Divert, Outcome, Store, StoreError, Thread};
@@ -29,6 +31,8 @@ pub(super) struct Worker {
     pub(super) receiver: Receiver,
     /// The fallback's receiver, if there is one and it is another.
     pub(super) fallback: Option<Receiver>,
+    /// Receivers whose readers can mend what is wrong, as far as they can be told.
+    engineers: Vec<ReceiverName>,
     pub(super) sender: Sender,
     pub(super) timing: Timing,
     pub(super) print: Print,
@@ -59,6 +63,10 @@ impl Worker {
             .filter(|name| **name != receiver.name)
             .and_then(|name| all.iter().find(|r| r.name == *name))
             .cloned();
+        let engineers = all
+            .iter()
+            .filter(|other| !other.channel.speaks_plainly() && other.channel.missing().is_empty());
+        let engineers = engineers.map(|other| other.name.clone()).collect();
         let missing = receiver.channel.missing().join("; ");
         let sender = if missing.is_empty() || fallback.is_none() {
             Sender::new(&receiver, &timing)
@@ -75,6 +83,7 @@ impl Worker {
             store,
             receiver,
             fallback,
+            engineers,
             sender,
             timing,
             print,
@@ -277,9 +286,10 @@ impl Worker {
         let delivery = send.delivery;
         let notification = &delivery.notification;
         let due_at = notification.not_before.max(notification.created_at);
+        let briefing = self.as_heard(send.briefing).await?;
         let message = Message {
             reason: notification.reason,
-            briefing: send.briefing,
+            briefing: &briefing,
             late: elapsed(due_at, now) > self.timing.late,
             whole: send.whole,
             plain: delivery.plain,
@@ -350,6 +360,24 @@ impl Worker {
             self.diverted(now).await?;
         }
         Ok(())
+    }
+
+    /// What support staff read must not say that engineers were told when none could be.
+    pub(super) async fn as_heard<'b>(
+        &self,
+        briefing: &'b Briefing,
+    ) -> Result<Cow<'b, Briefing>, StoreError> {
+        let said = briefing.engineers == Engineers::Told && briefing.is_open();
+        if !said || !self.receiver.channel.speaks_plainly() {
+            return Ok(Cow::Borrowed(briefing));
+        }
+        let engineers = self.engineers.clone();
+        if self.store.heard(briefing.incident, engineers).await? {
+            return Ok(Cow::Borrowed(briefing));
+        }
+        let mut briefing = briefing.clone();
+        briefing.engineers = Engineers::Untold;
+        Ok(Cow::Owned(briefing))
     }
 
     /// Whether this receiver heard the same in another receiver's place, as a fallback that is told by a route as well does.
