@@ -209,6 +209,11 @@ fn told(plan: &Plan, delivery: &Delivery) -> Option<Told> {
             };
             Some(format!("{why}{instead}"))
         }
+        // It is tried again, and people have read it elsewhere meanwhile.
+        Progress::Pending | Progress::Sending if delivery.diverted => {
+            let why = delivery.error.as_deref().unwrap_or("no answer");
+            Some(format!("{why}; the fallback was told instead"))
+        }
         _ if unread => Some("its secrets are missing, so it stands in the log alone".to_owned()),
         _ => None,
     };
@@ -219,5 +224,6 @@ fn told(plan: &Plan, delivery: &Delivery) -> Option<Told> {
             .last_attempt_at
             .filter(|_| delivery.progress == Progress::Accepted && !unread),
         error,
+        instead_of: (!delivery.lane.is_empty()).then(|| delivery.lane.clone()),
     })
 }

@@ -39,8 +39,10 @@ pub struct Told {
     pub reason: Reason,
     /// When the receiver took it; `None`: not yet, or never.
     pub at: Option<Timestamp>,
-    /// Why it was given up.
+    /// Why it was given up, or was not taken yet.
     pub error: Option<String>,
+    /// Whose place it was told in; `None`: its own.
+    pub instead_of: Option<String>,
 }
 
 /// One line of the matrix: a run that shows how the cell fared.
@@ -104,6 +106,21 @@ impl Dossier<'_> {
         let probes = &self.incident.probes;
         let is_control = |name| self.plan.probe(name).is_some_and(|probe| probe.control);
         !self.ours() && !probes.is_empty() && probes.iter().all(is_control)
+    }
+
+    /// Everything works, and not as well as it should.
+    #[must_use]
+    pub(super) fn warns(&self) -> bool {
+        self.incident.kind == Kind::Warning
+    }
+
+    /// When it was seen to pass last without failing since, while nothing is decided; `None`: it fails, or is over.
+    ///
+    /// What fails at times passes between as well.
+    #[must_use]
+    pub(super) fn may_be_over_since(&self) -> Option<Timestamp> {
+        let open = self.incident.resolved_at.is_none() && !self.at_times();
+        self.incident.spells.first_good_at.filter(|_| open)
     }
 
     #[must_use]

@@ -91,12 +91,14 @@ impl Night {
                 reason: Reason::Opened,
                 at: Some(at("02:15:02")),
                 error: None,
+                instead_of: None,
             },
             Told {
                 receiver: "support".to_owned(),
                 reason: Reason::Opened,
                 at: None,
                 error: Some("the flow is switched off".to_owned()),
+                instead_of: None,
             },
         ];
         if self.briefing.is_fixed() {
@@ -105,6 +107,7 @@ impl Night {
                 reason: Reason::Resolved,
                 at: Some(at("11:27:40")),
                 error: None,
+                instead_of: None,
             });
         }
         Dossier {

@@ -41,8 +41,13 @@ pub fn text(dossier: &Dossier<'_>) -> String {
     environment(&mut text, dossier);
     matrix(&mut text, dossier);
     references(&mut text, dossier);
+    let fails = if dossier.warns() {
+        "A request that shows it"
+    } else {
+        "A request that fails"
+    };
     for (title, run) in [
-        ("A request that fails", &dossier.incident.failing),
+        (fails, &dossier.incident.failing),
         ("A request that passes", &dossier.incident.passing),
     ] {
         if let Some(run) = run {
@@ -113,7 +118,14 @@ fn notes(dossier: &Dossier<'_>) -> Vec<String> {
             dossier.called()
         ));
     }
-    if !dossier.briefing.cause_known || dossier.briefing.confidence < SURE {
+    if let Some(good) = dossier.may_be_over_since() {
+        notes.push(format!(
+            "For us: nothing has failed since {}, so it may be over. Look again in a minute before you send this.",
+            utc(good)
+        ));
+    }
+    let certain = dossier.briefing.cause_known && dossier.briefing.confidence >= SURE;
+    if !certain && !dossier.warns() {
         notes.push(
             "For us: the cause is not certain. Send the facts, and leave the conclusion open."
                 .to_owned(),
@@ -214,7 +226,17 @@ fn happens(text: &mut String, dossier: &Dossier<'_>) {
     }
     let began = both(incident.onset_at, zone);
     let lasted = dossier.lasted();
-    let seen = format!("{} failed runs seen", incident.failed_runs);
+    let fails = if dossier.warns() {
+        ["so since    ", "first so    ", "last so     ", "runs"]
+    } else {
+        [
+            "fails since ",
+            "first failed",
+            "last failed ",
+            "failed runs",
+        ]
+    };
+    let seen = format!("{} {} seen", incident.failed_runs, fails[3]);
     let _ = match incident.resolved_at {
         Some(end) if dossier.unwatched() => writeln!(
             text,
@@ -225,7 +247,9 @@ fn happens(text: &mut String, dossier: &Dossier<'_>) {
             if let Some(bad) = incident.spells.last_bad_at {
                 let _ = writeln!(
                     text,
-                    "  first failed  {began}\n  last failed   {}",
+                    "  {}  {began}\n  {}  {}",
+                    fails[1],
+                    fails[2],
                     both(bad, zone)
                 );
             } else {
@@ -237,11 +261,17 @@ fn happens(text: &mut String, dossier: &Dossier<'_>) {
                 both(dossier.end(), zone)
             )
         }
-        None => writeln!(
-            text,
-            "  fails since   {began}\n  not over at   {}\n  so far        {lasted}, {seen}\n",
-            both(dossier.now, zone)
-        ),
+        None => {
+            let over = match dossier.may_be_over_since() {
+                Some(good) => format!("passes since  {}, which is not certain yet", utc(good)),
+                None => format!("not over at   {}", both(dossier.now, zone)),
+            };
+            writeln!(
+                text,
+                "  {}  {began}\n  {over}\n  so far        {lasted}, {seen}\n",
+                fails[0]
+            )
+        }
     };
 }
 
@@ -342,7 +372,11 @@ fn environment(text: &mut String, dossier: &Dossier<'_>) {
     text.push('\n');
 }
 
+/// The address that the partner sees; what it is within our own network is for us, until the other is filled in.
 fn from(origin: &Origin) -> String {
+    if let Some(public) = &origin.public {
+        return format!("{public} (public address)");
+    }
     let local = origin
         .local
         .as_ref()
@@ -351,10 +385,7 @@ fn from(origin: &Origin) -> String {
         .proxy
         .as_ref()
         .map_or_else(String::new, |proxy| format!(", through our proxy {proxy}"));
-    match &origin.public {
-        Some(public) => format!("{public} (public address){local}{proxy}"),
-        None => format!("[public address: to be filled in]{local}{proxy}"),
-    }
+    format!("[public address: to be filled in]{local}{proxy}")
 }
 
 fn clients(dossier: &Dossier<'_>) -> Vec<ClientName> {
@@ -374,6 +405,12 @@ fn fares(dossier: &Dossier<'_>, name: &ClientName) -> &'static str {
         .iter()
         .filter(|line| line.cell.client == *name);
     let verb = |now: &'static str, then: &'static str| if dossier.resolved() { then } else { now };
+    if dossier.warns() {
+        return match of.any(|line| line.failing) {
+            true => verb("is answered so", "was answered so"),
+            false => verb("is answered well", "was answered well"),
+        };
+    }
     match (
         of.clone().all(|line| line.failing),
         of.any(|line| line.failing),
@@ -389,12 +426,18 @@ fn matrix(text: &mut String, dossier: &Dossier<'_>) {
     if dossier.lines.is_empty() {
         return;
     }
-    text.push_str(&title("What fails and what passes (last run of each, UTC)"));
+    text.push_str(&title(if dossier.warns() {
+        "What is answered so, and what well (last run that shows it, UTC)"
+    } else {
+        "What fails and what passes (last run that shows it, UTC)"
+    }));
     let width = |line: &Line| short(dossier, &line.cell).chars().count();
     let names = dossier.lines.iter().map(width).max().unwrap_or(0);
     let at_times = dossier.at_times();
     for line in &dossier.lines {
         let verb = match (line.failing, dossier.resolved()) {
+            (true, _) if dossier.warns() => "so    ",
+            (false, _) if dossier.warns() => "well  ",
             (true, false) if at_times => "FAILS AT TIMES ",
             (true, true) if at_times => "FAILED AT TIMES",
             (false, false) if at_times => "passes         ",
@@ -424,7 +467,8 @@ fn answer(line: &Line) -> String {
         parts.push(line.kind.label().to_lowercase());
     }
     parts.extend(line.status.map(|status| format!("HTTP {status}")));
-    parts.extend(line.code.clone().filter(|_| line.failing));
+    let answered = line.failing && line.status.is_some();
+    parts.extend(line.code.clone().filter(|_| answered));
     parts.join(", ")
 }
 

@@ -239,7 +239,8 @@ fn detail(dossier: &Dossier<'_>, run: &Specimen) -> String {
     if let Some(status) = run.status.filter(|status| !same(*status)) {
         parts.push(format!("HTTP {status}"));
     }
-    if let Some(code) = &run.verdict.code {
+    // Without an answer the code is our own name for how it broke off.
+    if let Some(code) = run.verdict.code.as_ref().filter(|_| run.status.is_some()) {
         parts.push(match (&dossier.vendor.name, run.verdict.maker) {
             (Some(name), Maker::Edge) => format!("{name} error {code}"),
             (None, Maker::Edge) => format!("the edge's code {code}"),

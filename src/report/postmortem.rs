@@ -12,8 +12,8 @@ use std::fmt::Write as _;
 use super::curl;
 use super::dossier::{Dossier, Told, short};
 use super::partner;
-use super::prose::{between, both, list, local, sentence, utc};
-use crate::domain::incident::Happening;
+use super::prose::{between, both, list, local, sentence, shows_utc, utc};
+use crate::domain::incident::{Happening, TimelineEntry};
 use crate::domain::notification::Reason;
 use jiff::Timestamp;
 
@@ -127,12 +127,15 @@ fn summary(dossier: &Dossier<'_>) -> Vec<String> {
             both(dossier.end(), zone)
         ),
         None => format!(
-            "For {} so far, since {}, and not over",
+            "For {} so far, since {}, and {}",
             dossier.lasted(),
-            both(incident.onset_at, zone)
+            both(incident.onset_at, zone),
+            not_over(dossier)
         ),
     };
-    let sure = if dossier.briefing.cause_known {
+    let sure = if dossier.warns() {
+        String::new()
+    } else if dossier.briefing.cause_known {
         format!(" Confidence in the cause: {}.", percent(dossier))
     } else {
         " The cause is not certain.".to_owned()
@@ -150,19 +153,37 @@ fn summary(dossier: &Dossier<'_>) -> Vec<String> {
     lines
 }
 
+/// How far it is over that is not decided yet.
+fn not_over(dossier: &Dossier<'_>) -> String {
+    match dossier.may_be_over_since() {
+        Some(good) => format!(
+            "perhaps over: since {} nothing has failed, which is not certain yet",
+            both(good, &dossier.plan.zone)
+        ),
+        None => "not over".to_owned(),
+    }
+}
+
 fn impact(dossier: &Dossier<'_>) -> Vec<String> {
     let incident = &dossier.incident;
     let words = &dossier.briefing.words;
     let mut lines = Vec::new();
     let mut fact = |name: &str, text: String| lines.push(format!("- {name}: {text}"));
-    if let Some(what) = &words.what {
-        fact("What did not work", what.clone());
-    }
-    if let Some(affects) = &words.affects {
-        fact("Who was affected", affects.clone());
-    }
-    if let Some(workaround) = &words.workaround {
-        fact("What worked meanwhile", workaround.clone());
+    if dossier.warns() {
+        fact("What did not work", "nothing; it was warned of".to_owned());
+        if let Some(what) = &words.what {
+            fact("What would have been hit", what.clone());
+        }
+    } else {
+        if let Some(what) = &words.what {
+            fact("What did not work", what.clone());
+        }
+        if let Some(affects) = &words.affects {
+            fact("Who was affected", affects.clone());
+        }
+        if let Some(workaround) = &words.workaround {
+            fact("What worked meanwhile", workaround.clone());
+        }
     }
     fact("How long", dossier.lasted());
     let failing: Vec<String> = dossier
@@ -180,14 +201,22 @@ fn impact(dossier: &Dossier<'_>) -> Vec<String> {
             few(&failing)
         ),
     );
-    fact("Failed runs", format!("{} seen", incident.failed_runs));
+    let runs = if dossier.warns() {
+        "Runs that were warned of"
+    } else {
+        "Failed runs"
+    };
+    fact(runs, format!("{} seen", incident.failed_runs));
     fact(
         "Extra requests to find the cause",
         incident.extra_runs.to_string(),
     );
-    lines.push(
-        "- **To write:** how many people or jobs were hit, and what was lost or late?".to_owned(),
-    );
+    if !dossier.warns() {
+        lines.push(
+            "- **To write:** how many people or jobs were hit, and what was lost or late?"
+                .to_owned(),
+        );
+    }
     lines
 }
 
@@ -209,19 +238,32 @@ fn first_good(dossier: &Dossier<'_>) -> Option<Timestamp> {
 /// A moment and what happened.
 fn events(dossier: &Dossier<'_>) -> Vec<(Timestamp, String)> {
     let incident = &dossier.incident;
+    let (failed, failing) = if dossier.warns() {
+        ("was warned of", "warned of")
+    } else {
+        ("failed", "failing")
+    };
     let mut events = Vec::new();
     if let Some(good) = incident.last_good_at {
         events.push((good, "The last run that passed before.".to_owned()));
     }
-    events.push((incident.onset_at, "The first run that failed.".to_owned()));
+    // The timeline says it itself where it knows which run it was.
+    let first =
+        |entry: &TimelineEntry| entry.what == Happening::Cells && entry.at == incident.onset_at;
+    if !dossier.timeline.iter().any(first) {
+        events.push((incident.onset_at, format!("The first run that {failed}.")));
+    }
     if incident.resolved_at.is_some() {
-        let mut seen = |at: Option<Timestamp>, text: &str| {
-            events.extend(at.map(|at| (at, text.to_owned())));
+        let mut seen = |at: Option<Timestamp>, text: String| {
+            events.extend(at.map(|at| (at, text)));
         };
-        seen(incident.spells.last_bad_at, "The last run that failed.");
+        seen(
+            incident.spells.last_bad_at,
+            format!("The last run that {failed}."),
+        );
         seen(
             first_good(dossier),
-            "The first run that passed, with none failing after it.",
+            format!("The first run that passed, with none {failing} after it."),
         );
     }
     for entry in &dossier.timeline {
@@ -231,14 +273,18 @@ fn events(dossier: &Dossier<'_>) -> Vec<(Timestamp, String)> {
             Happening::Resolved => "Resolved",
             Happening::Reopened => "Reopened",
             Happening::Cells => "Cells",
-            Happening::ExtraRun => "Extra request",
             Happening::Drift => "Change noticed",
-            Happening::Acknowledged => "Acknowledged",
-            Happening::Released => "No longer acknowledged",
             Happening::Note => "Note",
-            Happening::Muted => "Muted",
-            Happening::Maintenance => "Maintenance",
             Happening::Removed => "No longer watched",
+            // Sentences that say themselves what they are.
+            Happening::ExtraRun
+            | Happening::Acknowledged
+            | Happening::Released
+            | Happening::Muted
+            | Happening::Maintenance => {
+                events.push((entry.at, sentence(&entry.text)));
+                continue;
+            }
         };
         events.push((entry.at, format!("{name}: {}", entry.text)));
     }
@@ -246,7 +292,7 @@ fn events(dossier: &Dossier<'_>) -> Vec<(Timestamp, String)> {
         if let Some(at) = told.at {
             events.push((
                 at,
-                format!("Told {} ({}).", told.receiver, told.reason.as_str()),
+                format!("Told {} ({}).", called(told), told.reason.as_str()),
             ));
         }
     }
@@ -270,25 +316,34 @@ fn events(dossier: &Dossier<'_>) -> Vec<(Timestamp, String)> {
 fn timeline_table(dossier: &Dossier<'_>) -> Vec<String> {
     let zone = &dossier.plan.zone;
     let events = events(dossier);
-    let mut lines = vec![
-        format!("| UTC | {} | what |", zone.iana_name().unwrap_or("local")),
-        "| --- | --- | --- |".to_owned(),
-    ];
+    // Where clocks show UTC a second column would say the same.
+    let once = events.iter().all(|(at, _)| shows_utc(*at, zone));
+    let there = zone.iana_name().unwrap_or("local");
+    let mut lines = if once {
+        vec!["| UTC | what |".to_owned(), "| --- | --- |".to_owned()]
+    } else {
+        vec![
+            format!("| UTC | {there} | what |"),
+            "| --- | --- | --- |".to_owned(),
+        ]
+    };
     let row = |(at, text): &(Timestamp, String)| {
-        format!(
-            "| {} | {} | {} |",
-            utc(*at).trim_end_matches(" UTC"),
-            local(*at, zone),
-            table_cell(text)
-        )
+        let (utc, text) = (utc(*at), table_cell(text));
+        let utc = utc.trim_end_matches(" UTC");
+        if once {
+            format!("| {utc} | {text} |")
+        } else {
+            format!("| {utc} | {} | {text} |", local(*at, zone))
+        }
     };
     if events.len() <= ROWS {
         lines.extend(events.iter().map(row));
     } else {
         let half = ROWS / 2;
         lines.extend(events[..half].iter().map(row));
+        let dots = if once { "| … |" } else { "| … | … |" };
         lines.push(format!(
-            "| … | … | {} more, see `edgewatch incidents show {}` |",
+            "{dots} {} more, see `edgewatch incidents show {}` |",
             events.len() - 2 * half,
             dossier.incident.number
         ));
@@ -315,6 +370,10 @@ fn root_cause(dossier: &Dossier<'_>) -> Vec<String> {
             sentence(dossier.headline.trim_end_matches('.')),
             percent(dossier)
         ));
+    } else if dossier.warns() {
+        lines.push(
+            "Nothing failed; what was warned of stands in the answers themselves.\n".to_owned(),
+        );
     } else {
         lines.push("It could not be told from the runs alone.\n".to_owned());
     }
@@ -371,8 +430,13 @@ fn resolution(dossier: &Dossier<'_>) -> Vec<String> {
         ],
         Some(decided) => vec![
             format!(
-                "Over since {}: every cell that failed has passed again, repeatedly.{}",
+                "Over since {}: every cell that {} has passed again, repeatedly.{}",
                 both(dossier.end(), zone),
+                if dossier.warns() {
+                    "was warned of"
+                } else {
+                    "failed"
+                },
                 first_good(dossier).map_or_else(String::new, |_| format!(
                     " That was certain at {}.",
                     both(decided, zone)
@@ -390,7 +454,8 @@ fn resolution(dossier: &Dossier<'_>) -> Vec<String> {
             ),
         ],
         None => vec![format!(
-            "Not over. {}.",
+            "{}. {}.",
+            sentence(&not_over(dossier)),
             dossier
                 .briefing
                 .next_step
@@ -412,8 +477,13 @@ fn detection(dossier: &Dossier<'_>) -> Vec<String> {
             between(onset, at)
         }
     };
+    let failed = if dossier.warns() {
+        "run that was warned of"
+    } else {
+        "failed run"
+    };
     let mut rows = vec![
-        ("first failed run".to_owned(), onset),
+        (format!("first {failed}"), onset),
         ("incident opened".to_owned(), incident.opened_at),
     ];
     let mut row = |what: &str, at: Option<Timestamp>| {
@@ -422,10 +492,13 @@ fn detection(dossier: &Dossier<'_>) -> Vec<String> {
     row("last good run before", incident.last_good_at);
     let spells = &incident.spells;
     if incident.reopened > 0 {
-        row("first failed run since it came back", spells.back_at);
+        row(
+            &format!("first {failed} since it came back"),
+            spells.back_at,
+        );
     }
     if incident.resolved_at.is_some() {
-        row("last failed run", spells.last_bad_at);
+        row(&format!("last {failed}"), spells.last_bad_at);
     }
     let ended = if dossier.unwatched() {
         "no longer watched"
@@ -445,12 +518,12 @@ fn detection(dossier: &Dossier<'_>) -> Vec<String> {
             Reason::Unwatched => "is no longer watched",
             _ => continue,
         };
-        let receiver = table_cell(&told.receiver);
+        let receiver = table_cell(&called(told));
         row(&format!("{receiver} told that it {what}"), told.at);
     }
     rows.sort_by_key(|(_, at)| *at);
     let mut lines = vec![
-        "| what | when | after the first failure |".to_owned(),
+        format!("| what | when | after the first {failed} |"),
         "| --- | --- | --- |".to_owned(),
     ];
     lines.extend(
@@ -473,16 +546,24 @@ fn detection(dossier: &Dossier<'_>) -> Vec<String> {
     lines
 }
 
+/// Who was told, and in whose place.
+fn called(told: &Told) -> String {
+    match &told.instead_of {
+        Some(other) => format!("{} in place of {other}", told.receiver),
+        None => told.receiver.clone(),
+    }
+}
+
 fn not_told(told: &Told) -> String {
     match &told.error {
         Some(error) => format!(
             "{} could not be told ({}): {error}",
-            told.receiver,
+            called(told),
             told.reason.as_str()
         ),
         None => format!(
             "{} is not told yet ({})",
-            told.receiver,
+            called(told),
             told.reason.as_str()
         ),
     }
@@ -525,8 +606,13 @@ fn evidence(dossier: &Dossier<'_>) -> Vec<String> {
             ids.join(", ")
         ));
     }
+    let failed = if dossier.warns() {
+        "A request that was warned of"
+    } else {
+        "A request that failed"
+    };
     for (name, run) in [
-        ("A request that failed", &dossier.incident.failing),
+        (failed, &dossier.incident.failing),
         ("A request that passed", &dossier.incident.passing),
     ] {
         let Some(run) = run else { continue };

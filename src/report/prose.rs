@@ -35,15 +35,20 @@ pub(super) fn wrapped(first: &str, text: &str) -> String {
     lines
 }
 
-/// `2021-02-28 02:14:09 UTC (Sun 28 Feb 2021 02:14:09 GMT)`; once where the zone of the file is UTC.
+/// `2021-07-28 02:14:09 UTC (Wed 28 Jul 2021 03:14:09 BST)`; once where clocks there show UTC.
 #[must_use]
 pub(super) fn both(at: Timestamp, zone: &TimeZone) -> String {
-    let there = local(at, zone);
-    if zone.iana_name().is_none_or(|name| name == "UTC") {
+    if shows_utc(at, zone) {
         utc(at)
     } else {
-        format!("{} ({there})", utc(at))
+        format!("{} ({})", utc(at), local(at, zone))
     }
+}
+
+/// Whether clocks of the zone show UTC at that moment, as those of London do in winter.
+#[must_use]
+pub(super) fn shows_utc(at: Timestamp, zone: &TimeZone) -> bool {
+    zone.to_offset(at).is_zero()
 }
 
 #[must_use]
@@ -85,9 +90,13 @@ pub(super) fn lasting(span: Duration) -> String {
     }
 }
 
-/// First letter in upper case, as a sentence begins.
+/// First letter in upper case, as a sentence begins; a host stays as it is written.
 #[must_use]
 pub(super) fn sentence(text: &str) -> String {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    if first.trim_end_matches(['.', ',', ':']).contains('.') {
+        return text.to_owned();
+    }
     let mut letters = text.chars();
     match letters.next() {
         Some(first) => first.to_uppercase().collect::<String>() + letters.as_str(),

@@ -29,7 +29,10 @@ pub(in crate::report) fn asked(dossier: &Dossier<'_>) -> Vec<String> {
     }
     asked.push(first_wish(dossier));
     if dossier.incident.kind.is_refusal() {
-        let ids = if dossier.references.is_empty() {
+        // What came back in another way has references of the time before.
+        let run = dossier.incident.failing.as_ref();
+        let none = run.is_some_and(|run| run.verdict.reference_id.is_none());
+        let ids = if dossier.references.is_empty() || none {
             "the times and addresses".to_owned()
         } else {
             format!("the {}s", dossier.vendor.reference)

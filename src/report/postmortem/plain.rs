@@ -22,6 +22,19 @@ pub(super) fn plain(dossier: &Dossier<'_>) -> String {
             format!("Our connection to {}", partner::recipient(dossier))
         }
     });
+    if dossier.warns() {
+        let onset = dossier.incident.onset_at;
+        return match dossier.incident.resolved_at {
+            Some(_) if !dossier.unwatched() => format!(
+                "{what} worked, but not as well as it should, {}.",
+                span(dossier, onset, dossier.end())
+            ),
+            _ => format!(
+                "{what} works, but not as well as it should, since {}.",
+                moment(dossier, onset)
+            ),
+        };
+    }
     // One program or one way out may be hit while the others work.
     let part = if dossier.own_rate() {
         ""

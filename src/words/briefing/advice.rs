@@ -65,7 +65,7 @@ impl Story<'_> {
             );
         }
         format!(
-            "Ask {partner} why answers take so long, or expect less (`expect: {{ latency: … }}`)"
+            "Ask {partner} why answers take so long, or allow more (`expect: {{ latency: … }}`)"
         )
     }
 
@@ -288,13 +288,13 @@ impl Story<'_> {
     }
 
     pub(super) fn give_reference(&self) -> String {
-        // The one of the run that stands in the evidence, so that the partner looks up what they are shown.
-        let shown = self
-            .incident
-            .failing
-            .as_ref()
-            .and_then(|run| run.verdict.reference_id.as_ref());
-        let Some(id) = shown.or(self.incident.reference_ids.last()) else {
+        // The one of the run that stands in the evidence, so that the partner looks up what they are shown. Where that has
+        // none, another would be of a failure of another kind.
+        let shown = match &self.incident.failing {
+            Some(run) => run.verdict.reference_id.as_ref(),
+            None => self.incident.reference_ids.last(),
+        };
+        let Some(id) = shown else {
             return String::new();
         };
         let vendor = self

@@ -57,10 +57,18 @@ impl Story<'_> {
                 self.incident.cells.len(),
                 self.incident.diagnosis.passing.len(),
             );
-            return vec![format!(
-                "every answer is right; {warned} {} warned of, {well} without",
-                if warned == 1 { "cell" } else { "cells" }
-            )];
+            let cells = if warned == 1 { "cell" } else { "cells" };
+            return vec![match well {
+                0 => format!(
+                    "every answer is right; all of the {warned} {cells} {} warned of",
+                    self.verb("are", "were")
+                ),
+                _ => format!(
+                    "every answer is right; {warned} of {} cells {} warned of",
+                    warned + well,
+                    self.verb("are", "were")
+                ),
+            }];
         }
         if !self.named() {
             let mut lines = self.ways();
