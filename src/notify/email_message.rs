@@ -13,9 +13,13 @@ use super::phrases::Phrases;
 use super::text::{Clock, cut, lasted, line, over, reference, remarks, summary};
 use super::{Message, Trouble, log, plain, plain_words, teams_together};
 use crate::domain::notification::{Reason, Templates};
+use crate::domain::verdict::Kind;
 
 /// Programs that read mail cut a subject long before the 998 characters that a line may have.
 const SUBJECT_MAX: usize = 180;
+
+/// How the headline of what is over begins to say what it was.
+const WAS: &str = " It was: ";
 
 /// What the head of every mail says of itself, so that no holiday notice answers it (RFC 3834).
 const MARKS: [(&str, &str); 2] = [
@@ -158,7 +162,7 @@ impl Writer {
         let (state, sentence) = if self.plain {
             (plain_words::state(message), plain::sentence(message))
         } else {
-            (state(message), line(&briefing.headline))
+            (state(message), sentence(message))
         };
         // Whose it was, and for how long, before a list of mails is cut.
         let end = if message.reason == Reason::Resolved {
@@ -193,9 +197,25 @@ impl Writer {
     }
 }
 
+/// The sentence for engineers; of what is over, what it was: that it passes again is said by the state.
+fn sentence(message: &Message<'_>) -> String {
+    let headline = line(&message.briefing.headline);
+    match headline
+        .split_once(WAS)
+        .filter(|_| message.reason == Reason::Resolved)
+    {
+        Some((_, was)) => format!("it was: {was}"),
+        None => headline,
+    }
+}
+
 /// The state for engineers, in few and always the same words, so that rules can sort by them.
 fn state(message: &Message<'_>) -> &'static str {
+    let warns = message.briefing.kind == Kind::Warning && !message.briefing.watched_again;
     match (message.briefing.our_side, message.reason) {
+        (false, Reason::Opened | Reason::Reopened) if warns => "WARNING",
+        (false, Reason::Changed | Reason::Reminder | Reason::Muted) if warns => "STILL A WARNING",
+        (false, Reason::Resolved) if warns => "WARNING OVER",
         (false, _) | (true, Reason::Unwatched) => plain_words::state(message),
         (true, Reason::Resolved) => "MONITOR PROBLEM OVER",
         (true, _) => "MONITOR PROBLEM",

@@ -3,6 +3,7 @@
 use super::text::{Clock, beside, duration, line, lines};
 use crate::domain::incident::Specimen;
 use crate::domain::notification::Briefing;
+use crate::domain::verdict::Kind;
 
 /// Headings of the parts that the plain message has told already.
 pub(super) const WHY: &str = "Why";
@@ -26,8 +27,12 @@ pub(super) fn parts(briefing: &Briefing, clock: &Clock) -> Vec<Part> {
             text: matrix(briefing),
         },
     ];
+    let failing = match briefing.kind {
+        Kind::Warning => "A request that shows it",
+        _ => "A failing request",
+    };
     for (title, specimen) in [
-        ("A failing request", &briefing.failing),
+        (failing, &briefing.failing),
         ("A request that passes", &briefing.passing),
     ] {
         if let Some(specimen) = specimen {

@@ -3,9 +3,10 @@
 use super::Message;
 use super::evidence;
 use super::text::{
-    Clock, acknowledged, beside, contact, line, percent, reference, remarks, summary,
+    Clock, acknowledged, beside, contact, line, over, percent, reference, remarks, summary,
 };
 use crate::domain::notification::Reason;
+use crate::domain::verdict::Kind;
 
 /// The message as plain lines, the first of which makes sense alone; colour is left to the caller.
 #[must_use]
@@ -22,6 +23,7 @@ pub(super) fn body(message: &Message<'_>, clock: &Clock) -> String {
     )];
     text.extend(remarks(message, clock));
     if message.reason == Reason::Resolved {
+        text.extend(times(message, clock));
         return text.join("\n");
     }
     if briefing.cause_known {
@@ -62,6 +64,34 @@ pub(super) fn body(message: &Message<'_>, clock: &Clock) -> String {
         text.push(format!("Next update: {}", clock.time_and_zone(at)));
     }
     text.join("\n")
+}
+
+/// What is known of something that is over: how often it failed, from when to when, and what came back.
+fn times(message: &Message<'_>, clock: &Clock) -> Vec<String> {
+    let briefing = message.briefing;
+    let failed = match briefing.kind {
+        Kind::Warning => "Runs that were warned of",
+        _ => "Failed runs",
+    };
+    let last = briefing.spells.last_bad_at.map_or_else(String::new, |at| {
+        format!(", the last at {}", clock.time_and_zone(at))
+    });
+    let decided = briefing.resolved_at.unwrap_or(message.happened_at);
+    let mut text = Vec::new();
+    if !briefing.got.is_empty() {
+        text.push(format!("Got meanwhile: {}", line(&briefing.got)));
+    }
+    text.push(format!(
+        "{failed}: {}, the first at {}{last}",
+        briefing.failed_runs,
+        clock.time(briefing.onset_at)
+    ));
+    text.push(format!(
+        "Passes since {}, sure at {}",
+        clock.time(over(message)),
+        clock.time_and_zone(decided)
+    ));
+    text
 }
 
 /// The message and its full evidence.

@@ -27,6 +27,7 @@ use super::text::{
     summary,
 };
 use crate::domain::notification::{Briefing, Reason};
+use crate::domain::verdict::Kind;
 use crate::lang::template::Piece;
 
 /// A text object holds 3,000 characters: <https://docs.slack.dev/reference/block-kit/composition-objects/text-object> (2026-11-22).
@@ -292,18 +293,21 @@ fn notice_blocks(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlock> {
 fn fields(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlockText> {
     let briefing = message.briefing;
     let failing = briefing.cells.iter().filter(|c| c.failing).count();
+    let warns = briefing.kind == Kind::Warning;
     let places = format!(
-        "{failing} of {} combinations, {} failed runs",
+        "{failing} of {} combinations, {} {}",
         briefing.cells.len(),
-        briefing.failed_runs
+        briefing.failed_runs,
+        if warns { "runs" } else { "failed runs" }
     );
     let last_good = briefing
         .last_good_at
         .map_or_else(|| "none seen".to_owned(), |at| clock.time_and_zone(at));
-    let (got, failing_title) = if briefing.is_unwatched() {
-        ("Got last", "Last seen failing")
-    } else {
-        ("Got", "Failing")
+    let (got, failing_title) = match (briefing.is_unwatched(), warns) {
+        (true, false) => ("Got last", "Last seen failing"),
+        (true, true) => ("Got last", "Warned of last"),
+        (false, false) => ("Got", "Failing"),
+        (false, true) => ("Got", "Warned of"),
     };
     let fields = if briefing.is_fixed() {
         let decided = briefing.resolved_at.unwrap_or(message.happened_at);
@@ -314,7 +318,7 @@ fn fields(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlockText> {
             ("Expected", briefing.expected.clone()),
             ("Got meanwhile", briefing.got.clone()),
             (
-                "Failed runs",
+                if warns { "Runs with it" } else { "Failed runs" },
                 format!(
                     "{}, the first at {}{last_bad}",
                     briefing.failed_runs,
@@ -322,7 +326,7 @@ fn fields(message: &Message<'_>, clock: &Clock) -> Vec<SlackBlockText> {
                 ),
             ),
             (
-                "Passes again",
+                if warns { "Well again" } else { "Passes again" },
                 format!(
                     "since {}, sure at {}",
                     clock.time(over(message)),

@@ -256,7 +256,7 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
                 clock.time_and_zone(end)
             )
         } else {
-            format!("since {}", clock.time_and_zone(end))
+            format!("over since {}", clock.time_and_zone(end))
         }
     } else if message.reason == Reason::Unwatched {
         let end = briefing.resolved_at.unwrap_or(message.happened_at);
