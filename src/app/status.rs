@@ -205,6 +205,10 @@ pub async fn gather(config: &Path, store: Option<&Path>) -> Result<Status, Strin
     };
     status.troubles = troubles(&status, config, faulty.as_deref());
     status.unset = plan.as_ref().map(unset).unwrap_or_default();
+    if matches!(status.by, By::Daemon { .. }) {
+        let idle = status.rounds.iter().filter_map(idle);
+        status.troubles.extend(idle);
+    }
     let without = status.unset.iter();
     let without = without.map(|(name, why)| format!("receiver {name} reaches nobody: {why}"));
     status.troubles.extend(without);
@@ -267,6 +271,12 @@ async fn ask(address: SocketAddr) -> Option<Vitals> {
     let answer = client.get(format!("http://{address}/status")).send().await;
     let text = answer.ok()?.text().await.ok()?;
     Vitals::from_json(&text).ok()
+}
+
+/// That nobody looks at a probe, where none of its cells can run.
+fn idle(round: &Round) -> Option<String> {
+    let why = round.why.as_ref().filter(|_| round.idle == round.cells)?;
+    Some(format!("probe {} is not watched: {why}", round.probe))
 }
 
 /// The last run of each cell, by probe; without a plan, of each cell that the store knows.

@@ -12,6 +12,7 @@ use crate::app::{load, round};
 use crate::ask::conclude::{self, Conclusion, Idle, Outcome};
 use crate::cli::Format;
 use crate::cli::exit;
+use crate::config::Checked;
 use crate::domain::cell::{CellKey, ProbeName};
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
@@ -107,18 +108,32 @@ pub(super) fn cells(plan: &Plan, probes: &[String], levels: &Levels) -> Result<A
 
 /// What a command that asks by itself begins with: a log of warnings, unless more is wanted, and the plan.
 pub(super) fn begin(config: &Path, log: &str) -> Result<Plan, ExitCode> {
+    // Cells of a credential that is not there are left out; nobody should take them for passing.
+    begin_with(config, log, load::log_gaps)
+}
+
+/// As [`begin`], for who asks a store what the daemon saw: its secrets count, not those of this shell.
+pub(super) fn begin_with_store(config: &Path, log: &str) -> Result<Plan, ExitCode> {
+    begin_with(config, log, |_| {})
+}
+
+fn begin_with(config: &Path, log: &str, warn: fn(&Checked)) -> Result<Plan, ExitCode> {
     super::start_log(if log == "info" { "warn" } else { log }).map_err(|e| super::complain(&e))?;
-    plan(config)
+    let checked = checked(config)?;
+    warn(&checked);
+    Ok(checked.plan)
 }
 
 /// The plan, or the exit code after having said why there is none.
 pub(super) fn plan(config: &Path) -> Result<Plan, ExitCode> {
+    let checked = checked(config)?;
+    load::log_gaps(&checked);
+    Ok(checked.plan)
+}
+
+fn checked(config: &Path) -> Result<Checked, ExitCode> {
     match load::load(config) {
-        Ok(checked) => {
-            // Cells of a credential that is not there are left out; nobody should take them for passing.
-            load::log_gaps(&checked);
-            Ok(checked.plan)
-        }
+        Ok(checked) => Ok(checked),
         Err(load::Error::Unreadable(text)) => Err(super::complain(&text)),
         Err(error @ load::Error::Faulty(_)) if super::JSON.load(Ordering::Relaxed) => {
             Err(super::complain(&error.to_string()))

@@ -53,7 +53,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
-    let mut plan = match ask::begin(config, log) {
+    let begin = if arguments.now {
+        ask::begin
+    } else {
+        ask::begin_with_store
+    };
+    let mut plan = match begin(config, log) {
         Ok(plan) => plan,
         Err(code) => return code,
     };

@@ -37,6 +37,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::report::fold;
 use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use nix::sys::signal::{SigSet, Signal};
 
 /// Exit codes, the same for every command.
 pub mod exit {
@@ -151,6 +152,8 @@ enum Format {
 /// Reads the arguments, runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
+    // A reload that is asked for while the daemon starts must not end it: it waits until somebody listens.
+    let _ = hangups().thread_block();
     let given = format_behind(std::env::args_os().collect());
     JSON.store(asks_json(&given), Ordering::Relaxed);
     let matches = match Arguments::command().try_get_matches_from(given) {
@@ -173,10 +176,13 @@ pub fn main() -> ExitCode {
     // dependency ever bring it, from turning into a panic at the first handshake.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = arguments.config;
-    match arguments
+    let command = arguments
         .command
-        .unwrap_or(Command::Run(run::Arguments::default()))
-    {
+        .unwrap_or(Command::Run(run::Arguments::default()));
+    if !matches!(command, Command::Run(_) | Command::Hub(_)) {
+        let _ = hangups().thread_unblock();
+    }
+    match command {
         Command::Init(command) => init::run(&config, &command),
         Command::Explain(command) => explain::run(&command),
         Command::Completions(command) => completions::run(&command),
@@ -206,6 +212,11 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => demo::run(&arguments.log, &command),
         Command::Replay(command) => crate::lab::replay::run(&command),
     }
+}
+
+/// What asks for a reload; held back from the first line of `main` on, by this thread and those that it starts.
+fn hangups() -> SigSet {
+    SigSet::from(Signal::SIGHUP)
 }
 
 /// Whether standard output may be coloured: a terminal, and nobody asked for none (no-color.org).

@@ -43,6 +43,8 @@ pub(super) fn daemon(config: &Path, log: &str, arguments: &Arguments, hub: bool)
             Err(error) => return super::complain(&error),
         }
     };
+    // One that came before is heard now.
+    let _ = super::hangups().thread_unblock();
     if let Err(error) = super::start_log(log) {
         return super::complain(&error);
     }

@@ -10,7 +10,7 @@ use rusqlite::ErrorCode;
 /// Why the store can't be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("there is no store at {}: the daemon has not run with this file yet", .path.display())]
+    #[error("there is no store at {}: no daemon has kept one there; --store FILE or EDGEWATCH_STORE names another", .path.display())]
     Missing { path: PathBuf },
     #[error(
         "this user may not read {}; run it as the daemon's user, or let a group of this user read it: `store: {{ group: NAME }}`",

@@ -51,7 +51,11 @@ pub fn ready(vitals: &Vitals, now: Timestamp) -> Vec<Check> {
                 .last_error
                 .as_deref()
                 .unwrap_or("no reason given");
-            check("store", false, format!("not written since {since}: {why}"))
+            check(
+                "store",
+                false,
+                format!("not written since {}: {why}", to_the_second(since)),
+            )
         }
         None => check(
             "store",
@@ -63,6 +67,11 @@ pub fn ready(vitals: &Vitals, now: Timestamp) -> Vec<Check> {
     checks
 }
 
+/// What is finer says nothing to a person.
+fn to_the_second(at: Timestamp) -> impl std::fmt::Display {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ")
+}
+
 fn configuration(vitals: &Vitals) -> Check {
     let generation = vitals.plan.generation;
     match &vitals.reload {
@@ -72,7 +81,7 @@ fn configuration(vitals: &Vitals) -> Check {
             let first = error.lines().next().unwrap_or_default();
             let text = format!(
                 "not taken at {}, number {generation} stays in force: {first}",
-                reload.at
+                to_the_second(reload.at)
             );
             check("configuration", false, text)
         }
@@ -82,13 +91,17 @@ fn configuration(vitals: &Vitals) -> Check {
                 false,
                 format!(
                     "{} was edited (seen {}) and is not in force; SIGHUP (`systemctl reload edgewatch`) reads it again",
-                    edited.what, edited.since
+                    edited.what,
+                    to_the_second(edited.since)
                 ),
             ),
             None => check(
                 "configuration",
                 true,
-                format!("number {generation}, since {}", vitals.plan.since),
+                format!(
+                    "number {generation}, since {}",
+                    to_the_second(vitals.plan.since)
+                ),
             ),
         },
     }

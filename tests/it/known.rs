@@ -62,6 +62,41 @@ impl Drop for Daemon {
     }
 }
 
+/// Whether a process holds SIGHUP back or hears it, which it does from the first line of its own on.
+fn minds_hangups(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    // Until it is a program of its own, all signals are held back.
+    if !status.starts_with("Name:\tedgewatch\n") {
+        return false;
+    }
+    let hex = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    };
+    // The first bit is that of signal 1.
+    let held = |name: &str| hex(name).is_some_and(|mask| mask & 1 == 1);
+    held("SigBlk:") || held("SigCgt:")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_is_asked_for_while_it_starts_is_done() {
+    let world = World::start().await;
+    world.write(TWO, "1s", "");
+    let daemon = Daemon::start(&world);
+    let pid = daemon.0.id();
+    while !minds_hangups(pid) {
+        tokio::task::yield_now().await;
+    }
+    let process = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(process, nix::sys::signal::SIGHUP).unwrap();
+    let json = status(&world, |json| {
+        json["daemon"]["vitals"]["plan"]["generation"] == 2
+    })
+    .await;
+    assert_eq!(json["daemon"]["vitals"]["pid"], pid);
+    daemon.stop().await;
+}
+
 /// `status` of a shell without secrets, asked until it is so.
 async fn status(world: &World, so: impl Fn(&Value) -> bool) -> Value {
     for _ in 0..600 {
@@ -89,6 +124,9 @@ async fn status_tells_of_what_the_daemon_runs_and_the_daemon_survives_a_bad_file
         out.contains("probes of    the running daemon, which took "),
         "{out}"
     );
+    // A job's shell has no secrets either, and what all is well with writes nothing for cron to mail.
+    let (code, out, err) = run(bare(&world, &["gate", "connect"])).await;
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
     daemon.stop().await;
 
     let stopped = |json: &Value| json["daemon"]["state"] == "stopped";
@@ -100,6 +138,19 @@ async fn status_tells_of_what_the_daemon_runs_and_the_daemon_survives_a_bad_file
         out.contains("4 can't run: GMC_USERNAME is not set, "),
         "{out}"
     );
+
+    // A daemon without the secrets looks at nothing there, and says that somebody must see to it.
+    let mut command = bare(&world, &["run"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let daemon = Daemon(command.stderr(Stdio::null()).spawn().unwrap());
+    let json = status(&world, |json| json["daemon"]["state"] == "running").await;
+    let troubles = json["troubles"].to_string();
+    assert!(
+        troubles.contains("probe connect is not watched: GMC_USERNAME is not set, "),
+        "{troubles}"
+    );
+    assert_eq!(json["well"], false);
+    daemon.stop().await;
 
     // A file that went wrong while nothing ran: the last good one is taken, and that is said.
     world.write(TWO, "1s", "surprise: 1");

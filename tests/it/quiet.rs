@@ -117,10 +117,7 @@ async fn silences_without_a_daemon() {
     let add = ["silence", "add", "--for", "2h"];
     let (code, _, err) = run(world.command(&[&add[..], &["--everything"]].concat())).await;
     assert_eq!(code, 2, "{err}");
-    assert!(
-        err.contains("the daemon has not run with this file yet"),
-        "{err}"
-    );
+    assert!(err.contains("no daemon has kept one there"), "{err}");
     stored(&world, false).await;
 
     let whole = [

@@ -1112,10 +1112,7 @@ async fn status_reads_a_store_of_the_past() {
     world.write("de1: 127.0.0.2, us1: 127.0.0.3", "1m", "");
     let (code, _, err) = run(world.command(&["status"])).await;
     assert_eq!(code, 2);
-    assert!(
-        err.contains("the daemon has not run with this file yet"),
-        "{err}"
-    );
+    assert!(err.contains("no daemon has kept one there"), "{err}");
 
     let mut night = Box::new(Night::begin(&world, SignedDuration::from_mins(20)));
     let good = night.ask().await;
