@@ -86,8 +86,31 @@ impl Read for Name {
             );
             return None;
         }
+        if let Some(list) = half_a_list(text) {
+            // What it should have named is missed wherever it is mentioned.
+            desk.misplaced = true;
+            desk.error(
+                place,
+                format!("{} can't be a name", quote(text)),
+                format!("one bracket of a list is lost; write {list}"),
+            );
+            return None;
+        }
         Self::check(text, plain, place, desk).then(|| Self(text.to_owned()))
     }
+}
+
+/// What a text with one bracket alone was to be: `shop]` is `[shop]`.
+fn half_a_list(text: &str) -> Option<String> {
+    let inner = match (text.strip_prefix('['), text.strip_suffix(']')) {
+        (Some(rest), None) | (None, Some(rest)) => rest,
+        _ => return None,
+    };
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-, ".contains(c);
+    inner
+        .chars()
+        .all(fits)
+        .then(|| format!("[{}]", clean(inner)))
 }
 
 inline_schema!(

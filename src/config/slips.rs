@@ -256,10 +256,13 @@ fn at(line: usize, column: usize) -> Mark {
     }
 }
 
-/// A tab that indents, in the line of the error or the one before or after it.
+/// A tab that indents, in the line of the error or the one before or after it; what is empty is no line.
 fn tab(lines: &[&str], mark: Mark) -> Option<Broken> {
     let first = (mark.line as usize).saturating_sub(1);
-    (first.saturating_sub(1)..=first + 1).find_map(|number| {
+    let mut behind = (first + 1)..lines.len();
+    let next = behind.find(|number| !lines[*number].trim().is_empty());
+    let near = (first.saturating_sub(1)..=first).chain(next);
+    near.into_iter().find_map(|number| {
         let line = lines.get(number)?;
         let column = line
             .chars()

@@ -189,8 +189,10 @@ fn json(query: &At<String>, desk: &mut Desk<'_>) -> Option<Condition> {
                 format!("{} is no JSONPath", quote(path.trim())),
                 if one_sign {
                     "compare with \"==\", or \"!=\"".to_owned()
-                } else {
+                } else if path.trim_start().starts_with('$') {
                     error
+                } else {
+                    "it begins with \"$\", like \"$.status == 'ok'\"".to_owned()
                 },
             );
             return None;

@@ -129,9 +129,66 @@ fn sendable(
                 "servers read it without; remove it",
             );
         }
+        doubt(&name, &lower, value, place, desk);
         headers.push((name.value, place, text));
     }
     headers
+}
+
+/// Headers that are sent every day; one that is a letter off is a slip.
+const USUAL: [&str; 30] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "cookie",
+    "forwarded",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "idempotency-key",
+    "ocp-apim-subscription-key",
+    "origin",
+    "pragma",
+    "range",
+    "referer",
+    "soapaction",
+    "traceparent",
+    "via",
+    "x-api-key",
+    "x-auth-token",
+    "x-correlation-id",
+    "x-forwarded-for",
+    "x-request-id",
+    "x-requested-with",
+];
+
+/// Says that a header looks misspelt, or holds what can't be meant.
+fn doubt(name: &At<String>, lower: &str, value: &str, place: Place, desk: &mut Desk<'_>) {
+    let slip = |usual: &&&str| strsim::osa_distance(lower, usual) == 1;
+    if lower.len() > 3
+        && !USUAL.contains(&lower)
+        && let Some(usual) = USUAL.iter().find(slip)
+    {
+        desk.doubt_at(
+            name.place,
+            format!("{} is no usual header", quote(&name.value)),
+            format!("is \"{usual}\" meant?"),
+        );
+    }
+    if lower == "content-type" && !value.contains('/') && !value.contains("{{") {
+        desk.doubt_at(
+            place,
+            format!("{} is no type of content", quote(value)),
+            "write it like \"application/json\" or \"text/xml; charset=utf-8\"",
+        );
+    }
 }
 
 /// Whose value is that of the request; a client may say where they stand.
