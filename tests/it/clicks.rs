@@ -6,6 +6,7 @@ use edgewatch::app::asks::Wish;
 use edgewatch::app::clicks::Clicks;
 use edgewatch::domain::action::Action;
 use edgewatch::domain::cell::ReceiverName;
+use edgewatch::domain::incident::Muted;
 use edgewatch::domain::notification::{Buttons, Channel, Reason, Receiver, Templates};
 use edgewatch::domain::secret::Secret;
 use edgewatch::notify::slack::Slack;
@@ -64,10 +65,16 @@ fn receiver(fake: &Fake, users: &[&str], groups: &[&str]) -> Receiver {
 
 /// The buttons of an open incident, as they stand in the message that Slack took.
 async fn buttons(fake: &Fake) -> Vec<Value> {
+    drawn(fake, None).await
+}
+
+/// The same of one that something mutes.
+async fn drawn(fake: &Fake, muted: Option<Muted>) -> Vec<Value> {
     let slack = Slack::new(&fake.api(), Secret::new(TOKEN), CHANNEL, None)
         .unwrap()
         .with_buttons(true);
-    let due = notification(Reason::Opened, 0, "engineers");
+    let mut due = notification(Reason::Opened, 0, "engineers");
+    due.briefing.muted = muted;
     slack.tell(&message(&due), None, None).await.result.unwrap();
     let attachment = &fake.parents()[0].body["attachments"][0];
     let last = attachment["blocks"].as_array().unwrap().last().unwrap();
@@ -189,6 +196,53 @@ async fn only_those_who_may_and_the_others_are_told_why() {
             .count()
     };
     assert_eq!(asked(&fake), 1);
+    clicks.stop().await;
+}
+
+/// What others wanted quiet is no more for everybody to undo than to silence.
+#[tokio::test]
+async fn a_silence_is_ended_by_those_who_may_press_alone() {
+    let fake = Fake::slack().await;
+    fake.user_group("S0ONCALL", &["U0BOB"]);
+    let (sender, mut actions) = mpsc::channel(8);
+    let receiver = receiver(&fake, &["U0ANN"], &["S0ONCALL"]);
+    let clicks = Clicks::start(&[receiver], &calm(), &sender);
+    let now = edgewatch::clock::now();
+    let muted = Muted {
+        at: now,
+        until: now.checked_add(Duration::from_secs(3_600)).unwrap(),
+        by: vec!["silence 3 of ann".to_owned()],
+        silences: vec![3],
+    };
+    let end = drawn(&fake, Some(muted)).await.pop().unwrap();
+    assert_eq!(end["text"]["text"], "End silence");
+    listening(&fake, 1).await;
+    fake.push(press("e1", &end, "U0EVE", "1"));
+    fake.until("the answer", |f| f.whispers().len() == 1).await;
+    let told = fake.whispers()[0].clone();
+    assert_eq!(told["user"], "U0EVE");
+    assert_eq!(
+        told["text"],
+        "You are not among those who may acknowledge or silence incidents here, so nothing was done about INC-42. Who may is written in probes.yaml, under the receiver engineers: allow."
+    );
+    assert!(actions.try_recv().is_err());
+    for (envelope, user) in [("e2", "U0ANN"), ("e3", "U0BOB")] {
+        // Each after the other was answered: the second is told that it was done just now.
+        fake.push(press(envelope, &end, user, envelope));
+        if user == "U0ANN" {
+            let done = next(&mut actions).await;
+            assert!(
+                matches!(&done, Action::EndSilence { incident: 42, who, .. } if who == "u0ann in Slack (U0ANN)"),
+                "{done:?}"
+            );
+        }
+    }
+    fake.until("the second answer", |f| f.whispers().len() == 2)
+        .await;
+    assert_eq!(
+        fake.whispers()[1]["text"],
+        "u0ann has just done this for INC-42."
+    );
     clicks.stop().await;
 }
 
