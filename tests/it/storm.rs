@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use edgewatch::app::deliver::Timing;
-use edgewatch::domain::notification::{Notification, Reason};
+use edgewatch::domain::notification::{Engineers, Notification, Reason};
 use edgewatch::notify::Message;
 use edgewatch::notify::teams::payload_together;
 use edgewatch::store::Progress;
@@ -470,6 +470,7 @@ fn cards_of_many_say_it_in_plain_words() {
         let mut one = notification(reason, 0, "support");
         one.briefing.incident = 42 + index as u64;
         one.briefing.words.what = Some(format!("Sending forms to partner {index}"));
+        one.briefing.engineers = Engineers::Untold;
         due.push(one);
     }
     due[1].briefing.words = edgewatch::domain::probe::Words::default();
