@@ -102,9 +102,9 @@ impl Read for Name {
 
 /// What a text with one bracket alone was to be: `shop]` is `[shop]`.
 fn half_a_list(text: &str) -> Option<String> {
-    let inner = match (text.strip_prefix('['), text.strip_suffix(']')) {
-        (Some(rest), None) | (None, Some(rest)) => rest,
-        _ => return None,
+    let sides = (text.strip_prefix('['), text.strip_suffix(']'));
+    let ((Some(inner), None) | (None, Some(inner))) = sides else {
+        return None;
     };
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-, ".contains(c);
     inner

@@ -406,9 +406,10 @@ fn fares(dossier: &Dossier<'_>, name: &ClientName) -> &'static str {
         .filter(|line| line.cell.client == *name);
     let verb = |now: &'static str, then: &'static str| if dossier.resolved() { then } else { now };
     if dossier.warns() {
-        return match of.any(|line| line.failing) {
-            true => verb("is answered so", "was answered so"),
-            false => verb("is answered well", "was answered well"),
+        return if of.any(|line| line.failing) {
+            verb("is answered so", "was answered so")
+        } else {
+            verb("is answered well", "was answered well")
         };
     }
     match (

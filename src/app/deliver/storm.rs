@@ -72,7 +72,7 @@ pub(super) fn news(rows: &[Delivery], lane: &str, storm: &Storm, now: Timestamp)
         })
         .filter_map(|group| {
             let due = |row: &&Delivery| row.notification.not_before <= now;
-            let newest = group.iter().filter(due).next_back()?;
+            let newest = group.iter().rfind(due)?;
             Some(Member::of(&newest.notification.briefing))
         })
         .collect()
