@@ -303,7 +303,7 @@ async fn report_is_a_letter_that_can_be_sent() {
         "1010 is a code of Cloudflare",
         "It is not one of GMC's own return codes.",
         "1. Please allow requests to connect.gmc.example",
-        "de1: 203.0.113.15 (public address), local address 127.0.0.2",
+        "de1: 203.0.113.15 (public address)\n",
         "us1: [public address: to be filled in], local address 127.0.0.3",
         "Ray IDs of failed requests",
         "--interface 127.0.0.",

@@ -61,7 +61,7 @@ async fn ten_at_once_share_one_message() {
         body["text"]
             .as_str()
             .unwrap()
-            .starts_with("*10 INCIDENTS* · 10 partners · all open"),
+            .contains("*10 INCIDENTS* · 10 partners · all open"),
         "{body}"
     );
     // Each reply has what a message of its own would have shown.
