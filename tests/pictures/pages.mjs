@@ -120,7 +120,9 @@ await look("forced colours", { forcedColors: "active" }, "", async (page) => {
 await look("no JavaScript", { javaScriptEnabled: false }, "incidents/1", async (page) => {
   const moment = () => page.locator("#then strong").first().textContent();
   const [before, wrong] = [await moment(), []];
+  const here = page.url();
   await page.locator("#then a[rel=prev]").click();
+  await page.waitForURL((url) => url.href !== here);
   if ((await moment()) === before) wrong.push("Earlier shows the same moment");
   if (!page.url().includes("at=")) wrong.push("the moment is not in the address");
   await page.locator("#then button").click();
