@@ -137,3 +137,28 @@ fn weather_after_a_change_does_not_close_what_still_stands() {
         assert!(play.named().is_empty(), "{:?}", play.named());
     }
 }
+
+/// Where one request in twenty fails, no failure stands beside another: that is no row of bursts.
+#[test]
+fn an_alarm_of_a_small_share_is_not_dismissed_as_it_is_raised() {
+    let (mut in_time, mut dismissed) = (0, 0);
+    for seed in 0..10 {
+        let random = std::cell::RefCell::new(fastrand::Rng::with_seed(seed));
+        let fails = |u: &Universe, at: f64, c: usize| {
+            let hit = at > 3600.0 && at_a(u, c) && random.borrow_mut().f64() < 0.05;
+            hit.then_some(Kind::Timeout)
+        };
+        let mut play = Play::new(&world());
+        play.round = 30.0;
+        play.until(4000.0, fails);
+        let opened = |(_, effect): &&(f64, Effect)| matches!(effect, Effect::Opened { .. });
+        let closed = |at: f64| {
+            let mut then = play.effects.iter().filter(|(when, _)| *when == at);
+            then.any(|(_, effect)| matches!(effect, Effect::Closed { .. }))
+        };
+        let alarms: Vec<f64> = play.effects.iter().filter(opened).map(|e| e.0).collect();
+        dismissed += alarms.iter().filter(|at| closed(**at)).count();
+        in_time += usize::from(alarms.iter().any(|at| !closed(*at)));
+    }
+    assert_eq!((in_time, dismissed), (10, 0));
+}
