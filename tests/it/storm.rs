@@ -33,6 +33,15 @@ fn summaries(fake: &Fake) -> Vec<Value> {
     of_many.map(|m| m.body.clone()).collect()
 }
 
+/// Something is to be told of each of the first incidents.
+async fn due(world: &World, incidents: u64, reason: Reason, sequence: u32) {
+    for incident in 1..=incidents {
+        world
+            .due(&[of(incident, reason, sequence, "engineers")])
+            .await;
+    }
+}
+
 fn named(text: &Value, incidents: std::ops::RangeInclusive<u64>) {
     let text = text.to_string();
     for incident in incidents {
@@ -44,11 +53,7 @@ fn named(text: &Value, incidents: std::ops::RangeInclusive<u64>) {
 #[tokio::test]
 async fn ten_at_once_share_one_message() {
     let (world, slack) = (World::new(), Fake::slack().await);
-    for incident in 1..=10 {
-        world
-            .due(&[of(incident, Reason::Opened, 0, "engineers")])
-            .await;
-    }
+    due(&world, 10, Reason::Opened, 0).await;
     let deliver = world.deliver(&[engineers(&slack)], timing()).await;
     slack
         .until("the details of all", |s| s.replies().len() == 10)
@@ -123,11 +128,7 @@ async fn ten_at_once_share_one_message() {
 #[tokio::test]
 async fn sixty_at_once_are_one_edit_each_time() {
     let (world, slack) = (World::new(), Fake::slack().await);
-    for incident in 1..=60 {
-        world
-            .due(&[of(incident, Reason::Opened, 0, "engineers")])
-            .await;
-    }
+    due(&world, 60, Reason::Opened, 0).await;
     let deliver = world.deliver(&[engineers(&slack)], timing()).await;
     slack
         .until("the details of all", |s| s.replies().len() == 60)
@@ -135,11 +136,7 @@ async fn sixty_at_once_are_one_edit_each_time() {
     let edits = |s: &Fake| s.calls().iter().filter(|c| *c == "chat.update").count();
     assert_eq!((slack.parents().len(), edits(&slack)), (1, 0));
     deliver.stop(PATIENCE).await;
-    for incident in 1..=60 {
-        world
-            .due(&[of(incident, Reason::Resolved, 1, "engineers")])
-            .await;
-    }
+    due(&world, 60, Reason::Resolved, 1).await;
     let deliver = world.deliver(&[engineers(&slack)], timing()).await;
     slack
         .until("the end of all", |s| s.replies().len() == 120)
@@ -188,11 +185,7 @@ async fn when_it_is_over_a_new_one_has_its_own_message_again() {
         storm_window: Duration::ZERO,
         ..timing()
     };
-    for incident in 1..=7 {
-        world
-            .due(&[of(incident, Reason::Opened, 0, "engineers")])
-            .await;
-    }
+    due(&world, 7, Reason::Opened, 0).await;
     let deliver = world.deliver(&[engineers(&slack)], short).await;
     slack.until("the details", |s| s.replies().len() == 7).await;
     world.due(&[of(8, Reason::Opened, 0, "engineers")]).await;
@@ -221,11 +214,7 @@ async fn exactly_once_whatever_goes_wrong() {
         slack.fault("chat.postMessage", fault);
         let mut receiver = engineers(&slack);
         receiver.fallback = None;
-        for incident in 1..=6 {
-            world
-                .due(&[of(incident, Reason::Opened, 0, "engineers")])
-                .await;
-        }
+        due(&world, 6, Reason::Opened, 0).await;
         let patience = if hangs(fault) { hasty() } else { timing() };
         let deliver = world.deliver(&[receiver], patience).await;
         slack.until("the details", |s| s.replies().len() == 6).await;
@@ -253,11 +242,7 @@ async fn a_storm_goes_on_after_a_crash() {
                 slack.fault("chat.postMessage", Fault::None);
             }
             slack.fault("chat.postMessage", fault);
-            for incident in 1..=6 {
-                world
-                    .due(&[of(incident, Reason::Opened, 0, "engineers")])
-                    .await;
-            }
+            due(&world, 6, Reason::Opened, 0).await;
             let slow = Timing {
                 request: Duration::from_secs(60),
                 ..timing()
