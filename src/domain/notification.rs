@@ -36,6 +36,9 @@ pub struct Notification {
     pub briefing: Briefing,
 }
 
+/// Stands in the headline of an end before what it was.
+pub const IT_WAS: &str = " It was: ";
+
 /// Everything a message about an incident may say, in words already chosen; the layout is the receiver's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Briefing {

@@ -106,6 +106,7 @@ const COMMON: Known = &[
 const ENGINEERS: Known = &[
     ("state", Example::Text("STILL DOWN 45 min")),
     ("headline", Example::Text("GMC refuses `legacy`")),
+    ("when", Example::Text("since 14:05 GMT")),
     (
         "because",
         Example::List(&["`legacy` is refused everywhere"]),

@@ -12,14 +12,11 @@ use super::error::{Class, SendError};
 use super::phrases::Phrases;
 use super::text::{Clock, cut, lasted, line, over, reference, remarks, summary};
 use super::{Message, Trouble, log, plain, plain_words, teams_together};
-use crate::domain::notification::{Reason, Templates};
+use crate::domain::notification::{IT_WAS, Reason, Templates};
 use crate::domain::verdict::Kind;
 
 /// Programs that read mail cut a subject long before the 998 characters that a line may have.
 const SUBJECT_MAX: usize = 180;
-
-/// How the headline of what is over begins to say what it was.
-const WAS: &str = " It was: ";
 
 /// What the head of every mail says of itself, so that no holiday notice answers it (RFC 3834).
 const MARKS: [(&str, &str); 2] = [
@@ -201,7 +198,7 @@ impl Writer {
 fn sentence(message: &Message<'_>) -> String {
     let headline = line(&message.briefing.headline);
     match headline
-        .split_once(WAS)
+        .split_once(IT_WAS)
         .filter(|_| message.reason == Reason::Resolved)
     {
         Some((_, was)) => format!("it was: {was}"),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Message;
 use super::plain_words::{doing, foot_remarks, service, state as word, words as own_words};
 use super::text::{
-    Clock, acknowledged, beside, cut, lasted, line, over, percent, reference, remarks, state,
+    Clock, acknowledged, beside, cut, lasted, line, over, percent, reference, remarks, state, when,
 };
 use crate::domain::notification::{Briefing, Reason, Templates};
 use crate::lang::template::{Audience, Fact, Piece, Template};
@@ -217,6 +217,7 @@ pub(super) fn for_engineers(message: &Message<'_>, clock: &Clock) -> Facts {
         ("remarks", remarks(message, clock).into()),
         ("state", state(message).into()),
         ("headline", line(&briefing.headline).into()),
+        ("when", when(message, clock).into()),
         ("because", list(&briefing.because).into()),
         ("ruled_out", list(&briefing.ruled_out).into()),
         (

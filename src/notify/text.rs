@@ -240,10 +240,10 @@ pub(super) fn over(message: &Message<'_>) -> Timestamp {
     message.briefing.over_at().unwrap_or(message.happened_at)
 }
 
-/// `DOWN · GMC · <headline> · since 14:05 GMT`: the first line everywhere, and the push message.
-pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
+/// `since 14:05 GMT`, `over since 15:10 GMT`.
+pub(super) fn when(message: &Message<'_>, clock: &Clock) -> String {
     let briefing = message.briefing;
-    let when = if message.reason == Reason::Resolved {
+    if message.reason == Reason::Resolved {
         let end = over(message);
         if message.whole {
             let was = match briefing.kind {
@@ -273,14 +273,19 @@ pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
             None => String::new(),
         };
         format!("since {}{first}", clock.time_and_zone(briefing.since()))
-    };
+    }
+}
+
+/// `DOWN · GMC · <headline> · since 14:05 GMT`: the first line everywhere, and the push message.
+pub(super) fn summary(message: &Message<'_>, clock: &Clock) -> String {
+    let briefing = message.briefing;
     let (service, headline) = (line(&briefing.service), line(&briefing.headline));
     let mut parts = vec![state(message)];
     // "GMC · GMC refuses …" says it twice, and our own side is no partner's.
     if !headline.starts_with(&service) && !briefing.our_side {
         parts.push(service);
     }
-    parts.extend([headline, when]);
+    parts.extend([headline, when(message, clock)]);
     parts.retain(|part| !part.is_empty());
     parts.join(" · ")
 }

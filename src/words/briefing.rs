@@ -22,7 +22,7 @@ use super::evidence::cut;
 use crate::domain::cell::CellKey;
 use crate::domain::condition::{Compare, Condition, status_words};
 use crate::domain::incident::{Incident, State, Subject};
-use crate::domain::notification::{Briefing, CellLine, Engineers};
+use crate::domain::notification::{Briefing, CellLine, Engineers, IT_WAS};
 use crate::domain::plan::Plan;
 use crate::domain::probe::{Contact, Words};
 use crate::domain::verdict::Kind;
@@ -75,7 +75,7 @@ pub fn write(plan: &Plan, incident: &Incident, view: View) -> Briefing {
         kind: incident.kind,
         headline: bound(match incident.state {
             State::Open => story.headline(),
-            State::Resolved => format!("{} It was: {}", story.over(), story.statement()),
+            State::Resolved => format!("{}{IT_WAS}{}", story.over(), story.statement()),
             State::Unwatched => story.unwatched(),
         }),
         because: story.because().into_iter().map(bound).collect(),

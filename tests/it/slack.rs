@@ -175,7 +175,7 @@ async fn a_whole_incident_is_one_message() {
     assert_eq!(fake.messages().len(), 1);
     assert_eq!(
         fake.parents()[0].body["text"],
-        "*FIXED after 1 h 49 min* · GMC answers `legacy-reval` again. It was: GMC refuses `legacy-reval` (Java/1.8.0_275) at Cloudflare, from every egress · was down from 02:14 GMT to 04:03 GMT"
+        "*FIXED after 1 h 49 min* · GMC answers `legacy-reval` again. It was: GMC refuses `legacy-reval` (Java/1.8.0_275) at Cloudflare, from every egress · was down from 02:14 to 04:03 GMT"
     );
     let foot = fake.parents()[0].body["attachments"][0]["blocks"][1]["elements"][0]["text"].clone();
     assert_eq!(
