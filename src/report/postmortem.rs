@@ -687,6 +687,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_over_within_a_minute_has_one_time_in_plain_words() {
+        let mut night = fixture::march();
+        night.resolve();
+        let over = Some(fixture::at("02:14:40"));
+        night.incident.spells.last_bad_at = over;
+        night.incident.spells.first_good_at = over;
+        let plain = plain(&night.dossier());
+        assert!(plain.contains(", at 02:14 on Sunday"), "{plain}");
+    }
+
+    #[test]
     fn no_codes_in_the_plain_words() {
         let mut night = fixture::march();
         for _ in 0..2 {

@@ -101,7 +101,9 @@ fn moment(dossier: &Dossier<'_>, at: Timestamp) -> String {
 /// From when to when, the day once where it is the same.
 fn span(dossier: &Dossier<'_>, from: Timestamp, to: Timestamp) -> String {
     let there = |at: Timestamp| at.to_zoned(dossier.plan.zone.clone());
-    if there(from).date() == there(to).date() {
+    if moment(dossier, from) == moment(dossier, to) {
+        format!("at {}", moment(dossier, to))
+    } else if there(from).date() == there(to).date() {
         let from = there(from).strftime("%H:%M").to_string();
         format!("from {from} until {}", moment(dossier, to))
     } else {
