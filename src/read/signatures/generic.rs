@@ -456,11 +456,13 @@ pub(crate) fn read(page: &Page<'_>) -> Option<Found> {
         && status >= 400
         && text.len() <= 800
         && (HUMAN.is_match(&text) || CHECKS.is_match(&text));
-    // A puzzle on an error page needs no words, so that its language doesn't matter.
+    // A puzzle on an error page needs no words, so that its language doesn't matter; one in a form to fill in is the
+    // application's own.
     let puzzle = status >= 400
         && page.form == Form::Html
         && text.chars().count() <= GOOD_TEXT_MAX
-        && WIDGET.is_match(&String::from_utf8_lossy(page.body()));
+        && WIDGET.is_match(&String::from_utf8_lossy(page.body()))
+        && !has_line_to_fill_in(page);
     if (gate && (mechanism || asks) || puzzle) && !origin && is_nothing_else(page, &text) {
         seen.push(&MECHANISM);
         return Some(found(page, &text, &seen, id, Meaning::Challenge));
@@ -625,6 +627,18 @@ fn by_header(page: &Page<'_>) -> Option<Found> {
         ),
     });
     Some(found)
+}
+
+/// Whether a person is to write something, but what the puzzle itself asks.
+fn has_line_to_fill_in(page: &Page<'_>) -> bool {
+    static INPUT: LazyLock<Regex> = LazyLock::new(|| pattern(r"<input[^>]{0,300}"));
+    static NO_LINE: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r#"\stype\s*=\s*["']?(?:hidden|submit|button|image|reset|checkbox)\b|captcha"#)
+    });
+    let body = String::from_utf8_lossy(page.body()).to_ascii_lowercase();
+    INPUT
+        .find_iter(&body)
+        .any(|input| !NO_LINE.is_match(input.as_str()))
 }
 
 /// Whether the page is a check and no form of an application that has a check too.
