@@ -21,6 +21,8 @@ pub struct Expected {
     pub rate: f64,
     /// Whether it is known to fail as this run did.
     pub shows: bool,
+    /// When it struck last, seconds.
+    pub last_failed: f64,
 }
 
 /// Runs in a row of one key that a standing cause did not expect.
@@ -35,6 +37,8 @@ struct Streak {
     group: usize,
     /// The key was seen to fail as expected before.
     has_failed: bool,
+    /// It went on after the cause had struck elsewhere, so that it is not the whole of that which pauses.
+    beside: bool,
 }
 
 /// The streaks of all keys.
@@ -79,7 +83,15 @@ impl Changes {
                     failing,
                     group: cause.group,
                     has_failed,
+                    beside: false,
                 };
+            }
+            if !failing && !streak.beside && cause.last_failed > streak.since {
+                // What passed before it struck again may have been the pause of something that comes and goes.
+                if streak.score >= self.least {
+                    self.turned.retain(|turned| *turned != key);
+                }
+                (streak.score, streak.beside) = (0.0, true);
             }
             let before = streak.score;
             streak.score += step;
@@ -89,16 +101,16 @@ impl Changes {
         }
     }
 
-    /// Since when some key has been as this cause does not say, although the cause was seen to go on since.
+    /// Since when some key has been as this cause does not say, although the cause was seen to go on beside it.
     ///
     /// With `doubtful` only keys count that it was seen to strike.
     #[must_use]
-    pub fn since(&self, group: usize, last_failed: f64, doubtful: bool) -> Option<f64> {
+    pub fn since(&self, group: usize, doubtful: bool) -> Option<f64> {
         self.turned
             .iter()
             .map(|key| self.streaks[*key])
             .filter(|streak| streak.group == group && (streak.has_failed || !doubtful))
-            .filter(|streak| streak.failing || streak.since < last_failed)
+            .filter(|streak| streak.failing || streak.beside)
             .map(|streak| streak.since)
             .min_by(f64::total_cmp)
     }

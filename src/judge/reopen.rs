@@ -58,7 +58,7 @@ impl Engine {
 
     /// Since when something of a cause is no longer as it says; our own rate moves by itself.
     fn changed_since(&self, cause: &Cause) -> Option<f64> {
-        let since = self.changes.since(cause.group, cause.last_failed, false);
+        let since = self.changes.since(cause.group, false);
         since.filter(|_| !cause.is_rate())
     }
 
@@ -113,7 +113,7 @@ impl Engine {
             .iter()
             .filter_map(|rule| {
                 let group = self.book.rules[*rule].group;
-                self.changes.since(group, question.last_failed, true)
+                self.changes.since(group, true)
             })
             .min_by(f64::total_cmp)
     }
@@ -168,9 +168,15 @@ impl Engine {
         onset
     }
 
+    /// Everything since `onset` but what was seen while all that fails paused.
+    fn since<'a>(&'a self, episode: &'a Episode, onset: f64) -> impl Iterator<Item = &'a Record> {
+        let since = self.history.iter().filter(move |r| r.at >= onset);
+        since.filter(|r| !episode.pauses.contain(r.at))
+    }
+
     /// Everything since `onset`, as it bears on what was named.
     fn all_since(&self, episode: &Episode, onset: f64) -> Evidence {
-        let since = || self.history.iter().filter(|r| r.at >= onset);
+        let since = || self.since(episode, onset);
         let mut evidence = Evidence::about(&self.book, since());
         let mut causes = episode.causes.iter();
         // What is refused is asked seldom; an edge that refuses more makes no error of the application's.
@@ -184,7 +190,7 @@ impl Engine {
 
     /// Everything since `onset` that the fixed causes don't explain.
     fn gather(&self, episode: &Episode, onset: f64) -> Evidence {
-        let since = || self.history.iter().filter(|r| r.at >= onset);
+        let since = || self.since(episode, onset);
         let unknown = |record: &&Record| !self.is_known(episode, record);
         let mut evidence = Evidence::about(&self.book, since().filter(unknown));
         for record in since() {
@@ -208,9 +214,14 @@ impl Engine {
         if question.evidence.sides.are_of_edge() == question.evidence.of_edge {
             return;
         }
-        let onset = question.onset;
-        let evidence = self.gather(episode, onset);
-        if let Some(question) = &mut episode.question {
+        self.see_anew(episode);
+    }
+
+    /// Gathers the evidence of the open question again.
+    pub(super) fn see_anew(&self, episode: &mut Episode) {
+        let onset = episode.question.as_ref().map(|question| question.onset);
+        let evidence = onset.map(|onset| self.gather(episode, onset));
+        if let (Some(question), Some(evidence)) = (&mut episode.question, evidence) {
             question.evidence = evidence;
         }
     }
@@ -250,13 +261,16 @@ impl Engine {
         };
         let evidence = self.all_since(&episode, episode.since);
         let posterior = self.search.run(&self.book, &evidence);
-        let stands = |cause: &Cause| posterior.inclusion(&self.book, cause.group) >= STANDS;
+        let stands = |cause: &Cause| {
+            cause.comes_and_goes() || posterior.inclusion(&self.book, cause.group) >= STANDS
+        };
         let doubted = episode
             .causes
             .iter()
             .any(|c| c.is_contradicted() && !stands(c));
         let overturned = posterior.sets(&self.book).first().is_some_and(|(g, p)| {
             *p > OVERTURNED
+                && !episode.causes.iter().any(Cause::comes_and_goes)
                 && !g
                     .iter()
                     .any(|g| episode.causes.iter().any(|c| c.group == *g))
