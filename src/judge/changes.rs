@@ -5,6 +5,7 @@
 //! before it says nothing of the present.
 
 use super::evidence::Record;
+use super::pauses::Pauses;
 
 /// Odds against a run of surprises, for each key that is watched.
 const SURPRISED: f64 = 1e3;
@@ -21,6 +22,8 @@ pub struct Expected {
     pub rate: f64,
     /// Whether it is known to fail as this run did.
     pub shows: bool,
+    /// When it struck last, seconds.
+    pub last_failed: f64,
 }
 
 /// Runs in a row of one key that a standing cause did not expect.
@@ -35,6 +38,8 @@ struct Streak {
     group: usize,
     /// The key was seen to fail as expected before.
     has_failed: bool,
+    /// It went on after the cause had struck elsewhere, so that it is not the whole of that which pauses.
+    beside: bool,
 }
 
 /// The streaks of all keys.
@@ -79,8 +84,10 @@ impl Changes {
                     failing,
                     group: cause.group,
                     has_failed,
+                    beside: false,
                 };
             }
+            streak.beside |= !failing && cause.last_failed > streak.since;
             let before = streak.score;
             streak.score += step;
             if before < self.least && streak.score >= self.least {
@@ -91,14 +98,21 @@ impl Changes {
 
     /// Since when some key has been as this cause does not say, although the cause was seen to go on since.
     ///
-    /// With `doubtful` only keys count that it was seen to strike.
+    /// What began to pass in a pause counts once it passes beside the cause. With `doubtful` only keys count that it
+    /// was seen to strike.
     #[must_use]
-    pub fn since(&self, group: usize, last_failed: f64, doubtful: bool) -> Option<f64> {
+    pub fn since(
+        &self,
+        (group, last_failed): (usize, f64),
+        pauses: &Pauses,
+        doubtful: bool,
+    ) -> Option<f64> {
         self.turned
             .iter()
             .map(|key| self.streaks[*key])
             .filter(|streak| streak.group == group && (streak.has_failed || !doubtful))
             .filter(|streak| streak.failing || streak.since < last_failed)
+            .filter(|streak| streak.beside || !pauses.contain(streak.since))
             .map(|streak| streak.since)
             .min_by(f64::total_cmp)
     }

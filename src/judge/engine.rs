@@ -341,6 +341,7 @@ impl Engine {
                 last_passed: now,
                 in_a_row: 0,
                 row_began: now,
+                turns: 0,
                 passed: 0,
                 failed: 0,
                 fixed: true,
@@ -501,6 +502,7 @@ impl Engine {
         let mut explained = false;
         let mut fixed = false;
         let mut contradicted = false;
+        let pause_is_over = episode.pauses.see(record);
         let whose = self.whose(&episode, record);
         for (place, cause) in episode.causes.iter_mut().enumerate() {
             let its = !record.class.failed() || cause.may_fail_as(record.class);
@@ -526,6 +528,9 @@ impl Engine {
             if record.class.failed() && !question.evidence.is_pass(record) {
                 question.last_failed = record.at;
             }
+        }
+        if pause_is_over {
+            self.see_anew(&mut episode);
         }
         self.turn_to_what_fails(&mut episode, record);
         let mut recheck = false;
@@ -555,6 +560,7 @@ impl Engine {
                 group: c.group,
                 rate: c.rate,
                 shows: c.shows(record.class),
+                last_failed: c.last_failed,
             })
             .max_by(|a, b| {
                 (a.shows, a.rate)
@@ -572,6 +578,7 @@ impl Engine {
                 group: rule.group,
                 rate: self.search.rate(tally),
                 shows: has_shown(&tally.counts, record.class),
+                last_failed: question.last_failed,
             })
         };
         standing.or_else(likeliest)
@@ -792,6 +799,7 @@ impl Cause {
         }
         if self.in_a_row == 0 || self.passes > 0 {
             (self.in_a_row, self.row_began) = (0, record.at);
+            self.turns += 1;
         }
         self.in_a_row += 1;
         self.passes = 0;
@@ -808,7 +816,7 @@ impl Cause {
         let grows = !self.always_strikes() && self.special.is_none() && lasts && all;
         if grows {
             (self.always, self.rate) = (STRIKES_AT_MOST, 1.0);
-            (self.passed, self.failed) = (0, self.in_a_row);
+            (self.passed, self.failed, self.turns) = (0, self.in_a_row, 1);
         }
         grows
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::class::{Class, Mechanism};
 use super::evidence::Evidence;
 use super::likelihood::{self, Counts};
+use super::pauses::Pauses;
 use super::posterior::Posterior;
 use super::rules::{Nature, Special};
 
@@ -36,6 +37,8 @@ pub struct Cause {
     /// Failures since the last pass, and when the first of them was.
     pub in_a_row: u32,
     pub row_began: f64,
+    /// How often a failure came after a pass.
+    pub turns: u32,
     pub passed: u32,
     pub failed: u32,
     /// Its question is closed: its cells are evidence for nothing else.
@@ -114,6 +117,16 @@ impl Cause {
         self.always_strikes() && self.special.is_none()
     }
 
+    /// Whether failures of its cells come in rows, and passes come in rows.
+    ///
+    /// In a pause every level passes, whichever is refused; so what passed then speaks against none.
+    #[must_use]
+    pub fn comes_and_goes(&self) -> bool {
+        let (passed, failed) = (f64::from(self.passed), f64::from(self.failed));
+        let by_chance = passed * failed / (passed + failed).max(1.0);
+        self.turns >= TURNS_MIN && f64::from(self.turns) < IN_ROWS * by_chance
+    }
+
     /// Whether enough has passed since the last failure to call it over.
     #[must_use]
     pub fn recovered(&self) -> bool {
@@ -129,6 +142,9 @@ impl Cause {
     }
 }
 
+/// Turns from passes to failures, as a share of those that chance would make, below which they come in rows.
+const IN_ROWS: f64 = 0.25;
+const TURNS_MIN: u32 = 3;
 const ALWAYS_PASSES: u32 = 3;
 const RATE_PASSES: u32 = 12;
 /// Chance that an intermittent cause is only pausing.
@@ -219,6 +235,8 @@ pub struct Episode {
     pub opened_at: f64,
     pub causes: Vec<Cause>,
     pub question: Option<Question>,
+    /// What was seen in them counts for no question.
+    pub pauses: Pauses,
     /// Extra requests so far, and how many there may be.
     pub used: u32,
     pub budget: u32,
@@ -242,6 +260,7 @@ impl Episode {
             opened_at: now,
             causes: Vec::new(),
             question: None,
+            pauses: Pauses::default(),
             used,
             budget,
             widened: 0,

@@ -84,6 +84,8 @@ impl Engine {
         self.withdraw_doubtful(episode, &mut question, (&look.named, look.best));
         for cause in look.named {
             match episode.causes.iter_mut().find(|c| c.group == cause.group) {
+                // That all passes at present tells nothing of what it is.
+                None if episode.pauses.are_running() => {}
                 None => self.claim(episode, &mut question, cause),
                 Some(same) if same.reviewed && same.rule != cause.rule => {
                     same.rule = cause.rule;
@@ -307,6 +309,7 @@ impl Engine {
                 last_passed: now,
                 in_a_row: 0,
                 row_began: now,
+                turns: 0,
                 passed: 0,
                 failed: 0,
                 fixed: false,

@@ -23,6 +23,7 @@ pub mod layout;
 pub mod likelihood;
 mod look;
 pub mod naming;
+pub mod pauses;
 pub mod posterior;
 pub mod question;
 pub mod rates;

@@ -8,6 +8,7 @@ use super::engine::{Effect, Engine};
 use super::episode::{Cause, Episode, Question};
 use super::evidence::{Evidence, Record};
 use super::investigate::RATE_HISTORY_S;
+use super::pauses::Pauses;
 use super::posterior::{Explanation, LIKELY, host_of};
 
 /// A contradicted claim at least this probable stands, as one that strikes at times.
@@ -43,10 +44,11 @@ impl Engine {
             return false;
         };
         let changed_at = if let Some(question) = &episode.question {
-            let changed_at = self.changed_under(question);
+            let changed_at = self.changed_under(question, &episode.pauses);
             changed_at.filter(|_| question.is_old(now))
         } else {
-            let since = episode.causes.iter().filter_map(|c| self.changed_since(c));
+            let causes = episode.causes.iter();
+            let since = causes.filter_map(|c| self.changed_since(c, &episode.pauses));
             since.min_by(f64::total_cmp)
         };
         if let Some(changed_at) = changed_at {
@@ -57,8 +59,9 @@ impl Engine {
     }
 
     /// Since when something of a cause is no longer as it says; our own rate moves by itself.
-    fn changed_since(&self, cause: &Cause) -> Option<f64> {
-        let since = self.changes.since(cause.group, cause.last_failed, false);
+    fn changed_since(&self, cause: &Cause, pauses: &Pauses) -> Option<f64> {
+        let of = (cause.group, cause.last_failed);
+        let since = self.changes.since(of, pauses, false);
         since.filter(|_| !cause.is_rate())
     }
 
@@ -67,7 +70,7 @@ impl Engine {
         let mut incident = episode.question.as_ref().and_then(|q| q.incident);
         let mut doubted = CellSet::none(self.universe.cells.len());
         for cause in &mut episode.causes {
-            if self.changed_since(cause).is_some() {
+            if self.changed_since(cause, &episode.pauses).is_some() {
                 (cause.fixed, cause.reviewed) = (false, true);
                 incident.get_or_insert(cause.incident);
                 doubted.add_all(&self.book.pattern(cause.rule).cells);
@@ -107,13 +110,14 @@ impl Engine {
     }
 
     /// Since when the likeliest answer to an open question no longer holds for all that it explained.
-    fn changed_under(&self, question: &Question) -> Option<f64> {
+    fn changed_under(&self, question: &Question, pauses: &Pauses) -> Option<f64> {
         let best = question.posterior.explanations.first()?;
         best.rules()
             .iter()
             .filter_map(|rule| {
                 let group = self.book.rules[*rule].group;
-                self.changes.since(group, question.last_failed, true)
+                let of = (group, question.last_failed);
+                self.changes.since(of, pauses, true)
             })
             .min_by(f64::total_cmp)
     }
@@ -168,9 +172,15 @@ impl Engine {
         onset
     }
 
+    /// Everything since `onset` but what was seen while all that fails paused.
+    fn since<'a>(&'a self, episode: &'a Episode, onset: f64) -> impl Iterator<Item = &'a Record> {
+        let since = self.history.iter().filter(move |r| r.at >= onset);
+        since.filter(|r| !episode.pauses.contain(r.at))
+    }
+
     /// Everything since `onset`, as it bears on what was named.
     fn all_since(&self, episode: &Episode, onset: f64) -> Evidence {
-        let since = || self.history.iter().filter(|r| r.at >= onset);
+        let since = || self.since(episode, onset);
         let mut evidence = Evidence::about(&self.book, since());
         let mut causes = episode.causes.iter();
         // What is refused is asked seldom; an edge that refuses more makes no error of the application's.
@@ -184,7 +194,7 @@ impl Engine {
 
     /// Everything since `onset` that the fixed causes don't explain.
     fn gather(&self, episode: &Episode, onset: f64) -> Evidence {
-        let since = || self.history.iter().filter(|r| r.at >= onset);
+        let since = || self.since(episode, onset);
         let unknown = |record: &&Record| !self.is_known(episode, record);
         let mut evidence = Evidence::about(&self.book, since().filter(unknown));
         for record in since() {
@@ -208,9 +218,14 @@ impl Engine {
         if question.evidence.sides.are_of_edge() == question.evidence.of_edge {
             return;
         }
-        let onset = question.onset;
-        let evidence = self.gather(episode, onset);
-        if let Some(question) = &mut episode.question {
+        self.see_anew(episode);
+    }
+
+    /// Gathers the evidence of the open question again.
+    pub(super) fn see_anew(&self, episode: &mut Episode) {
+        let onset = episode.question.as_ref().map(|question| question.onset);
+        let evidence = onset.map(|onset| self.gather(episode, onset));
+        if let (Some(question), Some(evidence)) = (&mut episode.question, evidence) {
             question.evidence = evidence;
         }
     }
@@ -250,13 +265,16 @@ impl Engine {
         };
         let evidence = self.all_since(&episode, episode.since);
         let posterior = self.search.run(&self.book, &evidence);
-        let stands = |cause: &Cause| posterior.inclusion(&self.book, cause.group) >= STANDS;
+        let stands = |cause: &Cause| {
+            cause.comes_and_goes() || posterior.inclusion(&self.book, cause.group) >= STANDS
+        };
         let doubted = episode
             .causes
             .iter()
             .any(|c| c.is_contradicted() && !stands(c));
         let overturned = posterior.sets(&self.book).first().is_some_and(|(g, p)| {
             *p > OVERTURNED
+                && !episode.causes.iter().any(Cause::comes_and_goes)
                 && !g
                     .iter()
                     .any(|g| episode.causes.iter().any(|c| c.group == *g))

@@ -1,5 +1,7 @@
 //! The world changes while an incident is open: what stands follows it.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 /// What fails, and how.
@@ -161,4 +163,29 @@ fn an_alarm_of_a_small_share_is_not_dismissed_as_it_is_raised() {
         in_time += usize::from(alarms.iter().any(|at| !closed(*at)));
     }
     assert_eq!((in_time, dismissed), (10, 0));
+}
+
+/// The honest client is asked beside the others, and so more often while they fail than in the pauses.
+#[test]
+fn what_comes_and_goes_for_everybody_is_put_down_to_nobody() {
+    for (on, off, kind) in [
+        (20.0, 40.0, Kind::EdgeBlock),
+        (20.0, 40.0, Kind::EdgeChallenge),
+        (60.0, 120.0, Kind::EdgeBlock),
+        (60.0, 120.0, Kind::EdgeChallenge),
+    ] {
+        let mut play = Play::new(&world());
+        play.round = 10.0;
+        play.until(3600.0, |_, _, _| None);
+        let mut said: BTreeSet<String> = BTreeSet::new();
+        while play.now < 7200.0 {
+            let end = play.now + 10.0;
+            play.until(end, |u, at, c| {
+                (at_a(u, c) && at % (on + off) < on).then_some(kind)
+            });
+            said.extend(play.named());
+        }
+        let everybody: BTreeSet<String> = ["all requests at a".to_owned()].into();
+        assert_eq!(said, everybody, "{on} s of {} s, {kind:?}", on + off);
+    }
 }
