@@ -47,7 +47,7 @@ pub struct Pauses {
     failing: u32,
     row: Row,
     rows: u32,
-    /// From the first pass to the next failure, seconds.
+    /// From the first pass to the next failure, seconds, one after another.
     over: Vec<(f64, f64)>,
 }
 
@@ -102,8 +102,7 @@ impl Pauses {
     /// Whether something was seen in a pause that is over.
     #[must_use]
     pub fn contain(&self, at: f64) -> bool {
-        self.over
-            .iter()
-            .any(|(from, to)| (*from..*to).contains(&at))
+        let begun = self.over.partition_point(|(from, _)| *from <= at);
+        self.over[..begun].last().is_some_and(|(_, to)| at < *to)
     }
 }
