@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::class::{Class, Mechanism};
 use super::evidence::Evidence;
-use super::likelihood::{self, Counts};
+use super::likelihood::{self, Counts, has_shown};
 use super::pauses::Pauses;
 use super::posterior::Posterior;
 use super::rules::{Nature, Special};
@@ -48,21 +48,6 @@ pub struct Cause {
     pub special: Option<Special>,
     /// Failures that made it known, by class.
     pub shown: Counts,
-}
-
-/// A class that makes up less of a cause's failures than this is not its own.
-const SHOWS: f64 = 0.05;
-
-/// Whether failures of this class are among those that were counted, as more than a stray.
-#[must_use]
-pub fn has_shown(failures: &Counts, class: Class) -> bool {
-    let all = likelihood::failures(failures);
-    let alike: u32 = Class::FAILURES
-        .into_iter()
-        .filter(|other| class.is_like(*other))
-        .map(|other| failures[other.index()])
-        .sum();
-    all == 0 || f64::from(alike) >= SHOWS * f64::from(all)
 }
 
 impl Cause {

@@ -5,7 +5,7 @@
 //! Both need only counts. All gammas have the form Γ(a + n) / Γ(a) with few a and small n, so they are
 //! kept in tables that grow as needed.
 
-use super::class::CLASSES;
+use super::class::{CLASSES, Class};
 use super::rules::{MIXES, Mix};
 
 /// Beta prior of the failure rate of a cause that always strikes, and of one that strikes at times.
@@ -53,6 +53,21 @@ pub type Counts = [u32; CLASSES];
 #[must_use]
 pub fn failures(counts: &Counts) -> u32 {
     counts[1..].iter().sum()
+}
+
+/// A class that makes up less of a cause's failures than this is not its own.
+const SHOWS: f64 = 0.05;
+
+/// Whether failures of this class are among those that were counted, as more than a stray.
+#[must_use]
+pub fn has_shown(counts: &Counts, class: Class) -> bool {
+    let all = failures(counts);
+    let alike: u32 = Class::FAILURES
+        .into_iter()
+        .filter(|other| class.is_like(*other))
+        .map(|other| counts[other.index()])
+        .sum();
+    all == 0 || f64::from(alike) >= SHOWS * f64::from(all)
 }
 
 /// The tables of the likelihood; they grow with the largest count seen.

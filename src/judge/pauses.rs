@@ -5,9 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::episode::has_shown;
 use super::evidence::Record;
-use super::likelihood::Counts;
+use super::likelihood::{Counts, has_shown};
 
 /// Chance of so many passes in a row, were it a share that fails.
 const BY_CHANCE: f64 = 1e-3;
