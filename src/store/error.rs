@@ -71,6 +71,9 @@ pub enum StoreError {
         what: String,
         why: String,
     },
+    /// Another hub leads; nothing was decided here.
+    #[error("can't {doing}: {why}")]
+    Deposed { doing: &'static str, why: String },
     #[error("too much waits to be written; try again")]
     Busy,
     #[error("the store is closed")]
@@ -99,6 +102,8 @@ pub(super) enum Fault {
     },
     /// It can't be done now.
     Refused(String),
+    /// This hub does not lead any more.
+    Deposed(String),
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -120,6 +125,7 @@ impl StoreError {
         let error = match fault.into() {
             Fault::Unreadable { what, why } => return Self::Unreadable { path, what, why },
             Fault::Refused(why) => return Self::Io { path, doing, why },
+            Fault::Deposed(why) => return Self::Deposed { doing, why },
             Fault::Sqlite(error) => error,
         };
         let why = error.to_string();

@@ -14,7 +14,7 @@ use super::error::{Fault, StoreError};
 use super::people::{self, Act, Link};
 use super::silences::Wanted;
 use super::upkeep::{self, Compacted};
-use super::{open, outbox, silences, writer};
+use super::{ledger, open, outbox, silences, writer};
 use crate::domain::cell::ProbeName;
 use crate::domain::incident::{Care, TimelineEntry};
 use crate::domain::mute::{Ended, Silence};
@@ -168,7 +168,11 @@ impl Hand {
         doing: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        writer::durably(&mut self.connection, work)
+        let checked = |t: &Transaction<'_>| {
+            ledger::check_leads(t)?;
+            work(t)
+        };
+        writer::durably(&mut self.connection, checked)
             .map_err(|fault| StoreError::new(&self.path, doing, fault))
     }
 }

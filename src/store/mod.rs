@@ -11,6 +11,8 @@
 
 // The clock of the host is set.
 mod clock_set;
+// What a ledger hands to a log.
+mod decided;
 mod document;
 mod error;
 mod follow;
@@ -19,6 +21,8 @@ mod history;
 // Which file it is, looked at while it is open.
 mod identity;
 mod incidents;
+// What was decided, for another store that is to be the same.
+mod ledger;
 mod marks;
 mod note;
 mod one_run;
@@ -61,10 +65,12 @@ use crate::domain::secret::Secrets;
 use crate::domain::surroundings::{Learned, Memory};
 use crate::domain::verdict::Verdict;
 
+pub use decided::{Decided, Ledger, Place};
 pub use error::StoreError;
 pub use follow::{Follower, Kept};
 pub use hand::Hand;
 pub use incidents::{Open, Shown};
+pub use ledger::Following;
 pub use marks::Mark;
 pub use one_run::KeptRun;
 pub use outbox::{Delivery, Divert, Outcome, Progress, Thread};
@@ -560,9 +566,15 @@ impl Store {
         let queue = Arc::clone(&self.inner.queue);
         let path = self.inner.path.clone();
         self.job(move |connection| {
-            let result = writer::durably(connection, work)
-                .map_err(|fault| StoreError::new(&path, doing, fault));
-            queue.wrote(result.as_ref().err());
+            let result = match queue.ledger.get() {
+                None => writer::durably(connection, work),
+                Some(ledger) => ledger::led(connection, &**ledger, false, work),
+            }
+            .map_err(|fault| StoreError::new(&path, doing, fault));
+            // Who leads no more has nothing to write; the disk is well.
+            if !matches!(result, Err(StoreError::Deposed { .. })) {
+                queue.wrote(result.as_ref().err());
+            }
             if result.is_ok() {
                 count(&mut queue.post());
                 look(connection, &queue);

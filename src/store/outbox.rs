@@ -350,7 +350,9 @@ impl Store {
             }
             Ok::<_, Fault>(())
         })
-        .await
+        .await?;
+        // A process that was frozen in between may find that another hub leads.
+        self.may_tell().await
     }
 
     /// Whether one of these receivers heard of an incident, or is hearing of it just now for the first time.

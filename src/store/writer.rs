@@ -7,12 +7,13 @@
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{Notify, watch};
 
+use super::decided::Ledger;
 use super::error::{Fault, StoreError};
 use super::history::History;
 use super::identity::{Fate, Identity, LOOK_EVERY};
@@ -48,6 +49,8 @@ pub(super) struct Queue {
     turned: Notify,
     /// How often the file was written anew, and how that was the last time.
     pub(super) renewed: watch::Sender<(u64, Option<Renewed>)>,
+    /// Where decisions go first; none but where this process leads other hubs.
+    pub(super) ledger: OnceLock<Arc<dyn Ledger>>,
 }
 
 /// That the file was written anew under the running daemon.
@@ -123,6 +126,7 @@ impl Queue {
             wake: Condvar::new(),
             turned: Notify::new(),
             renewed: watch::Sender::default(),
+            ledger: OnceLock::new(),
         }
     }
 
@@ -476,6 +480,9 @@ impl Writer {
                 let lost = Renewed { whole, aside };
                 tracing::error!("{}", lost.said(&self.path));
                 self.queue.lock().seen.clear();
+                if let Some(ledger) = self.queue.ledger.get() {
+                    ledger.lost("its store was removed, replaced or cut");
+                }
                 self.queue.renewed.send_modify(|(times, last)| {
                     *times += 1;
                     *last = Some(lost);
