@@ -20,6 +20,8 @@ pub mod habits;
 pub mod head;
 pub mod hello;
 pub mod hours;
+// Several hubs of one plan.
+pub mod hubs;
 pub mod incident;
 pub mod index;
 pub mod judged;

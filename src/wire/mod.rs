@@ -1,4 +1,4 @@
-//! What travels between a site and the hub: batches of runs, plans, greetings.
+//! What travels between a site and the hub: batches of runs, plans, greetings; and between hubs what was decided.
 //!
 //! Layouts are protobuf, so that a reader of one version skips what the next one adds; every message says the version
 //! of its *meaning* beside it. Numbers of fields are never used again. What a hub makes of what comes twice, late or
@@ -12,6 +12,8 @@ pub mod batch;
 pub mod greeting;
 // Which batches came, which came twice, which never.
 pub mod inlet;
+// What a hub decided, for those that stand by.
+pub mod log;
 // The plan of one site.
 pub mod plan;
 
@@ -110,6 +112,10 @@ pub mod subjects {
     pub const OBSERVATIONS: &str = "EW_OBS";
     /// The bucket that holds plans, one key a site.
     pub const PLANS: &str = "EW_PLAN";
+    /// The stream that holds what the leading hub decided.
+    pub const LOG: &str = "EW_LOG";
+    /// The bucket that says which hub leads.
+    pub const LEASES: &str = "EW_LEASE";
     /// All observations of every site and shard.
     pub const ALL_OBSERVATIONS: &str = "ew.obs.>";
     /// All greetings.
@@ -120,6 +126,18 @@ pub mod subjects {
     #[must_use]
     pub fn observations(site: &str) -> String {
         format!("ew.obs.{site}.{SHARD}")
+    }
+
+    /// Where the hub that leads writes down what it decides.
+    #[must_use]
+    pub fn log() -> String {
+        format!("ew.log.{SHARD}")
+    }
+
+    /// The key of who leads.
+    #[must_use]
+    pub fn lease() -> String {
+        format!("shard.{SHARD}")
     }
 
     /// The site that a subject of observations or a greeting belongs to.
