@@ -12,9 +12,10 @@ use tokio::time::MissedTickBehavior;
 
 use super::asks::{Asks, Heard, Wish};
 use super::clicks::Clicks;
-use super::deliver::{Deliver, Print, Timing};
+use super::deliver::{AbortOnDrop, Deliver, Print, Timing};
 use super::ears::Ears;
 use super::keeper::Keeper;
+use super::lead::{self, Leading};
 use super::on_disk::OnDisk;
 use super::pages::Showing;
 use super::record::{Record, Recorder};
@@ -84,6 +85,8 @@ pub struct Options {
     pub on_disk: Option<OnDisk>,
     /// Why the file was not taken: the plan is then the last one that was.
     pub refused: Option<String>,
+    /// This hub leads others, by this; and whether the log begins with all that is in the store.
+    pub lead: Option<(Arc<Leading>, bool)>,
     /// Write down all that the machine hears and answers.
     pub record: Option<Record>,
     /// Told once it probes; the demo follows it.
@@ -126,6 +129,11 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     let opened = Store::open(&plan.store.path, &plan.store).map_err(|e| e.to_string())?;
     let store = opened.store;
     store.mask(plan.secrets());
+    match &options.lead {
+        Some((leading, whole)) => store.lead(leading.clone(), *whole).await,
+        None => store.stand_alone().await,
+    }
+    .map_err(|e| e.to_string())?;
     let known = store.load_open().await.map_err(|e| e.to_string())?;
     let silences = store.silences().await.map_err(|e| e.to_string())?;
     let (memory, unread) = store.remember().await.map_err(|e| e.to_string())?;
@@ -161,6 +169,10 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         }
         _ => None,
     };
+    let tending = options.lead.as_ref().map(|(leading, _)| {
+        let tending = tokio::spawn(lead::tend(store.clone(), leading.clone()));
+        AbortOnDrop(tending.abort_handle())
+    });
     let keeper = Keeper::start(store.clone());
     let mut asks = Asks::start(store.clone(), silences.clone(), clicks);
 
@@ -209,6 +221,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     state.listen();
     if let Some(remote) = &state.work.remote {
         state.work.own.follow_sites(remote.facts.clone());
+    }
+    if let Some((leading, _)) = &options.lead {
+        state.work.own.follow_hub(leading.facts());
     }
     state.work.own.incidents(state.driver.machine());
     tracing::info!(
@@ -303,6 +318,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     if let Some(deliver) = state.deliver {
         deliver.stop(STOP_STEP).await;
     }
+    drop(tending);
     store.close().await;
     Ok(())
 }

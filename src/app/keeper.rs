@@ -94,7 +94,8 @@ impl Keeper {
 
     fn work(&self, work: Work) {
         let number = work.number();
-        if self.work.try_send(work).is_err() {
+        // Closed: another hub leads, and decides it anew.
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.work.try_send(work) {
             tracing::error!(
                 incident = number,
                 "a change is lost: {WAITING_MAX} already wait for the store"
@@ -133,6 +134,10 @@ async fn keep(store: Store, mut waiting: mpsc::Receiver<Work>) {
     while let Some(work) = waiting.recv().await {
         let mut all = vec![work];
         while let Err(error) = Work::keep_all(&all, &store).await {
+            // Another hub decides it anew.
+            if matches!(error, StoreError::Deposed { .. }) {
+                return;
+            }
             if !std::mem::replace(&mut told, true) {
                 tracing::error!(
                     incident = all[0].number(),

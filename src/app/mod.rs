@@ -18,6 +18,8 @@ mod ears;
 // Commits what the loop decided, in order and off its path.
 pub mod keeper;
 // The daemon's pages.
+/// A hub that leads.
+pub mod lead;
 mod pages;
 // `probes.yaml` from the disk.
 pub mod load;
@@ -35,6 +37,8 @@ mod self_watch;
 pub mod site_plan;
 // The hub's end of all sites.
 pub mod sites;
+/// One of several hubs.
+pub mod standby;
 // What a person wants to know of the daemon, from its store and from itself.
 pub mod status;
 // What is said while nothing can be kept.

@@ -14,6 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::on_disk::OnDisk;
 use crate::board::quiet::InForce;
 use crate::domain::change::Change;
+use crate::domain::hubs::HubFacts;
 use crate::domain::incident::Subject;
 use crate::domain::keeping::Health;
 use crate::domain::moment::elapsed;
@@ -79,6 +80,8 @@ pub(super) struct SelfWatch {
     noted_at: Timestamp,
     /// `None`: there are none.
     sites: Option<watch::Receiver<Sites>>,
+    /// `None`: it is the only hub, or none.
+    hub: Option<watch::Receiver<HubFacts>>,
 }
 
 /// The heartbeat, and when the next one is due.
@@ -148,6 +151,7 @@ impl SelfWatch {
             incidents_open: 0,
             noted_at: Timestamp::MIN,
             sites: None,
+            hub: None,
             metrics,
         };
         it.serve(bound);
@@ -175,6 +179,11 @@ impl SelfWatch {
     /// Hears from now on how agents at other sites are.
     pub(super) fn follow_sites(&mut self, sites: watch::Receiver<Sites>) {
         self.sites = Some(sites);
+    }
+
+    /// Shows from now on how this hub stands beside others.
+    pub(super) fn follow_hub(&mut self, hub: watch::Receiver<HubFacts>) {
+        self.hub = Some(hub);
     }
 
     fn sites(&self) -> Option<Sites> {
@@ -244,6 +253,9 @@ impl SelfWatch {
         self.meters.waiting_changes(around.waiting_changes as u64);
         if let Some(sites) = self.sites() {
             self.meters.sites(&sites);
+        }
+        if let Some(hub) = &self.hub {
+            self.meters.hub(&hub.borrow());
         }
         self.tell_systemd();
         self.tell_switch(now);
@@ -488,6 +500,7 @@ impl SelfWatch {
                 .map(|in_force| maintenance_facts(&in_force))
                 .collect(),
             sites: self.sites(),
+            hub: self.hub.as_ref().map(|hub| hub.borrow().clone()),
         }
     }
 }
@@ -532,7 +545,7 @@ fn interval(plan: &Plan, systemd: Option<&Systemd>) -> Interval {
     beats
 }
 
-fn plan_facts(plan: &Plan, generation: u64, now: Timestamp) -> PlanFacts {
+pub(super) fn plan_facts(plan: &Plan, generation: u64, now: Timestamp) -> PlanFacts {
     let controls = plan.probes.iter().filter(|probe| probe.control).count();
     PlanFacts {
         service: plan.service.clone(),

@@ -85,6 +85,7 @@ async fn tell(keep: bool) -> Result<bool, String> {
     let options = Options {
         on_disk: None,
         sites: None,
+        lead: None,
         record: None,
         plan: plan.clone(),
         config: None,

@@ -3,16 +3,21 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::{Format, exit, run};
 use crate::app::sites::STREAM_BYTES;
+use crate::app::standby;
 use crate::clock;
+use crate::domain::hubs::check_hub_name;
+use crate::link::lease::LEASE;
 use crate::link::rights::{self, Init};
 
 /// Be the hub of agents at other sites: all that `run` does, and what they see
 ///
 /// The file names the server where they meet (`nats:`) and egresses with `site:`. Everything else is as of
-/// `edgewatch run`, exit codes too.
+/// `edgewatch run`, exit codes too. With a name it is one of several hubs: the first leads, the others follow its decisions
+/// and one of them leads within 45 s when it dies, stands still or is cut off.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 #[command(
@@ -26,6 +31,15 @@ The first cell at another site, in three commands (docs/sites.md has the whole o
 pub(super) struct Arguments {
     #[command(subcommand)]
     what: Option<What>,
+    /// Its name, where there are several hubs: one of them leads, the others stand by and take over when it dies
+    #[arg(long, value_name = "NAME", value_parser = check_hub_name)]
+    name: Option<String>,
+    /// Begin the log of the hubs again from this store, because the one at the server went back or is gone
+    #[arg(long, requires = "name")]
+    rewrite_log: bool,
+    /// How long a hub that is not heard keeps the lead, in milliseconds; for tests.
+    #[arg(long, hide = true, requires = "name", value_parser = clap::value_parser!(u64).range(500..))]
+    lease_ms: Option<u64>,
     #[command(flatten)]
     run: run::Arguments,
 }
@@ -55,9 +69,22 @@ struct InitArguments {
     format: Format,
 }
 
+impl Arguments {
+    fn by(&self) -> run::As {
+        let Some(name) = &self.name else {
+            return run::As::Hub;
+        };
+        run::As::OneOf(standby::Hub {
+            name: name.clone(),
+            lease: self.lease_ms.map_or(LEASE, Duration::from_millis),
+            rewrite_log: self.rewrite_log,
+        })
+    }
+}
+
 pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
     match &arguments.what {
-        None => run::daemon(config, log, &arguments.run, true),
+        None => run::daemon(config, log, &arguments.run, arguments.by()),
         Some(What::Init(arguments)) => init(arguments),
     }
 }

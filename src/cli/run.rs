@@ -10,7 +10,7 @@ use super::exit;
 use crate::app::daemon::{self, Command, Options};
 use crate::app::load;
 use crate::app::record::Record;
-use crate::app::sites;
+use crate::app::{sites, standby};
 
 /// Probe on schedule, keep history, open incidents and tell people (the default)
 ///
@@ -26,11 +26,21 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(config: &Path, log: &str, arguments: &Arguments) -> ExitCode {
-    daemon(config, log, arguments, false)
+    daemon(config, log, arguments, As::Alone)
+}
+
+/// What the daemon is to others.
+#[derive(Debug, Clone)]
+pub(super) enum As {
+    Alone,
+    /// The hub of sites.
+    Hub,
+    /// One of several of them.
+    OneOf(standby::Hub),
 }
 
 /// The daemon, as the hub of sites or alone.
-pub(super) fn daemon(config: &Path, log: &str, arguments: &Arguments, hub: bool) -> ExitCode {
+pub(super) fn daemon(config: &Path, log: &str, arguments: &Arguments, by: As) -> ExitCode {
     // First of all: a reload that is asked for while it starts must not end it.
     let runtime = match super::runtime() {
         Ok(runtime) => runtime,
@@ -48,6 +58,34 @@ pub(super) fn daemon(config: &Path, log: &str, arguments: &Arguments, hub: bool)
     if let Err(error) = super::start_log(log) {
         return super::complain(&error);
     }
+    let hub = !matches!(by, As::Alone);
+    let first = match options(config, arguments, hub) {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    let ended = runtime.block_on(async {
+        let commands = signalled(signals);
+        let As::OneOf(hub) = by else {
+            return Box::pin(daemon::run(first, commands)).await;
+        };
+        // Each time that it leads or stands by the file is read anew.
+        let mut first = Some(first);
+        let read = || {
+            let read = first
+                .take()
+                .map_or_else(|| options(config, arguments, true), Ok);
+            read.map_err(|_| "the file can't be used".to_owned())
+        };
+        Box::pin(standby::run(hub, read, commands)).await
+    });
+    match ended {
+        Ok(()) => exit::OK,
+        Err(error) => super::complain(&error),
+    }
+}
+
+/// Reads the file, or says what is wrong with it.
+fn options(config: &Path, arguments: &Arguments, hub: bool) -> Result<Options, ExitCode> {
     let (found, on_disk) = load::attempt(config);
     let why = match found {
         Ok(loaded) => Ok(loaded),
@@ -65,7 +103,7 @@ pub(super) fn daemon(config: &Path, log: &str, arguments: &Arguments, hub: bool)
         // A file that went wrong is no reason to watch nothing.
         Err((why, code)) => {
             let Some((at, loaded)) = load::last_good(config) else {
-                return code;
+                return Err(code);
             };
             tracing::error!(
                 "{} can't be used; it starts with the one that was in force since {at}, which the store has kept",
@@ -82,13 +120,14 @@ pub(super) fn daemon(config: &Path, log: &str, arguments: &Arguments, hub: bool)
     } = loaded;
     load::log_warnings(&checked);
     if checked.plan.nats.is_some() != hub {
-        return super::complain(if hub {
+        return Err(super::complain(if hub {
             "the file names no server where agents are met, so there is nothing to be a hub of; add \"nats: { url: … }\", or start `edgewatch run`"
         } else {
             "the file has sites with agents of their own, and whom they report to is a hub; start `edgewatch hub`"
-        });
+        }));
     }
-    let options = Options {
+    Ok(Options {
+        lead: None,
         sites: hub.then(|| sites::Source {
             source: source.clone(),
             secret_files,
@@ -106,11 +145,7 @@ pub(super) fn daemon(config: &Path, log: &str, arguments: &Arguments, hub: bool)
         started: None,
         messages: std::sync::Arc::new(|text: &str| super::print(text)),
         actions: Some(mpsc::channel(64)),
-    };
-    match runtime.block_on(until_signalled(options, signals)) {
-        Ok(()) => exit::OK,
-        Err(error) => super::complain(&error),
-    }
+    })
 }
 
 /// What the operating system may tell the daemon.
@@ -132,7 +167,8 @@ impl Signals {
     }
 }
 
-async fn until_signalled(options: Options, mut signals: Signals) -> Result<(), String> {
+/// What the operating system wants, from now on.
+fn signalled(mut signals: Signals) -> mpsc::Receiver<Command> {
     let (commands, wanted) = mpsc::channel(4);
     tokio::spawn(async move {
         loop {
@@ -146,5 +182,5 @@ async fn until_signalled(options: Options, mut signals: Signals) -> Result<(), S
             }
         }
     });
-    Box::pin(daemon::run(options, wanted)).await
+    wanted
 }

@@ -235,6 +235,9 @@ fn facts(text: &mut String, status: &Status, vitals: &Vitals) {
             ),
         );
     }
+    if let Some(hub) = &vitals.hub {
+        line("hub", hub.said());
+    }
     match &vitals.reload {
         None => {}
         Some(reload) => match &reload.error {

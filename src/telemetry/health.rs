@@ -64,6 +64,9 @@ pub fn ready(vitals: &Vitals, now: Timestamp) -> Vec<Check> {
         ),
     });
     checks.push(delivery(vitals, now));
+    if let Some(hub) = &vitals.hub {
+        checks.push(check("hub", hub.is_ready(now), hub.said()));
+    }
     checks
 }
 

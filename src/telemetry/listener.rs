@@ -109,6 +109,13 @@ impl Listener {
         self.address
     }
 
+    /// Serves no more, and has given the address back when this returns.
+    pub async fn stop(mut self) {
+        self.task.abort();
+        // Cancelled at its next await, which is where it stands.
+        let _ = (&mut self.task).await;
+    }
+
     /// Whether other names than this host's are answered from now on.
     pub fn set_exposed(&self, exposed: bool) {
         self.exposed.store(exposed, Ordering::Relaxed);

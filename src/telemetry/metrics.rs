@@ -37,6 +37,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use super::vitals::{HeartbeatFacts, PlanFacts, Runs};
 use crate::clock;
 use crate::domain::cell::{ClientName, CredentialName, EgressName, ProbeName};
+use crate::domain::hubs::HubFacts;
 use crate::domain::incident::Happening;
 use crate::domain::keeping::{Health, Post};
 use crate::domain::observation::{Observation, Phases, Purpose};
@@ -121,6 +122,7 @@ pub struct Metrics {
     heartbeats: [Counter; 3],
     heartbeat_at: Seconds,
     sites: SiteMetrics,
+    hubs: HubMetrics,
 }
 
 /// Of agents at other sites; without any none of them is written.
@@ -134,6 +136,15 @@ struct SiteMetrics {
     dropped: Counters<1>,
     spool: Gauges<1>,
     lag: Gauges<1>,
+}
+
+/// Of a hub beside others; without any none of them is written.
+#[derive(Debug)]
+struct HubMetrics {
+    leads: Gauges<1>,
+    epoch: Gauges<1>,
+    entry: Gauges<1>,
+    behind: Gauges<1>,
 }
 
 impl fmt::Debug for Metrics {
@@ -354,9 +365,28 @@ impl Metrics {
                 "Messages of sites that are stored and not read yet, by server",
             ),
         };
+        let hubs = HubMetrics {
+            leads: desk.add(
+                "hub_leads",
+                "Whether this hub decides and tells; 0: it stands by",
+            ),
+            epoch: desk.add(
+                "hub_epoch",
+                "One more with each hub that took the lead, as this one knows it",
+            ),
+            entry: desk.add(
+                "hub_log_entry",
+                "The last entry of the hubs' log that is in this store",
+            ),
+            behind: desk.add(
+                "hub_log_behind",
+                "Entries of the hubs' log that are not in this store yet",
+            ),
+        };
         reload_ok.set(1);
         Self {
             sites,
+            hubs,
             registry,
             live: Box::new(live),
             scrape: Mutex::new(()),
@@ -761,6 +791,20 @@ impl Meters {
         }
         let server = [("server", Cow::Owned(known.nats.clone()))];
         metrics.lag.get_or_create(&server).set(known.lag as i64);
+    }
+
+    /// Shows how this hub stands beside others.
+    pub fn hub(&self, hub: &HubFacts) {
+        let metrics = &self.metrics.hubs;
+        let label = [("hub", Cow::Owned(hub.name.clone()))];
+        for (gauge, value) in [
+            (&metrics.leads, u64::from(hub.leads)),
+            (&metrics.epoch, hub.epoch),
+            (&metrics.entry, hub.entry),
+            (&metrics.behind, hub.behind),
+        ] {
+            gauge.get_or_create(&label).set(value as i64);
+        }
     }
 
     /// Shows how many changes of incidents wait for the store.

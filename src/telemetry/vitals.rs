@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::hubs::HubFacts;
 use crate::domain::keeping::{Due, Health};
 use crate::domain::site::Sites;
 
@@ -52,6 +53,9 @@ pub struct Vitals {
     /// How agents at other sites are; `None`: it is no hub of any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sites: Option<Sites>,
+    /// How it stands beside other hubs; `None`: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub: Option<HubFacts>,
 }
 
 /// Silences that are told one by one; the note is written every few seconds.
@@ -195,6 +199,7 @@ pub(super) mod tests {
             more_silences: 0,
             maintenance: Vec::new(),
             sites: None,
+            hub: None,
         }
     }
 

@@ -181,6 +181,7 @@ async fn the_daemon_agrees(name: &str) {
         sites: None,
         source: None,
         refused: None,
+        lead: None,
         record: None,
         plan: planned.plan.clone(),
         actions: None,

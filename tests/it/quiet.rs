@@ -500,6 +500,7 @@ async fn buttons_are_heard() {
         sites: None,
         source: None,
         refused: None,
+        lead: None,
         record: None,
         plan: load::load(&config).unwrap().plan,
         config: None,

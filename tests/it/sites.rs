@@ -1,6 +1,6 @@
 //! A hub and its agents, over a real nats-server that is cut off, killed and asked for what it must not give.
 
-mod nats;
+pub(crate) mod nats;
 
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -150,6 +150,7 @@ store: {{ path: "{store}" }}
             source: Some(loaded.source),
             on_disk: None,
             refused: None,
+            lead: None,
             record: None,
             config: Some(self.config()),
             started: Some(started),

@@ -167,6 +167,7 @@ impl Patient {
             on_disk: read.and_then(|read| read.unwrap().on_disk),
             source: None,
             refused: None,
+            lead: None,
             record: None,
             plan,
             config,

@@ -110,7 +110,7 @@ impl Worker {
             versions.borrow_and_update();
             let wait = match self.turn().await {
                 Ok(wait) => wait,
-                Err(StoreError::Closed) => return,
+                Err(StoreError::Closed | StoreError::Deposed { .. }) => return,
                 Err(error) => {
                     tracing::error!(receiver = %self.receiver.name, "the outbox can't be used, messages wait: {error}");
                     self.timing.store
@@ -583,7 +583,9 @@ impl Worker {
             let marked = self.store.settle_all(settled.clone(), now).await;
             match marked {
                 Ok(()) => return Ok(()),
-                Err(StoreError::Closed) => return Err(StoreError::Closed),
+                Err(error @ (StoreError::Closed | StoreError::Deposed { .. })) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     tracing::error!(receiver = %self.receiver.name, "can't mark how a message ended: {error}");
                     tokio::time::sleep(self.timing.store).await;

@@ -1,0 +1,782 @@
+//! One of several hubs: it stands by and follows the log, leads when nobody else does, and stands by again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+
+use super::daemon::{self, Command, Options};
+use super::lead::{Begin, Lead};
+use super::self_watch::plan_facts;
+use crate::clock;
+use crate::domain::hubs::HubFacts;
+use crate::domain::plan::Plan;
+use crate::link::connect::{self, Identity, Link};
+use crate::link::lease::{Leases, Waiting};
+use crate::link::log::{Extent, Log};
+use crate::store::{Decided, Following, Place, Store};
+use crate::telemetry::listener::{self, Question};
+use crate::telemetry::vitals::{NOTE, Runs};
+use crate::telemetry::{Listener, Live, Metrics, Systemd, Vitals};
+use crate::wire::log::{Entry, Gathered};
+
+/// Between two notes in the store, and two signs of life.
+const BEAT: Duration = Duration::from_secs(5);
+/// For one look at the server; following a long log takes many.
+const LOOK_MAX: Duration = Duration::from_secs(10);
+/// Entries taken in one look.
+const ENTRIES_MAX: u64 = 2_000;
+const QUESTIONS_MAX: usize = 16;
+const REWRITE: &str = "`edgewatch hub --rewrite-log` begins the log again from this store";
+
+/// How this hub is one of several.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    /// For people, and in the lease.
+    pub name: String,
+    /// How long it keeps the lead without being heard.
+    pub lease: Duration,
+    /// The operator wants the log to begin again from this store.
+    pub rewrite_log: bool,
+}
+
+/// Stands by, leads, and stands by again, until it is told to stop; `options` reads the file anew.
+///
+/// # Errors
+/// A sentence when something needed is not to be had: the store, an address, the identity, a file that can be used.
+pub async fn run(
+    mut hub: Hub,
+    mut options: impl FnMut() -> Result<Options, String>,
+    mut commands: mpsc::Receiver<Command>,
+) -> Result<(), String> {
+    let mut lost_at = None;
+    loop {
+        let before = options()?;
+        let Some(lead) = stand_by(&hub, &before.plan, lost_at, &mut commands).await? else {
+            return Ok(());
+        };
+        hub.rewrite_log = false;
+        let options = match options() {
+            Ok(now) if now.plan.nats == before.plan.nats && now.plan.store == before.plan.store => {
+                now
+            }
+            Ok(_) => {
+                tracing::warn!(
+                    "what the file says now of the store and of NATS is taken at a start alone"
+                );
+                before
+            }
+            // What it says was told.
+            Err(_) => before,
+        };
+        let options = Options {
+            lead: Some((Arc::clone(&lead.leading), lead.whole)),
+            ..options
+        };
+        let stopped = lead_on(options, &lead, &mut commands).await;
+        lead.leave().await;
+        if stopped? {
+            return Ok(());
+        }
+        lost_at = Some(Instant::now());
+    }
+}
+
+/// The daemon, until the lead is lost; `true` when it was told to stop.
+async fn lead_on(
+    options: Options,
+    lead: &Lead,
+    commands: &mut mpsc::Receiver<Command>,
+) -> Result<bool, String> {
+    let (to_daemon, wanted) = mpsc::channel(4);
+    let daemon = Box::pin(daemon::run(options, wanted));
+    tokio::pin!(daemon);
+    let (mut stopping, mut stopped) = (false, false);
+    loop {
+        tokio::select! {
+            ended = &mut daemon => return ended.map(|()| stopped),
+            command = commands.recv(), if !stopped => {
+                let command = command.unwrap_or(Command::Stop);
+                stopped = matches!(command, Command::Stop);
+                stopping |= stopped;
+                // Full: it has as much to do.
+                let _ = to_daemon.try_send(command);
+            }
+            why = lead.lost(), if !stopping => {
+                stopping = true;
+                tracing::error!("this hub does not lead any more, and stands by: {why}");
+                let _ = to_daemon.try_send(Command::Stop);
+            }
+        }
+    }
+}
+
+/// Follows whoever leads until this hub does; `None`: it was told to stop.
+async fn stand_by(
+    hub: &Hub,
+    plan: &Plan,
+    lost_at: Option<Instant>,
+    commands: &mut mpsc::Receiver<Command>,
+) -> Result<Option<Lead>, String> {
+    let Some(nats) = &plan.nats else {
+        return Err("the file names no server where hubs meet".to_owned());
+    };
+    let opened = Store::open(&plan.store.path, &plan.store).map_err(|e| e.to_string())?;
+    for warning in &opened.warnings {
+        tracing::warn!("{warning}");
+    }
+    let store = opened.store;
+    store.mask(plan.secrets());
+    let following = store.stand_by("the hub that leads".to_owned()).await;
+    let following = following.map_err(|e| e.to_string())?;
+    let identity = nats.identity.as_deref().map(Identity::read).transpose()?;
+    let name = format!("edgewatch hub {}", hub.name);
+    let link = connect::begin(nats, identity.as_ref(), &name, "_INBOX.hub").await?;
+    let (facts, shown) = watch::channel(HubFacts {
+        name: hub.name.clone(),
+        since: clock::now(),
+        epoch: following.place.as_ref().map_or(0, |place| place.epoch),
+        entry: following.place.as_ref().map_or(0, |place| place.sequence),
+        ..HubFacts::default()
+    });
+    let mut show = Show::start(plan, &store, shown).await?;
+    tracing::info!(
+        "edgewatch {} stands by as {}",
+        env!("CARGO_PKG_VERSION"),
+        hub.name
+    );
+    let follower = Follower {
+        hub: hub.clone(),
+        store: store.clone(),
+        link,
+        facts,
+        following,
+        gathered: Gathered::default(),
+        next: None,
+        log: None,
+        leases: None,
+        waiting: Waiting::default(),
+        not_before: lost_at.map(|at| at + hub.lease / 3),
+        revision: None,
+    };
+    let mut following = tokio::spawn(follower.until_it_leads());
+    let mut beats = tokio::time::interval(show.every());
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let lead = loop {
+        tokio::select! {
+            biased;
+            command = commands.recv() => match command {
+                Some(Command::Reload) => tracing::info!("the file is read when this hub leads"),
+                Some(Command::Stop) | None => {
+                    following.abort();
+                    // Cancelled where it stands; whoever leads is not touched by that.
+                    let _ = (&mut following).await;
+                    break None;
+                }
+            },
+            led = &mut following => break Some(led.map_err(|e| e.to_string()).flatten()?),
+            Some(question) = show.questions.recv() => {
+                // Who asked may have lost patience.
+                let _ = question.send(show.vitals(clock::now()));
+            }
+            _ = beats.tick() => show.beat().await,
+        }
+    };
+    show.stop(lead.is_none()).await;
+    store.close().await;
+    Ok(lead)
+}
+
+/// Why it can't take over.
+enum Trouble {
+    /// It is looked again.
+    Now(String),
+    /// Until a person did something.
+    Barred(String),
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Self::Now(why)
+    }
+}
+
+/// Where following begins.
+#[derive(Debug, PartialEq, Eq)]
+enum Start {
+    /// With this entry; `whole`: it must be all that there is.
+    At { entry: u64, whole: bool },
+    /// There is nothing to follow yet.
+    Nothing,
+}
+
+/// How a store and a log go together.
+///
+/// # Errors
+/// A sentence: the store is ahead of the log, or of another one.
+fn start(following: &Following, log: Option<(&str, Extent)>) -> Result<Start, String> {
+    let log = log.filter(|(_, extent)| extent.last > 0);
+    let Some(place) = &following.place else {
+        return Ok(log.map_or(Start::Nothing, |(_, extent)| Start::At {
+            entry: extent.first,
+            whole: false,
+        }));
+    };
+    let (ours, Some((name, extent))) = (place.sequence, log) else {
+        return Err(format!(
+            "NATS has no log any more, and this store has entry {} of one; {REWRITE}",
+            place.sequence
+        ));
+    };
+    if place.log != name {
+        return Err(format!(
+            "the log of NATS is not the one that this store has entry {ours} of: it was begun anew; {REWRITE}, or put the store away to begin with what the log has"
+        ));
+    }
+    if ours > extent.last {
+        return Err(format!(
+            "the log of NATS went back: it ends at entry {}, and this store has entry {ours}; {REWRITE}",
+            extent.last
+        ));
+    }
+    Ok(if ours + 1 < extent.first {
+        Start::At {
+            entry: extent.first,
+            whole: true,
+        }
+    } else {
+        Start::At {
+            entry: ours + 1,
+            whole: false,
+        }
+    })
+}
+
+/// Follows the log, and takes the lead when it is free.
+struct Follower {
+    hub: Hub,
+    store: Store,
+    link: Link,
+    facts: watch::Sender<HubFacts>,
+    following: Following,
+    gathered: Gathered,
+    /// The next entry to read; `None`: not looked at yet, or nothing to follow.
+    next: Option<u64>,
+    log: Option<Log>,
+    leases: Option<Leases>,
+    waiting: Waiting,
+    /// Who lost the lead lets others try first.
+    not_before: Option<Instant>,
+    /// Of the lease when it was seen first; looked at alone before the log is begun again.
+    revision: Option<u64>,
+}
+
+impl Follower {
+    async fn until_it_leads(mut self) -> Result<Lead, String> {
+        let mut looks = tokio::time::interval(self.hub.lease / 30);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let trouble = match self.look().await {
+                Ok(Some(lead)) => return Ok(lead),
+                Ok(None) => None,
+                Err(Trouble::Now(why) | Trouble::Barred(why)) if self.hub.rewrite_log => {
+                    return Err(why);
+                }
+                Err(Trouble::Now(why)) => {
+                    // Another link, or a server that was killed: all of it is looked at anew.
+                    (self.log, self.next) = (None, None);
+                    Some(why)
+                }
+                Err(Trouble::Barred(why)) => {
+                    (self.log, self.next) = (None, None);
+                    Some(format!("this hub does not lead: {why}"))
+                }
+            };
+            self.facts.send_if_modified(|facts| {
+                let new = facts.trouble != trouble;
+                if new {
+                    if let Some(why) = &trouble {
+                        tracing::error!("{why}");
+                    }
+                    facts.trouble.clone_from(&trouble);
+                }
+                new
+            });
+        }
+    }
+
+    async fn look(&mut self) -> Result<Option<Lead>, Trouble> {
+        if !self.link.is_up()
+            && tokio::time::timeout(LOOK_MAX, self.link.up())
+                .await
+                .is_err()
+        {
+            return Err("NATS can't be reached".to_owned().into());
+        }
+        self.link.up().await?;
+        let leases = if let Some(leases) = &self.leases {
+            leases.clone()
+        } else {
+            let leases = Leases::open(self.link.client.clone()).await?;
+            self.leases.insert(leases).clone()
+        };
+        let called = Instant::now();
+        let seen = leases.look().await?;
+        let (name, store) = (self.hub.name.clone(), self.following.identity.clone());
+        let ourselves = (name.as_str(), store.as_str());
+        let free = self.waiting.is_free(&seen, Instant::now(), ourselves);
+        self.seen(&seen, free).await;
+        if !self.hub.rewrite_log {
+            self.follow().await?;
+        } else if let Some(lease) = seen.lease.as_ref().filter(|_| !free)
+            && self
+                .revision
+                .replace(seen.revision)
+                .is_some_and(|was| was != seen.revision)
+        {
+            let why = format!(
+                "{} leads, and writes the log: stop it before that is begun again",
+                lease.holder
+            );
+            return Err(Trouble::Barred(why));
+        }
+        if !free || self.not_before.is_some_and(|at| Instant::now() < at) {
+            return Ok(None);
+        }
+        let Some(held) = leases.take(&seen, ourselves, self.hub.lease).await? else {
+            return Ok(None);
+        };
+        tracing::info!(
+            "{} takes the lead, epoch {}",
+            self.hub.name,
+            held.lease.epoch
+        );
+        let replaced = if self.hub.rewrite_log {
+            self.rewrite().await?
+        } else {
+            Vec::new()
+        };
+        let log = match &self.log {
+            Some(log) => log.clone(),
+            None => Log::make(self.link.client.clone()).await?,
+        };
+        let mut lead = Lead::begin(Begin {
+            log: log.clone(),
+            leases,
+            held,
+            called,
+            lasts: self.hub.lease,
+            facts: self.facts.clone(),
+        });
+        let taken = self.take_over(&mut lead, &log, replaced).await;
+        match taken {
+            Ok(()) => Ok(Some(lead)),
+            Err(trouble) => {
+                lead.leave().await;
+                self.not_before = Some(Instant::now() + self.hub.lease / 3);
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Reads the log to its end, and writes behind it.
+    async fn take_over(
+        &mut self,
+        lead: &mut Lead,
+        log: &Log,
+        replaced: Vec<String>,
+    ) -> Result<(), Trouble> {
+        if self.log.is_some() {
+            while self.follow().await? > 0 {}
+        }
+        let last = log.extent().await?.last;
+        if self.next.is_none() {
+            lead.whole = true;
+            lead.leading.begin_log(last, replaced);
+        } else {
+            let place = lead.leading.take_over(last).await?;
+            // What came in between, it would have been refused for.
+            let kept = self.store.take(Vec::new(), place).await;
+            kept.map_err(|e| e.to_string())?;
+        }
+        let now = clock::now();
+        let epoch = lead.leading.epoch();
+        self.facts.send_modify(|facts| {
+            *facts = HubFacts {
+                name: facts.name.clone(),
+                leads: true,
+                leader: Some(facts.name.clone()),
+                epoch,
+                since: now,
+                heard_at: Some(now),
+                caught_up_at: Some(now),
+                entry: facts.entry,
+                behind: 0,
+                trouble: None,
+            };
+        });
+        Ok(())
+    }
+
+    /// Takes the log away that is there; what it and ours are called.
+    async fn rewrite(&mut self) -> Result<Vec<String>, Trouble> {
+        let ours = self.following.place.as_ref().map(|place| place.log.clone());
+        let mut replaced: Vec<String> = ours.into_iter().collect();
+        if let Some(log) = Log::find(self.link.client.clone()).await? {
+            replaced.push(log.name.clone());
+            log.remove().await?;
+        }
+        tracing::warn!("the log begins again from this store, as was asked for");
+        (self.log, self.next) = (None, None);
+        Ok(replaced)
+    }
+
+    /// Shows who leads, to those who look and to commands.
+    async fn seen(&self, seen: &crate::link::lease::Seen, free: bool) {
+        let lease = seen.lease.as_ref().filter(|lease| !lease.holder.is_empty());
+        let leader = lease.filter(|_| !free).map(|lease| lease.holder.clone());
+        let was = self.facts.borrow().leader.clone();
+        if was != leader
+            && let Some(leader) = &leader
+        {
+            tracing::info!("{leader} leads");
+            // Commands then name it; without it they only say that another does.
+            let _ = self.store.led_by(leader.clone()).await;
+        }
+        self.facts.send_modify(|facts| {
+            facts.epoch = lease.map_or(facts.epoch, |lease| lease.epoch);
+            if leader.is_some() {
+                facts.heard_at = Some(clock::now());
+            }
+            facts.leader = leader;
+        });
+    }
+
+    /// Takes what the log has and this store has not, as far as one look goes; how many entries are left.
+    async fn follow(&mut self) -> Result<u64, Trouble> {
+        let log = match &self.log {
+            Some(log) => log.clone(),
+            None => match Log::find(self.link.client.clone()).await? {
+                Some(log) => self.log.insert(log).clone(),
+                None => {
+                    start(&self.following, None).map_err(Trouble::Barred)?;
+                    self.caught_up(0);
+                    return Ok(0);
+                }
+            },
+        };
+        let extent = log.extent().await?;
+        let mut next = match self.next {
+            Some(next) => next,
+            None => match self.begin(&log, extent).await? {
+                Some(next) => next,
+                None => {
+                    self.caught_up(0);
+                    return Ok(0);
+                }
+            },
+        };
+        if next > extent.last + 1 {
+            // Lost while we looked.
+            start(&self.following, Some((&log.name, extent))).map_err(Trouble::Barred)?;
+            return Err("the log is shorter than it was".to_owned().into());
+        }
+        let until = extent.last.min(next + ENTRIES_MAX);
+        while next <= until {
+            let Some(lying) = log.entry(next).await? else {
+                return Err(format!("entry {next} of the log is gone").into());
+            };
+            let entry = Entry::read(&lying.payload).map_err(|e| Trouble::Barred(e.to_string()))?;
+            let place = Place {
+                log: log.name.clone(),
+                sequence: lying.sequence,
+                id: lying.id,
+                epoch: entry.epoch,
+            };
+            if let Some(all) = self.gathered.take(entry) {
+                let decided = all.iter().map(decided).collect::<Result<Vec<_>, _>>();
+                let decided = decided.map_err(|e| Trouble::Barred(e.to_string()))?;
+                let taken = self.store.take(decided, place.clone()).await;
+                taken.map_err(|e| Trouble::Barred(e.to_string()))?;
+                self.following.is_empty = false;
+                self.following.place = Some(place);
+            }
+            next += 1;
+            self.next = Some(next);
+        }
+        let left = extent.last + 1 - next;
+        self.caught_up(left);
+        Ok(left)
+    }
+
+    /// Where to begin; `None`: this hub would begin the log.
+    async fn begin(&mut self, log: &Log, extent: Extent) -> Result<Option<u64>, Trouble> {
+        self.gathered = Gathered::default();
+        let read = async |sequence: u64| -> Result<Option<(Entry, String)>, Trouble> {
+            let Some(lying) = log.entry(sequence).await? else {
+                return Ok(None);
+            };
+            let entry = Entry::read(&lying.payload).map_err(|e| Trouble::Barred(e.to_string()))?;
+            Ok(Some((entry, lying.id)))
+        };
+        let first = if extent.last > 0 {
+            read(extent.first).await?
+        } else {
+            None
+        };
+        let replaces = |place: &Place| {
+            let first = first.as_ref().map(|(entry, _)| entry);
+            place.log != log.name && first.is_some_and(|it| it.replaces.contains(&place.log))
+        };
+        if self.following.place.as_ref().is_some_and(replaces) {
+            tracing::warn!(
+                "the log was begun again, as an operator asked for: this store becomes what it says"
+            );
+            return Ok(Some(extent.first));
+        }
+        match start(&self.following, Some((&log.name, extent))).map_err(Trouble::Barred)? {
+            Start::Nothing => Ok(None),
+            Start::At { entry, whole } => {
+                let Some(place) = &self.following.place else {
+                    if self.following.is_empty {
+                        return Ok(Some(entry));
+                    }
+                    // Somebody who died before the first decision was there left nothing.
+                    let mut gathered = Gathered::default();
+                    for sequence in extent.first..=extent.last {
+                        if let Some((entry, _)) = read(sequence).await?
+                            && gathered.take(entry).is_some()
+                        {
+                            return Err(Trouble::Barred(format!(
+                                "this store has incidents of its own that the log knows nothing of; {REWRITE}, or put the store away to begin with what the log has"
+                            )));
+                        }
+                    }
+                    return Ok(None);
+                };
+                let begins = first.as_ref().is_some_and(|(entry, _)| entry.whole);
+                let same = match read(place.sequence).await? {
+                    Some((_, id)) => id == place.id,
+                    None => true,
+                };
+                if !same || whole && !begins {
+                    return Err(Trouble::Barred(format!(
+                        "the log of NATS has another entry {} than this store: it went back, and was written on; {REWRITE}, or put the store away to begin with what the log has",
+                        place.sequence
+                    )));
+                }
+                Ok(Some(entry))
+            }
+        }
+    }
+
+    fn caught_up(&self, left: u64) {
+        let entry = self
+            .following
+            .place
+            .as_ref()
+            .map_or(0, |place| place.sequence);
+        self.facts.send_modify(|facts| {
+            facts.behind = left;
+            facts.entry = entry;
+            if left == 0 {
+                facts.caught_up_at = Some(clock::now());
+            }
+        });
+    }
+}
+
+fn decided(entry: &Entry) -> Result<Decided, crate::wire::Unreadable> {
+    Ok(Decided {
+        format: entry.format,
+        // Of several entries the first one begins it.
+        whole: entry.whole && entry.part == 0,
+        rows: entry.lines()?,
+    })
+}
+
+/// What is seen of a hub that stands by.
+struct Show {
+    vitals: Vitals,
+    facts: watch::Receiver<HubFacts>,
+    questions: mpsc::Receiver<Question>,
+    listener: Option<Listener>,
+    meters: crate::telemetry::Meters,
+    systemd: Option<Systemd>,
+    store: Store,
+}
+
+impl Show {
+    async fn start(
+        plan: &Plan,
+        store: &Store,
+        facts: watch::Receiver<HubFacts>,
+    ) -> Result<Self, String> {
+        let now = clock::now();
+        let plan_facts = plan_facts(plan, 1, now);
+        let shared = store.clone();
+        let live = move || Live {
+            store: shared.health(),
+            post: shared.post(),
+            heartbeat: crate::telemetry::vitals::HeartbeatFacts::default(),
+        };
+        let metrics = Arc::new(Metrics::new(now, live));
+        let meters = metrics.meters(plan, None);
+        meters.plan(&plan_facts);
+        let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
+        let listener = match &plan.listen {
+            Some(listen) => Some(listener::bind(listen).await?.serve(metrics, ask)),
+            None => None,
+        };
+        let systemd = Systemd::from_env();
+        if let Some(systemd) = &systemd {
+            systemd.ready();
+        }
+        Ok(Self {
+            vitals: Vitals {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                started_at: now,
+                at: now,
+                stopped_at: None,
+                listen: listener.as_ref().map(Listener::address),
+                plan: plan_facts,
+                reload: None,
+                edited: None,
+                runs: Runs::default(),
+                incidents_open: 0,
+                store: store.health(),
+                outbox: Vec::new(),
+                heartbeat: None,
+                stalled: None,
+                silences: Vec::new(),
+                more_silences: 0,
+                maintenance: Vec::new(),
+                sites: None,
+                hub: None,
+            },
+            facts,
+            questions,
+            listener,
+            meters,
+            systemd,
+            store: store.clone(),
+        })
+    }
+
+    fn every(&self) -> Duration {
+        let watchdog = self.systemd.as_ref().and_then(Systemd::every);
+        watchdog.map_or(BEAT, |every| every.min(BEAT))
+    }
+
+    fn vitals(&self, at: Timestamp) -> Vitals {
+        Vitals {
+            at,
+            store: self.store.health(),
+            hub: Some(self.facts.borrow().clone()),
+            ..self.vitals.clone()
+        }
+    }
+
+    async fn beat(&mut self) {
+        if let Ok(open) = self.store.open_incidents().await {
+            self.vitals.incidents_open = open as u64;
+        }
+        let now = clock::now();
+        let vitals = self.vitals(now);
+        if let Some(hub) = &vitals.hub {
+            self.meters.hub(hub);
+            if let Some(systemd) = &mut self.systemd {
+                systemd.alive();
+                systemd.status(&hub.said());
+            }
+        }
+        self.meters.turned(now, false);
+        self.store.keep_note(NOTE, vitals.to_json().to_string());
+    }
+
+    /// Frees the address, for whoever leads here next; `over`: nobody does.
+    async fn stop(mut self, over: bool) {
+        if over {
+            let now = clock::now();
+            let vitals = Vitals {
+                stopped_at: Some(now),
+                ..self.vitals(now)
+            };
+            self.store.keep_note(NOTE, vitals.to_json().to_string());
+            if let Some(systemd) = &self.systemd {
+                systemd.stopping();
+            }
+        }
+        if let Some(listener) = self.listener.take() {
+            listener.stop().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn following(place: Option<u64>) -> Following {
+        Following {
+            identity: "s".to_owned(),
+            place: place.map(|sequence| Place {
+                log: "one".to_owned(),
+                sequence,
+                id: String::new(),
+                epoch: 1,
+            }),
+            is_empty: place.is_none(),
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_ahead_of_the_log_stops_a_hub_from_leading() {
+        let log = |name, first, last| {
+            let entries = last + 1 - first;
+            Some((
+                name,
+                Extent {
+                    first,
+                    last,
+                    entries,
+                },
+            ))
+        };
+        let at = |entry, whole| Ok(Start::At { entry, whole });
+        for (place, log, expected) in [
+            (None, None, Ok(Start::Nothing)),
+            (None, log("one", 1, 0), Ok(Start::Nothing)),
+            (None, log("one", 1, 5), at(1, false)),
+            (Some(5), log("one", 1, 5), at(6, false)),
+            (Some(3), log("one", 1, 5), at(4, false)),
+            (Some(3), log("one", 4, 5), at(4, false)),
+            (Some(2), log("one", 4, 5), at(4, true)),
+            (
+                Some(6),
+                log("one", 1, 5),
+                Err("the log of NATS went back: it ends at entry 5, and this store has entry 6"),
+            ),
+            (
+                Some(5),
+                log("two", 1, 9),
+                Err("the log of NATS is not the one that this store has entry 5 of"),
+            ),
+            (
+                Some(5),
+                None,
+                Err("NATS has no log any more, and this store has entry 5 of one"),
+            ),
+        ] {
+            let found = start(&following(place), log);
+            match expected {
+                Ok(expected) => assert_eq!(found, Ok(expected), "{place:?} {log:?}"),
+                Err(said) => assert!(found.unwrap_err().starts_with(said)),
+            }
+        }
+    }
+}
