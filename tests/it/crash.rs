@@ -7,7 +7,7 @@
 //! least once, and once more for each kill that struck after they took it and before that was on the disk.
 
 mod episode;
-mod gate;
+pub(crate) mod gate;
 mod live;
 mod locked;
 

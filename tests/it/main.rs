@@ -98,6 +98,8 @@ mod simulate;
 mod sites;
 /// How incidents look in Slack, and what its answers mean to us.
 mod slack;
+/// Two hubs: the one that leads dies at each step, and the other one goes on.
+mod standby;
 /// What is kept: round trips, retention, damage, two processes, write failures.
 mod store;
 /// Many incidents at once: one message that names them, details and ends for each.

@@ -16,15 +16,15 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// The door whose calls are told apart by their method.
-pub(super) const SLACK: &str = "Slack";
+pub(crate) const SLACK: &str = "Slack";
 
 /// Asked for by a receiver that slows us down: longer than a test takes, so that nothing is tried before a
 /// test says that the time is over.
-pub(super) const ASKED: Duration = Duration::from_secs(600);
+pub(crate) const ASKED: Duration = Duration::from_secs(600);
 
 /// Where a call stands when the daemon is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// It left; the receiver has not read it.
     Unread,
     /// The receiver took it and has not answered.
@@ -41,50 +41,50 @@ pub(super) enum Stop {
 
 impl Stop {
     /// The life goes on until the store has the retry.
-    pub(super) fn waits_for_the_store(self) -> bool {
+    pub(crate) fn waits_for_the_store(self) -> bool {
         matches!(self, Self::SlowedDown | Self::Failed)
     }
 
     /// The receiver has it, and the store does not know.
-    pub(super) fn taken(self) -> bool {
+    pub(crate) fn taken(self) -> bool {
         !matches!(self, Self::Unread | Self::SlowedDown)
     }
 }
 
 /// A kill to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kill {
+pub(crate) struct Kill {
     /// At the so many-th call since the last kill, from 1.
-    pub(super) nth: usize,
+    pub(crate) nth: usize,
     /// Only calls whose name begins so are counted.
-    pub(super) of: &'static str,
-    pub(super) stop: Stop,
+    pub(crate) of: &'static str,
+    pub(crate) stop: Stop,
 }
 
 impl Kill {
-    pub(super) fn nth(nth: usize, stop: Stop) -> Self {
+    pub(crate) fn nth(nth: usize, stop: Stop) -> Self {
         Self { nth, of: "", stop }
     }
 
     /// At the first call of this name.
-    pub(super) fn at(of: &'static str, stop: Stop) -> Self {
+    pub(crate) fn at(of: &'static str, stop: Stop) -> Self {
         Self { nth: 1, of, stop }
     }
 }
 
 /// One call and what became of it.
 #[derive(Debug, Clone)]
-pub(super) struct Call {
-    pub(super) life: usize,
-    pub(super) name: String,
-    pub(super) fate: &'static str,
+pub(crate) struct Call {
+    pub(crate) life: usize,
+    pub(crate) name: String,
+    pub(crate) fate: &'static str,
     /// The kill that struck here.
-    pub(super) kill: Option<Kill>,
+    pub(crate) kill: Option<Kill>,
 }
 
 /// All calls of an episode, over its lives and gates, and the kills to come.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     state: Mutex<State>,
     changed: Notify,
     store: PathBuf,
@@ -107,7 +107,7 @@ struct State {
 }
 
 impl Tally {
-    pub(super) fn new(store: PathBuf, kills: &[Kill]) -> Arc<Self> {
+    pub(crate) fn new(store: PathBuf, kills: &[Kill]) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 kills: kills.to_vec(),
@@ -123,7 +123,7 @@ impl Tally {
     }
 
     /// A new life; what the last one held is free.
-    pub(super) fn begin_life(&self) -> usize {
+    pub(crate) fn begin_life(&self) -> usize {
         let mut state = self.lock();
         state.shut = false;
         state.lock = None;
@@ -132,20 +132,20 @@ impl Tally {
     }
 
     /// The calls so far.
-    pub(super) fn calls(&self) -> Vec<Call> {
+    pub(crate) fn calls(&self) -> Vec<Call> {
         self.lock().calls.clone()
     }
 
-    pub(super) fn since_kill(&self) -> usize {
+    pub(crate) fn since_kill(&self) -> usize {
         self.lock().since
     }
 
-    pub(super) fn reached(&self) -> usize {
+    pub(crate) fn reached(&self) -> usize {
         self.lock().reached
     }
 
     /// The stop that was reached in this life and waits for the store.
-    pub(super) fn waiting(&self) -> bool {
+    pub(crate) fn waiting(&self) -> bool {
         let state = self.lock();
         let last = state
             .calls
@@ -156,12 +156,12 @@ impl Tally {
     }
 
     /// Waits until the life is to end at a call.
-    pub(super) async fn shut(&self) {
+    pub(crate) async fn shut(&self) {
         self.until(|state| state.shut).await;
     }
 
     /// Waits for a call of this life.
-    pub(super) async fn called(&self, name: &str) {
+    pub(crate) async fn called(&self, name: &str) {
         self.until(|state| {
             let mut calls = state.calls.iter();
             calls.any(|call| call.life == state.life && call.name.starts_with(name))
@@ -216,7 +216,7 @@ impl Tally {
     }
 
     /// Lets everything through again, and the store be written.
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         let mut state = self.lock();
         state.shut = false;
         state.lock = None;
@@ -238,7 +238,7 @@ impl Tally {
 }
 
 /// Takes the store's write lock, as a backup or a person with a shell would.
-pub(super) async fn hold(store: PathBuf) -> Connection {
+pub(crate) async fn hold(store: PathBuf) -> Connection {
     tokio::task::spawn_blocking(move || {
         let connection = Connection::open(store).unwrap();
         connection.busy_timeout(Duration::from_secs(10)).unwrap();
@@ -250,8 +250,8 @@ pub(super) async fn hold(store: PathBuf) -> Connection {
 }
 
 /// Listens before one receiver for one life; what it holds ends with it.
-pub(super) struct Gate {
-    pub(super) address: SocketAddr,
+pub(crate) struct Gate {
+    pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
 
@@ -263,7 +263,7 @@ impl Drop for Gate {
 
 impl Gate {
     /// `door` names it; calls of [`SLACK`] have the names of its methods.
-    pub(super) async fn before(
+    pub(crate) async fn before(
         door: &'static str,
         receiver: SocketAddr,
         tally: &Arc<Tally>,
