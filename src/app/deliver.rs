@@ -28,7 +28,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::clock;
 use crate::domain::cell::ReceiverName;
 use crate::domain::notification::Receiver;
-use crate::notify::{Message, log};
+use crate::notify::{Message, leave, log};
 use crate::store::{Outcome, Store, StoreError};
 
 pub use state::Reach;
@@ -158,7 +158,8 @@ async fn bury_orphans(
 /// Runs the worker, and again when it panicked: a receiver must not fall silent for good.
 async fn keep_running(worker: Worker) {
     loop {
-        let running = tokio::spawn(worker.clone().run());
+        let work = leave::within(worker.guard(), worker.clone().run());
+        let running = tokio::spawn(work);
         // Aborting this task must abort the worker too.
         let _guard = AbortOnDrop(running.abort_handle());
         match running.await {

@@ -9,6 +9,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::CONNECT_TIMEOUT;
 use super::error::{Class, SendError};
+use super::leave;
 use crate::clock;
 use crate::lang::retry_after;
 
@@ -53,6 +54,8 @@ pub(super) enum Failure {
     NotConnected(Hurdle),
     TimedOut,
     BrokeOff,
+    /// It did not leave: another hub leads.
+    Deposed,
 }
 
 /// What stood in the way of a connection, as far as it can be told.
@@ -174,6 +177,9 @@ impl Answer {
 
 impl Peer {
     pub(super) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, SendError> {
+        if !leave::may_leave().await {
+            return Err(self.failed(Failure::Deposed));
+        }
         let answer = request.send().await;
         let answer = answer.map_err(|e| self.failed(Failure::from(&e)))?;
         Ok(Answer {
@@ -196,6 +202,7 @@ impl Peer {
                 Class::Transient,
                 format!("no connection to {name}{}", hurdle.words()),
             ),
+            Failure::Deposed => SendError::new(Class::Transient, "not sent: another hub leads"),
             Failure::TimedOut => self.unclear(format!("{name} did not answer in time")),
             Failure::BrokeOff => self.unclear(format!("the connection to {name} broke off")),
         }

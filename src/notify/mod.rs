@@ -11,6 +11,8 @@ mod email_message;
 mod error;
 mod evidence;
 mod http;
+/// Whether a request may leave.
+pub mod leave;
 pub mod log;
 mod notice;
 pub mod pagerduty;

@@ -23,6 +23,7 @@ use url::Url;
 
 use super::error::SendError;
 use super::http::{self, Failure};
+use super::leave;
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = ClientResult<T>> + Send + 'a>>;
 
@@ -54,6 +55,9 @@ impl Connector {
             Some(token) => request.bearer_auth(&token.token_value.0),
             None => request,
         };
+        if !leave::may_leave().await {
+            return Err(failed(Failure::Deposed));
+        }
         let answer = request.send().await.map_err(|e| transport(&e))?;
         let status = answer.status();
         let retry_after = http::retry_after(answer.headers());
@@ -98,8 +102,12 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> ClientResult<T> {
 }
 
 fn transport(error: &reqwest::Error) -> SlackClientError {
+    failed(Failure::from(error))
+}
+
+fn failed(failure: Failure) -> SlackClientError {
     SlackClientError::HttpProtocolError(
-        SlackClientHttpProtocolError::new().with_cause(Box::new(Failure::from(error))),
+        SlackClientHttpProtocolError::new().with_cause(Box::new(failure)),
     )
 }
 

@@ -175,8 +175,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn led_by(&self, hub: String) -> Result<(), StoreError> {
-        self.write("stand by", move |transaction| {
-            keep(transaction, STANDING_BY, &hub)
+        let path = self.inner.path.clone();
+        // Never by the log: it is said of this store alone, and by who has lost the lead too.
+        self.job(move |connection| {
+            writer::durably(connection, |t| keep(t, STANDING_BY, &hub))
+                .map_err(|fault| StoreError::new(&path, "stand by", fault))
         })
         .await
     }
@@ -196,11 +199,17 @@ impl Store {
         .await
     }
 
+    /// Whether this process leads other hubs, or did.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.inner.queue.ledger.get().is_some()
+    }
+
     /// Waits until a message may be told by this process: at once, but for a hub whose lead is in doubt.
     ///
     /// # Errors
     /// [`StoreError::Deposed`]: another hub tells it.
-    pub(super) async fn may_tell(&self) -> Result<(), StoreError> {
+    pub async fn may_tell(&self) -> Result<(), StoreError> {
         const AGAIN: std::time::Duration = std::time::Duration::from_millis(200);
         let Some(ledger) = self.inner.queue.ledger.get() else {
             return Ok(());

@@ -1,6 +1,7 @@
 //! One receiver's worker: what is due, one message at a time, and what follows from how that went.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,6 +20,7 @@ use crate::domain::cell::ReceiverName;
 use crate::domain::moment::elapsed;
 use crate::domain::notification::{Briefing, Engineers, Notification, Reason, Receiver};
 use crate::notify::alertmanager::Standing;
+use crate::notify::leave::Guard;
 use crate::notify::{Class, Message, SendError, log};
 use crate::store::{Delivery, Divert, Outcome, Store, StoreError, Thread};
 
@@ -98,6 +100,18 @@ impl Worker {
 
     pub(super) fn name(&self) -> &str {
         self.receiver.name.as_str()
+    }
+
+    /// Asked before each request, where there are several hubs.
+    pub(super) fn guard(&self) -> Option<Guard> {
+        let store = self.store.clone();
+        store.leads().then(|| {
+            let guard: Guard = Arc::new(move || {
+                let store = store.clone();
+                Box::pin(async move { store.may_tell().await.is_ok() })
+            });
+            guard
+        })
     }
 
     pub(super) fn pause_after_panic(&self) -> Duration {
