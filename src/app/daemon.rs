@@ -165,7 +165,8 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
                 .ok()
                 .and_then(|reader| reader.note(sites::POSITION).ok().flatten());
             let position = position.as_deref();
-            Some(Remote::start(nats, wanted, &store, position, source.timing).await?)
+            let alone = options.lead.is_none();
+            Some(Remote::start(nats, wanted, &store, position, source.timing, alone).await?)
         }
         _ => None,
     };
@@ -317,6 +318,13 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     work.keeper.stop(STOP_STEP).await;
     if let Some(deliver) = state.deliver {
         deliver.stop(STOP_STEP).await;
+    }
+    if tending.is_some() {
+        // Whoever leads next decides; what commands would write here, nobody would hear of.
+        let left = store.led_by("the hub that leads".to_owned()).await;
+        if let Err(error) = left {
+            tracing::warn!("commands may write here although another hub leads: {error}");
+        }
     }
     drop(tending);
     store.close().await;

@@ -24,6 +24,7 @@ use crate::domain::sharing;
 use crate::domain::site::{Facts, NOTE, Nats, Sites};
 use crate::domain::subject::NATS;
 use crate::link::connect::{self, Identity, Link};
+use crate::link::log::Log;
 use crate::link::stream::{Hub, Message, Reading};
 use crate::machine::{Ask, log};
 use crate::store::Store;
@@ -182,6 +183,8 @@ struct Shared {
     store: Store,
     timing: Timing,
     nats: Nats,
+    /// No other hub is led by this one.
+    alone: bool,
 }
 
 #[derive(Default)]
@@ -274,6 +277,7 @@ impl Remote {
         store: &Store,
         position: Option<&str>,
         timing: Timing,
+        alone: bool,
     ) -> Result<Self, String> {
         let identity = nats.identity.as_deref().map(Identity::read).transpose()?;
         let link = connect::begin(nats, identity.as_ref(), "edgewatch hub", "_INBOX.hub").await?;
@@ -290,6 +294,7 @@ impl Remote {
             store: store.clone(),
             timing,
             nats: nats.clone(),
+            alone,
         });
         shared.want(&want.borrow());
         let position = position.and_then(|text| serde_json::from_str(text).ok());
@@ -358,6 +363,12 @@ async fn turn(
     told: &mpsc::Sender<Incoming>,
 ) -> Result<(), String> {
     link.up().await?;
+    if shared.alone
+        && let Some(log) = Log::find(link.client.clone()).await?
+        && log.extent().await?.last > 0
+    {
+        return Err("hubs with names meet at this server, and only one of them may lead sites: start this one with --name too".to_owned());
+    }
     let hub = Hub::prepare(link.client.clone(), STREAM_BYTES.cast_signed()).await?;
     let wanted = want.borrow_and_update().clone();
     hand_out(shared, &hub, link, &wanted).await?;

@@ -27,6 +27,7 @@ use crate::domain::verdict::Kind;
 use crate::store::{Delivery, Progress, Reader, Store, StoreError};
 pub use crate::telemetry::Vitals;
 use crate::telemetry::health::{self, UNDELIVERED_MAX};
+pub use crate::telemetry::vitals::NOTE as VITALS;
 use crate::telemetry::vitals::{MaintenanceFacts, NOTE};
 use crate::words::briefing;
 

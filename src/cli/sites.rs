@@ -9,7 +9,9 @@ use comfy_table::{Cell, ContentArrangement, Table, presets::NOTHING};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Format, StoreAt, ask, exit};
+use crate::app::status::{VITALS, Vitals};
 use crate::clock;
+use crate::domain::hubs::HubFacts;
 use crate::domain::site::{Facts, NOTE, Sites};
 use crate::store::Store;
 
@@ -44,13 +46,23 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
         Ok(None) => Err("no hub has run with this store; start `edgewatch hub`".to_owned()),
         Err(error) => Err(error),
     };
+    let hub = hub(&plan.store.path);
+    if let Some(hub) = hub.as_ref().filter(|hub| !hub.leads) {
+        return super::complain(&format!(
+            "{}; the one that leads knows the sites",
+            hub.said()
+        ));
+    }
     let sites = match sites {
         Ok(sites) => sites,
         Err(error) => return super::complain(&error),
     };
     let now = clock::now();
     match arguments.format {
-        Format::Text => super::show(&text(&sites, now, super::colour())),
+        Format::Text => {
+            let hub = hub.map_or_else(String::new, |hub| format!("{}\n", hub.said()));
+            super::show(&(hub + &text(&sites, now, super::colour())));
+        }
         Format::Json => match serde_json::to_value(&sites) {
             Ok(value) => super::print(&format!("{value:#}\n")),
             Err(error) => return super::complain(&error.to_string()),
@@ -64,6 +76,12 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
     } else {
         exit::problem()
     }
+}
+
+/// How the hub with this store stands beside others, as it said last; `None`: there are no others.
+fn hub(store: &Path) -> Option<HubFacts> {
+    let note = Store::read_only(store).ok()?.note(VITALS).ok()??;
+    Vitals::from_json(&note).ok()?.hub
 }
 
 fn text(sites: &Sites, now: Timestamp, colour: bool) -> String {

@@ -571,6 +571,7 @@ fn edgewatch(scene: &Scene) -> Markup {
                         more => { (more) " messages wait" }
                     }
                 }
+                @if let Some(hub) = &vitals.hub { p { (visible(&hub.said())) } }
             }
         }
     }
