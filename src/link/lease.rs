@@ -148,7 +148,7 @@ impl Leases {
         }
     }
 
-    /// Takes it, if nobody did since it was seen.
+    /// Takes it, if nobody did since it was seen; its epoch is above `known`, in case the server's disk was put back.
     ///
     /// # Errors
     /// A sentence; whether it was taken the next look shows.
@@ -156,12 +156,14 @@ impl Leases {
         &self,
         seen: &Seen,
         (holder, store): (&str, &str),
+        known: u64,
         lasts: Duration,
     ) -> Result<Option<Held>, String> {
+        let before = seen.lease.as_ref().map_or(0, |lease| lease.epoch);
         let lease = Lease {
             holder: holder.to_owned(),
             store: store.to_owned(),
-            epoch: seen.lease.as_ref().map_or(0, |lease| lease.epoch) + 1,
+            epoch: before.max(known) + 1,
             beat: 0,
             lasts_ms: lasts.as_millis() as u64,
         };

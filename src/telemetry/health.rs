@@ -65,7 +65,7 @@ pub fn ready(vitals: &Vitals, now: Timestamp) -> Vec<Check> {
     });
     checks.push(delivery(vitals, now));
     if let Some(hub) = &vitals.hub {
-        checks.push(check("hub", hub.is_ready(now), hub.said()));
+        checks.push(check("hub", hub.is_ready(vitals.at), hub.said()));
     }
     checks
 }

@@ -178,7 +178,9 @@ impl Follower {
         if !free || self.not_before.is_some_and(|at| Instant::now() < at) {
             return Ok(None);
         }
-        let Some(held) = leases.take(&seen, ourselves, self.hub.lease).await? else {
+        let known = self.following.place.as_ref().map_or(0, |place| place.epoch);
+        let lasts = self.hub.lease;
+        let Some(held) = leases.take(&seen, ourselves, known, lasts).await? else {
             return Ok(None);
         };
         tracing::info!(
@@ -289,27 +291,21 @@ impl Follower {
 
     /// Takes what the log has and this store has not, as far as one look goes; how many entries are left.
     async fn follow(&mut self) -> Result<u64, Trouble> {
-        let log = match &self.log {
-            Some(log) => log.clone(),
-            None => match Log::find(self.link.client.clone()).await? {
-                Some(log) => self.log.insert(log).clone(),
-                None => {
-                    start(&self.following, None).map_err(Trouble::Barred)?;
-                    self.caught_up(0);
-                    return Ok(0);
-                }
-            },
+        if self.log.is_none() {
+            self.log = Log::find(self.link.client.clone()).await?;
+        }
+        let Some(log) = self.log.clone() else {
+            start(&self.following, None).map_err(Trouble::Barred)?;
+            self.caught_up(0);
+            return Ok(0);
         };
         let extent = log.extent().await?;
-        let mut next = match self.next {
-            Some(next) => next,
-            None => match self.begin(&log, extent).await? {
-                Some(next) => next,
-                None => {
-                    self.caught_up(0);
-                    return Ok(0);
-                }
-            },
+        if self.next.is_none() {
+            self.next = self.begin(&log, extent).await?;
+        }
+        let Some(mut next) = self.next else {
+            self.caught_up(0);
+            return Ok(0);
         };
         if next > extent.last + 1 {
             // Lost while we looked.
