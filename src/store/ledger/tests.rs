@@ -1,3 +1,5 @@
+//! Decisions of one store are the same in another; what a log refuses is none.
+
 use std::sync::{Arc, Mutex};
 
 use super::super::Mark;
