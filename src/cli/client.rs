@@ -237,7 +237,11 @@ fn rehearsal(plan: &Plan, probe: &Probe, client: &Client, recorder: &Recorder) -
         region: None,
         family: IpFamily::Any,
     }];
-    rehearsal.clients = vec![client.clone()];
+    rehearsal.clients = vec![Client {
+        // The recorder is nobody's partner.
+        trust: None,
+        ..client.clone()
+    }];
     rehearsal.trust = vec![recorder.root_pem()];
     rehearsal.probes = vec![Probe {
         from: vec![egress],

@@ -169,6 +169,7 @@ fn client(arguments: &Arguments, plan: &Plan) -> Result<Client, String> {
         header_case: HeaderCase::default(),
         program: program(arguments)?,
         stands_in_for: None,
+        trust: None,
         control: false,
     })
 }

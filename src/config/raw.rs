@@ -165,6 +165,9 @@ mirror! {
         /// The client with a `command` whose requests this one makes over edgewatch's own TLS: two that differ in the TLS
         /// alone tell a refused fingerprint from a refused user agent. Those of equal user agents are found by themselves.
         "stands_in_for" stands_in_for: Name,
+        /// PEM files with the roots that it trusts, in place of this host's: the partner's chain is judged by them alone, each
+        /// path by its earliest end, the root's own among them.
+        "trust" trust: Many<String>,
         /// Honest and expected to pass everywhere: tells "they block our client" from "they block us".
         "control" control: Flag,
         /// What it was called in the file before, so that its open incidents go on; not needed where only the name changed.

@@ -369,6 +369,7 @@ fn specimen(
                     @if let Some(public) = &run.public { dt { "Partner sees" } dd { (visible(public)) } }
                     @if let Some(remote) = &run.remote { dt { "To" } dd { (visible(remote)) } }
                     @if let Some(certificate) = &run.certificate { dt { "Certificate" } dd { (visible(certificate)) } }
+                    @for path in &run.paths { dt { "Path of it" } dd { "to " (visible(&path.end(run.at))) } }
                     @for (phase, took) in &run.phases { dt { (visible(phase)) } dd { (duration(*took)) } }
                 }
             }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::hello::short_hash;
 use super::secret::Secret;
 use super::spelling::spelled;
 use super::verdict::Factor;
@@ -164,6 +165,8 @@ pub struct Client {
     /// The client of a program whose requests this one makes over edgewatch's own TLS, to tell a refused fingerprint from
     /// a refused user agent; `None`: those of one with the same user agent.
     pub stands_in_for: Option<ClientName>,
+    /// Its roots as PEM, in place of those of this host; `None`: it trusts as this host does.
+    pub trust: Option<Arc<str>>,
     /// Honest and expected to pass everywhere: tells "they block our client" from "they block us".
     pub control: bool,
 }
@@ -230,15 +233,18 @@ impl Client {
         (format!("[{}]", each.collect::<Vec<_>>().join(", ")), case)
     }
 
-    /// The same of its program; empty without one. Whether it is kept changes no request.
+    /// The same of its program and its roots; empty without them. Whether a program is kept changes no request.
     #[must_use]
     pub fn program_mark(&self) -> String {
         let program = self.program.as_ref();
-        program.map_or_else(String::new, |program| {
+        let program = program.map_or_else(String::new, |program| {
             let (command, speaks) = (&program.command, program.speaks);
             let http = program.http;
             format!(" by Program {{ command: {command:?}, speaks: {speaks:?}, http: {http:?} }}")
-        })
+        });
+        let trust = self.trust.as_ref();
+        let trust = trust.map_or_else(String::new, |pem| format!(" trusts {}", short_hash(pem)));
+        program + &trust
     }
 
     /// Whether two make the same requests over different stacks: one by a program, the other in its place by edgewatch.
@@ -420,6 +426,7 @@ mod tests {
             header_case: HeaderCase::default(),
             program: None,
             stands_in_for: None,
+            trust: None,
             control: false,
         };
         assert_eq!(client.headers_mark(), ("[]".to_owned(), "Title"));
@@ -455,6 +462,7 @@ mod tests {
                 header_case: HeaderCase::default(),
                 program: program.cloned(),
                 stands_in_for: of.map(ClientName::new),
+                trust: None,
                 control: false,
             };
         let jvm = client("jvm", "Java/17", Some(&program), None);

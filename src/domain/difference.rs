@@ -345,6 +345,7 @@ fn client(old: &Client, new: &Client) -> Option<Vec<Key>> {
     keys.hidden("tls", &old.tls, &new.tls);
     keys.hidden("headers", &old.headers, &new.headers);
     keys.hidden("header_case", &old.header_case, &new.header_case);
+    keys.hidden("trust", &old.trust, &new.trust);
     // Arguments of a program may hold anything.
     keys.hidden("command", &old.program, &new.program);
     keys.hidden("control", &old.control, &new.control);

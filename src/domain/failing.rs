@@ -45,6 +45,9 @@ pub fn happens(kind: Kind, verdict: Option<&Verdict>, host: &str, several: bool)
         (Kind::TlsError, Some(F::CertificateIssuer)) => {
             format!("the certificate of {host} has an issuer that is unknown here")
         }
+        (Kind::TlsError, Some(F::CertificatePath)) => format!(
+            "the certificate of {host} is good, and its paths to roots that the client trusts have ended"
+        ),
         (Kind::TlsError, Some(F::Certificate)) => {
             format!("the certificate of {host} is not valid")
         }

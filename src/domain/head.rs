@@ -95,6 +95,8 @@ pub enum Part {
     Spelling,
     Http,
     Tls,
+    /// They trust other roots.
+    Trust,
     /// One of them is made by another program.
     Program,
 }
@@ -110,6 +112,7 @@ impl Part {
             Self::Spelling => "the spelling of headers".to_owned(),
             Self::Http => "HTTP version".to_owned(),
             Self::Tls => "TLS versions".to_owned(),
+            Self::Trust => "trusted roots".to_owned(),
             Self::Program => "the program that asks".to_owned(),
         }
     }
@@ -147,6 +150,7 @@ pub fn between(failing: &Client, passing: &Client, probe: &Probe) -> Vec<Part> {
         (Part::Spelling, spelled),
         (Part::Http, failing.http != passing.http),
         (Part::Tls, failing.tls != passing.tls),
+        (Part::Trust, failing.trust != passing.trust),
         (Part::Program, failing.program != passing.program),
     ] {
         parts.extend(differs.then_some(part));

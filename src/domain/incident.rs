@@ -9,6 +9,7 @@ use super::cell::{CellKey, ProbeName, ReceiverName};
 use super::diagnosis::{Cause, Diagnosis};
 use super::earlier::Earlier;
 use super::form::{fraction, nanos, nanos_named};
+use super::observation::ChainPath;
 use super::reason::Reason;
 use super::sent::Sent;
 use super::spelling::spelled;
@@ -358,6 +359,9 @@ pub struct Specimen {
     #[serde(rename = "phases_ns", with = "nanos_named")]
     pub phases: Vec<(String, Duration)>,
     pub certificate: Option<String>,
+    /// Ways from the certificate to roots that the client trusts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<ChainPath>,
     /// How it looked to an edge; `None`: not noted by the version that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<Sent>,

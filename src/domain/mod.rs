@@ -9,6 +9,7 @@ pub mod cell;
 pub mod change;
 pub mod condition;
 mod decoding;
+pub mod der;
 pub mod diagnosis;
 pub mod difference;
 pub mod earlier;

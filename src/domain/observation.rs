@@ -134,6 +134,41 @@ pub struct TlsFacts {
     pub cipher: Option<String>,
     /// The leaf certificate; kept also when verification refused it.
     pub certificate: Option<Certificate>,
+    /// Ways from there to roots that the client trusts, the one that ends first in front; at most 8 are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<ChainPath>,
+}
+
+/// A way from a leaf certificate to a root, over what the server sent; its signatures hold, whatever the time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainPath {
+    /// Common name of the root.
+    pub root: String,
+    /// Common name of the certificate by which it ends: the root itself, or an intermediate one.
+    pub by: String,
+    /// When that ends. The leaf's own end is none of the path.
+    pub ends_at: Timestamp,
+}
+
+impl ChainPath {
+    /// Whether none of these paths holds at a time; true of none.
+    #[must_use]
+    pub fn all_ended(paths: &[Self], now: Timestamp) -> bool {
+        paths.iter().all(|path| path.ends_at <= now)
+    }
+
+    /// "`Old Root` ended at 2020-05-30 10:48 UTC": `now` decides the tense.
+    #[must_use]
+    pub fn end(&self, now: Timestamp) -> String {
+        let verb = if self.ends_at <= now { "ended" } else { "ends" };
+        let by = if self.by == self.root {
+            String::new()
+        } else {
+            format!(" (with the intermediate certificate `{}`)", self.by)
+        };
+        let at = self.ends_at.strftime("%Y-%m-%d %H:%M UTC");
+        format!("`{}` {verb} at {at}{by}", self.root)
+    }
 }
 
 /// A summary of the leaf certificate.
@@ -241,6 +276,8 @@ spelled!(
         CertificateExpired = "certificate_expired",
         CertificateName = "certificate_name",
         CertificateIssuer = "certificate_issuer",
+        /// The certificate is good, and every path to a root that the client trusts has ended.
+        CertificatePath = "certificate_path",
         /// The certificate was refused for another reason.
         Certificate = "certificate",
         /// A certificate that our TLS library can't check and others can.

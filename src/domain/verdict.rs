@@ -323,10 +323,18 @@ impl Verdict {
         self.warning()
             .is_some_and(|said| said.starts_with(OF_CERTIFICATE))
     }
+
+    /// Whether that is a path of the certificate, and not its own time.
+    #[must_use]
+    pub fn warns_of_path(&self) -> bool {
+        self.warning().is_some_and(|said| said.starts_with(OF_PATH))
+    }
 }
 
 /// How a sentence about a certificate's time begins.
 pub const OF_CERTIFICATE: &str = "certificate";
+/// How one about the time of a path of it begins.
+pub const OF_PATH: &str = "certificate's path";
 
 /// A vendor's name as it writes it; `None` for `none` and `unknown`.
 #[must_use]

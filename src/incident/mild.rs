@@ -102,9 +102,13 @@ impl Host {
         });
         let passing: Vec<CellKey> = well.map(|cell| cell.key.clone()).collect();
         Diagnosis {
-            // A certificate is the host's; why answers come late nobody has asked.
+            // A certificate is the host's, its paths are each client's; why answers come late nobody has asked.
             cause: match &self.specimen {
-                Some(specimen) if specimen.verdict.warns_of_certificate() => Cause::Everything,
+                Some(Specimen { verdict, .. })
+                    if verdict.warns_of_certificate() && !verdict.warns_of_path() =>
+                {
+                    Cause::Everything
+                }
                 _ => Cause::Unknown { among: Vec::new() },
             },
             confidence: SURE,

@@ -257,6 +257,7 @@ fn client(universe: &Universe, client: u16, version: u16) -> Result<Client, Stri
             .stands_in_for(client)
             .filter(|_| stack == OWN_STACK)
             .map(|program| client_name(universe, program, version).as_str().into()),
+        trust: None,
         control: universe.control == Some(client),
     })
 }

@@ -107,6 +107,8 @@ fn request(specimen: &Specimen, clock: &Clock) -> String {
     if let Some(certificate) = &specimen.certificate {
         text.push(format!("certificate: {}", line(certificate)));
     }
+    let paths = specimen.paths.iter();
+    text.extend(paths.map(|path| format!("path to {}", line(&path.end(specimen.at)))));
     text.push(times(specimen));
     if let Some(hash) = &specimen.body_sha256 {
         text.push(format!("body sha256: {}", line(hash)));

@@ -11,6 +11,7 @@ mod cookies;
 mod exchange;
 mod failure;
 mod frames;
+mod paths;
 mod program;
 mod progress;
 mod proxy;

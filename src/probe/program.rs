@@ -501,6 +501,7 @@ fn take(
                 alpn: http2.then(|| "h2".to_owned()),
                 cipher: None,
                 certificate: None,
+                paths: Vec::new(),
             });
         }
     }

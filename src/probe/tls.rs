@@ -31,10 +31,11 @@ use super::body::sha256;
 use super::failure::{
     about_certificate, alert_name, failure, from_io, local, one_line, wants_certificate,
 };
+use super::paths::{self, Roots};
 use super::progress::Progress;
 use crate::domain::cell::{Client, HttpOffer, TlsRange, TlsVersion};
 use crate::domain::hello;
-use crate::domain::observation::{Certificate, Failure, FailureKind, Phase, TlsFacts};
+use crate::domain::observation::{Certificate, ChainPath, Failure, FailureKind, Phase, TlsFacts};
 
 /// What our side leaves out, said wherever a server finds nothing to agree on.
 const OUR_SUITES: &str = "it can be a limit of ours: edgewatch offers AES-GCM and ChaCha20, no CBC and no RSA key \
@@ -46,19 +47,21 @@ const NAMES_MAX: usize = 50;
 /// Characters kept of a subject, an issuer and a name.
 const NAME_CHARS_MAX: usize = 300;
 
-/// The configurations, one for each TLS range and HTTP offer that a client has.
+/// The configurations, one for each TLS range, HTTP offer and set of roots that a client has.
 pub(super) struct Tls {
-    verifier: Arc<Noting>,
+    /// Of this host's roots and those of the file, and then of the roots that clients have of their own.
+    verifiers: Vec<(Option<Arc<str>>, Arc<Noting>)>,
     provider: Arc<CryptoProvider>,
     /// A handful at most, so a list will do.
     configs: Vec<Prepared>,
 }
 
-/// What clients of one TLS range and HTTP offer share.
+/// What clients of one TLS range, HTTP offer and set of roots share.
 #[derive(Clone)]
 struct Prepared {
     range: TlsRange,
     offer: HttpOffer,
+    trust: Option<Arc<str>>,
     config: Arc<ClientConfig>,
     /// JA4 of the hello to a named host, and to an address, which is not named in it. rustls shuffles its
     /// extensions, JA4 sorts them: so it is the same each time.
@@ -71,32 +74,17 @@ impl Tls {
     /// # Errors
     /// A sentence on what is wrong with the PEM texts or the roots.
     pub(super) fn new(trust: &[String]) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
         // A store with some unreadable files is still a store; what matters is whether any root is left.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
+        let mut roots = rustls_native_certs::load_native_certs().certs;
         for (index, pem) in trust.iter().enumerate() {
-            let mut found = 0;
-            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                let wrong = |e: &dyn std::fmt::Display| format!("trust[{index}]: {e}");
-                roots
-                    .add(certificate.map_err(|e| wrong(&e))?)
-                    .map_err(|e| wrong(&e))?;
-                found += 1;
-            }
-            if found == 0 {
-                return Err(format!("trust[{index}]: no certificate in the PEM text"));
-            }
+            let wrong = |why: String| format!("trust[{index}]: {why}");
+            roots.extend(certificates(pem).map_err(wrong)?);
         }
         // Passed explicitly, so that it does not matter whether a default was installed in time.
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let inner = WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone())
-            .build()
-            .map_err(|e| format!("no certificate can be verified: {e}"))?;
+        let verifier = Noting::new(&roots, false, &provider)?;
         Ok(Self {
-            verifier: Arc::new(Noting { inner }),
+            verifiers: vec![(None, Arc::new(verifier))],
             provider,
             configs: Vec::new(),
         })
@@ -107,6 +95,7 @@ impl Tls {
         if self.config(client).is_some() {
             return Ok(());
         }
+        let verifier = self.verifier(client)?;
         let versions = versions(client.tls);
         // A client of one version lists no suite of the other; rustls would.
         let mut provider = CryptoProvider::clone(&self.provider);
@@ -116,7 +105,7 @@ impl Tls {
             .with_protocol_versions(versions)
             .map_err(|e| format!("client {}: {e}", client.name))?
             .dangerous()
-            .with_custom_certificate_verifier(self.verifier.clone())
+            .with_custom_certificate_verifier(verifier)
             .with_client_cert_resolver(Arc::new(NoCertificate));
         config.resumption = Resumption::disabled();
         config.alpn_protocols = match client.http {
@@ -131,6 +120,7 @@ impl Tls {
         self.configs.push(Prepared {
             range: client.tls,
             offer: client.http,
+            trust: client.trust.clone(),
             config,
             ja4,
         });
@@ -138,9 +128,24 @@ impl Tls {
     }
 
     fn config(&self, client: &Client) -> Option<&Prepared> {
-        self.configs
-            .iter()
-            .find(|known| (known.range, known.offer) == (client.tls, client.http))
+        self.configs.iter().find(|known| {
+            (known.range, known.offer) == (client.tls, client.http) && known.trust == client.trust
+        })
+    }
+
+    /// Who judges certificates for a client.
+    fn verifier(&mut self, client: &Client) -> Result<Arc<Noting>, String> {
+        let mut known = self.verifiers.iter();
+        if let Some((_, verifier)) = known.find(|(trust, _)| *trust == client.trust) {
+            return Ok(verifier.clone());
+        }
+        let pem = client.trust.as_deref().unwrap_or_default();
+        let made = certificates(pem).and_then(|roots| Noting::new(&roots, true, &self.provider));
+        let made = made.map_err(|why| format!("clients.{}.trust: {why}", client.name))?;
+        let verifier = Arc::new(made);
+        self.verifiers
+            .push((client.trust.clone(), verifier.clone()));
+        Ok(verifier)
     }
 
     /// Does the handshake with `host`, as `client`; notes the facts in `now`.
@@ -194,6 +199,7 @@ impl Tls {
                         .and_then(|s| s.suite().as_str())
                         .map(str::to_owned),
                     certificate,
+                    paths: shown.paths,
                 });
                 Ok(stream)
             }
@@ -211,6 +217,7 @@ impl Tls {
                     alpn: None,
                     cipher: None,
                     certificate: Some(certificate),
+                    paths: shown.paths,
                 });
                 Err(told)
             }
@@ -251,6 +258,11 @@ tokio::task_local! {
 #[derive(Debug, Default)]
 struct Shown {
     leaf: Option<CertificateDer<'static>>,
+    paths: Vec<ChainPath>,
+    /// A certificate that was sent to vouch for the leaf and has ended.
+    ended: Option<(String, Timestamp)>,
+    /// When it was judged.
+    at: Option<Timestamp>,
     /// It wants to see a certificate of ours.
     asked_for_certificate: bool,
 }
@@ -270,12 +282,57 @@ impl ResolvesClientCert for NoCertificate {
     }
 }
 
-/// Verifies as webpki does, and notes the leaf first.
+/// Verifies as webpki does, and notes the leaf and its paths first.
 ///
 /// The configurations are shared by all runs, so the note goes to the task that polls the handshake.
 #[derive(Debug)]
 struct Noting {
     inner: Arc<WebPkiServerVerifier>,
+    roots: Roots,
+    /// They are those of a client, and judged as most of its kind do: a path has ended when its root has, at which webpki
+    /// does not look.
+    is_clients: bool,
+}
+
+impl Noting {
+    fn new(
+        roots: &[CertificateDer<'static>],
+        is_clients: bool,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, String> {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(roots.iter().cloned());
+        if store.is_empty() {
+            // Their ends are not known, so neither are those of paths.
+            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        let inner = WebPkiServerVerifier::builder_with_provider(store.into(), provider.clone());
+        Ok(Self {
+            inner: inner
+                .build()
+                .map_err(|e| format!("no certificate can be verified: {e}"))?,
+            roots: Roots::new(roots, provider.signature_verification_algorithms),
+            is_clients,
+        })
+    }
+}
+
+/// The certificates of a PEM text, each of which can be a root.
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let wrong = |e: &dyn std::fmt::Display| e.to_string();
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let found = read.map_err(|e| wrong(&e))?;
+    if found.is_empty() {
+        return Err("no certificate in the PEM text".to_owned());
+    }
+    for root in &found {
+        webpki_anchor(root).map_err(|e| wrong(&e))?;
+    }
+    Ok(found)
+}
+
+fn webpki_anchor(root: &CertificateDer<'static>) -> Result<(), rustls::Error> {
+    RootCertStore::empty().add(root.clone())
 }
 
 impl ServerCertVerifier for Noting {
@@ -288,11 +345,27 @@ impl ServerCertVerifier for Noting {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         // Fails outside a run's task only, and there is none to note it for.
+        let paths = self.roots.paths(end_entity, intermediates);
+        let at = i64::try_from(now.as_secs()).ok();
+        let at = at.and_then(|at| Timestamp::from_second(at).ok());
+        let all_ended = !paths.is_empty() && at.is_some_and(|at| ChainPath::all_ended(&paths, at));
         let _ = SHOWN.try_with(|shown| {
-            shown.borrow_mut().leaf = Some(end_entity.clone().into_owned());
+            let mut shown = shown.borrow_mut();
+            shown.leaf = Some(end_entity.clone().into_owned());
+            shown.ended = at.and_then(|at| paths::ended(intermediates, at));
+            (shown.paths, shown.at) = (paths, at);
         });
-        self.inner
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let verified = self.inner.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        )?;
+        if self.is_clients && all_ended {
+            return Err(CertificateError::Expired.into());
+        }
+        Ok(verified)
     }
 
     fn verify_tls12_signature(
@@ -387,7 +460,8 @@ fn explain(
     };
     match inner {
         Error::InvalidCertificate(why) => {
-            let (kind, reason) = refusal(why, host, shown, certificate);
+            let (kind, reason) = of_path(why, client, host, shown, certificate)
+                .unwrap_or_else(|| refusal(why, host, shown, certificate));
             failure(Phase::Tls, kind, format!("{peer}: {reason}"))
         }
         Error::AlertReceived(Alert::NoApplicationProtocol) => fail(
@@ -451,6 +525,50 @@ fn explain(
             ),
         ),
     }
+}
+
+/// That the paths of a good certificate have ended; `None` where it was refused for itself.
+fn of_path(
+    why: &CertificateError,
+    client: &Client,
+    host: &Host<&str>,
+    shown: &Shown,
+    certificate: Option<&Certificate>,
+) -> Option<(FailureKind, String)> {
+    use CertificateError as E;
+    let (at, leaf) = (shown.at?, certificate?);
+    let of_name = matches!(why, E::NotValidForName | E::NotValidForNameContext { .. });
+    if of_name || at < leaf.not_before || leaf.not_after <= at {
+        return None;
+    }
+    let whose = if client.trust.is_some() {
+        format!("client {}", client.name)
+    } else {
+        "this host".to_owned()
+    };
+    let good = format!("certificate for {host} is good until {}", leaf.not_after);
+    let paths = &shown.paths;
+    let said = match (paths.as_slice(), &shown.ended) {
+        ([_, ..], _) if ChainPath::all_ended(paths, at) => {
+            let each: Vec<String> = paths.iter().map(|path| path.end(at)).collect();
+            let one_root = paths.iter().all(|path| path.by == path.root);
+            let root = if one_root && client.trust.is_some() {
+                "; it is the root's own end, at which not every TLS library looks"
+            } else {
+                ""
+            };
+            format!(
+                "{good}; its path to {}, and {whose} trusts no root of another{root}",
+                each.join(", that to ")
+            )
+        }
+        ([], Some((name, end))) if matches!(why, E::Expired | E::ExpiredContext { .. }) => format!(
+            "{good}; the intermediate certificate `{name}` that was sent with it ended at {}",
+            end.strftime("%Y-%m-%d %H:%M UTC")
+        ),
+        _ => return None,
+    };
+    Some((FailureKind::CertificatePath, said))
 }
 
 /// Why a certificate was refused.

@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::content;
 use super::moment;
 use crate::domain::condition::{Compare, Condition, Conditions, status_words};
-use crate::domain::observation::{HttpVersion, Observation};
-use crate::domain::verdict::OF_CERTIFICATE;
+use crate::domain::observation::{ChainPath, HttpVersion, Observation};
+use crate::domain::verdict::{OF_CERTIFICATE, OF_PATH};
 use crate::lang::{jsonpath, xpath};
 
 /// How the errors of our readers begin that are about a bound and not about the answer.
@@ -237,7 +237,8 @@ impl<'a> Facts<'a> {
         };
         let days = days_until(certificate.not_after, self.observation.started_at);
         if days >= i64::from(least) && certificate.not_after > self.observation.started_at {
-            return None;
+            let paths = &self.observation.tls.as_ref()?.paths;
+            return self.path(paths, least);
         }
         Some(match days {
             0.. if certificate.not_after > self.observation.started_at => format!(
@@ -250,6 +251,42 @@ impl<'a> Facts<'a> {
                 plural(-days)
             ),
         })
+    }
+}
+
+impl Facts<'_> {
+    /// That a path of the certificate ends soon; one that has ended is not missed while another holds.
+    fn path(&self, paths: &[ChainPath], least: u32) -> Option<String> {
+        let now = self.observation.started_at;
+        let soon = |path: &ChainPath| days_until(path.ends_at, now) < i64::from(least);
+        let last = paths.iter().max_by_key(|path| path.ends_at)?;
+        let client = &self.observation.cell.client;
+        if last.ends_at <= now {
+            return Some(format!(
+                "{OF_PATH} to {}; `{client}` goes on, programs that look at a root's own end don't",
+                last.end(now)
+            ));
+        }
+        let told = |path: &ChainPath| {
+            let days = days_until(path.ends_at, now);
+            format!(
+                "{OF_PATH} to {}, in {days} {}, wanted {least}",
+                path.end(now),
+                plural(days)
+            )
+        };
+        if soon(last) {
+            return Some(format!(
+                "{}; client `{client}` trusts no root of a longer one",
+                told(last)
+            ));
+        }
+        let first = paths.iter().find(|path| path.ends_at > now && soon(path))?;
+        Some(format!(
+            "{}; `{client}` has another, to `{}`; clients with an old list of roots will fail then, others not",
+            told(first),
+            last.root
+        ))
     }
 }
 

@@ -76,6 +76,7 @@ fn placed(kind: FailureKind, phase: Phase) -> (Kind, Maker) {
             | F::CertificateExpired
             | F::CertificateName
             | F::CertificateIssuer
+            | F::CertificatePath
             | F::ClientCertificate
             | F::TlsVersion
             | F::TlsCipher

@@ -451,6 +451,7 @@ fn blocked(cell: &CellKey) -> Specimen {
         took: Duration::from_millis(31),
         phases: Vec::new(),
         certificate: Some("webcache.gmc-uk.org, issued by Cloudflare Inc ECC CA-3, valid until 2021-12-01".to_owned()),
+        paths: Vec::new(),
         sent: Some(Sent {
             stack: Stack::Native,
             ja4: Some("t13d1010h1_61a7ad8aa9b6_76ad8fd2bde2".to_owned()),
@@ -498,6 +499,7 @@ fn plan() -> Plan {
         header_case: HeaderCase::default(),
         program: None,
         stands_in_for: None,
+        trust: None,
         control: false,
     };
     let office = Proxy {

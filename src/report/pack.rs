@@ -337,6 +337,10 @@ fn environment(text: &mut String, dossier: &Dossier<'_>) {
         if let Some(certificate) = &run.certificate {
             text.push_str(&wrapped("  certificate   ", certificate));
         }
+        for path in &run.paths {
+            let path = format!("path to {}", path.end(run.at)).replace('`', "\"");
+            text.push_str(&wrapped("                ", &path));
+        }
     }
     for name in dossier.egresses() {
         let origin = dossier.origin(&name);

@@ -443,6 +443,7 @@ mod tests {
             header_case: HeaderCase::default(),
             program: None,
             stands_in_for: None,
+            trust: None,
             control: false,
         }
     }

@@ -56,6 +56,7 @@ fn pass(place: usize, start_us: i64) -> Judged {
                 failed: Vec::new(),
             },
             tls: Some(TlsFacts {
+                paths: Vec::new(),
                 version: None,
                 alpn: Some("http/1.1".to_owned()),
                 cipher: None,

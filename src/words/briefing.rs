@@ -10,6 +10,7 @@ mod beside;
 mod door;
 mod headline;
 mod parts;
+mod paths;
 mod plain;
 mod reasons;
 mod ruled_out;

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::domain::incident::Specimen;
-use crate::domain::observation::{Answer, Certificate, Observation, Phases};
+use crate::domain::observation::{Answer, Certificate, ChainPath, Observation, Phases};
 use crate::domain::plan::Plan;
 use crate::domain::probe::{Part, Template};
 use crate::domain::secret::{Secrets, mask};
@@ -111,6 +111,14 @@ pub fn specimen(
         certificate: tls
             .and_then(|tls| tls.certificate.as_ref())
             .map(|certificate| clean(&certificate_line(certificate), VALUE_CHARS_MAX)),
+        paths: tls.map_or_else(Vec::new, |tls| {
+            let clean = |path: &ChainPath| ChainPath {
+                root: clean(&path.root, 100),
+                by: clean(&path.by, 100),
+                ends_at: path.ends_at,
+            };
+            tls.paths.iter().map(clean).collect()
+        }),
         sent: observation.sent.clone(),
         verdict: Verdict {
             vendor: Cow::Owned(clean(&verdict.vendor, 60)),

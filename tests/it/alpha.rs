@@ -542,6 +542,7 @@ pub(crate) fn run(plan: &Plan, cell: &CellKey, kind: Kind) -> Specimen {
         took: Duration::from_millis(31),
         phases: Vec::new(),
         certificate: None,
+        paths: Vec::new(),
         sent: None,
         verdict,
     }

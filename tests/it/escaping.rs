@@ -349,6 +349,7 @@ fn observation(plan: &Plan, text: &str, answer: Option<Answer>) -> Observation {
         phases: Phases::default(),
         route: Route::default(),
         tls: Some(TlsFacts {
+            paths: Vec::new(),
             version: None,
             alpn: None,
             cipher: None,

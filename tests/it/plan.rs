@@ -65,6 +65,7 @@ pub(crate) fn client(name: &str, user_agent: &str) -> Client {
         header_case: HeaderCase::default(),
         program: None,
         stands_in_for: None,
+        trust: None,
         control: false,
     }
 }

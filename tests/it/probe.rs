@@ -5,6 +5,7 @@
 mod bodies;
 mod connections;
 mod headers;
+mod paths;
 mod proxies;
 mod redirects;
 mod resolving;

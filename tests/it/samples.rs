@@ -13,6 +13,7 @@ use edgewatch::domain::incident::{
     State, Subject, Telling, TimelineEntry,
 };
 use edgewatch::domain::notification::{Briefing, CellLine, Engineers, Notification, Plain, Reason};
+use edgewatch::domain::observation::ChainPath;
 use edgewatch::domain::probe::{Contact, Words};
 use edgewatch::domain::sent::{Sent, Stack};
 use edgewatch::domain::spells::Spells;
@@ -93,6 +94,7 @@ pub(crate) fn specimen(client: &str, verdict: Verdict) -> Specimen {
             ("connect".into(), Duration::from_millis(9)),
         ],
         certificate: Some("CN=gmc-uk.org, 62 days left".into()),
+        paths: Vec::new(),
         sent: Some(Sent {
             stack: Stack::Native,
             ja4: Some("t13d1010h1_61a7ad8aa9b6_76ad8fd2bde2".into()),
@@ -504,6 +506,11 @@ fn any_specimen() -> BoxedStrategy<Specimen> {
                     .map(|(phase, ns)| (phase, Duration::from_nanos(ns)))
                     .collect(),
                 certificate,
+                paths: vec![ChainPath {
+                    root: "Root".to_owned(),
+                    by: "Issuing".to_owned(),
+                    ends_at: at,
+                }],
                 sent,
                 verdict,
             }

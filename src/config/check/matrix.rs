@@ -9,6 +9,7 @@ use super::headers;
 use super::names::Names;
 use super::programs;
 use super::secrets;
+use super::trust;
 use crate::config::Inputs;
 use crate::config::collections::{Form, Named};
 use crate::config::desk::{At, Desk, Place, quote};
@@ -388,6 +389,7 @@ fn plain(name: &str, user_agent: String) -> Client {
         header_case: HeaderCase::default(),
         program: None,
         stands_in_for: None,
+        trust: None,
         control: false,
     }
 }
@@ -431,7 +433,9 @@ fn client(
         }
         headers.push((name, value));
     }
+    let trust = trust::pems(raw.trust, inputs, desk);
     Client {
+        trust: (!trust.is_empty()).then(|| trust.join("\n").into()),
         http: raw.http.map_or_else(HttpOffer::default, |h| h.value.0),
         tls,
         headers,

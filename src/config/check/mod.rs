@@ -22,6 +22,7 @@ mod request;
 mod secrets;
 mod telemetry;
 mod template;
+mod trust;
 mod web;
 
 pub use self::programs::imitator;
@@ -223,7 +224,7 @@ pub(super) fn plan(
         service: service.as_deref().unwrap_or_default(),
         zone: &zone,
     };
-    let trust = trust(raw.trust, inputs, desk);
+    let trust = trust::pems(raw.trust, inputs, desk);
     let around = notify::Around {
         setting: &setting,
         roots: &trust,
@@ -573,29 +574,4 @@ fn keep<const LEAST: u64, const MOST: u64>(
             .map_or(usual.messages, |messages| messages.value.0),
         ..usual
     }
-}
-
-fn trust(raw: Option<At<Many<String>>>, inputs: &dyn Inputs, desk: &mut Desk<'_>) -> Vec<String> {
-    let mut pems = Vec::new();
-    for path in raw.map(|r| r.value.0).unwrap_or_default() {
-        match inputs.file(path.value.as_ref()) {
-            Err(error) => desk.error(
-                path.place,
-                secrets::unreadable(&path.value, &error),
-                "paths start at the directory of this file",
-            ),
-            Ok(pem) if pem.contains("PRIVATE KEY-----") => desk.error(
-                path.place,
-                format!("{} holds a private key", quote(&path.value)),
-                "only certificates are needed here; remove the key from the file",
-            ),
-            Ok(pem) if !pem.contains("-----BEGIN CERTIFICATE-----") => desk.error(
-                path.place,
-                format!("{} holds no certificate", quote(&path.value)),
-                "a PEM file begins with \"-----BEGIN CERTIFICATE-----\"",
-            ),
-            Ok(pem) => pems.push(pem),
-        }
-    }
-    pems
 }

@@ -50,6 +50,10 @@ pub(super) fn program(
     if let Some(tls) = raw.tls.take() {
         decides(tls.place, desk);
     }
+    if let Some(trust) = raw.trust.take() {
+        let hint = "remove it: the program has roots of its own, and judges by them";
+        desk.error(trust.place, "has no say over a program", hint);
+    }
     if let Some(control) = raw.control.as_ref().filter(|control| control.value.0) {
         desk.warning(
             control.place,

@@ -153,6 +153,7 @@ mod tests {
             took: std::time::Duration::ZERO,
             phases: Vec::new(),
             certificate: None,
+            paths: Vec::new(),
             sent: None,
             verdict,
         }

@@ -246,6 +246,7 @@ fn expectations() {
     let check = |name: &str, conditions: Vec<Condition>, answer: Answer, kind: Kind, part: &str| {
         let mut run = seen(Some(answer), None);
         run.tls = Some(TlsFacts {
+            paths: Vec::new(),
             version: None,
             alpn: None,
             cipher: None,

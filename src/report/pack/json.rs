@@ -63,6 +63,7 @@ pub fn json(dossier: &Dossier<'_>) -> Value {
             "resolved": run.map(|r| r.resolved.clone()),
             "remote": run.and_then(|r| r.remote.clone()),
             "certificate": run.and_then(|r| r.certificate.clone()),
+            "paths": run.map(|r| r.paths.clone()),
             "addresses": addresses.collect::<Vec<_>>(),
             "clients": clients.collect::<Vec<_>>(),
         },

@@ -27,7 +27,7 @@ pub(in crate::report) fn asked(dossier: &Dossier<'_>) -> Vec<String> {
         );
         return asked;
     }
-    asked.push(first_wish(dossier));
+    asked.push(of_path(dossier).unwrap_or_else(|| first_wish(dossier)));
     if dossier.incident.kind.is_refusal() {
         // What came back in another way has references of the time before.
         let run = dossier.incident.failing.as_ref();
@@ -85,10 +85,29 @@ fn first_wish(dossier: &Dossier<'_>) -> String {
     }
 }
 
+/// What is asked when the certificate is good, and some of ours know no root of a path that holds.
+fn of_path(dossier: &Dossier<'_>) -> Option<String> {
+    let run = failing(dossier).filter(|_| how(dossier) == Some(FailureKind::CertificatePath))?;
+    let host = host(dossier);
+    let ends: Vec<String> = run.paths.iter().map(|path| path.end(run.at)).collect();
+    let ended = match ends.as_slice() {
+        [] => "an intermediate certificate that is sent with it has ended".to_owned(),
+        ends => format!("its path to {}", ends.join(", that to ")).replace('`', "\""),
+    };
+    Some(format!(
+        "Please tell us whether {host} can send a chain to another root. The certificate itself is good, but {ended}, and one kind of our clients trusts no root of another path. We look after their trust store as well."
+    ))
+}
+
 /// What is asked while everything still works.
 fn in_time(dossier: &Dossier<'_>) -> String {
     let host = host(dossier);
     let verdict = failing(dossier).map(|run| &run.verdict);
+    if verdict.is_some_and(Verdict::warns_of_path) {
+        return format!(
+            "Please tell us whether {host} will send a chain to another root before this path ends; nothing fails yet."
+        );
+    }
     if verdict.is_some_and(Verdict::warns_of_certificate) {
         format!("Please renew the certificate of {host} before it runs out; nothing fails yet.")
     } else {

@@ -39,6 +39,7 @@ fn observation(head: &str) -> Observation {
 
 fn issued_by(mut observation: Observation, issuer: &str) -> Observation {
     observation.tls = Some(TlsFacts {
+        paths: Vec::new(),
         version: None,
         alpn: None,
         cipher: None,

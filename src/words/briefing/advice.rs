@@ -37,7 +37,8 @@ impl Story<'_> {
             ));
         }
         let step = self.stack_step().filter(|_| self.door().is_none());
-        if let Some(step) = step.or_else(|| self.header_step()) {
+        let step = step.or_else(|| self.header_step());
+        if let Some(step) = step.or_else(|| self.path_step()) {
             return Some(step);
         }
         let tell = diagnosis
@@ -59,6 +60,11 @@ impl Story<'_> {
     fn in_time(&self) -> String {
         let partner = self.partner();
         let verdict = self.specimen.map(|specimen| &specimen.verdict);
+        if verdict.is_some_and(Verdict::warns_of_path) {
+            return format!(
+                "Look which clients trust no other root, and give them a newer trust store before it ends; {partner} can help by sending a chain to another root"
+            );
+        }
         if verdict.is_some_and(Verdict::warns_of_certificate) {
             return format!(
                 "Ask {partner} to renew the certificate before it runs out; until then everything works"

@@ -47,8 +47,8 @@ impl Story<'_> {
         if let Some(stack) = self.stack_statement() {
             return stack;
         }
-        if let Some(header) = self.header_statement() {
-            return header;
+        if let Some(said) = self.header_statement().or_else(|| self.path_statement()) {
+            return said;
         }
         let happens = self.happens_to(self.hit().as_deref());
         if self.named() {
@@ -77,7 +77,7 @@ impl Story<'_> {
     }
 
     /// Which requests are hit; `None`: every one.
-    fn hit(&self) -> Option<String> {
+    pub(super) fn hit(&self) -> Option<String> {
         if !self.named() {
             return Some(self.some_cells());
         }

@@ -118,7 +118,8 @@ impl Story<'_> {
 
     /// That more than one part of the requests may be it.
     pub(super) fn several_parts(&self) -> Option<String> {
-        if self.refused_header().is_some() || self.resolved() {
+        let known = self.refused_header().is_some() || self.ended_path().is_some();
+        if known || self.resolved() {
             return None;
         }
         let pair = self.closest().filter(|pair| pair.parts.len() > 1)?;

@@ -110,6 +110,13 @@ impl Story<'_> {
             );
         }
         let kind = self.incident.kind;
+        if self.ended_path().is_some() {
+            let can = verb("can no longer check", "could no longer check");
+            let whom = first_upper(&self.whom_it_hits().0);
+            return format!(
+                "{whom} {can} who {partner} is: the list of those whom it trusts is too old. The others can."
+            );
+        }
         if kind == Kind::LocalError {
             let are = verb("are", "were");
             return format!(

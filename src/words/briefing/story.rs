@@ -199,6 +199,11 @@ impl<'a> Story<'a> {
     pub(super) fn aside(&self, level: &Level) -> String {
         let members = |names: Vec<String>| (!names.is_empty()).then(|| terms::list(&names, "and"));
         let aside = match level {
+            Level::Client(name) if self.ended_path().is_some() => self
+                .plan
+                .client(name)
+                .filter(|client| client.trust.is_some())
+                .map(|_| "with roots of its own".to_owned()),
             // A handshake comes before any user agent is sent.
             Level::Client(name) if self.incident.kind == Kind::TlsError => {
                 self.plan.client(name).map(|client| {

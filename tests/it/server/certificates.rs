@@ -17,6 +17,8 @@ pub(crate) struct Authority {
 /// A certificate with its key.
 pub(crate) struct Identity {
     pub(crate) certificate: CertificateDer<'static>,
+    /// What is sent behind it.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
     key: KeyPair,
 }
 
@@ -26,13 +28,40 @@ impl Authority {
     }
 
     pub(crate) fn named(name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
+        Self::until(name, 2120)
+    }
+
+    /// One that ends on the first of January.
+    pub(crate) fn until(name: &str, to: i32) -> Self {
+        Self::with_key(name, to, KeyPair::generate().unwrap())
+    }
+
+    pub(crate) fn with_rsa(name: &str) -> Self {
+        let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        Self::with_key(name, 2120, key)
+    }
+
+    fn with_key(name: &str, to: i32, key: KeyPair) -> Self {
+        let params = Self::params(name, to);
         let pem = params.self_signed(&key).unwrap().pem();
         let issuer = Issuer::new(params, key);
         Self { issuer, pem }
+    }
+
+    fn params(name: &str, to: i32) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(2015, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    }
+
+    /// The certificate by which another vouches for this one until the first of January of a year.
+    pub(crate) fn crossed(&self, name: &str, by: &Self, to: i32) -> CertificateDer<'static> {
+        let params = Self::params(name, to);
+        let signed = params.signed_by(self.issuer.key(), &by.issuer).unwrap();
+        signed.der().clone()
     }
 
     /// What a plan's `trust` takes.
@@ -58,12 +87,18 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity {
             certificate: certificate.der().clone(),
+            chain: Vec::new(),
             key,
         }
     }
 }
 
 impl Identity {
+    pub(crate) fn behind(mut self, chain: Vec<CertificateDer<'static>>) -> Self {
+        self.chain = chain;
+        self
+    }
+
     /// One that signed itself and calls itself a CA, as `openssl req -x509` makes it.
     pub(crate) fn self_signed(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
@@ -73,6 +108,7 @@ impl Identity {
         let certificate = params.self_signed(&key).unwrap();
         Self {
             certificate: certificate.der().clone(),
+            chain: Vec::new(),
             key,
         }
     }
@@ -109,12 +145,14 @@ impl Identity {
         alpn: &[&str],
     ) -> Arc<ServerConfig> {
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let mut chain = vec![self.certificate.clone()];
+        chain.extend(self.chain.iter().cloned());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![self.certificate.clone()], key)
+            .with_single_cert(chain, key)
             .unwrap();
         config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
         Arc::new(config)

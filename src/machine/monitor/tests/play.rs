@@ -52,6 +52,7 @@ impl Setup {
             header_case: HeaderCase::default(),
             program: None,
             stands_in_for: None,
+            trust: None,
             control: *name == "plain",
         });
         Self {
