@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::ask;
+use super::client_trust::{self, Roots};
 use crate::ask::likeness::{Comparison, Look};
 use crate::cli::{Format, exit};
 use crate::clock;
@@ -34,13 +35,15 @@ const CAPTURED_MAX: u64 = 1024 * 1024;
 /// Shows the head as it stands on the wire, the TLS fingerprint (JA4) and the first flight of HTTP/2.
 /// edgewatch's own TLS is that of rustls, whatever the user agent says: a rule on the fingerprint of the JVM, of curl
 /// or of a browser can't be seen with it.
-/// Exit code 0 when what was compared is the same (or nothing was compared), 1 when it differs, 2 when it can't be run.
+/// With --trust-from the partner's certificate is judged by the roots of a trust store: every path to one of them, and when it ends.
+/// Exit code 0 when what was compared is the same (or nothing was compared) or every certificate holds, 1 when not, 2 when it can't be run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   edgewatch client legacy-reval                        what does it send?
   edgewatch client legacy-reval --like captured.txt    is that what the real system sends?
   edgewatch client legacy-reval new-reval              what could an edge tell the two apart by?
+  edgewatch client legacy-reval --trust-from cacerts   do the partner's certificates hold for that JVM, and how long?
 
 A captured file is the request line and the headers, as `tcpdump -A` shows them over plain HTTP or `curl -v` after
 \"> \". Lines before them like \"# ja4: t13d371200_db35923f8641_7c76daad20ec\" and \"# h2: 3:100;4:10485760|…\" are
@@ -58,6 +61,8 @@ pub(super) struct Arguments {
     /// Compare with a head captured from the real system; its request should be that of the probe.
     #[arg(long, value_name = "FILE")]
     like: Option<PathBuf>,
+    #[command(flatten)]
+    roots: Roots,
     /// How the result is written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -89,6 +94,10 @@ fn show(plan: &Plan, arguments: &Arguments) -> Result<ExitCode, String> {
     let other = arguments.other.as_deref();
     let other = other.map(|name| find(plan, name)).transpose()?;
     let probes = probes(plan, client, other, arguments)?;
+    if let Some(from) = &arguments.roots.trust_from {
+        let roots = (from.as_path(), &arguments.roots);
+        return client_trust::run(plan, client, &probes, roots, arguments.format);
+    }
     let runtime = super::runtime()?;
     let (mut requests, mut compared) = (Vec::new(), Vec::new());
     for probe in probes {

@@ -7,6 +7,7 @@ mod bisect_journal;
 mod check;
 mod classify;
 mod client;
+mod client_trust;
 mod completions;
 mod demo;
 mod explain;
@@ -25,6 +26,7 @@ mod sites;
 mod status;
 mod store;
 mod templates;
+mod trust_store;
 mod try_client;
 mod web;
 

@@ -166,7 +166,8 @@ mirror! {
         /// alone tell a refused fingerprint from a refused user agent. Those of equal user agents are found by themselves.
         "stands_in_for" stands_in_for: Name,
         /// PEM files with the roots that it trusts, in place of this host's: the partner's chain is judged by them alone, each
-        /// path by its earliest end, the root's own among them.
+        /// path by its earliest end, the root's own among them. `edgewatch client NAME --trust-from FILE --pem OUT` makes one of
+        /// a JVM's cacerts, PKCS12 or JKS.
         "trust" trust: Many<String>,
         /// Honest and expected to pass everywhere: tells "they block our client" from "they block us".
         "control" control: Flag,

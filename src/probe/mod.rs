@@ -193,6 +193,42 @@ impl Prober {
         }
     }
 
+    /// Does the TLS handshake of a cell and nothing more: what the host shows, and whether the client takes it.
+    pub async fn greet(&self, cell: &CellKey, started_at: Timestamp) -> Observation {
+        let begun = Instant::now();
+        let mut now = Progress::new(begun);
+        let greeted = async {
+            let found = self.find(cell)?;
+            let timeout = found.probe.timeout;
+            now.deadline = begun.checked_add(timeout).unwrap_or(begun);
+            let (url, client) = (&found.probe.url, found.client);
+            let shaken = async {
+                let stream = self.reach(&found, url, &mut now).await?;
+                now.enter(Phase::Tls);
+                let host = host(url)?;
+                self.tls.handshake(client, &host, stream, &mut now).await
+            };
+            let shaken = tokio::time::timeout(timeout, shaken).await;
+            shaken.unwrap_or_else(|_| Err(now.timed_out(timeout)))
+        };
+        let failure = greeted.await.err();
+        now.leave();
+        Observation {
+            cell: cell.clone(),
+            purpose: Purpose::Asked,
+            due_at: started_at,
+            started_at,
+            took: begun.elapsed(),
+            phases: now.phases,
+            route: now.route,
+            tls: now.tls,
+            sent: now.sent,
+            hops: Vec::new(),
+            answer: None,
+            failure,
+        }
+    }
+
     fn secrets_of(&self, cell: &Cell<'_>) -> Secrets {
         let credential = cell.credential.map(|credential| credential.name.clone());
         let key = (credential, cell.egress.name.clone());

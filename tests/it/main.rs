@@ -111,6 +111,8 @@ mod teams;
 /// The operator's own words for messages, sound and unsound.
 mod templates;
 /// Watching the watcher: metrics, health, heartbeat, the service manager, `status`.
+/// Roots that end, for the client that has no other.
+mod trusted;
 mod vanished;
 mod watched;
 /// A week of blocks, flaps, maintenance and a broken Slack: how many messages each problem makes.
