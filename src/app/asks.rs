@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::domain::action::Action;
-use crate::domain::cell::ProbeName;
+use crate::domain::cell::{CredentialName, ProbeName};
 use crate::domain::incident::{Acknowledged, Care, State};
 use crate::domain::mute::{self, Ended, Matcher, Silence};
 use crate::store::{Ask, Store, StoreError, Wanted};
@@ -43,6 +43,12 @@ pub enum Heard {
     },
     /// A message waits again that was given up.
     Again { ask: i64 },
+    /// Another process used an account.
+    Spent {
+        credential: CredentialName,
+        requests: u32,
+        ask: i64,
+    },
 }
 
 /// What a button asks for, and who waits to hear what became of it.
@@ -175,6 +181,14 @@ fn heard_of(ask: Ask) -> Heard {
             ask: id,
         },
         Wanted::Again => Heard::Again { ask: id },
+        Wanted::Spent {
+            credential,
+            requests,
+        } => Heard::Spent {
+            credential,
+            requests,
+            ask: id,
+        },
     }
 }
 

@@ -26,6 +26,7 @@ use super::unwritten::{self, Say, Unwritten};
 use super::watch::{LOOK_EVERY, Watch};
 use super::{load, round};
 use crate::clock;
+use crate::domain::cell::CredentialName;
 use crate::domain::change::Change;
 use crate::domain::difference::Difference;
 use crate::domain::habits::Past;
@@ -40,7 +41,7 @@ use crate::machine::log::Source;
 use crate::machine::{Effect, Event, Judged, Known, Machine, RunId, Start};
 use crate::notify::slack_socket::Patience;
 use crate::probe::Prober;
-use crate::store::{Follower, Renewed, Store};
+use crate::store::{Follower, Renewed, Store, StoreError};
 use crate::surroundings::notice::{self, Notice};
 use crate::telemetry::Vitals;
 use crate::telemetry::vitals::NOTE;
@@ -179,12 +180,14 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
 
     let showing = Showing::start(&plan, &known.incidents, own.asker()).await;
     let past = past(&store).await;
+    let spent = spent(&store, &plan).await.map_err(|e| e.to_string())?;
     let mut known = Known {
         incidents: known.incidents,
         next_number: known.next_number,
         silences,
         memory,
         past,
+        spent,
     };
     let now = clock::now();
     // Before this process leaves a note of its own.
@@ -348,6 +351,15 @@ async fn past(store: &Store) -> Past {
             Past::default()
         }
     }
+}
+
+/// Uses of accounts within the last day, where they are counted: a restart gives no account a new day.
+async fn spent(store: &Store, plan: &Plan) -> Result<Vec<(CredentialName, Timestamp)>, StoreError> {
+    if plan.credential_a_day.is_none() {
+        return Ok(Vec::new());
+    }
+    let since = clock::now().saturating_sub(jiff::SignedDuration::from_hours(24));
+    store.spent(since.unwrap_or_default()).await
 }
 
 struct Loop {
@@ -593,6 +605,20 @@ impl Loop {
                     "asked, as fast as politeness allows"
                 };
                 self.work.keeper.answer(ask, answer);
+            }
+            Heard::Spent {
+                credential,
+                requests,
+                ask,
+            } => {
+                self.step(
+                    Event::Spent {
+                        credential,
+                        requests,
+                    },
+                    now,
+                );
+                self.work.keeper.answer(ask, "counted");
             }
             Heard::Again { ask } => {
                 self.work.store.outbox_changed();

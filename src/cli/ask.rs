@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
+use super::accounts;
 use crate::app::{load, round};
 use crate::ask::conclude::{self, Conclusion, Idle, Outcome};
 use crate::cli::Format;
@@ -147,6 +148,7 @@ fn checked(config: &Path) -> Result<Checked, ExitCode> {
 
 /// Runs the cells once, politely, with a count on a terminal.
 pub(super) fn ask(plan: &Arc<Plan>, cells: Vec<CellKey>) -> Result<Vec<Judged>, String> {
+    accounts::claim(plan, &cells)?;
     let runtime = super::runtime()?;
     let mut progress = Progress {
         done: 0,

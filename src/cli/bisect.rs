@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::accounts;
 use super::ask;
 use super::bisect_journal::Journal;
 use crate::app::round::{self, Turns};
@@ -167,6 +168,7 @@ async fn ask_on(
             let _ = write!(std::io::stderr(), "\rrequest {asked} of at most {most}");
         }
         let parts = (&side.probe, &side.client, &side.egress);
+        accounts::claim(plan, [&side.cell()])?;
         let observation = turns.ask(parts, &side.credential).await?;
         let failing = round::read_as(plan, &other, &observation);
         let passing = round::read_as(plan, &own, &observation);

@@ -60,6 +60,14 @@ pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
             for receiver in &plan.receivers {
                 super::print(&format!("  {}\n", told(receiver)));
             }
+            if let Some(most) = plan.credential_a_day {
+                for credential in &plan.credentials {
+                    let (name, asks) = (&credential.name, plan.a_day(&credential.name));
+                    super::print(&format!(
+                        "  {name}: {asks:.0} of {most} requests a day by the schedule\n"
+                    ));
+                }
+            }
         }
     }
     exit::OK

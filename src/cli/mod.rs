@@ -1,5 +1,6 @@
 //! The command line: one file a command; arguments in, exit code out.
 
+mod accounts;
 mod agent;
 mod ask;
 mod bisect;

@@ -207,6 +207,21 @@ fn told(config: &Path, edit: &Edit) -> String {
             let _ = writeln!(text, "  {host}: {before:.1} → {now:.1}");
         }
     }
+    if !difference.accounts.is_empty() {
+        text.push_str("\nrequests a day with a credential\n");
+        for load in &difference.accounts {
+            let (name, before, now, most) = (&load.credential, load.before, load.now, load.most);
+            let over = if now > f64::from(most) {
+                format!(
+                    ": used up after {:.1} h, and not watched until they are free again",
+                    24.0 * f64::from(most) / now
+                )
+            } else {
+                String::new()
+            };
+            let _ = writeln!(text, "  {name}: {before:.0} → {now:.0} of {most}{over}");
+        }
+    }
     if !edit.incidents.is_empty() {
         text.push_str("\nopen incidents\n");
         for it in &edit.incidents {

@@ -325,6 +325,8 @@ mirror! {
     Politeness {
         /// Limits for each host, over all cells.
         "per_host" per_host: PerHost,
+        /// Limits for each credential, over everything that uses it.
+        "per_credential" per_credential: PerCredential,
         /// Requests beyond the schedule for one incident; 12 when left out.
         "extra_per_incident" extra_per_incident: Whole<0, 100>,
     }
@@ -335,6 +337,13 @@ mirror! {
         "requests_per_minute" requests_per_minute: Whole<1, 6000>,
         /// Between the starts of two runs; 500ms when left out.
         "gap" gap: Span<0, { MINUTE }>,
+    }
+
+    /// Limits for each credential, over everything that uses it from this host.
+    PerCredential {
+        /// Within any 24 h, extra runs, `once`, `try`, `bisect` and `gate --now` included; runs beyond it are not made. No limit when
+        /// left out. A refusal that names its end is believed with or without it.
+        "requests_per_day" requests_per_day: Whole<1, 100_000>,
     }
 
     /// When people are reminded, and when a return is the same incident.

@@ -12,7 +12,7 @@ use super::now::{every, keys};
 use super::parts::{age, cell_path, many, probe_path, spreadsheet, time, visible};
 use super::{Failure, Page, Pages, Scene, failed, forms, html as answer, scene};
 use crate::domain::probe::Schedule;
-use crate::domain::upcoming::{Budget, Upcoming};
+use crate::domain::upcoming::{Account, Budget, Upcoming};
 use crate::notify::told::lasting;
 use crate::report::matrix::duration;
 use crate::store::Lateness;
@@ -55,7 +55,9 @@ fn shown(scene: &Scene, upcoming: Option<&Upcoming>, late: Option<&Lateness>) ->
         h1 { "Schedule" }
         @match upcoming {
             None => p { "Nobody runs anything by this store just now, or the daemon does not answer." },
-            Some(upcoming) => { (counts(upcoming, late)) (hosts(scene, &upcoming.hosts)) },
+            Some(upcoming) => { (counts(upcoming, late)) (hosts(scene, &upcoming.hosts))
+                @if !upcoming.accounts.is_empty() { (accounts(scene, &upcoming.accounts)) }
+            },
         }
         (probes(scene))
         @if let Some(upcoming) = upcoming { (next(scene, upcoming)) }
@@ -80,6 +82,10 @@ fn counts(upcoming: &Upcoming, late: Option<&Lateness>) -> Markup {
             "the run before was still going on",
         ),
         (upcoming.skipped_no_room, "too many runs were under way"),
+        (
+            upcoming.skipped_resting,
+            "their account was used as often as a day allows, or is locked",
+        ),
     ];
     let skipped: Vec<_> = skipped.iter().filter(|(count, _)| *count > 0).collect();
     html! {
@@ -120,6 +126,36 @@ fn hosts(scene: &Scene, hosts: &[Budget]) -> Markup {
                             td {
                                 @match host.held_until {
                                     Some(until) => { "until " (time(until, scene.zone(), scene.now)) ", as it asked" }
+                                    None => "–",
+                                }
+                            }
+                        }
+                    } }
+                }
+            }
+        }
+    }
+}
+
+fn accounts(scene: &Scene, accounts: &[Account]) -> Markup {
+    html! {
+        section {
+            h2 { "What each account is asked" }
+            div.scroll tabindex="0" role="region" aria-label="What each account is asked" {
+                table {
+                    thead { tr {
+                        th scope="col" { "Credential" } th scope="col" { "In the last 24 hours" } th scope="col" { "Left alone" }
+                    } }
+                    tbody { @for account in accounts {
+                        tr {
+                            th scope="row" { (account.credential) }
+                            td { (account.used) @if let Some(most) = account.a_day { " of " (most) } " requests" }
+                            td {
+                                @match account.rests_until {
+                                    Some(until) => {
+                                        "until " (time(until, scene.zone(), scene.now)) ", "
+                                        @if account.locked { "as the partner said" } @else { "its day is used up" }
+                                    }
                                     None => "–",
                                 }
                             }

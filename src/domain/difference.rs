@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::cell::{CellKey, Client, Egress, Way};
+use super::cell::{CellKey, Client, CredentialName, Egress, Way};
 use super::plan::Plan;
 use super::probe::{Probe, Schedule};
 
@@ -27,6 +27,19 @@ pub struct Difference {
     pub renamed: Vec<String>,
     /// Requests by host, where that changes.
     pub hosts: Vec<Load>,
+    /// Requests by credential, where there is a limit of a day and something changes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<AccountLoad>,
+}
+
+/// Requests a day with a credential by the schedule.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AccountLoad {
+    pub credential: CredentialName,
+    pub before: f64,
+    pub now: f64,
+    /// What the file allows from now on.
+    pub most: u32,
 }
 
 /// Cells by what becomes of them. What is only renamed stays.
@@ -101,6 +114,7 @@ impl Difference {
             settings: settings(before, now),
             renamed: renamed.said(),
             hosts: loads(before, now),
+            accounts: accounts(before, now),
         }
     }
 
@@ -388,7 +402,10 @@ fn settings(before: &Plan, now: &Plan) -> Vec<&'static str> {
     let all = [
         ("service", before.service != now.service),
         ("timezone", before.zone != now.zone),
-        ("politeness", before.politeness != now.politeness),
+        (
+            "politeness",
+            before.politeness != now.politeness || before.credential_a_day != now.credential_a_day,
+        ),
         ("incidents", before.incidents != now.incidents),
         ("notify.routes", before.routes != now.routes),
         ("store", before.store != now.store),
@@ -417,6 +434,22 @@ fn loads(before: &Plan, now: &Plan) -> Vec<Load> {
     };
     let differs = |load: &Load| (load.before - load.now).abs() > 0.001;
     hosts.into_iter().map(load).filter(differs).collect()
+}
+
+fn accounts(before: &Plan, now: &Plan) -> Vec<AccountLoad> {
+    let Some(most) = now.credential_a_day else {
+        return Vec::new();
+    };
+    let loads = now.credentials.iter().map(|credential| AccountLoad {
+        credential: credential.name.clone(),
+        before: before.a_day(&credential.name),
+        now: now.a_day(&credential.name),
+        most,
+    });
+    let differs = |load: &AccountLoad| {
+        before.credential_a_day != now.credential_a_day || (load.before - load.now).abs() > 0.001
+    };
+    loads.filter(differs).collect()
 }
 
 fn a_minute(plan: &Plan) -> BTreeMap<String, f64> {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::cell::{CellKey, ProbeName, ReceiverName};
+use super::cell::{CellKey, CredentialName, ProbeName, ReceiverName};
 use super::diagnosis::{Cause, Diagnosis};
 use super::earlier::Earlier;
 use super::form::{fraction, nanos, nanos_named};
+use super::moment::later;
 use super::observation::ChainPath;
 use super::reason::Reason;
 use super::sent::Sent;
@@ -156,6 +157,21 @@ impl Incident {
     #[must_use]
     pub fn over_at(&self) -> Option<Timestamp> {
         over_at(self.state, &self.spells, self.resolved_at?)
+    }
+
+    /// The account that the partner locked, and until when by its own word; `None`: none that is shown.
+    #[must_use]
+    pub fn lock(&self) -> Option<(&CredentialName, Timestamp)> {
+        let run = self
+            .failing
+            .as_ref()
+            .filter(|_| self.state == State::Open)?;
+        let verdict = &run.verdict;
+        let wait = verdict
+            .retry_after
+            .filter(|_| verdict.kind == Kind::RateLimited)?;
+        let name = &run.cell.credential;
+        (!name.is_anonymous()).then(|| (name, later(later(run.at, run.took), wait)))
     }
 
     /// How long it failed, the good time between left out; `now` counts while it is open.

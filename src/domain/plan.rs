@@ -35,6 +35,8 @@ pub struct Plan {
     /// Probes in the order of the file, then controls (`control` is set on those).
     pub probes: Vec<Probe>,
     pub politeness: Politeness,
+    /// Requests with one credential within 24 h, over all that use it; `None`: as many as the schedule makes.
+    pub credential_a_day: Option<u32>,
     pub incidents: IncidentPolicy,
     pub signatures: Vec<OwnSignature>,
     pub receivers: Vec<Receiver>,
@@ -301,6 +303,14 @@ impl Plan {
     pub fn sites(&self) -> BTreeSet<&str> {
         let egresses = self.egresses.iter();
         egresses.filter_map(|e| e.site.as_deref()).collect()
+    }
+
+    /// Requests a day that the schedule makes with a credential, over all hosts and egresses.
+    #[must_use]
+    pub fn a_day(&self, credential: &CredentialName) -> f64 {
+        let cells = self.every_cell();
+        let with = cells.filter(|(_, cell)| cell.credential == *credential);
+        with.map(|(probe, _)| probe.schedule.a_day()).sum()
     }
 
     /// How hard this process may ask a host.

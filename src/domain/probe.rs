@@ -69,6 +69,26 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// Requests that a cell makes in a day; by cron those of one Monday.
+    #[must_use]
+    pub fn a_day(&self) -> f64 {
+        const DAY: i64 = 86_400;
+        match self {
+            Self::Every(every) => DAY as f64 / every.as_secs_f64(),
+            Self::Cron(cron) => {
+                let monday = jiff::Timestamp::from_second(1_767_571_200).unwrap_or_default();
+                let end = monday.as_second() + DAY;
+                let mut at = cron.next_after(monday);
+                let mut count = 0.0;
+                while let Some(this) = at.filter(|this| this.as_second() < end) {
+                    count += 1.0;
+                    at = cron.next_after(this);
+                }
+                count
+            }
+        }
+    }
+
     /// Requests that a cell makes in a minute; none counted of those by cron, which are few.
     #[must_use]
     pub fn a_minute(&self) -> f64 {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::cell::CellKey;
+use super::cell::{CellKey, CredentialName};
 
 /// Runs that are told one by one.
 pub const NEXT_MAX: usize = 60;
@@ -14,6 +14,8 @@ pub struct Upcoming {
     pub next: Vec<(CellKey, Timestamp)>,
     /// By name.
     pub hosts: Vec<Budget>,
+    /// Those that have a limit or rest, by name.
+    pub accounts: Vec<Account>,
     pub in_flight: usize,
     /// Not made since the start because their time had passed.
     pub skipped_late: u64,
@@ -21,6 +23,22 @@ pub struct Upcoming {
     pub skipped_in_flight: u64,
     /// Because too many were under way.
     pub skipped_no_room: u64,
+    /// Because their account rests.
+    pub skipped_resting: u64,
+}
+
+/// What an account was used for, and may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub credential: CredentialName,
+    /// Requests within the last 24 h.
+    pub used: usize,
+    /// `None`: there is no limit of ours.
+    pub a_day: Option<u32>,
+    /// Until when it is left alone.
+    pub rests_until: Option<Timestamp>,
+    /// That is the partner's word, not our own limit.
+    pub locked: bool,
 }
 
 /// What a host was asked, and may be.

@@ -394,6 +394,7 @@ impl Partner {
                 egress_requests,
                 purpose: Purpose::Schedule,
                 hint: None,
+                stands: false,
                 reached: false,
             });
         }

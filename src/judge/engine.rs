@@ -42,6 +42,8 @@ pub struct Seen {
     pub hint: Option<Nature>,
     /// It failed by an error that the application itself made: whatever stands before it let the request through.
     pub reached: bool,
+    /// The refusal names an end until which nobody will ask again: it stands by its own word.
+    pub stands: bool,
 }
 
 /// How the engine may act.
@@ -315,6 +317,7 @@ impl Engine {
                 egress_requests: 0,
                 purpose: Purpose::Schedule,
                 hint: None,
+                stands: false,
                 reached: false,
             });
         }
@@ -415,7 +418,11 @@ impl Engine {
         if self.episode.is_none() && seen.purpose == Purpose::Schedule {
             self.baseline.learn(at, egress, host, class);
         }
-        self.suspect(&record, explained || undecided);
+        if seen.stands && record.class.failed() && !explained && !undecided {
+            self.confirm(at, at, 0);
+        } else {
+            self.suspect(&record, explained || undecided);
+        }
         self.survey(&record);
         self.step(at);
         std::mem::take(&mut self.effects)

@@ -85,6 +85,7 @@ impl Play {
             egress_requests: 2,
             purpose,
             hint: self.hint.filter(|_| kind != Kind::Pass),
+            stands: false,
             reached: self.reached && kind == Kind::OriginError,
         });
         for effect in effects {

@@ -143,6 +143,7 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
             watch: true,
             former: crate::domain::renames::Renames::default(),
             nats: None,
+            credential_a_day: None,
             shares: std::collections::BTreeMap::new(),
             runs_in_flight_max: 64,
         },

@@ -4,16 +4,22 @@
 //! for people is the hub's to say, which hears of it from here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::accounts::Accounts;
 use super::flights::{Flights, Landing};
 use super::schedule::{Asked, Due, Timetable};
 use super::{Counts, Effect, Event, Judged, RunId, Start};
 use crate::domain::cell::CellKey;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
-use crate::domain::verdict::Kind;
+use crate::domain::upcoming::Upcoming;
+use crate::domain::verdict::{Kind, Maker};
+
+/// A limit that lasts so long, and no edge set, is the account's alone.
+const ACCOUNT_ALONE: Duration = Duration::from_secs(15 * 60);
 
 /// The timetable of a plan, and the runs that are on their way.
 #[derive(Debug)]
@@ -21,6 +27,9 @@ pub struct Agenda {
     pub(super) plan: Arc<Plan>,
     pub(super) timetable: Timetable,
     flights: Flights,
+    pub(super) accounts: Accounts,
+    /// Runs that were not made because their account rests.
+    resting: u64,
     /// Kept between steps so that starting cells allocates nothing.
     due: Vec<Due>,
 }
@@ -36,6 +45,8 @@ impl Agenda {
         Self {
             timetable,
             flights: Flights::default(),
+            accounts: Accounts::default(),
+            resting: 0,
             due: Vec::new(),
             plan,
         }
@@ -78,13 +89,19 @@ impl Agenda {
         true
     }
 
-    /// Leaves a host alone that asks for it.
+    /// Leaves a host alone that asks for it, and an account until the end that it names.
     pub(super) fn hold(&mut self, judged: &Judged, now: Timestamp) {
         if let Some(wait) = judged.verdict.retry_after
             && judged.verdict.kind == Kind::RateLimited
         {
             let until = now.saturating_add(wait).unwrap_or(now);
-            self.timetable.hold(&judged.observation.cell, until, now);
+            let cell = &judged.observation.cell;
+            self.accounts.lock(&cell.credential, wait, now);
+            // What only an application can know of an account is no wish of the whole host.
+            let of_account = !cell.credential.is_anonymous() && judged.verdict.maker != Maker::Edge;
+            if !of_account || wait < ACCOUNT_ALONE {
+                self.timetable.hold(cell, until, now);
+            }
         }
     }
 
@@ -122,6 +139,12 @@ impl Agenda {
                 self.timetable.finished(&due.cell);
                 continue;
             };
+            let most = self.plan.credential_a_day;
+            if !self.accounts.take(&cell.credential, most, now) {
+                self.timetable.finished(&due.cell);
+                self.resting += 1;
+                continue;
+            }
             let patience = self.plan.probe(&cell.probe).map(|probe| probe.timeout);
             effects.push(Effect::Start(Start {
                 run: self
@@ -152,6 +175,18 @@ impl Agenda {
     /// What is going on, and what has happened since the start.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.timetable.counts()
+        Counts {
+            skipped_resting: self.resting,
+            ..self.timetable.counts()
+        }
+    }
+
+    /// What runs next, and how each host and each account stands.
+    pub(super) fn upcoming(&self, now: Timestamp) -> Upcoming {
+        Upcoming {
+            accounts: self.accounts.told(&self.plan, now),
+            skipped_resting: self.resting,
+            ..self.timetable.upcoming(now)
+        }
     }
 }

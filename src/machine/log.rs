@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Effect, Event, Judged, Known, Machine, RunId};
-use crate::domain::cell::ProbeName;
+use crate::domain::cell::{CredentialName, ProbeName};
 use crate::domain::incident::{Acknowledged, Care};
 use crate::domain::mute::Silence;
 use crate::domain::plan::Plan;
@@ -69,17 +69,37 @@ pub enum Line {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Heard {
-    Ended { run: RunId, judged: Box<Judged> },
-    Lost { run: RunId },
+    Ended {
+        run: RunId,
+        judged: Box<Judged>,
+    },
+    Lost {
+        run: RunId,
+    },
     Reported(Box<Judged>),
     Silent(BTreeMap<String, Timestamp>),
     Tick,
     PlanReplaced(Box<Source>),
-    Acknowledged { incident: u64, by: Acknowledged },
-    Released { incident: u64, by: Acknowledged },
+    Acknowledged {
+        incident: u64,
+        by: Acknowledged,
+    },
+    Released {
+        incident: u64,
+        by: Acknowledged,
+    },
     Silenced(Vec<Silence>),
-    Wanted { probes: Vec<ProbeName>, who: String },
-    ClockSet { by: SignedDuration },
+    Spent {
+        credential: CredentialName,
+        requests: u32,
+    },
+    Wanted {
+        probes: Vec<ProbeName>,
+        who: String,
+    },
+    ClockSet {
+        by: SignedDuration,
+    },
 }
 
 impl Heard {
@@ -104,6 +124,13 @@ impl Heard {
                 }
             }
             Event::Silenced(silences) => Self::Silenced(silences.clone()),
+            Event::Spent {
+                credential,
+                requests,
+            } => Self::Spent {
+                credential: credential.clone(),
+                requests: *requests,
+            },
             Event::Wanted { probes, who } => Self::Wanted {
                 probes: probes.clone(),
                 who: who.clone(),
@@ -136,6 +163,13 @@ impl Heard {
                 care: Care::Released(by),
             },
             Self::Silenced(silences) => Event::Silenced(silences),
+            Self::Spent {
+                credential,
+                requests,
+            } => Event::Spent {
+                credential,
+                requests,
+            },
             Self::Wanted { probes, who } => Event::Wanted { probes, who },
             Self::ClockSet { by } => Event::ClockSet { by },
         })

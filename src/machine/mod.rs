@@ -15,6 +15,8 @@ pub mod driver;
 mod monitor;
 // What one partner may hold of the runs in flight.
 pub mod bulkhead;
+// How often each account was used, and which rest.
+mod accounts;
 // Runs that are not made because too many are under way.
 mod crowding;
 // When one host may be asked again.
@@ -34,6 +36,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::board::events::Judged;
 pub use flights::RunId;
@@ -41,7 +44,7 @@ pub use schedule::Counts;
 
 use crate::board::events as within;
 use crate::board::quiet::InForce;
-use crate::domain::cell::{CellKey, ProbeName};
+use crate::domain::cell::{CellKey, CredentialName, ProbeName};
 use crate::domain::change::{Change, VerdictChange};
 use crate::domain::habits::Past;
 use crate::domain::incident::{Care, Incident};
@@ -84,6 +87,11 @@ pub enum Event {
     },
     /// These silences, which the store has, are in force in place of those before.
     Silenced(Vec<Silence>),
+    /// Another process made so many requests with a credential, about now.
+    Spent {
+        credential: CredentialName,
+        requests: u32,
+    },
     /// Somebody wants every cell of these probes to be run now; politeness decides when.
     Wanted {
         probes: Vec<ProbeName>,
@@ -153,6 +161,9 @@ pub struct Known {
     /// Incidents of the last months, to compare with.
     #[serde(default)]
     pub past: Past,
+    /// When requests with credentials were made within the last day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spent: Vec<(CredentialName, Timestamp)>,
 }
 
 /// A round that is wanted so soon after another of the same probe is the same one.
@@ -186,12 +197,24 @@ impl Machine {
     }
 
     fn with(plan: Arc<Plan>, known: Known, timetable: Timetable, now: Timestamp) -> Self {
+        let mut agenda = Agenda::with(Arc::clone(&plan), timetable);
+        for (credential, until) in known.incidents.iter().filter_map(Incident::lock) {
+            let wait = Duration::try_from(until.duration_since(now));
+            agenda
+                .accounts
+                .lock(credential, wait.unwrap_or_default(), now);
+        }
+        for (credential, at) in known.spent {
+            let most = plan.credential_a_day;
+            agenda.accounts.used(&credential, [at], most);
+        }
+        agenda.accounts.are_known(&plan, now);
         Self {
-            monitor: Monitor::new(Arc::clone(&plan), known.incidents, known.next_number)
+            monitor: Monitor::new(plan, known.incidents, known.next_number)
                 .with_past(known.past)
                 .with_silences(known.silences)
                 .remembering(known.memory, now),
-            agenda: Agenda::with(plan, timetable),
+            agenda,
             backlog: Backlog::default(),
             crowding: Crowding::default(),
             wanted: BTreeMap::new(),
@@ -208,7 +231,12 @@ impl Machine {
             Event::Lost { run } => {
                 self.agenda.land(run);
             }
-            Event::Reported(judged) => self.take(&judged, now, &mut effects),
+            Event::Reported(judged) => {
+                let (seen, most) = (&judged.observation, self.agenda.plan.credential_a_day);
+                let accounts = &mut self.agenda.accounts;
+                accounts.used(&seen.cell.credential, [seen.started_at], most);
+                self.take(&judged, now, &mut effects);
+            }
             Event::Silent(silent) => {
                 self.ask_monitor(within::Event::Silent(silent), now, &mut effects);
             }
@@ -224,6 +252,14 @@ impl Machine {
             }
             Event::Silenced(silences) => {
                 self.ask_monitor(within::Event::Silenced(silences), now, &mut effects);
+            }
+            Event::Spent {
+                credential,
+                requests,
+            } => {
+                let uses = std::iter::repeat_n(now, requests as usize);
+                let most = self.agenda.plan.credential_a_day;
+                self.agenda.accounts.used(&credential, uses, most);
             }
             Event::Wanted { probes, who } => self.run_now(&probes, &who, now, &mut effects),
             Event::ClockSet { by } => self.clock_was_set(by, now, &mut effects),
@@ -280,6 +316,7 @@ impl Machine {
         self.agenda.recall(effects);
         self.backlog = Backlog::default();
         self.crowding = Crowding::default();
+        self.agenda.accounts.shift(by);
         let saved = self.monitor.clock_was_set(by, now);
         effects.extend(
             saved
@@ -376,9 +413,19 @@ impl Machine {
     /// Tells when runs are not made for want of room.
     fn look_at_crowding(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let Agenda {
-            plan, timetable, ..
-        } = &self.agenda;
+            plan,
+            timetable,
+            accounts,
+            ..
+        } = &mut self.agenda;
         let (counts, shares) = (timetable.counts(), timetable.shares());
+        let resting = accounts.news(plan, now);
+        for notice in resting {
+            effects.push(Effect::Learned(Box::new(Learned {
+                memory: Memory::default(),
+                notifications: notice::due(plan, &notice, now),
+            })));
+        }
         if let Some(notice) = self.crowding.look(plan, counts, shares, now) {
             effects.push(Effect::Learned(Box::new(Learned {
                 memory: Memory::default(),
@@ -402,7 +449,7 @@ impl Machine {
     /// What runs next, and what each host may still be asked.
     #[must_use]
     pub fn upcoming(&self, now: Timestamp) -> Upcoming {
-        self.agenda.timetable.upcoming(now)
+        self.agenda.upcoming(now)
     }
 
     /// Open incidents, our own network's last.

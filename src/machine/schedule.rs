@@ -64,6 +64,8 @@ pub struct Counts {
     pub skipped_in_flight: u64,
     /// Runs not made because too many were under way, over all hosts or to this partner.
     pub skipped_no_room: u64,
+    /// Runs not made because their account was used as often as a day allows, or is locked.
+    pub skipped_resting: u64,
     pub in_flight: usize,
     /// Cells, and extra runs, that are due and wait for their host's turn.
     pub waiting: usize,
@@ -451,6 +453,7 @@ impl Timetable {
             skipped_late: counts.skipped_late,
             skipped_in_flight: counts.skipped_in_flight,
             skipped_no_room: counts.skipped_no_room,
+            ..Upcoming::default()
         }
     }
 

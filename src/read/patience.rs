@@ -51,13 +51,15 @@ pub(super) fn locked(page: &Page<'_>) -> Option<(String, Duration)> {
     if !is_text || !refuses || page.body().len() > BODY_BYTES_MAX {
         return None;
     }
-    let sent = page.header("date").and_then(retry_after::date);
-    if let Some(found) = page.json().and_then(|json| member(json, sent, true)) {
-        return Some(found);
+    // Words say their unit; a bare number in a member may be of any.
+    if let Some(found) = WORDS.captures(page.visible())
+        && let Some(wait) = found[1].parse().ok().and_then(|n| times(n, &found[2]))
+        && let Some(wait) = believed(wait)
+    {
+        return Some((format!("\"{}\"", &found[0]), wait));
     }
-    let found = WORDS.captures(page.visible())?;
-    let wait = times(found[1].parse().ok()?, &found[2])?;
-    Some((format!("\"{}\"", &found[0]), believed(wait)?))
+    let sent = page.header("date").and_then(retry_after::date);
+    page.json().and_then(|json| member(json, sent, true))
 }
 
 /// A member that holds the length or the end of a lock, here or one level down: `lockDuration`, `banned_until`.
@@ -182,6 +184,12 @@ mod tests {
             200,
             r#"{"success":false,"message":"You are locked out for 15 minutes."}"#,
             Some(0.25),
+        );
+        // As a partner of many wrote it: the member's number is of hours, and only the words say so.
+        check(
+            200,
+            r#"{"success":false,"error":"Current account has been locked for 24 hours","lockDuration":"24"}"#,
+            Some(24.0),
         );
         // Settings, maintenance and stories name times too.
         check(200, r#"{"lockDuration":86400,"policy":"strict"}"#, None);

@@ -582,6 +582,7 @@ fn plan() -> Plan {
         watch: true,
         former: crate::domain::renames::Renames::default(),
         nats: None,
+        credential_a_day: None,
         shares: std::collections::BTreeMap::new(),
     }
 }

@@ -15,7 +15,7 @@ use super::people::{self, Act, Link};
 use super::silences::Wanted;
 use super::upkeep::{self, Compacted};
 use super::{ledger, open, outbox, silences, writer};
-use crate::domain::cell::ProbeName;
+use crate::domain::cell::{CredentialName, ProbeName};
 use crate::domain::incident::{Care, TimelineEntry};
 use crate::domain::mute::{Ended, Silence};
 
@@ -83,6 +83,17 @@ impl Hand {
         let wanted = Wanted::Round { probes, who };
         self.write("keep a wish", |t| {
             silences::ask(t, &wanted, crate::clock::now())
+        })
+    }
+
+    /// Counts requests that were made with a credential beside the daemon's.
+    pub fn spent(&mut self, credential: &CredentialName, requests: u32) -> Result<(), StoreError> {
+        let wanted = Wanted::Spent {
+            credential: credential.clone(),
+            requests,
+        };
+        self.write("count requests", |t| {
+            silences::ask(t, &wanted, crate::clock::now()).map(drop)
         })
     }
 

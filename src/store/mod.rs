@@ -54,6 +54,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{broadcast, oneshot, watch};
 
+use crate::domain::cell::CredentialName;
 use crate::domain::change::{Change, VerdictChange};
 use crate::domain::incident::{Care, Incident};
 use crate::domain::judged::Judged;
@@ -404,6 +405,17 @@ impl Store {
     pub async fn silences(&self) -> Result<Vec<Silence>, StoreError> {
         self.call("read silences", |connection| {
             silences::in_force(connection, crate::clock::now())
+        })
+        .await
+    }
+
+    /// When requests with each credential were made since a time, as far as a daemon has counted them.
+    pub async fn spent(
+        &self,
+        since: jiff::Timestamp,
+    ) -> Result<Vec<(CredentialName, jiff::Timestamp)>, StoreError> {
+        self.call("count requests", move |connection| {
+            silences::spent(connection, since, true)
         })
         .await
     }

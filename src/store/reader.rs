@@ -18,7 +18,7 @@ use super::plans::{self, Generation};
 use super::runs::Lateness;
 use super::upkeep::{self, Soundness};
 use super::{open, rollups, runs, silences, surroundings};
-use crate::domain::cell::{CellKey, ProbeName, ReceiverName};
+use crate::domain::cell::{CellKey, CredentialName, ProbeName, ReceiverName};
 use crate::domain::change::VerdictChange;
 use crate::domain::incident::{Incident, TimelineEntry};
 use crate::domain::moment::later;
@@ -95,6 +95,11 @@ impl Reader {
             }
             Ok::<_, rusqlite::Error>(found)
         })
+    }
+
+    /// When requests with each credential were made since a time, by the daemon and beside it.
+    pub fn spent(&self, since: Timestamp) -> Result<Vec<(CredentialName, Timestamp)>, StoreError> {
+        self.read("count requests", |c| silences::spent(c, since, false))
     }
 
     /// Files that were in force, newest first.

@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::error::Fault;
+use super::place::table;
+use super::schema::days;
 use super::{document, incidents};
-use crate::domain::cell::ProbeName;
+use crate::domain::cell::{CredentialName, ProbeName};
 use crate::domain::incident::{Acknowledged, Care, TimelineEntry};
 use crate::domain::mute::{Ended, SILENCES_MAX, Silence};
 
@@ -18,6 +20,9 @@ use crate::domain::mute::{Ended, SILENCES_MAX, Silence};
 const KEPT: Duration = Duration::from_secs(super::rollups::YEAR_DAYS as u64 * 24 * 3600);
 /// Acknowledgements that may wait for a daemon.
 const ASKS_MAX: i64 = 1_000;
+
+/// Requests of other processes are counted for a day.
+const SPENT_KEPT: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// Notes of one incident.
 const NOTES_MAX: i64 = 1_000;
@@ -38,6 +43,11 @@ pub enum Wanted {
     Round { probes: Vec<ProbeName>, who: String },
     /// A message waits again that was given up.
     Again,
+    /// Nothing: so many requests were made with a credential, which count.
+    Spent {
+        credential: CredentialName,
+        requests: u32,
+    },
 }
 
 /// Keeps a silence and gives it its number; forgets those that are long over.
@@ -136,7 +146,7 @@ pub(super) fn ask(
     now: Timestamp,
 ) -> Result<i64, Fault> {
     let waiting: i64 = transaction.query_row(
-        "SELECT count(*) FROM asks WHERE answer IS NULL",
+        "SELECT count(*) FROM asks WHERE answer IS NULL AND what <> 'spent'",
         [],
         |row| row.get(0),
     )?;
@@ -149,6 +159,12 @@ pub(super) fn ask(
     transaction.execute(
         "DELETE FROM asks WHERE answer IS NOT NULL AND at_us < ?",
         [old.as_microsecond()],
+    )?;
+    // Where no daemon runs nobody answers.
+    let spent = now.checked_sub(SPENT_KEPT).unwrap_or(Timestamp::MIN);
+    transaction.execute(
+        "DELETE FROM asks WHERE what = 'spent' AND at_us < ?",
+        [spent.as_microsecond()],
     )?;
     let (what, incident, at, who, released, thing) = match wanted {
         Wanted::Care { incident, care } => {
@@ -168,6 +184,20 @@ pub(super) fn ask(
             ("round", 0, now, who.clone(), false, probes)
         }
         Wanted::Again => ("again", 0, now, String::new(), false, String::new()),
+        Wanted::Spent {
+            credential,
+            requests,
+        } => {
+            let name = credential.to_string();
+            (
+                "spent",
+                u64::from(*requests),
+                now,
+                String::new(),
+                false,
+                name,
+            )
+        }
     };
     transaction.execute(
         "INSERT INTO asks (at, at_us, incident, who, released, what, thing) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -199,6 +229,10 @@ pub(super) fn asks(connection: &Connection, after: i64) -> rusqlite::Result<Vec<
                     who,
                 },
                 "again" => Wanted::Again,
+                "spent" => Wanted::Spent {
+                    credential: CredentialName::new(&thing),
+                    requests: row.get(2)?,
+                },
                 _ => {
                     let by = Acknowledged {
                         at: Timestamp::from_microsecond(row.get(1)?).unwrap_or_default(),
@@ -220,6 +254,42 @@ pub(super) fn asks(connection: &Connection, after: i64) -> rusqlite::Result<Vec<
             })
         })?
         .collect()
+}
+
+/// When requests with each credential were made since a time, by the daemon and by others; `answered`: of the latter only
+/// those that a daemon has counted.
+pub(super) fn spent(
+    connection: &Connection,
+    since: Timestamp,
+    answered: bool,
+) -> rusqlite::Result<Vec<(CredentialName, Timestamp)>> {
+    let mut found = Vec::new();
+    let (time, first) = (since.as_microsecond(), table(since));
+    let mut read = |sql: &str| -> rusqlite::Result<()> {
+        let mut statement = connection.prepare(sql)?;
+        let mut rows = statement.query([time])?;
+        while let Some(row) = rows.next()? {
+            let (name, at, count): (String, i64, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let at = Timestamp::from_microsecond(at).unwrap_or(since);
+            let one = (CredentialName::new(&name), at);
+            found.extend(std::iter::repeat_n(one, count as usize));
+        }
+        Ok(())
+    };
+    for day in days(connection)?.into_iter().filter(|day| *day >= first) {
+        read(&format!(
+            "SELECT credential, at_us, 1 FROM {day} JOIN cells ON cells.id = cell WHERE at_us >= ? AND credential <> 'anonymous'"
+        ))?;
+    }
+    let counted = if answered {
+        " AND answer IS NOT NULL"
+    } else {
+        ""
+    };
+    read(&format!(
+        "SELECT thing, at_us, incident FROM asks WHERE at_us >= ? AND what = 'spent'{counted}"
+    ))?;
+    Ok(found)
 }
 
 /// Writes an entry into the timeline of an incident; the number of notes that it has by now is bounded.

@@ -349,6 +349,7 @@ impl Story {
             let known = store.load_open().await.unwrap();
             let (memory, _) = store.remember().await.unwrap();
             let known = Known {
+                spent: Vec::new(),
                 incidents: known.incidents,
                 next_number: known.next_number,
                 silences: Vec::new(),

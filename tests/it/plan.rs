@@ -40,6 +40,7 @@ pub(crate) fn plan(url: &str) -> Plan {
         watch: true,
         former: edgewatch::domain::renames::Renames::default(),
         nats: None,
+        credential_a_day: None,
         shares: std::collections::BTreeMap::new(),
     }
 }

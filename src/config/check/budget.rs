@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::desk::{Desk, Place};
-use crate::domain::plan::Politeness;
+use crate::domain::plan::{Plan, Politeness};
 use crate::domain::probe::Schedule;
 
 /// Cells that one plan may hold; more would not fit the memory that edgewatch promises to need.
@@ -98,6 +98,42 @@ impl Budget {
                     round(allowed)
                 ),
                 "runs will be skipped; ask less often, name fewer cells, or allow more",
+            );
+        }
+    }
+}
+
+/// What the schedule takes of each account's day, where it takes more than there is, or leaves nothing to find out with.
+pub(super) fn accounts(plan: &Plan, place: Place, desk: &mut Desk<'_>) {
+    let Some(most) = plan.credential_a_day.map(f64::from) else {
+        return;
+    };
+    for credential in &plan.credentials {
+        let (name, asks) = (&credential.name, plan.a_day(&credential.name));
+        if asks > most {
+            let hours = 24.0 * most / asks;
+            desk.warning(
+                place,
+                format!(
+                    "the schedule asks {} times a day with \"{name}\", and {} are allowed: used up after {} h",
+                    round(asks),
+                    round(most),
+                    round(hours)
+                ),
+                "the rest of the day is not watched with it; ask less often, name fewer cells, or allow more",
+            );
+        }
+        let cells = plan
+            .every_cell()
+            .filter(|(_, cell)| cell.credential == *name);
+        if cells
+            .into_iter()
+            .any(|(_, cell)| plan.site_of(&cell.egress).is_some())
+        {
+            desk.warning(
+                place,
+                format!("\"{name}\" is used at other sites, too"),
+                "what an agent asks counts here, and is not held back there",
             );
         }
     }

@@ -124,6 +124,11 @@ pub(super) fn plan(
     let egresses = matrix::egresses(raw.egresses, inputs, desk);
     let clients = matrix::clients(raw.clients, inputs, desk);
     let mut credentials = matrix::credentials(raw.credentials, inputs, desk);
+    let per_credential = raw
+        .politeness
+        .as_mut()
+        .and_then(|p| p.value.per_credential.take());
+    let a_day = per_credential.and_then(|per| per.value.requests_per_day);
     let politeness = politeness(raw.politeness.map(|p| p.value));
 
     let forbidden = Arc::new(forbidden(raw.forbid.map(|f| f.value)));
@@ -274,6 +279,7 @@ pub(super) fn plan(
         credentials,
         probes,
         politeness,
+        credential_a_day: a_day.as_ref().map(|count| count.value.0 as u32),
         incidents,
         signatures,
         receivers,
@@ -300,6 +306,9 @@ pub(super) fn plan(
             ),
             "allow more, or ask it from fewer places",
         );
+    }
+    if let Some(count) = a_day {
+        budget::accounts(&plan, count.place, desk);
     }
     plan.shares = sharing::shares(&plan, None);
     lints::warn(&plan, &places, inputs, desk);

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::board::Board;
 use crate::domain::cell::CellKey;
@@ -22,6 +23,9 @@ use crate::judge::layout::Shown;
 use crate::judge::rules::Nature;
 use crate::read::pop;
 use crate::surroundings::Noticed;
+
+/// A limit that lasts so long is known by its own word: an account that is locked is not asked again to be sure.
+const LOCK_MIN: Duration = Duration::from_secs(15 * 60);
 
 /// The nature of the one factor that the answer itself points at.
 fn hint(factors: &[Factor]) -> Option<Nature> {
@@ -210,6 +214,10 @@ impl Running {
         };
         let observation = &run.judged.observation;
         let pop = observation.answer.as_ref().and_then(pop::of);
+        // Then the account rests, and nothing can confirm it.
+        let rests = !observation.cell.credential.is_anonymous() && kind == Kind::RateLimited;
+        let wait = run.judged.verdict.retry_after.filter(|_| rests);
+        let stands = wait.is_some_and(|wait| wait >= LOCK_MIN);
         Some(Seen {
             at,
             cell: self.layout.find(&run.cell.key)?,
@@ -219,6 +227,7 @@ impl Running {
             egress_requests,
             purpose: observation.purpose,
             hint: hint(&run.judged.verdict.hints),
+            stands,
             reached: run.failed && run.judged.verdict.is_applications_own_error(),
         })
     }

@@ -87,6 +87,7 @@ fn plan(per_minute: u32, gap_ms: u64, probes: Vec<Probe>) -> Plan {
         watch: true,
         former: crate::domain::renames::Renames::default(),
         nats: None,
+        credential_a_day: None,
         shares: std::collections::BTreeMap::new(),
     }
 }

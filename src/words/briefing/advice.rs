@@ -80,8 +80,12 @@ impl Story<'_> {
         let kind = self.incident.kind;
         let reference = self.give_reference();
         let wait = self.specimen.and_then(|s| s.verdict.retry_after);
-        let wait = wait.map_or_else(String::new, |wait| {
-            format!(" (the answer asks to wait {} s)", wait.as_secs())
+        let wait = wait.map_or_else(String::new, |wait| match wait.as_secs() {
+            seconds if seconds < 900 => format!(" (the answer asks to wait {seconds} s)"),
+            seconds => format!(
+                " (the answer names its end, in {} h; no run with this account is made before)",
+                (seconds as f64 / 3600.0 * 10.0).round() / 10.0
+            ),
         });
         let cause = &self.incident.diagnosis.cause;
         if let Some(vendor) = self.vendor_at_fault() {

@@ -1,10 +1,13 @@
 //! The diagnosis in one sentence: what happens to which requests, where, and how far it reaches.
 
+use std::time::Duration;
+
 use super::story::Story;
 use crate::domain::cell::EgressName;
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::failing;
 use crate::domain::incident::Subject;
+use crate::domain::moment::later;
 use crate::domain::share;
 use crate::domain::subject::NATS;
 use crate::domain::verdict::{Factor, Kind, Maker, Rule};
@@ -220,7 +223,10 @@ impl Story<'_> {
             }
             Kind::RateLimited => {
                 let request = asked.unwrap_or("our requests");
-                format!("{partner} limits the rate of {request}{at}{detail}")
+                format!(
+                    "{partner} limits the rate of {request}{at}{detail}{}",
+                    self.until()
+                )
             }
             Kind::OriginDenied => {
                 // Brackets after brackets read badly.
@@ -284,6 +290,20 @@ impl Story<'_> {
                 format!("{host} {} {request}", verb("answers", "answer"))
             }
         }
+    }
+
+    /// Until when a limit lasts by its own word, where that is long.
+    fn until(&self) -> String {
+        const LONG: Duration = Duration::from_secs(15 * 60);
+        let run = self.specimen;
+        let wait = run
+            .and_then(|run| run.verdict.retry_after)
+            .filter(|wait| *wait >= LONG);
+        let (Some(run), Some(wait)) = (run, wait) else {
+            return String::new();
+        };
+        let end = later(later(run.at, run.took), wait).to_zoned(self.plan.zone.clone());
+        end.strftime(" until %a %-d %b %H:%M %Z").to_string()
     }
 
     /// What an edge's own error says of whose fault it is.

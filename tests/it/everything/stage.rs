@@ -268,6 +268,7 @@ impl Stage {
         }
         self.deliver = Some(self.workers().await);
         let known = Known {
+            spent: Vec::new(),
             incidents: known.incidents,
             next_number: known.next_number,
             silences,

@@ -90,6 +90,7 @@ impl Setup {
                 watch: true,
                 former: crate::domain::renames::Renames::default(),
                 nats: None,
+                credential_a_day: None,
                 shares: std::collections::BTreeMap::new(),
             },
         }
