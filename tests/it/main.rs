@@ -26,6 +26,8 @@ mod server;
 /// A partner, a control site, and a file over them.
 mod world;
 
+/// Accounts that may be asked so often a day, and those that are locked.
+mod accounts;
 /// `try`, `gate`, `report` and `postmortem`, as a person or a job meets them.
 mod asking;
 /// `bisect` against planted rules.
