@@ -174,6 +174,7 @@ mod tests {
         let memory = Memory {
             fronts: vec![front],
             ours: None,
+            ways: Vec::new(),
         };
         let scene = scene_of(&march().plan, &[], Vec::new());
         let page = shown(&scene, &memory).into_string();

@@ -16,6 +16,7 @@ use super::sent::Sent;
 use super::spelling::spelled;
 use super::spells::Spells;
 pub use super::subject::Subject;
+use super::surroundings::{KnownWay, ReachedAddress};
 use super::verdict::{Kind, Verdict};
 
 /// One problem with one cause, from its opening to its resolution.
@@ -33,6 +34,9 @@ pub struct Incident {
     /// When runs showed it.
     #[serde(default)]
     pub spells: Spells,
+    /// By which addresses its egresses reached its hosts before it, where connections fail.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ways: Vec<KnownWay>,
     /// What was wrong with its subject before, as it was known at the opening.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Earlier>,
@@ -157,6 +161,33 @@ impl Incident {
     #[must_use]
     pub fn over_at(&self) -> Option<Timestamp> {
         over_at(self.state, &self.spells, self.resolved_at?)
+    }
+
+    /// The run and the former addresses that show a filter of our own, which lists addresses: one egress connects no more, to
+    /// others than it got through to before, and another gets through to these.
+    #[must_use]
+    pub fn our_filter(&self) -> Option<(&Specimen, &KnownWay)> {
+        let (bad, good) = (self.failing.as_ref()?, self.passing.as_ref()?);
+        let of_network = matches!(self.kind, Kind::ConnectError | Kind::Timeout);
+        let at_connect = bad
+            .phases
+            .last()
+            .is_some_and(|(phase, _)| phase == "connect");
+        let egress = &bad.cell.egress;
+        let alone = self.diagnosis.failing.iter().all(|c| c.egress == *egress);
+        let there = good.cell.egress != *egress
+            && good.cell.probe == bad.cell.probe
+            && good.resolved.iter().any(|ip| bad.resolved.contains(ip));
+        if !of_network || !at_connect || !alone || !there || bad.resolved.is_empty() {
+            return None;
+        }
+        let way = self
+            .ways
+            .iter()
+            .find(|way| way.egress == *egress && bad.url.contains(&format!("://{}", way.host)))?;
+        let is_former = |ip: &ReachedAddress| !bad.resolved.contains(&ip.address.to_string());
+        let known = !way.addresses.is_empty() && way.addresses.iter().all(is_former);
+        known.then_some((bad, way))
     }
 
     /// The account that the partner locked, and until when by its own word; `None`: none that is shown.

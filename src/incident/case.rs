@@ -103,6 +103,7 @@ impl Case {
             resolved_at: None,
             spells: Spells::default(),
             earlier: Vec::new(),
+            ways: Vec::new(),
             reopened: 0,
             reopened_at: None,
             rhythm_since: opening.rhythm_since,

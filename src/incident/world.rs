@@ -17,6 +17,7 @@ use crate::domain::incident::{
 use crate::domain::moment::later;
 use crate::domain::notification::{Notification, Reason};
 use crate::domain::probe::Probe;
+use crate::domain::verdict::Kind;
 use crate::incident::case::{Case, Opening, entry};
 use crate::judge::class::Class;
 use crate::judge::ways::Ways;
@@ -153,6 +154,11 @@ impl World<'_> {
     pub fn put_beside(&mut self, case: &mut Case, onset: Timestamp) -> Vec<TimelineEntry> {
         let cells: Vec<&CellKey> = case.failing().map(|member| &member.cell).collect();
         let kind = case.incident.kind;
+        if matches!(kind, Kind::ConnectError | Kind::Timeout) && case.incident.ways.is_empty() {
+            let ways = self.surroundings.ways(self.board, &cells);
+            case.incident.ways = ways;
+        }
+        let cells: Vec<&CellKey> = case.failing().map(|member| &member.cell).collect();
         let near = self.surroundings.beside(self.board, &cells, onset, kind);
         let mut timeline = Vec::new();
         for beside in near {

@@ -92,6 +92,7 @@ impl Dossier<'_> {
         self.incident.is_ours()
             || self.incident.kind == Kind::LocalError
             || self.plan.door(&self.incident.probes).is_some()
+            || self.incident.our_filter().is_some()
     }
 
     /// What the partner is called.

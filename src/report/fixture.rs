@@ -366,6 +366,7 @@ fn incident() -> Incident {
         resolved_at: None,
         spells: Spells::default(),
         earlier: Vec::new(),
+        ways: Vec::new(),
         reopened: 0,
         reopened_at: None,
         rhythm_since: None,

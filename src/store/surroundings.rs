@@ -14,6 +14,8 @@ use crate::domain::surroundings::{KnownFront, Learned, Memory};
 /// The row about ourselves; hosts have `front <host>`.
 const OURS: &str = "ours";
 const FRONT: &str = "front ";
+/// By which addresses an egress reached a host.
+const WAY: &str = "way ";
 /// A host that nothing was learned of for so long is forgotten; each is kept anew every day.
 pub(super) const KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -33,6 +35,10 @@ pub(super) fn put(
     for front in &learned.memory.fronts {
         let name = format!("{FRONT}{}", front.host);
         put(&name, document::write(front)?)?;
+    }
+    for way in &learned.memory.ways {
+        let name = format!("{WAY}{} {}", way.egress, way.host);
+        put(&name, document::write(way)?)?;
     }
     if let Some(ours) = &learned.memory.ours {
         put(OURS, document::write(ours)?)?;
@@ -63,6 +69,8 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<(Memory, Vec<Str
 fn read(name: &str, version: i64, text: &str, memory: &mut Memory) -> Result<(), String> {
     if name == OURS {
         memory.ours = Some(document::read(version, text)?);
+    } else if name.starts_with(WAY) {
+        memory.ways.push(document::read(version, text)?);
     } else if let Some(host) = name.strip_prefix(FRONT) {
         let front: KnownFront = document::read(version, text)?;
         memory.fronts.push(KnownFront {
@@ -80,7 +88,8 @@ mod tests {
     use super::*;
     use crate::domain::fingerprint::{Drift, DriftKind, Fingerprint};
     use crate::domain::surroundings::{
-        ClientFace, KnownPrint, OurSide, Own, OwnChange, SeenAddress, SeenStack,
+        ClientFace, KnownPrint, KnownWay, OurSide, Own, OwnChange, ReachedAddress, SeenAddress,
+        SeenStack,
     };
 
     fn moment(second: i64) -> Timestamp {
@@ -110,6 +119,15 @@ mod tests {
                     told: true,
                 }],
                 earlier: 3,
+            }],
+            ways: vec![KnownWay {
+                egress: "de1".into(),
+                host: "api.partner.example:8443".to_owned(),
+                addresses: vec![ReachedAddress {
+                    address: "192.0.2.41".parse().unwrap(),
+                    first_at: moment(4),
+                    last_at: moment(5),
+                }],
             }],
             ours: Some(OurSide {
                 began: Some(moment(1)),

@@ -23,6 +23,7 @@ pub(super) fn change(number: u64, text: &str) -> Change {
             resolved_at: None,
             spells: Spells::default(),
             earlier: Vec::new(),
+            ways: Vec::new(),
             reopened: 0,
             reopened_at: None,
             rhythm_since: None,

@@ -11,6 +11,7 @@ pub mod front;
 mod late;
 pub mod notice;
 pub mod own_side;
+mod reached;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,12 +29,13 @@ use crate::domain::moment::later;
 use crate::domain::notification::Briefing;
 use crate::domain::observation::Observation;
 use crate::domain::sent::{Sent, Stack};
-use crate::domain::surroundings::{Learned, Memory};
+use crate::domain::surroundings::{KnownWay, Learned, Memory};
 use crate::domain::verdict::Kind;
 use crate::words::evidence::plain;
 use fingerprint::{Watch, fnv};
 use notice::Notice;
 use own_side::{OwnSide, Said, echoed};
+use reached::Reached;
 
 /// How long a change waits for an incident that it may belong to, before it is told alone.
 const ALONE_AFTER: Duration = Duration::from_secs(300);
@@ -45,6 +47,8 @@ const KEEP_AFTER: Duration = Duration::from_secs(60);
 const KEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Fronts kept at once; the rest follow.
 const KEEP_MAX: usize = 256;
+/// Ways put beside one incident.
+const WAYS_MAX: usize = 8;
 /// Changes put beside one incident.
 const BESIDE_MAX: usize = 8;
 
@@ -55,6 +59,7 @@ pub struct Surroundings {
     fronts: Vec<Option<Box<Front>>>,
     egresses: BTreeMap<EgressName, u16>,
     ours: OwnSide,
+    reached: Reached,
     /// Places of fronts to be kept.
     unkept: BTreeSet<usize>,
     keep_at: Option<Timestamp>,
@@ -95,6 +100,7 @@ impl Surroundings {
     pub fn resume(board: &Board, memory: Memory, now: Timestamp) -> Self {
         let mut resumed = Self::new(board);
         resumed.ours = OwnSide::resume(memory.ours.unwrap_or_default());
+        resumed.reached = Reached::resume(memory.ways);
         for known in memory.fronts {
             let Some(host) = board.host(&known.host) else {
                 continue;
@@ -167,6 +173,10 @@ impl Surroundings {
     ) -> Option<Noticed> {
         let observation = &judged.observation;
         self.note_sent(board, &cell.key, observation, at);
+        let host = &board.hosts[cell.host].name;
+        if judged.verdict.passed() && self.reached.passed(observation, host, at) {
+            self.keep_at.get_or_insert(later(at, KEEP_AFTER));
+        }
         if !front::speaks(observation, &judged.verdict) {
             return None;
         }
@@ -304,6 +314,21 @@ impl Surroundings {
         beside
     }
 
+    /// By which addresses the egresses of these cells reached their hosts before.
+    #[must_use]
+    pub fn ways(&self, board: &Board, cells: &[&CellKey]) -> Vec<KnownWay> {
+        let mut ways: Vec<KnownWay> = Vec::new();
+        for key in cells {
+            let Some(cell) = board.get(key) else { continue };
+            let host = &board.hosts[cell.host].name;
+            let known = |way: &KnownWay| way.egress == key.egress && way.host == *host;
+            if ways.len() < WAYS_MAX && !ways.iter().any(known) {
+                ways.extend(self.reached.way(&key.egress, host));
+            }
+        }
+        ways
+    }
+
     /// When [`Surroundings::settle`] would do something; `None`: not before another run.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
@@ -341,6 +366,7 @@ impl Surroundings {
             learned.memory.fronts.extend(kept);
         }
         self.keep_at = (!self.unkept.is_empty()).then(|| later(now, KEEP_AFTER));
+        learned.memory.ways = self.reached.take_unkept();
         if self.ours.take_changed() {
             learned.memory.ours = Some(self.ours.keep().clone());
         }

@@ -8,6 +8,7 @@ mod advice;
 mod before;
 mod beside;
 mod door;
+mod filter;
 mod headline;
 mod parts;
 mod paths;

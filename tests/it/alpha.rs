@@ -581,6 +581,7 @@ pub(crate) fn incident(plan: &Plan, case: &Case, kind: Kind) -> Incident {
         resolved_at: None,
         spells: Spells::default(),
         earlier: Vec::new(),
+        ways: Vec::new(),
         reopened: 0,
         reopened_at: None,
         rhythm_since: None,

@@ -61,6 +61,8 @@ mod edited;
 mod escaping;
 /// Incidents, faults of channels, crashes and mutes together, in any order.
 mod everything;
+/// A filter of ours that lists addresses.
+mod filter;
 /// Edges that judge the TLS hello, against a real JVM and the daemon's machine.
 mod fingerprints;
 /// A store that the former version wrote: nothing of it is lost.

@@ -38,7 +38,8 @@ impl Story<'_> {
         }
         let step = self.stack_step().filter(|_| self.door().is_none());
         let step = step.or_else(|| self.header_step());
-        if let Some(step) = step.or_else(|| self.path_step()) {
+        let step = step.or_else(|| self.path_step());
+        if let Some(step) = step.or_else(|| self.filter_step()) {
             return Some(step);
         }
         let tell = diagnosis

@@ -50,7 +50,8 @@ impl Story<'_> {
         if let Some(stack) = self.stack_statement() {
             return stack;
         }
-        if let Some(said) = self.header_statement().or_else(|| self.path_statement()) {
+        let said = self.header_statement().or_else(|| self.path_statement());
+        if let Some(said) = said.or_else(|| self.filter_statement()) {
             return said;
         }
         let happens = self.happens_to(self.hit().as_deref());

@@ -110,6 +110,13 @@ impl Story<'_> {
             );
         }
         let kind = self.incident.kind;
+        if self.filter().is_some() {
+            let can = verb("can't reach", "could not reach");
+            let seems = verb("seems", "seemed");
+            return format!(
+                "One of our internet connections {can} {partner}: a filter of our own {seems} not to know their new addresses. The others can."
+            );
+        }
         if self.ended_path().is_some() {
             let can = verb("can no longer check", "could no longer check");
             let whom = first_upper(&self.whom_it_hits().0);
