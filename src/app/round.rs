@@ -24,6 +24,7 @@ use crate::machine::{Judged, RunId, Start};
 use crate::probe::Prober;
 use crate::read::classify;
 use crate::read::likeness::Usual;
+use crate::read::same_body::Bodies;
 
 /// Runs `cells` once each and reports each through `seen` as it ends; returns them in the order given.
 ///
@@ -65,19 +66,30 @@ pub async fn round(
 
 /// What the passing answers of each probe share, since the start.
 #[derive(Debug, Default)]
-pub struct Usuals(Mutex<HashMap<ProbeName, Usual>>);
+pub struct Usuals(Mutex<HashMap<ProbeName, Shared>>);
+
+/// Of one probe.
+#[derive(Debug, Default)]
+struct Shared {
+    usual: Usual,
+    bodies: Bodies,
+}
 
 impl Usuals {
     /// Compares one answer with those that passed before, or lets it teach.
-    fn compare(&self, judged: &mut Judged) {
+    fn compare(&self, plan: &Plan, judged: &mut Judged) {
         // Whoever panicked here left whole values behind.
         let mut usuals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let probe = &judged.observation.cell.probe;
         if judged.verdict.passed() {
-            let usual = usuals.entry(probe.clone()).or_default();
-            usual.learn(&judged.observation, &judged.verdict);
-        } else if let Some(usual) = usuals.get(probe) {
-            usual.weigh(&judged.observation, &mut judged.verdict);
+            let shared = usuals.entry(probe.clone()).or_default();
+            shared.usual.learn(&judged.observation, &judged.verdict);
+            if plan.probe(probe).is_some_and(|it| it.expect.same_body) {
+                let bodies = &mut shared.bodies;
+                bodies.hold(&judged.observation, &mut judged.verdict);
+            }
+        } else if let Some(shared) = usuals.get(probe) {
+            shared.usual.weigh(&judged.observation, &mut judged.verdict);
         }
     }
 }
@@ -204,7 +216,7 @@ pub async fn run(
     due_at: jiff::Timestamp,
 ) -> Judged {
     let mut judged = judge(plan, prober, cell, purpose, due_at).await;
-    usuals.compare(&mut judged);
+    usuals.compare(plan, &mut judged);
     judged
 }
 

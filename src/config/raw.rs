@@ -676,6 +676,8 @@ macro_rules! conditions {
             "latency" latency: Span<1, { 5 * MINUTE }>,
             /// The answer is no older: no copy that a cache has kept for longer.
             "fresh" fresh: Span<{ SECOND }, { 30 * DAY }>,
+            /// The whole body has this SHA-256, in hex.
+            "sha256" sha256: String,
             /// The certificate stays valid for so many days; less is a warning, and no outage.
             "certificate_days" certificate_days: Whole<1, 3650>,
             /// The answer came over this HTTP version.
@@ -690,6 +692,9 @@ conditions! {
     Conditions {}
     /// What a good answer looks like; all must hold.
     Expect {
+        /// The URL always has one body for one ETag (a package, a release): another body is unexpected, with the edge's machine
+        /// and place of each. What is sent is kept since the start of edgewatch.
+        "same_body" same_body: Flag,
         /// The verdict that is normal here: a block that is watched rather than regretted.
         "verdict" verdict: Word<Kind>,
     }

@@ -29,6 +29,8 @@ pub enum Condition {
     Latency(Duration),
     /// The answer is no older than this: no copy that a cache has kept for longer.
     Fresh(Duration),
+    /// The whole body has this SHA-256, lower-case hex.
+    Sha256(String),
     /// The leaf certificate stays valid for at least this many days.
     CertificateDays(u32),
     /// The answer came over this HTTP version.

@@ -214,6 +214,8 @@ pub struct Expect {
     pub conditions: Conditions,
     /// The verdict that is normal here: a block that is watched rather than regretted.
     pub verdict: Option<Kind>,
+    /// One body for one `ETag`, whoever sends it.
+    pub same_body: bool,
 }
 
 /// The partner's own code: when the conditions hold, the answer means this.

@@ -573,7 +573,7 @@ fn repeats(said: &str, text: &str) -> bool {
 }
 
 /// Without control characters, in one line, of bounded length.
-fn clean(text: &str, chars_max: usize) -> String {
+pub(super) fn clean(text: &str, chars_max: usize) -> String {
     let mut clean: String = text
         .chars()
         .map(|c| if shown::is_unsafe(c) { ' ' } else { c })

@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use super::content;
 use super::moment;
+use super::pop;
 use crate::domain::condition::{Compare, Condition, Conditions, status_words};
-use crate::domain::observation::{ChainPath, HttpVersion, Observation};
+use crate::domain::observation::{Answer, ChainPath, HttpVersion, Observation};
 use crate::domain::verdict::{OF_CERTIFICATE, OF_PATH};
 use crate::lang::{jsonpath, xpath};
 
@@ -93,7 +94,7 @@ impl<'a> Facts<'a> {
         let mut failure = self.unmet(condition)?;
         let of_content = matches!(
             condition,
-            Condition::Body(_) | Condition::Json { .. } | Condition::Xml(_)
+            Condition::Body(_) | Condition::Json { .. } | Condition::Xml(_) | Condition::Sha256(_)
         );
         if of_content && let Some(body) = self.observation.answer.as_ref().map(|a| &a.body) {
             if body.truncated {
@@ -141,6 +142,7 @@ impl<'a> Facts<'a> {
                     Condition::Xml(expression) => self.xml(expression),
                     Condition::Http(wanted) => http(answer.http, *wanted),
                     Condition::Fresh(most) => moment::too_old(answer, *most),
+                    Condition::Sha256(wanted) => other_body(answer, wanted),
                     Condition::Latency(_) | Condition::CertificateDays(_) => None,
                 }
             }
@@ -307,6 +309,29 @@ fn days_until(then: Timestamp, now: Timestamp) -> i64 {
 
 fn plural(days: i64) -> &'static str {
     if days == 1 { "day" } else { "days" }
+}
+
+/// That the body is another than asked for, and by which machine of an edge it came.
+fn other_body(answer: &Answer, wanted: &str) -> Option<String> {
+    let got = &answer.body.sha256;
+    (got != wanted).then(|| {
+        format!(
+            "expected a body with SHA-256 {}…, this one of {} has {}{}",
+            cut_hash(wanted),
+            bytes(answer.body.bytes.len()),
+            if got.is_empty() {
+                "none"
+            } else {
+                cut_hash(got)
+            },
+            pop::from(answer)
+        )
+    })
+}
+
+/// As much of a digest as tells two apart.
+pub(super) fn cut_hash(digest: &str) -> &str {
+    digest.get(..16).unwrap_or(digest)
 }
 
 fn status(got: u16, ranges: &[(u16, u16)]) -> Option<String> {

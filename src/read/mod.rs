@@ -12,6 +12,7 @@ pub mod likeness;
 mod moment;
 // Which point of presence of a CDN answered.
 pub mod pop;
+pub mod same_body;
 // Reads a saved HTTP answer, as `curl -i` writes it.
 pub mod saved;
 

@@ -41,7 +41,7 @@ pub(super) fn say(verdict: &mut Verdict, probe: &Probe, facts: &Facts<'_>, answe
 pub(super) fn is_content(condition: &Condition) -> bool {
     matches!(
         condition,
-        Condition::Body(_) | Condition::Json { .. } | Condition::Xml(_)
+        Condition::Body(_) | Condition::Json { .. } | Condition::Xml(_) | Condition::Sha256(_)
     )
 }
 

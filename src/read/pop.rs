@@ -5,6 +5,33 @@
 
 use crate::domain::observation::Answer;
 
+/// The machine of an edge that answered (`cache-lhr7320-LHR`), where its vendor shows it.
+///
+/// Fastly names each cache on the way in `X-Served-By`, the one nearest to us last; others name theirs in headers of
+/// their own. It is drawn for each connection.
+#[must_use]
+pub fn machine(answer: &Answer) -> Option<&str> {
+    let fastly = answer.header("x-served-by").and_then(|caches| {
+        let nearest = caches.rsplit(',').next()?.trim();
+        nearest.starts_with("cache-").then_some(nearest)
+    });
+    let named = fastly
+        .or_else(|| answer.header("x-hw"))
+        .or_else(|| answer.header("x-cache-node"))?
+        .trim();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    ((3..=64).contains(&named.len()) && named.chars().all(plain)).then_some(named)
+}
+
+/// ", from machine `cache-lhr7320-LHR`", or its place; empty where neither is shown.
+pub(super) fn from(answer: &Answer) -> String {
+    match (machine(answer), of(answer)) {
+        (Some(machine), _) => format!(", from the edge's machine `{machine}`"),
+        (None, Some(place)) => format!(", from the edge's place {place}"),
+        (None, None) => String::new(),
+    }
+}
+
 /// The point of presence (`LHR`, `LHR50`), upper case; `None` when the answer doesn't tell.
 #[must_use]
 pub fn of(answer: &Answer) -> Option<String> {

@@ -219,6 +219,7 @@ fn condition(condition: &Condition) -> String {
         Condition::Xml(xpath) => format!("XML {}", xpath.text()),
         Condition::Latency(most) => format!("within {} ms", most.as_millis()),
         Condition::Fresh(most) => format!("no copy older than {} s", most.as_secs()),
+        Condition::Sha256(digest) => format!("body with SHA-256 {digest}"),
         Condition::CertificateDays(days) => format!("certificate valid for {days} days"),
         Condition::Http(version) => format!("HTTP/{}", version.as_str()),
     }

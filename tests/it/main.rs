@@ -96,6 +96,8 @@ mod receivers;
 mod recorded;
 /// `edgewatch replay` over scenario files, ours and the shared ones.
 mod replay;
+/// Damaged copies at one machine of an edge.
+mod same_body;
 /// The simulated partner and its edge, through a real client and raw sockets.
 mod simulate;
 /// A hub and its agents, over a real nats-server that is cut off, killed and lied to.

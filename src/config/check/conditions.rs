@@ -31,6 +31,7 @@ macro_rules! common {
             fresh: raw.fresh.map(|f| f.value.0),
             certificate_days: raw.certificate_days,
             http: raw.http.map(|h| h.value),
+            sha256: raw.sha256,
         }
     }};
 }
@@ -50,6 +51,7 @@ struct Common {
     fresh: Option<std::time::Duration>,
     certificate_days: Option<At<Whole<1, 3650>>>,
     http: Option<Word<crate::domain::observation::HttpVersion>>,
+    sha256: Option<At<String>>,
 }
 
 /// Conditions that must say something: an empty set holds of every answer.
@@ -158,6 +160,18 @@ fn read(raw: Common, desk: &mut Desk<'_>) -> Conditions {
     }
     all.extend(raw.latency.map(|l| Condition::Latency(l.value)));
     all.extend(raw.fresh.map(Condition::Fresh));
+    if let Some(digest) = raw.sha256 {
+        let text = digest.value.trim().to_ascii_lowercase();
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            all.push(Condition::Sha256(text));
+        } else {
+            desk.error(
+                digest.place,
+                format!("{} is no SHA-256", quote(&digest.value)),
+                "write its 64 hex digits, as \"sha256sum FILE\" shows them",
+            );
+        }
+    }
     all.extend(
         raw.certificate_days
             .map(|d| Condition::CertificateDays(d.value.0 as u32)),

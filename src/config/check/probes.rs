@@ -370,6 +370,7 @@ fn expect(
         );
     }
     let verdict = raw.verdict.as_ref().map(|v| v.value.0);
+    let same_body = raw.same_body.as_ref().is_some_and(|same| same.value.0);
     let mut conditions = expected(raw, desk);
     let says_status = conditions
         .0
@@ -382,6 +383,7 @@ fn expect(
     Expect {
         conditions,
         verdict,
+        same_body,
     }
 }
 
