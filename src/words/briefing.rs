@@ -13,6 +13,7 @@ mod headline;
 mod parts;
 mod paths;
 mod plain;
+mod range;
 mod reasons;
 mod ruled_out;
 mod stack;

@@ -110,6 +110,7 @@ impl Story<'_> {
             lines.extend(self.alone());
         }
         lines.extend(contrasts);
+        lines.extend(self.range());
         if self.fails().is_some() && !self.own_rate() {
             let comes = self.verb(
                 "it comes and goes: the same request fails and passes, so one pass does not end it",
