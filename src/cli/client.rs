@@ -20,7 +20,7 @@ use crate::domain::observation::{Observation, Purpose};
 use crate::domain::plan::Plan;
 use crate::domain::probe::{Part, Probe, Redirects};
 use crate::domain::secret::Secret;
-use crate::domain::sent::{Stack, header_order};
+use crate::domain::sent::{Greeting, Stack, header_order};
 use crate::probe::Prober;
 use crate::simulate::{Noted, Recorder};
 
@@ -289,6 +289,7 @@ fn text(requests: &[Request], compared: &[Comparison], with_client: bool) -> Str
             Some(hello) => {
                 row("TLS (JA4)", &look.ja4.clone().unwrap_or_default());
                 row("", stack_words(&request.stack));
+                row("TLS greeting", &Greeting::of(hello).told());
                 row("TLS name", hello.sni.as_deref().unwrap_or("none"));
                 let alpn = alpn(hello).join(", ");
                 row("ALPN", if alpn.is_empty() { "none" } else { &alpn });

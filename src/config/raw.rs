@@ -25,7 +25,7 @@ use super::special::{
 };
 use super::week::{DayTimes, Week};
 use super::yaml::{Node, Value};
-use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
+use crate::domain::cell::{Group, HeaderCase, HttpOffer, IpFamily, TlsVersion};
 use crate::domain::mute::Effect;
 use crate::domain::notification::Encryption;
 use crate::domain::observation::HttpVersion;
@@ -181,6 +181,9 @@ mirror! {
         "min" min: Word<TlsVersion>,
         /// Highest version; 1.3 when left out.
         "max" max: Word<TlsVersion>,
+        /// Groups for the exchange of keys, in this order; those of rustls when left out, which fit into one packet. With
+        /// x25519mlkem768 first the greeting is as long as that of Go 1.24, OpenSSL 3.5 and browsers.
+        "groups" groups: Many<Word<Group>>,
     }
 
     /// A program that is kept between requests, one a client: it says hello first and ends with its input (docs/programs.md).

@@ -9,7 +9,7 @@ use super::desk::{At, Desk, Place, quote};
 use super::leaf::{Flag, Words};
 use super::read::{Read, keys, read_at, strange, without_value, wrong_type};
 use super::yaml::{Node, Value};
-use crate::domain::cell::{HeaderCase, HttpOffer, IpFamily, TlsVersion};
+use crate::domain::cell::{Group, HeaderCase, HttpOffer, IpFamily, TlsVersion};
 use crate::domain::mute::Effect;
 use crate::domain::notification::Encryption;
 use crate::domain::observation::HttpVersion;
@@ -333,6 +333,7 @@ words! {
     IpFamily, "an IP version", ["any" = IpFamily::Any, "v4" = IpFamily::V4, "v6" = IpFamily::V6];
     HttpOffer, "an HTTP version to offer", ["1.1" = HttpOffer::Http1, "2" = HttpOffer::Http2, "either" = HttpOffer::Either];
     HttpVersion, "an HTTP version", ["1.0" = HttpVersion::H1_0, "1.1" = HttpVersion::H1_1, "2" = HttpVersion::H2];
+    Group, "a group of TLS", ["x25519mlkem768" = Group::X25519MlKem768, "x25519" = Group::X25519, "secp256r1" = Group::P256, "secp384r1" = Group::P384];
     TlsVersion, "a TLS version", ["1.2" = TlsVersion::V1_2, "1.3" = TlsVersion::V1_3];
     HeaderCase, "a way to write header names", ["as_written" = HeaderCase::AsWritten, "title" = HeaderCase::Title, "lower" = HeaderCase::Lower];
     Encryption, "a way to encrypt", ["starttls" = Encryption::StartTls, "implicit" = Encryption::Implicit, "none" = Encryption::None];

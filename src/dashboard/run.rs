@@ -176,6 +176,8 @@ fn lines(run: &KeptRun) -> Vec<(&'static str, String)> {
             Stack::Program { name, version } => format!("{name} {version}"),
         };
         lines.push(("Sent by", stack));
+        let greeting = sent.greeting.as_ref();
+        lines.extend(greeting.map(|greeting| ("TLS greeting", greeting.told())));
         let marks = [
             ("TLS fingerprint (JA4)", &sent.ja4),
             ("Without the offered session", &sent.ja4_fresh),

@@ -295,18 +295,44 @@ pub fn http_name(version: &str) -> String {
     }
 }
 
-/// Which TLS versions a client offers; both ends inclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Which TLS versions a client offers, both ends inclusive, and by which groups it would agree on a key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TlsRange {
     pub min: TlsVersion,
     pub max: TlsVersion,
+    /// In its order; none: those of rustls. For the first it sends a share, which makes the greeting as long as it is.
+    pub groups: [Option<Group>; 4],
 }
+
+impl fmt::Debug for TlsRange {
+    /// Marks that are kept hold it: what was there before is written as before.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("TlsRange");
+        all.field("min", &self.min).field("max", &self.max);
+        if self.groups[0].is_some() {
+            all.field("groups", &self.groups);
+        }
+        all.finish()
+    }
+}
+
+spelled!(
+    /// By what two sides agree on a key.
+    Group {
+        /// Post-quantum, with a share of 1,216 bytes: a greeting with it takes two packets.
+        X25519MlKem768 = "x25519mlkem768",
+        X25519 = "x25519",
+        P256 = "secp256r1",
+        P384 = "secp384r1",
+    }
+);
 
 impl Default for TlsRange {
     fn default() -> Self {
         Self {
             min: TlsVersion::V1_2,
             max: TlsVersion::V1_3,
+            groups: [None; 4],
         }
     }
 }

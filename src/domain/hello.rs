@@ -20,6 +20,10 @@ const ALPN: u16 = 16;
 const PRE_SHARED_KEY: u16 = 41;
 const EARLY_DATA: u16 = 42;
 const SUPPORTED_VERSIONS: u16 = 43;
+const KEY_SHARE: u16 = 51;
+
+/// Of the record and of the message, before its body.
+const HEADERS: usize = 9;
 
 /// What the first bytes of a connection are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,10 @@ pub struct Hello {
     pub alpn: Vec<Vec<u8>>,
     /// It offers to take up an earlier session, which makes another fingerprint of it.
     pub resumes: bool,
+    /// On the wire, in one record.
+    pub bytes: usize,
+    /// The groups for which it brings a share, by IANA's numbers.
+    pub shares: Vec<u16>,
 }
 
 /// Reads the first bytes that a client sent; what follows the hello is not looked at.
@@ -121,6 +129,8 @@ fn hello(body: &[u8]) -> Option<Hello> {
         sni: None,
         alpn: Vec::new(),
         resumes: false,
+        bytes: body.len() + HEADERS,
+        shares: Vec::new(),
     };
     if rest.0.is_empty() {
         return Some(hello);
@@ -148,6 +158,16 @@ fn hello(body: &[u8]) -> Option<Hello> {
                 }
             }
             PRE_SHARED_KEY => hello.resumes = true,
+            KEY_SHARE => {
+                let mut shares = content.list16()?;
+                while !shares.0.is_empty() {
+                    let group = shares.number()?;
+                    shares.list16()?;
+                    if !is_grease(group) {
+                        hello.shares.push(group);
+                    }
+                }
+            }
             SUPPORTED_VERSIONS => hello.versions = content.list8()?.numbers()?,
             _ => {}
         }

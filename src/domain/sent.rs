@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::hello::short_hash;
+use super::cell::Group;
+use super::hello::{Hello, short_hash};
 
 /// What was sent, in the few marks by which edges tell programs apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -13,10 +14,61 @@ pub struct Sent {
     /// What that would be without the offer to take up an earlier session; `None`: there was no such offer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ja4_fresh: Option<String>,
+    /// How long the `ClientHello` was; `None`: not noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<Greeting>,
     /// Names of the headers in their order and case, in twelve hex digits (see [`header_order`]); `None`: none were sent.
     pub header_order: Option<String>,
     /// First flight of HTTP/2: `SETTINGS|WINDOW_UPDATE|PRIORITY|pseudo-headers`; `None` in HTTP/1.
     pub h2: Option<String>,
+}
+
+/// The size of a `ClientHello`, and what makes it as long.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Greeting {
+    /// On the wire.
+    pub bytes: usize,
+    /// Groups for which it has a share of a key, by their names where they have one here.
+    pub shares: Vec<String>,
+}
+
+impl Greeting {
+    /// Bytes of a packet over Ethernet, with the options that Linux sets.
+    pub const PACKET: usize = 1448;
+
+    #[must_use]
+    pub fn of(hello: &Hello) -> Self {
+        // https://www.iana.org/assignments/tls-parameters (read 2026-11-30).
+        let name = |group: &u16| match group {
+            0x11ec => Group::X25519MlKem768.as_str().to_owned(),
+            0x001d => Group::X25519.as_str().to_owned(),
+            0x0017 => Group::P256.as_str().to_owned(),
+            0x0018 => Group::P384.as_str().to_owned(),
+            other => format!("group {other}"),
+        };
+        Self {
+            bytes: hello.bytes,
+            shares: hello.shares.iter().map(name).collect(),
+        }
+    }
+
+    /// Packets that it takes.
+    #[must_use]
+    pub fn packets(&self) -> usize {
+        self.bytes.div_ceil(Self::PACKET)
+    }
+
+    /// "1467 bytes, 2 packets, with shares for x25519mlkem768 and x25519".
+    #[must_use]
+    pub fn told(&self) -> String {
+        let packets = self.packets();
+        let plural = if packets == 1 { "" } else { "s" };
+        let shares = match self.shares.as_slice() {
+            [] => String::new(),
+            shares => format!(", a key share for {}", shares.join(" and ")),
+        };
+        format!("{} bytes, {packets} packet{plural}{shares}", self.bytes)
+    }
 }
 
 impl Sent {

@@ -542,6 +542,7 @@ fn sent(universe: &Universe, cell: usize) -> Option<Sent> {
         },
         ja4: Some(stack.to_owned()),
         ja4_fresh: None,
+        greeting: None,
         header_order: None,
         h2: None,
     })

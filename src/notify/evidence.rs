@@ -107,6 +107,11 @@ fn request(specimen: &Specimen, clock: &Clock) -> String {
     if let Some(certificate) = &specimen.certificate {
         text.push(format!("certificate: {}", line(certificate)));
     }
+    let greeting = specimen
+        .sent
+        .as_ref()
+        .and_then(|sent| sent.greeting.as_ref());
+    text.extend(greeting.map(|greeting| format!("TLS greeting: {}", greeting.told())));
     let paths = specimen.paths.iter();
     text.extend(paths.map(|path| format!("path to {}", line(&path.end(specimen.at)))));
     text.push(times(specimen));

@@ -93,6 +93,7 @@ impl Progress {
             stack: Stack::Native,
             ja4: None,
             ja4_fresh: None,
+            greeting: None,
             header_order: None,
             h2: None,
         })

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
@@ -33,9 +33,10 @@ use super::failure::{
 };
 use super::paths::{self, Roots};
 use super::progress::Progress;
-use crate::domain::cell::{Client, HttpOffer, TlsRange, TlsVersion};
-use crate::domain::hello;
+use crate::domain::cell::{Client, Group, HttpOffer, TlsRange, TlsVersion};
+use crate::domain::hello::{self, Hello};
 use crate::domain::observation::{Certificate, ChainPath, Failure, FailureKind, Phase, TlsFacts};
+use crate::domain::sent::Greeting;
 
 /// What our side leaves out, said wherever a server finds nothing to agree on.
 const OUR_SUITES: &str = "it can be a limit of ours: edgewatch offers AES-GCM and ChaCha20, no CBC and no RSA key \
@@ -66,6 +67,18 @@ struct Prepared {
     /// JA4 of the hello to a named host, and to an address, which is not named in it. rustls shuffles its
     /// extensions, JA4 sorts them: so it is the same each time.
     ja4: [Arc<str>; 2],
+    /// Its size to a host without a name.
+    greeting: Greeting,
+}
+
+fn kx_group(group: Group) -> &'static dyn SupportedKxGroup {
+    use rustls::crypto::aws_lc_rs::kx_group;
+    match group {
+        Group::X25519MlKem768 => kx_group::X25519MLKEM768,
+        Group::X25519 => kx_group::X25519,
+        Group::P256 => kx_group::SECP256R1,
+        Group::P384 => kx_group::SECP384R1,
+    }
 }
 
 impl Tls {
@@ -101,6 +114,11 @@ impl Tls {
         let mut provider = CryptoProvider::clone(&self.provider);
         let spoken = |suite: &SupportedCipherSuite| versions.contains(&suite.version());
         provider.cipher_suites.retain(spoken);
+        let groups = client.tls.groups.iter().flatten();
+        let groups: Vec<_> = groups.map(|group| kx_group(*group)).collect();
+        if !groups.is_empty() {
+            provider.kx_groups = groups;
+        }
         let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions)
             .map_err(|e| format!("client {}: {e}", client.name))?
@@ -116,13 +134,15 @@ impl Tls {
         let config = Arc::new(config);
         let address = ServerName::from(IpAddr::from([192, 0, 2, 1]));
         let name = ServerName::try_from("partner.example").map_err(|e| e.to_string())?;
-        let ja4 = [ja4(&config, name)?, ja4(&config, address)?];
+        let [named, addressed] = [greet(&config, name)?, greet(&config, address)?];
+        let ja4 = [Arc::from(named.ja4()), Arc::from(addressed.ja4())];
         self.configs.push(Prepared {
             range: client.tls,
             offer: client.http,
             trust: client.trust.clone(),
             config,
             ja4,
+            greeting: Greeting::of(&addressed),
         });
         Ok(())
     }
@@ -164,7 +184,16 @@ impl Tls {
             Host::Domain(_) => named,
             Host::Ipv4(_) | Host::Ipv6(_) => addressed,
         };
+        // The extension with the name: its own head, that of the list and of the entry, and the name.
+        let named = match host {
+            Host::Domain(name) => 9 + name.trim_end_matches('.').len(),
+            Host::Ipv4(_) | Host::Ipv6(_) => 0,
+        };
         now.sent().ja4 = Some(ja4.to_string());
+        now.sent().greeting = Some(Greeting {
+            bytes: prepared.greeting.bytes + named,
+            ..prepared.greeting.clone()
+        });
         let name = match host {
             Host::Domain(name) => ServerName::try_from(name.trim_end_matches('.').to_owned())
                 .map_err(|_| {
@@ -237,15 +266,15 @@ fn versions(range: TlsRange) -> &'static [&'static SupportedProtocolVersion] {
     }
 }
 
-/// The fingerprint of the hello that a configuration makes.
-fn ja4(config: &Arc<ClientConfig>, name: ServerName<'static>) -> Result<Arc<str>, String> {
+/// The hello that a configuration makes.
+fn greet(config: &Arc<ClientConfig>, name: ServerName<'static>) -> Result<Hello, String> {
     let mut wire = Vec::new();
     ClientConnection::new(config.clone(), name)
         .map_err(|e| e.to_string())?
         .write_tls(&mut wire)
         .map_err(|e| e.to_string())?;
     match hello::read(&wire) {
-        hello::Read::Hello(hello) => Ok(Arc::from(hello.ja4())),
+        hello::Read::Hello(hello) => Ok(hello),
         hello::Read::More | hello::Read::Not => Err("our own TLS hello can't be read".to_owned()),
     }
 }

@@ -457,6 +457,7 @@ fn blocked(cell: &CellKey) -> Specimen {
             stack: Stack::Native,
             ja4: Some("t13d1010h1_61a7ad8aa9b6_76ad8fd2bde2".to_owned()),
             ja4_fresh: None,
+            greeting: None,
             header_order: Some("3f0c2b6a9d51".to_owned()),
             h2: None,
         }),

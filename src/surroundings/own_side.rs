@@ -477,6 +477,7 @@ mod tests {
             },
             ja4: Some(ja4.to_owned()),
             ja4_fresh: fresh.map(str::to_owned),
+            greeting: None,
             header_order: None,
             h2: None,
         };

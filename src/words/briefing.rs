@@ -9,6 +9,7 @@ mod before;
 mod beside;
 mod door;
 mod filter;
+mod greeting;
 mod headline;
 mod parts;
 mod paths;

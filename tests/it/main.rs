@@ -73,6 +73,8 @@ mod full_disk;
 mod fuzz;
 /// The shipped SOAP call against a real SOAP stack.
 mod gmc;
+/// TLS greetings that are too long for what lies on the way.
+mod greetings;
 /// A host whose clock is set and whose disk is full.
 mod host;
 /// Answers that are small and dear to read.

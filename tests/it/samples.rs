@@ -99,6 +99,7 @@ pub(crate) fn specimen(client: &str, verdict: Verdict) -> Specimen {
             stack: Stack::Native,
             ja4: Some("t13d1010h1_61a7ad8aa9b6_76ad8fd2bde2".into()),
             ja4_fresh: None,
+            greeting: None,
             header_order: Some("3f0c2b6a9d51".into()),
             h2: None,
         }),
@@ -530,6 +531,7 @@ fn any_sent() -> impl Strategy<Value = Sent> {
         stack,
         ja4,
         ja4_fresh,
+        greeting: None,
         header_order,
         h2,
     })

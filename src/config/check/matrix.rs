@@ -17,8 +17,8 @@ use crate::config::leaf::{Address, Name, UserAgent, Word};
 use crate::config::raw;
 use crate::config::special::{Field, ProxyUrl};
 use crate::domain::cell::{
-    Client, ClientName, Credential, CredentialName, Egress, EgressName, HeaderCase, HttpOffer,
-    IpFamily, Proxy, ProxyKind, TlsRange, Way,
+    Client, ClientName, Credential, CredentialName, Egress, EgressName, Group, HeaderCase,
+    HttpOffer, IpFamily, Proxy, ProxyKind, TlsRange, TlsVersion, Way,
 };
 use crate::domain::site::{self, Nats};
 
@@ -410,6 +410,23 @@ fn client(
         let place = range.place;
         tls.min = range.value.min.map_or(tls.min, |m| m.value.0);
         tls.max = range.value.max.map_or(tls.max, |m| m.value.0);
+        for group in range
+            .value
+            .groups
+            .map(|many| many.value.0)
+            .unwrap_or_default()
+        {
+            let of_13 = group.value.0 == Group::X25519MlKem768 && tls.max == TlsVersion::V1_2;
+            let twice = tls.groups.contains(&Some(group.value.0));
+            match tls.groups.iter_mut().find(|known| known.is_none()) {
+                Some(free) if !of_13 && !twice => *free = Some(group.value.0),
+                _ => desk.error(
+                    group.place,
+                    "is one group too many",
+                    "name each once; x25519mlkem768 is of TLS 1.3 alone",
+                ),
+            }
+        }
         if tls.min > tls.max {
             desk.error(
                 place,

@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::domain::hello::{self, Hello};
 use crate::domain::observation::{Failure, Phase};
+use crate::domain::sent::Greeting;
 use crate::domain::sent::header_order;
 use crate::probe::failure::local;
 use crate::probe::progress::Progress;
@@ -322,6 +323,7 @@ impl Seen {
                 now.enter(Phase::Tls);
                 now.sent().ja4 = Some(hello.ja4());
                 now.sent().ja4_fresh = hello.ja4_fresh();
+                now.sent().greeting = Some(Greeting::of(&hello));
                 self.hello = Some(hello);
             }
             hello::Read::More => {}

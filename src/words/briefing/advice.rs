@@ -39,7 +39,8 @@ impl Story<'_> {
         let step = self.stack_step().filter(|_| self.door().is_none());
         let step = step.or_else(|| self.header_step());
         let step = step.or_else(|| self.path_step());
-        if let Some(step) = step.or_else(|| self.filter_step()) {
+        let step = step.or_else(|| self.filter_step());
+        if let Some(step) = step.or_else(|| self.greeting_step()) {
             return Some(step);
         }
         let tell = diagnosis

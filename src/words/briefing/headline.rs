@@ -51,7 +51,8 @@ impl Story<'_> {
             return stack;
         }
         let said = self.header_statement().or_else(|| self.path_statement());
-        if let Some(said) = said.or_else(|| self.filter_statement()) {
+        let said = said.or_else(|| self.filter_statement());
+        if let Some(said) = said.or_else(|| self.greeting_statement()) {
             return said;
         }
         let happens = self.happens_to(self.hit().as_deref());

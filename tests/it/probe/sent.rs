@@ -5,7 +5,7 @@ use edgewatch::domain::hello;
 use edgewatch::domain::observation::Observation;
 use edgewatch::domain::plan::Plan;
 use edgewatch::domain::preface;
-use edgewatch::domain::sent::{Sent, Stack, header_order};
+use edgewatch::domain::sent::{Greeting, Sent, Stack, header_order};
 use tokio::io::AsyncReadExt as _;
 
 use super::run;
@@ -19,7 +19,9 @@ async fn hello_of(plan: &mut Plan, host: &str) -> (String, Observation) {
         let mut wire = Vec::new();
         loop {
             if let hello::Read::Hello(hello) = hello::read(&wire) {
-                return connection.note(|seen| seen.head = hello.ja4());
+                return connection.note(|seen| {
+                    seen.head = format!("{} {}", hello.ja4(), Greeting::of(&hello).told());
+                });
             }
             if connection.stream.read_buf(&mut wire).await.unwrap() == 0 {
                 return;
@@ -47,15 +49,24 @@ async fn the_fingerprint_is_that_of_the_wire() {
     ] {
         let mut plan = plan("https://partner.test/");
         plan.clients[0].http = offer;
-        plan.clients[0].tls = TlsRange { min, max };
+        plan.clients[0].tls = TlsRange {
+            min,
+            max,
+            ..TlsRange::default()
+        };
         // Twice, because rustls shuffles its extensions.
         for _ in 0..2 {
             let (wire, seen) = hello_of(&mut plan, host).await;
+            let (wire, told) = wire.split_once(' ').expect("fingerprint and size");
             assert!(wire.starts_with(start), "{wire}");
+            let greeting = seen.sent.clone().and_then(|sent| sent.greeting);
+            let said = greeting.as_ref().map(Greeting::told);
+            assert_eq!(said.as_deref(), Some(told), "{host}");
             let sent = Sent {
                 stack: Stack::Native,
-                ja4: Some(wire),
+                ja4: Some(wire.to_owned()),
                 ja4_fresh: None,
+                greeting,
                 // The server left before.
                 header_order: None,
                 h2: None,
@@ -100,6 +111,7 @@ async fn without_tls_there_are_only_the_headers() {
         stack: Stack::Native,
         ja4: None,
         ja4_fresh: None,
+        greeting: None,
         header_order: Some(header_order("1.1", names)),
         h2: None,
     };

@@ -43,7 +43,11 @@ async fn both_sides_agree() {
     for (index, (offer, min, max, version, alpn, http)) in cases.into_iter().enumerate() {
         let mut plan = trusting(&server, &authority);
         plan.clients[0].http = offer;
-        plan.clients[0].tls = TlsRange { min, max };
+        plan.clients[0].tls = TlsRange {
+            min,
+            max,
+            ..TlsRange::default()
+        };
         plan.probes[0].body = Some(Template::text("hello"));
         let seen = run(&plan).await;
         assert_answered(&seen, 200, "ok");
@@ -182,6 +186,7 @@ async fn no_version_in_common() {
         plan.clients[0].tls = TlsRange {
             min: only,
             max: only,
+            ..TlsRange::default()
         };
         let message = format!(
             "{} does not speak TLS {} (TLS alert protocol_version)",
