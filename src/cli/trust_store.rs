@@ -294,7 +294,7 @@ mod tests {
             store.extend(name.as_bytes());
             store.extend([0; 8]);
         };
-        let mut certificate = |store: &mut Vec<u8>| {
+        let certificate = |store: &mut Vec<u8>| {
             if version == 2 {
                 store.extend([0, 5]);
                 store.extend(b"X.509");

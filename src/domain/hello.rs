@@ -158,16 +158,7 @@ fn hello(body: &[u8]) -> Option<Hello> {
                 }
             }
             PRE_SHARED_KEY => hello.resumes = true,
-            KEY_SHARE => {
-                let mut shares = content.list16()?;
-                while !shares.0.is_empty() {
-                    let group = shares.number()?;
-                    shares.list16()?;
-                    if !is_grease(group) {
-                        hello.shares.push(group);
-                    }
-                }
-            }
+            KEY_SHARE => hello.shares = shares(content).unwrap_or_default(),
             SUPPORTED_VERSIONS => hello.versions = content.list8()?.numbers()?,
             _ => {}
         }
@@ -235,6 +226,21 @@ impl Hello {
 }
 
 /// Values that some clients throw in so that servers stay tolerant (RFC 8701).
+/// The groups of the shares; `None`: they can't be read.
+fn shares(content: Bytes<'_>) -> Option<Vec<u16>> {
+    let mut content = content;
+    let mut list = content.list16()?;
+    let mut groups = Vec::new();
+    while !list.0.is_empty() {
+        let group = list.number()?;
+        list.list16()?;
+        if !is_grease(group) {
+            groups.push(group);
+        }
+    }
+    Some(groups)
+}
+
 fn is_grease(value: u16) -> bool {
     let [high, low] = value.to_be_bytes();
     high == low && low & 15 == 10

@@ -16,8 +16,8 @@ use super::sent::Sent;
 use super::spelling::spelled;
 use super::spells::Spells;
 pub use super::subject::Subject;
-use super::surroundings::{KnownWay, ReachedAddress};
 use super::verdict::{Kind, Verdict};
+use super::ways::{KnownWay, ReachedAddress};
 
 /// One problem with one cause, from its opening to its resolution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

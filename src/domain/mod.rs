@@ -55,3 +55,4 @@ pub mod tally;
 pub mod twins;
 pub mod upcoming;
 pub mod verdict;
+pub mod ways;

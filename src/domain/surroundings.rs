@@ -13,6 +13,7 @@ use super::cell::{ClientName, EgressName};
 use super::fingerprint::Drift;
 use super::form::{fraction, text};
 use super::notification::Notification;
+use super::ways::KnownWay;
 
 /// What one step learned; stored together or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -31,23 +32,6 @@ pub struct Memory {
     /// Addresses by which hosts were reached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ways: Vec<KnownWay>,
-}
-
-/// By which addresses an egress got through to a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownWay {
-    pub egress: EgressName,
-    /// `host`, or `host:port` when the port is not the scheme's own.
-    pub host: String,
-    pub addresses: Vec<ReachedAddress>,
-}
-
-/// An address of a host, and when it was reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReachedAddress {
-    pub address: IpAddr,
-    pub first_at: Timestamp,
-    pub last_at: Timestamp,
 }
 
 /// The front of one host as it was known.

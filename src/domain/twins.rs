@@ -159,6 +159,7 @@ mod tests {
                 keep: None,
             }),
             stands_in_for: of.map(ClientName::new),
+            trust: None,
             control: name == "plain",
         };
         plan.clients = vec![

@@ -88,9 +88,9 @@ mod tests {
     use super::*;
     use crate::domain::fingerprint::{Drift, DriftKind, Fingerprint};
     use crate::domain::surroundings::{
-        ClientFace, KnownPrint, KnownWay, OurSide, Own, OwnChange, ReachedAddress, SeenAddress,
-        SeenStack,
+        ClientFace, KnownPrint, OurSide, Own, OwnChange, SeenAddress, SeenStack,
     };
+    use crate::domain::ways::{KnownWay, ReachedAddress};
 
     fn moment(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -207,7 +207,7 @@ mod tests {
             )
             .unwrap();
         let (memory, warnings) = load(&connection).unwrap();
-        assert_eq!((memory, warnings.len()), (Memory::default(), 2));
+        assert_eq!((memory, warnings.len()), (Memory::default(), 3));
         assert!(warnings[0].contains("front api.partner.example:8443 can't be read"));
     }
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::cell::EgressName;
 use crate::domain::observation::Observation;
-use crate::domain::surroundings::{KnownWay, ReachedAddress};
+use crate::domain::ways::{KnownWay, ReachedAddress};
 
 /// An address that was not reached for so long is no longer one of the former ones.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);

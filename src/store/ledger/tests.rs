@@ -115,6 +115,7 @@ async fn decide(store: &Store, path: &std::path::Path) {
         memory: Memory {
             fronts: Vec::new(),
             ours: Some(OurSide::default()),
+            ways: Vec::new(),
         },
         notifications: Vec::new(),
     };

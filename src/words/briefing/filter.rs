@@ -6,7 +6,7 @@
 
 use super::story::Story;
 use crate::domain::cell::EgressName;
-use crate::domain::surroundings::ReachedAddress;
+use crate::domain::ways::ReachedAddress;
 use crate::words::terms;
 
 /// Addresses that a sentence names.
