@@ -20,6 +20,11 @@ pub enum Level {
         name: String,
         egresses: Vec<EgressName>,
     },
+    /// Every egress that asks over this IP family (`IPv6`).
+    IpFamily {
+        name: String,
+        egresses: Vec<EgressName>,
+    },
     /// Every client of a family: the product that the user agent names first (`Java`).
     Family {
         name: String,
@@ -63,7 +68,7 @@ impl Level {
     #[must_use]
     pub fn factor(&self) -> Factor {
         match self {
-            Self::Egress(_) | Self::Region { .. } => Factor::Egress,
+            Self::Egress(_) | Self::Region { .. } | Self::IpFamily { .. } => Factor::Egress,
             Self::Client(_) | Self::Family { .. } => Factor::Client,
             Self::Credential(_) => Factor::Credential,
             Self::Probe(_) | Self::Path { .. } => Factor::Endpoint,
@@ -82,7 +87,9 @@ impl Level {
             Self::Client(name) => cell.client == *name,
             Self::Credential(name) => cell.credential == *name,
             Self::Probe(name) => cell.probe == *name,
-            Self::Region { egresses, .. } => egresses.contains(&cell.egress),
+            Self::Region { egresses, .. } | Self::IpFamily { egresses, .. } => {
+                egresses.contains(&cell.egress)
+            }
             Self::Family { clients, .. }
             | Self::Http { clients, .. }
             | Self::Stack { clients, .. } => clients.contains(&cell.client),
@@ -109,6 +116,7 @@ impl fmt::Display for Level {
             Self::Credential(name) => write!(f, "credential {name}"),
             Self::Probe(name) => write!(f, "probe {name}"),
             Self::Region { name, .. } => write!(f, "region {name}"),
+            Self::IpFamily { name, .. } => write!(f, "{name}"),
             Self::Family { name, .. } => write!(f, "client family {name}"),
             Self::Http { version, .. } => write!(f, "HTTP version {version}"),
             Self::Stack { ja4, .. } => write!(f, "TLS fingerprint {ja4}"),

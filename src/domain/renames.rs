@@ -169,7 +169,9 @@ impl Renames {
             Level::Client(name) => now(&self.clients, name),
             Level::Credential(name) => now(&self.credentials, name),
             Level::Probe(name) => now(&self.probes, name),
-            Level::Region { egresses, .. } => all_now(&self.egresses, egresses),
+            Level::Region { egresses, .. } | Level::IpFamily { egresses, .. } => {
+                all_now(&self.egresses, egresses)
+            }
             Level::Family { clients, .. }
             | Level::Http { clients, .. }
             | Level::Stack { clients, .. } => all_now(&self.clients, clients),

@@ -38,6 +38,9 @@ pub fn condition(universe: &Universe, condition: Condition) -> String {
         Condition::Family(i) => format!("every {} client", universe.families[usize::from(i)]),
         Condition::Egress(i) => format!("egress {}", universe.egresses[usize::from(i)].name),
         Condition::Region(i) => format!("every egress in {}", universe.regions[usize::from(i)]),
+        Condition::IpFamily(i) => {
+            format!("every egress over {}", universe.ip_families[usize::from(i)])
+        }
         Condition::Credential(i) => format!("credential {}", universe.credentials[usize::from(i)]),
         Condition::Version(i) => format!("HTTP version {}", universe.versions[usize::from(i)]),
         Condition::Stack(i) => format!("TLS fingerprint {}", universe.stacks[usize::from(i)]),

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::domain::cell::{CellKey, Client, ClientName, CredentialName, EgressName, HttpOffer};
+use crate::domain::cell::{
+    CellKey, Client, ClientName, CredentialName, Egress, EgressName, HttpOffer, IpFamily, Way,
+};
 use crate::domain::index::Index;
 use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
@@ -126,6 +128,51 @@ fn fingerprints(
     known.collect()
 }
 
+/// Over which IP family each egress asks, where two of one place differ in that.
+///
+/// What a proxy connects with is not ours to see.
+fn ip_families(plan: &Plan, egresses: &[EgressName]) -> Vec<(usize, String)> {
+    let family = |egress: &Egress| match (egress.family, &egress.way) {
+        (_, Way::Proxy(_)) => None,
+        (IpFamily::V4, _) => Some(IpFamily::V4),
+        (IpFamily::V6, _) => Some(IpFamily::V6),
+        (IpFamily::Any, Way::Address(address)) if address.is_ipv4() => Some(IpFamily::V4),
+        (IpFamily::Any, Way::Address(_)) => Some(IpFamily::V6),
+        (IpFamily::Any, _) => None,
+    };
+    let place = |egress: &Egress| {
+        let interface = match &egress.way {
+            Way::Interface(name) => Some(name.clone()),
+            _ => None,
+        };
+        (egress.site.clone(), egress.region.clone(), interface)
+    };
+    let known: Vec<(usize, IpFamily, _)> = egresses
+        .iter()
+        .enumerate()
+        .filter_map(|(at, name)| {
+            let egress = plan.egress(name)?;
+            Some((at, family(egress)?, place(egress)))
+        })
+        .collect();
+    let has_twin = |(_, family, place): &(usize, IpFamily, _)| {
+        let mut others = known.iter();
+        others.any(|(_, other, there)| other != family && there == place)
+    };
+    if !known.iter().any(has_twin) {
+        return Vec::new();
+    }
+    let named = known.iter().map(|(at, family, _)| {
+        let name = if *family == IpFamily::V6 {
+            "IPv6"
+        } else {
+            "IPv4"
+        };
+        (*at, name.to_owned())
+    });
+    named.collect()
+}
+
 /// The first path segment of a probe's URL, with its slash.
 fn prefix(probe: &Probe) -> String {
     let mut segments = probe.url.path_segments().into_iter().flatten();
@@ -226,6 +273,7 @@ impl Layout {
             control: clients.iter().position(|(client, _)| client.control),
             credentials: credentials.0.iter().map(ToString::to_string).collect(),
             versions: versions.0.iter().map(ToString::to_string).collect(),
+            ip_families: ip_families(plan, &egresses.0),
             stacks: fingerprints(plan, &taken, shown.stacks),
             twins: twins(&clients),
             pops: shares(shown.landings, &egresses.0),

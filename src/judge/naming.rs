@@ -81,6 +81,13 @@ fn level(layout: &Layout, condition: Condition) -> Level {
         }
     };
     let egress = |level: usize| EgressName::new(&universe.egresses[level].name);
+    let ip_family = |family: u16| Level::IpFamily {
+        name: universe.ip_families[usize::from(family)].clone(),
+        egresses: universe
+            .of_ip_family(family)
+            .map(|level| egress(usize::from(level)))
+            .collect(),
+    };
     match condition {
         Condition::Client(i) => client(i),
         Condition::Family(i) => match members(i, &universe.clients).as_slice() {
@@ -93,7 +100,12 @@ fn level(layout: &Layout, condition: Condition) -> Level {
                     .collect(),
             },
         },
-        Condition::Egress(i) => Level::Egress(egress(usize::from(i))),
+        Condition::Egress(i) => match universe.ip_family_of.get(&i) {
+            // What is the only way over a family may be refused as either; both are said.
+            Some(family) if universe.of_ip_family(*family).count() == 1 => ip_family(*family),
+            _ => Level::Egress(egress(usize::from(i))),
+        },
+        Condition::IpFamily(i) => ip_family(i),
         Condition::Region(i) => match members(i, &universe.egresses).as_slice() {
             [one] => Level::Egress(egress(*one)),
             several => Level::Region {

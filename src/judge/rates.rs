@@ -625,6 +625,7 @@ enum Name {
     At(u16, Axis, u16),
     Family(u16, u16),
     Region(u16, u16),
+    IpFamily(u16, u16),
 }
 
 /// The cells of each key, in order.
@@ -649,6 +650,9 @@ fn members(universe: &Universe) -> BTreeMap<Name, Vec<u32>> {
             Name::Egress(cell.egress),
             Name::Client(cell.client),
         ];
+        if let Some(family) = universe.ip_family_of.get(&cell.egress) {
+            names.push(Name::IpFamily(host, *family));
+        }
         if endpoint.auth {
             names.push(Name::At(host, Axis::Credential, cell.credential));
             names.push(Name::Credential(cell.credential));

@@ -36,6 +36,8 @@ pub enum Condition {
     Family(u16),
     Egress(u16),
     Region(u16),
+    /// Every egress that asks over one IP family.
+    IpFamily(u16),
     Credential(u16),
     Version(u16),
     /// A TLS fingerprint, whatever the client.
@@ -143,7 +145,7 @@ impl Condition {
     pub fn axis(self) -> Axis {
         match self {
             Self::Client(_) | Self::Family(_) | Self::Stack(_) => Axis::Client,
-            Self::Egress(_) | Self::Region(_) => Axis::Egress,
+            Self::Egress(_) | Self::Region(_) | Self::IpFamily(_) => Axis::Egress,
             Self::Credential(_) => Axis::Credential,
             Self::Version(_) => Axis::Version,
             Self::AllBut(axis, _) => axis,
@@ -168,6 +170,7 @@ impl Condition {
             Self::Family(i) => universe.clients[usize::from(c.client)].group == i,
             Self::Egress(i) => c.egress == i,
             Self::Region(i) => universe.egresses[usize::from(c.egress)].group == i,
+            Self::IpFamily(i) => universe.ip_family_of.get(&c.egress) == Some(&i),
             Self::Credential(i) => {
                 c.credential == i && universe.endpoints[usize::from(c.endpoint)].auth
             }
@@ -231,7 +234,7 @@ fn weight(condition: Condition) -> f64 {
         Condition::Client(_) | Condition::Egress(_) => 0.16,
         Condition::Family(_) => 0.08,
         Condition::Credential(_) => 0.11,
-        Condition::Region(_) | Condition::Stack(_) => 0.05,
+        Condition::Region(_) | Condition::IpFamily(_) | Condition::Stack(_) => 0.05,
         Condition::Version(_) => 0.04,
         Condition::AllBut(..) => 0.02,
     }
@@ -682,14 +685,16 @@ impl RuleBook {
         let all_but = all_but(universe);
         let matching =
             |condition: Condition| CellSet::filter(count, |cell| condition.matches(universe, cell));
-        // One that hits the same as a client, a family or everybody says nothing that these don't.
-        let says_more = |stack: &Condition| {
-            let cells = matching(*stack);
+        // One that hits the same as a client, an egress, a family or everybody says nothing that these don't.
+        let says_more = |level: &Condition| {
+            let cells = matching(*level);
             let mut others = levels.iter().flatten();
             cells.len() < count && others.all(|other| matching(*other) != cells)
         };
         let stacks: Levels = stacks(universe).into_iter().filter(says_more).collect();
-        for list in levels.iter().chain(&all_but).chain([&stacks]) {
+        let ip_families = (0..universe.ip_families.len() as u16).map(Condition::IpFamily);
+        let ip_families: Levels = ip_families.filter(says_more).collect();
+        for list in levels.iter().chain(&all_but).chain([&stacks, &ip_families]) {
             let only_version =
                 list.len() < 2 && matches!(list.first(), Some(Condition::Version(_)));
             if !only_version {

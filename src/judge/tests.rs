@@ -34,9 +34,7 @@ fn names(egresses: &[&str], clients: &[&str], credentials: &[&str]) -> Names {
         control: Some(clients.len()),
         credentials: credentials.iter().map(|c| (*c).to_owned()).collect(),
         versions: vec!["h1".to_owned()],
-        stacks: Vec::new(),
-        twins: Vec::new(),
-        pops: Vec::new(),
+        ..Names::default()
     }
 }
 

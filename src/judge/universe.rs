@@ -132,6 +132,10 @@ pub struct Universe {
     pub versions: Vec<String>,
     /// TLS fingerprints, where the clients have several that were seen.
     pub stacks: Vec<String>,
+    /// IP families, where egresses of one place differ in nothing else.
+    pub ip_families: Vec<String>,
+    /// The one of each egress.
+    pub ip_family_of: BTreeMap<u16, u16>,
     /// The one of each client level and version.
     pub stack_of: BTreeMap<(u16, u16), u16>,
     /// Clients that make the same requests over different stacks.
@@ -155,6 +159,8 @@ pub struct Names {
     pub control: Option<usize>,
     pub credentials: Vec<String>,
     pub versions: Vec<String>,
+    /// Places of egresses and their IP family.
+    pub ip_families: Vec<(usize, String)>,
     /// Places of a client and of a version, and the TLS fingerprint that they have together.
     pub stacks: Vec<(usize, usize, String)>,
     /// Places of clients that make the same requests over different stacks.
@@ -251,6 +257,8 @@ impl Universe {
             control: names.control.map(|i| i as u16),
             credentials: names.credentials.clone(),
             versions: names.versions.clone(),
+            ip_families: Vec::new(),
+            ip_family_of: BTreeMap::new(),
             stacks: Vec::new(),
             stack_of: BTreeMap::new(),
             twins: names
@@ -289,6 +297,10 @@ impl Universe {
                 name: name.clone(),
                 group,
             });
+        }
+        for (egress, family) in &names.ip_families {
+            let family = intern(&mut it.ip_families, family);
+            it.ip_family_of.insert(*egress as u16, family);
         }
         for (client, version, stack) in &names.stacks {
             let stack = intern(&mut it.stacks, stack);
@@ -374,6 +386,13 @@ impl Universe {
     pub fn stack(&self, cell: usize) -> Option<u16> {
         let cell = &self.cells[cell];
         self.stack_of.get(&(cell.client, cell.version)).copied()
+    }
+
+    /// The egresses of an IP family.
+    pub fn of_ip_family(&self, family: u16) -> impl Iterator<Item = u16> + '_ {
+        let all = self.ip_family_of.iter();
+        all.filter(move |(_, of)| **of == family)
+            .map(|(egress, _)| *egress)
     }
 
     /// Another client that makes the same requests over another stack.

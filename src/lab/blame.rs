@@ -153,7 +153,7 @@ fn natures(levels: &[Level]) -> Vec<Nature> {
 fn nature(level: &Level) -> Nature {
     match level {
         Level::Client(_) | Level::Family { .. } | Level::Stack { .. } => Nature::Client,
-        Level::Egress(_) | Level::Region { .. } => Nature::Network,
+        Level::Egress(_) | Level::Region { .. } | Level::IpFamily { .. } => Nature::Network,
         Level::Credential(_) => Nature::Credential,
         Level::Http { .. } => Nature::Protocol,
         Level::AllBut { factor, .. } => match factor {
@@ -293,6 +293,9 @@ fn keys(universe: &Universe, rule: &Rule) -> Map<String, Value> {
             Condition::Family(i) => set("ua_family", text(&universe.families[usize::from(i)])),
             Condition::Egress(i) => set("egress", text(&universe.egresses[usize::from(i)].name)),
             Condition::Region(i) => set("region", text(&universe.regions[usize::from(i)])),
+            Condition::IpFamily(i) => {
+                set("ip_family", text(&universe.ip_families[usize::from(i)]));
+            }
             Condition::Credential(i) => set("cred", text(&universe.credentials[usize::from(i)])),
             Condition::Version(i) => set("http", text(&universe.versions[usize::from(i)])),
             Condition::Stack(i) => set("stack", text(&universe.stacks[usize::from(i)])),

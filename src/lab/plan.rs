@@ -78,6 +78,15 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
         .map(|(client, version)| self::client(universe, client, version))
         .collect::<Result<_, String>>()?;
     let egresses = (2..=u8::MAX).zip(&universe.egresses);
+    let family = |last: u8| {
+        let of = universe.ip_family_of.get(&(u16::from(last) - 2));
+        let name = of.map(|family| universe.ip_families[usize::from(*family)].as_str());
+        match (name, grounds) {
+            (Some("IPv4"), None) => IpFamily::V4,
+            (Some("IPv6"), None) => IpFamily::V6,
+            _ => IpFamily::Any,
+        }
+    };
     let cells = universe.cells.iter().map(|cell| key(universe, cell));
     let requests = 60.0 * universe.cells.len() as f64 / scenario.schedule.interval_s;
     Ok(Planned {
@@ -95,7 +104,7 @@ pub fn plan(scenario: &Scenario, grounds: Option<&Grounds>) -> Result<Planned, S
                     site: None,
                     public: None,
                     region: Some(universe.regions[usize::from(egress.group)].clone()),
-                    family: IpFamily::Any,
+                    family: family(last),
                 })
                 .collect(),
             clients,

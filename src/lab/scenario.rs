@@ -93,7 +93,7 @@ impl OneOrMany {
 pub struct When(pub BTreeMap<String, OneOrMany>);
 
 /// The factors that a [`When`] may name.
-const FACTORS: [&str; 13] = [
+const FACTORS: [&str; 14] = [
     "endpoint",
     "host",
     "provider",
@@ -101,6 +101,7 @@ const FACTORS: [&str; 13] = [
     "method",
     "egress",
     "region",
+    "ip_family",
     "ua",
     "ua_family",
     "cred",
@@ -196,6 +197,10 @@ fn level_matches(universe: &Universe, cell: usize, factor: &str, value: &str) ->
             &universe.regions,
             universe.egresses[usize::from(c.egress)].group,
         ),
+        "ip_family" => {
+            let family = universe.ip_family_of.get(&c.egress);
+            family.is_some_and(|family| name(&universe.ip_families, *family))
+        }
         "ua" => universe.clients[usize::from(c.client)].name == value,
         "ua_family" => name(
             &universe.families,
@@ -467,6 +472,8 @@ fn yes() -> bool {
 struct RawEgress {
     id: String,
     region: Option<String>,
+    /// `IPv4` or `IPv6`, where it asks over one alone.
+    ip_family: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -770,6 +777,12 @@ fn universe(raw: &RawUniverse) -> Result<Universe, String> {
             .egress
             .iter()
             .map(|e| (e.id.clone(), e.region.clone().unwrap_or(e.id.clone())))
+            .collect(),
+        ip_families: raw
+            .egress
+            .iter()
+            .enumerate()
+            .filter_map(|(at, e)| Some((at, e.ip_family.clone()?)))
             .collect(),
         clients,
         control,

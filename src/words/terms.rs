@@ -16,6 +16,7 @@ pub fn level(level: &Level) -> String {
         Level::Credential(name) => format!("credential `{name}`"),
         Level::Probe(name) => format!("probe `{name}`"),
         Level::Region { name, .. } => format!("region `{name}`"),
+        Level::IpFamily { name, .. } => name.clone(),
         Level::Family { name, .. } => format!("the `{name}` clients"),
         Level::Http { version, .. } => http_name(version),
         Level::Stack { ja4, .. } => format!("the TLS fingerprint `{ja4}`"),
@@ -36,9 +37,10 @@ pub fn name(level: &Level) -> String {
         Level::AllBut { name, .. } => format!("all but `{name}`"),
         Level::Http { version, .. } => http_name(version),
         Level::Stack { ja4, .. } => format!("`{ja4}`"),
-        Level::Method { name, .. } | Level::Path { name, .. } | Level::Host { name, .. } => {
-            name.clone()
-        }
+        Level::IpFamily { name, .. }
+        | Level::Method { name, .. }
+        | Level::Path { name, .. }
+        | Level::Host { name, .. } => name.clone(),
     }
 }
 
@@ -60,6 +62,7 @@ pub fn having(level: &Level) -> String {
         Level::Credential(name) => format!("with credential `{name}`"),
         Level::Probe(name) => format!("of probe `{name}`"),
         Level::Region { name, .. } => format!("from region `{name}`"),
+        Level::IpFamily { name, .. } => format!("over {name}"),
         Level::Family { name, .. } => format!("of `{name}` clients"),
         Level::Http { version, .. } => format!("over {}", http_name(version)),
         Level::Stack { .. } => format!("with {}", self::level(level)),
@@ -90,7 +93,9 @@ pub fn of_cells(level: &Level) -> String {
         Level::Family { name, .. } => format!("with a `{name}` client"),
         Level::Host { name, .. } => format!("at {name}"),
         Level::AllBut { factor, name, .. } => format!("with any {factor} but `{name}`"),
-        Level::Http { .. } | Level::Method { .. } | Level::Path { .. } => having(level),
+        Level::IpFamily { .. } | Level::Http { .. } | Level::Method { .. } | Level::Path { .. } => {
+            having(level)
+        }
     }
 }
 

@@ -137,6 +137,13 @@ fn region() -> Level {
     }
 }
 
+fn over_ipv6() -> Level {
+    Level::IpFamily {
+        name: "IPv6".to_owned(),
+        egresses: names(&["de1", "de2"]),
+    }
+}
+
 fn http2() -> Level {
     Level::Http {
         version: "h2".to_owned(),
@@ -192,6 +199,11 @@ pub(crate) fn cases() -> Vec<Case> {
             ],
         ),
         one("a region", region(), &[EdgeBlock, ConnectError]),
+        one(
+            "an IP family",
+            over_ipv6(),
+            &[EdgeBlock, Timeout, DnsError, RateLimited],
+        ),
         one(
             "a credential",
             key(),

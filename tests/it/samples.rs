@@ -354,6 +354,10 @@ fn any_level() -> impl Strategy<Value = Level> + Clone {
                 name: c.probe.to_string(),
                 egresses: vec![c.egress.clone()],
             },
+            Level::IpFamily {
+                name: c.probe.to_string(),
+                egresses: vec![c.egress.clone()],
+            },
             Level::Family {
                 name: c.probe.to_string(),
                 clients: vec![c.client.clone()],

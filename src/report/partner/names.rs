@@ -102,6 +102,9 @@ fn having(dossier: &Dossier<'_>, level: &Level) -> String {
         ),
         Level::Egress(name) => format!("from {}", address(dossier, name)),
         Level::Region { egresses, .. } => format!("from {}", addresses(dossier, egresses)),
+        Level::IpFamily { name, egresses } => {
+            format!("over {name} from {}", addresses(dossier, egresses))
+        }
         Level::Credential(name) => format!("with our account \"{name}\""),
         Level::Http { version: name, .. } => format!("over {}", http_name(name)),
         Level::Stack { .. } => format!("with {}", named(dossier, level)),
@@ -195,7 +198,9 @@ pub(super) fn named(dossier: &Dossier<'_>, level: &Level) -> String {
                 spared(dossier, level)
             ),
         },
-        Level::Path { .. } | Level::Host { .. } => format!("requests {}", having(dossier, level)),
+        Level::IpFamily { .. } | Level::Path { .. } | Level::Host { .. } => {
+            format!("requests {}", having(dossier, level))
+        }
     }
 }
 

@@ -128,6 +128,10 @@ fn by_levels(dossier: &Dossier<'_>, levels: &[Level]) -> Option<String> {
             "Please tell us whether {} is meant to work for {host}; over other versions the same requests get through.",
             http_name(name)
         ),
+        [Level::IpFamily { name, egresses }] => format!(
+            "Please check {host} over {name}{at}: our requests over it, from {}, don't get through; those over the other IP version do.",
+            addresses(dossier, egresses)
+        ),
         levels if kind == Kind::RateLimited => format!(
             "Please tell us which limit applies to {}; our others are not limited.",
             requests_with(dossier, levels)
@@ -173,7 +177,9 @@ fn ours(dossier: &Dossier<'_>, level: &Level) -> String {
     match level {
         Level::Client(name) => agent(dossier, name),
         Level::Egress(name) => address(dossier, name),
-        Level::Region { egresses, .. } => addresses(dossier, egresses),
+        Level::Region { egresses, .. } | Level::IpFamily { egresses, .. } => {
+            addresses(dossier, egresses)
+        }
         other => named(dossier, other),
     }
 }

@@ -1,6 +1,6 @@
 //! What the facts suggest to do, and what only people can write.
 
-use crate::domain::cell::{ClientName, ProbeName};
+use crate::domain::cell::ProbeName;
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::probe::Schedule;
 use crate::domain::verdict::Kind;
@@ -96,8 +96,8 @@ pub(super) fn actions(dossier: &Dossier<'_>) -> Vec<String> {
     actions
 }
 
-fn names(clients: &[ClientName]) -> Vec<String> {
-    clients.iter().map(|name| format!("`{name}`")).collect()
+fn names<N: std::fmt::Display>(names: &[N]) -> Vec<String> {
+    names.iter().map(|name| format!("`{name}`")).collect()
 }
 
 /// What a level of the cause suggests.
@@ -123,6 +123,13 @@ fn about(level: &Level, partner: &str, kind: Kind, probe: &ProbeName) -> Vec<Str
         Level::Region { name, .. } if kind != Kind::DnsError => vec![format!(
             "Agree with {partner} on the list of our public addresses; those in region `{name}` do not get through"
         )],
+        Level::IpFamily { name, egresses } => vec![
+            format!("Agree with {partner} whether {name} is served; set `family:` of the egress that our jobs use to what works"),
+            format!(
+                "Keep a probe over {name} ({}), so that its return is noticed",
+                list(&names(egresses), "and")
+            ),
+        ],
         Level::Credential(name) => vec![format!(
             "Check who is told when the account behind `{name}` expires or is locked"
         )],

@@ -155,6 +155,12 @@ impl Story<'_> {
                 "Check the name servers that {} uses; others resolve the name",
                 terms::level(&self.blamed()[0])
             ),
+            [Level::IpFamily { name, .. }] => format!(
+                "Ask {partner} whether {} are meant to get through{}{reference}; meanwhile {} works (`family:` under `egresses:`)",
+                self.whom(self.blamed()),
+                self.at_edge(),
+                other_ip_family(name)
+            ),
             [Level::Http { version, .. }] => format!(
                 "Ask {partner} whether {} is meant to work{}{reference}; meanwhile another version works (`http:` under `clients:`)",
                 http_name(version),
@@ -254,6 +260,10 @@ impl Story<'_> {
                     terms::list(&others, "and")
                 )
             }
+            Level::IpFamily { name, egresses } => {
+                let each: Vec<String> = egresses.iter().map(|it| self.address(it)).collect();
+                format!("requests over {name} from {}", terms::list(&each, "and"))
+            }
             Level::Family { name, .. } => format!("user agents that begin with `{name}`"),
             // Our name of a probe tells them nothing.
             Level::Probe(name) => self.plan.probe(name).map_or_else(
@@ -319,13 +329,18 @@ impl Story<'_> {
     }
 }
 
+/// The one that is still there.
+fn other_ip_family(name: &str) -> &'static str {
+    if name == "IPv6" { "IPv4" } else { "IPv6" }
+}
+
 /// Whether somebody in between could drop these without a word.
 ///
 /// A firewall sees the address before anything is sent; the user agent only once the connection stands.
 fn is_dropped(kind: Kind, levels: &[Level]) -> bool {
     is_of_the_network(kind)
         && levels.iter().all(|level| match level {
-            Level::Egress(_) | Level::Region { .. } => true,
+            Level::Egress(_) | Level::Region { .. } | Level::IpFamily { .. } => true,
             Level::Client(_) | Level::Family { .. } => kind == Kind::Timeout,
             _ => false,
         })

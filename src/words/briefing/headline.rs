@@ -130,6 +130,7 @@ impl Story<'_> {
             Level::Region { name, .. } => {
                 format!("requests from every egress in region `{name}`{aside}")
             }
+            Level::IpFamily { name, .. } => format!("requests over {name} only{aside}"),
             Level::Host { name, .. } => format!("every request to {name}"),
             _ => format!("{}{aside}", terms::requests(level)),
         }

@@ -217,7 +217,10 @@ impl Story<'_> {
                 _ => "all but one of our programs",
             },
             Level::Egress(_) => "one of our internet connections",
-            Level::Region { .. } => "some of our internet connections",
+            Level::IpFamily { egresses, .. } if egresses.len() == 1 => {
+                "one of our internet connections"
+            }
+            Level::Region { .. } | Level::IpFamily { .. } => "some of our internet connections",
             Level::Credential(_) => "one of our accounts",
             Level::Host { .. } => "our requests to one of its systems",
             Level::Probe(_) | Level::Method { .. } | Level::Path { .. } => "one kind of request",

@@ -19,7 +19,12 @@ const ADDRESSES_MIN: usize = 3;
 impl Story<'_> {
     /// A sentence on the neighbours, where egresses are blamed.
     pub(super) fn range(&self) -> Option<String> {
-        let of_egress = |level: &Level| matches!(level, Level::Egress(_) | Level::Region { .. });
+        let of_egress = |level: &Level| {
+            matches!(
+                level,
+                Level::Egress(_) | Level::Region { .. } | Level::IpFamily { .. }
+            )
+        };
         if !self.blamed().iter().any(of_egress) && !self.blames_several_egresses() {
             return None;
         }

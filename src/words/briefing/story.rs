@@ -235,6 +235,13 @@ impl<'a> Story<'a> {
                 }
             }),
             Level::Egress(name) => self.public(name),
+            Level::IpFamily { egresses, .. } => {
+                let named = |name: &EgressName| match self.public(name) {
+                    Some(address) => format!("`{name}`, {address}"),
+                    None => format!("`{name}`"),
+                };
+                members(egresses.iter().map(named).collect())
+            }
             Level::Region { egresses, .. } => {
                 members(egresses.iter().map(|name| format!("`{name}`")).collect())
             }

@@ -141,7 +141,7 @@ fn natures(levels: &[Level]) -> Vec<&'static str> {
         .iter()
         .filter_map(|level| match level {
             Level::Client(_) | Level::Family { .. } | Level::Stack { .. } => Some("client"),
-            Level::Egress(_) | Level::Region { .. } => Some("network"),
+            Level::Egress(_) | Level::Region { .. } | Level::IpFamily { .. } => Some("network"),
             Level::Credential(_) => Some("credential"),
             Level::Http { .. } => Some("protocol"),
             Level::AllBut { factor, .. } => Some(match factor {
