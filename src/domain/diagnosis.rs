@@ -195,12 +195,55 @@ pub struct Diagnosis {
     /// Share of the cause's requests that fail, between 0 and 1; `None`: all of them do.
     #[serde(default, with = "fraction_option")]
     pub fails: Option<f64>,
+    /// What sets those of them that fail apart from those that pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     pub failing: Vec<CellKey>,
     pub passing: Vec<CellKey>,
     /// What it is not, each with the pair of runs that shows it.
     pub ruled_out: Vec<RuledOut>,
     /// Which request or which configuration would tell more.
     pub would_tell: Option<String>,
+}
+
+/// Something that failing answers have in common and passing ones lack, though no cell decides it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    pub by: SplitBy,
+    /// `cache-lhr7320-LHR`, `IPv6`, `192.0.2.7`.
+    pub name: String,
+    /// Requests that had it: how many failed, and of how many.
+    pub failed: u32,
+    pub of: u32,
+    /// The others.
+    pub others_failed: u32,
+    pub others: u32,
+}
+
+/// What answers are told apart by, the widest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SplitBy {
+    /// The IP family that a name with both led to.
+    IpFamily,
+    /// The HTTP version that was agreed on.
+    Http,
+    /// The point of presence of an edge.
+    Place,
+    /// The machine of an edge.
+    Machine,
+    /// The address that a name led to.
+    Address,
+}
+
+impl SplitBy {
+    pub const ALL: [Self; 5] = [
+        Self::IpFamily,
+        Self::Http,
+        Self::Place,
+        Self::Machine,
+        Self::Address,
+    ];
 }
 
 /// A factor that was ruled out, and by which pair: they differ in that factor alone or as `because` says.

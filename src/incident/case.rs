@@ -533,6 +533,7 @@ mod tests {
                 passing: Vec::new(),
                 ruled_out: Vec::new(),
                 would_tell: None,
+                split: None,
             },
             failed_runs: 1,
             last_good_at: None,

@@ -117,6 +117,7 @@ impl Host {
             passing,
             ruled_out: Vec::new(),
             would_tell: None,
+            split: None,
         }
     }
 }

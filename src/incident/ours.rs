@@ -98,6 +98,7 @@ pub fn diagnosis(board: &Board, cells: &[IncidentCell], since: Timestamp) -> Dia
         passing,
         ruled_out: Vec::new(),
         would_tell: None,
+        split: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod keeping;
 mod monitor_alone;
 mod opening;
 mod round;
+mod split;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -40,6 +41,7 @@ use crate::judge::naming;
 use crate::read::pop;
 use answers::Answers;
 use asking::Asked;
+use split::Splits;
 
 /// Cells of one partner that are diagnosed together; a larger one is taken apart by probe.
 pub const CELLS_MAX: usize = 2000;
@@ -90,6 +92,7 @@ struct Running {
     notes: Vec<TimelineEntry>,
     failing: BTreeMap<CellKey, Specimen>,
     answers: Answers,
+    splits: Splits,
     passing: BTreeMap<CellKey, Specimen>,
     references: Vec<String>,
     /// Of the last run the engine saw, seconds; it never goes back.
@@ -428,6 +431,7 @@ impl Partner {
             notes: Vec::new(),
             failing: BTreeMap::new(),
             answers: Answers::default(),
+            splits: Splits::default(),
             passing: BTreeMap::new(),
             references: Vec::new(),
             clock: f64::NEG_INFINITY,

@@ -224,5 +224,6 @@ fn diagnosis(cells: &[IncidentCell]) -> Diagnosis {
         passing: Vec::new(),
         ruled_out: Vec::new(),
         would_tell: None,
+        split: None,
     }
 }

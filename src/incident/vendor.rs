@@ -460,5 +460,6 @@ fn diagnosis(board: &Board, name: &str, cells: &[IncidentCell]) -> Diagnosis {
             passing: None,
         }],
         would_tell: None,
+        split: None,
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn json(incident: &Incident) -> Value {
         "among": levels(among),
         "intermittent": diagnosis.fails.is_some(),
         "fails": diagnosis.fails,
+        "split": diagnosis.split,
         "confidence": diagnosis.confidence,
         "would_tell": diagnosis.would_tell,
     })

@@ -385,6 +385,7 @@ fn incident() -> Incident {
             failing: failing.clone(),
             passing,
             would_tell: None,
+            split: None,
         },
         cells: failing
             .iter()

@@ -10,7 +10,7 @@ mod wishes;
 use super::dossier::Dossier;
 use super::prose::{list, sentence};
 use crate::domain::cell::CellKey;
-use crate::domain::diagnosis::{Cause, Level};
+use crate::domain::diagnosis::{Cause, Level, SplitBy};
 use crate::domain::failing;
 use crate::domain::incident::{Specimen, Subject};
 use crate::domain::share;
@@ -199,9 +199,29 @@ pub(super) fn what_happens(dossier: &Dossier<'_>) -> String {
         _ => String::new(),
     };
     format!(
-        "{} {did}{detail}.{kept}{rest}{}",
+        "{} {did}{detail}.{kept}{rest}{}{}",
         sentence(&requests(dossier)),
+        those(dossier),
         other_ways(dossier)
+    )
+}
+
+/// Which of the requests it is, where what answers tells.
+fn those(dossier: &Dossier<'_>) -> String {
+    let Some(split) = &dossier.incident.diagnosis.split else {
+        return String::new();
+    };
+    let name = &split.name;
+    let which = match split.by {
+        SplitBy::IpFamily => format!("over {name}"),
+        SplitBy::Http => format!("over HTTP/{name}"),
+        SplitBy::Place => format!("that {} answered", pop(dossier, name)),
+        SplitBy::Machine => format!("that the machine \"{name}\" of the CDN answered"),
+        SplitBy::Address => format!("that were led to {name}"),
+    };
+    format!(
+        " Of those {which}, {} of {} failed; of the others {} of {}.",
+        split.failed, split.of, split.others_failed, split.others
     )
 }
 

@@ -38,6 +38,7 @@ pub(super) fn change(number: u64, text: &str) -> Change {
                 passing: vec![],
                 ruled_out: vec![],
                 would_tell: None,
+                split: None,
             },
             cells: vec![],
             failing: None,

@@ -17,6 +17,7 @@ mod plain;
 mod range;
 mod reasons;
 mod ruled_out;
+mod split;
 mod stack;
 mod story;
 

@@ -613,6 +613,7 @@ pub(crate) fn incident(plan: &Plan, case: &Case, kind: Kind) -> Incident {
             } else {
                 Vec::new()
             },
+            split: None,
             would_tell: case.would_tell.map(ToOwned::to_owned),
             passing: passing.clone(),
             failing: failing.clone(),

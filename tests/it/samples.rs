@@ -264,6 +264,7 @@ pub(crate) fn incident(number: u64) -> Incident {
             passing: vec![cell("new-reval")],
             ruled_out: vec![],
             would_tell: None,
+            split: None,
         },
         cells: vec![],
         failing: Some(specimen("legacy-reval", blocked())),
@@ -572,6 +573,7 @@ fn any_diagnosis() -> BoxedStrategy<Diagnosis> {
                 passing,
                 ruled_out,
                 would_tell,
+                split: None,
             },
         )
         .boxed()

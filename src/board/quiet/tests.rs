@@ -39,6 +39,7 @@ fn incident(clients: &[&str]) -> Incident {
             passing: Vec::new(),
             ruled_out: Vec::new(),
             would_tell: None,
+            split: None,
         },
         failed_runs: 1,
         last_good_at: None,

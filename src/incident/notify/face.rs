@@ -23,6 +23,8 @@ pub struct Face {
     our_side: bool,
     /// The edge that fails by itself before several partners.
     edge: Option<String>,
+    /// What sets its failures apart.
+    split: Option<String>,
     group: Mechanism,
     probes: Vec<ProbeName>,
     /// Changes that it probably has to do with.
@@ -33,7 +35,7 @@ pub struct Face {
 type Shown<'a> = (
     Option<&'a Cause>,
     bool,
-    Option<&'a str>,
+    (Option<&'a str>, Option<&'a str>),
     Mechanism,
     &'a [ProbeName],
     &'a [String],
@@ -60,6 +62,7 @@ impl Face {
                 Subject::Vendor(name) => Some(name.clone()),
                 _ => None,
             },
+            split: diagnosis.split.as_ref().map(|split| split.name.clone()),
             group: Class::of(incident.kind).mechanism(),
             // Of our own side the egresses are told; whoever is asked from there comes by and by.
             // And what comes and goes touches now these, now those.
@@ -107,7 +110,7 @@ impl Face {
             self.confidence >= min_confidence
         };
         let cause = named.then_some(&self.cause);
-        let edge = self.edge.as_deref();
+        let edge = (self.edge.as_deref(), self.split.as_deref());
         let (probes, beside) = (&self.probes, &self.beside);
         (cause, self.our_side, edge, self.group, probes, beside)
     }

@@ -78,6 +78,7 @@ pub(crate) fn incident() -> Incident {
             passing: Vec::new(),
             ruled_out: Vec::new(),
             would_tell: None,
+            split: None,
         },
         cells: vec![IncidentCell {
             asked: None,

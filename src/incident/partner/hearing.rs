@@ -58,6 +58,10 @@ impl Partner {
             return;
         };
         let kind = seen.kind;
+        let observation = &run.judged.observation;
+        running
+            .splits
+            .keep(seen.cell, run.at, run.failed, observation);
         running.keep(world.board, run, kind);
         running.clock = at;
         let said = running.engine.observe(&seen);

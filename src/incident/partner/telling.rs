@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::board::Board;
 use crate::domain::cell::CellKey;
 use crate::domain::diagnosis::shared;
-use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut};
+use crate::domain::diagnosis::{Cause, Diagnosis, Level, RuledOut, Split};
 use crate::domain::incident::{IncidentCell, Specimen, State, Subject};
 use crate::domain::moment::later;
 use crate::domain::plan::Plan;
@@ -183,6 +183,7 @@ impl Running {
         if dirty && !unseen && !cells.is_empty() && self.troubles[place].ended_at.is_none() {
             let mut diagnosis = self.diagnosis(world.board, world.ways, place, &cells);
             let subject = self.subject(world.board, place, &cells, partner);
+            diagnosis.split = self.split(place, &diagnosis);
             let trouble = &mut self.troubles[place];
             trouble.dirty = false;
             if let Some(case) = &mut trouble.case {
@@ -219,6 +220,27 @@ impl Running {
             world::save(world, &mut case, Vec::new(), Vec::new());
         }
         self.troubles[place].case = Some(case);
+    }
+
+    /// What sets those that fail apart from those that pass, beside the cause.
+    fn split(&self, place: usize, diagnosis: &Diagnosis) -> Option<Split> {
+        // What a place of an edge answers is the cause already.
+        if matches!(diagnosis.cause, Cause::Pop(_) | Cause::OwnRate { .. }) {
+            return None;
+        }
+        let trouble = &self.troubles[place];
+        let universe = &self.layout.universe;
+        let places = diagnosis.failing.iter();
+        let places = places.filter_map(|key| self.layout.find(key));
+        let hosts: Vec<u16> = places.map(|cell| universe.host_of(cell)).collect();
+        let is_meant = |cell: usize| {
+            self.layout.is_theirs(cell)
+                && hosts.contains(&universe.host_of(cell))
+                && diagnosis.cause.covers(self.layout.key(cell)) != Some(false)
+        };
+        let case = trouble.case.as_ref();
+        let known = case.and_then(|case| case.incident.diagnosis.split.as_ref());
+        self.splits.found(trouble.onset_at, is_meant, known)
     }
 
     /// What an incident is about: the place of its cause, or the hosts of its cells.
@@ -280,6 +302,7 @@ impl Running {
             passing,
             ruled_out: compared,
             would_tell: None,
+            split: None,
         };
         if causes.is_empty() {
             diagnosis.cause = Cause::Unknown {

@@ -120,6 +120,9 @@ impl Story<'_> {
                 self.pop(name)
             );
         }
+        if let Some(step) = self.about_those().filter(|_| self.blamed().is_empty()) {
+            return step;
+        }
         if kind == Kind::RateLimited {
             let whose = match self.blamed() {
                 [] => String::new(),

@@ -59,13 +59,14 @@ impl Story<'_> {
         if self.named() {
             let breadth = self.breadth();
             let passes = self.passes_at_our_door().unwrap_or_default();
-            return format!("{happens}{breadth}{}{passes}", self.others());
+            let those = self.those();
+            return format!("{happens}{those}{breadth}{}{passes}", self.others());
         }
         let open = match cause {
             Cause::Unknown { among } if self.guesses() => self.open_question(among),
             _ => "; the cause is not certain yet".to_owned(),
         };
-        format!("{happens}{open}")
+        format!("{happens}{}{open}", self.those())
     }
 
     /// "api.example works, but its certificate is valid for 5 more days, wanted 21".

@@ -72,6 +72,7 @@ impl Story<'_> {
         }
         if !self.named() {
             let mut lines = self.ways();
+            lines.extend(self.apart());
             if self.guesses() {
                 let diagnosis = &self.incident.diagnosis;
                 lines.extend(pattern(&diagnosis.failing, &diagnosis.passing));
@@ -110,6 +111,7 @@ impl Story<'_> {
             lines.extend(self.alone());
         }
         lines.extend(contrasts);
+        lines.extend(self.apart());
         lines.extend(self.range());
         if self.fails().is_some() && !self.own_rate() {
             let comes = self.verb(
