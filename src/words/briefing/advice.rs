@@ -128,6 +128,11 @@ impl Story<'_> {
                 [] => String::new(),
                 levels => format!(" for {}", self.whom(levels)),
             };
+            if let [Level::Stack { .. }] = self.blamed() {
+                return format!(
+                    "Ask {partner} whether the limit counts everybody who has this TLS fingerprint together{reference}: then others use it up, and fewer requests of ours don't help{wait}"
+                );
+            }
             return format!("Send fewer requests{wait}; ask {partner} for their limit{whose}");
         }
         if let Cause::AnyOf(causes) = cause {
