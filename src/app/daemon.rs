@@ -1,6 +1,6 @@
 //! The daemon: starts in one straight line, runs one loop, stops in reverse.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -316,6 +316,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
         remote.stop().await;
     }
     work.runs.shutdown().await;
+    work.count_what_was_broken_off();
     work.own
         .stopped(around(&state.driver, &work.keeper, clock::now()));
     work.keeper.stop(STOP_STEP).await;
@@ -390,8 +391,8 @@ struct Work {
     keeper: Keeper,
     /// Runs in flight; a panic in one stays in its task, and the run is lost.
     runs: JoinSet<(RunId, Option<Judged>)>,
-    /// How to end each of them.
-    stops: HashMap<RunId, AbortHandle>,
+    /// How to end each of them, and with which credential it asks.
+    stops: HashMap<RunId, (AbortHandle, CredentialName)>,
     /// An incident changed since the self-watch was shown them.
     changed: bool,
     recorder: Option<Recorder>,
@@ -444,14 +445,14 @@ impl Hands for Work {
         }
         let (plan, prober) = (self.plan.clone(), self.prober.clone());
         let usuals = self.usuals.clone();
-        let number = start.run;
+        let (number, credential) = (start.run, start.cell.credential.clone());
         let run = round::guarded(plan, prober, usuals, start);
         let stop = self.runs.spawn(run);
-        self.stops.insert(number, stop);
+        self.stops.insert(number, (stop, credential));
     }
 
     fn cancel(&mut self, run: RunId) {
-        if let Some(stop) = self.stops.remove(&run) {
+        if let Some((stop, _)) = self.stops.remove(&run) {
             tracing::warn!(
                 "{run} was given up: it did not end in time, or the clock was set under it"
             );
@@ -519,6 +520,26 @@ impl Hands for Work {
 }
 
 impl Work {
+    /// What is in flight at the end was asked, though nobody hears its answer: it counts for its account.
+    fn count_what_was_broken_off(&mut self) {
+        if self.plan.credential_a_day.is_none() {
+            return;
+        }
+        let mut asked: BTreeMap<CredentialName, u32> = BTreeMap::new();
+        for (_, credential) in self.stops.drain().map(|(_, of)| of) {
+            if !credential.is_anonymous() {
+                *asked.entry(credential).or_default() += 1;
+            }
+        }
+        for (credential, requests) in asked {
+            let counted = Store::hand(&self.plan.store.path)
+                .and_then(|mut hand| hand.spent(&credential, requests));
+            if let Err(error) = counted {
+                tracing::warn!(%credential, "{requests} requests that were broken off are not counted: {error}");
+            }
+        }
+    }
+
     /// What the machine is told of a task that ended; `None`: it was given up before.
     fn ended(
         &mut self,

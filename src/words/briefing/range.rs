@@ -19,12 +19,7 @@ const ADDRESSES_MIN: usize = 3;
 impl Story<'_> {
     /// A sentence on the neighbours, where egresses are blamed.
     pub(super) fn range(&self) -> Option<String> {
-        let of_egress = |level: &Level| {
-            matches!(
-                level,
-                Level::Egress(_) | Level::Region { .. } | Level::IpFamily { .. }
-            )
-        };
+        let of_egress = |level: &Level| matches!(level, Level::Egress(_) | Level::Region { .. });
         if !self.blamed().iter().any(of_egress) && !self.blames_several_egresses() {
             return None;
         }
