@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use super::class::{CLASSES, Class};
 
 /// No link is believed to be worse than this.
-const RATE_MAX: f64 = 0.10;
+pub(super) const RATE_MAX: f64 = 0.10;
 /// The believed rate may grow by so many times of what is expected an hour.
 const GROWS: f64 = 3.0;
 /// Counts are halved beyond this, so that old times fade.

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::baseline::RATE_MAX;
 use super::cells::CellSet;
 use super::class::{CLASSES, Class, Tier};
 use crate::judge::universe::{Axis, Universe};
@@ -33,6 +34,10 @@ const RATE_SPAN_S: f64 = 600.0;
 /// was there, unless a change explains the runs so much better (log).
 const LARGE: f64 = 0.2;
 const CHANGED: f64 = 4.5;
+/// Or unless it is surely beyond what is believed to be how it always was, explained so much better (log) than by that:
+/// what a link loses, and how often an answer came and was a bad one.
+const BEYOND: f64 = 6.0;
+const ANSWERED_MAX: f64 = 0.03;
 /// The same, of an egress: a link that loses a little has mostly always done so.
 const LINK_CHANGED: f64 = 9.0;
 /// Or unless the other runs of the same egresses at the host fare so much better meanwhile.
@@ -62,6 +67,15 @@ impl Kin {
 
     fn has(self, class: Class) -> bool {
         Self::of(class).contains(&Some(self))
+    }
+
+    /// The share that may be how it always was.
+    fn always_at_most(self) -> f64 {
+        match self {
+            Self::Class(Class::OriginError | Class::OriginDenied) | Self::Edge => ANSWERED_MAX,
+            Self::Class(class) if !class.is_weak() => ANSWERED_MAX,
+            _ => RATE_MAX,
+        }
     }
 
     fn tier(self) -> Tier {
@@ -140,9 +154,22 @@ impl Count {
         self.best() + other.best() - both.best()
     }
 
+    /// How much better its own share explains it than a smaller one does (log); 0 where its own is no larger.
+    fn is_beyond(self, share: f64) -> f64 {
+        if self.share() > share {
+            self.best() - self.at(share)
+        } else {
+            0.0
+        }
+    }
+
     /// Log probability at the share that explains it best.
     fn best(self) -> f64 {
-        let share = self.share().clamp(1e-6, 1.0 - 1e-6);
+        self.at(self.share().clamp(1e-6, 1.0 - 1e-6))
+    }
+
+    /// Log probability at a share between 0 and 1, both excluded.
+    fn at(self, share: f64) -> f64 {
         f64::from(self.failed) * share.ln()
             + f64::from(self.runs.saturating_sub(self.failed)) * (1.0 - share).ln()
     }
@@ -303,7 +330,7 @@ impl Excursion {
         tests_a_year: f64,
         all: Count,
     ) -> Option<(f64, f64)> {
-        let bursts = bursts(self.kin.tier());
+        let (bursts, always) = (bursts(self.kin.tier()), self.kin.always_at_most());
         SHARES
             .into_iter()
             .enumerate()
@@ -320,8 +347,8 @@ impl Excursion {
                     of_late.share() >= known.share() && of_late.stands_apart(known) >= must_change;
                 let apart = of_late.share() >= self.beside.share()
                     && of_late.stands_apart(self.beside) >= APART;
-                (changed || apart || of_late.share() >= LARGE)
-                    .then(|| (score - (tests_a_year * share).ln(), since))
+                let large = of_late.share() >= LARGE || of_late.is_beyond(always) >= BEYOND;
+                (changed || apart || large).then(|| (score - (tests_a_year * share).ln(), since))
             })
             .max_by(|a, b| a.0.total_cmp(&b.0))
     }
