@@ -107,6 +107,7 @@ mod sites;
 /// How incidents look in Slack, and what its answers mean to us.
 mod slack;
 /// Two hubs: the one that leads dies at each step, and the other one goes on.
+mod splits;
 mod standby;
 /// What is kept: round trips, retention, damage, two processes, write failures.
 mod store;

@@ -183,7 +183,6 @@ impl Running {
         if dirty && !unseen && !cells.is_empty() && self.troubles[place].ended_at.is_none() {
             let mut diagnosis = self.diagnosis(world.board, world.ways, place, &cells);
             let subject = self.subject(world.board, place, &cells, partner);
-            diagnosis.split = self.split(place, &diagnosis);
             let trouble = &mut self.troubles[place];
             trouble.dirty = false;
             if let Some(case) = &mut trouble.case {
@@ -266,8 +265,20 @@ impl Running {
         naming::of_hosts(&hosts, partner)
     }
 
-    /// What the failing cells hang on, as far as it is certain.
+    /// What the failing cells hang on, as far as it is certain, and what sets their answers apart.
     pub(super) fn diagnosis(
+        &self,
+        board: &Board,
+        ways: &Ways,
+        place: usize,
+        cells: &[IncidentCell],
+    ) -> Diagnosis {
+        let mut diagnosis = self.hangs_on(board, ways, place, cells);
+        diagnosis.split = self.split(place, &diagnosis);
+        diagnosis
+    }
+
+    fn hangs_on(
         &self,
         board: &Board,
         ways: &Ways,
