@@ -170,7 +170,7 @@ impl Renames {
             Level::Credential(name) => now(&self.credentials, name),
             Level::Probe(name) => now(&self.probes, name),
             Level::Region { egresses, .. } | Level::IpFamily { egresses, .. } => {
-                all_now(&self.egresses, egresses)
+                all_now(&self.egresses, egresses);
             }
             Level::Family { clients, .. }
             | Level::Http { clients, .. }

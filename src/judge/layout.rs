@@ -134,11 +134,9 @@ fn fingerprints(
 fn ip_families(plan: &Plan, egresses: &[EgressName]) -> Vec<(usize, String)> {
     let family = |egress: &Egress| match (egress.family, &egress.way) {
         (_, Way::Proxy(_)) => None,
-        (IpFamily::V4, _) => Some(IpFamily::V4),
-        (IpFamily::V6, _) => Some(IpFamily::V6),
         (IpFamily::Any, Way::Address(address)) if address.is_ipv4() => Some(IpFamily::V4),
         (IpFamily::Any, Way::Address(_)) => Some(IpFamily::V6),
-        (IpFamily::Any, _) => None,
+        (family, _) => Some(family).filter(|family| *family != IpFamily::Any),
     };
     let place = |egress: &Egress| {
         let interface = match &egress.way {
