@@ -1,5 +1,6 @@
 //! `edgewatch web`: the pages of a store, without the daemon that wrote it.
 
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use super::{Format, exit};
 use crate::app::load::{self, Kept};
 use crate::clock;
 use crate::dashboard::{self, Pages, Source, people};
+use crate::domain::password::{PASSWORD_MAX, hash};
 use crate::domain::secret::mask;
 use crate::store::Store;
 
@@ -24,7 +26,8 @@ use crate::store::Store;
 #[command(after_help = "\
 Examples:
   edgewatch web --store copy.sqlite      shows a copy
-  edgewatch web sign-in                  to act in the daemon's pages: look after an incident, silence")]
+  edgewatch web sign-in                  to act in the daemon's pages: look after an incident, silence
+  edgewatch web password                 makes the hash of a password for a user of the pages")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     what: Option<What>,
@@ -46,22 +49,56 @@ enum What {
         #[arg(long, value_name = "NAME")]
         who: Option<String>,
     },
+    /// Make the hash of a password for `web: { users: { NAME: { password: … } } }`
+    ///
+    /// Asks for it twice on a terminal, else reads one line from standard input, and prints the argon2id hash, which
+    /// belongs where `password` in the file points to: an environment variable or a file.
+    Password,
 }
 
 pub(super) fn run(config: &Path, arguments: &Arguments) -> ExitCode {
-    if let Some(What::SignIn { who }) = &arguments.what {
-        return match sign_in(config, arguments, who.as_deref()) {
-            Ok(text) => {
-                super::print(&text);
-                exit::OK
-            }
-            Err(error) => super::complain(&error),
-        };
+    let said = match &arguments.what {
+        Some(What::SignIn { who }) => Some(sign_in(config, arguments, who.as_deref())),
+        Some(What::Password) => Some(password(arguments.format)),
+        None => None,
+    };
+    match said {
+        Some(Ok(text)) => {
+            super::print(&text);
+            return exit::OK;
+        }
+        Some(Err(error)) => return super::complain(&error),
+        None => {}
     }
     match super::runtime().and_then(|runtime| runtime.block_on(serve(config, arguments))) {
         Ok(()) => exit::OK,
         Err(error) => super::complain(&error),
     }
+}
+
+/// The hash of a password that is typed or piped in.
+fn password(format: Format) -> Result<String, String> {
+    let unread = |e: std::io::Error| format!("the password can't be read: {e}");
+    let typed = if std::io::stdin().is_terminal() {
+        let typed = rpassword::prompt_password("Password: ").map_err(unread)?;
+        let again = rpassword::prompt_password("Once more: ").map_err(unread)?;
+        if typed != again {
+            return Err("the two are not the same; nothing was made".to_owned());
+        }
+        typed
+    } else {
+        let mut line = String::new();
+        let mut input = std::io::stdin().lock().take(PASSWORD_MAX as u64 + 2);
+        input.read_line(&mut line).map_err(unread)?;
+        line.trim_end_matches(['\n', '\r']).to_owned()
+    };
+    let mut salt = [0; 16];
+    aws_lc_rs::rand::fill(&mut salt).map_err(|_| "the system gives no randomness".to_owned())?;
+    let hash = hash(&typed, &salt)?;
+    Ok(match format {
+        Format::Json => format!("{:#}\n", json!({ "hash": hash })),
+        Format::Text => format!("{hash}\n"),
+    })
 }
 
 /// Whoever can write the store may act; a secret that is left in it says so to the pages.

@@ -609,14 +609,43 @@ mirror! {
         "exposed" exposed: Flag,
     }
 
-    /// Pages for people, over plain HTTP and without a password, so only on this host; a proxy in front lets others in.
+    /// Pages for people, over plain HTTP, so only on this host; a proxy in front lets others in.
     Web {
         /// A loopback address and port; "127.0.0.1:9465" when left out, port 0 leaves the choice to the system.
         "listen" listen: SocketText,
-        /// Names by which a proxy on this host asks for the pages ("edgewatch.example.org"), besides localhost.
+        /// Names by which a proxy asks for the pages ("edgewatch.example.org"), besides localhost.
         "names" names: Many<String>,
         /// Path below which the proxy serves them ("/edgewatch").
         "path" path: String,
+        /// Listen where other hosts can reach it; it takes "names", and a "proxy" that asks who comes.
+        "exposed" exposed: Flag,
+        /// The proxy in front says who comes.
+        "proxy" proxy: TrustedProxy,
+        /// People who sign in with a password.
+        "users" users: Named<WebUser>,
+        /// Who may look: names, groups of the proxy ("group:staff"), or "everyone" who reaches the pages; when left out whoever is
+        /// known, and everybody where nothing is exposed.
+        "viewers" viewers: Many<String>,
+        /// Who may act: names and groups; whoever signs in by `edgewatch web sign-in` on the host may anyway.
+        "operators" operators: Many<String>,
+    }
+
+    /// A proxy that asks people who they are, and says so with each request.
+    TrustedProxy (hide_text) {
+        /// Addresses from which it asks; of others its headers are not read.
+        required "from" from: Many<Address>,
+        /// Its header with the user's name; "X-Forwarded-User" when left out.
+        "user" user: HeaderText,
+        /// Its header with the user's groups, commas between; when left out nobody is in a group.
+        "groups" groups: HeaderText,
+        /// What it sends in the header X-Edgewatch-Proxy with each request, so that no other program poses as it.
+        required "secret" secret: Source,
+    }
+
+    /// Somebody who signs in.
+    WebUser (hide_text) {
+        /// The argon2id hash that `edgewatch web password` prints.
+        required "password" password: Source,
     }
 
     /// A dead-man's switch: it raises the alarm when the requests stay away.

@@ -18,6 +18,7 @@ use super::renames::Renames;
 use super::secret::{Secret, Secrets};
 use super::site::Nats;
 use super::verdict::{Kind, Maker, Rule};
+use super::web::Web;
 
 /// Everything the daemon was asked to do.
 ///
@@ -89,27 +90,6 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Other hosts may reach it: the operator said so.
     pub exposed: bool,
-}
-
-/// Where pages for people are served, over plain HTTP.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Web {
-    /// On loopback; port 0 leaves the choice to the system.
-    pub address: SocketAddr,
-    /// Names that are answered besides those of loopback, in lower case: a proxy on this host asks by them.
-    pub names: Vec<String>,
-    /// Path below which the proxy serves the pages, like `/edgewatch`; empty: at the root.
-    pub path: String,
-}
-
-impl Default for Web {
-    fn default() -> Self {
-        Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 9465)),
-            names: Vec::new(),
-            path: String::new(),
-        }
-    }
 }
 
 /// A dead-man's switch: somebody who raises the alarm when we fall silent.
@@ -373,7 +353,8 @@ impl Plan {
         });
         let channels = self.receivers.iter().flat_map(|r| r.channel.secrets());
         let heartbeat = self.heartbeat.iter().filter_map(|h| h.url.clone().ok());
-        let all = credentials.chain(proxies).chain(channels);
+        let pages = self.web.iter().flat_map(Web::secrets);
+        let all = credentials.chain(proxies).chain(channels).chain(pages);
         Secrets::of(all.chain(heartbeat))
     }
 

@@ -48,10 +48,11 @@ use super::raw;
 use super::raw::Controls;
 use super::shared;
 use crate::domain::cell::{Client, Credential};
-use crate::domain::plan::{IncidentPolicy, Keep, OwnSignature, Plan, Politeness, StorePolicy, Web};
+use crate::domain::plan::{IncidentPolicy, Keep, OwnSignature, Plan, Politeness, StorePolicy};
 use crate::domain::probe::Probe;
 use crate::domain::sharing;
 use crate::domain::verdict::{Kind, Maker, Rule, Tell};
+use crate::domain::web::Web;
 use crate::lang::cron::Cron;
 
 /// The plan; `None` when there were errors.
@@ -240,7 +241,7 @@ pub(super) fn plan(
     let store = store(raw.store.map(|s| s.value).unwrap_or_default());
     let listen = raw.listen.and_then(|l| telemetry::listen(l, desk));
     let web = match raw.web {
-        Some(web) => web::web(web.value, desk),
+        Some(web) => web::web(web.value, inputs, desk),
         None => Some(Web::default()),
     };
     let heartbeat = raw
