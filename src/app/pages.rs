@@ -111,7 +111,7 @@ impl Showing {
             questions: self.questions.clone(),
             upcoming: self.what_next.clone(),
         };
-        let pages = Pages::new(source, self.store.clone(), &web.path, &web.names);
+        let pages = Pages::new(source, self.store.clone(), web.clone());
         let listener = bound.serve(pages);
         tracing::info!("{} shows the matrix and incidents", listener.url());
         self.listener = Some(listener);

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::dashboard::{self, Pages, Source, people};
 use crate::domain::password::{PASSWORD_MAX, hash};
 use crate::domain::secret::mask;
+use crate::domain::web::Web;
 use crate::store::Store;
 
 /// Show a store's pages in the browser, read only: a copy of it, on any machine, without the daemon
@@ -159,7 +160,7 @@ async fn serve(config: &Path, arguments: &Arguments) -> Result<(), String> {
     let source = Source::Copy {
         plan: Arc::new(plan),
     };
-    let listener = bound.serve(Pages::new(source, path.clone(), "", &[]));
+    let listener = bound.serve(Pages::new(source, path.clone(), Web::default()));
     let url = listener.url();
     super::print(&match arguments.format {
         Format::Json => {

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use http::header::SET_COOKIE;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
@@ -17,7 +16,7 @@ use super::forms::{self, once};
 use super::frame::{self, Content, Place};
 use super::live::Topic;
 use super::parts::{probe_path, visible};
-use super::people::{COOKIE_NAME, digest, person, secret};
+use super::people::{Person, digest, person, secret};
 use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
 use crate::clock;
 use crate::domain::cell::ProbeName;
@@ -32,9 +31,9 @@ use crate::store::{Act, Audience, Hand, Link, StoreError};
 const ANSWER_EVERY: Duration = Duration::from_millis(50);
 const ANSWER_LOOKS: u32 = 80;
 
-type Form = BTreeMap<String, String>;
+pub(super) type Form = BTreeMap<String, String>;
 
-fn form(body: &str) -> Form {
+pub(super) fn form(body: &str) -> Form {
     url::form_urlencoded::parse(body.as_bytes())
         .into_owned()
         .collect()
@@ -46,7 +45,7 @@ fn text(plan: &Plan, form: &Form, key: &str) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-fn refused(scene: &Scene, status: StatusCode, title: &str, why: &str) -> Response {
+pub(super) fn refused(scene: &Scene, status: StatusCode, title: &str, why: &str) -> Response {
     let main = html! {
         h1 { (title) }
         p { (why) }
@@ -61,88 +60,8 @@ fn refused(scene: &Scene, status: StatusCode, title: &str, why: &str) -> Respons
     answer(status, frame::page(scene, &content))
 }
 
-/// Where people sign in.
-pub(super) async fn sign_in_page(State(pages): State<Pages>) -> Page {
-    let scene = scene(&pages).await?;
-    let main = html! {
-        h1 { "Sign in" }
-        @match person() {
-            Some(person) => {
-                p { "You are " strong { (visible(&person.name)) } "." }
-                form method="post" action=(scene.to("/sign-out")) { button { "Sign out" } }
-            }
-            None => {
-                p { "Looking needs no sign-in. To act, run " code { "edgewatch web sign-in" } " on the host of the daemon, and open the address that it prints, or paste the secret here." }
-                form method="post" action=(scene.to("/sign-in")) {
-                    p { label { "Secret " input type="password" name="secret" autocomplete="one-time-code" required; } }
-                    button { "Sign in" }
-                }
-            }
-        }
-    };
-    let content = Content {
-        title: "Sign in",
-        place: Place::Nowhere,
-        topic: Topic::Incidents,
-        main,
-    };
-    Ok(answer(StatusCode::OK, frame::page(&scene, &content)))
-}
-
-pub(super) async fn sign_in(State(pages): State<Pages>, body: String) -> Page {
-    let scene = scene(&pages).await?;
-    let asked = form(&body);
-    let given = digest(asked.get("secret").map_or("", |secret| secret.trim()));
-    let Ok(fresh) = secret() else {
-        return Ok(refused(
-            &scene,
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Not signed in",
-            "The system gives no randomness.",
-        ));
-    };
-    let session = digest(&fresh);
-    let taken = write(&pages, move |hand| {
-        hand.sign_in(&given, &session, clock::now())
-    })
-    .await;
-    match taken {
-        Ok(Some(_)) => {
-            let mut done = Redirect::to(&scene.to("/")).into_response();
-            let cookie = format!(
-                "{COOKIE_NAME}={fresh}; Secure; HttpOnly; SameSite=Lax; Path=/; Max-Age=2592000"
-            );
-            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-                done.headers_mut().insert(SET_COOKIE, cookie);
-            }
-            Ok(done)
-        }
-        Ok(None) => {
-            let why = "This secret is not known: each is good for five minutes, and once. Run `edgewatch web sign-in` again.";
-            Ok(refused(&scene, StatusCode::FORBIDDEN, "Not signed in", why))
-        }
-        Err(failure) => Ok(failed(&scene, &failure)),
-    }
-}
-
-pub(super) async fn sign_out(State(pages): State<Pages>) -> Page {
-    let scene = scene(&pages).await?;
-    if let Some(person) = person() {
-        let ended = write(&pages, move |hand| hand.sign_out(&person.session)).await;
-        if let Err(failure) = ended {
-            return Ok(failed(&scene, &failure));
-        }
-    }
-    let mut done = Redirect::to(&scene.to("/")).into_response();
-    let gone = format!("{COOKIE_NAME}=; Secure; HttpOnly; SameSite=Lax; Path=/; Max-Age=0");
-    if let Ok(gone) = HeaderValue::from_str(&gone) {
-        done.headers_mut().insert(SET_COOKIE, gone);
-    }
-    Ok(done)
-}
-
 /// Writes to the store as a command does, on a thread where it holds up nobody.
-async fn write<T: Send + 'static>(
+pub(super) async fn write<T: Send + 'static>(
     pages: &Pages,
     work: impl FnOnce(&mut Hand) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -155,6 +74,34 @@ async fn write<T: Send + 'static>(
     }
 }
 
+/// Who asks, if they may act.
+pub(super) fn operator(scene: &Scene) -> Result<Person, Box<Response>> {
+    match person() {
+        Some(person) if person.may_act => Ok(person),
+        Some(person) => {
+            let why = format!(
+                "{} may look, not act. Who may act stands in probes.yaml (`web: {{ operators: [...] }}`).",
+                visible(&person.name)
+            );
+            Err(Box::new(refused(
+                scene,
+                StatusCode::FORBIDDEN,
+                "Nothing was done",
+                &why,
+            )))
+        }
+        None => {
+            let why = "Only somebody who is signed in may do that. Run `edgewatch web sign-in` on the host of the daemon.";
+            Err(Box::new(refused(
+                scene,
+                StatusCode::UNAUTHORIZED,
+                "Sign in first",
+                why,
+            )))
+        }
+    }
+}
+
 /// Does something in somebody's name, once, and writes it down; then leads to `back`.
 async fn act(
     pages: &Pages,
@@ -163,14 +110,9 @@ async fn act(
     work: impl FnOnce(&mut Hand, &str) -> Result<String, StoreError> + Send + 'static,
 ) -> Page {
     let scene = scene(pages).await?;
-    let Some(person) = person() else {
-        let why = "Only somebody who is signed in may do that. Run `edgewatch web sign-in` on the host of the daemon.";
-        return Ok(refused(
-            &scene,
-            StatusCode::UNAUTHORIZED,
-            "Sign in first",
-            why,
-        ));
+    let person = match operator(&scene) {
+        Ok(person) => person,
+        Err(refused) => return Ok(*refused),
     };
     if !pages.changes_anything() {
         let why = "This is a store that nobody runs by: it is only shown.";
@@ -541,6 +483,9 @@ pub(super) async fn silence(State(pages): State<Pages>, body: String) -> Page {
         ));
     }
     if form.contains_key("preview") {
+        if let Err(refused) = operator(&scene) {
+            return Ok(*refused);
+        }
         return Ok(answer(StatusCode::OK, preview(&scene, &form, matcher)));
     }
     let thing = ("silence", matcher.to_string(), "/quiet".to_owned());

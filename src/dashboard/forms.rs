@@ -39,7 +39,7 @@ fn lasting() -> Markup {
 
 /// Whether whoever asks may act, and somebody is there to do it.
 pub(super) fn may(scene: &Scene) -> bool {
-    scene.who.is_some() && scene.pages.changes_anything()
+    scene.who.as_ref().is_some_and(|who| who.may_act) && scene.pages.changes_anything()
 }
 
 /// A button that runs every cell of a probe now, with what that costs.
@@ -108,7 +108,7 @@ pub(super) fn about_incident(scene: &Scene, incident: &Incident) -> Markup {
                     }
                 }
             }
-        } @else if scene.pages.changes_anything() {
+        } @else if scene.who.is_none() && scene.pages.changes_anything() {
             p.below { "To look after it, to silence it, or to write beside it: " a href=(scene.to("/sign-in")) { "sign in" } "." }
         }
     }
@@ -118,7 +118,7 @@ pub(super) fn about_incident(scene: &Scene, incident: &Incident) -> Markup {
 pub(super) fn new_silence(scene: &Scene) -> Markup {
     let plan = &scene.look.plan;
     html! {
-        @if scene.who.is_some() && scene.pages.changes_anything() {
+        @if may(scene) {
             section {
                 h2 { "New silence" }
                 form.acts method="post" action=(scene.to("/quiet/silence")) {
@@ -131,7 +131,7 @@ pub(super) fn new_silence(scene: &Scene) -> Markup {
                     button { "Show what it would mute" }
                 }
             }
-        } @else if scene.pages.changes_anything() {
+        } @else if scene.who.is_none() && scene.pages.changes_anything() {
             p.below { "To make or end a silence here: " a href=(scene.to("/sign-in")) { "sign in" } "." }
         }
     }
@@ -163,7 +163,7 @@ pub(super) fn share(scene: &Scene, number: u64) -> Markup {
 /// A button that ends a silence, for whoever may.
 pub(super) fn ending(scene: &Scene, number: u64) -> Markup {
     html! {
-        @if scene.who.is_some() && scene.pages.changes_anything() {
+        @if may(scene) {
             form method="post" action=(scene.to(&format!("/quiet/{number}/end"))) { (once()) button { "End it" } }
         }
     }

@@ -14,8 +14,8 @@ use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{
-    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY, VARY,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, LOCATION, ORIGIN, REFERRER_POLICY, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::uri::{Authority, PathAndQuery};
@@ -52,14 +52,57 @@ const HEADERS: [(HeaderName, &str); 6] = [
     ),
 ];
 
+/// From where a request came, over TCP.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// Whether a page asks nobody who it is: that of a link, where one signs in, and what pages are made of.
+fn is_open(path: &str) -> bool {
+    path == "/sign-in" || path.starts_with("/s/") || path.starts_with("/assets/")
+}
+
+/// For who may not look.
+fn stranger(pages: &Pages, request: &Request, person: Option<&people::Person>) -> Response {
+    let wants_page = request
+        .headers()
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("text/html"));
+    if person.is_some() {
+        return text(
+            StatusCode::FORBIDDEN,
+            "you are known here, and not among those who may look (`web: { viewers: [...] }`)\n",
+        );
+    }
+    if wants_page && request.method() == Method::GET && !pages.web().users.is_empty() {
+        let mut answer = text(StatusCode::SEE_OTHER, "sign in first\n");
+        let to = format!("{}/sign-in", pages.base());
+        if let Ok(to) = HeaderValue::from_str(&to) {
+            answer.headers_mut().insert(LOCATION, to);
+        }
+        return answer;
+    }
+    text(
+        StatusCode::UNAUTHORIZED,
+        "nobody says who you are: sign in, or come through the proxy\n",
+    )
+}
+
 /// Lets a request through to its page, or says why not.
 pub(super) async fn gate(State(pages): State<Pages>, request: Request, next: Next) -> Response {
     let packed = takes_gzip(request.headers());
-    let mut answer = if let Some(refused) = refusal(&request, pages.names()) {
+    let mut answer = if let Some(refused) = refusal(&request, &pages.web().names) {
         refused
     } else {
-        let who = people::who(&pages, request.headers()).await;
-        let made = people::answered_for(who, next.run(request));
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let visit = people::visit(&pages, request.headers(), peer).await;
+        let made = async {
+            if visit.may_look || is_open(request.uri().path()) {
+                people::answered_for(visit.person, peer, next.run(request)).await
+            } else {
+                stranger(&pages, &request, visit.person.as_ref())
+            }
+        };
         let made = tokio::time::timeout(PAGE_MAX, made).await;
         made.unwrap_or_else(|_| {
             let why = "the page took too long; try again\n";

@@ -31,13 +31,14 @@ mod run;
 mod schedule;
 mod serve;
 mod shared;
+mod sign_in;
 mod status_page;
 mod subscribe;
 mod then;
 mod wall;
 
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -55,6 +56,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use crate::clock;
 use crate::domain::plan::Plan;
 use crate::domain::upcoming::Upcoming;
+use crate::domain::web::Web;
 use crate::store::{Reader, Store, StoreError};
 use crate::telemetry::Vitals;
 use crate::telemetry::listener::Question;
@@ -64,6 +66,7 @@ pub use present::{Look, Present};
 pub use serve::{Bound, Listener, bind};
 
 use present::Seq;
+use sign_in::SignIns;
 
 /// Of a form that is sent.
 const FORM_MAX: usize = 64 << 10;
@@ -71,6 +74,8 @@ const FORM_MAX: usize = 64 << 10;
 const STREAMS_MAX: usize = 64;
 /// Pages that read the store at once.
 const READERS_MAX: usize = 2;
+/// Passwords that are looked at, at once: each takes 19 MiB and a core for a while.
+const PASSWORDS_MAX: usize = 2;
 /// The loop answers within this, or it does not turn.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How far back the last run of a cell is looked for in a store without a daemon.
@@ -103,8 +108,10 @@ pub struct Pages(Arc<Inner>);
 struct Inner {
     source: Source,
     store: PathBuf,
-    base: String,
-    names: Vec<String>,
+    web: Web,
+    sign_ins: Mutex<SignIns>,
+    /// Passwords that are looked at, at once.
+    passwords: Semaphore,
     readers: Semaphore,
     streams: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
@@ -143,14 +150,15 @@ impl Scene {
 }
 
 impl Pages {
-    /// `base` is the path below which a proxy serves them; `names` are answered besides loopback's own.
+    /// `web` says under which names they are served, and for whom.
     #[must_use]
-    pub fn new(source: Source, store: PathBuf, base: &str, names: &[String]) -> Self {
+    pub fn new(source: Source, store: PathBuf, web: Web) -> Self {
         Self(Arc::new(Inner {
             source,
             store,
-            base: base.to_owned(),
-            names: names.to_vec(),
+            web,
+            sign_ins: Mutex::default(),
+            passwords: Semaphore::new(PASSWORDS_MAX),
             readers: Semaphore::new(READERS_MAX),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             stopping: watch::Sender::new(false),
@@ -158,7 +166,7 @@ impl Pages {
     }
 
     fn base(&self) -> &str {
-        &self.0.base
+        &self.0.web.path
     }
 
     fn store(&self) -> &std::path::Path {
@@ -170,8 +178,8 @@ impl Pages {
         matches!(self.0.source, Source::Loop { .. })
     }
 
-    fn names(&self) -> &[String] {
-        &self.0.names
+    fn web(&self) -> &Web {
+        &self.0.web
     }
 
     /// A place for one more stream; `None`: there is none.
@@ -366,8 +374,8 @@ fn router(pages: Pages) -> Router {
         .route("/badge/{file}", get(subscribe::badge))
         .route("/help", get(about::help))
         .route("/accessibility", get(about::accessibility))
-        .route("/sign-in", get(acts::sign_in_page).post(acts::sign_in))
-        .route("/sign-out", post(acts::sign_out))
+        .route("/sign-in", get(sign_in::page).post(sign_in::enter))
+        .route("/sign-out", post(sign_in::leave))
         .route("/incidents/{number}/{what}", post(acts::on_incident))
         .route("/links/{number}/end", post(acts::end_link))
         .route("/s/{token}", get(shared::page))

@@ -1,8 +1,10 @@
-//! Who is signed in to the pages: sessions, which a cookie tells and the store knows by their digest.
+//! Who asks for a page: a session, which a cookie tells and the store knows by its digest, or whom a trusted proxy names.
 //!
-//! Looking needs nobody. Who may act is whoever can write the store: a command leaves a secret there to sign in with.
+//! Who may look and who may act the file says; whoever can write the store may act anyway: a command leaves a secret
+//! there to sign in with.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use http::HeaderMap;
 use http::header::COOKIE;
@@ -10,35 +12,89 @@ use sha2::{Digest as _, Sha256};
 
 use super::Pages;
 use crate::clock;
+use crate::domain::web::{Named, PROXY_SECRET, Role, TrustedProxy};
 
 /// Where the session is kept; the prefix ties it to this origin, and to none of its siblings.
 pub(super) const COOKIE_NAME: &str = "__Host-edgewatch";
+/// How the session of a password begins in the store; the rest is the name and what ties it to the hash.
+const BY_PASSWORD: &str = "user:";
+/// Of a name or a group that a proxy says.
+const NAME_MAX: usize = 200;
 
 tokio::task_local! {
-    /// Who asks; `None`: nobody is signed in.
-    static WHO: Option<Person>;
+    /// Who asks, if somebody says so, and from where.
+    static WHO: (Option<Person>, Option<IpAddr>);
 }
 
-/// Somebody who is signed in.
+/// Somebody who is known.
 #[derive(Debug, Clone)]
 pub(super) struct Person {
     pub(super) name: String,
-    /// Digest of the session's secret.
+    /// Digest of the session's secret, or what stands for it where a proxy names the person.
     pub(super) session: String,
+    pub(super) may_act: bool,
+    /// There is a session to leave.
+    pub(super) signed_in: bool,
+}
+
+/// Who asks, and whether they may see pages.
+pub(super) struct Visit {
+    pub(super) person: Option<Person>,
+    pub(super) may_look: bool,
 }
 
 /// Who asks for the page that is being made.
 pub(super) fn person() -> Option<Person> {
-    WHO.try_with(Clone::clone).ok().flatten()
+    WHO.try_with(|(who, _)| who.clone()).ok().flatten()
+}
+
+/// From where.
+pub(super) fn peer() -> Option<IpAddr> {
+    WHO.try_with(|(_, peer)| *peer).ok().flatten()
 }
 
 /// Makes an answer for somebody.
-pub(super) async fn answered_for<T>(who: Option<Person>, made: impl Future<Output = T>) -> T {
-    WHO.scope(who, made).await
+pub(super) async fn answered_for<T>(
+    who: Option<Person>,
+    peer: Option<IpAddr>,
+    made: impl Future<Output = T>,
+) -> T {
+    WHO.scope((who, peer), made).await
 }
 
-/// Whose session a request brings; reading it changes nothing.
-pub(super) async fn who(pages: &Pages, headers: &HeaderMap) -> Option<Person> {
+/// Who asks, by the session that a request brings or by what the proxy says; reading it changes nothing.
+pub(super) async fn visit(pages: &Pages, headers: &HeaderMap, peer: Option<IpAddr>) -> Visit {
+    if let Some((name, session)) = session(pages, headers).await {
+        return by_session(pages, &name, session);
+    }
+    let web = pages.web();
+    let said = web
+        .proxy
+        .as_ref()
+        .and_then(|proxy| named_by(proxy, headers, peer));
+    let Some((name, groups)) = said else {
+        return Visit {
+            person: None,
+            may_look: web.role(None).is_some(),
+        };
+    };
+    let role = web.role(Some(Named {
+        name: &name,
+        groups: &groups,
+    }));
+    Visit {
+        may_look: role.is_some(),
+        person: Some(Person {
+            session: format!("proxy:{name}"),
+            name,
+            may_act: role == Some(Role::Operator),
+            signed_in: false,
+        }),
+    }
+}
+
+/// The name and the session's digest.
+async fn session(pages: &Pages, headers: &HeaderMap) -> Option<(String, String)> {
     let cookies = headers.get_all(COOKIE).iter();
     let cookies = cookies.filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|value| value.split(';'));
@@ -46,8 +102,89 @@ pub(super) async fn who(pages: &Pages, headers: &HeaderMap) -> Option<Person> {
     let session = digest(secret);
     let wanted = session.clone();
     let found = pages.read(move |reader| reader.signed_in(&wanted, clock::now()));
-    let name = found.await.ok()??;
-    Some(Person { name, session })
+    found.await.ok()?.map(|name| (name, session))
+}
+
+fn by_session(pages: &Pages, kept: &str, session: String) -> Visit {
+    if !kept.starts_with(BY_PASSWORD) {
+        // Whoever can write the store.
+        return Visit {
+            may_look: true,
+            person: Some(Person {
+                name: kept.to_owned(),
+                session,
+                may_act: true,
+                signed_in: true,
+            }),
+        };
+    }
+    let web = pages.web();
+    let user = web.users.iter().find(|known| {
+        let hash = known.hash.as_ref();
+        hash.is_ok_and(|hash| kept == kept_as(&known.name, hash.expose()))
+    });
+    // Another password, or none any more, ends it.
+    let Some(user) = user else {
+        return Visit {
+            person: None,
+            may_look: web.role(None).is_some(),
+        };
+    };
+    let role = web.role(Some(Named {
+        name: &user.name,
+        groups: &[],
+    }));
+    Visit {
+        may_look: role.is_some(),
+        person: Some(Person {
+            name: user.name.clone(),
+            session,
+            may_act: role == Some(Role::Operator),
+            signed_in: true,
+        }),
+    }
+}
+
+/// As whom a session is kept that a password opened: it is tied to the hash, so that another password ends it.
+pub(super) fn kept_as(name: &str, hash: &str) -> String {
+    let tie = digest(hash);
+    format!("{BY_PASSWORD}{name}:{}", &tie[..16])
+}
+
+/// Whom the proxy names, with their groups; `None`: it is not the proxy, or it names nobody.
+fn named_by(
+    proxy: &TrustedProxy,
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+) -> Option<(String, Vec<String>)> {
+    if !proxy.from.contains(&peer?) {
+        return None;
+    }
+    let one = |name: &str| {
+        let mut all = headers.get_all(name).iter();
+        let first = all.next()?.to_str().ok()?.trim();
+        // Two: one of them may be a stranger's.
+        (all.next().is_none() && !first.is_empty() && first.len() <= NAME_MAX).then_some(first)
+    };
+    let secret = proxy.secret.as_ref().ok()?;
+    let given = headers.get(PROXY_SECRET)?.as_bytes();
+    // Digests have one length, and show nothing of how much was right.
+    if digest_of(given) != digest_of(secret.expose().as_bytes()) {
+        return None;
+    }
+    let name = one(&proxy.user)?.to_owned();
+    let groups = proxy.groups.as_deref().and_then(|header| {
+        let mut all = headers.get_all(header).iter();
+        let first = all.next()?.to_str().ok()?;
+        all.next().is_none().then_some(first)
+    });
+    let groups = groups.unwrap_or_default().split(',');
+    let groups = groups.map(|group| group.trim().to_owned());
+    Some((name, groups.filter(|group| !group.is_empty()).collect()))
+}
+
+fn digest_of(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }
 
 /// SHA-256 in hexadecimal.

@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use super::Pages;
+use super::gate::Peer;
 
 /// For the head of a request, and for the next one over the same connection.
 const HEAD_MAX: Duration = Duration::from_secs(5);
@@ -110,8 +111,8 @@ async fn accept(socket: TcpListener, router: Router, pages: Pages) {
     let mut connections = JoinSet::new();
     let mut open: VecDeque<Open> = VecDeque::new();
     loop {
-        let stream = match socket.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match socket.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!("a connection for pages was not accepted: {error}");
                 tokio::time::sleep(PAUSE).await;
@@ -130,7 +131,13 @@ async fn accept(socket: TcpListener, router: Router, pages: Pages) {
             oldest.stop.abort();
         }
         let asks = Arc::new(AtomicUsize::new(0));
-        let connection = connection(stream, router.clone(), pages.clone(), Arc::clone(&asks));
+        let peer = Peer(peer.ip().to_canonical());
+        let connection = connection(
+            (stream, peer),
+            router.clone(),
+            pages.clone(),
+            Arc::clone(&asks),
+        );
         let stop = connections.spawn(async move {
             let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
         });
@@ -147,7 +154,12 @@ impl Drop for Asked {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, pages: Pages, asks: Arc<AtomicUsize>) {
+async fn connection(
+    (stream, peer): (TcpStream, Peer),
+    router: Router,
+    pages: Pages,
+    asks: Arc<AtomicUsize>,
+) {
     let router = router.layer(axum::middleware::from_fn(
         move |request: axum::extract::Request, next: axum::middleware::Next| {
             asks.fetch_add(1, Ordering::Relaxed);
@@ -161,6 +173,7 @@ async fn connection(stream: TcpStream, router: Router, pages: Pages, asks: Arc<A
     let routes = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         super::gate::below(pages.base(), request.uri_mut());
+        request.extensions_mut().insert(peer);
         routes.call(request)
     });
     // A client that breaks off is its own affair.

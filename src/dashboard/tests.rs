@@ -12,6 +12,7 @@ use crate::domain::incident::Incident;
 use crate::domain::past::PastRun;
 use crate::domain::plan::Plan;
 use crate::domain::verdict::Kind;
+use crate::domain::web::Web;
 use crate::report::fixture::{Night, at, march};
 
 pub(super) fn scene_of(plan: &Plan, runs: &[PastRun], incidents: Vec<Incident>) -> Scene {
@@ -20,7 +21,7 @@ pub(super) fn scene_of(plan: &Plan, runs: &[PastRun], incidents: Vec<Incident>) 
         plan: Arc::clone(&plan),
     };
     Scene {
-        pages: Pages::new(source, PathBuf::new(), "", &[]),
+        pages: Pages::new(source, PathBuf::new(), Web::default()),
         now: at("02:31:07"),
         look: Look::of(plan, runs, incidents),
         vitals: None,

@@ -134,6 +134,18 @@ impl Hand {
         self.write("sign in", |t| people::sign_in(t, secret, session, now))
     }
 
+    /// Begins a session, kept by its digest, for somebody whose password was right.
+    pub fn begin_session(
+        &mut self,
+        session: &str,
+        who: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write("begin a session", |t| {
+            people::begin_session(t, session, who, now)
+        })
+    }
+
     /// Ends a session.
     pub fn sign_out(&mut self, session: &str) -> Result<(), StoreError> {
         self.write("sign out", |t| people::sign_out(t, session))

@@ -64,17 +64,29 @@ pub(super) fn sign_in(
         )
         .optional()?;
     if let Some(who) = &who {
-        transaction.execute(
-            "INSERT INTO sessions (sha256, who, seen_us, ends_us) VALUES (?, ?, ?, ?)",
-            params![
-                session,
-                who,
-                now.as_microsecond(),
-                later(now, SESSION_LASTS).as_microsecond()
-            ],
-        )?;
+        begin_session(transaction, session, who, now)?;
     }
     Ok(who)
+}
+
+/// Keeps a session by its digest; the oldest ones go.
+pub(super) fn begin_session(
+    transaction: &Transaction<'_>,
+    session: &str,
+    who: &str,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    forget(transaction, now)?;
+    transaction.execute(
+        "INSERT INTO sessions (sha256, who, seen_us, ends_us) VALUES (?, ?, ?, ?)",
+        params![
+            session,
+            who,
+            now.as_microsecond(),
+            later(now, SESSION_LASTS).as_microsecond()
+        ],
+    )?;
+    Ok(())
 }
 
 /// Whose session it is; `None`: nobody's, or it is over.

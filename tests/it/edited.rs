@@ -430,7 +430,11 @@ impl Story {
         let source = Source::Copy {
             plan: Arc::clone(&plan),
         };
-        let listener = bound.serve(Pages::new(source, path, "", &[]));
+        let listener = bound.serve(Pages::new(
+            source,
+            path,
+            edgewatch::domain::web::Web::default(),
+        ));
         let address = listener.url().parse::<url::Url>().unwrap();
         let address = ([127, 0, 0, 1], address.port().unwrap()).into();
         for path in paths {

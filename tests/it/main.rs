@@ -99,6 +99,7 @@ mod recorded;
 /// `edgewatch replay` over scenario files, ours and the shared ones.
 mod replay;
 /// Damaged copies at one machine of an edge.
+mod roles;
 mod same_body;
 /// The simulated partner and its edge, through a real client and raw sockets.
 mod simulate;
