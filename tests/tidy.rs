@@ -57,6 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "dashboard",
         &[
             "domain",
+            "config",
             "ask",
             "words",
             "report",

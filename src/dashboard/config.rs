@@ -9,14 +9,12 @@ use maud::{Markup, html};
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
+use super::check_file::NOTE;
 use super::frame::{self, Content, Place};
 use super::live::Topic;
 use super::parts::{prose, time, visible};
 use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
 use crate::store::Generation;
-
-/// Under which the daemon keeps what it runs by, secrets left out.
-const NOTE: &str = "plan";
 
 pub(super) async fn page(State(pages): State<Pages>) -> Page {
     let scene = scene(&pages).await?;
@@ -159,6 +157,12 @@ fn shown(scene: &Scene, note: Option<&str>, before: &[Generation]) -> Markup {
                         } }
                     }
                 }
+            }
+        }
+        @if super::forms::may(scene) {
+            section {
+                h2 { "Check a file" }
+                (super::check_file::form_for(scene, ""))
             }
         }
         section {

@@ -10,6 +10,7 @@ mod api;
 mod assets;
 mod cell;
 mod chart;
+mod check_file;
 mod config;
 mod deliveries;
 mod drift;
@@ -368,6 +369,10 @@ fn router(pages: Pages) -> Router {
         .route("/drift", get(drift::page))
         .route("/drift.csv", get(drift::table))
         .route("/config", get(config::page))
+        .route(
+            "/config/check",
+            post(check_file::check).layer(DefaultBodyLimit::max(check_file::FORM_MAX)),
+        )
         .route("/config/{number}", get(config::generation))
         .route("/wall", get(wall::page))
         .route("/maintenance.ics", get(subscribe::calendar))

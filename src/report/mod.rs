@@ -6,6 +6,7 @@ pub mod conclusion;
 pub mod csv;
 mod curl;
 pub mod dossier;
+pub mod edit;
 pub mod fold;
 pub mod history;
 pub mod incidents;

@@ -168,6 +168,20 @@ async fn every_act_by_everybody() {
         let found = ask(address, "/quiet/silence", &headers, Some(&form)).await;
         let expected = if act == 303 { 200 } else { act };
         assert_eq!(found.status, expected, "{who} previews: {}", found.body);
+        let text = "text=version:+1%0Aservice:+GMC%0Aclients:+{+a:+a/1+}%0Aprobes:+{+p:+{+url:+https://a.example/,+every:+5m+}+}%0A";
+        let found = ask(address, "/config/check", &headers, Some(text)).await;
+        assert_eq!(
+            found.status, expected,
+            "{who} checks a file: {}",
+            found.body
+        );
+        if expected == 200 {
+            assert!(
+                found.body.contains("What taking it would change"),
+                "{}",
+                found.body
+            );
+        }
         // What anybody may see.
         assert_eq!(
             ask(address, "/sign-in", &headers, None).await.status,
