@@ -10,5 +10,7 @@ pub mod conclude;
 pub mod gate;
 // How alike two requests look from outside.
 pub mod likeness;
+// Whether work could move to an address that is not in the file yet.
+pub mod move_to;
 // Whether a client that is not in the file yet would pass.
 pub mod trial;

@@ -137,7 +137,7 @@ pub fn told(fingerprints: &[(String, Vec<ClientName>)], client: &ClientName) -> 
     text + "."
 }
 
-fn place(round: &[Judged], dark: &BTreeSet<EgressName>, judged: &Judged) -> Place {
+pub(super) fn place(round: &[Judged], dark: &BTreeSet<EgressName>, judged: &Judged) -> Place {
     let cell = &judged.observation.cell;
     let kind = judged.kind();
     let beside = |passed: bool| {

@@ -1,5 +1,6 @@
-//! `edgewatch try`: would a client that is not in the file yet pass?
+//! `edgewatch try`: would a client, or an address, that is not in the file yet pass?
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,12 +11,16 @@ use serde_json::{Value, json};
 use super::ask::{self, Levels};
 use crate::app::load;
 use crate::ask::conclude;
+use crate::ask::move_to;
 use crate::ask::trial::{self, Outcome, Trial};
 use crate::cli::Format;
 use crate::cli::exit;
 use crate::clock;
 use crate::config;
-use crate::domain::cell::{Client, ClientName, HeaderCase, HttpOffer, Program, Speaks, TlsRange};
+use crate::domain::cell::{
+    Client, ClientName, Egress, EgressName, HeaderCase, HttpOffer, IpFamily, Program, Speaks,
+    TlsRange, Way,
+};
 use crate::domain::plan::Plan;
 
 /// Headers taken; a client of the file has a handful.
@@ -28,20 +33,23 @@ const HEADERS_MAX: usize = 50;
 /// are about to put into service, not to find out what a partner lets through.
 /// With --command the program makes the requests itself, with its own TLS: would the services still pass on that JVM?
 /// Give --user-agent too, as the services send it, and a client of the file with the same one is its twin.
-/// Exit code 0 when the new client passes everywhere, 1 when not, 2 when our own side is in the way.
+/// With an address in --from that is none of the file's egresses, requests leave from there as well: before work moves to it. Then
+/// --user-agent may be left out, and the probe's own clients are asked.
+/// Exit code 0 when the new client or address passes everywhere, 1 when not, 2 when our own side is in the way.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   edgewatch try --user-agent \"Java/21.0.2\" gmc-connect
   edgewatch try --user-agent \"Java/21.0.2\" --http 2 --header \"Accept: text/xml\" --from legacy-prod gmc-connect
   edgewatch try gmc-connect --user-agent \"Java/21.0.2\" --command /opt/jdk-21/bin/java -- -cp deploy/workers Worker HttpUrlConnection
-  edgewatch try gmc-connect --command curl")]
+  edgewatch try gmc-connect --command curl
+  edgewatch try gmc-connect --from 203.0.113.9        would work that moves to this address pass?")]
 pub(super) struct Arguments {
     /// The probe whose request is made.
     #[arg(value_name = "PROBE")]
     probe: String,
     /// Sent as it stands; an empty one means that no User-Agent header is sent.
-    #[arg(long, value_name = "UA", required_unless_present = "command")]
+    #[arg(long, value_name = "UA", required_unless_present_any = ["command", "from"])]
     user_agent: Option<String>,
     /// A program that makes the requests (docs/programs.md); its arguments stand at the end, after "--". "curl" is built in.
     #[arg(long, value_name = "PROGRAM")]
@@ -52,7 +60,7 @@ pub(super) struct Arguments {
     /// The HTTP version that the new client offers; 1.1 when left out, or what the program offers.
     #[arg(long, value_enum)]
     http: Option<Http>,
-    /// Only from these egresses.
+    /// Only from these egresses; or from an address of this host that the file does not have yet.
     #[arg(long, value_name = "EGRESS", value_delimiter = ',')]
     from: Vec<String>,
     /// Only with these credentials.
@@ -82,6 +90,18 @@ pub(super) fn run(file: &Path, log: &str, arguments: &Arguments) -> ExitCode {
         Err(code) => return code,
     };
     let probes = std::slice::from_ref(&arguments.probe);
+    let moves = arguments.user_agent.is_none() && arguments.command.is_none();
+    if moves
+        || arguments
+            .from
+            .iter()
+            .any(|name| new_address(&plan, name).is_some())
+    {
+        return match from_address(plan, arguments) {
+            Ok(code) => code,
+            Err(error) => super::complain(&error),
+        };
+    }
     let levels = Levels {
         from: arguments.from.clone(),
         as_clients: Vec::new(),
@@ -135,6 +155,76 @@ pub(super) fn run(file: &Path, log: &str, arguments: &Arguments) -> ExitCode {
         Outcome::Fails => exit::problem(),
         Outcome::Unknown => exit::our_side(),
     }
+}
+
+/// An address that no egress of the file has as its name.
+fn new_address(plan: &Plan, name: &str) -> Option<IpAddr> {
+    let known = plan
+        .egresses
+        .iter()
+        .any(|egress| egress.name.as_str() == name);
+    name.parse().ok().filter(|_| !known)
+}
+
+/// Asks from one more address as well, as the probe's own clients.
+fn from_address(mut plan: Plan, arguments: &Arguments) -> Result<ExitCode, String> {
+    let [name] = arguments.from.as_slice() else {
+        return Err("give --user-agent or --command, or --from with one new address".to_owned());
+    };
+    let Some(address) = new_address(&plan, name) else {
+        return Err(format!(
+            "--from {name:?} is an egress of the file, which `once` asks from; give --user-agent, --command, or an address that the file does not have"
+        ));
+    };
+    if arguments.user_agent.is_some() || arguments.command.is_some() {
+        return Err("a new client and a new address at once would not tell which of them is refused; try one, then the other".to_owned());
+    }
+    let egress = EgressName::new(name);
+    plan.egresses.push(Egress {
+        name: egress.clone(),
+        way: Way::Address(address),
+        site: None,
+        public: None,
+        region: None,
+        family: IpFamily::Any,
+    });
+    for probe in &mut plan.probes {
+        if probe.name.as_str() == arguments.probe || probe.control {
+            probe.from.push(egress.clone());
+        }
+    }
+    let probes = std::slice::from_ref(&arguments.probe);
+    let levels = Levels {
+        with: arguments.with.clone(),
+        ..Levels::default()
+    };
+    let plan = Arc::new(plan);
+    let asked = ask::cells(&plan, probes, &levels)?;
+    let judged = ask::ask(&plan, asked.cells)?;
+    let now = clock::now();
+    let found = conclude::conclude(&plan, &judged, now).without(asked.idle);
+    let dark = conclude::dark(&plan, &judged, now);
+    let read = move_to::read(&judged, &dark, &egress, &arguments.probe);
+    let keys = json!({ "try": {
+        "from": name,
+        "probe": arguments.probe,
+        "outcome": read.outcome.as_str(),
+        "passes_as": read.passes_as,
+        "fails_as": read.fails_as,
+        "sentence": read.sentence,
+    } });
+    ask::show(
+        &judged,
+        &found,
+        arguments.format,
+        Some((&read.sentence, keys)),
+    );
+    Ok(match read.outcome {
+        Outcome::Passes if !found.idle.is_empty() => exit::our_side(),
+        Outcome::Passes => exit::OK,
+        Outcome::Fails => exit::problem(),
+        Outcome::Unknown => exit::our_side(),
+    })
 }
 
 /// The client that the arguments describe, under the same rules as one of the file.

@@ -126,6 +126,65 @@ async fn try_knows_our_own_side_and_its_own_mistakes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn try_says_whether_work_can_move_to_a_new_address() {
+    let server = crate::server::Server::http(|seen| {
+        let listed = seen.peer.ip() != std::net::IpAddr::from([127, 0, 0, 9]);
+        crate::server::Reply::new(if listed { 200 } else { 403 }).body("[]")
+    })
+    .await;
+    let folder = crate::kept::folder();
+    let text = format!(
+        "version: 1\nservice: Acme\negresses: {{ old: 127.0.0.2 }}\nclients: {{ batch: batch/1, shop: shop/2 }}\n\
+         probes:\n  orders: {{ url: \"http://api.acme.example:{}/\", connect_to: 127.0.0.1, every: 5m }}\n\
+         politeness: {{ per_host: {{ requests_per_minute: 6000, gap: 20ms }} }}\nstore: {{ path: edgewatch.sqlite }}\n",
+        server.address.port()
+    );
+    std::fs::write(folder.path().join("probes.yaml"), text).unwrap();
+    let asked = |arguments: &'static [&'static str]| {
+        let mut command = crate::world::program(arguments);
+        command.current_dir(folder.path());
+        async move {
+            let (code, out, err) = run(command).await;
+            (code, out + &err)
+        }
+    };
+    let (code, out) = asked(&["try", "orders", "--from", "127.0.0.8", "--format", "json"]).await;
+    assert_eq!(code, 0, "{out}");
+    let json = read(&out);
+    assert_eq!(
+        json["try"]["sentence"],
+        "Requests from 127.0.0.8 would pass, as `batch` and `shop`."
+    );
+    let (code, out) = asked(&["try", "orders", "--from", "127.0.0.9", "--format", "json"]).await;
+    assert_eq!(code, 1, "{out}");
+    let json = read(&out);
+    assert_eq!(
+        json["try"]["fails_as"],
+        serde_json::json!(["batch", "shop"])
+    );
+    let sentence = json["try"]["sentence"].as_str().unwrap();
+    assert!(
+        sentence.starts_with("Requests from 127.0.0.9 would not pass: "),
+        "{sentence}"
+    );
+    assert!(
+        sentence
+            .ends_with("so it is the new one that is refused: ask for it before work moves there."),
+        "{sentence}"
+    );
+    // TEST-NET-1 is on no host (RFC 5737).
+    let (code, out) = asked(&["try", "orders", "--from", "192.0.2.1"]).await;
+    assert_eq!(code, 2, "{out}");
+    assert!(
+        out.contains("Can't tell whether requests from 192.0.2.1 would pass."),
+        "{out}"
+    );
+    let (code, out) = asked(&["try", "orders", "--from", "old"]).await;
+    assert_eq!(code, 2, "{out}");
+    assert!(out.contains("is an egress of the file"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn gate_answers_from_the_store() {
     let world = World::start().await;
     world.write(TWO, "1m", "");
