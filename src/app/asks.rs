@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::domain::action::Action;
-use crate::domain::cell::{CredentialName, ProbeName};
+use crate::domain::cell::{CellKey, CredentialName, ProbeName};
 use crate::domain::incident::{Acknowledged, Care, State};
 use crate::domain::mute::{self, Ended, Matcher, Silence};
 use crate::store::{Ask, Store, StoreError, Wanted};
@@ -35,9 +35,10 @@ pub enum Heard {
         /// Where an answer is waited for.
         ask: Option<i64>,
     },
-    /// Every cell of these probes is to be run now.
+    /// Every cell of these probes is to be run now, and these cells.
     Round {
         probes: Vec<ProbeName>,
+        cells: Vec<CellKey>,
         who: String,
         ask: i64,
     },
@@ -177,6 +178,13 @@ fn heard_of(ask: Ask) -> Heard {
         },
         Wanted::Round { probes, who } => Heard::Round {
             probes,
+            cells: Vec::new(),
+            who,
+            ask: id,
+        },
+        Wanted::Cells { cells, who } => Heard::Round {
+            probes: Vec::new(),
+            cells,
             who,
             ask: id,
         },

@@ -614,13 +614,20 @@ impl Loop {
                     self.work.keeper.answer(ask, answer);
                 }
             }
-            Heard::Round { probes, who, ask } => {
+            Heard::Round {
+                probes,
+                cells,
+                who,
+                ask,
+            } => {
                 let plan = &self.work.plan;
-                let known = plan.cells().filter(|(it, _)| probes.contains(&it.name));
-                let cells = known.count();
-                tracing::info!("{who} asks for a round now: {cells} cells");
-                self.step(Event::Wanted { probes, who }, now);
-                let answer = if cells == 0 {
+                let meant = plan
+                    .cells()
+                    .filter(|(it, cell)| probes.contains(&it.name) || cells.contains(cell));
+                let count = meant.count();
+                tracing::info!("{who} asks for a round now: {count} cells");
+                self.step(Event::Wanted { probes, cells, who }, now);
+                let answer = if count == 0 {
                     "nothing of it can run"
                 } else {
                     "asked, as fast as politeness allows"

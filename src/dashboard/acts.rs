@@ -15,11 +15,11 @@ use maud::{Markup, html};
 use super::forms::{self, once};
 use super::frame::{self, Content, Place};
 use super::live::Topic;
-use super::parts::{probe_path, visible};
+use super::parts::{cell_path, probe_path, visible};
 use super::people::{Person, digest, person, secret};
 use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
 use crate::clock;
-use crate::domain::cell::ProbeName;
+use crate::domain::cell::{CellKey, ProbeName};
 use crate::domain::incident::{Acknowledged, Care, Happening, State as Stands, TimelineEntry};
 use crate::domain::moment::later;
 use crate::domain::mute::{Ended, Matcher, Silence, words};
@@ -190,6 +190,30 @@ pub(super) async fn run_probe(
     };
     let thing = ("run now", format!("probe {name}"), probe_path(&name));
     round(&pages, &form, vec![name], thing).await
+}
+
+/// Has one cell run now.
+pub(super) async fn run_cell(
+    State(pages): State<Pages>,
+    Path((probe, egress, client, credential)): Path<(String, String, String, String)>,
+    body: String,
+) -> Page {
+    let (scene, form) = (scene(&pages).await?, form(&body));
+    let cell = CellKey {
+        probe: probe.as_str().into(),
+        egress: egress.as_str().into(),
+        client: client.as_str().into(),
+        credential: credential.as_str().into(),
+    };
+    if !scene.look.plan.cells().any(|(_, known)| known == cell) {
+        return Ok(no_such(&scene, "cell that can run"));
+    }
+    let thing = ("run now", cell.to_string(), cell_path(&cell));
+    act(&pages, &form, thing, move |hand, by| {
+        let ask = hand.cells(vec![cell], by)?;
+        answered(hand, ask)
+    })
+    .await
 }
 
 /// Lets a message wait again that was given up.

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::chart;
+use super::forms::run_cell;
 use super::frame::{self, Content, Place};
 use super::live::Topic;
 use super::parts::{cell_path, class, many, run_path, spreadsheet, time, verdict, visible};
@@ -239,6 +240,7 @@ fn shown(scene: &Scene, cell: &CellKey, range: usize, past: &Past, days: &[Bucke
                 ", " (time(last.at, zone, now))
             }
         }
+        (run_cell(scene, cell, "Run it now"))
         nav aria-label="Range" { ul.acts {
             @for (place, (name, words, _)) in RANGES.iter().enumerate() {
                 @let here = (place == range).then_some("true");

@@ -5,8 +5,9 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::Scene;
-use super::parts::{many, probe_path};
+use super::parts::{cell_path, many, probe_path};
 use super::people::secret;
+use crate::domain::cell::CellKey;
 use crate::domain::incident::Incident;
 use crate::domain::probe::Probe;
 use crate::report::matrix::duration;
@@ -49,6 +50,16 @@ pub(super) fn run_now(scene: &Scene, probe: &Probe) -> Markup {
             (once())
             button { "Run it now" }
             span.below { (cost(scene, &[probe])) }
+        }
+    }
+}
+
+/// A button that runs one cell now, for whoever may.
+pub(super) fn run_cell(scene: &Scene, cell: &CellKey, words: &str) -> Markup {
+    let can_run = || scene.look.plan.cells().any(|(_, known)| known == *cell);
+    html! {
+        @if may(scene) && can_run() {
+            form.acts method="post" action=(scene.to(&format!("{}/run", cell_path(cell)))) { (once()) button { (words) } }
         }
     }
 }

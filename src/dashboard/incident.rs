@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::Scene;
+use super::forms::run_cell;
 use super::frame::{self, Content, Place};
 use super::live::Topic;
 use super::now::standing;
@@ -346,6 +347,7 @@ fn specimen(
                 " " (name(&run.cell)) ", " (time(run.at, zone, now))
                 " (" (run.at.strftime("%H:%M:%S UTC").to_string()) "), after " (duration(run.took))
             }
+            (run_cell(scene, &run.cell, "Ask that now"))
             @if let Some(body) = &run.request_body {
                 details id=(format!("body-{which}")) { summary { "The body that was sent" } pre { (visible(body)) } }
             }

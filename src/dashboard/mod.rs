@@ -364,6 +364,10 @@ fn router(pages: Pages) -> Router {
         .route("/deliveries.csv", get(deliveries::table))
         .route("/deliveries/{delivery}/again", post(acts::send_again))
         .route("/probes/{probe}/run", post(acts::run_probe))
+        .route(
+            "/cells/{probe}/{egress}/{client}/{credential}/run",
+            post(acts::run_cell),
+        )
         .route("/schedule", get(schedule::page))
         .route("/schedule.csv", get(schedule::table))
         .route("/drift", get(drift::page))

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Effect, Event, Judged, Known, Machine, RunId};
-use crate::domain::cell::{CredentialName, ProbeName};
+use crate::domain::cell::{CellKey, CredentialName, ProbeName};
 use crate::domain::incident::{Acknowledged, Care};
 use crate::domain::mute::Silence;
 use crate::domain::plan::Plan;
@@ -95,6 +95,8 @@ pub enum Heard {
     },
     Wanted {
         probes: Vec<ProbeName>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        cells: Vec<CellKey>,
         who: String,
     },
     ClockSet {
@@ -131,7 +133,8 @@ impl Heard {
                 credential: credential.clone(),
                 requests: *requests,
             },
-            Event::Wanted { probes, who } => Self::Wanted {
+            Event::Wanted { probes, cells, who } => Self::Wanted {
+                cells: cells.clone(),
                 probes: probes.clone(),
                 who: who.clone(),
             },
@@ -170,7 +173,7 @@ impl Heard {
                 credential,
                 requests,
             },
-            Self::Wanted { probes, who } => Event::Wanted { probes, who },
+            Self::Wanted { probes, cells, who } => Event::Wanted { probes, cells, who },
             Self::ClockSet { by } => Event::ClockSet { by },
         })
     }

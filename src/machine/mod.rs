@@ -92,9 +92,10 @@ pub enum Event {
         credential: CredentialName,
         requests: u32,
     },
-    /// Somebody wants every cell of these probes to be run now; politeness decides when.
+    /// Somebody wants these cells, and every cell of these probes, to be run now; politeness decides when.
     Wanted {
         probes: Vec<ProbeName>,
+        cells: Vec<CellKey>,
         /// For people ("ann in the browser").
         who: String,
     },
@@ -178,6 +179,8 @@ pub struct Machine {
     crowding: Crowding,
     /// When a person wanted a round of a probe last.
     wanted: BTreeMap<ProbeName, Timestamp>,
+    /// The same of single cells.
+    wanted_cells: BTreeMap<CellKey, Timestamp>,
     /// What was said last of the next tick.
     wake: Option<Timestamp>,
 }
@@ -218,6 +221,7 @@ impl Machine {
             backlog: Backlog::default(),
             crowding: Crowding::default(),
             wanted: BTreeMap::new(),
+            wanted_cells: BTreeMap::new(),
             wake: None,
         }
     }
@@ -261,7 +265,9 @@ impl Machine {
                 let most = self.agenda.plan.credential_a_day;
                 self.agenda.accounts.used(&credential, uses, most);
             }
-            Event::Wanted { probes, who } => self.run_now(&probes, &who, now, &mut effects),
+            Event::Wanted { probes, cells, who } => {
+                self.run_now((&probes, &cells), &who, now, &mut effects);
+            }
             Event::ClockSet { by } => self.clock_was_set(by, now, &mut effects),
         }
         let late = self.backlog.settle(&self.agenda.plan, now);
@@ -366,7 +372,7 @@ impl Machine {
     /// Asks for a run of each cell beyond its schedule; one that is asked for already is not asked twice.
     fn run_now(
         &mut self,
-        probes: &[ProbeName],
+        (probes, cells): (&[ProbeName], &[CellKey]),
         who: &str,
         now: Timestamp,
         effects: &mut Vec<Effect>,
@@ -374,18 +380,27 @@ impl Machine {
         let plan = Arc::clone(&self.agenda.plan);
         let why = format!("{who} asked for it");
         // Ten people who press a button want one round.
-        let fresh = |wanted: &BTreeMap<ProbeName, Timestamp>, name: &ProbeName| {
-            let last = wanted.get(name);
-            last.is_none_or(|last| now.duration_since(*last).abs() >= SAME_WISH)
-        };
+        let fresh = |last: &Timestamp| now.duration_since(*last).abs() < SAME_WISH;
+        self.wanted_cells.retain(|_, last| fresh(last));
         let probes: Vec<&ProbeName> = probes
             .iter()
-            .filter(|name| plan.probe(name).is_some() && fresh(&self.wanted, name))
+            .filter(|name| plan.probe(name).is_some() && !self.wanted.get(name).is_some_and(fresh))
             .collect();
         for name in &probes {
             self.wanted.insert((*name).clone(), now);
         }
-        for (_, cell) in plan.cells().filter(|(it, _)| probes.contains(&&it.name)) {
+        let of_probes: Vec<CellKey> = plan
+            .cells()
+            .filter(|(it, cell)| {
+                let by_itself = cells.contains(cell) && !self.wanted_cells.contains_key(cell);
+                by_itself || probes.contains(&&it.name)
+            })
+            .map(|(_, cell)| cell)
+            .collect();
+        for cell in of_probes {
+            if cells.contains(&cell) {
+                self.wanted_cells.insert(cell.clone(), now);
+            }
             let ask = Ask {
                 cell,
                 purpose: Purpose::Asked,

@@ -299,6 +299,7 @@ fn what_a_person_wants_runs_at_once_one_time_and_politely() {
     it.until(after(100));
     let wanted = |probe: &str| Event::Wanted {
         probes: vec![probe.into()],
+        cells: Vec::new(),
         who: "ann".to_owned(),
     };
     it.step(wanted("api"));
@@ -375,6 +376,7 @@ fn anything(seed: u64, steps: usize) -> Vec<String> {
             },
             3 => Event::Wanted {
                 probes: vec!["api".into()],
+                cells: Vec::new(),
                 who: "ann".to_owned(),
             },
             4..20 if !waiting.is_empty() => waiting[random.usize(..waiting.len())].clone(),

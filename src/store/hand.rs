@@ -15,7 +15,7 @@ use super::people::{self, Act, Link};
 use super::silences::Wanted;
 use super::upkeep::{self, Compacted};
 use super::{ledger, open, outbox, silences, writer};
-use crate::domain::cell::{CredentialName, ProbeName};
+use crate::domain::cell::{CellKey, CredentialName, ProbeName};
 use crate::domain::incident::{Care, TimelineEntry};
 use crate::domain::mute::{Ended, Silence};
 
@@ -81,6 +81,15 @@ impl Hand {
     pub fn round(&mut self, probes: Vec<ProbeName>, who: &str) -> Result<i64, StoreError> {
         let who = who.to_owned();
         let wanted = Wanted::Round { probes, who };
+        self.write("keep a wish", |t| {
+            silences::ask(t, &wanted, crate::clock::now())
+        })
+    }
+
+    /// The same of single cells.
+    pub fn cells(&mut self, cells: Vec<CellKey>, who: &str) -> Result<i64, StoreError> {
+        let who = who.to_owned();
+        let wanted = Wanted::Cells { cells, who };
         self.write("keep a wish", |t| {
             silences::ask(t, &wanted, crate::clock::now())
         })

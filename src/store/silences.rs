@@ -12,7 +12,7 @@ use super::error::Fault;
 use super::place::table;
 use super::schema::days;
 use super::{document, incidents};
-use crate::domain::cell::{CredentialName, ProbeName};
+use crate::domain::cell::{CellKey, CredentialName, ProbeName};
 use crate::domain::incident::{Acknowledged, Care, TimelineEntry};
 use crate::domain::mute::{Ended, SILENCES_MAX, Silence};
 
@@ -41,6 +41,8 @@ pub enum Wanted {
     Care { incident: u64, care: Care },
     /// Every cell of these probes is to be run now, as soon as politeness allows.
     Round { probes: Vec<ProbeName>, who: String },
+    /// These cells are.
+    Cells { cells: Vec<CellKey>, who: String },
     /// A message waits again that was given up.
     Again,
     /// Nothing: so many requests were made with a credential, which count.
@@ -183,6 +185,10 @@ pub(super) fn ask(
             let probes = document::write(probes)?;
             ("round", 0, now, who.clone(), false, probes)
         }
+        Wanted::Cells { cells, who } => {
+            let cells = document::write(cells)?;
+            ("cells", 0, now, who.clone(), false, cells)
+        }
         Wanted::Again => ("again", 0, now, String::new(), false, String::new()),
         Wanted::Spent {
             credential,
@@ -226,6 +232,10 @@ pub(super) fn asks(connection: &Connection, after: i64) -> rusqlite::Result<Vec<
             let wanted = match what.as_str() {
                 "round" => Wanted::Round {
                     probes: serde_json::from_str(&thing).unwrap_or_default(),
+                    who,
+                },
+                "cells" => Wanted::Cells {
+                    cells: serde_json::from_str(&thing).unwrap_or_default(),
                     who,
                 },
                 "again" => Wanted::Again,
