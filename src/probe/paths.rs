@@ -5,11 +5,13 @@
 //! checked, whatever the time, so that an end is known before it comes and named when it came. What the server did not
 //! send and no client has is not looked for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::CertificateDer;
+use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::x509::X509Name;
 
@@ -23,6 +25,9 @@ const SENT_MAX: usize = 16;
 const CHECKS_MAX: usize = 40;
 /// Paths that are kept of a chain.
 const PATHS_MAX: usize = 8;
+/// Chains whose paths are remembered: a host sends the same one for weeks, and to check its signatures costs more than all else
+/// of a run.
+const REMEMBERED_MAX: usize = 256;
 /// Characters kept of a name.
 const NAME_CHARS_MAX: usize = 100;
 
@@ -31,6 +36,8 @@ const NAME_CHARS_MAX: usize = 100;
 pub(super) struct Roots {
     by_name: HashMap<Vec<u8>, Vec<Root>>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// By the digest of a chain; they hang on nothing else, and on no time.
+    remembered: Mutex<VecDeque<([u8; 32], Vec<ChainPath>)>>,
 }
 
 #[derive(Debug)]
@@ -82,6 +89,7 @@ impl Roots {
         Self {
             by_name,
             algorithms,
+            remembered: Mutex::default(),
         }
     }
 
@@ -91,6 +99,25 @@ impl Roots {
         leaf: &CertificateDer<'_>,
         sent: &[CertificateDer<'_>],
     ) -> Vec<ChainPath> {
+        let chain = digest(leaf, sent);
+        let remembered = || {
+            self.remembered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some((_, known)) = remembered().iter().find(|(known, _)| *known == chain) {
+            return known.clone();
+        }
+        let found = self.looked_for(leaf, sent);
+        let mut remembered = remembered();
+        if remembered.len() >= REMEMBERED_MAX {
+            remembered.pop_front();
+        }
+        remembered.push_back((chain, found.clone()));
+        found
+    }
+
+    fn looked_for(&self, leaf: &CertificateDer<'_>, sent: &[CertificateDer<'_>]) -> Vec<ChainPath> {
         let Some(leaf) = Link::read(leaf) else {
             return Vec::new();
         };
@@ -122,6 +149,16 @@ impl Roots {
                     .is_ok()
         })
     }
+}
+
+/// Of a chain as it was sent; lengths keep certificates apart.
+fn digest(leaf: &CertificateDer<'_>, sent: &[CertificateDer<'_>]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for certificate in std::iter::once(leaf).chain(sent.iter().take(SENT_MAX)) {
+        digest.update((certificate.len() as u64).to_le_bytes());
+        digest.update(certificate.as_ref());
+    }
+    digest.finalize().into()
 }
 
 /// The first of the sent certificates, the leaf left out, that has ended; its name and when.

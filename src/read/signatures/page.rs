@@ -125,9 +125,14 @@ impl<'a> Page<'a> {
 
     /// Whether the body holds this literal, which must be one of the markers.
     pub(crate) fn has(&self, literal: &str) -> bool {
-        self.markers
-            .id(literal)
-            .is_some_and(|id| self.hits.contains(id))
+        match self.hits.few() {
+            // Hundreds of literals are asked for, and mostly none of them is there.
+            Some(few) => few.iter().any(|id| self.markers.is(*id, literal)),
+            None => {
+                let id = self.markers.id(literal);
+                id.is_some_and(|id| self.hits.contains(id))
+            }
+        }
     }
 
     /// Whether a `Server` value is an edge's or a filter's own name.
@@ -175,6 +180,7 @@ pub(super) struct Markers {
     searcher: AhoCorasick,
     /// Whether a `Server` value is an edge's own name.
     is_edges: fn(&str) -> bool,
+    literals: Vec<&'static str>,
     ids: HashMap<&'static str, u16>,
 }
 
@@ -191,6 +197,7 @@ impl Markers {
         Self {
             searcher,
             is_edges,
+            literals: literals.to_vec(),
             ids: numbers.map(|(id, literal)| (*literal, id)).collect(),
         }
     }
@@ -198,6 +205,10 @@ impl Markers {
     /// The number of a literal.
     pub(super) fn id(&self, literal: &str) -> Option<u16> {
         self.ids.get(literal).copied()
+    }
+
+    fn is(&self, id: u16, literal: &str) -> bool {
+        self.literals.get(usize::from(id)) == Some(&literal)
     }
 
     fn search(&self, body: &[u8]) -> Hits {
@@ -214,19 +225,37 @@ pub(super) const MARKERS_MAX: usize = 1_024;
 
 /// A set of marker numbers.
 #[derive(Default)]
-struct Hits([u64; Hits::WORDS]);
+struct Hits {
+    all: [u64; Hits::WORDS],
+    /// The first of them, each once.
+    first: [u16; Hits::FEW],
+    count: usize,
+}
 
 impl Hits {
     const WORDS: usize = MARKERS_MAX / 64;
+    const FEW: usize = 8;
 
     fn insert(&mut self, id: u16) {
-        if let Some(word) = self.0.get_mut(usize::from(id) / 64) {
+        if self.contains(id) {
+            return;
+        }
+        if let Some(word) = self.all.get_mut(usize::from(id) / 64) {
             *word |= 1 << (id % 64);
         }
+        if let Some(place) = self.first.get_mut(self.count) {
+            *place = id;
+        }
+        self.count += 1;
+    }
+
+    /// All of them, where they are few.
+    fn few(&self) -> Option<&[u16]> {
+        self.first.get(..self.count)
     }
 
     fn contains(&self, id: u16) -> bool {
-        self.0
+        self.all
             .get(usize::from(id) / 64)
             .is_some_and(|word| word & (1 << (id % 64)) != 0)
     }
