@@ -66,7 +66,7 @@ const EXTRA_PART: f64 = 0.25;
 pub struct Cell {
     pub key: CellKey,
     /// Place of the probe in the plan.
-    probe: usize,
+    pub(crate) probe: usize,
     pub host: usize,
     /// Place of whoever it asks among the parties.
     pub party: usize,
@@ -135,23 +135,33 @@ impl Board {
             .collect();
         let mut host_places: HashMap<String, usize> = HashMap::new();
         let mut party_places: HashMap<String, usize> = HashMap::new();
+        let mut known_host = None;
         for (probe, key) in source.cells() {
-            let name = probe.host();
-            let host = *host_places.entry(name.clone()).or_insert_with(|| {
-                board.hosts.push(Host {
-                    name,
-                    cells: Vec::new(),
-                    control: false,
-                    extra_an_hour: EXTRA_AN_HOUR,
-                });
-                board.hosts.len() - 1
-            });
+            // Cells of one probe follow each other.
+            let host = match known_host {
+                Some((known, host)) if known == &probe.name => host,
+                _ => *host_places.entry(probe.host()).or_insert_with_key(|name| {
+                    board.hosts.push(Host {
+                        name: name.clone(),
+                        cells: Vec::new(),
+                        control: false,
+                        extra_an_hour: EXTRA_AN_HOUR,
+                    });
+                    board.hosts.len() - 1
+                }),
+            };
+            known_host = Some((&probe.name, host));
             let before = old.and_then(|old| old.get(&key));
             // A control on a partner's own host fails with it, and then says nothing of our own side.
-            let asked_too = source.probes.iter().find(|other| {
-                !other.control
-                    && (other.partner == probe.partner || other.host() == board.hosts[host].name)
-            });
+            let asked_too = source
+                .probes
+                .iter()
+                .filter(|_| probe.control)
+                .find(|other| {
+                    !other.control
+                        && (other.partner == probe.partner
+                            || other.host() == board.hosts[host].name)
+                });
             let independent = probe.control && asked_too.is_none();
             let party = match asked_too {
                 _ if !probe.control => probe.partner.clone(),

@@ -689,7 +689,7 @@ pub fn parts(plan: &Plan, board_cells: &[crate::board::Cell]) -> Vec<(String, Ve
         if cell.control_probe {
             continue;
         }
-        if let Some(probe) = plan.probe(&cell.key.probe) {
+        if let Some(probe) = plan.probes.get(cell.probe) {
             by_partner.entry(&probe.partner).or_default().push(id);
         }
     }

@@ -12,7 +12,8 @@ use super::accounts::Accounts;
 use super::flights::{Flights, Landing};
 use super::schedule::{Asked, Due, Timetable};
 use super::{Counts, Effect, Event, Judged, RunId, Start};
-use crate::domain::cell::CellKey;
+use crate::domain::cell::{CellKey, ProbeName};
+use crate::domain::index::Index;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
 use crate::domain::upcoming::Upcoming;
@@ -30,8 +31,18 @@ pub struct Agenda {
     pub(super) accounts: Accounts,
     /// Runs that were not made because their account rests.
     resting: u64,
+    /// How long a run of each probe may take.
+    timeouts: Index<ProbeName, Duration>,
     /// Kept between steps so that starting cells allocates nothing.
     due: Vec<Due>,
+}
+
+/// How long a run of each probe may take: a plan of thousands is not searched through for each start.
+fn timeouts(plan: &Plan) -> Index<ProbeName, Duration> {
+    let probes = plan.probes.iter();
+    probes
+        .map(|probe| (probe.name.clone(), probe.timeout))
+        .collect()
 }
 
 impl Agenda {
@@ -47,6 +58,7 @@ impl Agenda {
             flights: Flights::default(),
             accounts: Accounts::default(),
             resting: 0,
+            timeouts: timeouts(&plan),
             due: Vec::new(),
             plan,
         }
@@ -76,6 +88,7 @@ impl Agenda {
 
     pub(super) fn replace(&mut self, plan: Arc<Plan>, now: Timestamp) {
         self.timetable.replace(&plan, now);
+        self.timeouts = timeouts(&plan);
         self.plan = plan;
     }
 
@@ -145,7 +158,7 @@ impl Agenda {
                 self.resting += 1;
                 continue;
             }
-            let patience = self.plan.probe(&cell.probe).map(|probe| probe.timeout);
+            let patience = self.timeouts.get(&cell.probe).copied();
             effects.push(Effect::Start(Start {
                 run: self
                     .flights
