@@ -125,14 +125,12 @@ impl<'a> Page<'a> {
 
     /// Whether the body holds this literal, which must be one of the markers.
     pub(crate) fn has(&self, literal: &str) -> bool {
-        match self.hits.few() {
-            // Hundreds of literals are asked for, and mostly none of them is there.
-            Some(few) => few.iter().any(|id| self.markers.is(*id, literal)),
-            None => {
-                let id = self.markers.id(literal);
-                id.is_some_and(|id| self.hits.contains(id))
-            }
+        // Hundreds of literals are asked for, and mostly none of them is there.
+        if let Some(few) = self.hits.few() {
+            return few.iter().any(|id| self.markers.is(*id, literal));
         }
+        let id = self.markers.id(literal);
+        id.is_some_and(|id| self.hits.contains(id))
     }
 
     /// Whether a `Server` value is an edge's or a filter's own name.
