@@ -98,7 +98,8 @@ pub(super) async fn gate(State(pages): State<Pages>, request: Request, next: Nex
         let visit = people::visit(&pages, request.headers(), peer).await;
         let made = async {
             if visit.may_look || is_open(request.uri().path()) {
-                people::answered_for(visit.person, peer, next.run(request)).await
+                let address = people::address(&pages, request.headers(), peer);
+                people::answered_for(visit.person, address, next.run(request)).await
             } else {
                 stranger(&pages, &request, visit.person.as_ref())
             }

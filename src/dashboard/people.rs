@@ -157,7 +157,7 @@ fn named_by(
     headers: &HeaderMap,
     peer: Option<IpAddr>,
 ) -> Option<(String, Vec<String>)> {
-    if !proxy.from.contains(&peer?) {
+    if !is_the_proxy(proxy, headers, peer) {
         return None;
     }
     let one = |name: &str| {
@@ -166,12 +166,6 @@ fn named_by(
         // Two: one of them may be a stranger's.
         (all.next().is_none() && !first.is_empty() && first.len() <= NAME_MAX).then_some(first)
     };
-    let secret = proxy.secret.as_ref().ok()?;
-    let given = headers.get(PROXY_SECRET)?.as_bytes();
-    // Digests have one length, and show nothing of how much was right.
-    if digest_of(given) != digest_of(secret.expose().as_bytes()) {
-        return None;
-    }
     let name = one(&proxy.user)?.to_owned();
     let groups = proxy.groups.as_deref().and_then(|header| {
         let mut all = headers.get_all(header).iter();
@@ -181,6 +175,27 @@ fn named_by(
     let groups = groups.unwrap_or_default().split(',');
     let groups = groups.map(|group| group.trim().to_owned());
     Some((name, groups.filter(|group| !group.is_empty()).collect()))
+}
+
+/// Whether a request comes from the proxy: from its address, and with the secret.
+fn is_the_proxy(proxy: &TrustedProxy, headers: &HeaderMap, peer: Option<IpAddr>) -> bool {
+    let (Ok(secret), Some(given)) = (&proxy.secret, headers.get(PROXY_SECRET)) else {
+        return false;
+    };
+    // Digests have one length, and show nothing of how much was right.
+    peer.is_some_and(|peer| proxy.from.contains(&peer))
+        && digest_of(given.as_bytes()) == digest_of(secret.expose().as_bytes())
+}
+
+/// Whose address guesses at passwords are counted by; `None` where many people share it and nobody tells them apart.
+pub(super) fn address(pages: &Pages, headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {
+    let proxy = pages.web().proxy.as_ref();
+    if proxy.is_some_and(|proxy| is_the_proxy(proxy, headers, peer)) {
+        // The last hop is the proxy's own word; those before it are anybody's.
+        let hops = headers.get_all("x-forwarded-for").iter().next_back()?;
+        return hops.to_str().ok()?.rsplit(',').next()?.trim().parse().ok();
+    }
+    peer.filter(|peer| !peer.is_loopback())
 }
 
 fn digest_of(bytes: &[u8]) -> [u8; 32] {
@@ -209,4 +224,57 @@ pub(crate) fn secret() -> Result<String, String> {
         let _ = write!(text, "{byte:02x}");
         text
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::Source;
+    use crate::domain::secret::Secret;
+    use crate::domain::web::Web;
+    use crate::report::fixture::march;
+
+    #[test]
+    fn guesses_count_by_whom_the_proxy_names_last() {
+        let web = Web {
+            proxy: Some(TrustedProxy {
+                from: vec!["10.0.0.5".parse().unwrap()],
+                user: "x-forwarded-user".to_owned(),
+                groups: None,
+                secret: Ok(Secret::new("between-us")),
+            }),
+            ..Web::default()
+        };
+        let plan = std::sync::Arc::new(march().plan);
+        let pages = Pages::new(Source::Copy { plan }, std::path::PathBuf::new(), web);
+        let of = |peer: &str, secret: &str, hops: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(PROXY_SECRET, secret.parse().unwrap());
+            if let Some(hops) = hops {
+                headers.insert("x-forwarded-for", hops.parse().unwrap());
+            }
+            let found = address(&pages, &headers, peer.parse().ok());
+            found.map(|address| address.to_string())
+        };
+        let last = Some("203.0.113.9".to_owned());
+        assert_eq!(
+            of("10.0.0.5", "between-us", Some("192.0.2.1, 203.0.113.9")),
+            last
+        );
+        assert_eq!(of("10.0.0.5", "between-us", None), None, "it names nobody");
+        assert_eq!(
+            of("10.0.0.5", "guess", Some("192.0.2.1")).as_deref(),
+            Some("10.0.0.5")
+        );
+        assert_eq!(
+            of("203.0.113.9", "between-us", Some("192.0.2.1")),
+            last,
+            "not the proxy"
+        );
+        assert_eq!(
+            of("127.0.0.1", "", Some("192.0.2.1")),
+            None,
+            "whoever is behind a proxy of this host"
+        );
+    }
 }

@@ -29,6 +29,8 @@ const FREE_OF_ADDRESS: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// The wait doubles with each further one, up to this.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Characters of a name.
+const NAME_MAX: usize = 200;
 /// Names and addresses that are remembered.
 const KNOWN_MAX: usize = 10_000;
 /// Of a name that nobody has: a wrong name must cost the time of a wrong password.
@@ -190,7 +192,9 @@ pub(super) async fn enter(State(pages): State<Pages>, body: String) -> Page {
 /// As whom the session is kept, if name and password are right.
 async fn by_password(pages: &Pages, scene: &Scene, asked: &Form) -> Result<String, Response> {
     let field = |key: &str| asked.get(key).cloned().unwrap_or_default();
-    let (name, password) = (field("name").trim().to_owned(), field("password"));
+    // What no name of the file is as long as is remembered as one.
+    let name: String = field("name").trim().chars().take(NAME_MAX).collect();
+    let password = field("password");
     let address = peer();
     let sign_ins = || {
         let sign_ins = &pages.0.sign_ins;
