@@ -72,8 +72,8 @@ impl Kin {
     /// The share that may be how it always was.
     fn always_at_most(self) -> f64 {
         match self {
-            Self::Class(Class::OriginError | Class::OriginDenied) | Self::Edge => ANSWERED_MAX,
-            Self::Class(class) if !class.is_weak() => ANSWERED_MAX,
+            Self::Class(Class::OriginError) | Self::Edge => ANSWERED_MAX,
+            Self::Class(class) if class.is_signed() => ANSWERED_MAX,
             _ => RATE_MAX,
         }
     }
@@ -772,6 +772,29 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_share_that_stands_from_the_first_run_is_told_beyond_what_may_always_be() {
+        let told = |share: f64, class: Class| {
+            let mut random = fastrand::Rng::with_seed(11);
+            play(&universe(3), (1.0, 4000.0), class, |_, _| {
+                random.f64() < share
+            })
+        };
+        for (share, class, expected) in [
+            (0.16, Class::OriginError, true),
+            (0.16, Class::EdgeBlock, true),
+            (0.16, Class::Timeout, true),
+            (0.16, Class::TlsError, true),
+            (0.06, Class::OriginError, true),
+            (0.06, Class::OriginDenied, true),
+            (0.06, Class::Timeout, false),
+            (0.02, Class::OriginError, false),
+        ] {
+            let at = told(share, class);
+            assert_eq!(at.is_some(), expected, "{share} {class:?}: {at:?}");
         }
     }
 
