@@ -143,14 +143,20 @@ pub(super) async fn check(State(pages): State<Pages>, body: String) -> Page {
         let kept: Value = kept
             .and_then(|note| serde_json::from_str(&note).ok())
             .unwrap_or_default();
-        let open = reader.load_open()?.incidents;
-        let silences = reader.silences()?;
-        Ok(said(&given, &kept, &open, &silences))
+        Ok((kept, reader.load_open()?.incidents, reader.silences()?))
     });
-    Ok(match read.await {
-        Ok(said) => answer(StatusCode::OK, shown(&scene, &pasted, &said)),
-        Err(failure) => failed(&scene, &failure),
-    })
+    let (kept, open, silences) = match read.await {
+        Ok(read) => read,
+        Err(failure) => return Ok(failed(&scene, &failure)),
+    };
+    // Of a long file it takes a while: other pages want the store meanwhile.
+    let said = tokio::task::spawn_blocking(move || said(&given, &kept, &open, &silences));
+    let Ok(said) = said.await else {
+        let why = "Reading the file was broken off.";
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        return Ok(super::acts::refused(&scene, status, "Not checked", why));
+    };
+    Ok(answer(StatusCode::OK, shown(&scene, &pasted, &said)))
 }
 
 fn said(
