@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::trial::{Outcome, Place, place};
+use super::trial::{Outcome, Place, place, reasons};
 use crate::board::events::Judged;
 use crate::domain::cell::{ClientName, EgressName};
 use crate::words::terms;
@@ -49,14 +49,14 @@ pub fn read(
         (_, []) => format!("Requests from {egress} would pass, as {}.", names(&good)),
         ([], _) => format!(
             "Requests from {egress} would not pass: {}, as {}.",
-            reasons(&bad),
+            reasons(bad.iter().map(|(_, place)| place)),
             names(&bad)
         ),
         _ => format!(
             "Requests from {egress} would pass as {}, but not as {}: {}.",
             names(&good),
             names(&bad),
-            reasons(&bad)
+            reasons(bad.iter().map(|(_, place)| place))
         ),
     };
     if !bad.is_empty() {
@@ -102,11 +102,4 @@ fn names(those: &[&(&ClientName, Place)]) -> String {
     let mut names: Vec<String> = those.iter().map(|(name, _)| format!("`{name}`")).collect();
     names.dedup();
     terms::list(&names, "and")
-}
-
-fn reasons(bad: &[&(&ClientName, Place)]) -> String {
-    let mut reasons: Vec<String> = bad.iter().map(|(_, place)| place.got.clone()).collect();
-    reasons.sort();
-    reasons.dedup();
-    terms::list(&reasons, "or")
 }

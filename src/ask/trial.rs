@@ -197,14 +197,14 @@ fn sentence(places: &[Place], shown: &str) -> String {
         (_, []) => format!("{shown} would pass, from {}.", names(&good)),
         ([], _) => format!(
             "{shown} would not pass: {} from {}.",
-            reasons(&bad),
+            reasons(bad.iter().copied()),
             names(&bad)
         ),
         _ => format!(
             "{shown} would pass from {}, but not from {}: {}.",
             names(&good),
             names(&bad),
-            reasons(&bad)
+            reasons(bad.iter().copied())
         ),
     };
     if !bad.is_empty() {
@@ -245,8 +245,8 @@ fn compared(bad: &[&Place]) -> String {
     }
 }
 
-fn reasons(bad: &[&Place]) -> String {
-    let mut reasons: Vec<String> = bad.iter().map(|place| place.got.clone()).collect();
+pub(super) fn reasons<'a>(bad: impl IntoIterator<Item = &'a Place>) -> String {
+    let mut reasons: Vec<String> = bad.into_iter().map(|place| place.got.clone()).collect();
     reasons.sort();
     reasons.dedup();
     terms::list(&reasons, "or")

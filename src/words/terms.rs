@@ -154,6 +154,12 @@ pub fn factor(factor: Factor) -> &'static str {
     }
 }
 
+/// The IP family that is not this one.
+#[must_use]
+pub fn other_ip_family(name: &str) -> &'static str {
+    if name == "IPv6" { "IPv4" } else { "IPv6" }
+}
+
 /// A vendor's name as it writes it; `None` for `none` and `unknown`.
 #[must_use]
 pub fn vendor(name: &str) -> Option<String> {

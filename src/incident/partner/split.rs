@@ -3,6 +3,7 @@
 //!
 //! It stands beside a cause and is none: where one in six requests fails, it says which.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 
 use jiff::Timestamp;
@@ -91,7 +92,7 @@ impl Splits {
         let marks = SplitBy::ALL.map(|by| by_of(by, seen));
         let mut places = [0; SplitBy::ALL.len()];
         for ((place, names), mark) in places.iter_mut().zip(&mut self.names).zip(marks) {
-            *place = mark.map_or(0, |mark| number(names, mark));
+            *place = mark.map_or(0, |mark| number(names, &mark));
         }
         if self.runs.len() >= RUNS_MAX {
             self.runs.pop_front();
@@ -168,28 +169,25 @@ fn splits(inside: Two, all: Two, names: usize, said: bool) -> bool {
 }
 
 /// The place of a name in a table and one; 0 where the table is full.
-fn number(names: &mut Vec<String>, name: String) -> u8 {
-    let known = names.iter().position(|other| *other == name);
+fn number(names: &mut Vec<String>, name: &str) -> u8 {
+    let known = names.iter().position(|other| other == name);
     if known.is_none() && names.len() < NAMES_MAX {
-        names.push(name);
+        names.push(name.to_owned());
         return names.len() as u8;
     }
     known.map_or(0, |place| place as u8 + 1)
 }
 
-fn by_of(by: SplitBy, seen: &Observation) -> Option<String> {
+fn by_of(by: SplitBy, seen: &Observation) -> Option<Cow<'_, str>> {
     let answer = seen.answer.as_ref();
     // Behind a proxy its address is all that is seen.
     let address = seen.route.remote.filter(|_| seen.route.proxy.is_none());
     match by {
-        SplitBy::IpFamily => {
-            let v6 = address?.is_ipv6();
-            Some(if v6 { "IPv6" } else { "IPv4" }.to_owned())
-        }
-        SplitBy::Http => Some(answer?.http.as_str().to_owned()),
-        SplitBy::Place => pop::of(answer?),
-        SplitBy::Machine => pop::machine(answer?).map(str::to_owned),
-        SplitBy::Address => Some(address?.ip().to_string()),
+        SplitBy::IpFamily => Some(if address?.is_ipv6() { "IPv6" } else { "IPv4" }.into()),
+        SplitBy::Http => Some(answer?.http.as_str().into()),
+        SplitBy::Place => pop::of(answer?).map(Cow::Owned),
+        SplitBy::Machine => pop::machine(answer?).map(Cow::Borrowed),
+        SplitBy::Address => Some(address?.ip().to_string().into()),
     }
 }
 
@@ -213,7 +211,7 @@ mod tests {
                     .position(|by| *by == SplitBy::Machine)
                     .unwrap();
                 if machine != "-" {
-                    marks[at] = number(&mut splits.names[at], machine.to_owned());
+                    marks[at] = number(&mut splits.names[at], machine);
                 }
                 splits.runs.push_back(Seen {
                     at: Timestamp::UNIX_EPOCH,
@@ -266,9 +264,9 @@ mod tests {
     fn a_full_table_knows_no_more_names() {
         let mut names = Vec::new();
         for n in 0..NAMES_MAX {
-            assert_ne!(number(&mut names, n.to_string()), 0);
+            assert_ne!(number(&mut names, &n.to_string()), 0);
         }
-        assert_eq!(number(&mut names, "one more".to_owned()), 0);
-        assert_eq!(number(&mut names, "3".to_owned()), 4);
+        assert_eq!(number(&mut names, "one more"), 0);
+        assert_eq!(number(&mut names, "3"), 4);
     }
 }

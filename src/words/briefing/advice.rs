@@ -167,7 +167,7 @@ impl Story<'_> {
                 "Ask {partner} whether {} are meant to get through{}{reference}; meanwhile {} works (`family:` under `egresses:`)",
                 self.whom(self.blamed()),
                 self.at_edge(),
-                other_ip_family(name)
+                terms::other_ip_family(name)
             ),
             [Level::Http { version, .. }] => format!(
                 "Ask {partner} whether {} is meant to work{}{reference}; meanwhile another version works (`http:` under `clients:`)",
@@ -335,11 +335,6 @@ impl Story<'_> {
             terms::reference(vendor)
         )
     }
-}
-
-/// The one that is still there.
-fn other_ip_family(name: &str) -> &'static str {
-    if name == "IPv6" { "IPv4" } else { "IPv6" }
 }
 
 /// Whether somebody in between could drop these without a word.

@@ -35,12 +35,10 @@ impl Story<'_> {
             SplitBy::Machine | SplitBy::Place | SplitBy::Address => format!(
                 "Report it to {partner}: only requests {with} fail, whoever asks{reference}; meanwhile let jobs retry on a new connection, which may be led elsewhere"
             ),
-            SplitBy::IpFamily => {
-                let other = if split.name == "IPv6" { "IPv4" } else { "IPv6" };
-                format!(
-                    "Report it to {partner}: only requests {with} fail{reference}; meanwhile {other} works (`family:` under `egresses:`)"
-                )
-            }
+            SplitBy::IpFamily => format!(
+                "Report it to {partner}: only requests {with} fail{reference}; meanwhile {} works (`family:` under `egresses:`)",
+                terms::other_ip_family(&split.name)
+            ),
             SplitBy::Http => format!(
                 "Ask {partner} whether what they offer is meant to work: only requests {with} fail{reference}; meanwhile another version works (`http:` under `clients:`)"
             ),
@@ -57,13 +55,5 @@ impl Story<'_> {
             SplitBy::Machine => format!("that {}'s machine `{name}` answers", self.front()),
             SplitBy::Address => format!("that are led to {name}"),
         }
-    }
-
-    /// Who stands in front of the partner, by name where it has one.
-    fn front(&self) -> String {
-        let verdict = self.specimen.map(|specimen| &specimen.verdict);
-        verdict
-            .and_then(|v| terms::vendor(&v.fronted_by).or_else(|| terms::vendor(&v.vendor)))
-            .unwrap_or_else(|| "the edge".to_owned())
     }
 }

@@ -166,11 +166,15 @@ impl<'a> Story<'a> {
 
     /// A point of presence with whose it is, as far as an answer told.
     pub(super) fn pop(&self, name: &str) -> String {
+        format!("{}'s PoP `{name}`", self.front())
+    }
+
+    /// Who stands in front of the partner, by name where it has one.
+    pub(super) fn front(&self) -> String {
         let verdict = self.specimen.map(|specimen| &specimen.verdict);
-        let front = verdict
+        verdict
             .and_then(|v| terms::vendor(&v.fronted_by).or_else(|| terms::vendor(&v.vendor)))
-            .unwrap_or_else(|| "the CDN".to_owned());
-        format!("{front}'s PoP `{name}`")
+            .unwrap_or_else(|| "the CDN".to_owned())
     }
 
     /// The verdict that is normal for what failed, when that is not a pass.
