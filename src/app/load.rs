@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::on_disk::{self, OnDisk, read_bounded};
 use crate::config::{self, Checked, Finding, Findings, Inputs, Remembered};
+use crate::domain::password::is_hash;
 use crate::domain::plan::Plan;
 use crate::domain::secret::{Secrets, mask};
 use crate::machine::log::Source;
@@ -260,8 +261,15 @@ fn without_secrets(source: &mut Source, secrets: &Secrets) {
     }
 }
 
-/// Another text of the same shape; a URL keeps its host, a token its kind.
+/// Another text of the same shape; a URL keeps its host, a token its kind, and a hash is one of another password.
 fn shape(secret: &str) -> String {
+    if is_hash(secret)
+        && let Some((at, _)) = secret.match_indices('$').nth(3)
+    {
+        let (kept, rest) = secret.split_at(at);
+        let rest = rest.chars().map(|c| if c == '$' { c } else { 'A' });
+        return kept.chars().chain(rest).collect();
+    }
     let kept = match url::Url::parse(secret) {
         Ok(url) if url.has_host() => secret
             .find("://")
@@ -460,5 +468,30 @@ impl Inputs for Surroundings {
         let mut read = self.read.borrow_mut();
         read.files.insert(shown(), text.clone());
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::password::hash;
+
+    #[test]
+    fn what_stands_for_a_secret_has_its_shape() {
+        for (secret, expected) in [
+            (
+                "https://hooks.example/hunter22",
+                "https://hooks.example/aaaaaa00",
+            ),
+            ("xoxb-12-ab", "xoxb-00-aa"),
+            ("Hunter-22", "Aaaaaa-00"),
+        ] {
+            assert_eq!(shape(secret), expected);
+        }
+        // A store's plan would say else that nobody can sign in.
+        let kept = hash("correct horse", b"0123456789abcdef").unwrap();
+        let other = shape(&kept);
+        assert!(is_hash(&other) && other != kept, "{other}");
+        assert!(other.ends_with("AAAA"), "{other}");
     }
 }
