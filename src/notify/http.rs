@@ -9,7 +9,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::CONNECT_TIMEOUT;
 use super::error::{Class, SendError};
-use super::leave;
+use super::leave::{self, Unsent};
 use crate::clock;
 use crate::lang::retry_after;
 
@@ -132,6 +132,15 @@ impl From<&reqwest::Error> for Failure {
     }
 }
 
+impl From<&Unsent> for Failure {
+    fn from(error: &Unsent) -> Self {
+        match error {
+            Unsent::Kept => Self::Deposed,
+            Unsent::Failed(error) => Self::from(error),
+        }
+    }
+}
+
 /// What follows when a message whose fate is unclear is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
@@ -177,10 +186,7 @@ impl Answer {
 
 impl Peer {
     pub(super) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, SendError> {
-        if !leave::may_leave().await {
-            return Err(self.failed(Failure::Deposed));
-        }
-        let answer = request.send().await;
+        let answer = leave::send(request).await;
         let answer = answer.map_err(|e| self.failed(Failure::from(&e)))?;
         Ok(Answer {
             status: answer.status().as_u16(),

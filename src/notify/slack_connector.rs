@@ -55,10 +55,8 @@ impl Connector {
             Some(token) => request.bearer_auth(&token.token_value.0),
             None => request,
         };
-        if !leave::may_leave().await {
-            return Err(failed(Failure::Deposed));
-        }
-        let answer = request.send().await.map_err(|e| transport(&e))?;
+        let answer = leave::send(request).await;
+        let answer = answer.map_err(|e| failed(Failure::from(&e)))?;
         let status = answer.status();
         let retry_after = http::retry_after(answer.headers());
         if status.as_u16() == 429 || (status.as_u16() == 503 && retry_after.is_some()) {

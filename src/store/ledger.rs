@@ -205,6 +205,13 @@ impl Store {
         self.inner.queue.ledger.get().is_some()
     }
 
+    /// Whether this process has not lost its lead by now.
+    #[must_use]
+    pub fn still_tells(&self) -> bool {
+        let ledger = self.inner.queue.ledger.get();
+        ledger.is_none_or(|ledger| ledger.may_tell().is_ok())
+    }
+
     /// Waits until a message may be told by this process: at once, but for a hub whose lead is in doubt.
     ///
     /// # Errors

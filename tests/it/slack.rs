@@ -1,10 +1,14 @@
 //! How incidents look in Slack, and what its answers mean to us.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use edgewatch::domain::incident::Muted;
 use edgewatch::domain::notification::{Notification, Reason};
 use edgewatch::domain::secret::Secret;
+use edgewatch::notify::leave::{self, Guard};
 use edgewatch::notify::slack::{Parent, Sent, Slack};
 use edgewatch::notify::{Class, Message};
 use proptest::prelude::*;
@@ -70,6 +74,36 @@ async fn tell(slack: &Slack, notification: &Notification, parent: Option<Parent>
     let sent = slack.tell(&message(notification), parent, None).await;
     sent.result.unwrap();
     sent.parent.unwrap()
+}
+
+/// A hub that is frozen while it connects, or between two requests of one message, has lost its lead when it wakes up.
+#[tokio::test]
+async fn what_another_hub_tells_by_now_does_not_leave() {
+    let fake = Fake::slack().await;
+    let slack = slack(&fake);
+    let opened = notification(Reason::Opened, 0, "engineers");
+    let bodies = Arc::new(AtomicUsize::new(0));
+    let (asked, until) = (Arc::clone(&bodies), Arc::new(AtomicUsize::new(0)));
+    let lost_at = Arc::clone(&until);
+    let guard = Guard {
+        wait: Arc::new(|| Box::pin(std::future::ready(true))),
+        still: Arc::new(move || asked.fetch_add(1, SeqCst) < lost_at.load(SeqCst)),
+    };
+    let mut seen = Vec::new();
+    for let_through in 0..3 {
+        bodies.store(0, SeqCst);
+        until.store(let_through, SeqCst);
+        let before = fake.messages().len();
+        let message = message(&opened);
+        let sent = leave::within(Some(guard.clone()), slack.tell(&message, None, None)).await;
+        let error = sent.result.err();
+        seen.push((
+            fake.messages().len() - before,
+            error.map(|error| (error.class, error.blind)),
+        ));
+    }
+    let again = Some((Class::Transient, false));
+    assert_eq!(seen, [(0, again), (1, again), (2, None)]);
 }
 
 /// A mute edits the one message, and says who did it, until when, and how it is undone; nobody is told.

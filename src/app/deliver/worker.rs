@@ -104,13 +104,15 @@ impl Worker {
 
     /// Asked before each request, where there are several hubs.
     pub(super) fn guard(&self) -> Option<Guard> {
-        let store = self.store.clone();
-        store.leads().then(|| {
-            let guard: Guard = Arc::new(move || {
-                let store = store.clone();
-                Box::pin(async move { store.may_tell().await.is_ok() })
-            });
-            guard
+        self.store.leads().then(|| {
+            let (waiting, telling) = (self.store.clone(), self.store.clone());
+            Guard {
+                wait: Arc::new(move || {
+                    let store = waiting.clone();
+                    Box::pin(async move { store.may_tell().await.is_ok() })
+                }),
+                still: Arc::new(move || telling.still_tells()),
+            }
         })
     }
 
