@@ -85,6 +85,14 @@ fn told(receiver: &Receiver) -> String {
         }
         Channel::PagerDuty { .. } => "PagerDuty".to_owned(),
         Channel::Alertmanager { peers, .. } => format!("Alertmanager at {}", peers.join(", ")),
+        Channel::StatusPage { public, .. } => {
+            let whose = if *public {
+                ", for whoever reaches it"
+            } else {
+                ""
+            };
+            format!("the page for support staff{whose}")
+        }
         Channel::Log => "the log".to_owned(),
     };
     let fallback = receiver.fallback.as_ref();

@@ -421,7 +421,7 @@ mirror! {
         "templates" templates: Templates,
     }
 
-    /// A channel; exactly one of slack, teams, webhook, email, pagerduty, alertmanager and log.
+    /// A channel; exactly one of slack, teams, webhook, email, pagerduty, alertmanager, status_page and log.
     Receiver (hide_text) {
         /// A Slack channel, through a bot.
         "slack" slack: Slack,
@@ -435,6 +435,8 @@ mirror! {
         "pagerduty" pagerduty: PagerDuty,
         /// An Alertmanager, which groups, silences and tells further.
         "alertmanager" alertmanager: Alertmanager,
+        /// The page for support staff (`/status`): it shows what its routes tell it, in plain words.
+        "status_page" status_page: StatusPage,
         /// The log and, in the foreground, the terminal.
         "log" log: Log,
         /// Who gets it when this one can't.
@@ -503,6 +505,12 @@ mirror! {
     TextFile {
         /// Path, from the directory of this file.
         required "file" file: PathText,
+    }
+
+    /// The page for support staff, as a channel: what its routes tell it is what it shows.
+    StatusPage {
+        /// Whether it, its feed, its calendar and the badges are shown to whoever reaches the pages, signed in or not; false when left out.
+        "public" public: Flag,
     }
 
     /// Any HTTP endpoint of your own: a POST of JSON, signed (Standard Webhooks).

@@ -1,4 +1,4 @@
-//! What people do in the pages: look after an incident, write beside it, silence, run now, send again, share.
+//! What people do in the pages: look after an incident, write beside it, silence, run now, send again.
 //!
 //! Each is one `POST` to an address of the thing, by somebody who is signed in, from a page of ours, done once and
 //! written down. It goes the way that the command line goes: through the store, to the daemon.
@@ -16,16 +16,15 @@ use super::forms::{self, once};
 use super::frame::{self, Content, Place};
 use super::live::Topic;
 use super::parts::{cell_path, probe_path, visible};
-use super::people::{Person, digest, person, secret};
+use super::people::{Person, person};
 use super::{Failure, Page, Pages, Scene, failed, html as answer, scene};
 use crate::clock;
 use crate::domain::cell::{CellKey, ProbeName};
 use crate::domain::incident::{Acknowledged, Care, Happening, State as Stands, TimelineEntry};
-use crate::domain::moment::later;
 use crate::domain::mute::{Ended, Matcher, Silence, words};
 use crate::domain::plan::Plan;
 use crate::domain::secret::mask;
-use crate::store::{Act, Audience, Hand, Link, StoreError};
+use crate::store::{Act, Hand, StoreError};
 
 /// How often, and how many times, the daemon's answer is looked for.
 const ANSWER_EVERY: Duration = Duration::from_millis(50);
@@ -103,7 +102,7 @@ pub(super) fn operator(scene: &Scene) -> Result<Person, Box<Response>> {
 }
 
 /// Does something in somebody's name, once, and writes it down; then leads to `back`.
-async fn act(
+pub(super) async fn act(
     pages: &Pages,
     form: &Form,
     (what, thing, back): (&'static str, String, String),
@@ -170,7 +169,7 @@ async fn round(
     .await
 }
 
-fn no_such(scene: &Scene, what: &str) -> Response {
+pub(super) fn no_such(scene: &Scene, what: &str) -> Response {
     failed(
         scene,
         &Failure::Missing(format!("There is no such {what}.")),
@@ -238,101 +237,6 @@ pub(super) async fn send_again(
     .await
 }
 
-/// Makes a link to an incident, which is shown once: only its digest is kept.
-async fn share(pages: &Pages, scene: &Scene, form: &Form, number: u64) -> Page {
-    let days = form.get("days").and_then(|days| days.parse().ok());
-    let days = days.filter(|days| forms::SHARED.contains(days));
-    let audience = form.get("audience").map(String::as_str);
-    let audience = audience.and_then(Audience::from_word);
-    let (Some(days), Some(audience), Ok(token)) = (days, audience, secret()) else {
-        let why = "A link needs a reader and a number of days.";
-        return Ok(refused(
-            scene,
-            StatusCode::BAD_REQUEST,
-            "Nothing was done",
-            why,
-        ));
-    };
-    let sha256 = digest(&token);
-    let thing = (
-        "share",
-        format!("INC-{number}"),
-        format!("/incidents/{number}"),
-    );
-    let done = act(pages, form, thing, move |hand, by| {
-        let now = clock::now();
-        let link = Link {
-            number: 0,
-            incident: number,
-            audience,
-            made_by: by.to_owned(),
-            made_at: now,
-            ends_at: later(now, Duration::from_secs(days as u64 * 86_400)),
-            ended_by: None,
-        };
-        let number = hand.share(&sha256, &link)?;
-        Ok(format!("link {number}"))
-    })
-    .await?;
-    if done.status() != StatusCode::SEE_OTHER {
-        return Ok(done);
-    }
-    // The same form again makes no second link.
-    let (sha256, now) = (digest(&token), clock::now());
-    let kept = pages.read(move |reader| reader.shared(&sha256, now)).await;
-    if !kept.is_ok_and(|kept| kept.is_some()) {
-        let why = "This form was sent before, and its link was shown then. Go back, load the page again, and make another.";
-        return Ok(refused(
-            scene,
-            StatusCode::CONFLICT,
-            "Nothing was done",
-            why,
-        ));
-    }
-    let path = scene.to(&format!("/s/{token}"));
-    let main = html! {
-        h1 { "A link to INC-" (number) }
-        p { "Copy it now: it is not shown again. Whoever has it sees " (audience.sees()) ", for " (super::parts::many(days as usize, "day")) ", and nothing else. It can be withdrawn on " a href=(scene.to("/quiet#links")) { "Quiet" } "." }
-        p { code id="text" { (path) } " " button type="button" data-copy="text" hidden { "Copy" } }
-        p.below { "Put the address of these pages before it, as your readers reach it." }
-        p { a href=(scene.to(&format!("/incidents/{number}"))) { "Back to INC-" (number) } }
-    };
-    let content = Content {
-        title: "A link",
-        place: Place::Nowhere,
-        topic: Topic::Incidents,
-        main,
-    };
-    Ok(answer(StatusCode::OK, frame::page(scene, &content)))
-}
-
-/// Ends a link before its time.
-pub(super) async fn end_link(
-    State(pages): State<Pages>,
-    Path(number): Path<String>,
-    body: String,
-) -> Page {
-    let form = form(&body);
-    let Ok(number) = number.parse::<u64>() else {
-        return Ok(no_such(&scene(&pages).await?, "link"));
-    };
-    let thing = (
-        "withdraw a link",
-        format!("link {number}"),
-        "/quiet".to_owned(),
-    );
-    act(&pages, &form, thing, move |hand, by| {
-        let found = hand.end_link(number, by)?;
-        Ok(if found {
-            "withdrawn"
-        } else {
-            "was over already"
-        }
-        .to_owned())
-    })
-    .await
-}
-
 /// What the daemon says to an acknowledgement; it looks once a second, and the page that follows shows it then.
 fn answered(hand: &Hand, ask: i64) -> Result<String, StoreError> {
     for _ in 0..ANSWER_LOOKS {
@@ -351,7 +255,7 @@ fn open(scene: &Scene, number: &str) -> Option<u64> {
     found.map(|it| it.number)
 }
 
-/// `acknowledge`, `release`, `note`, `run`, `share`, `silence`.
+/// `acknowledge`, `release`, `note`, `run`, `silence`.
 pub(super) async fn on_incident(
     State(pages): State<Pages>,
     Path((number, what)): Path<(String, String)>,
@@ -416,7 +320,6 @@ pub(super) async fn on_incident(
                 .collect();
             round(&pages, &form, probes, thing("run now")).await
         }
-        "share" => share(&pages, &scene, &form, number).await,
         "silence" => {
             let matcher = Matcher {
                 incidents: vec![number],

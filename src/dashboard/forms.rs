@@ -27,9 +27,6 @@ pub(super) fn once() -> Markup {
     html! { input type="hidden" name="once" value=(once); }
 }
 
-/// How many days a link may be good for.
-pub(super) const SHARED: [i64; 3] = [1, 7, 30];
-
 fn lasting() -> Markup {
     html! {
         label { "for "
@@ -153,20 +150,6 @@ pub(super) fn again(scene: &Scene, delivery: &str) -> Markup {
     html! {
         @if may(scene) {
             form method="post" action=(scene.to(&format!("/deliveries/{delivery}/again"))) { (once()) button { "Send it again" } }
-        }
-    }
-}
-
-/// The form for a link to an incident for somebody without the pages, for whoever may.
-pub(super) fn share(scene: &Scene, number: u64) -> Markup {
-    html! {
-        @if may(scene) {
-            form.acts method="post" action=(scene.to(&format!("/incidents/{number}/share"))) {
-                (once())
-                label { "For " select name="audience" { option value="partner" { "the partner" } option value="us" { "one of us" } } }
-                label { "for " select name="days" { @for days in SHARED { option value=(days) selected[days == 7] { (many(days as usize, "day")) } } } }
-                button { "Make a link" }
-            }
         }
     }
 }

@@ -55,12 +55,15 @@ pub(super) fn bare(scene: &Scene, content: &Content<'_>) -> Markup {
     framed(scene, content, false)
 }
 
-/// A page by itself, which leads to no other and asks for nothing anew.
-pub(super) fn sealed(scene: &Scene, content: &Content<'_>) -> Markup {
+/// A page by itself, which leads to no other; one that stays open is asked for anew after so many seconds.
+pub(super) fn sealed(scene: &Scene, content: &Content<'_>, again_s: Option<u32>) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            (head(scene, content.title, &html! { meta name="robots" content="noindex"; }))
+            (head(scene, content.title, &html! {
+                meta name="robots" content="noindex";
+                @if let Some(seconds) = again_s { meta http-equiv="refresh" content=(seconds); }
+            }))
             body {
                 header { strong { "edgewatch · " (scene.look.plan.service) } p { (moment(scene.now, scene.zone(), scene.now)) } }
                 div id="page" { main id="main" { (content.main) } }

@@ -22,7 +22,8 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 
-use super::{Pages, people};
+use super::Pages;
+use super::people::{self, Asker};
 
 /// For a whole page.
 const PAGE_MAX: Duration = Duration::from_secs(10);
@@ -61,6 +62,11 @@ fn is_open(path: &str) -> bool {
     path == "/sign-in" || path.starts_with("/s/") || path.starts_with("/assets/")
 }
 
+/// The page of support staff and what goes with it.
+fn is_of_status(path: &str) -> bool {
+    matches!(path, "/status" | "/status.atom" | "/maintenance.ics") || path.starts_with("/badge/")
+}
+
 /// For who may not look.
 fn stranger(pages: &Pages, request: &Request, person: Option<&people::Person>) -> Response {
     let wants_page = request
@@ -95,11 +101,17 @@ pub(super) async fn gate(State(pages): State<Pages>, request: Request, next: Nex
         refused
     } else {
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-        let visit = people::visit(&pages, request.headers(), peer).await;
+        let visit = people::visit(&pages, (request.uri().path(), request.headers()), peer).await;
         let made = async {
-            if visit.may_look || is_open(request.uri().path()) {
-                let address = people::address(&pages, request.headers(), peer);
-                people::answered_for(visit.person, address, next.run(request)).await
+            let path = request.uri().path();
+            let public = || is_of_status(path) && pages.status_is_public();
+            if visit.may_look || is_open(path) || public() {
+                let asker = Asker {
+                    address: people::address(&pages, request.headers(), peer),
+                    person: visit.person,
+                    outsider: !visit.may_look,
+                };
+                people::answered_for(asker, next.run(request)).await
             } else {
                 stranger(&pages, &request, visit.person.as_ref())
             }

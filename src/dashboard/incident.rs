@@ -31,7 +31,7 @@ pub(super) fn page(scene: &Scene, dossier: &Dossier<'_>, then: Option<&Then>) ->
             li { a href=(to("evidence.json")) { "Evidence as JSON" } }
         }
         @if briefing.is_open() { (super::forms::about_incident(scene, incident)) }
-        (super::forms::share(scene, number))
+        (super::link_forms::to_incident(scene, number))
         div.two {
             (what(scene, dossier))
             (next(scene, dossier))

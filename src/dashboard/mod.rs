@@ -20,6 +20,8 @@ mod frame;
 mod gate;
 mod incident;
 mod incidents;
+mod link_forms;
+mod links;
 mod live;
 mod month;
 mod now;
@@ -132,6 +134,8 @@ struct Scene {
     past: bool,
     /// Who asks; `None`: nobody who is signed in.
     who: Option<people::Person>,
+    /// Whoever asks sees what is for everybody, and no other page.
+    outsider: bool,
 }
 
 impl Scene {
@@ -177,6 +181,14 @@ impl Pages {
     /// Whether there is a daemon to do what is asked.
     fn changes_anything(&self) -> bool {
         matches!(self.0.source, Source::Loop { .. })
+    }
+
+    /// Whether the page for support staff is for whoever reaches it.
+    fn status_is_public(&self) -> bool {
+        match &self.0.source {
+            Source::Loop { present, .. } => status_page::is_public(&present.look().plan),
+            Source::Copy { plan } => status_page::is_public(plan),
+        }
     }
 
     fn web(&self) -> &Web {
@@ -240,6 +252,7 @@ impl Pages {
             live,
             past: false,
             who: people::person(),
+            outsider: people::is_outsider(),
         })
     }
 
@@ -385,8 +398,10 @@ fn router(pages: Pages) -> Router {
         .route("/accessibility", get(about::accessibility))
         .route("/sign-in", get(sign_in::page).post(sign_in::enter))
         .route("/sign-out", post(sign_in::leave))
+        .route("/incidents/{number}/share", post(links::share_incident))
         .route("/incidents/{number}/{what}", post(acts::on_incident))
-        .route("/links/{number}/end", post(acts::end_link))
+        .route("/links", post(links::share_page))
+        .route("/links/{number}/end", post(links::end))
         .route("/s/{token}", get(shared::page))
         .route("/quiet/silence", post(acts::silence))
         .route("/quiet/{number}/end", post(acts::end_silence))
@@ -453,7 +468,7 @@ fn failed_bare(scene: &Scene, failure: &Failure) -> Response {
         topic: live::Topic::Incidents,
         main: maud::html! { h1 { (title) } p { (why) } },
     };
-    html(status, frame::sealed(scene, &content))
+    html(status, frame::sealed(scene, &content, None))
 }
 
 #[cfg(test)]

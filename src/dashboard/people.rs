@@ -7,12 +7,13 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use http::header::COOKIE;
+use http::header::{AUTHORIZATION, COOKIE};
 use sha2::{Digest as _, Sha256};
 
 use super::Pages;
 use crate::clock;
 use crate::domain::web::{Named, PROXY_SECRET, Role, TrustedProxy};
+use crate::store::Opens;
 
 /// Where the session is kept; the prefix ties it to this origin, and to none of its siblings.
 pub(super) const COOKIE_NAME: &str = "__Host-edgewatch";
@@ -22,8 +23,17 @@ const BY_PASSWORD: &str = "user:";
 const NAME_MAX: usize = 200;
 
 tokio::task_local! {
-    /// Who asks, if somebody says so, and from where.
-    static WHO: (Option<Person>, Option<IpAddr>);
+    /// Who asks.
+    static ASKER: Asker;
+}
+
+/// Who asks, if somebody says so, and from where.
+#[derive(Debug, Clone)]
+pub(super) struct Asker {
+    pub(super) person: Option<Person>,
+    pub(super) address: Option<IpAddr>,
+    /// They see what is for everybody, and no other page.
+    pub(super) outsider: bool,
 }
 
 /// Somebody who is known.
@@ -45,25 +55,54 @@ pub(super) struct Visit {
 
 /// Who asks for the page that is being made.
 pub(super) fn person() -> Option<Person> {
-    WHO.try_with(|(who, _)| who.clone()).ok().flatten()
+    ASKER.try_with(|asker| asker.person.clone()).ok().flatten()
 }
 
 /// From where.
 pub(super) fn peer() -> Option<IpAddr> {
-    WHO.try_with(|(_, peer)| *peer).ok().flatten()
+    ASKER.try_with(|asker| asker.address).ok().flatten()
+}
+
+pub(super) fn is_outsider() -> bool {
+    ASKER.try_with(|asker| asker.outsider).unwrap_or(false)
 }
 
 /// Makes an answer for somebody.
-pub(super) async fn answered_for<T>(
-    who: Option<Person>,
-    peer: Option<IpAddr>,
-    made: impl Future<Output = T>,
-) -> T {
-    WHO.scope((who, peer), made).await
+pub(super) async fn answered_for<T>(asker: Asker, made: impl Future<Output = T>) -> T {
+    ASKER.scope(asker, made).await
+}
+
+/// Whether a script brings the secret of a link that opens what scripts read.
+async fn may_read(pages: &Pages, headers: &HeaderMap) -> bool {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (all.next(), all.next()) else {
+        return false;
+    };
+    let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
+    let Some((_, token)) = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+    else {
+        return false;
+    };
+    let sha256 = digest(token.trim());
+    let found = pages.read(move |reader| reader.shared(&sha256, clock::now()));
+    let link = found.await.ok().flatten();
+    link.is_some_and(|link| link.opens == Opens::Api)
 }
 
 /// Who asks, by the session that a request brings or by what the proxy says; reading it changes nothing.
-pub(super) async fn visit(pages: &Pages, headers: &HeaderMap, peer: Option<IpAddr>) -> Visit {
+pub(super) async fn visit(
+    pages: &Pages,
+    (path, headers): (&str, &HeaderMap),
+    peer: Option<IpAddr>,
+) -> Visit {
+    let mut visit = known(pages, headers, peer).await;
+    if !visit.may_look && (path.starts_with("/api/v1/") || path.starts_with("/gate/")) {
+        visit.may_look = may_read(pages, headers).await;
+    }
+    visit
+}
+
+async fn known(pages: &Pages, headers: &HeaderMap, peer: Option<IpAddr>) -> Visit {
     if let Some((name, session)) = session(pages, headers).await {
         return by_session(pages, &name, session);
     }

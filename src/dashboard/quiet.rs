@@ -6,13 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::frame::{self, Content, Place};
+use super::link_forms;
 use super::live::Topic;
 use super::parts::{many, spreadsheet, time, visible};
 use super::{Page, Pages, Scene, failed, html as answer, scene};
 use crate::domain::incident::Incident;
 use crate::domain::mute::{Maintenance, Silence};
 use crate::report::matrix::duration;
-use crate::store::{Audience, Link};
+use crate::store::Link;
 
 /// Silences that are over and are shown, newest first.
 const OVER_MAX: usize = 200;
@@ -57,7 +58,7 @@ fn end(silence: &Silence) -> Timestamp {
     ended.map_or(silence.until, |ended| ended.at)
 }
 
-fn shown(scene: &Scene, silences: &[Silence], links: &[Link]) -> Markup {
+fn shown(scene: &Scene, silences: &[Silence], good: &[Link]) -> Markup {
     let now = scene.now;
     let (in_force, over): (Vec<_>, Vec<_>) = silences.iter().rev().partition(|it| it.holds(now));
     let cared: Vec<_> = scene
@@ -86,12 +87,7 @@ fn shown(scene: &Scene, silences: &[Silence], links: &[Link]) -> Markup {
             @if maintenance.is_empty() { p { "The file plans none." } }
             @else { ul.plain { @for it in maintenance { (planned(scene, it)) } } }
         }
-        @if !links.is_empty() {
-            section id="links" {
-                h2 { "Links" }
-                ul.plain { @for link in links { (shared(scene, link)) } }
-            }
-        }
+        (link_forms::good(scene, good))
         @if !over.is_empty() {
             section {
                 h2 { "Over (" (over.len()) ")" }
@@ -198,21 +194,6 @@ fn looked_after(scene: &Scene, incident: &Incident) -> Markup {
             li {
                 a href=(scene.to(&format!("/incidents/{}", incident.number))) { "INC-" (incident.number) }
                 " by " (visible(&by.by)) " since " (time(by.at, scene.zone(), scene.now))
-            }
-        }
-    }
-}
-
-/// A link that is good.
-fn shared(scene: &Scene, link: &Link) -> Markup {
-    let (zone, now) = (scene.zone(), scene.now);
-    html! {
-        li {
-            "link " (link.number) ": " a href=(scene.to(&format!("/incidents/{}", link.incident))) { "INC-" (link.incident) }
-            @match link.audience { Audience::Partner => " for the partner", Audience::Us => " for one of us" }
-            ", until " (time(link.ends_at, zone, now)) ", made by " (visible(&link.made_by)) " " (time(link.made_at, zone, now))
-            @if super::forms::may(scene) {
-                " " form.acts method="post" action=(scene.to(&format!("/links/{}/end", link.number))) { (super::forms::once()) button { "Withdraw it" } }
             }
         }
     }

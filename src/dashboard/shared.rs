@@ -1,4 +1,5 @@
-//! What a link shows to somebody without the pages: one incident, for some days.
+//! What a link shows to somebody without the pages, for some days: one incident, or one page that stays as it is made for
+//! its readers anyway.
 //!
 //! Whoever has the link sees that and nothing else: no bar, no other page, nothing to press. Opening it changes nothing,
 //! because previews of messengers open every link. For the partner it is the letter as it stands now: what is for us
@@ -16,39 +17,58 @@ use super::frame::{self, Content, Place};
 use super::live::Topic;
 use super::parts::{time, visible};
 use super::people::digest;
-use super::{Failure, Page, Pages, Scene, failed_bare, html as answer, incident, scene};
+use super::{
+    Failure, Page, Pages, Scene, failed_bare, html as answer, incident, scene, status_page, wall,
+};
 use crate::domain::cell::Way;
 use crate::dossier;
 use crate::report::dossier::Dossier;
 use crate::report::pack;
-use crate::store::{Audience, Link};
+use crate::store::{Audience, Link, Opens};
 
 pub(super) async fn page(State(pages): State<Pages>, Path(token): Path<String>) -> Page {
     let mut scene = scene(&pages).await?;
     // A reader who is signed in sees what the others see.
     scene.who = None;
     let scene = Arc::new(scene);
-    let read = {
-        let scene = Arc::clone(&scene);
-        pages.read(move |reader| {
-            let Some(link) = reader.shared(&digest(&token), scene.now)? else {
-                return Ok(None);
-            };
-            let plan = &scene.look.plan;
-            let dossier = dossier::gather(plan, reader, link.incident, scene.now)?;
-            Ok(dossier.map(|dossier| shown(&scene, &link, &dossier)))
-        })
-    };
+    Ok(sealed(match opened(&pages, &scene, &token).await {
+        Ok(page) => answer(StatusCode::OK, page),
+        Err(failure) => failed_bare(&scene, &failure),
+    }))
+}
+
+async fn opened(pages: &Pages, scene: &Arc<Scene>, token: &str) -> Result<Markup, Failure> {
     let missing = || {
         let why = "This link is not good, or no longer: ask whoever gave it to you for another.";
         Failure::Missing(why.to_owned())
     };
-    Ok(sealed(
-        match read.await.and_then(|page| page.ok_or_else(missing)) {
-            Ok(page) => answer(StatusCode::OK, page),
-            Err(failure) => failed_bare(&scene, &failure),
-        },
-    ))
+    let (sha256, now) = (digest(token), scene.now);
+    let read = pages.read(move |reader| reader.shared(&sha256, now));
+    let link = read.await?.ok_or_else(missing)?;
+    let content = match link.opens {
+        Opens::Incident { number, audience } => {
+            let seen = Arc::clone(scene);
+            let read = pages.read(move |reader| {
+                let dossier = dossier::gather(&seen.look.plan, reader, number, seen.now)?;
+                Ok(dossier.map(|dossier| shown(&seen, &link, audience, &dossier)))
+            });
+            return read.await?.ok_or_else(missing);
+        }
+        Opens::Wall => wall::content(scene),
+        Opens::StatusPage => {
+            let (title, main) = status_page::by_itself(pages, scene).await?;
+            let content = Content {
+                title: &title,
+                place: Place::Nowhere,
+                topic: Topic::Board,
+                main,
+            };
+            return Ok(frame::sealed(scene, &content, Some(status_page::AGAIN_S)));
+        }
+        // It is for scripts, as a header.
+        Opens::Api => return Err(missing()),
+    };
+    Ok(frame::sealed(scene, &content, Some(status_page::AGAIN_S)))
 }
 
 /// Nobody keeps it, finds it by searching, or learns the link from where a reader goes next.
@@ -61,12 +81,12 @@ fn sealed(mut page: Response) -> Response {
     page
 }
 
-fn shown(scene: &Scene, link: &Link, dossier: &Dossier<'_>) -> Markup {
+fn shown(scene: &Scene, link: &Link, audience: Audience, dossier: &Dossier<'_>) -> Markup {
     let until = time(link.ends_at, scene.zone(), scene.now);
     let number = dossier.incident.number;
     let main = html! {
         p.below { "You see this by a link that is good until " (until) "." }
-        @match link.audience {
+        @match audience {
             Audience::Us => { (incident::seen(scene, dossier)) }
             Audience::Partner => {
                 h1 { "For " (visible(scene.look.plan.partner_called(&dossier.incident.probes))) ": INC-" (number) }
@@ -80,7 +100,7 @@ fn shown(scene: &Scene, link: &Link, dossier: &Dossier<'_>) -> Markup {
         topic: Topic::Incidents,
         main,
     };
-    frame::sealed(scene, &content)
+    frame::sealed(scene, &content, None)
 }
 
 /// The letter without what is for us: lines that say so, our local addresses and proxies.
@@ -129,15 +149,17 @@ mod tests {
         let scene = scene_of(&night.plan, &[], vec![night.incident.clone()]);
         let link = |audience| Link {
             number: 1,
-            incident: 1,
-            audience,
+            opens: Opens::Incident {
+                number: 1,
+                audience,
+            },
             made_by: "ann".to_owned(),
             made_at: at("02:00:00"),
             ends_at: at("03:00:00"),
             ended_by: None,
         };
         for audience in [Audience::Us, Audience::Partner] {
-            let page = shown(&scene, &link(audience), &night.dossier()).into_string();
+            let page = shown(&scene, &link(audience), audience, &night.dossier()).into_string();
             for part in [
                 "<nav",
                 "<form",
@@ -163,7 +185,8 @@ mod tests {
         ];
         let expected = "Dear GMC,\n  sent from  de1: 203.0.113.15 (public address)\nRay ID 1\n";
         assert_eq!(without_ours(&letter.join("\n")), expected);
-        let partner = shown(&scene, &link(Audience::Partner), &night.dossier()).into_string();
+        let partner = Audience::Partner;
+        let partner = shown(&scene, &link(partner), partner, &night.dossier()).into_string();
         let local = night.incident.failing.as_ref();
         let local = local
             .and_then(|run| run.local.clone())

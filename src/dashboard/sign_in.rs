@@ -149,7 +149,7 @@ pub(super) async fn page(State(pages): State<Pages>) -> Page {
     let page = if pages.web().role(None).is_some() || person().is_some() {
         frame::page(&scene, &content)
     } else {
-        frame::sealed(&scene, &content)
+        frame::sealed(&scene, &content, None)
     };
     Ok(answer(StatusCode::OK, page))
 }

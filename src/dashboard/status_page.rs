@@ -32,12 +32,15 @@ use crate::store::{Delivery, Progress, Reader, StoreError};
 const LOOKED_AT: usize = 50;
 /// Ended ones that are shown.
 const BEFORE_MAX: usize = 5;
+/// For who sees no other page it is made anew after so many seconds.
+pub(super) const AGAIN_S: u32 = 30;
 /// Entries of the feed.
 const FEED_MAX: usize = 50;
 /// Planned work is announced so long before.
 const AHEAD: jiff::SignedDuration = jiff::SignedDuration::from_hours(14 * 24);
 
-/// Whose cards the page repeats: the first receiver of a route that speaks plainly.
+/// What the page shows: what it was told itself where a route leads to it, else the cards of the first receiver of a route
+/// that speaks plainly.
 #[derive(Debug, Clone)]
 struct Spoken {
     route: Route,
@@ -46,20 +49,32 @@ struct Spoken {
 }
 
 fn channel(plan: &Plan) -> Option<Spoken> {
+    let is_page = |channel: &Channel| matches!(channel, Channel::StatusPage { .. });
+    told_by(plan, is_page).or_else(|| told_by(plan, Channel::speaks_plainly))
+}
+
+fn told_by(plan: &Plan, of: impl Fn(&Channel) -> bool) -> Option<Spoken> {
     plan.routes.iter().find_map(|route| {
         let named = |receiver: &&Receiver| receiver.name == route.to;
         let receiver = plan.receivers.iter().find(named)?;
         let templates = match &receiver.channel {
-            Channel::Teams { templates, .. } => templates.clone(),
-            channel if channel.speaks_plainly() => Templates::default(),
-            _ => return None,
+            Channel::Teams { templates, .. } | Channel::StatusPage { templates, .. } => {
+                templates.clone()
+            }
+            _ => Templates::default(),
         };
-        Some(Spoken {
+        of(&receiver.channel).then(|| Spoken {
             route: route.clone(),
             receiver: receiver.name.clone(),
             templates,
         })
     })
+}
+
+/// Whether the file shows the page to whoever reaches it.
+pub(super) fn is_public(plan: &Plan) -> bool {
+    let mut channels = plan.receivers.iter().map(|receiver| &receiver.channel);
+    channels.any(|channel| matches!(channel, Channel::StatusPage { public: true, .. }))
 }
 
 /// What was told of one incident, oldest first.
@@ -224,24 +239,48 @@ pub(super) async fn facts(pages: &Pages, scene: &Scene) -> Result<Vec<serde_json
 
 pub(super) async fn page(State(pages): State<Pages>) -> Page {
     let scene = scene(&pages).await?;
+    // Without what was told nothing may be told.
+    Ok(match by_itself(&pages, &scene).await {
+        Ok((title, main)) => answer(StatusCode::OK, framed(&scene, &title, main)),
+        Err(failure) => failed(&scene, &failure),
+    })
+}
+
+/// The sentence on top, and the page below it.
+pub(super) async fn by_itself(pages: &Pages, scene: &Scene) -> Result<(String, Markup), Failure> {
     let channel = channel(&scene.look.plan);
     let receiver = channel.as_ref().map(|channel| channel.receiver.clone());
     let read = pages.read(move |reader| match receiver {
         Some(receiver) => histories(reader, &receiver),
         None => Ok(Vec::new()),
     });
-    let histories = match read.await {
-        Ok(histories) => histories,
-        // Without what was told nothing may be told.
-        Err(failure) => return Ok(failed(&scene, &failure)),
-    };
-    Ok(answer(
-        StatusCode::OK,
-        whole(&scene, channel.as_ref(), &histories),
-    ))
+    Ok(said(scene, channel.as_ref(), &read.await?))
 }
 
-fn whole(scene: &Scene, channel: Option<&Spoken>, histories: &[History]) -> Markup {
+fn framed(scene: &Scene, title: &str, main: Markup) -> Markup {
+    let main = html! {
+        (main)
+        ul.acts {
+            li { a href=(scene.to("/status.atom")) type="application/atom+xml" { "Subscribe to the messages (Atom)" } }
+            @if !scene.look.plan.maintenance.is_empty() {
+                li { a href=(scene.to("/maintenance.ics")) type="text/calendar" { "Subscribe to planned work (calendar)" } }
+            }
+        }
+    };
+    let content = Content {
+        title,
+        place: Place::Status,
+        topic: Topic::Board,
+        main,
+    };
+    if scene.outsider {
+        frame::sealed(scene, &content, Some(AGAIN_S))
+    } else {
+        frame::page(scene, &content)
+    }
+}
+
+fn said(scene: &Scene, channel: Option<&Spoken>, histories: &[History]) -> (String, Markup) {
     let services = services(scene, channel, histories);
     let zone = scene.zone();
     let time = |at| told::time(zone, at, scene.now);
@@ -296,22 +335,8 @@ fn whole(scene: &Scene, channel: Option<&Spoken>, histories: &[History]) -> Mark
         (planned(scene))
         (own_side(scene))
         (before(scene, histories))
-        ul.acts {
-            li { a href=(scene.to("/status.atom")) type="application/atom+xml" { "Subscribe to the messages (Atom)" } }
-            @if !scene.look.plan.maintenance.is_empty() {
-                li { a href=(scene.to("/maintenance.ics")) type="text/calendar" { "Subscribe to planned work (calendar)" } }
-            }
-        }
     };
-    frame::page(
-        scene,
-        &Content {
-            title: &sentence,
-            place: Place::Status,
-            topic: Topic::Board,
-            main,
-        },
-    )
+    (sentence, main)
 }
 
 /// `1 thing does not work. 2 things work.`

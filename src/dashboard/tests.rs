@@ -28,6 +28,7 @@ pub(super) fn scene_of(plan: &Plan, runs: &[PastRun], incidents: Vec<Incident>) 
         live: false,
         past: false,
         who: None,
+        outsider: false,
     }
 }
 

@@ -174,6 +174,7 @@ pub(super) fn section(scene: &Scene, incident: &Incident, then: &Then) -> Markup
         live: false,
         past: true,
         who: None,
+        outsider: false,
     };
     let known: Vec<&Probe> = probes(&scene.look.plan, incident).collect();
     html! {

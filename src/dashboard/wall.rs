@@ -22,6 +22,10 @@ pub(super) async fn page(State(pages): State<Pages>) -> Page {
 }
 
 fn shown(scene: &Scene) -> Markup {
+    frame::bare(scene, &content(scene))
+}
+
+pub(super) fn content(scene: &Scene) -> Content<'static> {
     let (zone, now) = (scene.zone(), scene.now);
     let incidents = &scene.look.incidents;
     let (controls, probes): (Vec<&Probe>, Vec<&Probe>) = scene
@@ -71,13 +75,12 @@ fn shown(scene: &Scene) -> Markup {
             p.standing { (moment(now, zone, now)) }
         }
     };
-    let content = Content {
+    Content {
         title: "Wall",
         place: Place::Nowhere,
         topic: Topic::Board,
         main,
-    };
-    frame::bare(scene, &content)
+    }
 }
 
 fn one(scene: &Scene, probe: &Probe, standing: &Standing) -> Markup {

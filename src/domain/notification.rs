@@ -303,6 +303,13 @@ pub enum Channel {
         /// PEM; trusted besides the system's roots.
         roots: Vec<String>,
     },
+    /// The page of support staff, which shows what it was told.
+    StatusPage {
+        /// Shown to whoever reaches the pages, signed in or not.
+        public: bool,
+        /// The operator's own words.
+        templates: Templates,
+    },
     /// The log and, in the foreground, the terminal.
     Log,
 }
@@ -367,7 +374,7 @@ impl Channel {
     #[must_use]
     pub fn speaks_plainly(&self) -> bool {
         match self {
-            Self::Teams { .. } => true,
+            Self::Teams { .. } | Self::StatusPage { .. } => true,
             Self::Email(mail) => mail.plain,
             _ => false,
         }
@@ -391,7 +398,7 @@ impl Channel {
             Self::Webhook { url, key, .. } => vec![url.as_ref().ok(), key.as_ref().ok()],
             Self::Email(mail) => return Login::secrets(mail.login.as_ref()),
             Self::Alertmanager { login, .. } => return Login::secrets(login.as_ref()),
-            Self::Log => vec![],
+            Self::StatusPage { .. } | Self::Log => vec![],
         };
         found.into_iter().flatten().cloned().collect()
     }
@@ -413,7 +420,7 @@ impl Channel {
             Self::Alertmanager { login, .. } => {
                 vec![login.as_ref().and_then(|l| l.as_ref().err())]
             }
-            Self::Log => vec![],
+            Self::StatusPage { .. } | Self::Log => vec![],
         };
         found.into_iter().flatten().map(String::as_str).collect()
     }

@@ -76,7 +76,7 @@ pub use marks::Mark;
 pub use one_run::KeptRun;
 pub use outbox::{Delivery, Divert, Outcome, Progress, Thread};
 pub use past_look::Thought;
-pub use people::{Act, Audience, Link};
+pub use people::{Act, Audience, Link, Opens};
 pub use plans::Generation;
 pub use reader::Reader;
 pub use runs::{Cursor, Lateness, RunsAsked, RunsPage};

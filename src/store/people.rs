@@ -135,24 +135,83 @@ impl Audience {
             .into_iter()
             .find(|it| it.as_str() == word)
     }
+}
+
+/// What a link opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opens {
+    Incident {
+        number: u64,
+        audience: Audience,
+    },
+    /// The page of support staff.
+    StatusPage,
+    /// The screen on the wall.
+    Wall,
+    /// What scripts ask, with the secret as a bearer token.
+    Api,
+}
+
+impl Opens {
+    /// The words of those that are of no incident.
+    const WHOLE: [(Self, &'static str); 3] = [
+        (Self::StatusPage, "status"),
+        (Self::Wall, "wall"),
+        (Self::Api, "api"),
+    ];
+
+    /// One of the pages that are of no incident.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        let mut whole = Self::WHOLE.into_iter();
+        whole.find_map(|(opens, known)| (known == word).then_some(opens))
+    }
+
+    /// Number of the incident, 0 where it is of none, and the word for the rest.
+    fn columns(self) -> (u64, &'static str) {
+        match self {
+            Self::Incident { number, audience } => (number, audience.as_str()),
+            whole => {
+                let mut words = Self::WHOLE.into_iter();
+                let word = words.find_map(|(known, word)| (known == whole).then_some(word));
+                (0, word.unwrap_or_default())
+            }
+        }
+    }
+
+    fn read(number: u64, word: &str) -> Self {
+        Self::from_word(word).unwrap_or(Self::Incident {
+            number,
+            // What is not known shows least.
+            audience: Audience::from_word(word).unwrap_or(Audience::Partner),
+        })
+    }
 
     /// What whoever has the link sees, for the one who makes it.
     #[must_use]
     pub fn sees(self) -> &'static str {
         match self {
-            Self::Us => "what this incident is and why, with a failing and a passing request",
-            Self::Partner => "the letter to the partner as it stands at the time",
+            Self::Incident {
+                audience: Audience::Us,
+                ..
+            } => "what this incident is and why, with a failing and a passing request",
+            Self::Incident {
+                audience: Audience::Partner,
+                ..
+            } => "the letter to the partner as it stands at the time",
+            Self::StatusPage => "the page for support staff as it stands at the time",
+            Self::Wall => "the screen for the wall as it stands at the time",
+            Self::Api => "everything that scripts can read here (/api/v1 and /gate)",
         }
     }
 }
 
-/// A link to one incident.
+/// A link that opens one thing to whoever has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// By which it is withdrawn; given when it is kept.
     pub number: u64,
-    pub incident: u64,
-    pub audience: Audience,
+    pub opens: Opens,
     pub made_by: String,
     pub made_at: Timestamp,
     pub ends_at: Timestamp,
@@ -179,12 +238,13 @@ pub(super) fn share(
             "{good} links are good already; withdraw some first"
         )));
     }
+    let (incident, word) = link.opens.columns();
     transaction.execute(
         "INSERT INTO share_links (sha256, incident, audience, made_by, made_us, ends_us) VALUES (?, ?, ?, ?, ?, ?)",
         params![
             sha256,
-            link.incident as i64,
-            link.audience.as_str(),
+            incident as i64,
+            word,
             link.made_by,
             now,
             link.ends_at.as_microsecond()
@@ -198,12 +258,10 @@ const LINK: &str =
 
 fn link(row: &Row<'_>) -> rusqlite::Result<Link> {
     let at = |us: i64| Timestamp::from_microsecond(us).unwrap_or(Timestamp::MIN);
-    let audience: String = row.get(2)?;
+    let (incident, word): (i64, String) = (row.get(1)?, row.get(2)?);
     Ok(Link {
         number: row.get::<_, i64>(0)?.unsigned_abs(),
-        incident: row.get::<_, i64>(1)?.unsigned_abs(),
-        // What is not known shows least.
-        audience: Audience::from_word(&audience).unwrap_or(Audience::Partner),
+        opens: Opens::read(incident.unsigned_abs(), &word),
         made_by: row.get(3)?,
         made_at: at(row.get(4)?),
         ends_at: at(row.get(5)?),
@@ -328,22 +386,26 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         schema::migrate(&mut connection).unwrap();
         let transaction = connection.transaction().unwrap();
-        let made = |audience, ends| Link {
+        let made = |opens, ends| Link {
             number: 0,
-            incident: 7,
-            audience,
+            opens,
             made_by: "ann".to_owned(),
             made_at: at(0),
             ends_at: at(ends),
             ended_by: None,
         };
-        let one = share(&transaction, "one", &made(Audience::Partner, 100)).unwrap();
-        let two = share(&transaction, "two", &made(Audience::Us, 200)).unwrap();
+        let incident = |audience| Opens::Incident {
+            number: 7,
+            audience,
+        };
+        let partner = incident(Audience::Partner);
+        let one = share(&transaction, "one", &made(partner, 100)).unwrap();
+        let two = share(&transaction, "two", &made(incident(Audience::Us), 200)).unwrap();
         let seen = |sha256: &str, now| {
             let found = shared(&transaction, sha256, at(now)).unwrap();
-            found.map(|link| (link.number, link.incident, link.audience))
+            found.map(|link| (link.number, link.opens))
         };
-        assert_eq!(seen("one", 99), Some((one, 7, Audience::Partner)));
+        assert_eq!(seen("one", 99), Some((one, partner)));
         assert_eq!(seen("one", 100), None);
         assert_eq!(seen("other", 0), None);
         let numbers = |now| -> Vec<u64> {
@@ -354,6 +416,13 @@ mod tests {
         assert!(end_link(&transaction, two, "ben").unwrap());
         assert!(!end_link(&transaction, two, "ben").unwrap());
         assert_eq!((seen("two", 0), numbers(0)), (None, vec![one]));
+        for opens in [Opens::StatusPage, Opens::Wall, Opens::Api] {
+            let name = format!("{opens:?}");
+            let number = share(&transaction, &name, &made(opens, 100)).unwrap();
+            assert_eq!(seen(&name, 0), Some((number, opens)));
+        }
+        // Of a newer edgewatch.
+        assert_eq!(Opens::read(7, "everything"), partner);
     }
 
     #[test]

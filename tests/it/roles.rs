@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::daemon::{Daemon, within};
 use crate::fakes::Fake;
 use crate::pages::{Answer, address, get, say};
-use crate::world::World;
+use crate::world::{RULE, World};
 
 const ANN: &str = "correct horse battery";
 const BEN: &str = "staple";
@@ -66,6 +66,11 @@ struct Stage {
 }
 
 async fn stage(web: &str) -> Stage {
+    stage_of(web, "").await
+}
+
+/// With further receivers.
+async fn stage_of(web: &str, receivers: &str) -> Stage {
     let world = World::start().await;
     let teams = Fake::teams().await;
     for (name, text) in [
@@ -76,7 +81,7 @@ async fn stage(web: &str) -> Stage {
         std::fs::write(world.directory.path().join(name), text).unwrap();
     }
     let rest = format!(
-        "web: {{ listen: 127.0.0.1:0, {web} }}\nnotify: {{ receivers: {{ support: {{ teams: {{ webhook: {{ env: TEAMS_WEBHOOK_URL }} }} }} }} }}"
+        "web: {{ listen: 127.0.0.1:0, {web} }}\nnotify: {{ receivers: {{ support: {{ teams: {{ webhook: {{ env: TEAMS_WEBHOOK_URL }} }} }}{receivers} }} }}"
     );
     world.write("de1: 127.0.0.2", "1s", &rest);
     let daemon = Daemon::start(&world, &teams);
@@ -252,6 +257,139 @@ async fn every_act_by_everybody() {
             assert!(!found, "{secret} in {}", file.display());
         }
     }
+}
+
+/// The page for support staff is for everybody where the file says so, and then nothing else is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_page_shows_what_it_was_told_and_leads_nowhere() {
+    let stage = stage_of(
+        "users: { ann: { password: { file: ann } } }, viewers: [ann], operators: [ann]",
+        ", page: { status_page: { public: true } }",
+    )
+    .await;
+    let address = stage.address;
+    let well = get(address, "/status").await;
+    assert_eq!(well.status, 200, "{}", well.body);
+    assert!(well.body.contains("Everything works"), "{}", well.body);
+    stage.world.partner.switch(RULE, true);
+    within("the page is told", async {
+        while !get(address, "/status").await.body.contains("does not work") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let page = get(address, "/status").await;
+    assert!(
+        page.body.contains("http-equiv=\"refresh\""),
+        "{}",
+        page.body
+    );
+    for part in ["<nav", "<script", "href=\"/incidents", "href=\"/\""] {
+        assert!(!page.body.contains(part), "{part}: {}", page.body);
+    }
+    let feed = get(address, "/status.atom").await;
+    assert!(feed.body.contains("<entry>"), "{}", feed.body);
+    for path in ["/maintenance.ics", "/badge/connect.svg"] {
+        assert_eq!(get(address, path).await.status, 200, "{path}");
+    }
+    for path in [
+        "/",
+        "/wall",
+        "/incidents/1",
+        "/api/v1/status",
+        "/live?for=board",
+        "/help",
+    ] {
+        let found = get(address, path).await;
+        assert!(
+            [303, 401].contains(&found.status),
+            "{path}: {}",
+            found.status
+        );
+    }
+    let ann = sign_in(address, "ann", ANN).await.ok().unwrap();
+    let whole = ask(address, "/status", &ann, None).await;
+    assert!(whole.body.contains("<nav"), "{}", whole.body);
+    let told = ask(address, "/deliveries.csv", &ann, None).await.body;
+    assert!(told.lines().any(|line| line.contains("page")), "{told}");
+    stage.daemon.stop().await;
+}
+
+/// A link opens one page, and the one for scripts what they read; nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_opens_what_it_is_for() {
+    let stage =
+        stage("users: { ann: { password: { file: ann } } }, viewers: [ann], operators: [ann]")
+            .await;
+    let address = stage.address;
+    let ann = sign_in(address, "ann", ANN).await.ok().unwrap();
+    let mut tokens = Vec::new();
+    for (place, opens) in ["status", "wall", "api"].into_iter().enumerate() {
+        let form = format!("once={place:064}&opens={opens}&days=30");
+        let made = ask(address, "/links", &ann, Some(&form)).await;
+        assert_eq!(made.status, 200, "{}", made.body);
+        let before = if opens == "api" { "Bearer " } else { "/s/" };
+        let (_, rest) = made.body.split_once(before).expect("a link");
+        tokens.push(rest[..64].to_owned());
+    }
+    for (opens, word) in ["", "everything", "INC-1"].into_iter().zip(["a", "b", "c"]) {
+        let form = format!("once={word:0>64}&opens={opens}&days=30");
+        assert_eq!(ask(address, "/links", &ann, Some(&form)).await.status, 400);
+    }
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
+    for (place, title) in ["Everything works", "No incident is open"]
+        .into_iter()
+        .enumerate()
+    {
+        let token = &tokens[place];
+        let page = get(address, &format!("/s/{token}")).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        for part in [title, "http-equiv=\"refresh\""] {
+            assert!(page.body.contains(part), "{part}: {}", page.body);
+        }
+        for part in ["<nav", "<form", "<script", "href=\"/incidents"] {
+            assert!(!page.body.contains(part), "{part}: {}", page.body);
+        }
+        let found = ask(address, "/api/v1/board", &bearer(token), None).await;
+        assert_eq!(found.status, 401, "not for scripts");
+    }
+    let script = bearer(&tokens[2]);
+    for (path, status) in [
+        ("/api/v1/board", 200),
+        ("/gate/connect", 200),
+        ("/", 401),
+        ("/incidents", 401),
+        ("/bodies/0", 401),
+    ] {
+        assert_eq!(
+            ask(address, path, &script, None).await.status,
+            status,
+            "{path}"
+        );
+    }
+    let act = ask(
+        address,
+        "/probes/connect/run",
+        &script,
+        Some(&format!("once={:064}", 9)),
+    )
+    .await;
+    assert_eq!(act.status, 401, "{}", act.body);
+    assert_eq!(get(address, &format!("/s/{}", tokens[2])).await.status, 404);
+    let quiet = ask(address, "/quiet", &ann, None).await.body;
+    for part in ["the screen for the wall, until", "what scripts read, until"] {
+        assert!(quiet.contains(part), "{part}: {quiet}");
+    }
+    let end = format!("once={:064}", 10);
+    assert_eq!(
+        ask(address, "/links/3/end", &ann, Some(&end)).await.status,
+        303
+    );
+    assert_eq!(
+        ask(address, "/api/v1/board", &script, None).await.status,
+        401
+    );
+    stage.daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -233,6 +233,8 @@ impl Worker {
             }
             Sender::PagerDuty(pagerduty) => pagerduty.trouble(trouble).await,
             Sender::Alertmanager(alertmanager) => alertmanager.trouble(trouble).await,
+            // A page is nobody's fallback.
+            Sender::Page => Ok(()),
             Sender::Missing(_) | Sender::Log => {
                 let text = trouble.notice().text();
                 (self.print)(&format!("── to {} ──\n{text}\n", fallback.name));

@@ -20,6 +20,7 @@ use crate::store::Thread;
 /// that became another kind begins a new thread.
 pub(super) const TEAMS: &str = "teams";
 const EMAIL: &str = "email";
+const PAGE: &str = "page";
 pub(super) const ALERTMANAGER: &str = "alertmanager";
 
 /// How messages leave.
@@ -36,6 +37,8 @@ pub(super) enum Sender {
     Alertmanager(Arc<Alertmanager>),
     /// Its secrets are missing, and somebody else is told instead.
     Missing(String),
+    /// It shows what was accepted; nothing leaves.
+    Page,
     Log,
 }
 
@@ -105,6 +108,7 @@ impl Sender {
                 let sender = Alertmanager::new(peers, login, labels, roots, timeout)?;
                 Self::Alertmanager(Arc::new(sender))
             }
+            Channel::StatusPage { .. } => Self::Page,
             // What is missing was told before.
             Channel::Log
             | Channel::Slack { .. }
@@ -127,9 +131,11 @@ impl Sender {
             Self::Teams(_) => timing.gap_teams,
             Self::Email(_) => timing.gap_email,
             Self::PagerDuty(_) => timing.gap_pagerduty,
-            Self::Webhook(_) | Self::Alertmanager(_) | Self::Missing(_) | Self::Log => {
-                Duration::ZERO
-            }
+            Self::Webhook(_)
+            | Self::Alertmanager(_)
+            | Self::Missing(_)
+            | Self::Page
+            | Self::Log => Duration::ZERO,
         }
     }
 
@@ -139,7 +145,7 @@ impl Sender {
             return false;
         };
         match self {
-            Self::Teams(_) => thread.ts == plain::digest(message),
+            Self::Teams(_) | Self::Page => thread.ts == plain::digest(message),
             Self::Email(email) if email.is_plain() => {
                 thread.configured == EMAIL && email::Thread::read(&thread.ts).knows(message)
             }
@@ -194,6 +200,10 @@ impl Sender {
                 }
             }
             Self::Missing(why) => (None, Err(SendError::new(Class::Setup, why.clone()))),
+            Self::Page => {
+                let thread = remembered(PAGE, plain::digest(message));
+                (Some(thread), Ok(reference(PAGE)))
+            }
             Self::Log => (None, Ok(reference("log"))),
         }
     }
@@ -278,7 +288,9 @@ fn remembered(kind: &str, text: String) -> Thread {
 /// What the receiver's readers would read, so that it can be judged before anyone has a channel.
 pub(super) fn text(channel: &Channel, message: &Message<'_>) -> String {
     match channel {
-        Channel::Teams { templates, .. } => plain::text(message, templates),
+        Channel::Teams { templates, .. } | Channel::StatusPage { templates, .. } => {
+            plain::text(message, templates)
+        }
         _ if channel.speaks_plainly() => plain::text(message, &Templates::default()),
         _ => log::text_with_evidence(message),
     }

@@ -78,6 +78,7 @@ impl Worker {
         };
         let reach = match sender {
             Sender::Log => Reach::Log,
+            Sender::Page => Reach::Good(None),
             _ => Reach::Unknown,
         };
         states.set(&receiver.name, reach);

@@ -541,7 +541,7 @@ fn routes(plan: &Plan, places: &Places, desk: &mut Desk<'_>) {
         .receivers
         .iter()
         .any(|receiver| match &receiver.channel {
-            Channel::Teams { .. } => true,
+            Channel::Teams { .. } | Channel::StatusPage { .. } => true,
             Channel::Email(mail) => mail.plain,
             _ => false,
         });

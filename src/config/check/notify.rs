@@ -25,13 +25,14 @@ use crate::domain::verdict::Kind;
 const PLAIN_CONFIDENCE: f64 = 0.9;
 
 /// The keys of a receiver that say what kind it is.
-pub(in crate::config) const KINDS: [&str; 7] = [
+pub(in crate::config) const KINDS: [&str; 8] = [
     "slack",
     "teams",
     "webhook",
     "email",
     "pagerduty",
     "alertmanager",
+    "status_page",
     "log",
 ];
 
@@ -77,13 +78,16 @@ pub(super) fn notify(
         receivers.extend(made.map(|mut receiver| {
             match &mut receiver.channel {
                 Channel::Slack { templates, .. } => templates.clone_from(&for_slack),
-                Channel::Teams { templates, .. } => templates.clone_from(&for_teams),
+                Channel::Teams { templates, .. } | Channel::StatusPage { templates, .. } => {
+                    templates.clone_from(&for_teams);
+                }
                 _ => {}
             }
             receiver
         }));
     }
     refuse_rings(&receivers, &places, desk);
+    refuse_pages_as_fallback(&receivers, &places, desk);
 
     let fallbacks: HashSet<&str> = receivers
         .iter()
@@ -145,7 +149,7 @@ fn takes_notices(to: &ReceiverName, receivers: &[Receiver]) -> bool {
     known.is_none_or(|r| {
         !matches!(
             r.channel,
-            Channel::PagerDuty { .. } | Channel::Alertmanager { .. }
+            Channel::PagerDuty { .. } | Channel::Alertmanager { .. } | Channel::StatusPage { .. }
         )
     })
 }
@@ -311,6 +315,12 @@ fn receiver(
         channels::pagerduty(pagerduty.value, inputs, desk)?
     } else if let Some(alertmanager) = raw.alertmanager {
         channels::alertmanager(alertmanager, roots, inputs, desk)?
+    } else if let Some(page) = raw.status_page {
+        let public = page.value.public;
+        Channel::StatusPage {
+            public: public.is_some_and(|flag| flag.value.0),
+            templates: Templates::default(),
+        }
     } else {
         // A channel that could not be read has had its error already.
         raw.log.map(|_| Channel::Log)?
@@ -339,6 +349,33 @@ fn fallback(
     names
         .check(fallback, desk)
         .then(|| ReceiverName::new(&fallback.value.0))
+}
+
+/// A page tells nobody: whoever is to hear of something must look there by chance.
+fn refuse_pages_as_fallback(
+    receivers: &[Receiver],
+    places: &HashMap<String, Place>,
+    desk: &mut Desk<'_>,
+) {
+    let is_page = |name: &ReceiverName| {
+        let known = receivers.iter().find(|receiver| receiver.name == *name);
+        known.is_some_and(|receiver| matches!(receiver.channel, Channel::StatusPage { .. }))
+    };
+    for receiver in receivers {
+        if let Some(fallback) = receiver.fallback.as_ref().filter(|name| is_page(name)) {
+            desk.error(
+                places
+                    .get(receiver.name.as_str())
+                    .copied()
+                    .unwrap_or_default(),
+                format!(
+                    "falls back on {}, a page that nobody may be looking at",
+                    quote(fallback.as_str())
+                ),
+                "fall back on a channel that tells somebody",
+            );
+        }
+    }
 }
 
 /// A message that can't be delivered must come to an end.
