@@ -22,6 +22,7 @@ use super::record::{Record, Recorder};
 use super::refusal::Refusal;
 use super::self_watch::{Around, SelfWatch, Taken};
 use super::sites::{self, Incoming, Remote};
+use super::trials::Trials;
 use super::unwritten::{self, Say, Unwritten};
 use super::watch::{LOOK_EVERY, Watch};
 use super::{load, round};
@@ -178,7 +179,9 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
     let keeper = Keeper::start(store.clone());
     let mut asks = Asks::start(store.clone(), silences.clone(), clicks);
 
-    let showing = Showing::start(&plan, &known.incidents, own.asker()).await;
+    let trials = Trials::start();
+    let orders = trials.orders.clone();
+    let showing = Showing::start(&plan, &known.incidents, own.asker(), orders).await;
     let past = past(&store).await;
     let spent = spent(&store, &plan).await.map_err(|e| e.to_string())?;
     let mut known = Known {
@@ -210,6 +213,7 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             recorder,
             own,
             showing,
+            trials,
             remote,
             together: None,
         },
@@ -293,6 +297,10 @@ pub async fn run(options: Options, mut commands: mpsc::Receiver<Command>) -> Res
             Some(asker) = state.work.showing.upcoming.recv() => {
                 // Whoever asked may have left.
                 let _ = asker.send(state.driver.machine().upcoming(clock::now()));
+            }
+            Some(ask) = state.work.trials.asks.recv() => {
+                let number = state.work.trials.waits(ask.answer);
+                state.step(Event::Leave { number, host: ask.host }, clock::now());
             }
             incoming = from_sites(&mut state.work.remote, &store) => state.sites_have(incoming),
             Some(ended) = state.work.runs.join_next(), if !state.work.runs.is_empty() => {
@@ -398,6 +406,7 @@ struct Work {
     recorder: Option<Recorder>,
     own: SelfWatch,
     showing: Showing,
+    trials: Trials,
     /// `None` where there are no sites.
     remote: Option<Remote>,
     /// Runs that came together and are kept together; `None` between two batches.
@@ -508,6 +517,7 @@ impl Hands for Work {
                     remote.ask(ask);
                 }
             }
+            Effect::Leave { number, leave } => self.trials.answer(number, leave),
             Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) => {}
         }
     }

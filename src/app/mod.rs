@@ -1,5 +1,7 @@
 //! Wiring: what joins the pure rules to files, sockets and clocks.
 
+// What a person asks with an account, counted.
+pub mod accounts;
 /// The agent of a site.
 pub mod agent;
 // What may be in an agent's way.
@@ -12,19 +14,18 @@ pub mod clicks;
 pub mod daemon;
 // From the outbox to the receivers: one worker each.
 pub mod deliver;
-// What a new plan changes.
 // Whether buttons are heard.
 mod ears;
 // Commits what the loop decided, in order and off its path.
 pub mod keeper;
-// The daemon's pages.
 /// A hub that leads.
 pub mod lead;
-mod pages;
 // `probes.yaml` from the disk.
 pub mod load;
 // Whether the file is still the one that was read.
 pub mod on_disk;
+// The daemon's pages.
+mod pages;
 // The log of `run --record`.
 pub mod record;
 // A file that is not taken is told once.
@@ -41,6 +42,8 @@ pub mod sites;
 pub mod standby;
 // What a person wants to know of the daemon, from its store and from itself.
 pub mod status;
+// A client that somebody tries in the pages.
+mod trials;
 // What is said while nothing can be kept.
 mod unwritten;
 // When an edited file is taken by itself.

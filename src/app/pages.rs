@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
+use crate::dashboard::trying::Order;
 use crate::dashboard::{self, Listener, Look, Pages, Present, Source};
 use crate::domain::change::Change;
 use crate::domain::incident::Incident;
@@ -29,6 +30,8 @@ pub(super) struct Showing {
     pub(super) upcoming: mpsc::Receiver<oneshot::Sender<Upcoming>>,
     what_next: mpsc::Sender<oneshot::Sender<Upcoming>>,
     store: PathBuf,
+    /// Whoever tries a client.
+    orders: mpsc::Sender<Order>,
     /// Where they are wanted.
     web: Option<Web>,
     listener: Option<Listener>,
@@ -40,6 +43,7 @@ impl Showing {
         plan: &Arc<Plan>,
         incidents: &[Incident],
         questions: mpsc::Sender<Question>,
+        orders: mpsc::Sender<Order>,
     ) -> Self {
         let look = Look::of(Arc::clone(plan), &[], incidents.to_vec());
         let (what_next, upcoming) = mpsc::channel(ASKERS_MAX);
@@ -48,6 +52,7 @@ impl Showing {
             what_next,
             present: Arc::new(Present::new(look)),
             questions,
+            orders,
             store: plan.store.path.clone(),
             web: plan.web.clone(),
             listener: None,
@@ -110,6 +115,7 @@ impl Showing {
             present: Arc::clone(&self.present),
             questions: self.questions.clone(),
             upcoming: self.what_next.clone(),
+            orders: self.orders.clone(),
         };
         let pages = Pages::new(source, self.store.clone(), web.clone());
         let listener = bound.serve(pages);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -20,19 +20,41 @@ use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
 use crate::domain::verdict::{Kind, Maker, Verdict};
 use crate::machine::politeness::Pace;
-use crate::machine::{Judged, RunId, Start};
+use crate::machine::{Judged, Leave, RunId, Start};
 use crate::probe::Prober;
 use crate::read::classify;
 use crate::read::likeness::Usual;
 use crate::read::same_body::Bodies;
 
+/// Between two times that the loop is asked for leave.
+const ASKED_AGAIN: Duration = Duration::from_millis(20);
+
+/// Asks whether a host may be asked now.
+#[derive(Debug)]
+pub struct LeaveAsk {
+    pub host: String,
+    pub answer: oneshot::Sender<Leave>,
+}
+
+/// Who says when a host may be asked.
+#[derive(Debug, Clone)]
+pub enum Manners {
+    /// The plan's gap and budget, by this round's own count.
+    Own,
+    /// The loop of this process, which asks the same hosts.
+    Loop(mpsc::Sender<LeaveAsk>),
+}
+
 /// Runs `cells` once each and reports each through `seen` as it ends; returns them in the order given.
+///
+/// A cell whose host may not be asked any more, because the plan has changed or the loop has ended, is left out.
 ///
 /// # Errors
 /// A sentence when the prober can't be built from the plan (no usable roots, a bad certificate file).
 pub async fn round(
     plan: Arc<Plan>,
     cells: Vec<CellKey>,
+    manners: Manners,
     mut seen: impl FnMut(&Judged),
 ) -> Result<Vec<Judged>, String> {
     let prober = Arc::new(Prober::new(&plan)?);
@@ -50,9 +72,18 @@ pub async fn round(
         }
     }
     let mut hosts = JoinSet::new();
-    for cells in by_host.into_values() {
+    for (host, cells) in by_host {
         let (plan, prober, room, done) = (plan.clone(), prober.clone(), room.clone(), done.clone());
-        hosts.spawn(one_host(plan, prober, usuals.clone(), room, done, cells));
+        let polite = Polite::new(&plan, host, manners.clone());
+        hosts.spawn(one_host(
+            plan,
+            prober,
+            usuals.clone(),
+            room,
+            done,
+            polite,
+            cells,
+        ));
     }
     drop(done);
 
@@ -163,14 +194,13 @@ async fn one_host(
     usuals: Arc<Usuals>,
     room: Arc<Semaphore>,
     done: mpsc::Sender<(usize, Judged)>,
+    mut polite: Polite,
     cells: Vec<(usize, CellKey)>,
 ) {
-    let (mut pace, began) = (Pace::new(&plan.politeness), Instant::now());
-    let elapsed = || i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX);
     let mut runs = JoinSet::new();
     for (index, cell) in cells {
-        while let Some(wait) = pause(&mut pace, elapsed()) {
-            tokio::time::sleep(wait).await;
+        if !polite.turn().await {
+            break;
         }
         let Ok(permit) = room.clone().acquire_owned().await else {
             return;
@@ -186,6 +216,52 @@ async fn one_host(
         });
     }
     while runs.join_next().await.is_some() {}
+}
+
+/// When one host may be asked.
+struct Polite {
+    host: String,
+    manners: Manners,
+    /// By our own count.
+    pace: Pace,
+    began: Instant,
+}
+
+impl Polite {
+    fn new(plan: &Plan, host: String, manners: Manners) -> Self {
+        Self {
+            host,
+            manners,
+            pace: Pace::new(&plan.politeness),
+            began: Instant::now(),
+        }
+    }
+
+    /// Waits until the host may be asked once; `false`: never.
+    async fn turn(&mut self) -> bool {
+        let Manners::Loop(asks) = &self.manners else {
+            let elapsed = || i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX);
+            while let Some(wait) = pause(&mut self.pace, elapsed()) {
+                tokio::time::sleep(wait).await;
+            }
+            return true;
+        };
+        loop {
+            let (answer, heard) = oneshot::channel();
+            let host = self.host.clone();
+            if asks.send(LeaveAsk { host, answer }).await.is_err() {
+                return false;
+            }
+            match heard.await {
+                Ok(Leave::Now) => return true,
+                Ok(Leave::At(at)) => {
+                    let wait = Duration::try_from(at.duration_since(clock::now()));
+                    tokio::time::sleep(wait.unwrap_or_default().max(ASKED_AGAIN)).await;
+                }
+                Ok(Leave::Never) | Err(_) => return false,
+            }
+        }
+    }
 }
 
 /// How long until the host may be asked again; `None`: now, and it counts as asked.

@@ -12,5 +12,7 @@ pub mod gate;
 pub mod likeness;
 // Whether work could move to an address that is not in the file yet.
 pub mod move_to;
+// A client that is not in the file yet, as somebody describes it.
+pub mod newcomer;
 // Whether a client that is not in the file yet would pass.
 pub mod trial;

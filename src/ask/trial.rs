@@ -14,6 +14,9 @@ use crate::domain::verdict::Kind;
 use crate::incident::ours::is_silence;
 use crate::words::terms;
 
+/// What a round saw.
+pub type Round = Vec<Judged>;
+
 /// What one round says about a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::accounts;
-use crate::app::{load, round};
+use crate::app::round::{self, Manners};
+use crate::app::{accounts, load};
 use crate::ask::conclude::{self, Conclusion, Idle, Outcome};
 use crate::cli::Format;
 use crate::cli::exit;
@@ -155,7 +155,9 @@ pub(super) fn ask(plan: &Arc<Plan>, cells: Vec<CellKey>) -> Result<Vec<Judged>, 
         total: cells.len(),
         shown: std::io::stderr().is_terminal(),
     };
-    let judged = runtime.block_on(round::round(plan.clone(), cells, |_| progress.one_more()))?;
+    let judged = runtime.block_on(round::round(plan.clone(), cells, Manners::Own, |_| {
+        progress.one_more()
+    }))?;
     progress.clear();
     Ok(judged)
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::accounts;
 use super::ask;
 use super::bisect_journal::Journal;
+use crate::app::accounts;
 use crate::app::round::{self, Turns};
 use crate::ask::bisect::{Bisection, Found, Set, Side, Step, Then, Thing, things};
 use crate::ask::likeness::Look;

@@ -1,6 +1,5 @@
 //! The command line: one file a command; arguments in, exit code out.
 
-mod accounts;
 mod agent;
 mod ask;
 mod bisect;

@@ -12,19 +12,16 @@ use super::ask::{self, Levels};
 use crate::app::load;
 use crate::ask::conclude;
 use crate::ask::move_to;
+use crate::ask::newcomer::{self, Newcomer};
 use crate::ask::trial::{self, Outcome, Trial};
 use crate::cli::Format;
 use crate::cli::exit;
 use crate::clock;
 use crate::config;
 use crate::domain::cell::{
-    Client, ClientName, Egress, EgressName, HeaderCase, HttpOffer, IpFamily, Program, Speaks,
-    TlsRange, Way,
+    Client, ClientName, Egress, EgressName, HttpOffer, IpFamily, Program, Speaks, Way,
 };
 use crate::domain::plan::Plan;
-
-/// Headers taken; a client of the file has a handful.
-const HEADERS_MAX: usize = 50;
 
 /// Ask before a roll-out: would this client pass, and from which egresses?
 ///
@@ -111,7 +108,7 @@ pub(super) fn run(file: &Path, log: &str, arguments: &Arguments) -> ExitCode {
     let added = levels
         .check(&plan, probes)
         .and_then(|()| client(arguments, &plan))
-        .map(|client| add(&mut plan, &arguments.probe, client));
+        .map(|client| newcomer::add(&mut plan, &arguments.probe, client));
     let plan = Arc::new(plan);
     let judged = added.and_then(|name| {
         let asked = ask::cells(&plan, probes, &levels)?;
@@ -124,18 +121,8 @@ pub(super) fn run(file: &Path, log: &str, arguments: &Arguments) -> ExitCode {
     let now = clock::now();
     let found = conclude::conclude(&plan, &judged, now).without(idle);
     let dark = conclude::dark(&plan, &judged, now);
-    let shown = match (&arguments.user_agent, &arguments.command) {
-        (Some(agent), None) if agent.is_empty() => "A client without a user agent".to_owned(),
-        (Some(agent), None) => format!("\"{agent}\""),
-        (agent, command) => {
-            let program = Path::new(command.as_deref().unwrap_or_default()).file_name();
-            let program = program.unwrap_or_default().to_string_lossy();
-            match agent.as_deref().filter(|agent| !agent.is_empty()) {
-                Some(agent) => format!("`{program}` as \"{agent}\""),
-                None => format!("`{program}`"),
-            }
-        }
-    };
+    let command = arguments.command.as_deref();
+    let shown = newcomer::shown(arguments.user_agent.as_deref(), command);
     let mut trial = trial::trial(&judged, &dark, &name, &shown);
     let fingerprints = trial::fingerprints(&judged, &name);
     if arguments.command.is_some() {
@@ -229,39 +216,13 @@ fn from_address(mut plan: Plan, arguments: &Arguments) -> Result<ExitCode, Strin
 
 /// The client that the arguments describe, under the same rules as one of the file.
 fn client(arguments: &Arguments, plan: &Plan) -> Result<Client, String> {
-    let agent = arguments.user_agent.clone().unwrap_or_default();
-    if http::HeaderValue::from_str(&agent).is_err() || agent.trim() != agent {
-        return Err(format!(
-            "--user-agent {agent:?} can't be sent; it must be one line without control characters or blanks at its ends"
-        ));
-    }
-    if arguments.headers.len() > HEADERS_MAX {
-        return Err(format!("--header: more than {HEADERS_MAX} headers"));
-    }
-    let mut headers: Vec<(String, Option<String>)> = Vec::new();
-    for text in &arguments.headers {
-        let (name, value) = header(text)?;
-        if headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(&name)) {
-            return Err(format!("--header: {name} is given twice"));
-        }
-        headers.push((name, Some(value)));
-    }
-    let mut name = "try".to_owned();
-    while plan.client(&ClientName::new(&name)).is_some() {
-        name.push_str("-new");
-    }
-    Ok(Client {
-        name: ClientName::new(&name),
-        user_agent: agent,
+    let newcomer = Newcomer {
+        user_agent: arguments.user_agent.clone().unwrap_or_default(),
         http: arguments.http.map(offer).unwrap_or_default(),
-        tls: TlsRange::default(),
-        headers,
-        header_case: HeaderCase::default(),
+        headers: &arguments.headers,
         program: program(arguments)?,
-        stands_in_for: None,
-        trust: None,
-        control: false,
-    })
+    };
+    newcomer.client(plan).map_err(|why| format!("--{why}"))
 }
 
 fn offer(http: Http) -> HttpOffer {
@@ -303,45 +264,6 @@ fn program(arguments: &Arguments) -> Result<Option<Program>, String> {
     }))
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
-    let Some((name, value)) = text.split_once(':') else {
-        // What was meant may be a secret, so it is not repeated.
-        return Err("--header: write it like \"Accept: text/xml\"".to_owned());
-    };
-    let (name, value) = (name.trim(), value.trim());
-    if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Err(format!("--header: {name:?} is no header name"));
-    }
-    if http::HeaderValue::from_str(value).is_err() {
-        return Err(format!("--header: the value of {name} can't be sent"));
-    }
-    let why = match name.to_ascii_lowercase().as_str() {
-        "user-agent" => "give it as --user-agent",
-        "host" | "content-length" | "transfer-encoding" | "connection" | "expect" | "upgrade" => {
-            "it follows from the request"
-        }
-        "authorization" | "proxy-authorization" | "cookie" | "x-api-key" | "api-key" => {
-            "a secret can't stand on a command line; put it under \"credentials\" in the file"
-        }
-        "x-http-method" | "x-http-method-override" | "x-method-override" => {
-            "it would make another request of it than the one in the file"
-        }
-        _ => return Ok((name.to_owned(), value.to_owned())),
-    };
-    Err(format!("--header: {name} can't be set here: {why}"))
-}
-
-/// Puts the client into the plan, behind the probe's own.
-fn add(plan: &mut Plan, probe: &str, client: Client) -> ClientName {
-    let name = client.name.clone();
-    plan.clients.push(client);
-    let asked = plan.probes.iter_mut().filter(|p| p.name.as_str() == probe);
-    for probe in asked {
-        probe.as_clients.push(name.clone());
-    }
-    name
-}
-
 /// The trial for scripts; keys are stable.
 fn keys(
     name: &ClientName,
@@ -371,40 +293,4 @@ fn keys(
         "unknown_from": from(Outcome::Unknown),
         "sentence": trial.sentence,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_are_held_to_the_rules_of_the_file() {
-        let check = |text: &str, expected: Result<(&str, &str), &str>| {
-            let expected = expected
-                .map(|(n, v)| (n.to_owned(), v.to_owned()))
-                .map_err(str::to_owned);
-            assert_eq!(header(text), expected, "{text:?}");
-        };
-        check("Accept: text/xml", Ok(("Accept", "text/xml")));
-        check("X-Empty:", Ok(("X-Empty", "")));
-        check(
-            "hunter22",
-            Err("--header: write it like \"Accept: text/xml\""),
-        );
-        check("a b: c", Err("--header: \"a b\" is no header name"));
-        check(
-            "A: b\r\nC: d",
-            Err("--header: the value of A can't be sent"),
-        );
-        check(
-            "user-agent: x",
-            Err("--header: user-agent can't be set here: give it as --user-agent"),
-        );
-        check(
-            "Authorization: Bearer hunter22",
-            Err(
-                "--header: Authorization can't be set here: a secret can't stand on a command line; put it under \"credentials\" in the file",
-            ),
-        );
-    }
 }

@@ -9,6 +9,7 @@ use super::parts::{cell_path, many, probe_path};
 use super::people::secret;
 use crate::domain::cell::CellKey;
 use crate::domain::incident::Incident;
+use crate::domain::plan::Plan;
 use crate::domain::probe::Probe;
 use crate::report::matrix::duration;
 
@@ -48,6 +49,7 @@ pub(super) fn run_now(scene: &Scene, probe: &Probe) -> Markup {
             button { "Run it now" }
             span.below { (cost(scene, &[probe])) }
         }
+        @if !probe.control { p { a href=(scene.to(&format!("/try?probe={}", probe.name))) { "Would a new client pass?" } } }
     }
 }
 
@@ -63,10 +65,20 @@ pub(super) fn run_cell(scene: &Scene, cell: &CellKey, words: &str) -> Markup {
 
 /// How many requests a round is, and how long politeness lets it take.
 fn cost(scene: &Scene, probes: &[&Probe]) -> String {
-    let plan = &scene.look.plan;
+    let cells = |probe: &Probe| {
+        let cells = scene.look.plan.cells();
+        cells.filter(|(it, _)| it.name == probe.name).count()
+    };
+    costs(
+        &scene.look.plan,
+        probes.iter().map(|probe| (*probe, cells(probe))),
+    )
+}
+
+/// The same of so many requests for each probe.
+pub(super) fn costs<'a>(plan: &Plan, asked: impl Iterator<Item = (&'a Probe, usize)>) -> String {
     let (mut requests, mut longest) = (0, Duration::ZERO);
-    for probe in probes {
-        let cells = plan.cells().filter(|(it, _)| it.name == probe.name).count();
+    for (probe, cells) in asked {
         let polite = plan.politeness_of(&probe.host());
         let even = Duration::from_secs(60) / polite.requests_per_minute.max(1);
         // The first half of a minute's budget goes as fast as the gap allows.

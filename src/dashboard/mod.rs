@@ -38,6 +38,7 @@ mod sign_in;
 mod status_page;
 mod subscribe;
 mod then;
+pub mod trying;
 mod wall;
 
 use std::path::PathBuf;
@@ -98,6 +99,8 @@ pub enum Source {
         questions: mpsc::Sender<Question>,
         /// What runs next?
         upcoming: mpsc::Sender<oneshot::Sender<Upcoming>>,
+        /// Would a client pass that is not in the file?
+        orders: mpsc::Sender<trying::Order>,
     },
     /// A store that somebody else writes, or nobody any more.
     Copy { plan: Arc<Plan> },
@@ -113,6 +116,7 @@ struct Inner {
     store: PathBuf,
     web: Web,
     sign_ins: Mutex<SignIns>,
+    trials: trying::Trials,
     /// Passwords that are looked at, at once.
     passwords: Semaphore,
     readers: Semaphore,
@@ -163,6 +167,7 @@ impl Pages {
             store,
             web,
             sign_ins: Mutex::default(),
+            trials: trying::Trials::default(),
             passwords: Semaphore::new(PASSWORDS_MAX),
             readers: Semaphore::new(READERS_MAX),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
@@ -188,6 +193,14 @@ impl Pages {
         match &self.0.source {
             Source::Loop { present, .. } => status_page::is_public(&present.look().plan),
             Source::Copy { plan } => status_page::is_public(plan),
+        }
+    }
+
+    /// Where a client can be tried; `None`: nobody runs anything here.
+    fn orders(&self) -> Option<&mpsc::Sender<trying::Order>> {
+        match &self.0.source {
+            Source::Loop { orders, .. } => Some(orders),
+            Source::Copy { .. } => None,
         }
     }
 
@@ -391,6 +404,8 @@ fn router(pages: Pages) -> Router {
             post(check_file::check).layer(DefaultBodyLimit::max(check_file::FORM_MAX)),
         )
         .route("/config/{number}", get(config::generation))
+        .route("/try", get(trying::form_page).post(trying::try_it))
+        .route("/try/{number}", get(trying::one))
         .route("/wall", get(wall::page))
         .route("/maintenance.ics", get(subscribe::calendar))
         .route("/badge/{file}", get(subscribe::badge))

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::accounts::Accounts;
 use super::flights::{Flights, Landing};
+use super::politeness::Leave;
 use super::schedule::{Asked, Due, Timetable};
 use super::{Counts, Effect, Event, Judged, RunId, Start};
 use crate::domain::cell::{CellKey, ProbeName};
@@ -84,6 +85,11 @@ impl Agenda {
     /// Asks for a run beyond the schedule at `at`; `false`: there is no such cell here.
     pub fn ask(&mut self, cell: &CellKey, at: Timestamp, purpose: Purpose, why: &str) -> bool {
         self.timetable.ask(cell, at, purpose, why) != Asked::Unknown
+    }
+
+    /// Whether somebody beside the timetable may ask a host now.
+    pub(super) fn leave(&mut self, host: &str, now: Timestamp) -> Leave {
+        self.timetable.leave(host, now)
     }
 
     pub(super) fn replace(&mut self, plan: Arc<Plan>, now: Timestamp) {

@@ -99,6 +99,10 @@ pub enum Heard {
         cells: Vec<CellKey>,
         who: String,
     },
+    Leave {
+        number: u64,
+        host: String,
+    },
     ClockSet {
         by: SignedDuration,
     },
@@ -138,6 +142,10 @@ impl Heard {
                 probes: probes.clone(),
                 who: who.clone(),
             },
+            Event::Leave { number, host } => Self::Leave {
+                number: *number,
+                host: host.clone(),
+            },
             Event::ClockSet { by } => Self::ClockSet { by: *by },
         }
     }
@@ -174,6 +182,7 @@ impl Heard {
                 requests,
             },
             Self::Wanted { probes, cells, who } => Event::Wanted { probes, cells, who },
+            Self::Leave { number, host } => Event::Leave { number, host },
             Self::ClockSet { by } => Event::ClockSet { by },
         })
     }

@@ -40,6 +40,7 @@ use std::time::Duration;
 
 pub use crate::board::events::Judged;
 pub use flights::RunId;
+pub use politeness::Leave;
 pub use schedule::Counts;
 
 use crate::board::events as within;
@@ -99,6 +100,12 @@ pub enum Event {
         /// For people ("ann in the browser").
         who: String,
     },
+    /// Somebody beside the timetable wants to ask a host once; [`Effect::Leave`] says whether now.
+    Leave {
+        /// By which the answer is known.
+        number: u64,
+        host: String,
+    },
     /// The clock was set by so much; `now` is by the clock as it is.
     ClockSet {
         by: SignedDuration,
@@ -116,6 +123,11 @@ pub enum Effect {
     },
     /// Ask the site of this cell for a run.
     Ask(Ask),
+    /// Whether who asked with [`Event::Leave`] may ask the host.
+    Leave {
+        number: u64,
+        leave: Leave,
+    },
     /// Store a run with its verdict.
     Record(Arc<Judged>),
     /// Store an incident with its timeline and its notifications, together or not at all.
@@ -267,6 +279,10 @@ impl Machine {
             }
             Event::Wanted { probes, cells, who } => {
                 self.run_now((&probes, &cells), &who, now, &mut effects);
+            }
+            Event::Leave { number, host } => {
+                let leave = self.agenda.leave(&host, now);
+                effects.push(Effect::Leave { number, leave });
             }
             Event::ClockSet { by } => self.clock_was_set(by, now, &mut effects),
         }

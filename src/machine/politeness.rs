@@ -9,6 +9,8 @@
 
 use std::collections::VecDeque;
 
+use jiff::Timestamp;
+
 use crate::domain::plan::Politeness;
 
 /// Microseconds since the Unix epoch, or between two such; covers every [`jiff::Timestamp`].
@@ -16,6 +18,17 @@ pub(crate) type Micros = i64;
 
 pub(crate) const SECOND: Micros = 1_000_000;
 pub(crate) const MINUTE: Micros = 60 * SECOND;
+
+/// What politeness says to who wants to ask a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// It may be asked, and counts as asked.
+    Now,
+    /// Not before; it is to be asked for again then.
+    At(Timestamp),
+    /// The plan has no such host.
+    Never,
+}
 
 /// The starts to one host, and when the next may be.
 #[derive(Debug, Clone)]

@@ -26,7 +26,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::bulkhead::{self, Share};
-use super::politeness::{MINUTE, Micros, Pace, SECOND};
+use super::politeness::{Leave, MINUTE, Micros, Pace, SECOND};
 use crate::domain::cell::CellKey;
 use crate::domain::observation::Purpose;
 use crate::domain::plan::Plan;
@@ -270,6 +270,20 @@ impl Timetable {
                 .pace
                 .hold(until.as_microsecond().min(latest));
         }
+    }
+
+    /// Whether somebody beside the timetable may ask a host now; no more urgently than what is scheduled.
+    pub(super) fn leave(&mut self, host: &str, now: Timestamp) -> Leave {
+        let now = self.read_clock(now);
+        let Some(host) = self.hosts.iter_mut().find(|known| known.name == host) else {
+            return Leave::Never;
+        };
+        let earliest = host.pace.earliest(now, false);
+        if earliest > now {
+            return Leave::At(Timestamp::from_microsecond(earliest).unwrap_or(Timestamp::MAX));
+        }
+        host.pace.started(now);
+        Leave::Now
     }
 
     /// Asks for an extra run of a cell at `at`, kept to the host's gap and budget like all others.

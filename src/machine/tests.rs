@@ -338,6 +338,61 @@ fn what_a_person_wants_runs_at_once_one_time_and_politely() {
     assert!(host.used >= 4, "{host:?}");
 }
 
+#[test]
+fn who_asks_beside_the_timetable_keeps_to_the_same_budget() {
+    let plan = plan("politeness: { per_host: { requests_per_minute: 20, gap: 1s } }");
+    let host = plan.probe(&"api".into()).expect("a probe").host();
+    let mut machine = Machine::new(Arc::clone(&plan), Known::default(), after(0));
+    let (mut asked, mut given) = (Vec::new(), 0);
+    let mut now = after(0);
+    while now < after(180) {
+        let effects = machine.step(Event::Tick, now);
+        let starts = effects
+            .iter()
+            .filter(|it| matches!(it, Effect::Start(start) if start.cell.probe.as_str() == "api"));
+        asked.extend(starts.map(|_| now));
+        let event = Event::Leave {
+            number: 7,
+            host: host.clone(),
+        };
+        let effects = machine.step(event, now);
+        let leave = effects.iter().find_map(|it| match it {
+            Effect::Leave { number: 7, leave } => Some(*leave),
+            _ => None,
+        });
+        match leave.expect("an answer") {
+            Leave::Now => {
+                asked.push(now);
+                given += 1;
+            }
+            Leave::At(at) => assert!(at > now),
+            Leave::Never => panic!("the host is in the plan"),
+        }
+        now += SignedDuration::from_millis(100);
+    }
+    assert!(given > 20, "{given}");
+    for two in asked.windows(2) {
+        let gap = two[1].duration_since(two[0]);
+        assert!(gap >= SignedDuration::from_secs(1), "{gap:?}");
+    }
+    for minute in asked.windows(21) {
+        let took = minute[20].duration_since(minute[0]);
+        assert!(took >= SignedDuration::from_secs(60), "21 within {took:?}");
+    }
+    let unknown = machine.step(
+        Event::Leave {
+            number: 8,
+            host: "other.example:443".to_owned(),
+        },
+        now,
+    );
+    let never = Effect::Leave {
+        number: 8,
+        leave: Leave::Never,
+    };
+    assert!(unknown.contains(&never), "{unknown:?}");
+}
+
 /// A log of `steps` events as chance has them: fine and foul weather, runs that are lost or come twice, other plans.
 fn anything(seed: u64, steps: usize) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(seed);
@@ -379,7 +434,11 @@ fn anything(seed: u64, steps: usize) -> Vec<String> {
                 cells: Vec::new(),
                 who: "ann".to_owned(),
             },
-            4..20 if !waiting.is_empty() => waiting[random.usize(..waiting.len())].clone(),
+            4 => Event::Leave {
+                number: random.u64(..),
+                host: "api.example:443".to_owned(),
+            },
+            5..20 if !waiting.is_empty() => waiting[random.usize(..waiting.len())].clone(),
             _ if !waiting.is_empty() => waiting.swap_remove(random.usize(..waiting.len())),
             _ => {
                 now = now.max(wake);

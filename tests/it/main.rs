@@ -123,6 +123,8 @@ mod templates;
 /// Watching the watcher: metrics, health, heartbeat, the service manager, `status`.
 /// Roots that end, for the client that has no other.
 mod trusted;
+/// A client tried from the browser.
+mod trying;
 mod vanished;
 mod watched;
 /// A week of blocks, flaps, maintenance and a broken Slack: how many messages each problem makes.

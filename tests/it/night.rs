@@ -121,7 +121,7 @@ impl Night {
     /// Asks every cell once, as the world is now.
     pub(crate) async fn ask(&self) -> Answers {
         let cells = self.plan.cells().map(|(_, cell)| cell).collect();
-        let judged = round::round(self.plan.clone(), cells, |_| {})
+        let judged = round::round(self.plan.clone(), cells, round::Manners::Own, |_| {})
             .await
             .unwrap();
         judged
@@ -193,7 +193,11 @@ impl Night {
                     step.told |= !learned.notifications.is_empty();
                     self.store.learn(*learned).await.unwrap();
                 }
-                Effect::Start(_) | Effect::Cancel { .. } | Effect::WakeAt(_) | Effect::Ask(_) => {}
+                Effect::Start(_)
+                | Effect::Cancel { .. }
+                | Effect::WakeAt(_)
+                | Effect::Ask(_)
+                | Effect::Leave { .. } => {}
             }
         }
         step

@@ -8,7 +8,7 @@ use crate::fakes::Fake;
 use crate::pages::{Answer, address, get, say};
 use crate::world::{RULE, World};
 
-const ANN: &str = "correct horse battery";
+pub(crate) const ANN: &str = "correct horse battery";
 const BEN: &str = "staple";
 const PROXY: &str = "between-the-two-of-us";
 
@@ -33,7 +33,12 @@ fn hashed(password: &str) -> String {
 }
 
 /// Asks with these headers, as a page of ours does.
-async fn ask(address: SocketAddr, path: &str, headers: &str, form: Option<&str>) -> Answer {
+pub(crate) async fn ask(
+    address: SocketAddr,
+    path: &str,
+    headers: &str,
+    form: Option<&str>,
+) -> Answer {
     let (method, form) = match form {
         Some(form) => ("POST", form),
         None => ("GET", ""),
@@ -50,7 +55,11 @@ async fn ask(address: SocketAddr, path: &str, headers: &str, form: Option<&str>)
 }
 
 /// The cookie of who signs in by a password; `Err`: the answer in place of it.
-async fn sign_in(address: SocketAddr, name: &str, password: &str) -> Result<String, Answer> {
+pub(crate) async fn sign_in(
+    address: SocketAddr,
+    name: &str,
+    password: &str,
+) -> Result<String, Answer> {
     let form = format!("name={name}&password={}", password.replace(' ', "+"));
     let answer = ask(address, "/sign-in", "", Some(&form)).await;
     let Some((_, session)) = answer.head.split_once("set-cookie: __host-edgewatch=") else {
@@ -59,18 +68,18 @@ async fn sign_in(address: SocketAddr, name: &str, password: &str) -> Result<Stri
     Ok(format!("Cookie: __Host-edgewatch={}\r\n", &session[..64]))
 }
 
-struct Stage {
-    world: World,
-    daemon: Daemon,
-    address: SocketAddr,
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) daemon: Daemon,
+    pub(crate) address: SocketAddr,
 }
 
-async fn stage(web: &str) -> Stage {
+pub(crate) async fn stage(web: &str) -> Stage {
     stage_of(web, "").await
 }
 
 /// With further receivers.
-async fn stage_of(web: &str, receivers: &str) -> Stage {
+pub(crate) async fn stage_of(web: &str, receivers: &str) -> Stage {
     let world = World::start().await;
     let teams = Fake::teams().await;
     for (name, text) in [

@@ -1,4 +1,4 @@
-//! What a command asks with an account counts as what the daemon asks, where the file has a limit or the partner set one.
+//! What a person asks with an account counts as what the daemon asks, where the file has a limit or the partner set one.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,7 @@ use crate::store::Store;
 ///
 /// # Errors
 /// A sentence: the day has no room for it, the account is locked, or it can't be counted. Nothing was counted then.
-pub(super) fn claim<'a>(
-    plan: &Plan,
-    cells: impl IntoIterator<Item = &'a CellKey>,
-) -> Result<(), String> {
+pub fn claim<'a>(plan: &Plan, cells: impl IntoIterator<Item = &'a CellKey>) -> Result<(), String> {
     let mut wanted: BTreeMap<&CredentialName, u32> = BTreeMap::new();
     for cell in cells
         .into_iter()
