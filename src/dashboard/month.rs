@@ -204,6 +204,10 @@ fn hangs_on(cause: &Cause) -> String {
             let egresses: Vec<String> = egresses.iter().map(|name| format!("`{name}`")).collect();
             format!("our network at {}", terms::list(&egresses, "and"))
         }
+        Cause::OurClients { clients } => {
+            let clients: Vec<String> = clients.iter().map(|name| format!("`{name}`")).collect();
+            format!("our own client {}", terms::list(&clients, "and"))
+        }
         Cause::Unknown { .. } => "not known".to_owned(),
     }
 }

@@ -154,6 +154,8 @@ pub enum Cause {
         /// The egresses whose controls fail; all of them when we are offline.
         egresses: Vec<EgressName>,
     },
+    /// The requests of these clients can't be made by us, while others leave from the same egresses.
+    OurClients { clients: Vec<ClientName> },
     /// More than one explanation fits, or none of a single level; the cells speak for themselves.
     Unknown {
         /// The levels that fit equally well; empty when no single level fits.
@@ -172,6 +174,12 @@ impl Cause {
         }
     }
 
+    /// The fault is on our own side.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::OurNetwork { .. } | Self::OurClients { .. })
+    }
+
     /// Whether it hits a cell; `None` when levels don't decide that.
     #[must_use]
     pub fn covers(&self, cell: &CellKey) -> Option<bool> {
@@ -180,6 +188,7 @@ impl Cause {
             Self::Together(levels) => Some(levels.iter().all(|level| level.covers(cell))),
             Self::AnyOf(causes) => Some(causes.iter().any(|c| c.covers(cell) == Some(true))),
             Self::OurNetwork { egresses } => Some(egresses.contains(&cell.egress)),
+            Self::OurClients { clients } => Some(clients.contains(&cell.client)),
             Self::Everything | Self::Pop(_) | Self::OwnRate { .. } | Self::Unknown { .. } => None,
         }
     }

@@ -116,7 +116,7 @@ impl Incident {
     #[must_use]
     pub fn is_ours(&self) -> bool {
         matches!(self.subject, Subject::OurNetwork | Subject::Site(_))
-            || matches!(self.diagnosis.cause, Cause::OurNetwork { .. })
+            || self.diagnosis.cause.is_ours()
     }
 
     /// It came back more than once: single ends and returns are no news any more.

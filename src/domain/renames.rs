@@ -153,6 +153,7 @@ impl Renames {
                 }
             }
             Cause::OurNetwork { egresses } => all_now(&self.egresses, egresses),
+            Cause::OurClients { clients } => all_now(&self.clients, clients),
             Cause::Everything | Cause::Pop(_) | Cause::OwnRate { .. } => {}
         }
     }

@@ -15,7 +15,7 @@ use super::extra::{Extra, SOON};
 use super::notify::{self, Statement};
 use super::world::{self, Run, World};
 use crate::board::{Board, Cell};
-use crate::domain::cell::{CellKey, EgressName};
+use crate::domain::cell::{CellKey, ClientName, EgressName};
 use crate::domain::diagnosis::{Cause, Diagnosis};
 use crate::domain::incident::{
     Care, Happening, Incident, IncidentCell, Specimen, State, Subject, TimelineEntry,
@@ -84,14 +84,22 @@ pub fn diagnosis(board: &Board, cells: &[IncidentCell], since: Timestamp) -> Dia
         .filter(|cell| cell.last.is_some_and(|l| !l.failed && l.at >= since))
         .map(|cell| cell.key.clone())
         .collect();
+    let alone = unable_alone(board, cells, since);
     let proved = cells.iter().any(|member| {
         member.kind == Kind::LocalError
             || board.get(&member.cell).is_some_and(|cell| cell.independent)
     });
-    Diagnosis {
-        cause: Cause::OurNetwork {
+    let cause = match &alone {
+        Some((clients, _)) => Cause::OurClients {
+            clients: clients.clone(),
+        },
+        None => Cause::OurNetwork {
             egresses: egresses.into_iter().cloned().collect(),
         },
+    };
+    let passing = alone.map_or(passing, |(_, others)| others);
+    Diagnosis {
+        cause,
         confidence: if proved { SURE } else { WITHOUT_CONTROL },
         fails: None,
         failing,
@@ -100,6 +108,32 @@ pub fn diagnosis(board: &Board, cells: &[IncidentCell], since: Timestamp) -> Dia
         would_tell: None,
         split: None,
     }
+}
+
+/// The clients whose requests alone can't be made, none of them anywhere, and cells of others that have passed since from
+/// each of the same egresses.
+fn unable_alone(
+    board: &Board,
+    cells: &[IncidentCell],
+    since: Timestamp,
+) -> Option<(Vec<ClientName>, Vec<CellKey>)> {
+    if cells.iter().any(|member| member.kind != Kind::LocalError) {
+        return None;
+    }
+    let clients: BTreeSet<&ClientName> = cells.iter().map(|it| &it.cell.client).collect();
+    let egresses: BTreeSet<&EgressName> = cells.iter().map(|it| &it.cell.egress).collect();
+    let passed = || {
+        let passes = |cell: &&Cell| cell.last.is_some_and(|it| !it.failed && it.at >= since);
+        board.cells.iter().filter(passes).map(|cell| &cell.key)
+    };
+    if passed().any(|cell| clients.contains(&cell.client)) {
+        return None;
+    }
+    let mut others = Vec::new();
+    for egress in egresses {
+        others.push(passed().find(|cell| cell.egress == *egress)?.clone());
+    }
+    Some((clients.into_iter().cloned().collect(), others))
 }
 
 /// The cells that show that our own side is at fault at an egress, since when it is.

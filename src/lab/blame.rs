@@ -62,7 +62,7 @@ fn add(
             });
             vec![Nature::Rate]
         }
-        Cause::OurNetwork { .. } => vec![Nature::Network],
+        Cause::OurNetwork { .. } | Cause::OurClients { .. } => vec![Nature::Network],
         _ => natures(cause.levels()),
     };
     let cells = cells(planned, |key| {

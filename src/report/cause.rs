@@ -20,6 +20,7 @@ pub(super) fn json(incident: &Incident) -> Value {
         Cause::Pop(_) => ("pop", &[]),
         Cause::OwnRate { .. } => ("own_rate", &[]),
         Cause::OurNetwork { .. } => ("our_network", &[]),
+        Cause::OurClients { .. } => ("our_clients", &[]),
         Cause::Unknown { among } => ("unknown", among),
     };
     let rate = match &diagnosis.cause {
@@ -59,11 +60,10 @@ fn when(incident: &Incident) -> Value {
     match &incident.diagnosis.cause {
         Cause::Unknown { .. } => return Value::Null,
         Cause::OurNetwork { egresses } => {
-            let names = match egresses.as_slice() {
-                [one] => json!(one),
-                several => json!(several),
-            };
-            keys.insert("egress".to_owned(), names);
+            keys.insert("egress".to_owned(), one_or_more(egresses));
+        }
+        Cause::OurClients { clients } => {
+            keys.insert("ua".to_owned(), one_or_more(clients));
         }
         Cause::Pop(name) => put(&mut keys, "pop", name),
         Cause::AnyOf(causes) => {
@@ -92,6 +92,13 @@ fn when(incident: &Incident) -> Value {
         }
     }
     Value::Object(keys)
+}
+
+fn one_or_more<T: serde::Serialize>(names: &[T]) -> Value {
+    match names {
+        [one] => json!(one),
+        several => json!(several),
+    }
 }
 
 /// Every level that a cause names.

@@ -95,7 +95,7 @@ fn requests(dossier: &Dossier<'_>) -> String {
             Some(_) => format!("our requests to {host}"),
             None => format!("all our requests to {host}"),
         },
-        Cause::OurNetwork { .. } | Cause::Unknown { .. } => {
+        Cause::OurNetwork { .. } | Cause::OurClients { .. } | Cause::Unknown { .. } => {
             return format!("some of our requests to {host}");
         }
     };

@@ -415,6 +415,7 @@ fn fails(case: &Case, cell: &CellKey) -> bool {
     match &case.cause {
         Cause::Everything => true,
         Cause::OurNetwork { egresses } => egresses.contains(&cell.egress),
+        Cause::OurClients { clients } => clients.contains(&cell.client),
         // A few, as chance or our own rate has it.
         Cause::Pop(_) | Cause::OwnRate { .. } => cell.client.as_str() == "java-17",
         Cause::Unknown { .. } => {

@@ -401,6 +401,9 @@ fn any_cause() -> impl Strategy<Value = Cause> {
         vec(any_cell(), 0..3).prop_map(|cells| Cause::OurNetwork {
             egresses: cells.into_iter().map(|c| c.egress).collect()
         }),
+        vec(any_cell(), 1..3).prop_map(|cells| Cause::OurClients {
+            clients: cells.into_iter().map(|c| c.client).collect()
+        }),
         vec(any_level(), 0..3).prop_map(|among| Cause::Unknown { among }),
     ]
 }

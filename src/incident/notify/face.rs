@@ -57,7 +57,7 @@ impl Face {
         Self {
             cause,
             confidence: diagnosis.confidence,
-            our_side: matches!(diagnosis.cause, Cause::OurNetwork { .. }),
+            our_side: diagnosis.cause.is_ours(),
             edge: match &incident.subject {
                 Subject::Vendor(name) => Some(name.clone()),
                 _ => None,

@@ -30,6 +30,22 @@ impl Story<'_> {
                 ),
             });
         }
+        if let Cause::OurClients { clients } = &diagnosis.cause
+            && !self.own_limit()
+            && let [first, ..] = clients.as_slice()
+        {
+            return Some(if self.runs_programs(clients) {
+                format!(
+                    "Mend the program of client {}: `edgewatch client {first}` runs it against a server of its own and says what is wrong",
+                    quoted(clients)
+                )
+            } else {
+                format!(
+                    "Mend client {} in the file: its requests don't leave us, others do",
+                    quoted(clients)
+                )
+            });
+        }
         if self.our_network() && !self.own_limit() {
             return Some(format!(
                 "Check our own side at egress {}: address, route, proxy, firewall, name servers",

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::story::Story;
-use crate::domain::cell::EgressName;
+use std::fmt::Display;
+
+use crate::domain::cell::{ClientName, EgressName};
 use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::failing;
 use crate::domain::incident::Subject;
@@ -381,6 +383,14 @@ impl Story<'_> {
                 "Our own side: a limit of edgewatch hides whether requests from egress{plural} {list} are answered as they should be"
             );
         }
+        if let Cause::OurClients { clients } = &diagnosis.cause {
+            let plural = if clients.len() == 1 { "" } else { "s" };
+            let list = quoted(clients);
+            return match self.runs_programs(clients) {
+                true => format!("Our own side: client{plural} {list} can't be run"),
+                false => format!("Our own side: requests of client{plural} {list} can't be sent"),
+            };
+        }
         if self.incident.kind == Kind::LocalError {
             return format!("Our own side: requests from egress{plural} {list} can't be sent");
         }
@@ -406,6 +416,16 @@ impl Story<'_> {
         format!(
             "Our own network: the controls fail from egress{plural} {list}, and nothing is seen to answer there"
         )
+    }
+
+    /// Whether programs make the requests of all these clients.
+    pub(super) fn runs_programs(&self, clients: &[ClientName]) -> bool {
+        let program = |name| {
+            self.plan
+                .client(name)
+                .is_some_and(|it| it.program.is_some())
+        };
+        clients.iter().all(program)
     }
 
     /// The egresses that our own network fails.
@@ -498,9 +518,9 @@ impl Story<'_> {
     }
 }
 
-/// Egresses in a sentence.
-pub(super) fn quoted(egresses: &[EgressName]) -> String {
-    let names: Vec<String> = egresses.iter().map(|name| format!("`{name}`")).collect();
+/// Names in a sentence.
+pub(super) fn quoted(names: &[impl Display]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     terms::list(&names, "and")
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::cell::EgressName;
+use crate::domain::cell::{EgressName, Program, Speaks};
 use crate::domain::probe::Schedule;
 
 /// The whole of our network, or the last egress alone.
@@ -256,6 +256,63 @@ fn our_own_answer_stays_ours_whatever_the_control_does() {
             told[0].briefing.headline,
             "Our own side: requests from egress `e2` can't be sent"
         );
+    }
+}
+
+/// A program that can't be run fails at every egress and at every partner, and is one fault: its own.
+#[test]
+fn a_client_that_can_not_be_run_is_named_and_no_egress_is() {
+    for (every, partners) in [(5, 1), (15, 3), (60, 2), (300, 2)] {
+        let scene = Scene {
+            every,
+            kind: Kind::LocalError,
+            egresses: 2,
+            dead: Dead::All,
+            control: Some(30),
+            partners,
+        };
+        let setup = scene.setup().with(|plan| {
+            for probe in plan.probes.iter_mut().filter(|probe| !probe.control) {
+                probe.as_clients = vec!["java-8".into(), "plain".into()];
+            }
+            for client in plan
+                .clients
+                .iter_mut()
+                .filter(|it| it.name.as_str() == "java-8")
+            {
+                client.program = Some(Program {
+                    command: vec!["/usr/bin/java".to_owned()],
+                    speaks: Speaks::Lines,
+                    variables: Vec::new(),
+                    http: None,
+                    keep: None,
+                });
+            }
+        });
+        let until = 400 + (4 * every).max(120);
+        let mut play = Play::new(setup);
+        play.run(until + 6 * every + 900, |cell, t| {
+            let broken = cell.client.as_str() == "java-8" && cell.probe.as_str() != "internet";
+            if broken && (400..until).contains(&t) {
+                scene.kind
+            } else {
+                Kind::Pass
+            }
+        });
+        let told = play.told("engineers");
+        let about = format!("every {every} s: {:#?}", play.lines);
+        assert_eq!(play.reasons("engineers"), "opened resolved", "{about}");
+        assert!(told[0].briefing.our_side, "{about}");
+        assert_eq!(
+            told[0].briefing.headline,
+            "Our own side: client `java-8` can't be run"
+        );
+        let next = told[0].briefing.next_step.as_deref();
+        assert!(
+            next.is_some_and(|it| it.contains("edgewatch client java-8")),
+            "{next:?}"
+        );
+        assert!(told[0].created_at < play::at(until), "{about}");
     }
 }
 

@@ -208,6 +208,7 @@ pub(super) fn said(cause: &Cause) -> String {
         Cause::OwnRate { per_minute, .. } => format!("our own rate of {per_minute}"),
         Cause::Everything => "everything".to_owned(),
         Cause::OurNetwork { egresses } => format!("our network {egresses:?}"),
+        Cause::OurClients { clients } => format!("our clients {clients:?}"),
         Cause::Unknown { among } => format!("unknown {among:?}"),
     }
 }
