@@ -348,6 +348,7 @@ impl Engine {
                 turns: 0,
                 passed: 0,
                 failed: 0,
+                lets_its_own_through: false,
                 fixed: true,
                 reviewed: false,
                 special: self.book.rules[rule].special,
@@ -512,6 +513,11 @@ impl Engine {
         let mut contradicted = false;
         let pause_is_over = episode.pauses.see(record);
         let whose = self.whose(&episode, record);
+        let matches = |cause: &Cause| self.book.pattern(cause.rule).matches(&record.traits);
+        let mut alone = episode.causes.iter_mut().filter(|cause| matches(cause));
+        if let (Some(cause), None) = (alone.next(), alone.next()) {
+            cause.lets_its_own_through = !record.class.failed();
+        }
         for (place, cause) in episode.causes.iter_mut().enumerate() {
             let its = !record.class.failed() || cause.may_fail_as(record.class);
             if its && self.book.pattern(cause.rule).matches(&record.traits) {
@@ -592,12 +598,16 @@ impl Engine {
         standing.or_else(likeliest)
     }
 
-    /// The cause that a failure is put down to, where several match: one that shows such failures, the narrowest.
+    /// The cause that a failure is put down to, where several match: one that shows such failures, and does not let through
+    /// what it alone would hit; the narrowest.
     fn whose(&self, episode: &Episode, record: &Record) -> Option<usize> {
         let matching = episode.causes.iter().enumerate();
         matching
             .filter(|(_, c)| self.book.pattern(c.rule).matches(&record.traits))
-            .min_by_key(|(_, c)| (!c.shows(record.class), self.book.pattern(c.rule).size))
+            .min_by_key(|(_, c)| {
+                let over = c.always_strikes() && c.lets_its_own_through;
+                (!c.shows(record.class), over, self.book.pattern(c.rule).size)
+            })
             .map(|(place, _)| place)
     }
 

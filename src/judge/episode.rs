@@ -41,6 +41,8 @@ pub struct Cause {
     pub turns: u32,
     pub passed: u32,
     pub failed: u32,
+    /// What it alone would hit passed last.
+    pub lets_its_own_through: bool,
     /// Its question is closed: its cells are evidence for nothing else.
     pub fixed: bool,
     /// It may have grown or changed: it stands until another takes its place.

@@ -312,6 +312,7 @@ impl Engine {
                 turns: 0,
                 passed: 0,
                 failed: 0,
+                lets_its_own_through: false,
                 fixed: false,
                 reviewed: false,
                 special: self.book.rules[rule].special,

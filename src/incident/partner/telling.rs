@@ -120,6 +120,13 @@ impl Partner {
                 for member in unseen {
                     case.leave(member);
                 }
+                // What fails on for the cause of another incident is that one's from here on.
+                let elsewhere: Vec<CellKey> = case.still_failing().into_iter().cloned().collect();
+                let elsewhere = |cell: &CellKey| elsewhere.contains(cell) && explained(cell);
+                let mut all = case.incident.cells.iter();
+                if all.any(|member| !elsewhere(&member.cell)) {
+                    case.retain(|cell| !elsewhere(cell));
+                }
             }
             closed.extend(
                 trouble
