@@ -156,7 +156,7 @@ pub(super) fn ask(plan: &Arc<Plan>, cells: Vec<CellKey>) -> Result<Vec<Judged>, 
         shown: std::io::stderr().is_terminal(),
     };
     let judged = runtime.block_on(round::round(plan.clone(), cells, Manners::Own, |_| {
-        progress.one_more()
+        progress.one_more();
     }))?;
     progress.clear();
     Ok(judged)

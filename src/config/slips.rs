@@ -92,7 +92,9 @@ fn glued(lines: &[&str], mark: Mark) -> Option<Broken> {
 /// A line that reads as a plain text and was most likely a key with its value; `above` lines up from `line`.
 fn bare(lines: &[&str], line: usize, above: usize) -> Option<Broken> {
     let counts = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-    let mut up = (0..line).rev().filter(|number| counts(&lines[*number]));
+    // A carriage return alone ends a line for YAML and not here.
+    let up = (0..line.min(lines.len())).rev();
+    let mut up = up.filter(|number| counts(&lines[*number]));
     let number = up.nth(above)?;
     let text = lines[number]
         .split(" #")

@@ -241,7 +241,7 @@ pub(super) async fn page(State(pages): State<Pages>) -> Page {
     let scene = scene(&pages).await?;
     // Without what was told nothing may be told.
     Ok(match by_itself(&pages, &scene).await {
-        Ok((title, main)) => answer(StatusCode::OK, framed(&scene, &title, main)),
+        Ok((title, main)) => answer(StatusCode::OK, framed(&scene, &title, &main)),
         Err(failure) => failed(&scene, &failure),
     })
 }
@@ -257,7 +257,7 @@ pub(super) async fn by_itself(pages: &Pages, scene: &Scene) -> Result<(String, M
     Ok(said(scene, channel.as_ref(), &read.await?))
 }
 
-fn framed(scene: &Scene, title: &str, main: Markup) -> Markup {
+fn framed(scene: &Scene, title: &str, main: &Markup) -> Markup {
     let main = html! {
         (main)
         ul.acts {

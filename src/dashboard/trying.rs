@@ -293,22 +293,22 @@ pub(super) async fn try_it(State(pages): State<Pages>, body: String) -> Page {
         Ok(person) => person,
         Err(refused) => return Ok(*refused),
     };
-    let nothing = |status, why: &str| Ok(refused(&scene, status, "Nothing was done", why));
+    let nothing = |status, why: &str| refused(&scene, status, "Nothing was done", why);
     let wanted = match Wanted::read(&scene.look.plan, &form) {
         Ok(wanted) => wanted,
-        Err(why) => return nothing(StatusCode::BAD_REQUEST, &why),
+        Err(why) => return Ok(nothing(StatusCode::BAD_REQUEST, &why)),
     };
     if form.contains_key("preview") {
         return Ok(answer(StatusCode::OK, preview(&scene, &form, &wanted)));
     }
     let Some(orders) = pages.orders() else {
-        return nothing(StatusCode::CONFLICT, "Nobody runs anything here.");
+        return Ok(nothing(StatusCode::CONFLICT, "Nobody runs anything here."));
     };
     let Ok(order) = orders.try_reserve() else {
-        return nothing(
+        return Ok(nothing(
             StatusCode::CONFLICT,
             "One is tried at a time; try again when that is over.",
-        );
+        ));
     };
     let (asked, so_far) = watch::channel(0);
     let kept = Arc::clone(&pages.0.trials.0);
@@ -332,7 +332,7 @@ pub(super) async fn try_it(State(pages): State<Pages>, body: String) -> Page {
     let begun = said.lock().unwrap_or_else(PoisonError::into_inner).take();
     let number = match begun {
         None => return Ok(done),
-        Some(Err(why)) => return nothing(StatusCode::CONFLICT, &why),
+        Some(Err(why)) => return Ok(nothing(StatusCode::CONFLICT, &why)),
         Some(Ok(number)) => number,
     };
     let (answered, heard) = oneshot::channel();

@@ -733,7 +733,10 @@ impl RuleBook {
                             .iter()
                             .all(|cell| cells.contains(cell) || !c.matches(universe, cell))
                     });
-                if !cells.is_empty() && !idle {
+                // Who is never asked there can't be the one that is let through.
+                let exempts_nobody =
+                    matches!(list[..], [Condition::AllBut(..)]) && cells == scope_cells;
+                if !cells.is_empty() && !idle && !exempts_nobody {
                     let kind = scope.kind();
                     let weight = weight * scope_weights(list)[kind] / of_kind[kind] as f64;
                     gather.add(*scope, list, None, character(*scope, list), weight, cells);

@@ -386,9 +386,10 @@ impl Story<'_> {
         if let Cause::OurClients { clients } = &diagnosis.cause {
             let plural = if clients.len() == 1 { "" } else { "s" };
             let list = quoted(clients);
-            return match self.runs_programs(clients) {
-                true => format!("Our own side: client{plural} {list} can't be run"),
-                false => format!("Our own side: requests of client{plural} {list} can't be sent"),
+            return if self.runs_programs(clients) {
+                format!("Our own side: client{plural} {list} can't be run")
+            } else {
+                format!("Our own side: requests of client{plural} {list} can't be sent")
             };
         }
         if self.incident.kind == Kind::LocalError {
