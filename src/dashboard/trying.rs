@@ -24,6 +24,7 @@ use crate::ask::trial::{self, Round};
 use crate::clock;
 use crate::domain::cell::{CellKey, Client, ClientName, HttpOffer};
 use crate::domain::plan::Plan;
+use crate::domain::secret::mask;
 use crate::report::{conclusion, matrix};
 
 /// What is kept of trials.
@@ -155,6 +156,13 @@ impl Wanted {
             .filter(|line| !line.trim().is_empty())
             .collect();
         let agent = field("user_agent").to_owned();
+        let secrets = plan.secrets();
+        let holds = |text: &String| mask(text, &secrets) != *text;
+        if std::iter::once(&agent).chain(&headers).any(holds) {
+            return Err(
+                "It holds a secret of the file, which stays with its credential.".to_owned(),
+            );
+        }
         let shown = newcomer::shown(Some(&agent), None);
         let newcomer = Newcomer {
             user_agent: agent,

@@ -197,7 +197,8 @@ fn contact_block(briefing: &Briefing) -> Option<SlackBlock> {
     };
     for (name, url) in [("Runbook", &contact.runbook), ("More", &contact.link)] {
         let url = url.as_ref().and_then(|url| Url::parse(url).ok());
-        if let Some(url) = url.filter(|url| url.as_str().len() <= LINK_MAX) {
+        let web = |url: &Url| matches!(url.scheme(), "http" | "https");
+        if let Some(url) = url.filter(|url| web(url) && url.as_str().len() <= LINK_MAX) {
             add(SlackRichTextLink::new(url.as_str().into())
                 .with_text(name.to_owned())
                 .into());

@@ -3,7 +3,7 @@
 use crate::daemon::within;
 use crate::pages::get;
 use crate::roles::{ANN, ask, sign_in, stage};
-use crate::world::RULE;
+use crate::world::{PASSWORD, RULE};
 
 /// A form as of a page that was never shown.
 fn asks(once: u8, agent: &str, more: &str) -> String {
@@ -34,7 +34,10 @@ async fn a_client_is_tried_with_the_daemons_leave() {
 
     // What must not be, and what can't be.
     let before = partner.count();
+    let stranger = ask(address, "/try", "", Some(&asks(1, "x", ""))).await;
+    assert_eq!(stranger.status, 401, "{}", stranger.body);
     for (agent, more, why) in [
+        (PASSWORD, "", "It holds a secret of the file"),
         (
             "Mozilla%2F5.0+(X11)+Chrome%2F120.0",
             "",
@@ -56,7 +59,9 @@ async fn a_client_is_tried_with_the_daemons_leave() {
             "{}",
             found.body
         );
-        assert!(!found.body.contains("hunter22"), "{}", found.body);
+        for secret in ["hunter22", PASSWORD] {
+            assert!(!found.body.contains(secret), "{}", found.body);
+        }
     }
     let cost = ask(
         address,

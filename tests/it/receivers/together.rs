@@ -175,6 +175,7 @@ fn the_documented_receivers_are_right() {
             "",
             "PAGERDUTY_ROUTING_KEY is not set",
             "",
+            "",
         ]
     );
 }
