@@ -24,6 +24,7 @@ const pages = {
   month: "months",
   events: "events",
   quiet: "quiet",
+  try: "try",
   deliveries: "deliveries",
   schedule: "schedule",
   drift: "drift",
