@@ -1,14 +1,15 @@
 //! The engine over small worlds: what it names, asks and never does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::engine::{Ask, Effect, Engine, Options, Seen};
 use super::explain;
 use super::reasons::sentence;
-use super::rules::{Nature, RuleBook};
+use super::rules::{Condition, Nature, RuleBook};
 use crate::domain::observation::Purpose;
 use crate::domain::verdict::Kind;
-use crate::judge::universe::{EndpointNames, Names, Universe};
+use crate::judge::universe::{Axis, Cell, EndpointNames, Names, Universe};
 
 mod moving;
 
@@ -36,6 +37,34 @@ fn names(egresses: &[&str], clients: &[&str], credentials: &[&str]) -> Names {
         versions: vec!["h1".to_owned()],
         ..Names::default()
     }
+}
+
+/// "Every client but X" would hit the same as everybody where X is never asked, and nothing could tell the two apart.
+#[test]
+fn who_is_never_asked_somewhere_is_no_exception_there() {
+    let names = names(&["e1", "e2"], &["java", "okhttp", "python"], &["live"]);
+    let control = names.control.map(|place| place as u16);
+    let host_of = |endpoint: u16| names.endpoints[usize::from(endpoint)].host.as_str();
+    let build = |asked: &str| {
+        let allowed = |cell: &Cell| Some(cell.client) != control || host_of(cell.endpoint) == asked;
+        Universe::build(&names, allowed).expect("a universe")
+    };
+    let exceptions = |universe: &Universe| {
+        let book = RuleBook::new(universe);
+        let but_control = |conditions: &[Condition]| matches!(conditions, [Condition::AllBut(Axis::Client, client)] if Some(*client) == control);
+        let of_it = (0..book.rules.len()).filter(|rule| but_control(&book.rules[*rule].conditions));
+        let hosts = of_it.map(|rule| {
+            let cells = book.pattern(rule).cells.iter();
+            let hosts: BTreeSet<u16> = cells.map(|cell| universe.host_of(cell)).collect();
+            hosts
+        });
+        hosts
+            .filter(|hosts| hosts.len() == 1)
+            .collect::<BTreeSet<_>>()
+    };
+    let only = |host: &str| BTreeSet::from([BTreeSet::from([u16::from(host == "b")])]);
+    assert_eq!(exceptions(&build("a")), only("a"));
+    assert_eq!(exceptions(&build("b")), only("b"));
 }
 
 /// A world in which nothing is random: `fails` decides.

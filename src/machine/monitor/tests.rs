@@ -17,7 +17,6 @@ use crate::domain::diagnosis::{Cause, Level};
 use crate::domain::incident::Happening;
 use crate::domain::notification::Reason;
 use crate::domain::observation::{Answer, Purpose};
-use crate::domain::probe::Schedule;
 use crate::domain::verdict::Factor;
 use play::{Play, Setup, kind_at, route};
 
@@ -33,41 +32,6 @@ fn gmc() -> Setup {
 
 fn incident_of(play: &Play) -> &Incident {
     play.monitor.incidents().next().expect("an open incident")
-}
-
-/// A client that is never asked there is no reason to say nothing of a refusal of everybody else.
-#[test]
-fn who_is_never_asked_keeps_nobody_from_hearing_of_the_rest() {
-    let setup = Setup::new(&["a", "b", "c"], &["java-8", "java-11", "okhttp", "plain"])
-        .probe("orders", "api.example")
-        .control("internet", "www.gov.uk", 2)
-        .with(|plan| {
-            plan.politeness.requests_per_minute = 2000;
-            plan.politeness.gap = Duration::ZERO;
-            for probe in plan.probes.iter_mut().filter(|probe| !probe.control) {
-                probe.schedule = Schedule::Every(Duration::from_secs(1));
-                probe.as_clients.truncate(3);
-            }
-        });
-    let mut play = Play::new(setup);
-    play.run(195, |cell, t| {
-        let java = cell.client.as_str() == "java-8" && t >= 120;
-        let partner = cell.probe.as_str() == "orders";
-        if partner && (java || t >= 150) {
-            Kind::EdgeBlock
-        } else {
-            Kind::Pass
-        }
-    });
-    let open: Vec<&Incident> = play.monitor.incidents().collect();
-    let fails = |client: &str| {
-        let members = open.iter().flat_map(|incident| &incident.cells);
-        members
-            .filter(|it| it.failing && it.cell.client.as_str() == client)
-            .count()
-    };
-    let told = ["java-8", "java-11", "okhttp"].map(fails);
-    assert_eq!(told, [3, 3, 3], "{:#?}", play.lines);
 }
 
 #[test]
