@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Redirect};
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
@@ -246,12 +247,12 @@ pub(super) async fn form_page(State(pages): State<Pages>, uri: Uri) -> Page {
         @else { p { "This is a store that nobody runs by: nothing can be tried." } }
         (before(&scene))
     };
-    Ok(answer(StatusCode::OK, page(&scene, "Try a client", main)))
+    Ok(answer(StatusCode::OK, page(&scene, main)))
 }
 
-fn page(scene: &Scene, title: &str, main: Markup) -> Markup {
+fn page(scene: &Scene, main: Markup) -> Markup {
     let content = Content {
-        title,
+        title: "Try a client",
         place: Place::Nowhere,
         topic: Topic::Incidents,
         main,
@@ -366,9 +367,7 @@ pub(super) async fn try_it(State(pages): State<Pages>, body: String) -> Page {
         Trials::ended(&kept, number, found);
     });
     let to = scene.to(&format!("/try/{number}"));
-    Ok(axum::response::IntoResponse::into_response(
-        axum::response::Redirect::to(&to),
-    ))
+    Ok(Redirect::to(&to).into_response())
 }
 
 /// What it would take, and the same form once more to begin.
@@ -385,7 +384,7 @@ fn preview(scene: &Scene, form: &Form, wanted: &Wanted) -> Markup {
         }
         p { a href=(scene.to("/try")) { "Leave it" } }
     };
-    page(scene, "Try a client", main)
+    page(scene, main)
 }
 
 /// One trial: how far it is, or what came of it.
@@ -422,7 +421,7 @@ pub(super) async fn one(State(pages): State<Pages>, Path(number): Path<String>) 
         (main)
         p { a href=(scene.to("/try")) { "Try another" } }
     };
-    let mut answer = answer(StatusCode::OK, page(&scene, "Try a client", main));
+    let mut answer = answer(StatusCode::OK, page(&scene, main));
     if runs {
         let again = HeaderName::from_static("refresh");
         answer.headers_mut().insert(again, AGAIN);

@@ -224,9 +224,16 @@ fn route(
     let to = ReceiverName::new(&to.value.0);
     let notices = match raw.notices {
         Some(wanted) if wanted.value.0 && !takes_notices(&to, receivers) => {
+            let known = receivers.iter().find(|receiver| receiver.name == to);
+            let is_page = known.is_some_and(|it| matches!(it.channel, Channel::StatusPage { .. }));
+            let what = if is_page {
+                format!("the page \"{to}\" shows incidents, and no notices")
+            } else {
+                format!("a notice would be an alarm at \"{to}\"")
+            };
             desk.error(
                 wanted.place,
-                format!("a notice would be an alarm at \"{to}\""),
+                what,
                 "send notices to Slack, Teams, mail, a webhook or the log",
             );
             false
